@@ -1,0 +1,55 @@
+"""Errors that speak to the person at the keyboard: what was wrong, where, what to do.
+
+The command line prints them on one line and exits with code 2; `--debug` shows the traceback.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class LuthierError(Exception):
+    """Anything the user can mend: a bad row, a missing file, an unreachable server."""
+
+
+class BadRowError(LuthierError):
+    """A row that cannot be read, named by its file and line."""
+
+    def __init__(self, problem: str, path: str | Path | None = None, line: int | None = None) -> None:
+        self.problem, self.path, self.line = problem, path, line
+        super().__init__(f"{place(path, line)}{problem}")
+
+    def at(self, path: str | Path, line: int) -> BadRowError:
+        """The same problem, placed."""
+        return BadRowError(self.problem, path, line)
+
+
+class MissingFileError(LuthierError):
+    """A file or folder that does not exist or cannot be opened."""
+
+
+class FetchError(LuthierError):
+    """A package or file could not be fetched, or its hash is not the expected one."""
+
+
+class EngineError(LuthierError):
+    """A model engine cannot do what was asked, or its server does not answer."""
+
+
+class BudgetError(EngineError):
+    """The limit of calls or tokens that the user set is reached."""
+
+
+class ToolSpecError(LuthierError):
+    """An API description that cannot be read as tools."""
+
+
+class SettingsError(LuthierError):
+    """A setting that has no meaning, or contradicts another."""
+
+
+def place(path: str | Path | None, line: int | None) -> str:
+    """`file:line: ` as editors understand it; empty parts are left out."""
+    if path is None:
+        return ""
+    return f"{path}: " if line is None else f"{path}:{line}: "
