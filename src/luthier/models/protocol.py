@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from luthier.records import Message, Tool
 
-Capability = Literal["generate", "grammar", "score", "module"]
+Capability = Literal["generate", "grammar", "json_schema", "score", "module"]
 Progress = Callable[[int], None]
 
 
