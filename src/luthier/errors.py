@@ -28,6 +28,10 @@ class MissingFileError(LuthierError):
     """A file or folder that does not exist or cannot be opened."""
 
 
+class DiskError(LuthierError):
+    """A file cannot be written: full disk, no permission, a folder in its place."""
+
+
 class FetchError(LuthierError):
     """A package or file could not be fetched, or its hash is not the expected one."""
 

@@ -1,0 +1,254 @@
+"""Rows on disk: written whole or not at all, read one by one, and named by file and line where they are bad.
+
+Reads JSONL (plain or gzip), JSON, Parquet and folders of `datasets`. What the fields of a row mean is not known here:
+`luthier.records.formats` knows.
+"""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import gzip
+import json
+import os
+import secrets
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+from luthier.errors import BadRowError, DiskError, MissingFileError, SettingsError
+from luthier.records.conversations import JSON
+from luthier.records.lines import as_row, parse_row, parse_value, to_line, to_text
+from luthier.records.parquet import table_rows, to_table
+
+
+@dataclass
+class SkippedRows:
+    """Counts bad rows and sets them aside: in `where`, one JSON line each (file, line, problem, raw text), if a path is given.
+
+    The file is begun afresh at the first bad row. `problems` keeps every message.
+    """
+
+    where: Path | None = None
+    count: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, error: BadRowError, raw: str) -> None:
+        """Set one row aside. Raises SettingsError where `where` is the very file that is being read."""
+        if self.where is not None:
+            if (
+                error.path is not None
+                and self.where.exists()
+                and Path(error.path).exists()
+                and self.where.samefile(error.path)
+            ):
+                raise SettingsError(f"bad rows cannot be set aside in {self.where}: it is the file they come from")
+            row = {"file": str(error.path), "line": error.line, "problem": error.problem, "raw": raw}
+            try:
+                self.where.parent.mkdir(parents=True, exist_ok=True)
+                with self.where.open("ab" if self.count else "wb") as file:
+                    file.write(to_line(row))
+            except OSError as problem:
+                raise disk_error(problem, self.where) from problem
+        self.count += 1
+        self.problems.append(str(error))
+
+
+@contextmanager
+def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
+    """A file that appears under `path` only when the block ends well; until then, and after an error, the old one stays.
+
+    Text is UTF-8 with `\\n` line ends. Missing folders are made. Devices and pipes are written to directly. Raises DiskError.
+    """
+    target = Path(path).resolve()
+    direct = target.exists() and not target.is_file() and not target.is_dir()
+    draft = target if direct else target.with_name(f".{target.name[:64]}.{secrets.token_hex(6)}.part")
+    text: dict[str, Any] = {} if mode == "wb" else {"encoding": "utf-8", "newline": "\n"}
+    in_block = False
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open(mode if direct else mode.replace("w", "x"), **text) as file:
+            in_block = True
+            yield file
+            in_block = False
+            if not direct:
+                file.flush()
+                os.fsync(file.fileno())
+        if not direct:
+            _take_place(draft, target)
+    except OSError as error:
+        if in_block and error.errno not in _DISK_TROUBLE:  # the caller's own business, a file it reads for example
+            raise
+        raise disk_error(error, path) from error
+    finally:
+        if not direct:
+            with suppress(OSError):
+                draft.unlink()
+
+
+def write_jsonl(path: str | Path, rows: Iterable[JSON]) -> int:
+    """Write one JSON object a line, gzip-packed where `path` ends in .gz; the same rows give the same bytes. Returns their number."""
+    count = 0
+    with atomic_write(path, "wb") as file, _packed(path, file) as sink:
+        for count, row in enumerate(rows, 1):
+            try:
+                line = to_line(row)
+            except BadRowError as error:
+                raise BadRowError(f"row {count} {error.problem}", path) from None
+            sink.write(line)
+    return count
+
+
+def write_parquet(path: str | Path, rows: Iterable[JSON]) -> int:
+    """Write rows as Parquet so that `read_rows` gives them back equal; all rows are held in memory. Returns their number."""
+    import pyarrow.parquet as pq
+
+    try:
+        table = to_table(rows)
+    except BadRowError as error:
+        if error.path is not None:  # a row that was being read, not one to be written
+            raise
+        raise BadRowError(f"row {error.line}: {error.problem}", path) from None
+    with atomic_write(path, "wb") as file:
+        pq.write_table(table, file)
+    return int(table.num_rows)
+
+
+def read_rows(path: str | Path, skipped: SkippedRows | None = None) -> Iterator[tuple[int, JSON]]:
+    """Stream (number, row): the line in JSONL, the position from 1 elsewhere. A .json array is parsed whole.
+
+    path: .jsonl, .ndjson, .json (each also with .gz), .parquet, or a folder that `datasets` saved.
+    skipped: takes the bad rows; without it the first one raises BadRowError. A file that is damaged as a whole always raises.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise MissingFileError(f"{path} does not exist")
+    if source.is_dir():
+        return _folder_rows(source)
+    kind = Path(source.name.lower().removesuffix(".gz")).suffix
+    if kind == ".parquet":
+        return _parquet_rows(source)
+    if kind == ".json":
+        return _json_rows(source, skipped)
+    if kind in (".jsonl", ".ndjson") or not source.is_file():  # a pipe carries lines
+        return _line_rows(source, skipped)
+    raise MissingFileError(
+        f"{path}: rows are read from .jsonl, .jsonl.gz, .json, .parquet or a folder saved by datasets"
+    )
+
+
+def disk_error(error: OSError, path: str | Path) -> DiskError:
+    """What went wrong while writing `path`, and what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskError(
+            f"no space left on device while writing {path}; free some space and run the same command again"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return DiskError(f"no permission to write {path}; choose another place or change its permissions")
+    if error.errno == errno.EISDIR:
+        return DiskError(f"{path} is a folder; name a file in it")
+    return DiskError(f"cannot write {path}: {error.strerror or error}")
+
+
+_DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+def _take_place(draft: Path, target: Path) -> None:
+    """Give the finished draft the target's permissions and name."""
+    if target.exists():
+        draft.chmod(target.stat().st_mode & 0o777)
+    draft.replace(target)
+
+
+def _packed(path: str | Path, file: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+    if not str(path).lower().endswith(".gz"):
+        return nullcontext(file)
+    return cast("IO[bytes]", gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0))
+
+
+def _lines(source: Path) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    try:
+        with gzip.open(source, "rb") if source.name.lower().endswith(".gz") else source.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise BadRowError(
+            "the gzip data is damaged or cut off here; make or fetch the file again", source, number + 1
+        ) from None
+    except OSError as error:
+        raise MissingFileError(f"cannot read {source}: {error.strerror or error}") from error
+
+
+def _line_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
+    for number, line in _lines(source):
+        if not line.strip():
+            continue
+        try:
+            row = parse_row(line.rstrip(b"\r\n"))
+        except BadRowError as error:
+            set_aside(error.at(source, number), line.rstrip(b"\r\n").decode(errors="surrogateescape"), skipped)
+        else:
+            yield number, row
+
+
+def _json_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
+    data = b"".join(line for _, line in _lines(source))
+    try:
+        value = parse_value(data) if data.strip() else []
+    except BadRowError as error:
+        if data.lstrip().startswith(b"["):
+            raise error.at(source, error.line or 1) from None
+        yield from _line_rows(source, skipped)  # many files called .json hold lines
+        return
+    for number, item in enumerate(value if isinstance(value, list) else [value], 1):
+        try:
+            row = as_row(item)
+        except BadRowError as error:
+            set_aside(error.at(source, number), to_text(item), skipped)
+        else:
+            yield number, row
+
+
+def _parquet_rows(source: Path) -> Iterator[tuple[int, JSON]]:
+    import pyarrow as pa
+
+    try:
+        yield from enumerate(table_rows(source), 1)
+    except pa.ArrowException as error:
+        raise BadRowError(f"not a readable Parquet file: {str(error).splitlines()[0]}", source) from None
+    except OSError as error:
+        raise MissingFileError(f"cannot read {source}: {str(error).splitlines()[0]}") from error
+
+
+def _folder_rows(source: Path) -> Iterator[tuple[int, JSON]]:
+    if (source / "dataset_dict.json").exists():
+        splits = json.loads((source / "dataset_dict.json").read_bytes())["splits"]
+        raise MissingFileError(
+            f"{source} holds the splits {', '.join(splits)}; name one of them, e.g. {source / splits[0]}"
+        )
+    if not (source / "state.json").exists():
+        raise MissingFileError(f"{source} is a folder, but not one that datasets saved (save_to_disk); name a file")
+    return _dataset_rows(source)
+
+
+def _dataset_rows(source: Path) -> Iterator[tuple[int, JSON]]:
+    import datasets
+
+    try:
+        rows = datasets.load_from_disk(str(source))
+    except (OSError, ValueError) as error:
+        raise MissingFileError(f"cannot read {source}: {str(error).splitlines()[0]}") from error
+    yield from enumerate(rows, 1)
+
+
+def set_aside(error: BadRowError, raw: str, skipped: SkippedRows | None) -> None:
+    """Raise the error, or leave the row to `skipped`."""
+    if skipped is None:
+        raise error
+    skipped.add(error, raw)
