@@ -1,0 +1,184 @@
+"""Scores a model on function calling: BFCL items, its own checker, free or constrained decoding, official and strict metrics.
+
+Official is BFCL's verdict. Strict closes its holes: values must fit the tool's schema and equal an accepted value letter by letter
+(case and white space apart), and "no tool fits" must be said in a finished sentence, not by gibberish or a broken call.
+Answers go to a journal chunk by chunk, so that a stopped evaluation continues, with the same batches and the same result.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from luthier.evaluate.bfcl import Item, official_verdict
+from luthier.evaluate.intervals import Rate, wilson
+from luthier.models import Completion, LanguageModel, Prompt, Sampling
+from luthier.models.grammar import calls_grammar
+from luthier.records import JSON, ToolCall
+from luthier.records.calls import CallSyntaxError, is_call_attempt, parse_calls
+from luthier.records.journal import Journal
+
+Decoding = Literal["free", "constrained"]
+MAX_TOKENS = 96
+CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Score:
+    """One line of the score table."""
+
+    category: str
+    decoding: str
+    official: Rate
+    strict: Rate
+
+    def to_row(self) -> JSON:
+        return {
+            "category": self.category,
+            "decoding": self.decoding,
+            "items": self.official.items,
+            "official": self.official.to_row(),
+            "strict": self.strict.to_row(),
+        }
+
+
+def evaluate_tools(
+    model: LanguageModel,
+    items: Sequence[Item],
+    journal: Path,
+    decodings: Sequence[Decoding] = ("free", "constrained"),
+    max_tokens: int = MAX_TOKENS,
+    progress: Callable[[int], None] | None = None,
+) -> list[Score]:
+    """Answer and judge every item under every decoding; rows go to `journal`, and what is there already is not asked again.
+
+    Raises EngineError where the engine cannot follow a grammar and "constrained" is asked for.
+    """
+    done: dict[tuple[str, str], JSON] = {}
+    with Journal(journal) as rows:
+        done = {(row["decoding"], row["id"]): row for row in rows}
+        for decoding, chunk in _chunks(items, decodings):
+            if all((decoding, item.id) in done for item in chunk):
+                _advance(progress, len(chunk))
+                continue
+            prompts = [prompt_for(item, decoding) for item in chunk]
+            for item, completion in zip(chunk, model.generate(prompts, Sampling(max_tokens=max_tokens)), strict=True):
+                row = judge(item, completion, decoding)
+                if (decoding, item.id) not in done:
+                    rows.append(row)
+                done[decoding, item.id] = row
+            _advance(progress, len(chunk))
+    return scores([done[decoding, item.id] for decoding in decodings for item in items])
+
+
+def _advance(progress: Callable[[int], None] | None, count: int) -> None:
+    if progress is not None:
+        progress(count)
+
+
+def _chunks(items: Sequence[Item], decodings: Sequence[Decoding]) -> Iterator[tuple[Decoding, list[Item]]]:
+    """Fixed groups of prompts of like length: the batches, and so the numbers, do not depend on where a run was stopped."""
+    order = sorted(items, key=lambda item: (item.category, len(str(item.functions)) + len(item.question), item.id))
+    for decoding in decodings:
+        for start in range(0, len(order), CHUNK):
+            yield decoding, order[start : start + CHUNK]
+
+
+def prompt_for(item: Item, decoding: Decoding) -> Prompt:
+    """The item as a prompt. Constrained: exactly one call where a tool fits; a call or a sentence where none does."""
+    if decoding == "free":
+        return Prompt(item.messages, item.tools)
+    return Prompt(item.messages, item.tools, grammar=calls_grammar(item.tools, sentence=item.category == "irrelevance"))
+
+
+def judge(item: Item, completion: Completion, decoding: str) -> JSON:
+    """One judged answer as a row: the text, both verdicts and the reason for a failure."""
+    calls = _read_calls(item, completion.text)
+    official, reason = official_verdict(item, calls)
+    strict, strict_reason = _strict_verdict(item, calls, completion) if official else (False, "")
+    return {
+        "id": item.id,
+        "category": item.category,
+        "decoding": decoding,
+        "question": item.question,
+        "answer": completion.text,
+        "finish": completion.finish,
+        "official": official,
+        "strict": strict,
+        "reason": reason or strict_reason,
+        "truth": _truth_text(item),
+    }
+
+
+def _read_calls(item: Item, text: str) -> tuple[ToolCall, ...] | None:
+    try:
+        return parse_calls(text, [tool.name for tool in item.tools])
+    except CallSyntaxError:
+        return None
+
+
+def _strict_verdict(item: Item, calls: Sequence[ToolCall] | None, completion: Completion) -> tuple[bool, str]:
+    if item.category == "irrelevance":
+        if is_call_attempt(completion.text):
+            return False, "tried to call a tool although none fits"
+        finished = completion.finish == "stop" and bool(completion.text.strip()) and "```" not in completion.text
+        return finished, "" if finished else "did not say that no tool fits: the text has no end, or is code"
+    for call in calls or ():
+        accepted = next((answer[call.name] for answer in item.truth if call.name in answer), {})
+        tool = next(tool for tool in item.tools if tool.name == call.name)
+        for name, value in call.arguments.items():
+            if not _fits(value, tool.parameters["properties"].get(name, {})):
+                return False, f"{name} does not fit the tool's schema"
+            if not any(_same(value, option) for option in accepted.get(name, ())):
+                return False, f"{name} equals no accepted value letter by letter"
+    return True, ""
+
+
+def _fits(value: Any, schema: JSON) -> bool:
+    from jsonschema import Draft202012Validator
+
+    return bool(Draft202012Validator(schema).is_valid(value))
+
+
+def _same(value: Any, accepted: Any) -> bool:
+    """Equality that forgives case and white space in strings, int against float, and BFCL's lists of alternatives in objects."""
+    if isinstance(value, str) and isinstance(accepted, str):
+        return "".join(value.split()).casefold() == "".join(accepted.split()).casefold()
+    if isinstance(value, dict) and isinstance(accepted, dict):
+        return all(
+            key in accepted and any(_same(item, option) for option in _alternatives(accepted[key])) for key, item in value.items()
+        )
+    if isinstance(value, list) and isinstance(accepted, list):
+        return len(value) == len(accepted) and all(_same(a, b) for a, b in zip(value, accepted, strict=True))
+    return bool(type(value) is type(accepted) or not isinstance(value, bool) and not isinstance(accepted, bool)) and value == accepted
+
+
+def _alternatives(accepted: Any) -> list[Any]:
+    return accepted if isinstance(accepted, list) else [accepted]
+
+
+def _truth_text(item: Item) -> str:
+    """The accepted calls, readable: the first accepted value of each argument, others after a slash."""
+    calls = []
+    for answer in item.truth:
+        for name, arguments in answer.items():
+            parts = [f"{key}={' / '.join(repr(value) for value in values if value != '') or 'left out'}" for key, values in arguments.items()]
+            calls.append(f"{name}({', '.join(parts)})")
+    return "; ".join(calls) or "no call"
+
+
+def scores(rows: Sequence[JSON]) -> list[Score]:
+    """The table of judged rows: one line per category and decoding, in order of appearance."""
+    groups: dict[tuple[str, str], list[JSON]] = defaultdict(list)
+    for row in rows:
+        groups[row["category"], row["decoding"]].append(row)
+    return [
+        Score(category, decoding, _rate(group, "official"), _rate(group, "strict")) for (category, decoding), group in groups.items()
+    ]
+
+
+def _rate(rows: Sequence[JSON], verdict: str) -> Rate:
+    return wilson(sum(bool(row[verdict]) for row in rows), len(rows))

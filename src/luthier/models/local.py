@@ -1,0 +1,212 @@
+"""The `local` engine: any transformers causal language model from a folder, with an optional PEFT adapter, on this machine.
+
+It turns prompts into token ids by the model's own chat template, batches them by length, and generates or scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from luthier.errors import EngineError, MissingFileError
+from luthier.models.grammar import GrammarEngine, GrammarMask
+from luthier.models.protocol import Capability, Completion, Progress, Prompt, Sampling, Score, Usage
+from luthier.records import Message
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH_TOKENS = 8192  # prompt tokens in one batch, padding included: bounds the memory of prefill
+
+
+class LocalModel:
+    """A causal language model in this process.
+
+    folder: a transformers folder; an adapter folder goes to `adapter`. dtype: "auto" (as stored), "bfloat16" or "float32".
+    batch_size: prompts generated side by side. Raises MissingFileError where the folder is not a model.
+    """
+
+    supports: frozenset[Capability] = frozenset({"generate", "grammar", "json_schema", "score", "module"})
+
+    def __init__(
+        self, folder: Path | str, *, adapter: Path | str | None = None, dtype: str = "auto", batch_size: int = 32, name: str | None = None
+    ) -> None:
+        self.folder, self.adapter, self.dtype, self.batch_size = Path(folder), adapter, dtype, batch_size
+        if not (self.folder / "config.json").is_file():
+            raise MissingFileError(f"{folder}: no model here (config.json is missing); give a transformers folder")
+        if adapter is not None and not (Path(adapter) / "adapter_config.json").is_file():
+            raise MissingFileError(f"{adapter}: no adapter here (adapter_config.json is missing); give a PEFT folder")
+        self.name = name or self.folder.name
+        self.usage = Usage()
+        self._module: Any = None
+        self._tokenizer: Any = None
+        self._grammar: GrammarEngine | None = None
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, with left padding set for generation."""
+        if self._tokenizer is None:
+            from transformers import AutoTokenizer
+
+            self._tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+            self._tokenizer.padding_side = "left"
+            if self._tokenizer.pad_token_id is None:
+                self._tokenizer.pad_token = self._tokenizer.eos_token
+            if self._tokenizer.chat_template is None:
+                raise EngineError(f"{self.folder}: the tokenizer has no chat template; use an instruct model")
+        return self._tokenizer
+
+    @property
+    def module(self) -> Any:
+        """The torch module in evaluation mode, with its adapter merged in where one was given."""
+        if self._module is None:
+            import torch
+            from transformers import AutoModelForCausalLM
+
+            dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
+            module = AutoModelForCausalLM.from_pretrained(self.folder, dtype=dtype, local_files_only=True)
+            if self.adapter is not None:
+                module = _merge(module, Path(self.adapter))
+            self._module = module.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        return self._module
+
+    @property
+    def stop_ids(self) -> list[int]:
+        """Token ids that end an answer."""
+        ids = self.module.generation_config.eos_token_id
+        ids = [self.tokenizer.eos_token_id] if ids is None else ids
+        return list(ids) if isinstance(ids, list | tuple) else [ids]
+
+    def render(self, prompt: Prompt) -> str:
+        """The prompt as the model reads it, up to where its answer begins."""
+        tools = [tool.to_row() for tool in prompt.tools] or None
+        rows = [message.to_row() for message in prompt.messages]
+        return str(self.tokenizer.apply_chat_template(rows, tools=tools, add_generation_prompt=True, tokenize=False))
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), progress: Progress | None = None  # noqa: B008
+    ) -> list[Completion]:
+        """Answer every prompt. Batches go from long to short; results and seeds follow the order given."""
+        encoded = [self._encode(self.render(prompt)) for prompt in prompts]
+        answers: list[Completion | None] = [None] * len(prompts)
+        for batch in self._batches([len(ids) for ids in encoded]):
+            made = self._generate_batch([encoded[i] for i in batch], [prompts[i] for i in batch], batch, sampling)
+            for index, completion in zip(batch, made, strict=True):
+                answers[index] = completion
+                self.usage.add(completion)
+            if progress is not None:
+                progress(len(batch))
+        return [answer for answer in answers if answer is not None]
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[Score]:
+        """Log-probabilities (nats) of `continuations[i]` after `prompts[i]`; prompt and continuation are tokenised apart."""
+        if len(prompts) != len(continuations):
+            raise EngineError(f"{len(prompts)} prompts but {len(continuations)} continuations to score")
+        pairs = [(self._encode(self.render(p)), self._encode(text)) for p, text in zip(prompts, continuations, strict=True)]
+        scores: list[Score | None] = [None] * len(pairs)
+        for batch in self._batches([len(before) + len(after) for before, after in pairs]):
+            for index, score in zip(batch, self._score_batch([pairs[i] for i in batch]), strict=True):
+                scores[index] = score
+        return [score for score in scores if score is not None]
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+        while order:
+            size = max(1, min(self.batch_size, BATCH_TOKENS // max(1, lengths[order[0]])))
+            yield order[:size]
+            order = order[size:]
+
+    def _generate_batch(
+        self, encoded: list[list[int]], prompts: list[Prompt], indices: list[int], sampling: Sampling
+    ) -> list[Completion]:
+        import torch
+
+        inputs = self.tokenizer.pad({"input_ids": encoded}, return_tensors="pt").to(self.module.device)
+        width = inputs["input_ids"].shape[1]
+        processors: list[Any] = []
+        if any(prompt.grammar or prompt.json_schema for prompt in prompts):
+            processors.append(self._mask(prompts, width, sampling.max_tokens))
+        if sampling.temperature > 0:
+            processors.append(SeededDraw(sampling, indices))
+        with torch.inference_mode():
+            output = self.module.generate(
+                **inputs, max_new_tokens=sampling.max_tokens, do_sample=False, logits_processor=processors,
+                stop_strings=list(sampling.stop) or None, tokenizer=self.tokenizer if sampling.stop else None,
+            )  # fmt: skip
+        return [self._completion(row[width:].tolist(), len(ids), sampling) for row, ids in zip(output, encoded, strict=True)]
+
+    def _completion(self, ids: list[int], prompt_tokens: int, sampling: Sampling) -> Completion:
+        stops = set(self.stop_ids)
+        end = next((at for at, token in enumerate(ids) if token in stops), None)
+        text = self.tokenizer.decode(ids if end is None else ids[:end], skip_special_tokens=True)
+        cut = min((at for stop in sampling.stop if (at := text.find(stop)) >= 0), default=None)
+        ended = end is not None or cut is not None
+        cost = len(ids) if end is None else end + 1
+        return Completion(text if cut is None else text[:cut], "stop" if ended else "length", prompt_tokens, cost)
+
+    def _mask(self, prompts: list[Prompt], width: int, max_tokens: int) -> GrammarMask:
+        if self._grammar is None:
+            self._grammar = GrammarEngine(self.tokenizer, self.stop_ids)
+        engine = self._grammar
+        mask = GrammarMask(engine, [prompt.grammar for prompt in prompts], width, max_tokens)
+        for row, prompt in enumerate(prompts):
+            if prompt.json_schema is not None:
+                mask.matchers[row] = engine.schema_matcher(prompt.json_schema)
+        return mask
+
+    def _score_batch(self, pairs: list[tuple[list[int], list[int]]]) -> list[Score]:
+        import torch
+
+        joined = [before + after for before, after in pairs]
+        inputs = self.tokenizer.pad({"input_ids": joined}, return_tensors="pt").to(self.module.device)
+        positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+        longest = max(len(after) for _, after in pairs)
+        with torch.inference_mode():
+            logits = self.module(**inputs, position_ids=positions, logits_to_keep=longest + 1).logits[:, :-1].float()
+        targets = inputs["input_ids"][:, inputs["input_ids"].shape[1] - longest :]
+        logprobs = logits.log_softmax(-1).gather(-1, targets[..., None])[..., 0] if longest else logits[..., 0]
+        return [
+            Score(tuple(after), tuple(row[longest - len(after) :].tolist())) for (_, after), row in zip(pairs, logprobs, strict=True)
+        ]
+
+
+def _merge(module: Any, adapter: Path) -> Any:
+    """Weights with the adapter added in float32 and rounded once."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(module, str(adapter)).merge_and_unload()
+
+
+class SeededDraw:
+    """Draws each row's next token with a generator of its own, so that a prompt's answer does not depend on its batch."""
+
+    def __init__(self, sampling: Sampling, indices: Sequence[int]) -> None:
+        import torch
+
+        self.sampling = sampling
+        self.generators = [torch.Generator().manual_seed((sampling.seed << 32) + index) for index in indices]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Returns scores with every token but the drawn one at minus infinity; (rows, vocabulary)."""
+        import torch
+
+        probabilities = self._probabilities(scores.float().cpu())
+        picked = [torch.multinomial(p, 1, generator=g) for p, g in zip(probabilities, self.generators, strict=True)]
+        chosen = torch.full_like(scores, float("-inf"))
+        return chosen.scatter_(1, torch.stack(picked).to(scores.device), 0.0)
+
+    def _probabilities(self, scores: torch.Tensor) -> torch.Tensor:
+        scores = scores / self.sampling.temperature
+        if self.sampling.top_k > 0:
+            least = scores.topk(min(self.sampling.top_k, scores.shape[-1])).values[:, -1:]
+            scores = scores.masked_fill(scores < least, float("-inf"))
+        probabilities = scores.softmax(-1)
+        if self.sampling.top_p < 1:
+            ranked, order = probabilities.sort(descending=True)
+            beyond = ranked.cumsum(-1) - ranked >= self.sampling.top_p
+            probabilities = probabilities.masked_fill(beyond.gather(-1, order.argsort(-1)), 0.0)
+        return probabilities
