@@ -1,0 +1,66 @@
+"""The ToolACE layout: the tools as a JSON list inside the system text, calls and results written into the turns.
+
+Calls are `[name(argument=value), ...]` with Python literals (`luthier.records.calls`); results are a JSON list of `name` and `results`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from luthier.errors import BadRowError
+from luthier.records.calls import CallSyntaxError, is_call_attempt, parse_calls
+from luthier.records.conversations import Message
+from luthier.records.lines import to_text
+
+
+def split_tools(text: Any) -> tuple[str, list[Any], str]:
+    """A system text parted around the JSON list of tools in it; an empty list where there is none."""
+    start = text.find("[{") if isinstance(text, str) else -1
+    if start < 0:
+        return (text if isinstance(text, str) else ""), [], ""
+    try:
+        value, end = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return text, [], ""
+    if not all(isinstance(tool, dict) and "name" in tool for tool in value):
+        return text, [], ""
+    return text[:start], value, text[end:]
+
+
+def call_turns(message: Message, names: Sequence[str]) -> Iterator[Message]:
+    """Bracket calls become tool calls; a list of results becomes one tool turn a result."""
+    text = (message.content or "").strip()
+    if message.role == "assistant" and text.startswith("["):
+        try:
+            calls = parse_calls(text, names)
+        except CallSyntaxError as error:
+            if is_call_attempt(text):
+                raise BadRowError(f"an assistant turn tries to call a tool, but {error}") from None
+            calls = ()
+        yield Message("assistant", None, calls) if calls else message
+    elif message.role == "tool":
+        yield from _results(message, text)
+    else:
+        yield message
+
+
+def _results(message: Message, text: str) -> Iterator[Message]:
+    try:
+        results = json.loads(text)
+    except (ValueError, RecursionError):
+        results = []
+    if not _is_results(results):
+        yield message
+        return
+    for item in results:
+        content = item["results"] if isinstance(item["results"], str) else to_text(item["results"])
+        yield Message("tool", content, name=str(item["name"]))
+
+
+def _is_results(value: Any) -> bool:
+    named = isinstance(value, list) and all(
+        isinstance(item, dict) and {"name", "results"} <= item.keys() for item in value
+    )
+    return named and bool(value)
