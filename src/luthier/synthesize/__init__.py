@@ -1,0 +1,1 @@
+"""The benches that make data: tool dialogues, preference pairs, fusion sets."""

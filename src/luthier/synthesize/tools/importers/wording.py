@@ -1,0 +1,81 @@
+"""Names and descriptions a small model can read: snake_case names, plain text without HTML or Markdown, one sentence."""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import lru_cache
+
+TOOL_WORDS = 200
+PARAMETER_WORDS = 160
+
+_WORDS = re.compile(
+    r"IPv[46]|OAuth2?|[A-Z]{2,}s(?![a-z])|[A-Z]+[0-9]*(?=[A-Z][a-z])|[A-Z]?[a-z]+[0-9]*|[A-Z]+[0-9]*|[0-9]+",
+)
+_ASIDES = re.compile(r"<(note|important|caution|dl|ul|ol|table|pre)\b.*?(</\1>|$)", re.DOTALL | re.IGNORECASE)
+_BREAKS = re.compile(r"</?(p|br|li|div|h\d|ul|ol|dl|dt|dd|note|important|fullname)\b[^>]*>", re.IGNORECASE)
+_TAGS = re.compile(r"</?[a-zA-Z][^<>]*>")
+_LINKS = re.compile(r"!?\[([^\]\n]*)\]\([^)\s]*\)")
+_MARKS = re.compile(r"`+|\*\*+|^#+\s*|^\s*[-*]\s+", re.MULTILINE)
+_SPACES = re.compile(r"\s+")
+_CLIPPED = 700  # characters read of a long text; the first sentence lies within
+_SENTENCE_END = re.compile(r"[.!?][\"')\]]?(?=\s)")
+_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|approx|incl|No|St|Dr|Inc|cf|U\.S|v\d+)|\b[A-Z])\.$")
+_SHORTEST = 12
+
+
+def snake_case(name: str) -> str:
+    """`DBInstanceIds` -> `db_instance_ids`; anything but letters and digits separates words."""
+    return "_".join(word.lower() for word in _WORDS.findall(name)) or name
+
+
+def spoken(name: str) -> str:
+    """A name in plain words, for want of a description: `firstName` -> "First name."."""
+    words = snake_case(name).replace("_", " ").strip()
+    return words[:1].upper() + words[1:] + "."
+
+
+@lru_cache(maxsize=16384)
+def plain_text(text: str) -> str:
+    """Text without HTML, Markdown marks and line breaks; notes and lists are left out where something else remains."""
+    clipped = text[:_CLIPPED]
+    without = _stripped(_ASIDES.sub(" ", clipped)) if "<" in clipped else ""
+    return without if len(without) >= _SHORTEST else _stripped(clipped)
+
+
+def first_sentence(text: str, limit: int) -> str:
+    """The first sentence, at most `limit` characters; a longer one ends at a clause or at a word."""
+    for end in _SENTENCE_END.finditer(text):
+        if end.end() >= _SHORTEST and not _ABBREVIATION.search(text[: end.end()]):
+            text = text[: end.end()]
+            break
+    text = text.strip()
+    if len(text) > limit:
+        return _clipped(text, limit)
+    return text[:-1].rstrip() + "." if text.endswith((":", ",", ";")) else text
+
+
+def parameter_words(text: str) -> str:
+    """The description of a parameter: one plain sentence."""
+    return first_sentence(plain_text(text), PARAMETER_WORDS)
+
+
+def tool_words(text: str) -> str:
+    """The description of a tool: one plain sentence."""
+    return first_sentence(plain_text(text), TOOL_WORDS)
+
+
+def _stripped(text: str) -> str:
+    if "<" in text:
+        text = _TAGS.sub("", _BREAKS.sub(" ", text))
+    text = html.unescape(text) if "&" in text else text
+    text = _MARKS.sub("", _LINKS.sub(r"\1", text))
+    return _SPACES.sub(" ", text).strip()
+
+
+def _clipped(text: str, limit: int) -> str:
+    room = text[: limit - 1]
+    clause = max(room.rfind(mark) for mark in (", ", "; ", " (", ": "))
+    if clause >= limit // 2 and room.count("(", 0, clause) == room.count(")", 0, clause):
+        return room[:clause] + "."
+    return room[: room.rfind(" ")].rstrip(" ,;:(") + "…" if " " in room else room + "…"
