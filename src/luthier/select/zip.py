@@ -1,0 +1,188 @@
+"""ZIP: greedy selection of the rows that compress worst together (entropy law, arXiv 2407.06645).
+
+g(S) = bytes of S / bytes of S after DEFLATE at level 9; low g means little redundancy. Rows are plain texts here: what of a
+record is measured, and whether a row is any good, is decided elsewhere (noise has a low g too).
+"""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import nsmallest
+from typing import Any, Literal, NamedTuple
+
+from luthier.errors import SettingsError
+
+Mode = Literal["paper", "compat"]
+Form = Literal["turns", "list"]
+
+
+def zip_select(
+    texts: Sequence[str],
+    budget: int,
+    k1: int = 10_000,
+    k2: int = 200,
+    k3: int = 100,
+    *,
+    mode: Mode = "paper",
+    form: Form = "turns",
+    progress: Callable[[int], None] | None = None,
+) -> list[int]:
+    """Indices of the selected texts, in the order they were picked.
+
+    A round takes the k1 rows of lowest known g (global), measures each together with the set so far and keeps the k2 lowest
+    (coarse), and picks k3 of these one by one against each other (fine). Rounds repeat until `budget` rows are picked.
+    mode: "paper" compares exactly, breaks ties by index, never repeats a row, meets the budget, clamps k to what is left and
+        passes over empty texts. "compat" picks what the published code picks, its faults included: 32-bit ratios, unpicked
+        coarse rows lost, a budget rounded up to whole rounds, and repeated rows once fewer than k1 fresh ones are left.
+    form: "turns" measures a set as its texts joined by newlines; "list" as `[a, b]`, where the texts are the rows' reprs.
+    progress: called after each round with the number of new picks.
+    Sizes are those of the zlib that Python is linked with (`zlib.ZLIB_RUNTIME_VERSION`); zlib-ng picks other rows.
+    Raises SettingsError for sizes that have no meaning.
+    """
+    _check(len(texts), budget, (k1, k2, k3), mode, form)
+    rows = [text.encode("utf-8", "replace") for text in texts]
+    rounds = (_paper_rounds if mode == "paper" else _compat_rounds)(rows, budget, (k1, k2, k3), _FORMS[form])
+    picks: list[int] = []
+    for new in rounds:
+        picks += new
+        if progress is not None:
+            progress(len(new))
+    return picks
+
+
+def compression_ratio(texts: Iterable[str]) -> float:
+    """R of a whole data set: bytes of the texts joined by newlines / their compressed bytes. High is redundant; 0 without text."""
+    whole = _Compressed(_FORMS["turns"])
+    first = True
+    for text in texts:
+        whole.feed(text.encode("utf-8", "replace") if first else b"\n" + text.encode("utf-8", "replace"))
+        first = False
+    raw, packed = whole.sizes_with(b"")
+    return raw / packed
+
+
+def own_ratios(texts: Iterable[str]) -> list[float]:
+    """g of every text alone, as stage 0 of ZIP has it; 0 for an empty text."""
+    rows = (text.encode("utf-8", "replace") for text in texts)
+    return [raw / packed for raw, packed in (_own_sizes(row, _FORMS["turns"]) for row in rows)]
+
+
+class _Brackets(NamedTuple):
+    """How the bytes of a set are put together."""
+
+    opening: bytes
+    joint: bytes
+    closing: bytes
+
+
+_FORMS = {"turns": _Brackets(b"", b"\n", b""), "list": _Brackets(b"[", b", ", b"]")}
+_TAKEN = 1e6
+
+
+class _Compressed:
+    """A growing set and its compressor. Measuring one more row forks the compressor instead of compressing everything again:
+    DEFLATE's output does not depend on how its input is cut up, so the sizes are exact."""
+
+    def __init__(self, form: _Brackets) -> None:
+        self._form, self._deflate, self._raw, self._packed = form, zlib.compressobj(9), 0, 0
+        self.feed(form.opening)
+
+    def feed(self, data: bytes) -> None:
+        self._raw += len(data)
+        self._packed += len(self._deflate.compress(data))
+
+    def add(self, row: bytes) -> None:
+        self.feed(row + self._form.joint)
+
+    def sizes_with(self, row: bytes) -> tuple[int, int]:
+        """Bytes of the set with this row as its last, and of its compressed form."""
+        fork = self._deflate.copy()
+        tail = row + self._form.closing
+        return self._raw + len(tail), self._packed + len(fork.compress(tail)) + len(fork.flush())
+
+
+def _paper_rounds(
+    rows: Sequence[bytes], budget: int, sizes: tuple[int, int, int], form: _Brackets
+) -> Iterator[list[int]]:
+    """The algorithm of the paper; rows that a round measured but did not pick stay in, with their new g."""
+    k1, k2, k3 = sizes
+    known = {index: _exact(*_own_sizes(row, form)) for index, row in enumerate(rows) if row} if budget else {}
+    order = lambda index: (known[index], index)  # noqa: E731
+    anchor = _Compressed(form)
+    while budget > 0 and known:
+        candidates = nsmallest(k1, known, key=order)
+        known.update((index, _exact(*anchor.sizes_with(rows[index]))) for index in candidates)
+        block = nsmallest(k2, candidates, key=order)
+        picks = _one_by_one(rows, block, min(k3, len(block), budget), form, _exact)
+        for index in picks:
+            anchor.add(rows[index])
+            del known[index]
+        budget -= len(picks)
+        yield picks
+
+
+def _compat_rounds(
+    rows: Sequence[bytes], budget: int, sizes: tuple[int, int, int], form: _Brackets
+) -> Iterator[list[int]]:
+    """The published code: a round marks its whole block as taken, and forgets marks when it measures marked rows again."""
+    k1, k2, k3 = sizes
+    known = array("f", (_single(*_own_sizes(row, form)) for row in rows))
+    anchor = _Compressed(form)
+    while budget > 0 and rows:
+        candidates = nsmallest(k1, range(len(rows)), key=known.__getitem__)
+        for index in candidates:
+            known[index] = _single(*anchor.sizes_with(rows[index]))
+        block = nsmallest(k2, candidates, key=known.__getitem__)
+        picks = _one_by_one(rows, block, k3, form, _single)
+        for index in block:
+            known[index] = _TAKEN
+        for index in picks:
+            anchor.add(rows[index])
+        budget -= len(picks)
+        yield picks
+
+
+def _one_by_one(
+    rows: Sequence[bytes], block: Sequence[int], count: int, form: _Brackets, score: Callable[[int, int], Any]
+) -> list[int]:
+    """Pick `count` rows of the block, each the one of lowest g with those picked before it; ties go to the earliest."""
+    picked = _Compressed(form)
+    picks: list[int] = []
+    while len(picks) < count:
+        left = [index for index in block if index not in picks] or block[
+            :1
+        ]  # k3 > k2 repeats a row, in compat mode only
+        best = min(left, key=lambda index: score(*picked.sizes_with(rows[index])))
+        picked.add(rows[best])
+        picks.append(best)
+    return picks
+
+
+def _own_sizes(row: bytes, form: _Brackets) -> tuple[int, int]:
+    return _Compressed(form).sizes_with(row)
+
+
+def _exact(raw: int, packed: int) -> int:
+    """An integer that orders as raw / packed does: two different fractions of sizes below 4 GiB lie more than 2**-64 apart."""
+    return (raw << 64) // packed
+
+
+def _single(raw: int, packed: int) -> float:
+    """The ratio in single precision."""
+    return array("f", (raw / packed,))[0]
+
+
+def _check(rows: int, budget: int, sizes: tuple[int, int, int], mode: str, form: str) -> None:
+    if mode not in ("paper", "compat") or form not in _FORMS:
+        raise SettingsError(f"mode is paper or compat and form is turns or list, not {mode!r} and {form!r}")
+    if not isinstance(budget, int) or budget < 0:
+        raise SettingsError(f"the budget is a number of rows from 0, not {budget}")
+    if any(not isinstance(size, int) or size < 1 for size in sizes):
+        raise SettingsError(f"k1, k2 and k3 are numbers of rows from 1, not {sizes}")
+    k1, k2, _ = sizes
+    if mode == "compat" and rows and budget and not k2 <= k1 <= rows:
+        raise SettingsError(
+            f"mode compat needs k2 <= k1 <= the {rows} rows of the pool, as the published code does; k1 is {k1}, k2 {k2}"
+        )
