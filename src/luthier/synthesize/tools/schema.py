@@ -220,7 +220,9 @@ class SchemaReader:
                 for name, value in properties.items()
                 if not isinstance(value, Mapping) or self._keep(value)
             }
-            result["properties"] = {name: self.read(value, depth - 1, trail) for name, value in properties.items()}
+            read = {name: self.read(value, depth - 1, trail) for name, value in properties.items()}
+            if read:
+                result["properties"] = read
             required = _required(schema.get("required"), properties)
             if required:
                 result["required"] = required

@@ -13,7 +13,7 @@ from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
 from luthier.synthesize.tools.dialects import usable_pattern
 from luthier.synthesize.tools.importers.wheels import open_wheel
-from luthier.synthesize.tools.importers.wording import parameter_words, snake_case, tool_words
+from luthier.synthesize.tools.importers.wording import is_retired, parameter_words, snake_case, tool_words
 from luthier.synthesize.tools.schema import MAX_DEPTH
 
 LICENSE = "Apache-2.0"
@@ -70,9 +70,12 @@ class ServiceModel:
             shape = self._shape(operation["input"]["shape"], f"operations.{name}.input") if "input" in operation else {}
             if any(self._streams(member) for member in shape.get("members", {}).values()):
                 continue
+            words = tool_words(operation.get("documentation", ""))
+            if is_retired(words):
+                continue
             yield Tool(
                 name=f"{service}.{snake_case(name)}",
-                description=tool_words(operation.get("documentation", "")),
+                description=words,
                 parameters=self._parameters(shape),
                 returns=self._returns(operation),
                 source=source,
@@ -144,7 +147,7 @@ class ServiceModel:
                 continue
             name = snake_case(member)
             schema = self._member(target, depth - 1, trail, described)
-            if described and not must and "description" not in schema:
+            if described and not must and ("description" not in schema or is_retired(schema["description"])):
                 continue  # an optional member nobody describes cannot be taught
             if not described and len(properties) >= RETURNS_WIDTH:
                 break

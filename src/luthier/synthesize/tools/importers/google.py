@@ -14,7 +14,7 @@ from typing import Any
 from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
 from luthier.synthesize.tools.importers.wheels import open_wheel
-from luthier.synthesize.tools.importers.wording import parameter_words, snake_case, tool_words
+from luthier.synthesize.tools.importers.wording import is_retired, parameter_words, snake_case, tool_words
 from luthier.synthesize.tools.schema import MAX_DEPTH, SchemaReader, parameters_schema
 
 LICENSE = "Apache-2.0"
@@ -27,7 +27,7 @@ _VERSION = re.compile(
     r"(?P<part>.*?)_?v(?P<major>\d+)(?:\.(?P<minor>\d+))?(?:p(?P<point>\d+))?(?P<stage>alpha|beta)?(?P<count>\d*)$"
 )
 _MARKS = re.compile(
-    r"^(?:(?:Required|Optional|Immutable|Identifier|Input only|Deprecated)[.:]?\s+)+|\s*(?:\(?(?:Required|Optional)\)?\.?)$"
+    r"^(?:\[?(?:Required|Optional|Immutable|Identifier|Input [Oo]nly)[\].:]+\s+)+|\s*(?:\(?(?:Required|Optional)\)?\.?)$"
 )
 _UNSPECIFIED = re.compile(r"UNSPECIFIED$|_UNKNOWN$|^UNKNOWN")
 _BOILERPLATE = ("kind", "etag", "selfLink")
@@ -79,9 +79,12 @@ class DiscoveryDocument:
         for method in _methods(self._document):
             if method.get("deprecated") or "id" not in method:
                 continue
+            words = tool_words(method.get("description", ""))
+            if is_retired(words):
+                continue
             yield Tool(
                 name=".".join(snake_case(part) for part in method["id"].split(".")),
-                description=tool_words(method.get("description", "")),
+                description=words,
                 parameters=self._parameters(method),
                 returns=self._returns(method),
                 source=source,
@@ -100,7 +103,11 @@ class DiscoveryDocument:
         read = self._reader.read({"type": "object", "properties": snake_names(ordered)}, MAX_DEPTH)
         known = read.get("properties", {})
         required = read.get("required", [])
-        described = {name: value for name, value in known.items() if value.get("description") or name in required}
+        described = {
+            name: value
+            for name, value in known.items()
+            if name in required or (value.get("description") and not is_retired(value["description"]))
+        }
         return parameters_schema({"properties": described, "required": required})
 
     def _returns(self, method: JSON) -> JSON | None:

@@ -10,14 +10,18 @@ TOOL_WORDS = 200
 PARAMETER_WORDS = 160
 
 _WORDS = re.compile(
-    r"IPv[46]|OAuth2?|[A-Z]{2,}s(?![a-z])|[A-Z]+[0-9]*(?=[A-Z][a-z])|[A-Z]?[a-z]+[0-9]*|[A-Z]+[0-9]*|[0-9]+",
+    r"IPv[46]|OAuth2?|[Cc][Rr][Cc]32[Cc]|A2A|sSL(?=[A-Z])|(?:(?<![A-Za-z])[ei]|E)(?:Tags?|Commerce|Cal)(?![a-z])|"
+    r"[A-Z]{2,}s(?![a-z])|[A-Z]+[0-9]*(?=[A-Z][a-z])|[A-Z]?[a-z]+[0-9]*|[A-Z]+[0-9]*|[0-9]+",
 )
 _ASIDES = re.compile(r"<(note|important|caution|dl|ul|ol|table|pre)\b.*?(</\1>|$)", re.DOTALL | re.IGNORECASE)
 _BREAKS = re.compile(r"</?(p|br|li|div|h\d|ul|ol|dl|dt|dd|note|important|fullname)\b[^>]*>", re.IGNORECASE)
 _TAGS = re.compile(r"</?[a-zA-Z][^<>]*>")
 _LINKS = re.compile(r"!?\[([^\]\n]*)\]\([^)\s]*\)")
-_MARKS = re.compile(r"`+|\*\*+|^#+\s*|^\s*[-*]\s+", re.MULTILINE)
-_SPACES = re.compile(r"\s+")
+_MARKS = re.compile(r"`+|\*\*+|={3,}|(?:^|(?<=\s))#+\s|^\s*[-*]\s+|\*(?=\w[^*\n]*\*)|(?<=[\w:])\*(?=\s)", re.MULTILINE)
+_RETIRED = re.compile(
+    r"\W*(deprecated|reserved|not (currently )?(supported|used)|this (field|property|parameter|operation|data type) is deprecated)",
+    re.IGNORECASE,
+)
 _CLIPPED = 700  # characters read of a long text; the first sentence lies within
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]?(?=\s)")
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|approx|incl|No|St|Dr|Inc|cf|U\.S|v\d+)|\b[A-Z])\.$")
@@ -52,7 +56,7 @@ def first_sentence(text: str, limit: int) -> str:
     text = text.strip()
     if len(text) > limit:
         return _clipped(text, limit)
-    return text[:-1].rstrip() + "." if text.endswith((":", ",", ";")) else text
+    return _sentence(text.rstrip(":,; "))
 
 
 def parameter_words(text: str) -> str:
@@ -65,12 +69,26 @@ def tool_words(text: str) -> str:
     return first_sentence(plain_text(text), TOOL_WORDS)
 
 
+def is_retired(words: str) -> bool:
+    """Whether a description says that the thing should no longer be used."""
+    return _RETIRED.match(words) is not None
+
+
 def _stripped(text: str) -> str:
     if "<" in text:
         text = _TAGS.sub("", _BREAKS.sub(" ", text))
     text = html.unescape(text) if "&" in text else text
-    text = _MARKS.sub("", _LINKS.sub(r"\1", text))
-    return _SPACES.sub(" ", text).strip()
+    text = _LINKS.sub(r"\1", text) if "](" in text else text
+    text = _MARKS.sub("", text) if any(mark in text for mark in "`*#=-") else text
+    return " ".join(text.split())
+
+
+def _sentence(text: str) -> str:
+    """With a capital at the start, unless it is a name like `iSCSI`, and a full stop at the end."""
+    word = text.split(" ", 1)[0]
+    if word.isalpha() and word.islower():
+        text = text[0].upper() + text[1:]
+    return text + "." if text and text[-1] not in ".!?…" else text
 
 
 def _clipped(text: str, limit: int) -> str:
