@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
 from luthier.synthesize.tools.dialects import fits_type, type_set, usable_pattern
+from luthier.synthesize.tools.schema import lookup
 
 SHORTEST_DESCRIPTION = 10
 TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
@@ -45,7 +47,7 @@ def schema_findings(schema: Any) -> list[Finding]:
     )
     if pattern is not None:
         return [Finding("A1", "the pattern cannot be used", pattern)]
-    return [] if plainly_valid(schema) else _validated(schema)
+    return [] if plainly_valid(schema) else _validated(schema) or _dangling(schema)
 
 
 def plainly_valid(schema: Any) -> bool:
@@ -82,6 +84,16 @@ def _validated(schema: Any) -> list[Finding]:
         return [Finding("A1", "the definition is not valid JSON Schema 2020-12", place)]
     except RecursionError:
         return [Finding("A1", "the definition nests too deeply", "parameters")]
+    return []
+
+
+def _dangling(schema: JSON) -> list[Finding]:
+    for place, node in walk(schema, "parameters"):
+        try:
+            if "$ref" in node:
+                lookup(schema, node["$ref"])
+        except ToolSpecError:
+            return [Finding("A1", "a reference leads nowhere", place)]
     return []
 
 

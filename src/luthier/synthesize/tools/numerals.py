@@ -90,6 +90,7 @@ _OTHERS = {
     "single": 1.0,
     "pair": 2.0,
     "couple": 2.0,
+    **{word: float(scale) for word, scale in _SCALES.items()},
     **{word: float(index) for index, word in enumerate(_ORDINALS)},
     **{name: float(index) for index, name in enumerate(_MONTHS, 1)},
     **{name[:3]: float(index) for index, name in enumerate(_MONTHS, 1)},

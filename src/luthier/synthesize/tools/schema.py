@@ -252,13 +252,11 @@ def _merge_keyword(merged: JSON, key: str, value: Any) -> None:
 def _types(schema: Mapping[str, Any]) -> JSON:
     """The `type` keyword (and what a type name implies), inferred from other keywords where it is missing."""
     stated = schema.get("type")
-    if isinstance(stated, list):
-        keywords = [type_keywords(name) for name in stated]
-        names = list(dict.fromkeys(kind for each in keywords for kind in sorted(type_set(each), key=str)))
+    keywords = [type_keywords(name) for name in (stated if isinstance(stated, list) else [stated])]
+    names = list(dict.fromkeys(kind for each in keywords for kind in sorted(type_set(each))))
+    if names:
         merged: JSON = {key: value for each in reversed(keywords) for key, value in each.items()}
-        return {**merged, "type": names[0] if len(names) == 1 else names} if names else {}
-    if stated is not None:
-        return type_keywords(stated)
+        return {**merged, "type": names[0] if len(names) == 1 else names}
     if any(isinstance(schema.get(key), Mapping) for key in ("properties", "additionalProperties", "patternProperties")):
         return {"type": "object"}
     if isinstance(schema.get("items"), Mapping | list) or isinstance(schema.get("prefixItems"), list):
