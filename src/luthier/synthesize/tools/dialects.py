@@ -12,11 +12,12 @@ from typing import Any
 
 from luthier.records import JSON
 
+TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 ANY = ["string", "number", "boolean", "object", "array", "null"]
 
 _TYPE_NAMES: dict[str, str] = {
     **dict.fromkeys(["object", "dict", "map", "mapping", "hash", "hashmap", "record", "struct", "json"], "object"),
-    **dict.fromkeys(["array", "list", "tuple", "set", "sequence", "iterable"], "array"),
+    **dict.fromkeys(["array", "list", "tuple", "set", "sequence", "iterable", "arraylist", "vector"], "array"),
     **dict.fromkeys(["string", "str", "text", "char", "varchar", "bytes", "binary", "file", "uuid"], "string"),
     **dict.fromkeys(["date", "datetime", "timestamp", "date-time", "time"], "string"),
     **dict.fromkeys(["integer", "int", "long", "short", "bigint", "int32", "int64", "uint", "byte"], "integer"),

@@ -12,11 +12,10 @@ from typing import Any
 
 from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
-from luthier.synthesize.tools.dialects import fits_type, type_set, usable_pattern
+from luthier.synthesize.tools.dialects import TYPES, fits_type, type_set, usable_pattern
 from luthier.synthesize.tools.schema import lookup
 
 SHORTEST_DESCRIPTION = 10
-TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 
 _NAME = re.compile(r"[^\s\x00-\x1f](?:[^\x00-\x1f\n]*[^\s\x00-\x1f])?")
 _TYPED_BY = ("type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref")

@@ -12,28 +12,13 @@ from urllib.parse import unquote
 
 from luthier.errors import ToolSpecError
 from luthier.records import JSON
-from luthier.synthesize.tools.dialects import (
-    as_count,
-    as_number,
-    coerced,
-    fits_type,
-    type_keywords,
-    type_of,
-    type_set,
-    usable_format,
-    usable_pattern,
-    with_null,
-)
+from luthier.synthesize.tools.dialects import coerced, fits_type, type_keywords, type_set, with_null
+from luthier.synthesize.tools.keywords import add_limits, required_names, stated_types
 
 MAX_DEPTH = 4
 Resolve = Callable[[str], Any]
 
-_NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-_COUNTS = {
-    "string": ("minLength", "maxLength"),
-    "array": ("minItems", "maxItems"),
-    "object": ("minProperties", "maxProperties"),
-}
+_VALUES = frozenset({"enum", "const", "default"})
 _MERGED_LISTS = ("required", "anyOf", "oneOf")
 
 
@@ -155,12 +140,13 @@ class SchemaReader:
         branches = branches if isinstance(branches, list) else []
         properties = schema.get("properties")
         closed = closed and not (branches and isinstance(properties, Mapping) and properties)
-        result = _types(schema)
+        result = stated_types(schema)
         description = self._description(schema)
         if description:
             result["description"] = description
-        self._add_values(schema, result)
-        _add_limits(schema, result)
+        if not _VALUES.isdisjoint(schema):
+            self._add_values(schema, result)
+        add_limits(schema, result)
         types = type_set(result)
         if "array" in types and "items" not in result:
             self._add_items(schema, result, depth, trail)
@@ -223,11 +209,11 @@ class SchemaReader:
             read = {name: self.read(value, depth - 1, trail) for name, value in properties.items()}
             if read:
                 result["properties"] = read
-            required = _required(schema.get("required"), properties)
+            required = required_names(schema.get("required"), properties)
             if required:
                 result["required"] = required
         elif isinstance(schema.get("required"), list):
-            result["required"] = _required(schema["required"], {})
+            result["required"] = required_names(schema["required"], {})
         if isinstance(extra, bool) or extra == {}:
             result["additionalProperties"] = extra is not False
         elif extra is not None:
@@ -249,66 +235,8 @@ def _merge_keyword(merged: JSON, key: str, value: Any) -> None:
         merged.setdefault(key, value)
 
 
-def _types(schema: Mapping[str, Any]) -> JSON:
-    """The `type` keyword (and what a type name implies), inferred from other keywords where it is missing."""
-    stated = schema.get("type")
-    keywords = [type_keywords(name) for name in (stated if isinstance(stated, list) else [stated])]
-    names = list(dict.fromkeys(kind for each in keywords for kind in sorted(type_set(each))))
-    if names:
-        merged: JSON = {key: value for each in reversed(keywords) for key, value in each.items()}
-        return {**merged, "type": names[0] if len(names) == 1 else names}
-    if any(isinstance(schema.get(key), Mapping) for key in ("properties", "additionalProperties", "patternProperties")):
-        return {"type": "object"}
-    if isinstance(schema.get("items"), Mapping | list) or isinstance(schema.get("prefixItems"), list):
-        return {"type": "array"}
-    values = schema["enum"] if isinstance(schema.get("enum"), list) else [schema["const"]] if "const" in schema else []
-    kinds = list(dict.fromkeys(type_of(value) for value in values))
-    return {"type": kinds[0] if len(kinds) == 1 else kinds} if kinds else {}
-
-
-def _add_limits(schema: Mapping[str, Any], result: JSON) -> None:
-    types = type_set(result)
-    for kind, names in _COUNTS.items():
-        for name in names if kind in types else ():
-            count = as_count(schema.get(name))
-            if count is not None:
-                result[name] = count
-    if "array" in types and schema.get("uniqueItems") is True:
-        result["uniqueItems"] = True
-    if "string" in types:
-        pattern, form = schema.get("pattern"), usable_format(schema.get("format"))
-        if isinstance(pattern, str) and usable_pattern(pattern):
-            result["pattern"] = pattern
-        if form:
-            result["format"] = form
-    if types & {"integer", "number"}:
-        _add_bounds(schema, result)
-
-
-def _add_bounds(schema: Mapping[str, Any], result: JSON) -> None:
-    for name in _NUMBERS:
-        value = as_number(schema.get(name))
-        if value is not None:
-            result[name] = value
-    for flag, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if schema.get(flag) is True and bound in result:  # draft 4 and OpenAPI 3.0
-            result[flag] = result.pop(bound)
-    step = as_number(schema.get("multipleOf"))
-    if step is not None and step > 0:
-        result["multipleOf"] = step
-
-
 def _is_union(schema: object) -> bool:
     return isinstance(schema, Mapping) and ("anyOf" in schema or "oneOf" in schema)
-
-
-def _required(stated: object, properties: Mapping[Any, Any]) -> list[str]:
-    """Names of required properties; draft 3 wrote `required: true` into the property itself."""
-    listed = [name for name in stated if isinstance(name, str)] if isinstance(stated, list) else []
-    flagged = [
-        str(name) for name, value in properties.items() if isinstance(value, Mapping) and value.get("required") is True
-    ]
-    return list(dict.fromkeys(listed + flagged))
 
 
 def _without_single_branch(schema: JSON) -> JSON:

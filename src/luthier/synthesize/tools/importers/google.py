@@ -26,9 +26,8 @@ _DOCUMENTS = r"googleapiclient/discovery_cache/documents/(.+)\.json"
 _VERSION = re.compile(
     r"(?P<part>.*?)_?v(?P<major>\d+)(?:\.(?P<minor>\d+))?(?:p(?P<point>\d+))?(?P<stage>alpha|beta)?(?P<count>\d*)$"
 )
-_MARKS = re.compile(
-    r"^(?:\[?(?:Required|Optional|Immutable|Identifier|Input [Oo]nly)[\].:]+\s+)+|\s*(?:\(?(?:Required|Optional)\)?\.?)$"
-)
+_MARKS = re.compile(r"(?:\[?(?:Required|Optional|Immutable|Identifier|Input [Oo]nly)[\].:]+\s+)+")
+_LAST_MARK = re.compile(r"\s+\(?(?:Required|Optional)\)?\.?$")
 _UNSPECIFIED = re.compile(r"UNSPECIFIED$|_UNKNOWN$|^UNKNOWN")
 _BOILERPLATE = ("kind", "etag", "selfLink")
 
@@ -191,4 +190,5 @@ def _output_only(schema: JSON) -> bool:
 
 
 def _without_marks(text: str) -> str:
-    return parameter_words(_MARKS.sub("", text))
+    mark = _MARKS.match(text)
+    return _LAST_MARK.sub("", parameter_words(text[mark.end() :] if mark else text))

@@ -39,7 +39,6 @@ def spoken(name: str) -> str:
     return words[:1].upper() + words[1:] + "."
 
 
-@lru_cache(maxsize=16384)
 def plain_text(text: str) -> str:
     """Text without HTML, Markdown marks and line breaks; notes and lists are left out where something else remains."""
     clipped = text[:_CLIPPED]
@@ -59,6 +58,7 @@ def first_sentence(text: str, limit: int) -> str:
     return _sentence(text.rstrip(":,; "))
 
 
+@lru_cache(maxsize=16384)
 def parameter_words(text: str) -> str:
     """The description of a parameter: one plain sentence."""
     return first_sentence(plain_text(text), PARAMETER_WORDS)
