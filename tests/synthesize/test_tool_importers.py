@@ -505,6 +505,8 @@ def test_plain_text_and_first_sentence():
     )
     assert first_sentence("Lists keys, e.g. These ones. And more.", 160) == "Lists keys, e.g. These ones."
     assert first_sentence("lists keys", 160) == "Lists keys."
+    assert first_sentence("Start the iteration.This operation uses data", 160) == "Start the iteration."
+    assert plain_text("<p> <b>Works with:</b> EC2 </p> <p>Deletes an alias.</p>") == "Deletes an alias."
     assert len(first_sentence("word " * 100, 160)) <= 160
 
 

@@ -26,7 +26,7 @@ _DOCUMENTS = r"googleapiclient/discovery_cache/documents/(.+)\.json"
 _VERSION = re.compile(
     r"(?P<part>.*?)_?v(?P<major>\d+)(?:\.(?P<minor>\d+))?(?:p(?P<point>\d+))?(?P<stage>alpha|beta)?(?P<count>\d*)$"
 )
-_MARKS = re.compile(r"(?:\[?(?:Required|Optional|Immutable|Identifier|Input [Oo]nly)[\].:]+\s+)+")
+_MARKS = re.compile(r"(?:\[?(?:Required|Optional|Immutable|Identifier|Input [Oo]nly|REQUIRED|OPTIONAL)[\].:]+\s+)+")
 _LAST_MARK = re.compile(r"\s+\(?(?:Required|Optional)\)?\.?$")
 _UNSPECIFIED = re.compile(r"UNSPECIFIED$|_UNKNOWN$|^UNKNOWN")
 _BOILERPLATE = ("kind", "etag", "selfLink")
@@ -149,7 +149,7 @@ def prepared(schema: JSON) -> JSON:
     if "enum" in result:
         meant = [value for value in result["enum"] if not _UNSPECIFIED.search(str(value))]
         result["enum"] = meant or result["enum"]
-    if result.pop("required", None) is True or text.startswith("Required."):
+    if result.pop("required", None) is True or text.startswith(("Required.", "REQUIRED:")):
         result["required"] = True
     if result.pop("repeated", False):
         flag, words = result.pop("required", None), result.pop("description", "")

@@ -14,6 +14,7 @@ _WORDS = re.compile(
     r"[A-Z]{2,}s(?![a-z])|[A-Z]+[0-9]*(?=[A-Z][a-z])|[A-Z]?[a-z]+[0-9]*|[A-Z]+[0-9]*|[0-9]+",
 )
 _ASIDES = re.compile(r"<(note|important|caution|dl|ul|ol|table|pre)\b.*?(</\1>|$)", re.DOTALL | re.IGNORECASE)
+_LABEL = re.compile(r"\s*<p>\s*<b>[^<]*:\s*</b>[^<]*</p>", re.IGNORECASE)
 _BREAKS = re.compile(r"</?(p|br|li|div|h\d|ul|ol|dl|dt|dd|note|important|fullname)\b[^>]*>", re.IGNORECASE)
 _TAGS = re.compile(r"</?[a-zA-Z][^<>]*>")
 _LINKS = re.compile(r"!?\[([^\]\n]*)\]\([^)\s]*\)")
@@ -23,7 +24,7 @@ _RETIRED = re.compile(
     re.IGNORECASE,
 )
 _CLIPPED = 700  # characters read of a long text; the first sentence lies within
-_SENTENCE_END = re.compile(r"[.!?][\"')\]]?(?=\s)")
+_SENTENCE_END = re.compile(r"[.!?][\"')\]]?(?=\s)|(?<=[a-z])\.(?=[A-Z][a-z]*\s)")
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|approx|incl|No|St|Dr|Inc|cf|U\.S|v\d+)|\b[A-Z])\.$")
 _SHORTEST = 12
 
@@ -41,7 +42,8 @@ def spoken(name: str) -> str:
 
 def plain_text(text: str) -> str:
     """Text without HTML, Markdown marks and line breaks; notes and lists are left out where something else remains."""
-    clipped = text[:_CLIPPED]
+    label = _LABEL.match(text)  # "This API works with: ..." before the description proper
+    clipped = text[label.end() if label else 0 :][:_CLIPPED]
     without = _stripped(_ASIDES.sub(" ", clipped)) if "<" in clipped else ""
     return without if len(without) >= _SHORTEST else _stripped(clipped)
 
