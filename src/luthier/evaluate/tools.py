@@ -49,6 +49,7 @@ def evaluate_tools(
     model: LanguageModel,
     items: Sequence[Item],
     journal: Path,
+    *,
     decodings: Sequence[Decoding] = ("free", "constrained"),
     max_tokens: int = MAX_TOKENS,
     progress: Callable[[int], None] | None = None,
@@ -149,11 +150,15 @@ def _same(value: Any, accepted: Any) -> bool:
         return "".join(value.split()).casefold() == "".join(accepted.split()).casefold()
     if isinstance(value, dict) and isinstance(accepted, dict):
         return all(
-            key in accepted and any(_same(item, option) for option in _alternatives(accepted[key])) for key, item in value.items()
+            key in accepted and any(_same(item, option) for option in _alternatives(accepted[key]))
+            for key, item in value.items()
         )
     if isinstance(value, list) and isinstance(accepted, list):
         return len(value) == len(accepted) and all(_same(a, b) for a, b in zip(value, accepted, strict=True))
-    return bool(type(value) is type(accepted) or not isinstance(value, bool) and not isinstance(accepted, bool)) and value == accepted
+    return (
+        bool(type(value) is type(accepted) or (not isinstance(value, bool) and not isinstance(accepted, bool)))
+        and value == accepted
+    )
 
 
 def _alternatives(accepted: Any) -> list[Any]:
@@ -165,7 +170,10 @@ def _truth_text(item: Item) -> str:
     calls = []
     for answer in item.truth:
         for name, arguments in answer.items():
-            parts = [f"{key}={' / '.join(repr(value) for value in values if value != '') or 'left out'}" for key, values in arguments.items()]
+            parts = [
+                f"{key}={' / '.join(repr(value) for value in values if value != '') or 'left out'}"
+                for key, values in arguments.items()
+            ]
             calls.append(f"{name}({', '.join(parts)})")
     return "; ".join(calls) or "no call"
 
@@ -176,7 +184,8 @@ def scores(rows: Sequence[JSON]) -> list[Score]:
     for row in rows:
         groups[row["category"], row["decoding"]].append(row)
     return [
-        Score(category, decoding, _rate(group, "official"), _rate(group, "strict")) for (category, decoding), group in groups.items()
+        Score(category, decoding, _rate(group, "official"), _rate(group, "strict"))
+        for (category, decoding), group in groups.items()
     ]
 
 

@@ -79,10 +79,16 @@ def _value(schema: Any, prefix: str, rules: dict[str, str], depth: int) -> str:
         return "(" + " | ".join(_quoted(render_literal(value)) for value in schema["enum"]) + ")"
     options = schema.get("anyOf") or schema.get("oneOf")
     if isinstance(options, list) and options and depth < MAX_DEPTH:
-        return "(" + " | ".join(_value(option, f"{prefix}{n}", rules, depth + 1) for n, option in enumerate(options)) + ")"
+        return (
+            "(" + " | ".join(_value(option, f"{prefix}{n}", rules, depth + 1) for n, option in enumerate(options)) + ")"
+        )
     kind = schema.get("type", "string")
     if isinstance(kind, list):
-        return "(" + " | ".join(_value({**schema, "type": one}, f"{prefix}{n}", rules, depth) for n, one in enumerate(kind)) + ")"
+        return (
+            "("
+            + " | ".join(_value({**schema, "type": one}, f"{prefix}{n}", rules, depth) for n, one in enumerate(kind))
+            + ")"
+        )
     if kind in ("array", "tuple", "list"):
         item = _value(schema.get("items"), f"{prefix}i", rules, depth + 1) if depth < MAX_DEPTH else "STRING"
         rules[f"{prefix}_list"] = f'"[" ({item} (", " {item}){{0,{MAX_ITEMS - 1}}})? "]"'
@@ -100,7 +106,10 @@ def _object(schema: JSON, prefix: str, rules: dict[str, str], depth: int) -> str
         return f"{prefix}_map"
     required = set(schema.get("required") or ())
     pairs = [
-        (_quoted(f"{json.dumps(name)}: ") + " " + _value(inner, f"{prefix}o{number}", rules, depth + 1), name in required)
+        (
+            _quoted(f"{json.dumps(name)}: ") + " " + _value(inner, f"{prefix}o{number}", rules, depth + 1),
+            name in required,
+        )
         for number, (name, inner) in enumerate(properties.items())
     ]
     rules[f"{prefix}_object"] = f'"{{" {_arguments(pairs, prefix + "_o", rules)} "}}"'
@@ -118,7 +127,9 @@ class GrammarMask:
     Near `max_tokens` the mask prefers tokens that close what is open, so that the limit does not cut an answer in two.
     """
 
-    def __init__(self, engine: GrammarEngine, grammars: Sequence[str | None], prompt_length: int, max_tokens: int) -> None:
+    def __init__(
+        self, engine: GrammarEngine, grammars: Sequence[str | None], prompt_length: int, max_tokens: int
+    ) -> None:
         self.engine, self.prompt_length, self.max_tokens = engine, prompt_length, max_tokens
         self.matchers = [None if grammar is None else engine.matcher(grammar) for grammar in grammars]
 
@@ -173,7 +184,9 @@ class GrammarEngine:
     def schema_matcher(self, schema: JSON) -> Any:
         import llguidance
 
-        matcher = llguidance.LLMatcher(self.tokenizer, llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema)))
+        matcher = llguidance.LLMatcher(
+            self.tokenizer, llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema))
+        )
         if matcher.is_error():
             raise EngineError(f"the JSON schema cannot be used: {matcher.get_error().strip().splitlines()[0]}")
         return matcher

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import EngineError, MissingFileError
 from luthier.models.grammar import GrammarEngine, GrammarMask
-from luthier.models.protocol import Capability, Completion, Progress, Prompt, Sampling, Score, Usage
-from luthier.records import Message
+from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Score, Usage
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +29,13 @@ class LocalModel:
     supports: frozenset[Capability] = frozenset({"generate", "grammar", "json_schema", "score", "module"})
 
     def __init__(
-        self, folder: Path | str, *, adapter: Path | str | None = None, dtype: str = "auto", batch_size: int = 32, name: str | None = None
+        self,
+        folder: Path | str,
+        *,
+        adapter: Path | str | None = None,
+        dtype: str = "auto",
+        batch_size: int = 32,
+        name: str | None = None,
     ) -> None:
         self.folder, self.adapter, self.dtype, self.batch_size = Path(folder), adapter, dtype, batch_size
         if not (self.folder / "config.json").is_file():
@@ -85,7 +90,10 @@ class LocalModel:
         return str(self.tokenizer.apply_chat_template(rows, tools=tools, add_generation_prompt=True, tokenize=False))
 
     def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), progress: Progress | None = None  # noqa: B008
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling = GREEDY,
+        progress: Progress | None = None,
     ) -> list[Completion]:
         """Answer every prompt. Batches go from long to short; results and seeds follow the order given."""
         encoded = [self._encode(self.render(prompt)) for prompt in prompts]
@@ -103,7 +111,9 @@ class LocalModel:
         """Log-probabilities (nats) of `continuations[i]` after `prompts[i]`; prompt and continuation are tokenised apart."""
         if len(prompts) != len(continuations):
             raise EngineError(f"{len(prompts)} prompts but {len(continuations)} continuations to score")
-        pairs = [(self._encode(self.render(p)), self._encode(text)) for p, text in zip(prompts, continuations, strict=True)]
+        pairs = [
+            (self._encode(self.render(p)), self._encode(text)) for p, text in zip(prompts, continuations, strict=True)
+        ]
         scores: list[Score | None] = [None] * len(pairs)
         for batch in self._batches([len(before) + len(after) for before, after in pairs]):
             for index, score in zip(batch, self._score_batch([pairs[i] for i in batch]), strict=True):
@@ -137,7 +147,9 @@ class LocalModel:
                 **inputs, max_new_tokens=sampling.max_tokens, do_sample=False, logits_processor=processors,
                 stop_strings=list(sampling.stop) or None, tokenizer=self.tokenizer if sampling.stop else None,
             )  # fmt: skip
-        return [self._completion(row[width:].tolist(), len(ids), sampling) for row, ids in zip(output, encoded, strict=True)]
+        return [
+            self._completion(row[width:].tolist(), len(ids), sampling) for row, ids in zip(output, encoded, strict=True)
+        ]
 
     def _completion(self, ids: list[int], prompt_tokens: int, sampling: Sampling) -> Completion:
         stops = set(self.stop_ids)
@@ -170,7 +182,8 @@ class LocalModel:
         targets = inputs["input_ids"][:, inputs["input_ids"].shape[1] - longest :]
         logprobs = logits.log_softmax(-1).gather(-1, targets[..., None])[..., 0] if longest else logits[..., 0]
         return [
-            Score(tuple(after), tuple(row[longest - len(after) :].tolist())) for (_, after), row in zip(pairs, logprobs, strict=True)
+            Score(tuple(after), tuple(row[longest - len(after) :].tolist()))
+            for (_, after), row in zip(pairs, logprobs, strict=True)
         ]
 
 

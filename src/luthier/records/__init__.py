@@ -1,5 +1,26 @@
 """What flows: typed rows, and the readers and writers for them."""
 
 from luthier.records.conversations import JSON, Conversation, Message, PreferencePair, Role, Tool, ToolCall
+from luthier.records.files import SkippedRows, atomic_write, read_rows, write_jsonl, write_parquet
+from luthier.records.formats import read_conversations, read_pairs, to_conversation, to_pair
+from luthier.records.journal import Journal
 
-__all__ = ["JSON", "Conversation", "Message", "PreferencePair", "Role", "Tool", "ToolCall"]
+__all__ = [
+    "JSON",
+    "Conversation",
+    "Journal",
+    "Message",
+    "PreferencePair",
+    "Role",
+    "SkippedRows",
+    "Tool",
+    "ToolCall",
+    "atomic_write",
+    "read_conversations",
+    "read_pairs",
+    "read_rows",
+    "to_conversation",
+    "to_pair",
+    "write_jsonl",
+    "write_parquet",
+]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from luthier.errors import LuthierError
 from luthier.records.conversations import ToolCall
@@ -20,8 +20,24 @@ _KEYWORD = re.compile(r"[^\W\d]\w*(?:[.\-]\w+)*")
 _NUMBER = re.compile(r"[+-]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?")
 _SPACE = re.compile(r"\s*")
 _WORDS = {"True": True, "False": False, "None": None, "true": True, "false": False, "null": None}
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "a": "\a", "v": "\v", "0": "\0", "\\": "\\", "'": "'", '"': '"', "/": "/", "\n": ""}
-_ATTEMPT = re.compile(r"\[?\s*[^\W\d][\w.\-/]*\s*\(\s*(?:\)|[^\W\d][\w.\-]*\s*=)|<tool_call>|\"(?:name|function)\"\s*:\s*\"")
+_ESCAPES = {
+    "n": "\n",
+    "t": "\t",
+    "r": "\r",
+    "b": "\b",
+    "f": "\f",
+    "a": "\a",
+    "v": "\v",
+    "0": "\0",
+    "\\": "\\",
+    "'": "'",
+    '"': '"',
+    "/": "/",
+    "\n": "",
+}
+_ATTEMPT = re.compile(
+    r"\[?\s*[^\W\d][\w.\-/]*\s*\(\s*(?:\)|[^\W\d][\w.\-]*\s*=)|<tool_call>|\"(?:name|function)\"\s*:\s*\""
+)
 
 
 class CallSyntaxError(LuthierError):
@@ -224,6 +240,6 @@ class _Parser:
         if not self.take(sign):
             self.fail(repr(sign))
 
-    def fail(self, wanted: str) -> Any:
+    def fail(self, wanted: str) -> NoReturn:
         found = repr(self.text[self.at : self.at + 12]) if self.at < len(self.text) else "the end"
         raise CallSyntaxError(f"character {self.at + 1}: {wanted} expected, {found} found")

@@ -12,8 +12,8 @@ from typing import Any
 
 from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
-from luthier.synthesize.tools.dialects import TYPES, fits_type, type_set, usable_pattern
-from luthier.synthesize.tools.schema import lookup
+from luthier.records.dialects import TYPES, fits_type, type_set, usable_pattern
+from luthier.records.schema import lookup
 
 SHORTEST_DESCRIPTION = 10
 

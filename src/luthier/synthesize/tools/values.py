@@ -63,12 +63,16 @@ def _date(s: Source) -> str:
 
 def _title(s: Source) -> str:
     words = [s.fake.text.word().capitalize() for _ in range(s.random.randint(1, 2))]
-    return s.random.choice(["The {}", "{} Road", "A {} Story", "{} Nights", "Beyond the {}", "{}"]).format(" ".join(words))
+    return s.random.choice(["The {}", "{} Road", "A {} Story", "{} Nights", "Beyond the {}", "{}"]).format(
+        " ".join(words)
+    )
 
 
 def _place(s: Source) -> str:
     city = str(s.fake.address.city())
-    return s.random.choice([city, city, f"{city}, {s.fake.address.state(abbr=True)}", f"{city}, {s.fake.address.country()}"])
+    return s.random.choice(
+        [city, city, f"{city}, {s.fake.address.state(abbr=True)}", f"{city}, {s.fake.address.country()}"]
+    )
 
 
 def _several(draw: Draw, low: int = 2, high: int = 4) -> Draw:
@@ -219,5 +223,9 @@ def guess_kind(name: str, schema: JSON) -> Kind | None:
     for clue in _CLUES:
         if clue.pattern.search(name.lower()):
             kind = kinds()[clue.kind]
-            return kind if kind.type == schema.get("type") or (kind.type, schema.get("type")) == ("integer", "number") else None
+            return (
+                kind
+                if kind.type == schema.get("type") or (kind.type, schema.get("type")) == ("integer", "number")
+                else None
+            )
     return None

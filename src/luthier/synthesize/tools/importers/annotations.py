@@ -6,7 +6,7 @@ import ast
 import re
 
 from luthier.records import JSON
-from luthier.synthesize.tools.dialects import type_keywords, type_of, with_null
+from luthier.records.dialects import type_keywords, type_of, with_null
 
 _PROSE = re.compile(r",\s*(optional|default.*|keyword.only)$|\bof\b.*$|\s*\(.*$", re.IGNORECASE)
 _ARRAYS = frozenset({"list", "sequence", "iterable", "tuple", "set", "frozenset", "collection"})

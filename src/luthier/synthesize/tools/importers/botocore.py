@@ -11,10 +11,10 @@ from typing import Any
 
 from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
-from luthier.synthesize.tools.dialects import usable_pattern
+from luthier.records.dialects import usable_pattern
 from luthier.synthesize.tools.importers.wheels import open_wheel
 from luthier.synthesize.tools.importers.wording import is_retired, parameter_words, snake_case, tool_words
-from luthier.synthesize.tools.schema import MAX_DEPTH
+from luthier.records.schema import MAX_DEPTH
 
 LICENSE = "Apache-2.0"
 MAX_ENUM = 24  # a longer list costs more prompt than it teaches; the values kept are all valid

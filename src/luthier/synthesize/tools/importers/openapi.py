@@ -14,7 +14,7 @@ from luthier.records import JSON, Tool
 from luthier.synthesize.tools.importers.documents import load_document
 from luthier.synthesize.tools.importers.mcp import described
 from luthier.synthesize.tools.importers.wording import parameter_words, snake_case, tool_words
-from luthier.synthesize.tools.schema import MAX_DEPTH, SchemaReader, lookup, parameters_schema
+from luthier.records.schema import MAX_DEPTH, SchemaReader, lookup, parameters_schema
 
 METHODS = ("get", "put", "post", "delete", "patch", "options", "head", "trace")
 _CLIENT_HEADERS = ("accept", "content-type", "authorization")

@@ -9,9 +9,9 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from luthier.errors import ToolSpecError
-from luthier.synthesize.tools.dialects import usable_pattern
+from luthier.records.dialects import usable_pattern
 from luthier.synthesize.tools.lint import plainly_valid
-from luthier.synthesize.tools.schema import lookup, normalise_schema, parameters_schema
+from luthier.records.schema import lookup, normalise_schema, parameters_schema
 
 KEYWORDS = [
     "type", "properties", "items", "enum", "const", "default", "required", "anyOf", "oneOf", "allOf", "nullable", "description",

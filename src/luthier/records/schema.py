@@ -12,8 +12,8 @@ from urllib.parse import unquote
 
 from luthier.errors import ToolSpecError
 from luthier.records import JSON
-from luthier.synthesize.tools.dialects import coerced, fits_type, type_keywords, type_set, with_null
-from luthier.synthesize.tools.keywords import add_limits, required_names, stated_types
+from luthier.records.dialects import coerced, fits_type, type_keywords, type_set, with_null
+from luthier.records.keywords import add_limits, required_names, stated_types
 
 MAX_DEPTH = 4
 Resolve = Callable[[str], Any]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from luthier.records import JSON
-from luthier.synthesize.tools.dialects import (
+from luthier.records.dialects import (
     TYPES,
     as_count,
     as_number,

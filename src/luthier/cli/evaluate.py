@@ -1,0 +1,60 @@
+"""`luthier evaluate tools`: a model or adapter on BFCL items, with the benchmark's own checker."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def command() -> None:
+    """Score a model with a public benchmark's own checker."""
+
+
+@command.command()
+@click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
+@click.option("--adapter", type=click.Path(path_type=Path), help="A PEFT adapter folder.")
+@click.option("--category", "categories", multiple=True, default=("simple_python",), show_default=True)
+@click.option("--items", type=int, help="Evenly spaced items of each category; all where left out.")
+@click.option(
+    "--decoding",
+    "decodings",
+    multiple=True,
+    type=click.Choice(["free", "constrained"]),
+    default=("free", "constrained"),
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Judged answers, JSONL; a stopped evaluation continues from it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def tools(
+    model: str,
+    adapter: Path | None,
+    categories: tuple[str, ...],
+    items: int | None,
+    decodings: tuple[str, ...],
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Function calling: BFCL simple_python, multiple, irrelevance."""
+    from luthier.cli.progress import Watch
+    from luthier.recipes.parts import evaluate_model
+
+    with Watch(quiet=as_json) as watch:
+        rows = evaluate_model(
+            model, adapter, categories=categories, items=items, decodings=decodings, out=out, progress=watch
+        )
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        official, strict = row["official"], row["strict"]
+        click.echo(
+            f"{row['category']:14} {row['decoding']:12} {row['items']:4} items  official {official['rate']:6.1%} "
+            f"({official['low']:.1%}-{official['high']:.1%})  strict {strict['rate']:6.1%}"
+        )

@@ -1,0 +1,1 @@
+"""Scores: public benchmarks with their own checkers, and rates with their uncertainty."""

@@ -1,0 +1,1 @@
+"""The flows: whole jobs in plain Python, each a page that reads top to bottom."""

@@ -1,0 +1,318 @@
+"""Teach a small model to call tools, and show what changed: the main job, from API definitions to a measured adapter.
+
+Reads top to bottom: pool, dialogues, checks, selection, evaluation before, training, evaluation after, report. Each step writes its
+artefacts into the run folder and is kept when the same command runs again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from luthier.errors import SettingsError
+from luthier.packages import BFCL
+from luthier.recipes.progress import Progress, quiet
+from luthier.recipes.run_folder import RunFolder, peak_memory_mib
+from luthier.records import JSON, Tool, read_conversations, read_rows, write_jsonl
+
+ADAPTER, CHECKPOINTS = "adapter", "checkpoints"
+
+
+@dataclass(frozen=True)
+class ToolsSettings:
+    """Settings of `luthier run tools`.
+
+    apis: OpenAPI files, MCP `tools/list` files or `module:NAME` Python modules, added to what the index ships; builtin_apis: use that.
+    dialogues: how many are made; selected: how many ZIP picks; training_seconds: time limit of the training loop.
+    items: evaluation items a category (simple_python; half as many of the others), None for all of them.
+    """
+
+    apis: tuple[str, ...] = ()
+    builtin_apis: bool = True
+    model: str = "bundled"
+    dialogues: int = 3000
+    selected: int = 900
+    sigma: float = 0.05
+    learning_rate: float = 1e-3
+    training_seconds: float | None = 540.0
+    items: int | None = 100
+    constrained: bool = True
+    seed: int = 0
+
+
+def run_tools(settings: ToolsSettings, folder: Path, command: str, progress: Progress = quiet) -> JSON:
+    """Run the whole line in `folder` and return what `run.json` holds. The same call continues a stopped run.
+
+    Raises LuthierError subclasses for what the user can mend; what is finished by then is kept.
+    """
+    _check(settings)
+    with RunFolder(folder, "tools", command, asdict(settings), settings.seed) as run:
+        tools = _pool(run, settings, progress)
+        _dialogues(run, settings, tools, progress)
+        del tools
+        _checks(run, progress)
+        _select(run, settings, progress)
+        _evaluate(run, settings, "evaluate-before", None, progress)
+        _train(run, settings, progress)
+        _evaluate(run, settings, "evaluate-after", folder / ADAPTER, progress)
+        run.finish(
+            peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)),
+            nondeterminism=NONDETERMINISM,
+        )
+        progress.step("report")
+        from luthier.report import write_report
+
+        write_report(folder)
+        return run.record
+
+
+NONDETERMINISM = (
+    "The same seed, machine and thread count give the same dialogues, selection and batches. Matrix products in bf16 may round "
+    "differently on another processor, so weights and near-tied answers may differ there. The time limit decides how many steps are planned."
+)
+
+
+def _check(settings: ToolsSettings) -> None:
+    for name in ("dialogues", "selected"):
+        if getattr(settings, name) < 1:
+            raise SettingsError(f"{name} is {getattr(settings, name)}; it must be at least 1")
+    if settings.selected > settings.dialogues:
+        raise SettingsError(
+            f"selected ({settings.selected}) is more than dialogues ({settings.dialogues}); make more or select fewer"
+        )
+    if settings.items is not None and settings.items < 2:
+        raise SettingsError(f"items is {settings.items}; score at least 2 of a category")
+    if not settings.apis and not settings.builtin_apis:
+        raise SettingsError("no APIs: give some with --api or leave --no-builtin-apis out")
+
+
+# --- data -------------------------------------------------------------------------------------------------------------------
+
+
+def _pool(run: RunFolder, settings: ToolsSettings, progress: Progress) -> list[Tool]:
+    """Step 1: real APIs, normalised, linted, without duplicates."""
+    from luthier.synthesize.tools.apis import api_hashes, import_apis
+    from luthier.synthesize.tools.pool import ToolPool, build_pool
+
+    inputs = api_hashes(settings.apis, settings.builtin_apis)
+    run.record["inputs"] = inputs | {BFCL.label: BFCL.sha256}
+    progress.step("pool")
+
+    def work() -> JSON:
+        sources: Counter[str] = Counter()
+
+        def counted() -> Iterator[Tool]:
+            for tool in import_apis(settings.apis, settings.builtin_apis):
+                sources[tool.source.rsplit(": ", 1)[0]] += 1
+                yield tool
+
+        pool = build_pool(counted())
+        pool.write(run.path / "pool.jsonl.gz")
+        return {
+            "tools": len(pool), "read": sum(sources.values()), "sources": dict(sources), "rejected": dict(pool.rejected.most_common()),
+            "duplicates": pool.duplicates + pool.near_duplicates,
+        }  # fmt: skip
+
+    run.step("pool", inputs, ["pool.jsonl.gz"], work)
+    return list(ToolPool.read(run.path / "pool.jsonl.gz")) if not run.was_kept("dialogues") else []
+
+
+def _dialogues(run: RunFolder, settings: ToolsSettings, tools: Sequence[Tool], progress: Progress) -> None:
+    """Step 2: arguments first, then the request around them."""
+    from luthier.synthesize.tools.dialogues import REAL_SHARE, TYPE_SHARES, synthesize_dialogues
+
+    progress.step("dialogues", settings.dialogues)
+
+    def work() -> JSON:
+        types: Counter[str] = Counter()
+
+        def rows() -> Iterator[JSON]:
+            for conversation in synthesize_dialogues(settings.dialogues, tools, seed=settings.seed):
+                types[conversation.extra["type"]] += 1
+                progress.advance(1)
+                yield conversation.to_row()
+
+        made = write_jsonl(run.path / "dialogues.jsonl", rows())
+        return {"made": made, "types": dict(types)}
+
+    inputs = {"count": settings.dialogues, "seed": settings.seed, "shares": dict(TYPE_SHARES), "real_share": REAL_SHARE}
+    run.step("dialogues", inputs, ["dialogues.jsonl"], work, after=["pool"])
+
+
+def _checks(run: RunFolder, progress: Progress) -> None:
+    """Step 3: the rule layer, grounding, and no overlap with any evaluation item of the benchmark."""
+    from luthier.synthesize.tools.checks import RULES, check
+
+    total = run.record["steps"]["dialogues"]["results"]["made"]
+    progress.step("check", total)
+
+    def work() -> JSON:
+        leaks = benchmark_leaks()
+        failed: Counter[str] = Counter()
+        rejected: list[JSON] = []
+
+        def passed() -> Iterator[JSON]:
+            for conversation in read_conversations(run.path / "dialogues.jsonl"):
+                findings = check(conversation, leaks)
+                progress.advance(1)
+                if findings:
+                    failed.update({finding.rule for finding in findings})
+                    rejected.append({**conversation.to_row(), "findings": [str(finding) for finding in findings]})
+                else:
+                    yield conversation.to_row()
+
+        count = write_jsonl(run.path / "checked.jsonl", passed())
+        write_jsonl(run.path / "rejected.jsonl", rejected)
+        rules = {name: rule.description for name, rule in RULES.items()}
+        return {"checked": total, "passed": count, "failed": dict(failed.most_common()), "rules": rules}
+
+    run.step(
+        "check",
+        {"benchmark": BFCL.sha256, "rules": sorted(RULES)},
+        ["checked.jsonl", "rejected.jsonl"],
+        work,
+        after=["dialogues"],
+    )
+
+
+def benchmark_leaks() -> Any:
+    """The contamination rule's memory: every item of the categories that are scored, the ones left out of a subset too."""
+    from luthier.evaluate.bfcl import CATEGORIES, load_items
+    from luthier.synthesize.tools.contamination import Contamination
+
+    return Contamination([(item.question, item.tools) for category in CATEGORIES for item in load_items(category)])
+
+
+def _select(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:
+    """Step 4: ZIP picks the rows that add most, within each type, so that the mix of types stays as it was made."""
+    from luthier.select import compression_ratio, zip_select
+
+    progress.step("select", settings.selected)
+
+    def work() -> JSON:
+        rows = [row for _, row in read_rows(run.path / "checked.jsonl")]
+        budget = min(settings.selected, len(rows))
+        texts = [selection_text(row) for row in rows]
+        picked: list[int] = []
+        for members, share in _quotas([row["type"] for row in rows], budget):
+            order = zip_select([texts[i] for i in members], share, progress=lambda done: None)
+            picked += [members[i] for i in order]
+            progress.advance(share)
+        chosen = set(picked)
+        write_jsonl(run.path / "selected.jsonl", (rows[i] for i in picked))
+        write_jsonl(run.path / "left.jsonl", (row for i, row in enumerate(rows) if i not in chosen))
+        random = Random(settings.seed).sample(range(len(rows)), budget)
+        return {
+            "method": "zip", "pool": len(rows), "picked": len(picked), "ratio_pool": compression_ratio(texts),
+            "ratio_picked": compression_ratio([texts[i] for i in picked]),
+            "ratio_random": compression_ratio([texts[i] for i in random]),
+            "types_picked": dict(Counter(rows[i]["type"] for i in picked)),
+        }  # fmt: skip
+
+    run.step(
+        "select",
+        {"budget": settings.selected, "method": "zip, paper mode"},
+        ["selected.jsonl", "left.jsonl"],
+        work,
+        after=["check"],
+    )
+
+
+def selection_text(row: JSON) -> str:
+    """What ZIP compares: the turns, without the tool definitions that every row of a service shares."""
+    lines = []
+    for message in row["messages"]:
+        calls = [call["function"] for call in message.get("tool_calls") or ()]
+        spoken = ", ".join(f"{call['name']}({call['arguments']})" for call in calls) or message["content"]
+        lines.append(f"{message['role']}: {spoken}\n")
+    return "".join(lines)
+
+
+def _quotas(types: Sequence[str], budget: int) -> list[tuple[list[int], int]]:
+    """Row numbers and budget of each type, in proportion, adding up to the budget."""
+    members: dict[str, list[int]] = {}
+    for number, kind in enumerate(types):
+        members.setdefault(kind, []).append(number)
+    shares = {kind: budget * len(rows) // len(types) for kind, rows in members.items()}
+    for kind in sorted(shares, key=lambda kind: -len(members[kind]))[: budget - sum(shares.values())]:
+        shares[kind] += 1
+    return [(rows, shares[kind]) for kind, rows in members.items()]
+
+
+# --- model ------------------------------------------------------------------------------------------------------------------
+
+
+def open_model(model: str, adapter: Path | None = None) -> Any:
+    """The bundled model, or one from a transformers folder, with an adapter where one is given."""
+    from luthier.models import bundled
+    from luthier.models.local import LocalModel
+
+    bundle = model == "bundled"
+    return LocalModel(bundled.pull() if bundle else model, adapter=adapter, name=bundled.NAME if bundle else model)
+
+
+def _train(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:
+    """Step 6: LoRA with flat noise on the selected rows, fitted to the time limit."""
+    from luthier.models.bundled import GGUF_SHA256
+
+    files = ["metrics.jsonl", "plan.json", CHECKPOINTS, ADAPTER]
+    progress.step("train")
+
+    def work() -> JSON:
+        from luthier.train.sft import SftSettings, train_sft
+
+        rows = list(read_conversations(run.path / "selected.jsonl"))
+        sft = SftSettings(
+            sigma=settings.sigma,
+            seconds=settings.training_seconds,
+            seed=settings.seed,
+            learning_rate=settings.learning_rate,
+        )
+        result = train_sft(
+            rows,
+            open_model(settings.model),
+            run.path,
+            sft,
+            lambda done, planned, loss: progress.update(done, planned, f"loss {loss:.3f}"),
+        )
+        return {
+            **asdict(result),
+            "flat_sigma": settings.sigma,
+            **{f"lora_{name}": getattr(sft, name) for name in ("rank", "alpha")},
+        }
+
+    inputs = {"model": GGUF_SHA256 if settings.model == "bundled" else settings.model, "sigma": settings.sigma}
+    inputs |= {"learning_rate": settings.learning_rate, "seconds": settings.training_seconds}
+    run.step("train", inputs, files, work, after=["select"])
+
+
+def _evaluate(run: RunFolder, settings: ToolsSettings, name: str, adapter: Path | None, progress: Progress) -> None:
+    """Steps 5 and 7: the benchmark's own items and checker, the same items before and after."""
+    from luthier.evaluate.bfcl import load_items
+    from luthier.evaluate.tools import Decoding, evaluate_tools
+
+    limits = {"simple_python": settings.items, "multiple": _half(settings.items), "irrelevance": _half(settings.items)}
+    decodings: list[Decoding] = ["free", "constrained"] if settings.constrained else ["free"]
+    items = [item for category, limit in limits.items() for item in load_items(category, limit)]
+    progress.step(name, len(items) * len(decodings))
+
+    def work() -> JSON:
+        table = evaluate_tools(
+            open_model(settings.model, adapter),
+            items,
+            run.path / f"{name}.jsonl",
+            decodings=decodings,
+            progress=progress.advance,
+        )
+        return {"scores": [score.to_row() for score in table], "benchmark": BFCL.label}
+
+    inputs = {"items": limits, "decodings": decodings, "benchmark": BFCL.sha256, "model": settings.model}
+    run.step(name, inputs, [f"{name}.jsonl"], work, after=[] if adapter is None else ["train"])
+
+
+def _half(items: int | None) -> int | None:
+    return None if items is None else max(1, items // 2)

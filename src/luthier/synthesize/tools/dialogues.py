@@ -1,0 +1,152 @@
+"""Tool dialogues whose truth is known beforehand: tool and arguments are drawn first, the user's text is written around them.
+
+Types (arXiv 2409.00920, sec. 3.2): single, parallel, missing_argument (the assistant asks for exactly what is missing) and
+irrelevant (no tool on offer fits). Distractors are near neighbours of the right tool or of its request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from luthier.records import Conversation, Message, Tool, ToolCall
+from luthier.synthesize.tools.blueprints import Blueprint, everyday_blueprint, ideas, real_blueprints
+from luthier.synthesize.tools.requests import draw_arguments, request
+from luthier.synthesize.tools.values import Source
+
+DialogueType = Literal["single", "parallel", "missing_argument", "irrelevant"]
+TYPE_SHARES: Mapping[DialogueType, float] = {
+    "single": 0.62,
+    "parallel": 0.08,
+    "missing_argument": 0.06,
+    "irrelevant": 0.24,
+}
+REAL_SHARE = 0.35
+_REFUSALS = (
+    "None of the available functions can {ask}.",
+    "I have no function to {ask}.",
+    "No function here fits: none of them can {ask}.",
+    "The functions on offer cannot {ask}.",
+    "I can't {ask} with these functions.",
+    "There is no suitable function to {ask}.",
+)
+_QUESTIONS = (
+    "Please tell me the {missing}.",
+    "I need one more detail: the {missing}.",
+    "What is the {missing}?",
+    "The {missing} is missing. Could you give it to me?",
+    "Which {missing} should I use?",
+)
+
+
+def synthesize_dialogues(
+    count: int,
+    tools: Sequence[Tool] = (),
+    *,
+    seed: int = 0,
+    shares: Mapping[DialogueType, float] = TYPE_SHARES,
+    real_share: float = REAL_SHARE,
+) -> Iterator[Conversation]:
+    """`count` dialogues over everyday tools and, for `real_share` of them, over facets of the given real tools.
+
+    Each row's `extra` has id, type, and the source of its tools. The same arguments give the same dialogues.
+    """
+    source = Source(seed)
+    real = real_blueprints(list(tools), source) if tools else iter(())
+    recent: list[Blueprint] = [everyday_blueprint(idea, source) for idea in source.random.sample(ideas(), 40)]
+    types = list(shares)
+    for _ in range(count):
+        blueprint = (next(real, None) if source.random.random() < real_share else None) or everyday_blueprint(
+            source.random.choice(ideas()), source
+        )
+        kind = source.random.choices(types, [shares[name] for name in types])[0]
+        others = [other for other in recent if other.tool.name != blueprint.tool.name and other.ask != blueprint.ask]
+        yield _dialogue(kind, blueprint, others, source)
+        recent = [*recent[-200:], blueprint]
+
+
+def _dialogue(kind: DialogueType, blueprint: Blueprint, others: list[Blueprint], source: Source) -> Conversation:
+    needed = _askable(blueprint)
+    if kind == "missing_argument" and needed:
+        return _missing_argument(blueprint, needed, others, source)
+    if kind == "irrelevant":
+        return _irrelevant(blueprint, others, source)
+    if kind == "parallel":
+        return _parallel(blueprint, others, source)
+    arguments = draw_arguments(blueprint, source)
+    asked = request(blueprint, arguments, source)
+    tools = _candidates(blueprint, others, source, source.random.choice([0, 0, 0, 0, 0, 1, 1, 2, 3]))
+    return _row("single", asked.text, _calls([(blueprint.tool.name, arguments)]), tools, blueprint)
+
+
+def _askable(blueprint: Blueprint) -> list[str]:
+    """Required parameters whose absence can be seen: no other parameter's value could be taken for theirs."""
+    types = [slot.schema.get("type") for slot in blueprint.slots]
+    return [slot.name for slot in blueprint.slots if slot.required and types.count(slot.schema.get("type")) == 1]
+
+
+def _parallel(blueprint: Blueprint, others: list[Blueprint], source: Source) -> Conversation:
+    first = draw_arguments(blueprint, source, 0.2)
+    runs = [first]
+    while len(runs) < source.random.choice([2, 2, 3]):
+        again = {slot.name: slot.draw(source) for slot in blueprint.slots if slot.name in first}
+        if again in runs:
+            break
+        runs.append(again)
+    texts = [request(blueprint, run, source).text for run in runs]
+    link = source.random.choice([" Also, ", " And then: ", " ", " Then ", "\n"])
+    text = link.join([texts[0], *(other[:1].lower() + other[1:] if link.strip() else other for other in texts[1:])])
+    kind: DialogueType = "parallel" if len(runs) > 1 else "single"
+    return _row(
+        kind,
+        text,
+        _calls([(blueprint.tool.name, run) for run in runs]),
+        _candidates(blueprint, others, source, 1),
+        blueprint,
+    )
+
+
+def _missing_argument(blueprint: Blueprint, needed: list[str], others: list[Blueprint], source: Source) -> Conversation:
+    missing = source.random.choice(needed)
+    arguments = draw_arguments(blueprint, source, 0.2)
+    asked = request(blueprint, arguments, source, without=missing)
+    words = next(slot.words for slot in blueprint.slots if slot.name == missing)
+    answer = Message("assistant", source.random.choice(_QUESTIONS).format(missing=words))
+    row = _row("missing_argument", asked.text, answer, _candidates(blueprint, others, source, 0), blueprint)
+    row.extra["missing"] = [missing]
+    return row
+
+
+def _irrelevant(blueprint: Blueprint, others: list[Blueprint], source: Source) -> Conversation:
+    asked = request(blueprint, draw_arguments(blueprint, source), source)
+    near = [other for other in others if other.domain == blueprint.domain]
+    far = [other for other in others if other.domain != blueprint.domain]
+    shown = source.random.sample(far, min(len(far), source.random.choice([1, 1, 1, 2, 3])))
+    if near and source.random.random() < 0.25:
+        shown[0] = source.random.choice(near)
+    source.random.shuffle(shown)
+    answer = Message("assistant", source.random.choice(_REFUSALS).format(ask=blueprint.ask))
+    return _row("irrelevant", asked.text, answer, _distinct([other.tool for other in shown]), blueprint)
+
+
+def _candidates(blueprint: Blueprint, others: list[Blueprint], source: Source, count: int) -> list[Tool]:
+    near = [other for other in others if other.domain == blueprint.domain]
+    pool = near if len(near) >= count and source.random.random() < 0.5 else others
+    tools = _distinct([blueprint.tool, *(other.tool for other in source.random.sample(pool, min(count, len(pool))))])
+    source.random.shuffle(tools)
+    return tools
+
+
+def _distinct(tools: list[Tool]) -> list[Tool]:
+    return list({tool.name: tool for tool in reversed(tools)}.values())[::-1]
+
+
+def _calls(pairs: list[tuple[str, Any]]) -> Message:
+    return Message("assistant", None, tuple(ToolCall(name, arguments) for name, arguments in pairs))
+
+
+def _row(kind: DialogueType, text: str, answer: Message, tools: list[Tool], blueprint: Blueprint) -> Conversation:
+    digest = hashlib.sha256(f"{kind}\n{text}\n{[tool.name for tool in tools]}".encode()).hexdigest()[:12]
+    extra = {"id": digest, "type": kind, "source": blueprint.tool.source, "license": blueprint.tool.license}
+    return Conversation((Message("user", text), answer), tuple(tools), extra)

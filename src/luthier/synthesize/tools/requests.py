@@ -1,0 +1,134 @@
+"""Request text from blueprints: what a person would type, given the tool's intent and the values it must carry.
+
+Most values are mentioned without their parameter's name ("in Lisbon", "for 3 nights"); a model that only ever sees named values
+learns to leave out what is not named (ToolACE's query-description dissimilarity, arXiv 2409.00920, sec. 3.2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.records import JSON
+from luthier.synthesize.tools.blueprints import Blueprint, Slot
+from luthier.synthesize.tools.values import Source
+
+NAMED_SHARE = 0.35
+_SYNONYMS = {
+    "find": ("find", "look for", "search for", "get me", "look up"),
+    "get": ("get", "fetch", "show me", "give me", "look up"),
+    "compute": ("compute", "calculate", "work out", "determine", "figure out", "find"),
+    "estimate": ("estimate", "predict", "work out", "project"),
+    "look": ("look",),
+    "work": ("work",),
+    "book": ("book", "reserve"),
+    "create": ("create", "make", "set up"),
+    "check": ("check", "find out"),
+    "search": ("search",),
+    "send": ("send",),
+    "describe": ("describe", "show"),
+    "list": ("list", "show me", "give me a list of"),
+    "return": ("return", "get", "show me"),
+    "retrieve": ("retrieve", "get", "fetch"),
+    "delete": ("delete", "remove"),
+}
+_ORDERS = ("{A}.", "{A}", "Please {a}.", "Can you {a}?", "Could you {a}?", "I need to {a}.", "I want to {a}.", "Help me {a}.", "I'd like to {a}.", "Could you please {a}?", "{A}, please.", "I would like you to {a}.", "We have to {a}.")  # fmt: skip
+_QUESTIONS = ("What is the {q}?", "What's the {q}?", "Tell me the {q}.", "I need the {q}.", "Can you tell me the {q}?", "Give me the {q}.", "I wonder what the {q} is.", "How do I know the {q}?", "What would be the {q}?", "Show me the {q}.")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """A user's text with the arguments it carries; `mentioned` are the slots it names or implies."""
+
+    text: str
+    arguments: JSON
+    mentioned: tuple[Slot, ...]
+
+
+def draw_arguments(blueprint: Blueprint, source: Source, optional_share: float = 0.4) -> JSON:
+    """Values for every required parameter and some optional ones, in schema order."""
+    chosen = [slot for slot in blueprint.slots if slot.required or source.random.random() < optional_share]
+    return {slot.name: slot.draw(source) for slot in chosen}
+
+
+def request(blueprint: Blueprint, arguments: JSON, source: Source, *, without: str | None = None) -> Request:
+    """A request that carries the arguments; `without` names one that it withholds."""
+    slots = [slot for slot in blueprint.slots if slot.name in arguments and slot.name != without]
+    alike = Counter(slot.said for slot in slots)
+    named = [
+        alike[slot.said] > 1 or source.random.random() < NAMED_SHARE for slot in slots
+    ]  # two like values must be told apart
+    mentions = [mention(slot, arguments[slot.name], source, named=by) for slot, by in zip(slots, named, strict=True)]
+    if len(mentions) > 1 and source.random.random() < 0.3:
+        source.random.shuffle(mentions)
+    return Request(_sentence(blueprint, mentions, source), arguments, tuple(slots))
+
+
+def mention(slot: Slot, value: Any, source: Source, *, named: bool) -> str:
+    """One value in words, with its parameter's name or without."""
+    template = source.random.choice(slot.named if named else slot.said)
+    if template.startswith("["):
+        yes, no = template.strip("[]").split("|")
+        return yes if value else no
+    percent = f"{round(value * 100, 4):g}" if "{p}" in template else ""
+    return template.replace("{v}", value_text(value, source)).replace("{p}", percent)
+
+
+def value_text(value: Any, source: Source) -> str:
+    """A value as people write it: lists with commas or in brackets, large numbers sometimes with separators."""
+    random = source.random
+    if isinstance(value, list):
+        texts = [value_text(item, source) for item in value]
+        if isinstance(value[0], str):
+            return random.choice([", ".join(texts[:-1]) + " and " + texts[-1], ", ".join(texts)])
+        return random.choice(
+            [
+                "[" + ", ".join(map(str, value)) + "]",
+                ", ".join(map(str, value)),
+                ", ".join(map(str, value[:-1])) + f" and {value[-1]}",
+            ]
+        )
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000 and random.random() < 0.4:
+        return f"{value:,}"
+    return str(value)
+
+
+def _sentence(blueprint: Blueprint, mentions: list[str], source: Source) -> str:
+    random = source.random
+    late = [mentions.pop()] if len(mentions) > 2 and random.random() < 0.3 else []
+    details = _joined(mentions, source)
+    if blueprint.noun and random.random() < 0.45:
+        text = random.choice(_QUESTIONS).replace("{q}", f"{blueprint.noun} {details}".strip())
+    else:
+        ask = f"{_synonym(blueprint.ask, source)} {details}".strip()
+        frame = random.choice(_ORDERS)
+        text = frame.replace("{A}", ask[:1].upper() + ask[1:]).replace("{a}", ask)
+    for detail in late:
+        extra = detail.strip(" -,()")
+        text = (
+            f"{text.rstrip('.')}. {extra[:1].upper()}{extra[1:]}."
+            if text[-1] in ".?"
+            else f"{text}. {extra[:1].upper()}{extra[1:]}."
+        )
+    return _tidy(text)
+
+
+def _joined(mentions: list[str], source: Source) -> str:
+    glue = source.random.choice([" ", " ", " ", ", "])
+    if len(mentions) >= 2 and source.random.random() < 0.25:
+        return glue.join(mentions[:-1]) + " and " + mentions[-1].removeprefix("and ")
+    return glue.join(mentions)
+
+
+def _synonym(ask: str, source: Source) -> str:
+    verb, _, rest = ask.partition(" ")
+    return f"{source.random.choice(_SYNONYMS.get(verb, (verb,)))} {rest}"
+
+
+def _tidy(text: str) -> str:
+    text = re.sub(r"\s+([,.:?])", r"\1", text)
+    text = re.sub(r"[,.]([.?])", r"\1", text)
+    text = re.sub(r"\?\.(?=\s|$)", "?", text)
+    return re.sub(r"\s{2,}", " ", text).strip()

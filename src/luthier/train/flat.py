@@ -1,0 +1,207 @@
+"""Zero-mean noise on the full merged weight that makes LoRA look for flat minima (Flat-LoRA, arXiv 2409.14396, sec. 3).
+
+The noise never touches a parameter: while a step is active, the base linear of each LoRA layer computes with a noisy copy of its
+weight. Evaluation, saving, merging and passes with the adapter off read the clean weight, so it stays bit-identical by construction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback
+
+from luthier.errors import SettingsError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from transformers import TrainerControl, TrainerState, TrainingArguments
+
+
+def ramp(progress: float) -> float:
+    """Strength of the noise at `progress` in [0, 1] of the training: (1 - cos(pi t)) / 2, from 0 up to 1."""
+    return 0.5 * (1.0 - math.cos(math.pi * min(1.0, max(0.0, progress))))
+
+
+def merged_row_norms(weight: Tensor, a: Tensor, b: Tensor, scaling: float, squares: Tensor | None = None) -> Tensor:
+    """Euclidean norm of each row of W + s B A, without forming B A.
+
+    weight: W, (rows, columns); a: (rank, columns); b: (rows, rank); squares: cached ||W_i||^2, (rows,). Returns (rows,), float32.
+    q_i^2 = ||W_i||^2 + 2 s <B_i, (A W^T)_i> + s^2 B_i (A A^T) B_i^T, clamped at 0.
+    """
+    import torch
+
+    a, b = a.detach().float(), b.detach().float()
+    if squares is None:
+        squares = weight.detach().float().square().sum(1)
+    crossed = (weight.detach() @ a.t().to(weight.dtype)).float()
+    gram: Tensor = b @ (a @ a.t())
+    total = squares + 2 * scaling * (b * crossed).sum(1) + scaling**2 * (gram * b).sum(1)
+    return torch.sqrt(total.clamp(min=0))
+
+
+def noise_scale(row_norms: Tensor, columns: int, sigma: float) -> Tensor:
+    """Standard deviation of the noise of each row: sigma ||W'_i|| / sqrt(columns). Returns (rows, 1); 0 for a row of zeros."""
+    return (row_norms * (sigma / math.sqrt(columns)))[:, None]
+
+
+@dataclass
+class _NoisyLayer:
+    name: str
+    lora: Any
+    base: Any
+    adapter: str
+    forward: Callable[..., Tensor]
+    squares: Tensor
+    noisy: Tensor | None = None
+
+
+class FlatNoise:
+    """Flat-LoRA noise for the active LoRA adapter of a PEFT model.
+
+    model: a PEFT model. sigma: strength, >= 0 (0.05 to 0.1 in the paper). seed: the noise of step k depends on (seed, k, layer) only,
+    and no global random state is read or changed. Raises SettingsError where a layer cannot be perturbed or none is found.
+    """
+
+    def __init__(
+        self, model: Any, sigma: float = 0.05, *, seed: int = 0, schedule: Callable[[float], float] = ramp
+    ) -> None:
+        if not sigma >= 0 or math.isinf(sigma):
+            raise SettingsError(f"sigma is {sigma}; the strength of the noise is a number from 0 up, usually 0.05")
+        self.sigma, self.seed, self.schedule = sigma, seed, schedule
+        self.active = False
+        self.layers = [_prepare(name, lora) for name, lora in _lora_layers(model)]
+        if not self.layers:
+            raise SettingsError(
+                "no LoRA layer with a linear base was found; give a PEFT model with an active LoRA adapter"
+            )
+        for layer in self.layers:
+            layer.base.forward = self._forward(layer)
+
+    def draw(self, step: int, total: int) -> None:
+        """Draw the noise of optimizer step `step` (completed steps so far) of `total`, and turn it on."""
+        strength = self.sigma * self.schedule(step / total if total > 0 else 1.0)
+        self.active = strength > 0
+        if self.active:
+            for layer in self.layers:
+                self._perturb(layer, strength, step)
+
+    def clear(self) -> None:
+        """Turn the noise off; the copies stay allocated for the next step."""
+        self.active = False
+
+    @contextmanager
+    def step(self, step: int, total: int) -> Iterator[None]:
+        """The noise of one optimizer step, for a hand-written loop: forward and backward of all its micro-batches go inside."""
+        self.draw(step, total)
+        try:
+            yield
+        finally:
+            self.clear()
+
+    def remove(self) -> None:
+        """Give every layer its own forward back."""
+        self.clear()
+        for layer in self.layers:
+            layer.base.__dict__.pop("forward", None)
+            layer.noisy = None
+
+    def noise(self, name: str, shape: tuple[int, int], step: int, device: Any = "cpu") -> Tensor:
+        """Standard normal draws of one layer and step, (rows, columns), float32, from a private generator."""
+        import torch
+
+        digest = hashlib.sha256(f"{self.seed}/{step}/{name}".encode()).digest()
+        generator = torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
+        return torch.randn(shape, generator=generator, device=device)
+
+    def _perturb(self, layer: _NoisyLayer, strength: float, step: int) -> None:
+        import torch
+
+        weight = layer.base.weight
+        with torch.no_grad():
+            a, b = layer.lora.lora_A[layer.adapter].weight, layer.lora.lora_B[layer.adapter].weight
+            norms = merged_row_norms(weight, a, b, layer.lora.scaling[layer.adapter], layer.squares)
+            noise = self.noise(layer.name, tuple(weight.shape), step, weight.device)
+            noise.mul_(noise_scale(norms, weight.shape[1], strength)).add_(weight)
+            if layer.noisy is None:
+                layer.noisy = torch.empty_like(weight, requires_grad=False)
+            layer.noisy.copy_(noise)
+
+    def _forward(self, layer: _NoisyLayer) -> Callable[..., Tensor]:
+        from torch.nn.functional import linear
+
+        def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            if self.active and layer.base.training and not layer.lora.disable_adapters and layer.noisy is not None:
+                return linear(x, layer.noisy, layer.base.bias)
+            return layer.forward(x, *args, **kwargs)
+
+        return forward
+
+
+def _lora_layers(model: Any) -> Iterator[tuple[str, Any]]:
+    from peft.tuners.lora import LoraLayer
+
+    for name, module in model.named_modules():
+        if isinstance(module, LoraLayer) and module.active_adapters and len(getattr(module, "lora_A", ())) > 0:
+            yield name, module
+
+
+def _prepare(name: str, lora: Any) -> _NoisyLayer:
+    import torch
+
+    base = lora.get_base_layer()
+    adapters = [adapter for adapter in lora.active_adapters if adapter in lora.lora_A]
+    if type(base) is not torch.nn.Linear or not base.weight.is_floating_point():
+        raise SettingsError(f"{name}: a {type(base).__name__} base cannot take noise; leave it out of target_modules")
+    if len(adapters) != 1 or lora.use_dora.get(adapters[0], False):
+        raise SettingsError(
+            f"{name}: noise needs one plain LoRA adapter, found {len(adapters)} or DoRA; use a plain LoraConfig"
+        )
+    squares = base.weight.detach().float().square().sum(1)
+    return _NoisyLayer(name, lora, base, adapters[0], base.forward, squares)
+
+
+class FlatLoraCallback(TrainerCallback):  # type: ignore[misc]
+    """Flat-LoRA in any transformers or TRL trainer: `SFTTrainer(..., callbacks=[FlatLoraCallback(sigma=0.05)])`.
+
+    One noise an optimizer step, the same for all its micro-batches; the ramp follows the trainer's own step count, so a resumed run
+    draws what an uninterrupted one would.
+    """
+
+    def __init__(self, sigma: float = 0.05, *, seed: int = 0, schedule: Callable[[float], float] = ramp) -> None:
+        self.sigma, self.seed, self.schedule = sigma, seed, schedule
+        self.noise: FlatNoise | None = None
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: torch.nn.Module | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.noise = FlatNoise(model, self.sigma, seed=self.seed, schedule=self.schedule)
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.noise is not None:
+            self.noise.draw(state.global_step, state.max_steps)
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.noise is not None:
+            self.noise.clear()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.noise is not None:
+            self.noise.remove()
+            self.noise = None

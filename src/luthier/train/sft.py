@@ -1,0 +1,288 @@
+"""Supervised fine-tuning with LoRA by TRL's SFTTrainer, on assistant tokens only, fitted to a time limit.
+
+The base stays in bf16, the adapters in float32, under autocast; no gradient checkpointing. Rows are tokenised here with the model's
+own chat template, because Arrow tables cannot hold arguments of differing shapes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from transformers import TrainerCallback
+
+from luthier.errors import SettingsError
+from luthier.models.local import LocalModel
+from luthier.records import JSON, Conversation
+from luthier.records.files import atomic_write
+
+PLAN, METRICS = "plan.json", "metrics.jsonl"
+LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+Progress = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True)
+class SftSettings:
+    """Settings of a LoRA run; the rank, scale and schedule of ToolACE (arXiv 2409.00920, sec. 4), a rate for small models.
+
+    sigma: Flat-LoRA noise, 0 for plain LoRA. seconds: time limit of the training loop; the number of steps is fitted to it.
+    """
+
+    rank: int = 16
+    alpha: int = 32
+    learning_rate: float = 1e-3
+    batch_size: int = 8
+    micro_batch: int = 4
+    epochs: float = 1.0
+    warmup: float = 0.1
+    sigma: float = 0.05
+    seconds: float | None = None
+    max_tokens: int = 448
+    save_steps: int = 20
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SftResult:
+    """What a run did. tokens: trained positions, padding left out."""
+
+    steps: int
+    planned_steps: int
+    tokens: int
+    seconds: float
+    tokens_per_second: float
+    trainable_parameters: int
+    too_long: int
+    adapter: str
+
+
+def encode(conversation: Conversation, tokenizer: Any) -> dict[str, list[int]]:
+    """`input_ids` and `labels` of a conversation; labels are -100 outside what the assistant says."""
+    row = conversation.to_row()
+    made = tokenizer.apply_chat_template(
+        row["messages"], tools=row.get("tools"), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+    )
+    labels = [token if mask else -100 for token, mask in zip(made["input_ids"], made["assistant_masks"], strict=True)]
+    return {"input_ids": list(made["input_ids"]), "labels": labels}
+
+
+def train_sft(
+    conversations: Sequence[Conversation],
+    model: LocalModel,
+    folder: Path,
+    settings: SftSettings = SftSettings(),
+    progress: Progress | None = None,
+) -> SftResult:
+    """Train an adapter on the conversations and save it, with the tokenizer, as `folder/adapter`.
+
+    Checkpoints every `save_steps`; the same call continues a stopped run. progress gets (steps done, steps planned, loss).
+    Raises SettingsError where no row fits into `max_tokens` or the template has no generation markers.
+    """
+    rows = [encode(conversation, model.tokenizer) for conversation in conversations]
+    kept = [
+        row
+        for row in rows
+        if len(row["input_ids"]) <= settings.max_tokens and any(label >= 0 for label in row["labels"])
+    ]
+    if not kept:
+        raise SettingsError(
+            f"none of {len(rows)} rows has assistant tokens within {settings.max_tokens} tokens; nothing to train on"
+        )
+    ordered = _by_length(kept, settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer = _trainer(ordered, model, folder, settings, progress)
+    latest = _latest_checkpoint(folder / "checkpoints")
+    trainer.train(resume_from_checkpoint=latest)
+    adapter = folder / "adapter"
+    trainer.model.save_pretrained(str(adapter))
+    model.tokenizer.save_pretrained(adapter)
+    return _result(trainer, folder, len(rows) - len(kept), adapter)
+
+
+def _by_length(rows: list[dict[str, list[int]]], settings: SftSettings) -> list[dict[str, list[int]]]:
+    """Rows in training order: shuffled, then batches of like length in random order, so that padding costs little."""
+    random = Random(settings.seed)
+    order: list[dict[str, list[int]]] = []
+    whole, part = divmod(settings.epochs, 1)
+    for share in [1.0] * int(whole) + ([part] if part else []):
+        epoch = random.sample(rows, max(1, round(len(rows) * share)))
+        size = settings.batch_size
+        for start in range(0, len(epoch), size * 8):
+            window = sorted(epoch[start : start + size * 8], key=lambda row: len(row["input_ids"]))
+            batches = [window[at : at + size] for at in range(0, len(window), size)]
+            random.shuffle(batches)
+            order += [row for batch in batches for row in batch]
+    return order
+
+
+def _trainer(
+    rows: list[dict[str, list[int]]], model: LocalModel, folder: Path, settings: SftSettings, progress: Progress | None
+) -> Any:
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, PrinterCallback, set_seed
+    from trl import SFTConfig
+
+    from luthier.train.flat import FlatLoraCallback
+
+    set_seed(settings.seed)
+    base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=torch.bfloat16, local_files_only=True)
+    lora = LoraConfig(
+        r=settings.rank, lora_alpha=settings.alpha, target_modules=list(LINEAR_LAYERS), task_type="CAUSAL_LM"
+    )
+    peft_model = get_peft_model(base, lora, autocast_adapter_dtype=True)
+    planned = _planned_steps(peft_model, rows, folder, settings)
+    config = SFTConfig(
+        output_dir=str(folder / "checkpoints"), max_steps=planned, per_device_train_batch_size=settings.micro_batch,
+        gradient_accumulation_steps=settings.batch_size // settings.micro_batch,
+        learning_rate=settings.learning_rate, lr_scheduler_type="cosine", warmup_steps=max(1, round(settings.warmup * planned)),
+        max_grad_norm=1.0, bf16=True, gradient_checkpointing=False, train_sampling_strategy="sequential", max_length=None,
+        logging_steps=1, save_steps=settings.save_steps, save_total_limit=1, report_to="none", seed=settings.seed, disable_tqdm=True,
+        dataloader_pin_memory=False, use_cpu=not torch.cuda.is_available(),
+    )  # fmt: skip
+    callbacks = [_MetricsCallback(folder / METRICS, progress)]
+    if settings.sigma > 0:
+        callbacks.append(FlatLoraCallback(settings.sigma, seed=settings.seed))
+    trainer = answer_head_trainer()(
+        model=peft_model,
+        args=config,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=model.tokenizer,
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+@cache
+def answer_head_trainer() -> Any:
+    """TRL's SFTTrainer with a cheaper loss on a CPU: only positions that predict an assistant token go through the vocabulary head.
+
+    TRL's chunked head works in float32 over every position, which costs more than all the layers of a small model together.
+    """
+    import torch
+    from trl import SFTTrainer
+
+    class AnswerHeadTrainer(SFTTrainer):  # type: ignore[misc]
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            """Cross-entropy, summed over target tokens and divided by their number in the whole optimizer step."""
+            targets = inputs["labels"][:, 1:]
+            columns = (targets >= 0).any(0).nonzero().flatten()
+            rest = {name: value for name, value in inputs.items() if name != "labels"}
+            outputs = model(**rest, use_cache=False, logits_to_keep=columns)
+            kept = targets[:, columns]
+            total = torch.nn.functional.cross_entropy(
+                outputs.logits.flatten(0, 1).float(), kept.flatten(), reduction="sum"
+            )
+            loss = total / ((kept >= 0).sum() if num_items_in_batch is None else num_items_in_batch)
+            return (loss, outputs) if return_outputs else loss
+
+    return AnswerHeadTrainer
+
+
+def _planned_steps(peft_model: Any, rows: list[dict[str, list[int]]], folder: Path, settings: SftSettings) -> int:
+    """Steps of the whole plan, or as many as the time limit holds; decided once and kept for a resumed run."""
+    everything = max(1, len(rows) // settings.batch_size)
+    if settings.seconds is None:
+        return everything
+    plan = folder / PLAN
+    if plan.is_file():
+        return int(json.loads(plan.read_text())["planned_steps"])
+    rate = _probe(peft_model, rows, settings)
+    lengths = [len(row["input_ids"]) for row in rows]
+    fitting = int(settings.seconds * rate / (sum(lengths) / len(lengths) * settings.batch_size))
+    planned = max(2, min(everything, fitting))
+    with atomic_write(plan) as stream:
+        json.dump(
+            {"planned_steps": planned, "whole_plan": everything, "probe_tokens_per_second": rate, **asdict(settings)},
+            stream,
+            indent=1,
+        )
+    return planned
+
+
+def _probe(peft_model: Any, rows: list[dict[str, list[int]]], settings: SftSettings) -> float:
+    """Tokens a second of the second of two forward and backward passes (the first pays for warming up); gradients are dropped."""
+    import torch
+
+    batch = sorted(rows, key=lambda row: len(row["input_ids"]))[len(rows) // 2 :][: settings.micro_batch]
+    width = max(len(row["input_ids"]) for row in batch)
+    ids = torch.tensor([row["input_ids"] + [0] * (width - len(row["input_ids"])) for row in batch])
+    labels = torch.tensor([row["labels"] + [-100] * (width - len(row["labels"])) for row in batch])
+    peft_model.train()
+    seconds = 0.0
+    for _ in range(2):
+        start = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = peft_model(input_ids=ids, labels=labels, use_cache=False).loss
+        loss.backward()
+        peft_model.zero_grad(set_to_none=True)
+        seconds = time.perf_counter() - start
+    return sum(len(row["input_ids"]) for row in batch) / seconds
+
+
+def _latest_checkpoint(folder: Path) -> str | None:
+    """The newest complete checkpoint; one that a kill cut short lacks its state file and is passed over."""
+    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    return str(max(found, key=lambda path: int(path.name.split("-")[1]))) if found else None
+
+
+def _result(trainer: Any, folder: Path, too_long: int, adapter: Path) -> SftResult:
+    rows = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+    seconds = sum(row["seconds"] for row in rows)
+    used = trainer.train_dataset.select(
+        range(
+            min(
+                len(trainer.train_dataset),
+                trainer.state.max_steps * trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps,
+            )
+        )
+    )
+    tokens = sum(len(ids) for ids in used["input_ids"])
+    trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    steps = trainer.state.global_step
+    return SftResult(
+        steps,
+        trainer.state.max_steps,
+        tokens,
+        seconds,
+        tokens / seconds if seconds else 0.0,
+        trainable,
+        too_long,
+        adapter.name,
+    )
+
+
+class _MetricsCallback(TrainerCallback):  # type: ignore[misc]
+    """Writes one row a step to metrics.jsonl; on resume, rows after the checkpoint are dropped first."""
+
+    def __init__(self, path: Path, progress: Progress | None) -> None:
+        self.path, self.progress, self.started = path, progress, 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        lines = self.path.read_text().splitlines() if self.path.is_file() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= state.global_step]
+        with atomic_write(self.path) as stream:
+            stream.writelines(f"{line}\n" for line in kept)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.started = time.perf_counter()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: JSON | None = None, **kwargs: Any) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        row = {"step": state.global_step, "loss": logs["loss"], "learning_rate": logs["learning_rate"]}
+        row["seconds"] = round(time.perf_counter() - self.started, 3)
+        with self.path.open("a") as stream:
+            stream.write(json.dumps(row) + "\n")
+        if self.progress is not None:
+            self.progress(state.global_step, state.max_steps, logs["loss"])
