@@ -10,8 +10,8 @@ from jsonschema.exceptions import SchemaError
 
 from luthier.errors import ToolSpecError
 from luthier.records.dialects import usable_pattern
-from luthier.synthesize.tools.lint import plainly_valid
 from luthier.records.schema import lookup, normalise_schema, parameters_schema
+from luthier.synthesize.tools.lint import plainly_valid
 
 KEYWORDS = [
     "type", "properties", "items", "enum", "const", "default", "required", "anyOf", "oneOf", "allOf", "nullable", "description",

@@ -88,6 +88,8 @@ def _check(settings: ToolsSettings) -> None:
         raise SettingsError(f"items is {settings.items}; score at least 2 of a category")
     if not settings.apis and not settings.builtin_apis:
         raise SettingsError("no APIs: give some with --api or leave --no-builtin-apis out")
+    if settings.model != "bundled":
+        open_model(settings.model)  # a wrong folder is named before hours of work, not after
 
 
 # --- data -------------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ arguments and f-strings are errors. Tool names may hold spaces or dashes (most R
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -16,9 +17,11 @@ from luthier.records.conversations import ToolCall
 
 MAX_DEPTH = 32
 _NAME = re.compile(r"[^\W\d][\w.\-/]*")
-_KEYWORD = re.compile(r"[^\W\d]\w*(?:[.\-]\w+)*")
-_NUMBER = re.compile(r"[+-]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?")
+_KEYWORD = re.compile(r"[$@]?[^\W\d]\w*(?:[.\-/:]\w+|\[\w*\])*")  # `$top`, `filter[name]` and `a-b` are HTTP parameters
+_WORD = re.compile(r"[^\W\d]\w*")
+_NUMBER = re.compile(r"[+-]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?")
 _SPACE = re.compile(r"\s*")
+_OPENING = re.compile(r"\s*\(")
 _WORDS = {"True": True, "False": False, "None": None, "true": True, "false": False, "null": None}
 _ESCAPES = {
     "n": "\n",
@@ -28,15 +31,15 @@ _ESCAPES = {
     "f": "\f",
     "a": "\a",
     "v": "\v",
-    "0": "\0",
     "\\": "\\",
     "'": "'",
     '"': '"',
-    "/": "/",
     "\n": "",
 }
-_ATTEMPT = re.compile(
-    r"\[?\s*[^\W\d][\w.\-/]*\s*\(\s*(?:\)|[^\W\d][\w.\-]*\s*=)|<tool_call>|\"(?:name|function)\"\s*:\s*\""
+_OCTAL = re.compile(r"[0-7]{1,3}")
+_ATTEMPT = re.compile(  # each word and each space is read once: the possessive parts and the look-behind keep it linear
+    r"(?<![\w.\-/])[\d.\-/]*+[^\W\d][\w.\-/]*+\s*+\(\s*+(?:\)|[^\W\d][\w.\-]*+\s*+=)"
+    r"|<tool_call>|[\"'](?:name|function)[\"']\s*:\s*[\"']"
 )
 
 
@@ -82,7 +85,7 @@ def is_call_attempt(text: str) -> bool:
 
 class _Parser:
     def __init__(self, text: str, names: Sequence[str]) -> None:
-        self.text, self.names, self.at = text.strip(), names, 0
+        self.text, self.names, self.at = text, names, 0
 
     def calls(self) -> tuple[ToolCall, ...]:
         bracketed = self.take("[")
@@ -98,8 +101,6 @@ class _Parser:
         self.space()
         if self.at != len(self.text):
             self.fail("the end of the calls")
-        if not calls and not bracketed:
-            self.fail("a call")
         return tuple(calls)
 
     def call(self) -> ToolCall:
@@ -124,8 +125,9 @@ class _Parser:
 
     def name(self) -> str:
         for known in self.names:
-            if self.text.startswith(known, self.at) and _SPACE.sub("", self.text[self.at + len(known) :])[:1] == "(":
-                self.at += len(known)
+            end = self.at + len(known)
+            if self.text.startswith(known, self.at) and _OPENING.match(self.text, end):
+                self.at = end
                 return known
         match = _NAME.match(self.text, self.at)
         if match is None:
@@ -141,12 +143,12 @@ class _Parser:
         if start in ("'", '"'):
             return self.strings()
         if start == "[":
-            return self.items("]", depth)
+            return self.items(depth)
         if start == "(":
-            return self.items(")", depth)
+            return self.parentheses(depth)
         if start == "{":
             return self.mapping(depth)
-        word = _KEYWORD.match(self.text, self.at)
+        word = _WORD.match(self.text, self.at)
         if word is not None and word.group() in _WORDS:
             self.at = word.end()
             return _WORDS[word.group()]
@@ -159,20 +161,35 @@ class _Parser:
         digits = match.group().replace("_", "")
         try:
             value = float(digits) if any(sign in digits for sign in ".eE") else int(digits)
-        except ValueError:  # more digits than int() reads, or a lone dot
-            self.fail("a number")
+        except ValueError:  # more digits than int() reads
+            self.fail("a shorter number")
+        if isinstance(value, float) and math.isinf(value):
+            self.fail("a number that JSON can hold")
         self.at = match.end()
         return value
 
-    def items(self, close: str, depth: int) -> list[Any]:
+    def items(self, depth: int) -> list[Any]:
         self.at += 1
         values: list[Any] = []
-        while not self.take(close):
+        while not self.take("]"):
             values.append(self.literal(depth + 1))
             if not self.take(","):
-                self.expect(close)
+                self.expect("]")
                 break
         return values
+
+    def parentheses(self, depth: int) -> Any:
+        """A tuple, as a list; one value without a comma is only that value."""
+        self.at += 1
+        values: list[Any] = []
+        comma = True
+        while not self.take(")"):
+            values.append(self.literal(depth + 1))
+            comma = self.take(",")
+            if not comma:
+                self.expect(")")
+                break
+        return values[0] if len(values) == 1 and not comma else values
 
     def mapping(self, depth: int) -> dict[str, Any]:
         self.at += 1
@@ -214,15 +231,25 @@ class _Parser:
         letter = self.text[self.at : self.at + 1]
         width = {"x": 2, "u": 4, "U": 8}.get(letter)
         if width is None:
-            if letter not in _ESCAPES:
-                self.fail("a known escape after the backslash")
-            self.at += 1
-            return _ESCAPES[letter]
+            return self.short_escape(letter)
         digits = self.text[self.at + 1 : self.at + 1 + width]
         if not re.fullmatch(f"[0-9a-fA-F]{{{width}}}", digits) or int(digits, 16) > 0x10FFFF:
             self.fail(f"{width} hexadecimal digits")
         self.at += 1 + width
         return chr(int(digits, 16))
+
+    def short_escape(self, letter: str) -> str:
+        """As Python reads it: up to three octal digits, one known letter, or else the backslash itself (`"\\d+"`)."""
+        octal = _OCTAL.match(self.text, self.at)
+        if octal is not None:
+            self.at = octal.end()
+            return chr(int(octal.group(), 8))
+        if letter in ("", "N", "\r"):
+            self.fail("a known escape after the backslash")
+        if letter not in _ESCAPES:
+            return "\\"
+        self.at += 1
+        return _ESCAPES[letter]
 
     def space(self) -> str:
         """Skip white space; the next character, or nothing at the end."""

@@ -297,7 +297,7 @@ def real_blueprint(tool: Tool, source: Source) -> Blueprint | None:
         return None
     slots = [_real_slot(name, properties[name], name in required) for name in chosen]
     ask = _imperative(tool)
-    if ask is None or any(slot is None for slot in slots):
+    if any(slot is None for slot in slots):
         return None
     parameters = {**tool.parameters, "properties": {name: properties[name] for name in chosen}, "required": required}
     domain = tool.source.rsplit(": ", 1)[-1]
@@ -505,22 +505,22 @@ _VERBS = frozenset(
 )
 
 
-def _imperative(tool: Tool) -> str | None:
-    """The first sentence of the description as an imperative; else the words of the name, if they begin with a verb."""
+def _imperative(tool: Tool) -> str:
+    """The first sentence of the description as an imperative; else the words of the name."""
     first = re.split(r"(?<=[a-z)])[.;:](?:\s|$)|\n", tool.description.strip())[0]
     words = first.split()
     if 3 <= len(words) <= 14:
-        verb = _base_form(words[0].lower())
+        verb = _base_form(words[0].lower(), spoken(tool.name).split())
         if verb is not None:
             return " ".join([verb, *words[1:]]).rstrip(".")
     name = spoken(tool.name).split()
-    return " ".join(name) if len(name) >= 2 and name[0] in _VERBS else None
+    return " ".join(name) if len(name) >= 2 and name[0] in _VERBS else "use " + " ".join(name)
 
 
-def _base_form(word: str) -> str | None:
-    """`creates` and `applies` as `create` and `apply`; None where the word is no verb an API description begins with."""
+def _base_form(word: str, name: list[str]) -> str | None:
+    """`creates` and `applies` as `create` and `apply`: verbs that API descriptions begin with, or that the tool's own name has."""
     forms = (word, word.removesuffix("s"), word.removesuffix("es"), word.removesuffix("ies") + "y")
-    return next((form for form in forms if form in _VERBS), None)
+    return next((form for form in forms if form in _VERBS or form in name), None)
 
 
 def real_blueprints(tools: list[Tool], source: Source) -> Iterator[Blueprint]:

@@ -37,6 +37,8 @@ _SYNONYMS = {
 _ORDERS = ("{A}.", "{A}", "Please {a}.", "Can you {a}?", "Could you {a}?", "I need to {a}.", "I want to {a}.", "Help me {a}.", "I'd like to {a}.", "Could you please {a}?", "{A}, please.", "I would like you to {a}.", "We have to {a}.")  # fmt: skip
 _QUESTIONS = ("What is the {q}?", "What's the {q}?", "Tell me the {q}.", "I need the {q}.", "Can you tell me the {q}?", "Give me the {q}.", "I wonder what the {q} is.", "How do I know the {q}?", "What would be the {q}?", "Show me the {q}.")  # fmt: skip
 
+_LEADS = frozenset("with for in on at using where whose until from over within under during by".split())
+
 
 @dataclass(frozen=True)
 class Request:
@@ -97,7 +99,8 @@ def value_text(value: Any, source: Source) -> str:
 
 def _sentence(blueprint: Blueprint, mentions: list[str], source: Source) -> str:
     random = source.random
-    late = [mentions.pop()] if len(mentions) > 2 and random.random() < 0.3 else []
+    follows = len(mentions) > 2 and mentions[-1].split(" ")[0] in _LEADS and random.random() < 0.4
+    late = [mentions.pop()] if follows else []
     details = _joined(mentions, source)
     if blueprint.noun and random.random() < 0.45:
         text = random.choice(_QUESTIONS).replace("{q}", f"{blueprint.noun} {details}".strip())

@@ -1,0 +1,32 @@
+"""What every benchmark shares: `--quick`, `--out`, a JSON file, and one last line of figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+RESULTS = Path(__file__).parent / "results"
+
+
+def benchmark(
+    name: str, measure: Callable[[bool], dict[str, Any]], line: Callable[[dict[str, Any]], str], text: str | None
+) -> None:
+    """Parse the options, run `measure(quick)`, write its figures with the machine's, print the line."""
+    from luthier.recipes.run_folder import device
+    from luthier.records import atomic_write
+
+    parser = argparse.ArgumentParser(description=text)
+    parser.add_argument("--quick", action="store_true", help="under a minute")
+    parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.json")
+    options = parser.parse_args()
+    figures = measure(options.quick)
+    with atomic_write(options.out) as stream:
+        json.dump({"benchmark": name, "quick": options.quick, "device": device(), **figures}, stream, indent=1)
+        stream.write("\n")
+    print(f"{name}: {line(figures)}")

@@ -1,0 +1,74 @@
+"""Fixtures that several rooms share: a small random model in the standard layout, and the bundled model where it can be had."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+
+from luthier.errors import FetchError
+
+# The tokenizer learns its merges here: words, numbers, brackets and letters outside ASCII, all of which the tests use.
+CORPUS = (
+    "You are a helpful AI assistant named SmolLM, trained by Hugging Face",
+    "Functions: Answer with calls, [name(argument=value, ...)]. If no function fits or a required value is missing, say so.",
+    'get_weather(city: string, days?: integer): Weather of a city. [get_weather(city="Zürich", days=3)]',
+    '[book_table(place="Chez Zoé", people=4, outside=True, tags=["a", "b"]), find(options={"deep": None, "rate": 0.25})]',
+    "user assistant system tool What is the weather in Lisbon on Tuesday? Please book a table for 12 people at 19:30.",
+    "0 1 2 3 4 5 6 7 8 9 10 100 1000 -5 3.14 naïve façade 日本語 emoji 🎻 \"quoted\" 'single' back\\slash",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama (2 layers, 64 wide, float32) with a byte-level BPE tokenizer and the bundled chat template."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    from luthier.models.bundled import chat_template
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, special_tokens=special, initial_alphabet=alphabet, min_frequency=1, show_progress=False
+    )
+    bpe.train_from_iterator(CORPUS, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|im_end|>",
+        unk_token="<|endoftext|>", model_max_length=4096, clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+    tokenizer.chat_template = chat_template()
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer) + 24,  # padded, as the vocabularies of most models are
+        hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=4096, bos_token_id=1, eos_token_id=2, pad_token_id=2, initializer_range=0.2,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    model.generation_config.update(eos_token_id=[2, 0], pad_token_id=2, do_sample=False)
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundled_model() -> object:
+    """The bundled model as a `LocalModel`; tests that use it are marked `weights`."""
+    from luthier.models.bundled import pull
+    from luthier.models.local import LocalModel
+
+    try:
+        return LocalModel(pull())
+    except FetchError as problem:
+        pytest.skip(str(problem))

