@@ -38,14 +38,14 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    end, turn_start, turn_end = special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     trainer = trainers.BpeTrainer(
         vocab_size=600, special_tokens=special, initial_alphabet=alphabet, min_frequency=1, show_progress=False
     )
     bpe.train_from_iterator(CORPUS, trainer)
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|im_end|>",
-        unk_token="<|endoftext|>", model_max_length=4096, clean_up_tokenization_spaces=False,
+        tokenizer_object=bpe, bos_token=turn_start, eos_token=turn_end, pad_token=turn_end,
+        unk_token=end, model_max_length=4096, clean_up_tokenization_spaces=False,
     )  # fmt: skip
     tokenizer.chat_template = chat_template()
     torch.manual_seed(0)

@@ -113,10 +113,10 @@ class _Parser:
             match = _KEYWORD.match(self.text, self.at)
             if match is None:
                 self.fail("an argument name")
+            if match.group() in arguments:
+                self.fail(f"an argument other than {match.group()!r}, which is there already,")
             self.at = match.end()
             self.expect("=")
-            if match.group() in arguments:
-                self.fail(f"an argument other than {match.group()!r}, which is there already")
             arguments[match.group()] = self.literal(0)
             if not self.take(","):
                 self.expect(")")
