@@ -89,7 +89,7 @@ def test_a_foreign_run_json_is_an_error_or_replaced(text: str, tmp_path: Path) -
     try:
         json.loads(text)
     except ValueError:
-        with pytest.raises(SettingsError, match="run.json"), open_run(tmp_path):
+        with pytest.raises(SettingsError, match=r"run\.json"), open_run(tmp_path):
             pass
     else:
         with open_run(tmp_path):

@@ -89,10 +89,7 @@ def official_verdict(item: Item, calls: Sequence[ToolCall] | None) -> tuple[bool
 def _complaint(error: Any) -> str:
     """The checker's message; its nested lists end in a string or a mapping with `sub_error`."""
     while isinstance(error, list | dict) and error:
-        if isinstance(error, dict):
-            error = error.get("sub_error") or next(iter(error.values()))
-        else:
-            error = error[0]
+        error = (error.get("sub_error") or next(iter(error.values()))) if isinstance(error, dict) else error[0]
     return str(error)
 
 

@@ -128,7 +128,7 @@ def _strict_verdict(item: Item, calls: Sequence[ToolCall] | None, completion: Co
         finished = completion.finish == "stop" and bool(completion.text.strip()) and "```" not in completion.text
         return finished, "" if finished else "did not say that no tool fits: the text has no end, or is code"
     for call in calls or ():
-        accepted = next((answer[call.name] for answer in item.truth if call.name in answer), {})
+        accepted: JSON = next((answer[call.name] for answer in item.truth if call.name in answer), {})
         tool = next(tool for tool in item.tools if tool.name == call.name)
         for name, value in call.arguments.items():
             if not _fits(value, tool.parameters["properties"].get(name, {})):

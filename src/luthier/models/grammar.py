@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import EngineError
@@ -18,13 +18,13 @@ from luthier.records.calls import render_literal
 if TYPE_CHECKING:
     import torch
 
-MAX_STRING, MAX_ITEMS, MAX_DEPTH = 80, 20, 4
-CLOSING_ROOM = 24  # tokens before the limit from which open strings and lists are closed
+MAX_STRING, MAX_ITEMS, MAX_DEPTH = 80, 20, 8
+TRIES = 64  # tokens without room for an ending that are tried before the known ending is taken
 _TERMINALS = f"""
 SENTENCE: /[A-Z][^\\n\\[\\]]{{0,200}}/
-INTEGER: /-?[0-9]{{1,12}}/
-NUMBER: /-?[0-9]{{1,12}}(\\.[0-9]{{1,8}})?/
-STRING: /"[^"\\\\\\n]{{0,{MAX_STRING}}}"/
+INTEGER: /-?(0|[1-9][0-9]{{0,11}})/
+NUMBER: /-?(0|[1-9][0-9]{{0,11}})(\\.[0-9]{{1,8}})?/
+STRING: /"[^"\\\\\\x00-\\x1f]{{0,{MAX_STRING}}}"/
 BOOLEAN: "True" | "False"
 """
 
@@ -32,15 +32,16 @@ BOOLEAN: "True" | "False"
 def calls_grammar(tools: Sequence[Tool], *, calls: tuple[int, int] = (1, 1), sentence: bool = False) -> str:
     """A Lark grammar of answers with `calls[0]` to `calls[1]` calls to the given tools.
 
+    Types, enums, required and optional arguments and list lengths follow the schema; ranges, patterns and formats do not.
     sentence: also allow a plain sentence, for requests that no tool fits. Raises EngineError without tools.
     """
     if not tools:
         raise EngineError("a grammar of calls needs at least one tool")
+    if not 1 <= calls[0] <= calls[1]:
+        raise EngineError(f"a grammar of {calls[0]} to {calls[1]} calls has no meaning; give 1 <= least <= most")
     rules: dict[str, str] = {}
     names = [_tool_rule(tool, f"t{number}", rules) for number, tool in enumerate(tools)]
-    low, high = calls
-    more = f' (", " call){{{low - 1},{high - 1}}}' if high > 1 else ""
-    start = f'start: "[" call{more} "]"' + (" | SENTENCE" if sentence else "")
+    start = "start: " + _list("call", *calls) + (" | SENTENCE" if sentence else "")
     lines = [start, "call: " + " | ".join(names), *(f"{name}: {body}" for name, body in rules.items())]
     return "\n".join(lines) + "\n" + _TERMINALS
 
@@ -75,23 +76,27 @@ def _arguments(pairs: list[tuple[str, bool]], prefix: str, rules: dict[str, str]
 def _value(schema: Any, prefix: str, rules: dict[str, str], depth: int) -> str:
     if not isinstance(schema, dict):
         return "STRING"
-    if isinstance(schema.get("enum"), list) and schema["enum"]:
-        return "(" + " | ".join(_quoted(render_literal(value)) for value in schema["enum"]) + ")"
+    fixed = [schema["const"]] if "const" in schema else schema.get("enum")
+    if isinstance(fixed, list) and fixed:
+        return "(" + " | ".join(_quoted(render_literal(value)) for value in fixed) + ")"
     options = schema.get("anyOf") or schema.get("oneOf")
     if isinstance(options, list) and options and depth < MAX_DEPTH:
         return (
-            "(" + " | ".join(_value(option, f"{prefix}{n}", rules, depth + 1) for n, option in enumerate(options)) + ")"
+            "("
+            + " | ".join(_value(option, f"{prefix}u{n}", rules, depth + 1) for n, option in enumerate(options))
+            + ")"
         )
     kind = schema.get("type", "string")
     if isinstance(kind, list):
         return (
             "("
-            + " | ".join(_value({**schema, "type": one}, f"{prefix}{n}", rules, depth) for n, one in enumerate(kind))
+            + " | ".join(_value({**schema, "type": one}, f"{prefix}u{n}", rules, depth) for n, one in enumerate(kind))
             + ")"
         )
     if kind in ("array", "tuple", "list"):
         item = _value(schema.get("items"), f"{prefix}i", rules, depth + 1) if depth < MAX_DEPTH else "STRING"
-        rules[f"{prefix}_list"] = f'"[" ({item} (", " {item}){{0,{MAX_ITEMS - 1}}})? "]"'
+        low = schema.get("minItems") or 0
+        rules[f"{prefix}_list"] = _list(item, low, max(low, min(MAX_ITEMS, schema.get("maxItems", MAX_ITEMS))))
         return f"{prefix}_list"
     if kind in ("object", "dict"):
         return _object(schema, prefix, rules, depth)
@@ -99,10 +104,24 @@ def _value(schema: Any, prefix: str, rules: dict[str, str], depth: int) -> str:
             "null": '"None"'}.get(kind, "STRING")  # fmt: skip
 
 
+def _list(item: str, low: int, high: int) -> str:
+    """`low` to `high` items in brackets; llguidance has no repeat of zero times."""
+    if high == 0:
+        return '"[]"'
+    more = f' (", " {item}){{{max(0, low - 1)},{high - 1}}}' if high > 1 else ""
+    return f'"[" {item}{more} "]"' if low else f'"[" ({item}{more})? "]"'
+
+
 def _object(schema: JSON, prefix: str, rules: dict[str, str], depth: int) -> str:
     properties: JSON = schema.get("properties") or {}
     if not properties or depth >= MAX_DEPTH:
-        rules[f"{prefix}_map"] = '"{" (STRING ": " (STRING | NUMBER) (", " STRING ": " (STRING | NUMBER)){0,5})? "}"'
+        other = schema.get("additionalProperties")
+        inner = (
+            _value(other, f"{prefix}m", rules, depth + 1)
+            if isinstance(other, dict) and other and depth < MAX_DEPTH
+            else "(STRING | NUMBER)"
+        )
+        rules[f"{prefix}_map"] = f'"{{" (STRING ": " {inner} (", " STRING ": " {inner}){{0,5}})? "}}"'
         return f"{prefix}_map"
     required = set(schema.get("required") or ())
     pairs = [
@@ -123,39 +142,60 @@ def _quoted(text: str) -> str:
 class GrammarMask:
     """Masks the logits of one batch so that each row follows its own grammar; a transformers logits processor.
 
-    grammars[i] is a Lark grammar, or None for a free row. prompt_length: tokens before the first generated one (left-padded batch).
-    Near `max_tokens` the mask prefers tokens that close what is open, so that the limit does not cut an answer in two.
+    matchers[i] comes from the engine, or is None for a free row. prompt_length: tokens before the first generated one (left-padded
+    batch). pick: draws a token of row i from its scores, (1, vocabulary); the likeliest one if left out. A token is only let through
+    while an ending that fits into `max_tokens` is known, so the limit does not cut an answer that can be finished within it.
     """
 
     def __init__(
-        self, engine: GrammarEngine, grammars: Sequence[str | None], prompt_length: int, max_tokens: int
+        self,
+        engine: GrammarEngine,
+        matchers: Sequence[Any],
+        prompt_length: int,
+        max_tokens: int,
+        pick: Callable[[int, torch.Tensor], int] | None = None,
     ) -> None:
-        self.engine, self.prompt_length, self.max_tokens = engine, prompt_length, max_tokens
-        self.matchers = [None if grammar is None else engine.matcher(grammar) for grammar in grammars]
+        self.engine, self.matchers, self.prompt_length, self.max_tokens = engine, matchers, prompt_length, max_tokens
+        self.pick = pick or (lambda row, scores: int(scores.argmax()))
+        self.endings: list[list[int] | None] = [None] * len(matchers)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """input_ids: (rows, length); scores: (rows, vocabulary). Returns the masked scores."""
-        import llguidance.numpy as masks
-        import numpy as np
+        """input_ids: (rows, length); scores: (rows, vocabulary). Returns scores with only the picked token of each row left."""
         import torch
 
         written = input_ids.shape[1] - self.prompt_length
-        bits = masks.allocate_token_bitmask(1, scores.shape[1])
         for row, matcher in enumerate(self.matchers):
-            if matcher is None:
-                continue
-            if written and not matcher.is_stopped():
-                matcher.consume_token(int(input_ids[row, -1]))
-            if matcher.is_stopped():
-                allowed = np.zeros(scores.shape[1], dtype=bool)
-                allowed[self.engine.stop_ids] = True
-            else:
-                masks.fill_next_token_bitmask(matcher, bits, 0)
-                allowed = np.unpackbits(bits.view(np.uint8), bitorder="little")[: scores.shape[1]].astype(bool)
-                if self.max_tokens - written <= CLOSING_ROOM and (allowed & self.engine.closing).any():
-                    allowed &= self.engine.closing
-            scores[row].masked_fill_(torch.from_numpy(~allowed).to(scores.device), float("-inf"))
+            if matcher is not None:
+                if written and not matcher.is_stopped():
+                    matcher.consume_token(int(input_ids[row, -1]))
+                allowed = torch.from_numpy(self.engine.allowed(matcher, scores.shape[1]))
+                scores[row].masked_fill_(~allowed.to(scores.device), float("-inf"))
+            token = self._pick(row, scores[row : row + 1], self.max_tokens - written)
+            scores[row] = float("-inf")
+            scores[row, token] = 0.0
         return scores
+
+    def _pick(self, row: int, scores: torch.Tensor, left: int) -> int:
+        """A token that leaves room for an ending; `left` counts the tokens that may still be written, this one included."""
+        matcher, known = self.matchers[row], self.endings[row]
+        token = first = self.pick(row, scores)
+        if matcher is None or matcher.is_stopped():
+            return token
+        for _ in range(TRIES):
+            if token in self.engine.stop_ids:
+                return token
+            ending = self.engine.ending_after(matcher, token, known, left - 2)
+            if ending is not None:
+                self.endings[row] = ending
+                return token
+            scores[0, token] = float("-inf")
+            if not (scores > float("-inf")).any():
+                break
+            token = self.pick(row, scores)
+        if known is None:  # no ending fits: write on, and look again at the next token
+            return first
+        self.endings[row] = known[1:]
+        return known[0] if known else self.engine.stop_ids[0]
 
 
 class GrammarEngine:
@@ -167,26 +207,86 @@ class GrammarEngine:
 
         self.tokenizer = llguidance.hf.from_tokenizer(tokenizer, eos_token=stop_ids[0])
         self.stop_ids = list(stop_ids)
-        closing = re.compile(r"""["'\])}]+""")
         texts = tokenizer.batch_decode([[number] for number in range(len(tokenizer))])
-        self.closing = np.zeros(self.tokenizer.vocab_size, dtype=bool)
-        self.closing[: len(texts)] = [closing.fullmatch(text) is not None for text in texts]
-        self.closing[self.stop_ids] = True
+        self.ending_order = np.zeros(self.tokenizer.vocab_size)
+        self.ending_order[: len(texts)] = [_ending_order(text) for text in texts]
 
     def matcher(self, grammar: str) -> Any:
+        """A matcher of a Lark grammar. Raises EngineError with llguidance's reason where the grammar is broken."""
         import llguidance
 
-        matcher = llguidance.LLMatcher(self.tokenizer, llguidance.LLMatcher.grammar_from_lark(grammar))
-        if matcher.is_error():
-            raise EngineError(f"the grammar cannot be used: {matcher.get_error().strip().splitlines()[0]}")
-        return matcher
+        return self._matcher(llguidance.LLMatcher.grammar_from_lark(grammar), "grammar")
 
     def schema_matcher(self, schema: JSON) -> Any:
+        """A matcher of JSON text that satisfies the schema. Raises EngineError where llguidance does not know a keyword."""
         import llguidance
 
-        matcher = llguidance.LLMatcher(
-            self.tokenizer, llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema))
-        )
+        return self._matcher(llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema)), "JSON schema")
+
+    def _matcher(self, grammar: str, kind: str) -> Any:
+        import llguidance
+
+        matcher = llguidance.LLMatcher(self.tokenizer, grammar, log_level=0)
         if matcher.is_error():
-            raise EngineError(f"the JSON schema cannot be used: {matcher.get_error().strip().splitlines()[0]}")
+            raise EngineError(f"the {kind} cannot be used: {matcher.get_error().strip().splitlines()[0]}")
         return matcher
+
+    def allowed(self, matcher: Any, width: int) -> Any:
+        """Which of `width` tokens may come next, as booleans (numpy); a finished matcher allows the stop tokens only."""
+        import llguidance.numpy as masks
+        import numpy as np
+
+        allowed = np.zeros(width, dtype=bool)
+        if matcher.is_stopped():
+            allowed[self.stop_ids] = True
+            return allowed
+        bits = masks.allocate_token_bitmask(1, self.tokenizer.vocab_size)
+        masks.fill_next_token_bitmask(matcher, bits, 0)
+        known = np.unpackbits(bits.view(np.uint8), bitorder="little")[: min(width, self.tokenizer.vocab_size)]
+        allowed[: len(known)] = known
+        return allowed
+
+    def ending_after(self, matcher: Any, token: int, known: list[int] | None, room: int) -> list[int] | None:
+        """At most `room` tokens that finish the answer after `token`, or None; `known` finishes it without `token`."""
+        if known and known[0] == token:
+            return known[1:] if len(known) <= room + 1 else None
+        after = matcher.deep_copy()
+        if not after.consume_token(token) or room < 0:
+            return None
+        if known and len(known) <= room:
+            trial = after.deep_copy()
+            if trial.try_consume_tokens(known) == len(known) and trial.is_accepting():
+                return known
+        return self._ending(after, room)
+
+    def _ending(self, matcher: Any, room: int) -> list[int] | None:
+        """Writes what is forced, and else the token that looks most like an end; leaves `matcher` in some later state."""
+        import numpy as np
+
+        ending: list[int] = []
+        while not matcher.is_accepting():
+            step = matcher.compute_ff_tokens()
+            if not step:
+                allowed = self.allowed(matcher, self.tokenizer.vocab_size)
+                step = [int(np.where(allowed, self.ending_order, -1.0).argmax())]
+            ending += step
+            if len(ending) > room or not matcher.consume_tokens(step):
+                return None
+        return ending
+
+
+_CLOSING = re.compile(r"""[\[{]*["'\])}]+""")
+
+
+def _ending_order(text: str) -> float:
+    """How soon a token is taken when an answer has to end: brackets and quotes that close, then commas, then what is long."""
+    if _CLOSING.fullmatch(text):
+        return (
+            1000.0
+            + 10 * sum(text.count(sign) for sign in "])}")
+            - 10 * sum(text.count(sign) for sign in "[{")
+            + len(text)
+        )
+    if text.startswith(","):
+        return 500.0 + min(len(text), 100)
+    return float(min(len(text.strip()), 100))

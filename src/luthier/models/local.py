@@ -137,11 +137,12 @@ class LocalModel:
 
         inputs = self.tokenizer.pad({"input_ids": encoded}, return_tensors="pt").to(self.module.device)
         width = inputs["input_ids"].shape[1]
-        processors: list[Any] = []
-        if any(prompt.grammar or prompt.json_schema for prompt in prompts):
-            processors.append(self._mask(prompts, width, sampling.max_tokens))
-        if sampling.temperature > 0:
-            processors.append(SeededDraw(sampling, indices))
+        draw = SeededDraw(sampling, indices) if sampling.temperature > 0 else None
+        processors: list[Any] = [draw] if draw is not None else []
+        if any(prompt.grammar is not None or prompt.json_schema is not None for prompt in prompts):
+            matchers = [self._matcher(prompt) for prompt in prompts]
+            pick = None if draw is None else draw.pick
+            processors = [GrammarMask(self.grammar_engine, matchers, width, sampling.max_tokens, pick)]
         with torch.inference_mode():
             output = self.module.generate(
                 **inputs, max_new_tokens=sampling.max_tokens, do_sample=False, logits_processor=processors,
@@ -160,15 +161,17 @@ class LocalModel:
         cost = len(ids) if end is None else end + 1
         return Completion(text if cut is None else text[:cut], "stop" if ended else "length", prompt_tokens, cost)
 
-    def _mask(self, prompts: list[Prompt], width: int, max_tokens: int) -> GrammarMask:
+    @property
+    def grammar_engine(self) -> GrammarEngine:
+        """The grammars' view of this model's tokenizer."""
         if self._grammar is None:
             self._grammar = GrammarEngine(self.tokenizer, self.stop_ids)
-        engine = self._grammar
-        mask = GrammarMask(engine, [prompt.grammar for prompt in prompts], width, max_tokens)
-        for row, prompt in enumerate(prompts):
-            if prompt.json_schema is not None:
-                mask.matchers[row] = engine.schema_matcher(prompt.json_schema)
-        return mask
+        return self._grammar
+
+    def _matcher(self, prompt: Prompt) -> Any:
+        if prompt.grammar is not None:
+            return self.grammar_engine.matcher(prompt.grammar)
+        return None if prompt.json_schema is None else self.grammar_engine.schema_matcher(prompt.json_schema)
 
     def _score_batch(self, pairs: list[tuple[list[int], list[int]]]) -> list[Score]:
         import torch
@@ -207,10 +210,17 @@ class SeededDraw:
         """Returns scores with every token but the drawn one at minus infinity; (rows, vocabulary)."""
         import torch
 
-        probabilities = self._probabilities(scores.float().cpu())
-        picked = [torch.multinomial(p, 1, generator=g) for p, g in zip(probabilities, self.generators, strict=True)]
+        picked = [self.pick(row, scores[row : row + 1]) for row in range(len(scores))]
         chosen = torch.full_like(scores, float("-inf"))
-        return chosen.scatter_(1, torch.stack(picked).to(scores.device), 0.0)
+        chosen[range(len(picked)), picked] = 0.0
+        return chosen
+
+    def pick(self, row: int, scores: torch.Tensor) -> int:
+        """The next token of a row, drawn from its scores, (1, vocabulary)."""
+        import torch
+
+        probabilities = self._probabilities(scores.float().cpu())
+        return int(torch.multinomial(probabilities[0], 1, generator=self.generators[row]))
 
     def _probabilities(self, scores: torch.Tensor) -> torch.Tensor:
         scores = scores / self.sampling.temperature

@@ -172,13 +172,6 @@ def _optional_note(required: bool, random: Random, default: str = "") -> str:
 def _kind_slot(kind: Kind, name: str, required: bool, random: Random) -> Slot:
     schema: JSON = {"type": kind.type, "description": random.choice(kind.about) + _optional_note(required, random)}
     if kind.type == "array":
-        schema["items"] = {
-            "type": "integer"
-            if name in ("numbers", "data", "scores")
-            else "number"
-            if "float" in str(kind.draw)
-            else "string"
-        }
         schema["items"] = {"type": _item_type(kind)}
     named = _named_lists(name) if kind.type == "array" else _named(name)
     return Slot(name, schema, required, kind.draw, kind.said, named)
@@ -222,7 +215,7 @@ def _enum_slot(name: str, options: list[str], required: bool, random: Random) ->
 
 def _flag_slot(name: str, about: str, required: bool) -> Slot:
     words = spoken(name)
-    said = (
+    said: tuple[str, ...] = (
         f"[and {words}|but don't {words}]",
         f"[{words}: yes|{words}: no]",
         f"[with {words}|without {words}]",

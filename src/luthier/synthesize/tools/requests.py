@@ -37,7 +37,9 @@ _SYNONYMS = {
 _ORDERS = ("{A}.", "{A}", "Please {a}.", "Can you {a}?", "Could you {a}?", "I need to {a}.", "I want to {a}.", "Help me {a}.", "I'd like to {a}.", "Could you please {a}?", "{A}, please.", "I would like you to {a}.", "We have to {a}.")  # fmt: skip
 _QUESTIONS = ("What is the {q}?", "What's the {q}?", "Tell me the {q}.", "I need the {q}.", "Can you tell me the {q}?", "Give me the {q}.", "I wonder what the {q} is.", "How do I know the {q}?", "What would be the {q}?", "Show me the {q}.")  # fmt: skip
 
-_LEADS = frozenset("with for in on at using where whose until from over within under during by".split())
+_LEADS = frozenset(
+    ("with", "for", "in", "on", "at", "using", "where", "whose", "until", "from", "over", "within", "under", "by")
+)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Any
 
 from luthier.errors import ToolSpecError
 from luthier.records import Conversation, Tool, ToolCall
+from luthier.records.schema import normalise_schema, parameters_schema
 from luthier.synthesize.tools.grounding import ungrounded
 from luthier.synthesize.tools.lint import Finding, lint
-from luthier.records.schema import normalise_schema, parameters_schema
 
 _DEEP = 16  # levels of arguments that are checked
 _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")

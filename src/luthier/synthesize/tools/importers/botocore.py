@@ -12,9 +12,9 @@ from typing import Any
 from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
 from luthier.records.dialects import usable_pattern
+from luthier.records.schema import MAX_DEPTH
 from luthier.synthesize.tools.importers.wheels import open_wheel
 from luthier.synthesize.tools.importers.wording import is_retired, parameter_words, snake_case, tool_words
-from luthier.records.schema import MAX_DEPTH
 
 LICENSE = "Apache-2.0"
 MAX_ENUM = 24  # a longer list costs more prompt than it teaches; the values kept are all valid

@@ -13,9 +13,9 @@ from typing import Any
 
 from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
+from luthier.records.schema import MAX_DEPTH, SchemaReader, parameters_schema
 from luthier.synthesize.tools.importers.wheels import open_wheel
 from luthier.synthesize.tools.importers.wording import is_retired, parameter_words, snake_case, tool_words
-from luthier.records.schema import MAX_DEPTH, SchemaReader, parameters_schema
 
 LICENSE = "Apache-2.0"
 MAX_ENUM = 24

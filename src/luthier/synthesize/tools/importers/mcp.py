@@ -8,9 +8,9 @@ from typing import Any
 
 from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
+from luthier.records.schema import MAX_DEPTH, SchemaReader, lookup, parameters_schema
 from luthier.synthesize.tools.importers.documents import load_document
 from luthier.synthesize.tools.importers.wording import parameter_words, spoken, tool_words
-from luthier.records.schema import MAX_DEPTH, SchemaReader, lookup, parameters_schema
 
 
 def import_mcp(path: Path, license: str = "") -> Iterator[Tool]:  # noqa: A002  (the field's name)

@@ -11,10 +11,10 @@ from typing import Any
 
 from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
+from luthier.records.schema import MAX_DEPTH, SchemaReader, lookup, parameters_schema
 from luthier.synthesize.tools.importers.documents import load_document
 from luthier.synthesize.tools.importers.mcp import described
 from luthier.synthesize.tools.importers.wording import parameter_words, snake_case, tool_words
-from luthier.records.schema import MAX_DEPTH, SchemaReader, lookup, parameters_schema
 
 METHODS = ("get", "put", "post", "delete", "patch", "options", "head", "trace")
 _CLIENT_HEADERS = ("accept", "content-type", "authorization")

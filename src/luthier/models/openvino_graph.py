@@ -1,0 +1,275 @@
+"""A Llama model as a stateful OpenVINO graph, built from its safetensors: no export tool, no tracing.
+
+The graph is the one OpenVINO GenAI expects: `input_ids`, `attention_mask`, `position_ids` and `beam_idx` in, `logits` out, the
+key-value cache in variables. Linear layers carry the names by which GenAI attaches a PEFT adapter. It knows nothing of text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import EngineError, MissingFileError
+
+Weight = Callable[[str], Any]
+MASKED = -1e9  # added to the scores of hidden positions; finite, so that a row that sees nothing stays a number
+
+
+def check_llama(folder: Path) -> Any:
+    """The folder's transformers configuration. Raises EngineError where it is not a plain Llama."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    oddities = {
+        f"model_type {config.model_type!r}": config.model_type != "llama",
+        "attention_bias": getattr(config, "attention_bias", False),
+        "mlp_bias": getattr(config, "mlp_bias", False),
+        f"hidden_act {getattr(config, 'hidden_act', None)!r}": getattr(config, "hidden_act", None) != "silu",
+        "scaled rope": (getattr(config, "rope_parameters", None) or {}).get("rope_type") != "default",
+        "quantized weights": getattr(config, "quantization_config", None) is not None,
+    }
+    found = [name for name, present in oddities.items() if present]
+    if found:
+        raise EngineError(
+            f"{folder}: the openvino engine runs plain Llama models, not {found[0]}; use the local engine"
+        )
+    return config
+
+
+def build_graph(folder: Path, config: Any, weights: str) -> Any:
+    """An `openvino.Model` of the whole network. weights: "int8" (symmetric, one scale a row), "f16" or "f32" (tests)."""
+    import openvino as ov
+    from openvino import opset13 as op
+
+    ids, mask, positions = (op.parameter([-1, -1], ov.Type.i64, name=n) for n in ("input_ids", "attention_mask", "position_ids"))  # fmt: skip
+    beam = op.parameter([-1], ov.Type.i32, name="beam_idx")
+    layers = Layers(config, Tables(read_weights(folder), weights), ids, mask, positions, beam)
+    hidden = layers.tables.rows("model.embed_tokens.weight", ids)
+    for number in range(config.num_hidden_layers):
+        hidden = layers.block(hidden, number)
+    hidden = layers.norm(hidden, "model.norm.weight")
+    logits = layers.linear(hidden, "model.embed_tokens" if config.tie_word_embeddings else "lm_head", "lm_head")
+    inputs = [ids, mask, positions, beam]
+    for parameter in inputs:
+        parameter.output(0).set_names({parameter.get_friendly_name()})
+    result = op.result(logits)
+    logits.output(0).set_names({"logits"})
+    return ov.Model([result], layers.sinks, inputs, "luthier_llama")
+
+
+def read_weights(folder: Path) -> Weight:
+    """A function from a tensor's name to the tensor; it reads one tensor at a time from one or many safetensors files."""
+    from safetensors import safe_open
+
+    files = weight_files(folder)
+    handles = [safe_open(file, framework="pt") for file in files]
+    home = {name: handle for handle in handles for name in handle.keys()}  # noqa: SIM118 - a safe_open has no iterator
+
+    def weight(name: str) -> Any:
+        if name not in home:
+            raise EngineError(f"{folder}: the weights hold no {name}; the openvino engine cannot run this model")
+        return home[name].get_tensor(name)
+
+    return weight
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The model's safetensors files, in the order of their names. Raises MissingFileError where there is none."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        return [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+    if not (folder / "model.safetensors").is_file():
+        raise MissingFileError(
+            f"{folder}: no weights here (model.safetensors is missing); save the model as safetensors"
+        )
+    return [folder / "model.safetensors"]
+
+
+class Tables:
+    """Weight matrices as graph constants in their stored precision, widened to float32 where they are used."""
+
+    def __init__(self, weight: Weight, precision: str) -> None:
+        self.weight, self.precision = weight, precision
+        self._stored: dict[str, tuple[Any, Any]] = {}
+
+    def vector(self, name: str) -> Any:
+        from openvino import opset13 as op
+
+        return op.constant(self.weight(name).float().numpy())
+
+    def matrix(self, name: str) -> Any:
+        """(rows, columns), float32."""
+        from openvino import opset13 as op
+
+        stored, scale = self._constants(name)
+        return _widen(stored) if scale is None else op.multiply(_widen(stored), scale)
+
+    def rows(self, name: str, ids: Any) -> Any:
+        """Rows of a matrix; only the rows asked for are widened."""
+        from openvino import opset13 as op
+
+        stored, scale = self._constants(name)
+        axis = op.constant(0)
+        picked = _widen(op.gather(stored, ids, axis))
+        return picked if scale is None else op.multiply(picked, op.gather(scale, ids, axis))
+
+    def _constants(self, name: str) -> tuple[Any, Any]:
+        from openvino import opset13 as op
+
+        if name not in self._stored:
+            stored, scale = quantize(self.weight(name), self.precision)
+            self._stored[name] = (op.constant(stored), None if scale is None else op.constant(scale))
+        return self._stored[name]
+
+
+def quantize(matrix: Any, precision: str) -> tuple[Any, Any]:
+    """(stored matrix, scale of each row or None) as numpy arrays; int8 rows are scaled by their largest magnitude / 127."""
+    import torch
+
+    matrix = matrix.float()
+    if precision != "int8":
+        return matrix.to(torch.float16 if precision == "f16" else torch.float32).numpy(), None
+    scale = (matrix.abs().amax(1, keepdim=True) / 127).clamp(min=1e-12)
+    return (matrix / scale).round().clamp(-127, 127).to(torch.int8).numpy(), scale.numpy()
+
+
+def _widen(node: Any) -> Any:
+    import openvino as ov
+    from openvino import opset13 as op
+
+    return node if node.get_element_type() == ov.Type.f32 else op.convert(node, ov.Type.f32)
+
+
+class Layers:
+    """The parts of a Llama block. Hidden states are (batch, time, width), heads (batch, heads, time, head size)."""
+
+    def __init__(self, config: Any, tables: Tables, ids: Any, mask: Any, positions: Any, beam: Any) -> None:
+        from openvino import opset13 as op
+
+        self.config, self.tables, self.beam = config, tables, beam
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.sinks: list[Any] = []
+        self.batch = op.gather(op.shape_of(ids), op.constant([0]), op.constant(0))
+        self.bias = causal_bias(ids, mask)
+        self.cosine, self.sine = rotary_tables(positions, config.rope_parameters["rope_theta"], self.size)
+
+    def block(self, hidden: Any, number: int) -> Any:
+        from openvino import opset13 as op
+
+        name = f"model.layers.{number}"
+        hidden = op.add(
+            hidden, self.attention(self.norm(hidden, f"{name}.input_layernorm.weight"), f"{name}.self_attn")
+        )
+        mixed = self.norm(hidden, f"{name}.post_attention_layernorm.weight")
+        gate, up = self.linear(mixed, f"{name}.mlp.gate_proj"), self.linear(mixed, f"{name}.mlp.up_proj")
+        return op.add(hidden, self.linear(op.multiply(op.swish(gate), up), f"{name}.mlp.down_proj"))
+
+    def attention(self, hidden: Any, name: str) -> Any:
+        from openvino import opset13 as op
+
+        query = self.rotate(self.split(self.linear(hidden, f"{name}.q_proj"), self.heads))
+        key = self.rotate(self.split(self.linear(hidden, f"{name}.k_proj"), self.kv_heads))
+        value = self.split(self.linear(hidden, f"{name}.v_proj"), self.kv_heads)
+        number = name.split(".")[2]
+        key, value = self.remember(key, f"{number}.key"), self.remember(value, f"{number}.value")
+        mixed = op.scaled_dot_product_attention(query, self.repeat(key), self.repeat(value), self.bias)
+        joined = op.reshape(_swap_heads(mixed), op.constant([0, 0, self.heads * self.size]), True)
+        return self.linear(joined, f"{name}.o_proj")
+
+    def linear(self, hidden: Any, name: str, shown: str | None = None) -> Any:
+        from openvino import opset13 as op
+
+        product = op.matmul(hidden, self.tables.matrix(f"{name}.weight"), False, True)
+        product.set_friendly_name(f"__module.{shown or name}/ov_ext::linear/MatMul")
+        return product
+
+    def norm(self, hidden: Any, name: str) -> Any:
+        import numpy as np
+        from openvino import opset13 as op
+
+        mean = op.reduce_mean(op.power(hidden, np.float32(2)), op.constant([-1]), True)
+        root = op.sqrt(op.add(mean, np.float32(self.config.rms_norm_eps)))
+        return op.multiply(op.multiply(hidden, op.divide(np.float32(1), root)), self.tables.vector(name))
+
+    def split(self, hidden: Any, heads: int) -> Any:
+        from openvino import opset13 as op
+
+        return _swap_heads(op.reshape(hidden, op.constant([0, 0, heads, self.size]), True))
+
+    def rotate(self, heads: Any) -> Any:
+        """Rotary position embedding: each half of a head turned against the other."""
+        import numpy as np
+        from openvino import opset13 as op
+
+        half, step, axis = op.constant([self.size // 2]), op.constant([1]), op.constant([3])
+        first = op.slice(heads, op.constant([0]), half, step, axis)
+        second = op.slice(heads, half, op.constant([np.iinfo(np.int64).max]), step, axis)
+        turned = op.concat([op.multiply(second, np.float32(-1)), first], -1)
+        return op.add(op.multiply(heads, self.cosine), op.multiply(turned, self.sine))
+
+    def remember(self, fresh: Any, name: str) -> Any:
+        """Past and fresh keys (or values), kept in a variable that GenAI finds and pages."""
+        import numpy as np
+        import openvino as ov
+        from openvino import opset13 as op
+        from openvino.op import assign, read_value
+        from openvino.op.util import Variable, VariableInfo
+
+        info = VariableInfo()
+        info.data_shape = ov.PartialShape([-1, self.kv_heads, -1, self.size])
+        info.data_type, info.variable_id = ov.Type.f32, f"past_key_values.{name}present.{name}"
+        variable = Variable(info)
+        shape = op.concat([self.batch, op.constant([self.kv_heads]), op.constant([0]), op.constant([self.size])], 0)
+        past = read_value(op.broadcast(op.constant(np.float32(0)), shape), variable)
+        whole = op.concat([op.gather(past, self.beam, op.constant(0)), fresh], 2)
+        self.sinks.append(assign(whole, variable))
+        return whole
+
+    def repeat(self, heads: Any) -> Any:
+        """One key (or value) head for every query head of its group."""
+        from openvino import opset13 as op
+
+        group = self.heads // self.kv_heads
+        if group == 1:
+            return heads
+        shape = op.constant([1, 1, group, 1, 1])
+        wide = op.broadcast(op.unsqueeze(heads, op.constant(2)), shape, broadcast_spec="BIDIRECTIONAL")
+        return op.reshape(wide, op.constant([0, self.heads, -1, self.size]), True)
+
+
+def causal_bias(ids: Any, mask: Any) -> Any:
+    """(batch, 1, time, past + time): 0 where a position may look, `MASKED` where it may not."""
+    import numpy as np
+    import openvino as ov
+    from openvino import opset13 as op
+
+    zero, one = op.constant(np.int64(0)), op.constant(np.int64(1))
+    time, total = (op.gather(op.shape_of(node), one, zero) for node in (ids, mask))
+    keys = op.range(zero, total, one, ov.Type.i64)
+    queries = op.range(op.subtract(total, time), total, one, ov.Type.i64)
+    seen = op.less_equal(op.unsqueeze(keys, op.constant([0])), op.unsqueeze(queries, op.constant([1])))
+    real = op.unsqueeze(op.convert(mask, ov.Type.boolean), op.constant([1, 2]))
+    return op.select(op.logical_and(seen, real), op.constant(np.float32(0)), op.constant(np.float32(MASKED)))
+
+
+def rotary_tables(positions: Any, theta: float, size: int) -> tuple[Any, Any]:
+    """Cosine and sine of position x frequency, each (batch, 1, time, head size)."""
+    import numpy as np
+    import openvino as ov
+    from openvino import opset13 as op
+
+    frequencies = (1 / theta ** (np.arange(0, size, 2, dtype=np.float64) / size)).astype(np.float32)
+    at = op.unsqueeze(op.convert(positions, ov.Type.f32), op.constant([2]))
+    angles = op.multiply(at, op.constant(frequencies.reshape(1, 1, -1)))
+    both = op.unsqueeze(op.concat([angles, angles], -1), op.constant([1]))
+    return op.cos(both), op.sin(both)
+
+
+def _swap_heads(node: Any) -> Any:
+    """(batch, time, heads, size) to (batch, heads, time, size), and back."""
+    from openvino import opset13 as op
+
+    return op.transpose(node, op.constant([0, 2, 1, 3]))
