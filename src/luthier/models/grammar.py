@@ -115,13 +115,7 @@ def _list(item: str, low: int, high: int) -> str:
 def _object(schema: JSON, prefix: str, rules: dict[str, str], depth: int) -> str:
     properties: JSON = schema.get("properties") or {}
     if not properties or depth >= MAX_DEPTH:
-        other = schema.get("additionalProperties")
-        inner = (
-            _value(other, f"{prefix}m", rules, depth + 1)
-            if isinstance(other, dict) and other and depth < MAX_DEPTH
-            else "(STRING | NUMBER)"
-        )
-        rules[f"{prefix}_map"] = f'"{{" (STRING ": " {inner} (", " STRING ": " {inner}){{0,5}})? "}}"'
+        rules[f"{prefix}_map"] = _map(schema.get("additionalProperties"), prefix, rules, depth)
         return f"{prefix}_map"
     required = set(schema.get("required") or ())
     pairs = [
@@ -133,6 +127,15 @@ def _object(schema: JSON, prefix: str, rules: dict[str, str], depth: int) -> str
     ]
     rules[f"{prefix}_object"] = f'"{{" {_arguments(pairs, prefix + "_o", rules)} "}}"'
     return f"{prefix}_object"
+
+
+def _map(others: Any, prefix: str, rules: dict[str, str], depth: int) -> str:
+    """An object whose keys the schema does not name; `others` is its `additionalProperties`."""
+    if others is False:
+        return '"{}"'
+    typed = isinstance(others, dict) and others and depth < MAX_DEPTH
+    value = _value(others, f"{prefix}m", rules, depth + 1) if typed else "(STRING | NUMBER)"
+    return f'"{{" (STRING ": " {value} (", " STRING ": " {value}){{0,5}})? "}}"'
 
 
 def _quoted(text: str) -> str:
