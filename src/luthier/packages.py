@@ -91,18 +91,31 @@ def file_sha256(path: Path) -> str:
 
 
 def unpack_wheel(wheel: Wheel) -> Path:
-    """A folder with the wheel's files, unpacked once into the cache (for wheels whose Python modules are imported by path)."""
+    """A folder with the wheel's files, unpacked once into the cache (for wheels whose Python modules are imported by path).
+
+    Raises FetchError as `fetch_wheel` does.
+    """
     folder = cache_folder() / "unpacked" / f"{wheel.project}-{wheel.version}-{wheel.sha256[:8]}"
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    archive = fetch_wheel(wheel)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _unpack(archive, folder)
+    except OSError as problem:
+        raise FetchError(
+            f"cannot unpack {wheel.label} into {folder.parent}: {problem.strerror}; free space or set LUTHIER_CACHE"
+        ) from problem
+    return folder
+
+
+def _unpack(archive: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         part = Path(scratch) / "files"
-        with zipfile.ZipFile(fetch_wheel(wheel)) as archive:
-            archive.extractall(part)
+        with zipfile.ZipFile(archive) as files:
+            files.extractall(part)
         try:
             part.rename(folder)
         except OSError:  # another process was faster
             if not folder.is_dir():
                 raise
-    return folder
