@@ -5,6 +5,7 @@ It turns prompts into token ids by the model's own chat template, batches them b
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,12 +55,16 @@ class LocalModel:
         if self._tokenizer is None:
             from transformers import AutoTokenizer
 
-            self._tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-            self._tokenizer.padding_side = "left"
-            if self._tokenizer.pad_token_id is None:
-                self._tokenizer.pad_token = self._tokenizer.eos_token
-            if self._tokenizer.chat_template is None:
+            try:
+                tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+            except (OSError, ValueError) as problem:
+                raise _unreadable(self.folder, "tokenizer", problem) from problem
+            if tokenizer.chat_template is None:
                 raise EngineError(f"{self.folder}: the tokenizer has no chat template; use an instruct model")
+            tokenizer.padding_side = "left"
+            if tokenizer.pad_token_id is None:
+                tokenizer.pad_token = tokenizer.eos_token
+            self._tokenizer = tokenizer
         return self._tokenizer
 
     @property
@@ -70,7 +75,10 @@ class LocalModel:
             from transformers import AutoModelForCausalLM
 
             dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
-            module = AutoModelForCausalLM.from_pretrained(self.folder, dtype=dtype, local_files_only=True)
+            try:
+                module = AutoModelForCausalLM.from_pretrained(self.folder, dtype=dtype, local_files_only=True)
+            except (OSError, ValueError) as problem:
+                raise _unreadable(self.folder, "model", problem) from problem
             if self.adapter is not None:
                 module = _merge(module, Path(self.adapter))
             self._module = module.to("cuda" if torch.cuda.is_available() else "cpu").eval()
@@ -157,9 +165,16 @@ class LocalModel:
         end = next((at for at, token in enumerate(ids) if token in stops), None)
         text = self.tokenizer.decode(ids if end is None else ids[:end], skip_special_tokens=True)
         cut = min((at for stop in sampling.stop if (at := text.find(stop)) >= 0), default=None)
-        ended = end is not None or cut is not None
-        cost = len(ids) if end is None else end + 1
-        return Completion(text if cut is None else text[:cut], "stop" if ended else "length", prompt_tokens, cost)
+        if cut is not None:
+            return Completion(text[:cut], "stop", prompt_tokens, self._tokens_until(ids, sampling.stop))
+        if end is not None:
+            return Completion(text, "stop", prompt_tokens, end + 1)
+        return Completion(text, "length", prompt_tokens, len(ids))
+
+    def _tokens_until(self, ids: list[int], stops: Sequence[str]) -> int:
+        """How many tokens it took to write a stop string; what follows is only padding, up to the longest row of the batch."""
+        texts = (self.tokenizer.decode(ids[:count], skip_special_tokens=True) for count in range(1, len(ids) + 1))
+        return next(count for count, text in enumerate(texts, 1) if any(stop in text for stop in stops))
 
     @property
     def grammar_engine(self) -> GrammarEngine:
@@ -183,11 +198,16 @@ class LocalModel:
         with torch.inference_mode():
             logits = self.module(**inputs, position_ids=positions, logits_to_keep=longest + 1).logits[:, :-1].float()
         targets = inputs["input_ids"][:, inputs["input_ids"].shape[1] - longest :]
-        logprobs = logits.log_softmax(-1).gather(-1, targets[..., None])[..., 0] if longest else logits[..., 0]
+        logprobs = logits.gather(-1, targets[..., None])[..., 0] - logits.logsumexp(-1)
         return [
             Score(tuple(after), tuple(row[longest - len(after) :].tolist()))
             for (_, after), row in zip(pairs, logprobs, strict=True)
         ]
+
+
+def _unreadable(folder: Path, part: str, problem: Exception) -> MissingFileError:
+    reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0].rstrip(".")
+    return MissingFileError(f"{folder}: the {part} cannot be loaded: {reason}; give a complete transformers folder")
 
 
 def _merge(module: Any, adapter: Path) -> Any:
@@ -204,7 +224,9 @@ class SeededDraw:
         import torch
 
         self.sampling = sampling
-        self.generators = [torch.Generator().manual_seed((sampling.seed << 32) + index) for index in indices]
+        # Torch's CPU generator reads the low 32 bits of a seed only, so seed and index are hashed into them together.
+        digests = [hashlib.sha256(f"{sampling.seed}/{index}".encode()).digest() for index in indices]
+        self.generators = [torch.Generator().manual_seed(int.from_bytes(digest[:4])) for digest in digests]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Returns scores with every token but the drawn one at minus infinity; (rows, vocabulary)."""
