@@ -6,85 +6,36 @@ key-value cache in variables. Linear layers carry the names by which GenAI attac
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
-
-from luthier.errors import EngineError, MissingFileError
 
 Weight = Callable[[str], Any]
 MASKED = -1e9  # added to the scores of hidden positions; finite, so that a row that sees nothing stays a number
 
 
-def check_llama(folder: Path) -> Any:
-    """The folder's transformers configuration. Raises EngineError where it is not a plain Llama."""
-    from transformers import AutoConfig
+def build_graph(config: Any, weight: Weight, precision: str) -> Any:
+    """An `openvino.Model` of the whole network.
 
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    oddities = {
-        f"model_type {config.model_type!r}": config.model_type != "llama",
-        "attention_bias": getattr(config, "attention_bias", False),
-        "mlp_bias": getattr(config, "mlp_bias", False),
-        f"hidden_act {getattr(config, 'hidden_act', None)!r}": getattr(config, "hidden_act", None) != "silu",
-        "scaled rope": (getattr(config, "rope_parameters", None) or {}).get("rope_type") != "default",
-        "quantized weights": getattr(config, "quantization_config", None) is not None,
-    }
-    found = [name for name, present in oddities.items() if present]
-    if found:
-        raise EngineError(
-            f"{folder}: the openvino engine runs plain Llama models, not {found[0]}; use the local engine"
-        )
-    return config
-
-
-def build_graph(folder: Path, config: Any, weights: str) -> Any:
-    """An `openvino.Model` of the whole network. weights: "int8" (symmetric, one scale a row), "f16" or "f32" (tests)."""
+    config: a LlamaConfig. weight: from a tensor's name to the torch tensor. precision of the stored matrices: "int8" (symmetric,
+    one scale a row), "f16" or "f32".
+    """
     import openvino as ov
     from openvino import opset13 as op
 
     ids, mask, positions = (op.parameter([-1, -1], ov.Type.i64, name=n) for n in ("input_ids", "attention_mask", "position_ids"))  # fmt: skip
     beam = op.parameter([-1], ov.Type.i32, name="beam_idx")
-    layers = Layers(config, Tables(read_weights(folder), weights), ids, mask, positions, beam)
+    inputs = [ids, mask, positions, beam]
+    layers = Layers(config, Tables(weight, precision), inputs)
     hidden = layers.tables.rows("model.embed_tokens.weight", ids)
     for number in range(config.num_hidden_layers):
         hidden = layers.block(hidden, number)
     hidden = layers.norm(hidden, "model.norm.weight")
     logits = layers.linear(hidden, "model.embed_tokens" if config.tie_word_embeddings else "lm_head", "lm_head")
-    inputs = [ids, mask, positions, beam]
     for parameter in inputs:
         parameter.output(0).set_names({parameter.get_friendly_name()})
     result = op.result(logits)
     logits.output(0).set_names({"logits"})
     return ov.Model([result], layers.sinks, inputs, "luthier_llama")
-
-
-def read_weights(folder: Path) -> Weight:
-    """A function from a tensor's name to the tensor; it reads one tensor at a time from one or many safetensors files."""
-    from safetensors import safe_open
-
-    files = weight_files(folder)
-    handles = [safe_open(file, framework="pt") for file in files]
-    home = {name: handle for handle in handles for name in handle.keys()}  # noqa: SIM118 - a safe_open has no iterator
-
-    def weight(name: str) -> Any:
-        if name not in home:
-            raise EngineError(f"{folder}: the weights hold no {name}; the openvino engine cannot run this model")
-        return home[name].get_tensor(name)
-
-    return weight
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The model's safetensors files, in the order of their names. Raises MissingFileError where there is none."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        return [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
-    if not (folder / "model.safetensors").is_file():
-        raise MissingFileError(
-            f"{folder}: no weights here (model.safetensors is missing); save the model as safetensors"
-        )
-    return [folder / "model.safetensors"]
 
 
 class Tables:
@@ -145,10 +96,11 @@ def _widen(node: Any) -> Any:
 class Layers:
     """The parts of a Llama block. Hidden states are (batch, time, width), heads (batch, heads, time, head size)."""
 
-    def __init__(self, config: Any, tables: Tables, ids: Any, mask: Any, positions: Any, beam: Any) -> None:
+    def __init__(self, config: Any, tables: Tables, inputs: Sequence[Any]) -> None:
         from openvino import opset13 as op
 
-        self.config, self.tables, self.beam = config, tables, beam
+        ids, mask, positions, self.beam = inputs
+        self.config, self.tables = config, tables
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.sinks: list[Any] = []

@@ -1,0 +1,372 @@
+"""The OpenVINO engine against transformers on the same weights: logits, greedy answers, an adapter; and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luthier.errors import DiskError, EngineError, MissingFileError, SettingsError
+from luthier.models import LanguageModel, Prompt, Sampling
+from luthier.models.local import LocalModel
+from luthier.models.openvino import OpenVinoModel, adapter_scale, generation_settings, stop_ids
+from luthier.models.openvino_export import check_llama, exported, read_weights, weight_files
+from luthier.models.openvino_graph import build_graph, quantize
+from luthier.records import Message
+
+needs_extra = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("openvino", "openvino_genai", "openvino_tokenizers")),
+    reason="the extra luthier[openvino] is not installed",
+)
+BFLOAT_NOISE = (
+    0.06  # nats a token: the random model's logits are wide, and the engine multiplies in bfloat16 where it can
+)
+EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
+
+
+def ask(text: str, **more: Any) -> Prompt:
+    return Prompt((Message("user", text),), **more)
+
+
+PROMPTS = [
+    ask(text) for text in ("What is the weather in Lisbon?", "12 people", "a", "Please book a table", "日本語 🎻")
+]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _exports_go_to_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", str(cache))  # for each test: the bundled model is found in the user's own
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_folder: Path) -> OpenVinoModel:
+    return OpenVinoModel(tiny_model_folder, weights="f16")
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_model_folder: Path) -> LocalModel:
+    return LocalModel(tiny_model_folder, dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random LoRA of rank 4 and alpha 8 on all seven linear layers."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    layers = [f"{name}_proj" for name in ("q", "k", "v", "o", "gate", "up", "down")]
+    base = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    module = get_peft_model(base, LoraConfig(r=4, lora_alpha=8, target_modules=layers, init_lora_weights=False))
+    folder = tmp_path_factory.mktemp("adapter")
+    module.save_pretrained(folder)
+    return folder
+
+
+def edited(folder: Path, target: Path, name: str, **changes: Any) -> Path:
+    """A copy of a folder with one of its JSON files changed."""
+    shutil.copytree(folder, target)
+    row = json.loads((target / name).read_text())
+    (target / name).write_text(json.dumps({**row, **changes}))
+    return target
+
+
+def tokens(
+    model: OpenVinoModel, prompts: list[Prompt], count: int = 16
+) -> list[tuple[list[int], list[int], list[float]]]:
+    """Each prompt's ids, its greedy answer's ids and the log-probabilities the engine gave them."""
+    import openvino as ov
+
+    pipeline, handles, befores = model._ready_pipeline(), [], []
+    for index, prompt in enumerate(prompts):
+        settings = generation_settings(prompt, Sampling(max_tokens=count), index, [])
+        settings.logprobs = 1
+        befores.append(model.tokenizer(model.reader.render(prompt), add_special_tokens=False)["input_ids"])
+        handles.append(pipeline.add_request(index, ov.Tensor(np.array([befores[-1]], dtype=np.int64)), settings))
+    while pipeline.has_non_finished_requests():
+        pipeline.step()
+    ends = [handle.read_all()[0] for handle in handles]
+    return [
+        (ids, list(end.generated_ids), list(end.generated_log_probs)) for ids, end in zip(befores, ends, strict=True)
+    ]
+
+
+def errors(module: torch.nn.Module, answers: list[tuple[list[int], list[int], list[float]]]) -> np.ndarray:
+    """How far the engine's log-probabilities are from the module's, token by token."""
+    gaps = []
+    for before, after, found in answers:
+        with torch.inference_mode():
+            logprobs = module(torch.tensor([before + after])).logits[0].float().log_softmax(-1)
+        rows = logprobs[len(before) - 1 : len(before) + len(after) - 1]
+        gaps.append(np.abs(np.array(found) - rows.gather(-1, torch.tensor(after)[:, None])[:, 0].numpy()))
+    return np.concatenate(gaps)
+
+
+@needs_extra
+@pytest.mark.parametrize(("precision", "tolerance"), [("f32", 2e-5), ("f16", 5e-3), ("int8", 0.2)])
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_graph_computes_the_logits_of_transformers(tmp_path: Path, precision: str, tolerance: float, tied: bool):
+    import openvino as ov
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(2)
+    config = LlamaConfig(
+        vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=4 if tied else 1, head_dim=16, rms_norm_eps=1e-3, tie_word_embeddings=tied,
+        initializer_range=0.1, rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+    )  # fmt: skip
+    module = LlamaForCausalLM(config).eval()
+    module.save_pretrained(tmp_path, max_shard_size="10KB")  # in several files
+    assert len(weight_files(tmp_path)) > 1
+    graph = build_graph(check_llama(tmp_path), read_weights(tmp_path), precision)
+    run = ov.Core().compile_model(graph, "CPU", {**EXACT, "INFERENCE_NUM_THREADS": 1}).create_infer_request()
+
+    def logits(ids: np.ndarray, past: int, mask: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        beams = np.arange(len(ids), dtype=np.int32)
+        inputs = {"input_ids": ids[:, past:], "attention_mask": mask, "position_ids": positions[:, past:]}
+        return run.infer({**inputs, "beam_idx": beams})["logits"]
+
+    ids = np.random.default_rng(0).integers(0, 50, (3, 12))
+    mask = np.ones_like(ids)
+    mask[1, :5] = 0  # padded on the left
+    positions = (mask.cumsum(-1) - 1).clip(0)
+    with torch.inference_mode():
+        inputs = {"attention_mask": torch.tensor(mask), "position_ids": torch.tensor(positions)}
+        expected = module(input_ids=torch.tensor(ids), **inputs).logits.numpy()
+    whole = logits(ids, 0, mask, positions)
+    real = mask.astype(bool)
+    np.testing.assert_allclose(whole[real], expected[real], atol=tolerance)
+    run.reset_state()
+    first = logits(ids[:, :7], 0, mask[:, :7], positions[:, :7])
+    second = logits(ids, 7, mask, positions)
+    np.testing.assert_allclose(np.concatenate([first, second], 1)[real], whole[real], atol=1e-4)
+
+
+@given(st.lists(st.lists(st.floats(-1e3, 1e3, width=32), min_size=3, max_size=3), min_size=1, max_size=6))
+def test_an_int8_row_is_off_by_half_a_step_at_most(rows: list[list[float]]):
+    matrix = torch.tensor(rows)
+    stored, scale = quantize(matrix, "int8")
+    assert stored.dtype == np.int8
+    assert scale.shape == (len(rows), 1)
+    step = np.abs(matrix.numpy()).max(1, keepdims=True) / 127
+    assert (np.abs(stored * scale - matrix.numpy()) <= step * 0.5001 + 1e-9).all()
+
+
+@needs_extra
+def test_greedy_answers_carry_the_log_probabilities_of_transformers(model: OpenVinoModel, reference: LocalModel):
+    assert errors(reference.module, tokens(model, PROMPTS)).mean() < BFLOAT_NOISE
+
+
+@needs_extra
+def test_an_adapter_is_applied_once_at_its_scale(model: OpenVinoModel, reference: LocalModel, adapter: Path):
+    with_adapter = OpenVinoModel(model.folder, weights="f16", adapter=adapter)
+    merged = LocalModel(model.folder, dtype="float32", adapter=adapter)
+    answers = tokens(with_adapter, PROMPTS)
+    assert errors(merged.module, answers).mean() < BFLOAT_NOISE
+    assert errors(reference.module, answers).mean() > 5 * BFLOAT_NOISE
+    assert errors(reference.module, tokens(model, PROMPTS)).mean() < BFLOAT_NOISE  # the model without it is as it was
+
+
+@needs_extra
+def test_it_is_a_language_model(model: OpenVinoModel, adapter: Path):
+    assert isinstance(model, LanguageModel)
+    assert model.name == "tiny"
+    assert model.supports == {"generate", "json_schema", "score"}
+    assert "score" not in OpenVinoModel(model.folder, adapter=adapter).supports
+
+
+@needs_extra
+@pytest.mark.parametrize(
+    "sampling", [Sampling(max_tokens=10), Sampling(max_tokens=10, temperature=1.0, top_k=50, seed=3)]
+)
+def test_answers_come_in_the_order_of_the_prompts_whatever_runs_beside_them(model: OpenVinoModel, sampling: Sampling):
+    prompts = PROMPTS * 2
+    steps: list[int] = []
+    narrow = OpenVinoModel(model.folder, weights="f16", batch_size=3)
+    answers = narrow.generate(prompts, sampling, steps.append)
+    wide = model.generate(prompts, sampling)
+    lengths = [len(model.tokenizer(model.reader.render(p), add_special_tokens=False)["input_ids"]) for p in prompts]
+    assert [answer.prompt_tokens for answer in answers] == lengths
+    assert sum(steps) == narrow.usage.calls == len(prompts)
+    assert narrow.usage.prompt_tokens == sum(lengths)
+    assert narrow.usage.completion_tokens == sum(answer.completion_tokens for answer in answers)
+    same = sum(one == other for one, other in zip(answers, wide, strict=True))
+    assert same >= len(prompts) - 2  # a near tie may fall otherwise in another batch
+
+
+@needs_extra
+def test_a_draw_follows_its_seed_and_place(model: OpenVinoModel):
+    sampling = Sampling(max_tokens=10, temperature=1.5, seed=3)
+    first = model.generate([PROMPTS[0]] * 4, sampling)
+    assert len({answer.text for answer in first}) > 1
+    assert model.generate([PROMPTS[0]] * 4, Sampling(max_tokens=10, temperature=1.5, seed=4)) != first
+    assert model.generate([PROMPTS[0]], sampling) == first[:1]
+
+
+@needs_extra
+def test_a_stop_text_ends_the_answer_and_is_left_out(model: OpenVinoModel):
+    free = model.generate(PROMPTS, Sampling(max_tokens=24))
+    stop = next(answer.text for answer in free if len(answer.text) > 8)[3:5]
+    ended = model.generate(PROMPTS, Sampling(max_tokens=24, stop=(stop,)))
+    assert any(answer.finish == "stop" and answer.completion_tokens < 24 for answer in ended)
+    assert not any(stop in answer.text for answer in ended)
+
+
+@needs_extra
+def test_a_stop_token_ends_the_answer(tmp_path: Path, model: OpenVinoModel):
+    _, ids, _ = tokens(model, PROMPTS[:1])[0]
+    folder = edited(model.folder, tmp_path / "model", "generation_config.json", eos_token_id=[ids[2]])
+    answer = OpenVinoModel(folder, weights="f16").generate(PROMPTS[:1], Sampling(max_tokens=24))[0]
+    assert answer.finish == "stop"
+    assert answer.completion_tokens == ids.index(ids[2]) + 1
+    assert model.generate(PROMPTS[:1], Sampling(max_tokens=2))[0].finish == "length"
+
+
+@needs_extra
+def test_an_answer_follows_its_json_schema(model: OpenVinoModel):
+    colour = {"enum": ["red", "blue", "dark green"]}
+    answers = model.generate([ask("a", json_schema=colour), ask("a")], Sampling(max_tokens=40))
+    assert json.loads(answers[0].text) in colour["enum"]
+    assert answers[0].finish == "stop"
+    assert answers[1].text != answers[0].text
+
+
+@needs_extra
+def test_a_bad_schema_is_refused_and_the_engine_goes_on(model: OpenVinoModel):
+    with pytest.raises(EngineError, match=r"^OpenVINO could not generate: .*nope"):
+        model.generate([ask("a", json_schema={"type": "nope"}), *PROMPTS])
+    assert len(model.generate(PROMPTS, Sampling(max_tokens=2))) == len(PROMPTS)
+
+
+@needs_extra
+def test_an_interrupted_call_leaves_nothing_behind(model: OpenVinoModel):
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    stopped = OpenVinoModel(model.folder, weights="f16", batch_size=2)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.generate(PROMPTS, Sampling(max_tokens=3), interrupt)
+    assert len(stopped.generate(PROMPTS, Sampling(max_tokens=3))) == len(PROMPTS)
+
+
+@needs_extra
+def test_scores_are_those_of_transformers(model: OpenVinoModel, reference: LocalModel):
+    texts = ["Lisbon", "", "a table for 12 people at 19:30 and more", "[find()]", "日本語"]
+    for found, expected in zip(model.score(PROMPTS, texts), reference.score(PROMPTS, texts), strict=True):
+        assert found.token_ids == expected.token_ids
+        np.testing.assert_allclose(found.logprobs, expected.logprobs, atol=0.2)
+
+
+@needs_extra
+def test_no_prompts_no_work(model: OpenVinoModel):
+    assert model.generate([]) == []
+    assert model.score([], []) == []
+
+
+@needs_extra
+def test_the_export_is_made_once_and_again_when_the_weights_change(model: OpenVinoModel, cache: Path, tmp_path: Path):
+    made = exported(model.folder, "f16", model.tokenizer)
+    stamp = made.stat().st_mtime_ns
+    assert exported(model.folder, "f16", model.tokenizer) == made
+    assert made.stat().st_mtime_ns == stamp
+    assert {len(entry.name) for entry in (cache / "openvino").iterdir()} == {16}  # no scratch folder stays
+    other = edited(model.folder, tmp_path / "model", "generation_config.json")
+    (other / "model.safetensors").touch()
+    assert exported(other, "f16", model.tokenizer) != made
+
+
+@needs_extra
+def test_a_cache_that_cannot_be_written_is_named(model: OpenVinoModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DiskError, match="LUTHIER_CACHE"):
+        OpenVinoModel(model.folder).generate(PROMPTS)
+
+
+@needs_extra
+def test_what_it_cannot_do_is_refused_in_one_line(model: OpenVinoModel, adapter: Path, tmp_path: Path):
+    with pytest.raises(EngineError, match="Lark grammar; use the local engine"):
+        model.generate([ask("a", grammar='start: "a"')])
+    with pytest.raises(EngineError, match="score with an adapter"):
+        OpenVinoModel(model.folder, adapter=adapter).score(PROMPTS[:1], ["a"])
+    with pytest.raises(EngineError, match="2 continuations"):
+        model.score(PROMPTS[:1], ["a", "b"])
+    with pytest.raises(SettingsError, match="int4"):
+        OpenVinoModel(model.folder, weights="int4")  # type: ignore[arg-type]
+    with pytest.raises(MissingFileError, match=r"config\.json"):
+        OpenVinoModel(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"model_type": "gemma"}, {"attention_bias": True}, {"mlp_bias": True}, {"hidden_act": "gelu"},
+    {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}}])  # fmt: skip
+def test_models_that_are_not_plain_llamas_are_refused(tiny_model_folder: Path, tmp_path: Path, change: dict[str, Any]):
+    folder = edited(tiny_model_folder, tmp_path / "model", "config.json", **change)
+    with pytest.raises(EngineError, match=r"plain Llama models, not .*; use the local engine$"):
+        check_llama(folder)
+
+
+def test_missing_weights_are_named(tiny_model_folder: Path, tmp_path: Path):
+    with pytest.raises(EngineError, match="hold no lm_tail"):
+        read_weights(tiny_model_folder)("lm_tail.weight")
+    with pytest.raises(MissingFileError, match=r"model\.safetensors"):
+        weight_files(tmp_path)
+
+
+def test_the_scale_of_an_adapter_is_peft_s(adapter: Path, tmp_path: Path):
+    assert adapter_scale(adapter) == 2.0
+    assert adapter_scale(edited(adapter, tmp_path / "a", "adapter_config.json", use_rslora=True)) == 4.0
+    for number, change in enumerate([{"rank_pattern": {"q_proj": 2}}, {"peft_type": "IA3"}]):
+        with pytest.raises(EngineError, match="plain LoRA adapters, not"):
+            adapter_scale(edited(adapter, tmp_path / str(number), "adapter_config.json", **change))
+
+
+def test_an_adapter_with_more_than_lora_matrices_is_refused(adapter: Path, tmp_path: Path):
+    from safetensors.torch import load_file, save_file
+
+    folder = edited(adapter, tmp_path / "adapter", "adapter_config.json")
+    tensors = load_file(folder / "adapter_model.safetensors")
+    save_file({**tensors, "base_model.model.lm_head.weight": torch.zeros(2, 2)}, folder / "adapter_model.safetensors")
+    with pytest.raises(EngineError, match=r"not base_model\.model\.lm_head\.weight"):
+        adapter_scale(folder)
+
+
+def test_stop_tokens_come_from_the_generation_config_then_the_config(tiny_model_folder: Path, tmp_path: Path):
+    tokenizer = LocalModel(tiny_model_folder).tokenizer
+    assert stop_ids(tiny_model_folder, tokenizer) == [2, 0]
+    folder = edited(tiny_model_folder, tmp_path / "model", "config.json", eos_token_id=None)
+    (folder / "generation_config.json").unlink()
+    assert stop_ids(folder, tokenizer) == [tokenizer.eos_token_id]
+
+
+def test_a_missing_extra_is_named(tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "openvino_genai", None)
+    with pytest.raises(EngineError, match=r"^the openvino engine needs: pip install 'luthier\[openvino\]'$"):
+        OpenVinoModel(tiny_model_folder)
+
+
+@needs_extra
+@pytest.mark.weights
+def test_the_bundled_model_in_int8_picks_what_transformers_would(bundled_model: LocalModel):
+    questions = ["What is the capital of France?", "Name three colours.", "Why is the sky blue?", "Who wrote Hamlet?"]
+    answers = tokens(OpenVinoModel(bundled_model.folder), [ask(question) for question in questions], 24)
+    assert errors(bundled_model.module, answers).mean() < 0.15
+    picked = []
+    for before, after, _ in answers:
+        with torch.inference_mode():
+            best = bundled_model.module(torch.tensor([before + after])).logits[0].argmax(-1)
+        picked += [token == int(best[at]) for at, token in enumerate(after, len(before) - 1)]
+    assert sum(picked) > 0.85 * len(picked)
