@@ -1,5 +1,6 @@
 """Dialogues: the truth is what was drawn, the text carries it, the checks agree, the same seed gives the same rows."""
 
+import re
 from collections import Counter
 from random import Random
 
@@ -42,7 +43,7 @@ def test_every_kind_draws_its_type_and_is_described() -> None:
             assert isinstance(value, types[kind.type]), name
             assert not isinstance(value, bool), name
             assert value not in ("", []), name
-        assert all("{v}" in said or "{p}" in said for said in kind.said), name
+        assert all(re.search(r"{[vpq]}", said) for said in kind.said), name
         assert kind.names
         assert all(kind.about), name
 

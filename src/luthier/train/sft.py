@@ -145,7 +145,7 @@ def _trainer(
         learning_rate=settings.learning_rate, lr_scheduler_type="cosine", warmup_steps=max(1, round(settings.warmup * planned)),
         max_grad_norm=1.0, bf16=True, gradient_checkpointing=False, train_sampling_strategy="sequential", max_length=None,
         logging_steps=1, save_steps=settings.save_steps, save_total_limit=1, report_to="none", seed=settings.seed, disable_tqdm=True,
-        dataloader_pin_memory=False, use_cpu=not torch.cuda.is_available(),
+        pad_to_multiple_of=16, dataloader_pin_memory=False, use_cpu=not torch.cuda.is_available(),
     )  # fmt: skip
     callbacks = [_MetricsCallback(folder / METRICS, progress)]
     if settings.sigma > 0:

@@ -24,7 +24,10 @@ _SMALL_WORDS = {"a", "an", "the", "of", "for", "to", "in", "on", "at", "by", "is
 
 @dataclass(frozen=True)
 class Slot:
-    """One parameter: its schema, how a value is drawn, and how requests mention it (`{v}` value, `{n}` name in words)."""
+    """One parameter: its schema, how a value is drawn, and how requests mention it (`{v}` value, `{p}` percent).
+
+    said does not use the parameter's name, named does; ahead: the value can stand before the noun.
+    """
 
     name: str
     schema: JSON
@@ -32,6 +35,7 @@ class Slot:
     draw: Callable[[Source], Any]
     said: tuple[str, ...]
     named: tuple[str, ...]
+    ahead: bool = False
 
     @property
     def words(self) -> str:
@@ -137,15 +141,22 @@ def _without_equal_names(slots: list[Slot]) -> list[Slot]:
     return [slot for slot in slots if not (slot.name in seen or seen.add(slot.name))]  # type: ignore[func-returns-value]
 
 
+_ALTERNATIVES = {"percent": "percent_points", "date": "written_date", "end_date": "written_end"}
+_NOT_AHEAD = frozenset(("unit", "units", "to", "order", "function", "property", "nutrient", "reason", "symptom", "activity", "method", "mode"))
+
+
 def _idea_slot(token: str, random: Random) -> Slot:
     required, token = not token.endswith("?"), token.removesuffix("?")
     prefix, colon, rest = token.partition(":")
     if not colon:
         kind, _, name = token.partition("=")
+        other = _ALTERNATIVES.get(kind)
+        kind = other if other and random.random() < 0.45 else kind
         return _kind_slot(kinds()[kind], name or random.choice(kinds()[kind].names), required, random)
-    if prefix == "enum":
+    if prefix in ("enum", "many"):
         name, _, options = rest.partition("=")
-        return _enum_slot(name, options.split("/"), required, random)
+        make = _enum_slot if prefix == "enum" else _enum_list_slot
+        return make(name, options.split("/"), required, random)
     if prefix == "bool":
         return _flag_slot(
             rest,
@@ -174,7 +185,7 @@ def _kind_slot(kind: Kind, name: str, required: bool, random: Random) -> Slot:
     if kind.type == "array":
         schema["items"] = {"type": _item_type(kind)}
     named = _named_lists(name) if kind.type == "array" else _named(name)
-    return Slot(name, schema, required, kind.draw, kind.said, named)
+    return Slot(name, schema, required, kind.draw, kind.said, named, kind.ahead)
 
 
 def _item_type(kind: Kind) -> str:
@@ -210,11 +221,25 @@ def _enum_slot(name: str, options: list[str], required: bool, random: Random) ->
     if random.random() < 0.5:
         schema = {"type": "string", "enum": options, "description": f"The {words}.{note}"}
     said = ("in {v}", "- {v} please", "({v})", "as {v}", "and make it {v}", "preferably {v}", "{v} " + words)
-    return Slot(name, schema, required, lambda s: s.random.choice(options), said, _named(name))
+    return Slot(name, schema, required, lambda s: s.random.choice(options), said, _named(name), name not in _NOT_AHEAD)
+
+
+def _enum_list_slot(name: str, options: list[str], required: bool, random: Random) -> Slot:
+    listed = ", ".join(f"'{option}'" for option in options)
+    words = spoken(name)
+    note = _optional_note(required, random)
+    items: JSON = {"type": "string"} if random.random() < 0.5 else {"type": "string", "enum": options}
+    about = f"The {words}: any of {listed}.{note}" if "enum" not in items else f"The {words}.{note}"
+    schema: JSON = {"type": "array", "items": items, "description": about}
+    said = ("with {v}", "including {v}", "- {v} please", "and {v}", "for {v}", "that has {v}")
+    return Slot(name, schema, required, lambda s: s.random.sample(options, s.random.randint(1, 2)), said, _named_lists(name))
 
 
 def _flag_slot(name: str, about: str, required: bool) -> Slot:
     words = spoken(name)
+    if words in ("detailed", "full details"):
+        ways = ("[in detail|just briefly]", "[with full details|without details]", "[in full detail|in short]")
+        return Slot(name, {"type": "boolean", "description": about}, required, lambda s: s.random.random() < 0.75, ways, ways)
     said: tuple[str, ...] = (
         f"[and {words}|but don't {words}]",
         f"[{words}: yes|{words}: no]",
@@ -255,7 +280,8 @@ def _number_slot(name: str, unit: str, *, whole: bool, required: bool, random: R
         ]
     )
     schema: JSON = {"type": "integer" if whole else "number", "description": about + _optional_note(required, random)}
-    amount = f"{{v}} {unit}" if measured and random.random() < 0.7 else "{v}"
+    space = "" if len(unit) <= 3 and random.random() < 0.5 else " "  # people write 70kg as often as 70 kg
+    amount = f"{{v}}{space}{unit}" if measured and random.random() < 0.7 else "{v}"
     said = (f"of {amount}", amount, f"with {amount}", f"for {amount}")
     named = (
         f"with a {words} of {amount}",
@@ -506,7 +532,10 @@ def _imperative(tool: Tool) -> str:
         verb = _base_form(words[0].lower(), spoken(tool.name).split())
         if verb is not None:
             return " ".join([verb, *words[1:]]).rstrip(".")
-    name = spoken(tool.name).split()
+    *path, last = tool.name.split(".")
+    name = spoken(last).split()
+    if len(name) == 1 and path:  # `customers.subscriptions.delete`: the resource stands before the verb
+        name += spoken(path[-1]).split()
     return " ".join(name) if len(name) >= 2 and name[0] in _VERBS else "use " + " ".join(name)
 
 

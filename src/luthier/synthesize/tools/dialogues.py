@@ -22,7 +22,7 @@ TYPE_SHARES: Mapping[DialogueType, float] = {
     "missing_argument": 0.06,
     "irrelevant": 0.24,
 }
-REAL_SHARE = 0.35
+REAL_SHARE = 0.25
 _REFUSALS = (
     "None of the available functions can {ask}.",
     "I have no function to {ask}.",

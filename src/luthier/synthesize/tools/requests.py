@@ -13,9 +13,12 @@ from typing import Any
 
 from luthier.records import JSON
 from luthier.synthesize.tools.blueprints import Blueprint, Slot
-from luthier.synthesize.tools.values import Source
+from luthier.synthesize.tools.values import Source, kinds
 
 NAMED_SHARE = 0.35
+AHEAD_SHARE = 0.45
+_BEFORE_NOUN = re.compile(r"^[a-z]+ (?:(?:up|out|for|on|off|back) )?((?:a|an|the) )?([a-z]+)")
+_NUMBER_WORDS = dict(enumerate("two three four five six seven eight nine ten eleven twelve".split(), 2))  # noqa: SIM905
 _SYNONYMS = {
     "find": ("find", "look for", "search for", "get me", "look up"),
     "get": ("get", "fetch", "show me", "give me", "look up"),
@@ -60,14 +63,38 @@ def draw_arguments(blueprint: Blueprint, source: Source, optional_share: float =
 def request(blueprint: Blueprint, arguments: JSON, source: Source, *, without: str | None = None) -> Request:
     """A request that carries the arguments; `without` names one that it withholds."""
     slots = [slot for slot in blueprint.slots if slot.name in arguments and slot.name != without]
-    alike = Counter(slot.said for slot in slots)
-    named = [
-        alike[slot.said] > 1 or source.random.random() < NAMED_SHARE for slot in slots
-    ]  # two like values must be told apart
-    mentions = [mention(slot, arguments[slot.name], source, named=by) for slot, by in zip(slots, named, strict=True)]
+    ask, first = _led_ask(blueprint, slots, arguments, source)
+    rest = [slot for slot in slots if slot is not first]
+    alike = Counter(slot.said for slot in rest)
+    named = [alike[slot.said] > 1 or source.random.random() < NAMED_SHARE for slot in rest]  # two like values must be told apart
+    mentions = [mention(slot, arguments[slot.name], source, named=by) for slot, by in zip(rest, named, strict=True)]
     if len(mentions) > 1 and source.random.random() < 0.3:
         source.random.shuffle(mentions)
-    return Request(_sentence(blueprint, mentions, source), arguments, tuple(slots))
+    return Request(_sentence(ask, "" if first else blueprint.noun, mentions, source), arguments, tuple(slots))
+
+
+def _led_ask(blueprint: Blueprint, slots: list[Slot], arguments: JSON, source: Source) -> tuple[str, Slot | None]:
+    """The imperative, sometimes with one value before its noun ("find 5 restaurants", "book a double hotel room")."""
+    random = source.random
+    for slot in slots:
+        value = arguments[slot.name]
+        if "information about" in blueprint.ask and isinstance(value, str | list) and slot.said == kinds()[_aspect(value)].said:
+            if random.random() < 0.6:
+                return blueprint.ask.replace("information about", f"the {value_text(value, source)} of"), slot
+            continue
+        if not slot.ahead or random.random() > AHEAD_SHARE:
+            continue
+        match = _BEFORE_NOUN.match(blueprint.ask)
+        if match is None or (isinstance(value, int) and (match[1] or not match[2].endswith("s"))):
+            continue
+        top = random.choice(["", "", "the top ", "the best "]) if isinstance(value, int) else ""
+        start = blueprint.ask[: match.start(2)]
+        return f"{start}{top}{value_text(value, source)} {blueprint.ask[match.start(2) :]}", slot
+    return blueprint.ask, None
+
+
+def _aspect(value: str | list[Any]) -> str:
+    return "aspects" if isinstance(value, list) else "aspect"
 
 
 def mention(slot: Slot, value: Any, source: Source, *, named: bool) -> str:
@@ -76,8 +103,14 @@ def mention(slot: Slot, value: Any, source: Source, *, named: bool) -> str:
     if template.startswith("["):
         yes, no = template.strip("[]").split("|")
         return yes if value else no
-    percent = f"{round(value * 100, 4):g}" if "{p}" in template else ""
-    return template.replace("{v}", value_text(value, source)).replace("{p}", percent)
+    if "{p}" in template:
+        return template.replace("{p}", f"{round(value * 100, 4):g}")
+    if "{q}" in template:
+        return template.replace("{q}", " and ".join(f"{round(share * 100, 4):g}%" for share in value))
+    spelled = isinstance(value, int) and not isinstance(value, bool) and re.search(r"(^| )\{v\}( [a-z]|$)", template)
+    if spelled and value in _NUMBER_WORDS and not named and source.random.random() < 0.3:
+        return template.replace("{v}", _NUMBER_WORDS[value])
+    return template.replace("{v}", value_text(value, source))
 
 
 def value_text(value: Any, source: Source) -> str:
@@ -85,7 +118,11 @@ def value_text(value: Any, source: Source) -> str:
     random = source.random
     if isinstance(value, list):
         texts = [value_text(item, source) for item in value]
+        if len(texts) == 1:
+            return texts[0]
         if isinstance(value[0], str):
+            mark = random.choice(["", "", "", "'", '"'])
+            texts = [f"{mark}{text}{mark}" for text in map(str, value)]
             return random.choice([", ".join(texts[:-1]) + " and " + texts[-1], ", ".join(texts)])
         return random.choice(
             [
@@ -94,20 +131,20 @@ def value_text(value: Any, source: Source) -> str:
                 ", ".join(map(str, value[:-1])) + f" and {value[-1]}",
             ]
         )
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000 and random.random() < 0.4:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000 and random.random() < 0.5:
         return f"{value:,}"
     return str(value)
 
 
-def _sentence(blueprint: Blueprint, mentions: list[str], source: Source) -> str:
+def _sentence(ask: str, noun: str, mentions: list[str], source: Source) -> str:
     random = source.random
     follows = len(mentions) > 2 and mentions[-1].split(" ")[0] in _LEADS and random.random() < 0.4
     late = [mentions.pop()] if follows else []
     details = _joined(mentions, source)
-    if blueprint.noun and random.random() < 0.45:
-        text = random.choice(_QUESTIONS).replace("{q}", f"{blueprint.noun} {details}".strip())
+    if noun and random.random() < 0.45:
+        text = random.choice(_QUESTIONS).replace("{q}", f"{noun} {details}".strip())
     else:
-        ask = f"{_synonym(blueprint.ask, source)} {details}".strip()
+        ask = f"{_synonym(ask, source)} {details}".strip()
         frame = random.choice(_ORDERS)
         text = frame.replace("{A}", ask[:1].upper() + ask[1:]).replace("{a}", ask)
     for detail in late:

@@ -35,7 +35,7 @@ class Kind:
     """One kind of value.
 
     names: usual parameter names; about: descriptions of the parameter; said: ways to mention a value `{v}` in a request without
-    the parameter's name; ahead: ways that stand before the noun ("the top {v}"), empty where there are none.
+    the parameter's name (`{p}` is a share in percent); ahead: the value can stand before the noun ("find 5 cheap restaurants").
     """
 
     type: str
@@ -43,6 +43,7 @@ class Kind:
     names: tuple[str, ...]
     about: tuple[str, ...]
     said: tuple[str, ...]
+    ahead: bool = False
 
 
 def _pick(*options: Any) -> Draw:
@@ -59,6 +60,41 @@ def _decimal(low: float, high: float, digits: int = 1) -> Draw:
 
 def _date(s: Source) -> str:
     return f"{s.random.randint(1990, 2027)}-{s.random.randint(1, 12):02d}-{s.random.randint(1, 28):02d}"
+
+
+def _written_date(s: Source) -> str:
+    day, year = s.random.randint(1, 28), s.random.randint(1990, 2027)
+    number, month = s.random.randint(1, 12), str(s.fake.datetime.month())
+    ending = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd"}.get(day, "th")
+    forms = (
+        f"{month} {day}, {year}", f"{day} {month} {year}", f"{month} {day}{ending}, {year}", f"{year}/{number:02d}/{day:02d}",
+        f"{number:02d}/{day:02d}/{year}", f"next {s.fake.datetime.day_of_week()}", "tomorrow", "next month", f"{month} {year}",
+    )  # fmt: skip
+    return s.random.choice(forms)
+
+
+def _sentence(s: Source) -> str:
+    """A few words, a remark with marks and apostrophes, or two sentences."""
+    words = [str(word) for word in s.fake.text.words(s.random.randint(3, 7))]
+    plain = " ".join(words).capitalize()
+    thing, place = words[0], words[1]
+    remarks = (
+        plain, f"{plain}.", f"I love the {thing}! It's always {place} and fresh.", f"Don't forget the {thing}, we need it.",
+        f"The {thing} was late. I won't order from the {place} again.", f"Is the {thing} still on? Let's meet at the {place}.",
+        f"What a {thing}: best {place} in years!",
+    )  # fmt: skip
+    return s.random.choice(remarks)
+
+
+def _big(s: Source) -> int:
+    return s.random.choice([s.random.randrange(500, 100_000, 500), s.random.randrange(100_000, 30_000_000, 50_000)])
+
+
+_ASPECTS = (
+    "price", "size", "opening hours", "start date", "release date", "winner", "author", "ingredients", "population", "summary", "ranking",
+    "cast", "address", "history", "rating", "location", "weight", "side effects", "symptoms", "height", "owner", "background", "results",
+    "schedule", "statistics", "contact", "origin", "net worth", "speed", "power",
+)  # fmt: skip
 
 
 def _title(s: Source) -> str:
@@ -104,6 +140,10 @@ def _fake(provider: str, method: str, **options: Any) -> Draw:
     return draw
 
 
+def _plain_vegetable(s: Source) -> str:
+    return str(s.fake.food.vegetable()).lower().split(",")[0]
+
+
 @cache
 def kinds() -> dict[str, Kind]:
     """Every kind by name."""
@@ -136,11 +176,11 @@ def kinds() -> dict[str, Kind]:
         "time": Kind(text, lambda s: f"{s.random.randint(0, 23):02d}:{s.random.choice([0, 10, 15, 30, 45]):02d}", ("time", "start_time", "at_time"), ("Time of day, HH:MM.",), ("at {v}", "from {v}", "around {v}")),
         "year": Kind(whole, _whole(1750, 2026), ("year", "in_year", "release_year", "season_year"), ("The year.", "Year of interest."), ("in {v}", "for {v}", "from {v}", "for the year {v}")),
         "season": Kind(text, lambda s: f"{(y := s.random.randint(1995, 2025))}-{y + 1}", ("season",), ("Season in the form 2010-2011.",), ("in the {v} season", "for {v}", "during {v}")),
-        "count": Kind(whole, _whole(2, 25), ("limit", "count", "number", "num_results", "max_results", "top_n"), ("How many results to return.", "The number of results wanted.", "Number of items."), ("showing {v} results", "- I want {v} of them", "(give me {v})", "limited to {v}", "and list {v} of them", "top {v} only")),
-        "quantity": Kind(whole, _whole(1, 40), ("quantity", "amount", "num_items", "units"), ("How many units.", "The quantity."), ("- {v} of them", "({v} pieces)", "for {v} units", "times {v}")),
+        "count": Kind(whole, _whole(2, 25), ("limit", "count", "number", "num_results", "max_results", "top_n"), ("How many results to return.", "The number of results wanted.", "Number of items."), ("showing {v} results", "- I want {v} of them", "(give me {v})", "limited to {v}", "and list {v} of them", "top {v} only"), ahead=True),
+        "quantity": Kind(whole, _whole(1, 40), ("quantity", "amount", "num_items", "units"), ("How many units.", "The quantity."), ("- {v} of them", "({v} pieces)", "for {v} units", "times {v}"), ahead=True),
         "people": Kind(whole, _whole(1, 12), ("guests", "party_size", "num_people", "participants", "adults", "players"), ("How many people.", "Number of people taking part."), ("for {v} people", "for a group of {v}", "for {v} guests", "with {v} people")),
         "money": Kind(number, _whole(20, 5000, 10), ("amount", "price", "budget", "max_price", "cost", "salary"), ("Amount of money in dollars.", "Sum of money.", "Price limit in USD."), ("for ${v}", "with {v} dollars", "of {v} dollars", "up to ${v}", "under {v} USD")),
-        "sum": Kind(whole, _whole(500, 900000, 500), ("principal", "loan_amount", "investment", "income", "initial_amount", "property_value"), ("The sum of money, in dollars.", "Amount at the start."), ("of ${v}", "with ${v}", "of {v} dollars", "on ${v}", "starting with {v}")),
+        "sum": Kind(whole, _big, ("principal", "loan_amount", "investment", "income", "initial_amount", "property_value"), ("The sum of money, in dollars.", "Amount at the start."), ("of ${v}", "with ${v}", "of {v} dollars", "on ${v}", "starting with {v}")),
         "percent": Kind(number, lambda s: s.random.choice([1, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 7.5, 8, 10, 12, 15, 20, 25]) / 100, ("rate", "interest_rate", "discount", "growth_rate", "annual_rate", "tax_rate"), ("The rate as a decimal, 0.05 for 5%.", "Rate, e.g. 0.1 means 10 percent."), ("at {p}%", "at a rate of {p}%", "of {p} percent", "with {p}%", "at {v}")),
         "age": Kind(whole, _whole(1, 95), ("age", "age_years", "patient_age"), ("Age in years.",), ("for a {v}-year-old", "aged {v}", "who is {v} years old", "at age {v}")),
         "gender": Kind(text, _pick("male", "female"), ("gender", "sex"), ("Gender, 'male' or 'female'.",), ("for a {v} person", "for a {v}", "who is {v}")),
@@ -149,31 +189,31 @@ def kinds() -> dict[str, Kind]:
         "minutes": Kind(whole, _whole(5, 180, 5), ("minutes", "duration", "duration_minutes", "time_limit"), ("Number of minutes.", "Duration in minutes."), ("for {v} minutes", "in {v} minutes", "lasting {v} minutes", "within {v} minutes")),
         "years": Kind(whole, _whole(1, 40), ("years", "term", "time", "num_years", "period"), ("Number of years.", "Term in years."), ("for {v} years", "over {v} years", "after {v} years", "in {v} years", "for a term of {v} years")),
         "months": Kind(whole, _whole(1, 24), ("months", "num_months", "period_months"), ("Number of months.",), ("for {v} months", "over {v} months", "during {v} months")),
-        "km": Kind(number, _whole(1, 900), ("distance", "radius", "distance_km", "range"), ("Distance in kilometers.",), ("within {v} km", "over {v} kilometers", "for {v} km", "up to {v} km away")),
+        "km": Kind(number, _whole(1, 900), ("distance", "radius", "distance_km", "range"), ("Distance in kilometers.",), ("within {v}km", "over {v} kilometers", "for {v} km", "up to {v} km away")),
         "miles": Kind(number, _whole(1, 600), ("distance", "miles", "mileage"), ("Distance in miles.",), ("for {v} miles", "over {v} miles", "within {v} miles")),
-        "kg": Kind(number, _whole(1, 150), ("weight", "mass", "weight_kg"), ("Weight in kilograms.", "Mass in kg."), ("weighing {v} kg", "of {v} kg", "with {v} kilograms", "at {v} kg")),
-        "cm": Kind(number, _whole(10, 210), ("height", "length", "height_cm", "width"), ("Length in centimeters.", "Height in cm."), ("{v} cm tall", "of {v} cm", "measuring {v} centimeters")),
-        "celsius": Kind(number, _whole(-30, 120), ("temperature", "temp", "initial_temperature"), ("Temperature in degrees Celsius.",), ("at {v} degrees", "at {v}°C", "with {v} degrees Celsius")),
-        "speed": Kind(number, _whole(2, 240), ("speed", "velocity", "initial_speed"), ("Speed in km/h.", "Speed in meters per second."), ("at {v} km/h", "moving at {v} m/s", "with a speed of {v}")),
+        "kg": Kind(number, _whole(1, 150), ("weight", "mass", "weight_kg"), ("Weight in kilograms.", "Mass in kg."), ("weighing {v} kg", "of {v}kg", "with {v} kilograms", "at {v}kg", "who weighs {v}kg")),
+        "cm": Kind(number, _whole(10, 210), ("height", "length", "height_cm", "width"), ("Length in centimeters.", "Height in cm."), ("{v} cm tall", "of {v}cm", "measuring {v} centimeters", "that is {v}cm")),
+        "celsius": Kind(number, _whole(-30, 120), ("temperature", "temp", "initial_temperature"), ("Temperature in degrees Celsius.",), ("at {v} degrees", "at {v}°C", "with {v}C", "with {v} degrees Celsius")),
+        "speed": Kind(number, _whole(2, 240), ("speed", "velocity", "initial_speed"), ("Speed in km/h.", "Speed in meters per second."), ("at {v} km/h", "moving at {v}m/s", "with a speed of {v}", "at {v}km/h")),
         "score": Kind(number, _decimal(1, 5), ("rating", "min_rating", "score"), ("Lowest rating, 1 to 5.",), ("rated at least {v}", "with {v} stars or more", "with a rating of {v}")),
         "language": Kind(text, _fake("person", "language"), ("language", "target_language", "lang"), ("The language.", "Language to use."), ("in {v}", "into {v}", "to {v}", "for {v} speakers")),
-        "nationality": Kind(text, _fake("person", "nationality"), ("nationality", "style", "cuisine", "origin"), ("Where it comes from, as an adjective.",), ("of {v} style", "that is {v}", "- {v} please")),
+        "nationality": Kind(text, _fake("person", "nationality"), ("nationality", "style", "cuisine", "origin"), ("Where it comes from, as an adjective.",), ("of {v} style", "that is {v}", "- {v} please"), ahead=True),
         "dish": Kind(text, _fake("food", "dish"), ("dish", "recipe", "food", "meal", "item"), ("Name of the dish.", "The food."), ("for {v}", "of {v}", "with {v}")),
         "fruit": Kind(text, _lower(_fake("food", "fruit")), ("ingredient", "fruit", "main_ingredient", "product", "crop"), ("The main ingredient.", "Which fruit."), ("with {v}", "made of {v}", "for {v}", "of {v}")),
         "vegetable": Kind(text, _lower(_fake("food", "vegetable")), ("plant", "vegetable", "crop", "plant_type"), ("The plant.", "Kind of plant."), ("for {v}", "of {v}", "with {v}")),
         "drink": Kind(text, _fake("food", "drink"), ("drink", "beverage", "cocktail"), ("Name of the drink.",), ("for a {v}", "of {v}", "with {v}")),
-        "color": Kind(text, _lower(_fake("text", "color")), ("color", "colour", "background"), ("The colour.",), ("in {v}", "colored {v}", "that is {v}")),
+        "color": Kind(text, _lower(_fake("text", "color")), ("color", "colour", "background"), ("The colour.",), ("in {v}", "colored {v}", "that is {v}"), ahead=True),
         "car": Kind(text, _fake("transport", "car"), ("car", "model", "vehicle", "car_model"), ("Make and model of the vehicle.",), ("for a {v}", "of a {v}", "with the {v}")),
-        "maker": Kind(text, _fake("transport", "manufacturer"), ("brand", "make", "manufacturer"), ("The manufacturer.",), ("by {v}", "from {v}", "made by {v}")),
+        "maker": Kind(text, _fake("transport", "manufacturer"), ("brand", "make", "manufacturer"), ("The manufacturer.",), ("by {v}", "from {v}", "made by {v}"), ahead=True),
         "phone_model": Kind(text, _fake("hardware", "phone_model"), ("product", "device", "item", "product_name"), ("Name of the product.",), ("of the {v}", "for the {v}", "for a {v}")),
-        "coding": Kind(text, _fake("development", "programming_language"), ("language", "programming_language"), ("Programming language.",), ("in {v}", "written in {v}", "using {v}")),
+        "coding": Kind(text, _fake("development", "programming_language"), ("language", "programming_language"), ("Programming language.",), ("in {v}", "written in {v}", "using {v}"), ahead=True),
         "title": Kind(text, _title, ("title", "book", "movie", "song", "name", "work"), ("Title of the work.", "The title."), ("'{v}'", "of '{v}'", "called {v}", "for \"{v}\"", "titled '{v}'")),
         "artwork": Kind(text, _title, ("artwork", "painting", "piece", "sculpture"), ("Name of the piece of art.",), ("'{v}'", "called '{v}'", "of {v}")),
-        "genre": Kind(text, _pick("jazz", "rock", "comedy", "thriller", "science fiction", "folk", "classical", "horror", "romance", "fantasy", "blues", "drama", "mystery"), ("genre", "category", "type", "style"), ("The genre.",), ("in the {v} genre", "of type {v}", "- {v} please", "that is {v}")),
-        "sport": Kind(text, _pick("tennis", "basketball", "cricket", "rugby", "hockey", "volleyball", "cycling", "golf", "rowing", "chess"), ("sport", "activity", "game", "discipline"), ("The sport.",), ("in {v}", "for {v}", "of {v}")),
+        "genre": Kind(text, _pick("jazz", "rock", "comedy", "thriller", "science fiction", "folk", "classical", "horror", "romance", "fantasy", "blues", "drama", "mystery"), ("genre", "category", "type", "style"), ("The genre.",), ("in the {v} genre", "of type {v}", "- {v} please", "that is {v}"), ahead=True),
+        "sport": Kind(text, _pick("tennis", "basketball", "cricket", "rugby", "hockey", "volleyball", "cycling", "golf", "rowing", "chess"), ("sport", "activity", "game", "discipline"), ("The sport.",), ("in {v}", "for {v}", "of {v}"), ahead=True),
         "team": Kind(text, lambda s: f"{s.fake.address.city()} {s.random.choice(['Hawks', 'United', 'Tigers', 'Rovers', 'Bears', 'Stars'])}", ("team", "team_name", "club", "opponent"), ("Name of the team.",), ("of the {v}", "for the {v}", "for {v}")),
         "animal": Kind(text, _pick("otter", "gray wolf", "barn owl", "red fox", "bumblebee", "salmon", "tortoise", "penguin", "leopard", "brown bear", "octopus", "honey badger"), ("animal", "species", "species_name", "breed"), ("The animal species.",), ("of the {v}", "for the {v}", "about {v}s", "for a {v}")),
-        "topic": Kind(text, _pick("solar power", "volcanoes", "machine learning", "medieval trade", "coral reefs", "space travel", "printing press", "plate tectonics", "jazz history", "urban farming", "black holes", "vaccines", "Roman law", "deep sea mining"), ("topic", "subject", "query", "keyword", "theme"), ("The topic.", "Subject to look for.", "Search words."), ("about {v}", "on {v}", "regarding {v}", "on the topic of {v}")),
+        "topic": Kind(text, _pick("solar power", "volcanoes", "machine learning", "medieval trade", "coral reefs", "space travel", "printing press", "plate tectonics", "jazz history", "urban farming", "black holes", "vaccines", "Roman law", "deep sea mining"), ("topic", "subject", "query", "keyword", "theme"), ("The topic.", "Subject to look for.", "Search words."), ("about {v}", "on {v}", "regarding {v}", "on the topic of {v}"), ahead=True),
         "event": Kind(text, _pick("the Great Fire of London", "the Moon landing", "the French Revolution", "the Treaty of Versailles", "the Gold Rush", "the fall of Constantinople", "the Boston Tea Party", "the Hundred Years War"), ("event", "event_name", "historical_event"), ("The historical event.",), ("of {v}", "about {v}", "for {v}", "during {v}")),
         "substance": Kind(text, _pick("water", "sodium chloride", "ethanol", "iron", "copper", "glucose", "carbon dioxide", "methane", "aluminium", "helium", "quartz", "gold"), ("substance", "material", "compound", "element", "chemical"), ("The substance.", "Name of the material."), ("of {v}", "for {v}", "made of {v}")),
         "organ": Kind(text, _pick("heart", "liver", "leaf", "kidney", "neuron", "red blood cell", "muscle cell", "chloroplast", "mitochondria"), ("part", "organ", "cell_type", "structure"), ("The part of the organism.",), ("of the {v}", "for the {v}", "in the {v}")),
@@ -183,12 +223,20 @@ def kinds() -> dict[str, Kind]:
         "file": Kind(text, lambda s: str(s.fake.file.file_name()), ("file_name", "filename", "path", "file"), ("Name of the file.", "Path of the file."), ("in {v}", "of {v}", "from the file {v}", "to {v}")),
         "url": Kind(text, lambda s: str(s.fake.internet.url()), ("url", "link", "website"), ("The web address.",), ("from {v}", "at {v}", "for {v}")),
         "ip": Kind(text, _fake("internet", "ip_v4"), ("ip", "ip_address", "host"), ("The IP address.",), ("for {v}", "of {v}", "at {v}")),
-        "text": Kind(text, lambda s: str(s.fake.text.quote()) if s.random.random() < 0.3 else " ".join(s.fake.text.words(s.random.randint(3, 6))).capitalize(), ("text", "message", "content", "body", "sentence", "note"), ("The text.", "Content of the message."), ("'{v}'", "saying '{v}'", ": '{v}'", "with the text \"{v}\"")),
+        "text": Kind(text, _sentence, ("text", "message", "content", "body", "sentence", "note"), ("The text.", "Content of the message."), ("'{v}'", "saying '{v}'", ": '{v}'", "with the text \"{v}\"", "\"{v}\"")),
+        "aspect": Kind(text, _pick(*_ASPECTS), ("info_type", "detail", "specific_info", "aspect", "field", "information"), ("Which information to return.", "The detail that is wanted.", "What to look up, e.g. 'size' or 'history'."), ("- I need the {v}", "and tell me the {v}", "(only the {v})", "- what is the {v}?", "to learn the {v}")),
+        "aspects": Kind("array", _several(_pick(*_ASPECTS), 1, 3), ("details", "fields", "metrics", "information", "stats"), ("What to return.", "The details that are wanted, e.g. ['size', 'price']."), ("- I need the {v}", "and tell me the {v}", "with the {v}", "- only the {v}", "including {v}")),
+        "columns": Kind("array", _several(_pick("Age", "Income", "Sales", "Height", "Score", "Region", "Price", "Weight", "Education", "Year"), 2, 4), ("predictors", "columns", "variables", "features"), ("Names of the columns.", "The variables to use."), ("with {v}", "using {v}", "for the columns {v}", "on {v}")),
+        "column": Kind(text, _pick("Profit", "Target_Value", "Churn", "Total_Amount", "Rating", "Speed"), ("target", "outcome", "column", "label"), ("Name of the column.", "The variable to predict."), ("to predict '{v}'", "against {v}", "with target {v}")),
+        "percent_points": Kind(number, lambda s: s.random.choice([1, 2, 2.5, 3, 4, 4.5, 5, 6, 7.5, 8, 10, 12, 15, 20, 30, 40, 60]), ("rate", "interest_rate", "percentage", "annual_rate", "growth"), ("The rate in percent.", "Percentage, e.g. 5 for 5%.", "Yearly rate (in %)."), ("at {v}%", "at a rate of {v}%", "of {v} percent", "with {v}%")),
+        "shares": Kind("array", lambda s: [share / 100 for share in s.random.sample([5, 10, 20, 25, 30, 40, 50, 60, 75], s.random.randint(2, 3))], ("weights", "shares", "contributions"), ("Shares as decimals.", "Weights between 0 and 1."), ("with {q}", "of {q}", "contributing {q}")),
+        "written_date": Kind(text, _written_date, ("date", "day", "start_date", "on_date", "when"), ("The date.", "Date of interest.", "When, as in 'March 5, 2024'."), ("on {v}", "for {v}", "as of {v}", "dated {v}", "{v}")),
+        "written_end": Kind(text, _written_date, ("end_date", "until", "check_out", "due_date"), ("The last date.", "When it ends."), ("until {v}", "up to {v}", "to {v}", "till {v}")),
         "word": Kind(text, _fake("text", "word"), ("word", "term", "tag", "label"), ("The word.",), ("'{v}'", "for the word {v}", "of {v}")),
         "shape_size": Kind(number, _whole(1, 60), ("size", "length", "dimension"), ("Size in the chosen unit.",), ("of {v}", "with a size of {v}", "{v} long")),
         "ints": Kind("array", _several(_whole(1, 100), 3, 6), ("numbers", "values", "data", "scores", "dataset"), ("List of numbers.", "The data points."), ("of {v}", "for {v}", "for the numbers {v}", "given {v}", "in {v}")),
         "floats": Kind("array", _several(_decimal(0, 50), 3, 5), ("measurements", "values", "samples", "prices"), ("List of measurements.",), ("of {v}", "for {v}", "with the values {v}", "from {v}")),
-        "items": Kind("array", _several(_lower(_fake("food", "vegetable"))), ("ingredients", "items", "products", "foods"), ("List of items.", "The ingredients."), ("with {v}", "for {v}", "containing {v}", "using {v}")),
+        "items": Kind("array", _several(_plain_vegetable), ("ingredients", "items", "products", "foods"), ("List of items.", "The ingredients."), ("with {v}", "for {v}", "containing {v}", "using {v}")),
         "cities": Kind("array", _several(_fake("address", "city"), 2, 3), ("cities", "locations", "stops", "places"), ("List of cities.",), ("for {v}", "through {v}", "in {v}", "visiting {v}")),
         "names": Kind("array", _several(_fake("person", "first_name"), 2, 3), ("attendees", "names", "players", "members"), ("List of names.",), ("with {v}", "for {v}", "including {v}")),
     }  # fmt: skip
