@@ -38,10 +38,10 @@ def run_arm(arm: str, steps: int) -> dict[str, float]:
     from luthier.models import bundled
     from luthier.models.local import LocalModel
     from luthier.synthesize.tools.dialogues import synthesize_dialogues
-    from luthier.train import sft
+    from luthier.train import answer_head, sft
 
     if arm == "trl":
-        sft.answer_head_trainer = lambda: SFTTrainer  # type: ignore[assignment]
+        answer_head.answer_head_trainer = lambda: SFTTrainer  # type: ignore[assignment]
     model = LocalModel(bundled.pull())
     settings = sft.SftSettings(sigma=0.0, save_steps=10_000)
     rows = list(synthesize_dialogues(steps * settings.batch_size, seed=1))

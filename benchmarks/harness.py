@@ -15,17 +15,26 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def benchmark(
-    name: str, measure: Callable[[bool], dict[str, Any]], line: Callable[[dict[str, Any]], str], text: str | None
+    name: str,
+    measure: Callable[..., dict[str, Any]],
+    line: Callable[[dict[str, Any]], str],
+    text: str | None,
+    **extra: str,
 ) -> None:
-    """Parse the options, run `measure(quick)`, write its figures with the machine's, print the line."""
+    """Parse the options, run `measure(quick, **extra)`, write its figures with the machine's, print the line.
+
+    extra: further options with their default values, e.g. run="runs/tools" for `--run`.
+    """
     from luthier.recipes.run_folder import device
     from luthier.records import atomic_write
 
     parser = argparse.ArgumentParser(description=text)
     parser.add_argument("--quick", action="store_true", help="under a minute")
     parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.json")
+    for option, default in extra.items():
+        parser.add_argument(f"--{option}", default=default, help=f"default: {default}")
     options = parser.parse_args()
-    figures = measure(options.quick)
+    figures = measure(options.quick, **{option: getattr(options, option) for option in extra})
     with atomic_write(options.out) as stream:
         json.dump({"benchmark": name, "quick": options.quick, "device": device(), **figures}, stream, indent=1)
         stream.write("\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -15,6 +16,9 @@ def command() -> None:
 
 @command.command()
 @click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
+@click.option(
+    "--endpoint", metavar="URL", help="Base URL of an OpenAI-compatible server that serves --model; free decoding only."
+)
 @click.option("--adapter", type=click.Path(path_type=Path), help="A PEFT adapter folder.")
 @click.option("--category", "categories", multiple=True, default=("simple_python",), show_default=True)
 @click.option("--items", type=int, help="Evenly spaced items of each category; all where left out.")
@@ -23,7 +27,7 @@ def command() -> None:
     "decodings",
     multiple=True,
     type=click.Choice(["free", "constrained"]),
-    default=("free", "constrained"),
+    help="Both where left out; a server decodes freely only.",
 )
 @click.option(
     "--out",
@@ -34,6 +38,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def tools(
     model: str,
+    endpoint: str | None,
     adapter: Path | None,
     categories: tuple[str, ...],
     items: int | None,
@@ -41,14 +46,19 @@ def tools(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Function calling: BFCL simple_python, multiple, irrelevance."""
+    """Function calling: BFCL simple_python, multiple, irrelevance.
+
+    A key for --endpoint is read from the environment variable LUTHIER_API_KEY.
+    """
     from luthier.cli.progress import Watch
     from luthier.recipes.parts import evaluate_model
 
     with Watch(quiet=as_json) as watch:
         rows = evaluate_model(
-            model, adapter, categories=categories, items=items, decodings=decodings, out=out, progress=watch
-        )
+            model, adapter, categories=categories, items=items, out=out, progress=watch,
+            decodings=decodings or (("free", "constrained") if endpoint is None else ("free",)),
+            endpoint=endpoint, api_key=os.environ.get("LUTHIER_API_KEY"),
+        )  # fmt: skip
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return

@@ -24,6 +24,7 @@ VERBS = {
     "report": ("luthier.cli.report", "Write report.html for a run folder."),
 }
 STOPPED = 130
+M_ARENA_MAX = -8  # mallopt(3)
 
 
 class Verbs(click.Group):
@@ -83,6 +84,15 @@ def _prepare_environment() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    _share_one_arena()
+
+
+def _share_one_arena() -> None:
+    """Keep glibc to one heap: backward runs in a thread of its own, and what one heap frees another cannot use."""
+    import ctypes
+
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(M_ARENA_MAX, 1)
 
 
 def _fail(text: str, code: int, *, debug: bool = False) -> Any:

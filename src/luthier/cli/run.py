@@ -46,7 +46,7 @@ def command() -> None:
 )
 @click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
 @click.option("--dialogues", type=int, default=3000, show_default=True, help="Dialogues to make.")
-@click.option("--selected", type=int, default=900, show_default=True, help="Dialogues ZIP picks for training.")
+@click.option("--selected", type=int, default=960, show_default=True, help="Dialogues ZIP picks for training.")
 @click.option(
     "--sigma", type=float, default=0.05, show_default=True, help="Strength of the Flat-LoRA noise; 0 is plain LoRA."
 )
@@ -54,7 +54,7 @@ def command() -> None:
 @click.option(
     "--training-seconds",
     type=float,
-    default=540.0,
+    default=600.0,
     show_default=True,
     help="Time limit of the training loop; 0 for none.",
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from luthier.errors import SettingsError
 from luthier.evaluate.bfcl import Item, official_verdict
 from luthier.evaluate.intervals import Rate, wilson
 from luthier.models import Completion, LanguageModel, Prompt, Sampling
@@ -56,18 +57,24 @@ def evaluate_tools(
 ) -> list[Score]:
     """Answer and judge every item under every decoding; rows go to `journal`, and what is there already is not asked again.
 
-    Raises EngineError where the engine cannot follow a grammar and "constrained" is asked for.
+    Raises EngineError where the engine cannot follow a grammar and "constrained" is asked for, SettingsError where the journal holds
+    another model's answers.
     """
     done: dict[tuple[str, str], JSON] = {}
     with Journal(journal) as rows:
         done = {(row["decoding"], row["id"]): row for row in rows}
+        strangers = {row.get("model") for row in done.values()} - {model.name}
+        if strangers:
+            raise SettingsError(
+                f"{journal}: holds answers of {strangers.pop()}, not of {model.name}; choose another file"
+            )
         for decoding, chunk in _chunks(items, decodings):
             if all((decoding, item.id) in done for item in chunk):
                 _advance(progress, len(chunk))
                 continue
             prompts = [prompt_for(item, decoding) for item in chunk]
             for item, completion in zip(chunk, model.generate(prompts, Sampling(max_tokens=max_tokens)), strict=True):
-                row = judge(item, completion, decoding)
+                row = {**judge(item, completion, decoding), "model": model.name}
                 if (decoding, item.id) not in done:
                     rows.append(row)
                 done[decoding, item.id] = row

@@ -213,6 +213,9 @@ class GrammarEngine:
         texts = tokenizer.batch_decode([[number] for number in range(len(tokenizer))])
         self.ending_order = np.zeros(self.tokenizer.vocab_size)
         self.ending_order[: len(texts)] = [_ending_order(text) for text in texts]
+        self.text_order = self.ending_order.copy()
+        self.text_order[: len(texts)] += [2000.0 * text.startswith('"') for text in texts]
+        self.letters = [number for number, text in enumerate(texts) if text in ("a", "q", "Z", " ")]
 
     def matcher(self, grammar: str) -> Any:
         """A matcher of a Lark grammar. Raises EngineError with llguidance's reason where the grammar is broken."""
@@ -271,7 +274,9 @@ class GrammarEngine:
             step = matcher.compute_ff_tokens()
             if not step:
                 allowed = self.allowed(matcher, self.tokenizer.vocab_size)
-                step = [int(np.where(allowed, self.ending_order, -1.0).argmax())]
+                inside_text = allowed[self.letters].all()  # where brackets close nothing, and the quote comes first
+                order = self.text_order if inside_text else self.ending_order
+                step = [int(np.where(allowed, order, -1.0).argmax())]
             ending += step
             if len(ending) > room or not matcher.consume_tokens(step):
                 return None

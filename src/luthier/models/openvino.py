@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from luthier.errors import EngineError, SettingsError
 from luthier.models.local import LocalModel
-from luthier.models.openvino_export import exported
+from luthier.models.openvino_export import check_llama, exported
 from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Score, Usage
 
 PACKAGES = ("openvino", "openvino_genai", "openvino_tokenizers")
@@ -65,6 +65,7 @@ class OpenVinoModel:
         if any(prompt.grammar for prompt in prompts):
             raise EngineError("the openvino engine cannot follow a Lark grammar; use the local engine")
         encoded = [self._encode(self.reader.render(prompt)) for prompt in prompts]
+        self._check_room(max(map(len, encoded), default=0) + sampling.max_tokens)
         stops = stop_ids(self.folder, self.tokenizer)
         answers: dict[int, Completion] = {}
         running: dict[int, Any] = {}
@@ -110,6 +111,13 @@ class OpenVinoModel:
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    def _check_room(self, longest: int) -> None:
+        """GenAI would wait for ever for memory to hold an answer that is longer than its cache."""
+        if longest > (room := token_room(check_llama(self.folder))):
+            raise EngineError(
+                f"a prompt and its answer take {longest} tokens where the model has room for {room}; shorten it"
+            )
+
     def _completion(self, ids: list[int], stops: list[int], prompt_tokens: int, sampling: Sampling) -> Completion:
         ended = bool(ids) and ids[-1] in stops
         text = str(self.tokenizer.decode(ids[:-1] if ended else ids, skip_special_tokens=True))
@@ -152,6 +160,12 @@ class OpenVinoModel:
             _score(logits[row, len(before) - 1 : len(before) + len(after) - 1], after)
             for row, (before, after) in enumerate(pairs)
         ]
+
+
+def token_room(config: Any) -> int:
+    """Tokens that one prompt with its answer may take: the model's context, or what the cache holds in 16-bit keys and values."""
+    token_bytes = 2 * 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    return int(min(config.max_position_embeddings, CACHE_GIB * 2**30 // token_bytes))
 
 
 def stop_ids(folder: Path, tokenizer: Any) -> list[int]:
@@ -222,9 +236,7 @@ def _ended(handle: Any) -> list[int] | None:
     if status == GenerationStatus.RUNNING:
         return None
     if status != GenerationStatus.FINISHED:
-        raise EngineError(
-            f"an answer does not fit the openvino engine's cache of {CACHE_GIB} GiB; use the local engine"
-        )
+        raise EngineError(f"OpenVINO gave an answer up ({status.name}); use a smaller batch_size or the local engine")
     return [int(token) for token in handle.read_all()[0].generated_ids]
 
 

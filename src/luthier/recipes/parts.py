@@ -44,13 +44,21 @@ def evaluate_model(
     items: int | None,
     decodings: Sequence[Any],
     out: Path,
+    endpoint: str | None = None,
+    api_key: str | None = None,
     progress: Progress = quiet,
 ) -> list[JSON]:
-    """The score table of a model on BFCL categories; judged answers go to `out`, and a stopped evaluation continues from it."""
+    """The score table of a model on BFCL categories; judged answers go to `out`, and a stopped evaluation continues from it.
+
+    endpoint: base URL of an OpenAI-compatible server that serves `model`; it decodes freely only. Raises EngineError where it cannot
+    be reached or cannot follow a grammar.
+    """
     from luthier.evaluate.bfcl import load_items
     from luthier.evaluate.tools import evaluate_tools
+    from luthier.models.endpoint import EndpointModel
 
     chosen = [item for category in categories for item in load_items(category, items)]
     progress.step("evaluate", len(chosen) * len(decodings))
-    table = evaluate_tools(open_model(model, adapter), chosen, out, decodings=decodings, progress=progress.advance)
+    engine = open_model(model, adapter) if endpoint is None else EndpointModel(endpoint, model, api_key)
+    table = evaluate_tools(engine, chosen, out, decodings=decodings, progress=progress.advance)
     return [score.to_row() for score in table]

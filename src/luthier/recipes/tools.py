@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from luthier.errors import SettingsError
-from luthier.packages import BFCL
+from luthier.packages import BFCL, file_sha256
 from luthier.recipes.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.records import JSON, Tool, read_conversations, read_rows, write_jsonl
@@ -35,10 +35,10 @@ class ToolsSettings:
     builtin_apis: bool = True
     model: str = "bundled"
     dialogues: int = 3000
-    selected: int = 900
+    selected: int = 960
     sigma: float = 0.05
     learning_rate: float = 1e-3
-    training_seconds: float | None = 540.0
+    training_seconds: float | None = 600.0
     items: int | None = 100
     constrained: bool = True
     seed: int = 0
@@ -254,7 +254,10 @@ def open_model(model: str, adapter: Path | None = None) -> Any:
     from luthier.models.local import LocalModel
 
     bundle = model == "bundled"
-    return LocalModel(bundled.pull() if bundle else model, adapter=adapter, name=bundled.NAME if bundle else model)
+    name = bundled.NAME if bundle else model
+    if adapter is not None and (weights := adapter / "adapter_model.safetensors").is_file():
+        name += f"+{file_sha256(weights)[:12]}"
+    return LocalModel(bundled.pull() if bundle else model, adapter=adapter, name=name)
 
 
 def _train(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:

@@ -59,6 +59,7 @@ class _NoisyLayer:
     forward: Callable[..., Tensor]
     squares: Tensor
     noisy: Tensor | None = None
+    hook: Callable[..., Tensor] | None = None
 
 
 class FlatNoise:
@@ -81,7 +82,8 @@ class FlatNoise:
                 "no LoRA layer with a linear base was found; give a PEFT model with an active LoRA adapter"
             )
         for layer in self.layers:
-            layer.base.forward = self._forward(layer)
+            layer.hook = self._forward(layer)
+            layer.base.forward = layer.hook
 
     def draw(self, step: int, total: int) -> None:
         """Draw the noise of optimizer step `step` (completed steps so far) of `total`, and turn it on."""
@@ -105,11 +107,14 @@ class FlatNoise:
             self.clear()
 
     def remove(self) -> None:
-        """Give every layer its own forward back."""
+        """Give every layer its own forward back, unless a later FlatNoise has taken it over."""
         self.clear()
         for layer in self.layers:
-            layer.base.__dict__.pop("forward", None)
             layer.noisy = None
+            if layer.base.__dict__.get("forward") is layer.hook:
+                layer.base.forward = layer.forward
+                if getattr(layer.forward, "__func__", None) is type(layer.base).forward:
+                    del layer.base.forward
 
     def noise(self, name: str, shape: tuple[int, int], step: int, device: Any = "cpu") -> Tensor:
         """Standard normal draws of one layer and step, (rows, columns), float32, from a private generator."""
@@ -140,30 +145,41 @@ class FlatNoise:
                 return linear(x, layer.noisy, layer.base.bias)
             return layer.forward(x, *args, **kwargs)
 
+        forward.__dict__[_CLEAN] = layer.forward
         return forward
 
 
+_CLEAN = "forward_without_noise"
+
+
 def _lora_layers(model: Any) -> Iterator[tuple[str, Any]]:
+    """Layers with an active LoRA adapter. Not the output head (some trainers read its weight past any forward), nor embeddings."""
     from peft.tuners.lora import LoraLayer
 
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     for name, module in model.named_modules():
-        if isinstance(module, LoraLayer) and module.active_adapters and len(getattr(module, "lora_A", ())) > 0:
+        if isinstance(module, LoraLayer) and module is not head and _active(module):
             yield name, module
+
+
+def _active(lora: Any) -> list[str]:
+    return [adapter for adapter in lora.active_adapters if adapter in lora.lora_A]
 
 
 def _prepare(name: str, lora: Any) -> _NoisyLayer:
     import torch
 
     base = lora.get_base_layer()
-    adapters = [adapter for adapter in lora.active_adapters if adapter in lora.lora_A]
+    adapters = _active(lora)
     if type(base) is not torch.nn.Linear or not base.weight.is_floating_point():
         raise SettingsError(f"{name}: a {type(base).__name__} base cannot take noise; leave it out of target_modules")
-    if len(adapters) != 1 or lora.use_dora.get(adapters[0], False):
-        raise SettingsError(
-            f"{name}: noise needs one plain LoRA adapter, found {len(adapters)} or DoRA; use a plain LoraConfig"
-        )
+    plain = isinstance(lora.lora_A[adapters[0]], torch.nn.Linear) and not lora.use_dora.get(adapters[0], False)
+    if len(adapters) != 1 or not plain or lora.merged:
+        found = "a merged one" if lora.merged else f"{len(adapters)} active" if plain else "another kind, such as DoRA"
+        raise SettingsError(f"{name}: noise needs one plain LoRA adapter, found {found}; use a plain LoraConfig")
     squares = base.weight.detach().float().square().sum(1)
-    return _NoisyLayer(name, lora, base, adapters[0], base.forward, squares)
+    clean = getattr(base.forward, _CLEAN, base.forward)
+    return _NoisyLayer(name, lora, base, adapters[0], clean, squares)
 
 
 class FlatLoraCallback(TrainerCallback):  # type: ignore[misc]
@@ -185,6 +201,8 @@ class FlatLoraCallback(TrainerCallback):  # type: ignore[misc]
         model: torch.nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
+        if self.noise is not None:  # an earlier run broke off
+            self.noise.remove()
         self.noise = FlatNoise(model, self.sigma, seed=self.seed, schedule=self.schedule)
 
     def on_step_begin(

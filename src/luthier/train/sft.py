@@ -7,21 +7,22 @@ own chat template, because Arrow tables cannot hold arguments of differing shape
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from transformers import TrainerCallback
 
-from luthier.errors import SettingsError
+from luthier.errors import DiskError, SettingsError
 from luthier.models.local import LocalModel
 from luthier.records import JSON, Conversation
 from luthier.records.files import atomic_write
 
+FULL = 4 << 20  # bytes: less free space than a checkpoint part needs
 PLAN, METRICS = "plan.json", "metrics.jsonl"
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 Progress = Callable[[int, int, float], None]
@@ -43,7 +44,7 @@ class SftSettings:
     warmup: float = 0.1
     sigma: float = 0.05
     seconds: float | None = None
-    max_tokens: int = 448
+    max_tokens: int = 320
     save_steps: int = 20
     seed: int = 0
 
@@ -98,10 +99,17 @@ def train_sft(
     folder.mkdir(parents=True, exist_ok=True)
     trainer = _trainer(ordered, model, folder, settings, progress)
     latest = _latest_checkpoint(folder / "checkpoints")
-    trainer.train(resume_from_checkpoint=latest)
     adapter = folder / "adapter"
-    trainer.model.save_pretrained(str(adapter))
-    model.tokenizer.save_pretrained(adapter)
+    try:
+        trainer.train(resume_from_checkpoint=latest)
+        trainer.model.save_pretrained(str(adapter))
+        model.tokenizer.save_pretrained(adapter)
+    except Exception as problem:  # torch and safetensors name a full disk in words of their own
+        if shutil.disk_usage(folder).free < FULL:
+            raise DiskError(
+                f"{folder}: no space left for checkpoints; free some and run the same command again"
+            ) from problem
+        raise
     return _result(trainer, folder, len(rows) - len(kept), adapter)
 
 
@@ -130,7 +138,9 @@ def _trainer(
     from transformers import AutoModelForCausalLM, PrinterCallback, set_seed
     from trl import SFTConfig
 
+    from luthier.train.answer_head import answer_head_trainer
     from luthier.train.flat import FlatLoraCallback
+    from luthier.train.plan import planned_steps
 
     set_seed(settings.seed)
     base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=torch.bfloat16, local_files_only=True)
@@ -138,7 +148,10 @@ def _trainer(
         r=settings.rank, lora_alpha=settings.alpha, target_modules=list(LINEAR_LAYERS), task_type="CAUSAL_LM"
     )
     peft_model = get_peft_model(base, lora, autocast_adapter_dtype=True)
-    planned = _planned_steps(peft_model, rows, folder, settings)
+    planned = planned_steps(
+        peft_model, rows, folder / PLAN, seconds=settings.seconds, batch_size=settings.batch_size,
+        micro_batch=settings.micro_batch, sigma=settings.sigma,
+    )  # fmt: skip
     config = SFTConfig(
         output_dir=str(folder / "checkpoints"), max_steps=planned, per_device_train_batch_size=settings.micro_batch,
         gradient_accumulation_steps=settings.batch_size // settings.micro_batch,
@@ -159,75 +172,6 @@ def _trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-@cache
-def answer_head_trainer() -> Any:
-    """TRL's SFTTrainer with a cheaper loss on a CPU: only positions that predict an assistant token go through the vocabulary head.
-
-    TRL's chunked head works in float32 over every position, which costs more than all the layers of a small model together.
-    """
-    import torch
-    from trl import SFTTrainer
-
-    class AnswerHeadTrainer(SFTTrainer):  # type: ignore[misc]
-        def compute_loss(
-            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> Any:
-            """Cross-entropy, summed over target tokens and divided by their number in the whole optimizer step."""
-            targets = inputs["labels"][:, 1:]
-            columns = (targets >= 0).any(0).nonzero().flatten()
-            rest = {name: value for name, value in inputs.items() if name != "labels"}
-            outputs = model(**rest, use_cache=False, logits_to_keep=columns)
-            kept = targets[:, columns]
-            total = torch.nn.functional.cross_entropy(
-                outputs.logits.flatten(0, 1).float(), kept.flatten(), reduction="sum"
-            )
-            loss = total / ((kept >= 0).sum() if num_items_in_batch is None else num_items_in_batch)
-            return (loss, outputs) if return_outputs else loss
-
-    return AnswerHeadTrainer
-
-
-def _planned_steps(peft_model: Any, rows: list[dict[str, list[int]]], folder: Path, settings: SftSettings) -> int:
-    """Steps of the whole plan, or as many as the time limit holds; decided once and kept for a resumed run."""
-    everything = max(1, len(rows) // settings.batch_size)
-    if settings.seconds is None:
-        return everything
-    plan = folder / PLAN
-    if plan.is_file():
-        return int(json.loads(plan.read_text())["planned_steps"])
-    rate = _probe(peft_model, rows, settings)
-    lengths = [len(row["input_ids"]) for row in rows]
-    fitting = int(settings.seconds * rate / (sum(lengths) / len(lengths) * settings.batch_size))
-    planned = max(2, min(everything, fitting))
-    with atomic_write(plan) as stream:
-        json.dump(
-            {"planned_steps": planned, "whole_plan": everything, "probe_tokens_per_second": rate, **asdict(settings)},
-            stream,
-            indent=1,
-        )
-    return planned
-
-
-def _probe(peft_model: Any, rows: list[dict[str, list[int]]], settings: SftSettings) -> float:
-    """Tokens a second of the second of two forward and backward passes (the first pays for warming up); gradients are dropped."""
-    import torch
-
-    batch = sorted(rows, key=lambda row: len(row["input_ids"]))[len(rows) // 2 :][: settings.micro_batch]
-    width = max(len(row["input_ids"]) for row in batch)
-    ids = torch.tensor([row["input_ids"] + [0] * (width - len(row["input_ids"])) for row in batch])
-    labels = torch.tensor([row["labels"] + [-100] * (width - len(row["labels"])) for row in batch])
-    peft_model.train()
-    seconds = 0.0
-    for _ in range(2):
-        start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = peft_model(input_ids=ids, labels=labels, use_cache=False).loss
-        loss.backward()
-        peft_model.zero_grad(set_to_none=True)
-        seconds = time.perf_counter() - start
-    return sum(len(row["input_ids"]) for row in batch) / seconds
 
 
 def _latest_checkpoint(folder: Path) -> str | None:

@@ -142,7 +142,22 @@ def _without_equal_names(slots: list[Slot]) -> list[Slot]:
 
 
 _ALTERNATIVES = {"percent": "percent_points", "date": "written_date", "end_date": "written_end"}
-_NOT_AHEAD = frozenset(("unit", "units", "to", "order", "function", "property", "nutrient", "reason", "symptom", "activity", "method", "mode"))
+_NOT_AHEAD = frozenset(
+    (
+        "unit",
+        "units",
+        "to",
+        "order",
+        "function",
+        "property",
+        "nutrient",
+        "reason",
+        "symptom",
+        "activity",
+        "method",
+        "mode",
+    )
+)
 
 
 def _idea_slot(token: str, random: Random) -> Slot:
@@ -232,14 +247,18 @@ def _enum_list_slot(name: str, options: list[str], required: bool, random: Rando
     about = f"The {words}: any of {listed}.{note}" if "enum" not in items else f"The {words}.{note}"
     schema: JSON = {"type": "array", "items": items, "description": about}
     said = ("with {v}", "including {v}", "- {v} please", "and {v}", "for {v}", "that has {v}")
-    return Slot(name, schema, required, lambda s: s.random.sample(options, s.random.randint(1, 2)), said, _named_lists(name))
+    return Slot(
+        name, schema, required, lambda s: s.random.sample(options, s.random.randint(1, 2)), said, _named_lists(name)
+    )
 
 
 def _flag_slot(name: str, about: str, required: bool) -> Slot:
     words = spoken(name)
     if words in ("detailed", "full details"):
         ways = ("[in detail|just briefly]", "[with full details|without details]", "[in full detail|in short]")
-        return Slot(name, {"type": "boolean", "description": about}, required, lambda s: s.random.random() < 0.75, ways, ways)
+        return Slot(
+            name, {"type": "boolean", "description": about}, required, lambda s: s.random.random() < 0.75, ways, ways
+        )
     said: tuple[str, ...] = (
         f"[and {words}|but don't {words}]",
         f"[{words}: yes|{words}: no]",

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from luthier.records import Conversation, Message, Tool, ToolCall
 from luthier.synthesize.tools.blueprints import Blueprint, everyday_blueprint, ideas, real_blueprints
 from luthier.synthesize.tools.requests import draw_arguments, request
-from luthier.synthesize.tools.values import Source
+from luthier.synthesize.tools.values import Source, kinds
 
 DialogueType = Literal["single", "parallel", "missing_argument", "irrelevant"]
 TYPE_SHARES: Mapping[DialogueType, float] = {
@@ -23,6 +23,19 @@ TYPE_SHARES: Mapping[DialogueType, float] = {
     "irrelevant": 0.24,
 }
 REAL_SHARE = 0.25
+NEAR_SHARE, OPEN_SHARE = 0.5, 0.2
+_OPEN_KINDS = ("topic", "event", "substance", "animal", "organ", "sport", "country", "author", "coding", "genre")
+_OPEN = (
+    "What is {topic}?",
+    "Who is the most important person in {topic}?",
+    "How does {topic} work?",
+    "Why do people care about {topic}?",
+    "Explain {topic} to me.",
+    "What are the newest trends in {topic}?",
+    "What should I know about {topic}?",
+    "How many kinds of {topic} are there?",
+    "Write a short poem about {topic}.",
+)
 _REFUSALS = (
     "None of the available functions can {ask}.",
     "I have no function to {ask}.",
@@ -74,7 +87,7 @@ def _dialogue(kind: DialogueType, blueprint: Blueprint, others: list[Blueprint],
         return _irrelevant(blueprint, others, source)
     if kind == "parallel":
         return _parallel(blueprint, others, source)
-    arguments = draw_arguments(blueprint, source)
+    arguments = draw_arguments(blueprint, source, 0.5)
     asked = request(blueprint, arguments, source)
     tools = _candidates(blueprint, others, source, source.random.choice([0, 0, 0, 0, 0, 1, 1, 2, 3]))
     return _row("single", asked.text, _calls([(blueprint.tool.name, arguments)]), tools, blueprint)
@@ -119,15 +132,20 @@ def _missing_argument(blueprint: Blueprint, needed: list[str], others: list[Blue
 
 
 def _irrelevant(blueprint: Blueprint, others: list[Blueprint], source: Source) -> Conversation:
-    asked = request(blueprint, draw_arguments(blueprint, source), source)
+    """A request for another tool, half of the time one of the same domain, or a question that needs no tool."""
     near = [other for other in others if other.domain == blueprint.domain]
     far = [other for other in others if other.domain != blueprint.domain]
     shown = source.random.sample(far, min(len(far), source.random.choice([1, 1, 1, 2, 3])))
-    if near and source.random.random() < 0.25:
+    if near and source.random.random() < NEAR_SHARE:
         shown[0] = source.random.choice(near)
     source.random.shuffle(shown)
-    answer = Message("assistant", source.random.choice(_REFUSALS).format(ask=blueprint.ask))
-    return _row("irrelevant", asked.text, answer, _distinct([other.tool for other in shown]), blueprint)
+    if source.random.random() < OPEN_SHARE:
+        topic = str(kinds()[source.random.choice(_OPEN_KINDS)].draw(source))
+        text, ask = source.random.choice(_OPEN).format(topic=topic), f"answer questions about {topic}"
+    else:
+        text, ask = request(blueprint, draw_arguments(blueprint, source), source).text, blueprint.ask
+    answer = Message("assistant", source.random.choice(_REFUSALS).format(ask=ask))
+    return _row("irrelevant", text, answer, _distinct([other.tool for other in shown]), blueprint)
 
 
 def _candidates(blueprint: Blueprint, others: list[Blueprint], source: Source, count: int) -> list[Tool]:

@@ -66,7 +66,9 @@ def request(blueprint: Blueprint, arguments: JSON, source: Source, *, without: s
     ask, first = _led_ask(blueprint, slots, arguments, source)
     rest = [slot for slot in slots if slot is not first]
     alike = Counter(slot.said for slot in rest)
-    named = [alike[slot.said] > 1 or source.random.random() < NAMED_SHARE for slot in rest]  # two like values must be told apart
+    named = [
+        alike[slot.said] > 1 or source.random.random() < NAMED_SHARE for slot in rest
+    ]  # two like values must be told apart
     mentions = [mention(slot, arguments[slot.name], source, named=by) for slot, by in zip(rest, named, strict=True)]
     if len(mentions) > 1 and source.random.random() < 0.3:
         source.random.shuffle(mentions)
@@ -78,7 +80,11 @@ def _led_ask(blueprint: Blueprint, slots: list[Slot], arguments: JSON, source: S
     random = source.random
     for slot in slots:
         value = arguments[slot.name]
-        if "information about" in blueprint.ask and isinstance(value, str | list) and slot.said == kinds()[_aspect(value)].said:
+        if (
+            "information about" in blueprint.ask
+            and isinstance(value, str | list)
+            and slot.said == kinds()[_aspect(value)].said
+        ):
             if random.random() < 0.6:
                 return blueprint.ask.replace("information about", f"the {value_text(value, source)} of"), slot
             continue
