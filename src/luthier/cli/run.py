@@ -54,7 +54,7 @@ def command() -> None:
 @click.option(
     "--training-seconds",
     type=float,
-    default=600.0,
+    default=630.0,
     show_default=True,
     help="Time limit of the training loop; 0 for none.",
 )

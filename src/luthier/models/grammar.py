@@ -23,7 +23,7 @@ TRIES = 64  # tokens without room for an ending that are tried before the known 
 _TERMINALS = f"""
 SENTENCE: /[A-Z][^\\n\\[\\]]{{0,200}}/
 INTEGER: /-?(0|[1-9][0-9]{{0,11}})/
-NUMBER: /-?(0|[1-9][0-9]{{0,11}})(\\.[0-9]{{1,8}})?/
+NUMBER: /-?(0|[1-9][0-9]{{0,11}})(\\.[0-9]{{1,8}})?([eE]-?[0-9]{{1,2}})?/
 STRING: /"[^"\\\\\\x00-\\x1f]{{0,{MAX_STRING}}}"/
 BOOLEAN: "True" | "False"
 """

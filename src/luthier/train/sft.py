@@ -83,8 +83,10 @@ def train_sft(
     """Train an adapter on the conversations and save it, with the tokenizer, as `folder/adapter`.
 
     Checkpoints every `save_steps`; the same call continues a stopped run. progress gets (steps done, steps planned, loss).
-    Raises SettingsError where no row fits into `max_tokens` or the template has no generation markers.
+    Raises SettingsError where no row fits into `max_tokens`, the template has no generation markers, a batch is not whole micro-batches,
+    or the model already carries an adapter.
     """
+    _check(model, settings)
     rows = [encode(conversation, model.tokenizer) for conversation in conversations]
     kept = [
         row
@@ -111,6 +113,17 @@ def train_sft(
             ) from problem
         raise
     return _result(trainer, folder, len(rows) - len(kept), adapter)
+
+
+def _check(model: LocalModel, settings: SftSettings) -> None:
+    if settings.micro_batch < 1 or settings.batch_size < 1 or settings.batch_size % settings.micro_batch:
+        raise SettingsError(
+            f"batch_size {settings.batch_size} is not a multiple of micro_batch {settings.micro_batch}; change one of them"
+        )
+    if model.adapter is not None:
+        raise SettingsError(
+            f"{model.name} has an adapter, which training would leave out; merge it into a folder first"
+        )
 
 
 def _by_length(rows: list[dict[str, list[int]]], settings: SftSettings) -> list[dict[str, list[int]]]:
@@ -175,9 +188,16 @@ def _trainer(
 
 
 def _latest_checkpoint(folder: Path) -> str | None:
-    """The newest complete checkpoint; one that a kill cut short lacks its state file and is passed over."""
-    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    """The newest complete checkpoint; one that a kill cut short lacks its state file, or the end of it, and is passed over."""
+    found = [path for path in folder.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
     return str(max(found, key=lambda path: int(path.name.split("-")[1]))) if found else None
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def _result(trainer: Any, folder: Path, too_long: int, adapter: Path) -> SftResult:
