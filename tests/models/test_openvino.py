@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from luthier.errors import DiskError, EngineError, MissingFileError, SettingsError
 from luthier.models import LanguageModel, Prompt, Sampling
 from luthier.models.local import LocalModel
-from luthier.models.openvino import OpenVinoModel, adapter_scale, generation_settings, stop_ids
-from luthier.models.openvino_export import check_llama, exported, read_weights, weight_files
+from luthier.models.openvino import OpenVinoModel, generation_settings, stop_ids
+from luthier.models.openvino_export import adapter_scale, check_llama, exported, read_weights, weight_files
 from luthier.models.openvino_graph import build_graph, quantize
 from luthier.records import Message
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from luthier.errors import EngineError, SettingsError
 from luthier.models.local import LocalModel
-from luthier.models.openvino_export import check_llama, exported
+from luthier.models.openvino_export import adapter_scale, check_llama, exported
 from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Score, Usage
 
 PACKAGES = ("openvino", "openvino_genai", "openvino_tokenizers")
@@ -201,24 +201,6 @@ def generation_settings(prompt: Prompt, sampling: Sampling, index: int, stops: l
     if prompt.json_schema is not None:
         config.structured_output_config = genai.StructuredOutputConfig(json_schema=json.dumps(prompt.json_schema))
     return config
-
-
-def adapter_scale(adapter: Path) -> float:
-    """What the product of the adapter's two matrices is multiplied with: alpha / rank.
-
-    Raises EngineError where the folder holds more than plain LoRA of the seven linear layers of a Llama block.
-    """
-    from safetensors import safe_open
-
-    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    odd = [key for key in ("alpha_pattern", "rank_pattern", "layer_replication", "use_qalora") if config.get(key)]
-    plain = re.compile(r".*\.layers\.\d+\.(self_attn\.[qkvo]|mlp\.(gate|up|down))_proj\.lora_[AB]\.weight")
-    with safe_open(adapter / "adapter_model.safetensors", framework="numpy") as tensors:
-        odd += [name for name in tensors.keys() if not plain.fullmatch(name)][:1]  # noqa: SIM118
-    if config.get("peft_type") != "LORA" or odd:
-        what = odd[0] if odd else config.get("peft_type")
-        raise EngineError(f"{adapter}: the openvino engine runs plain LoRA adapters, not {what}; use the local engine")
-    return float(config["lora_alpha"] / (config["r"] ** 0.5 if config.get("use_rslora") else config["r"]))
 
 
 def _row(ids: list[int]) -> Any:

@@ -1,4 +1,4 @@
-"""Where a transformers folder becomes an OpenVINO folder: once, in the user's cache, whole or not at all.
+"""Where a transformers folder becomes an OpenVINO folder: once, in the user's cache, whole or not at all. Also, which folders can.
 
 The cache's name follows the configuration, the tokenizer, the weights' files and the versions, so a stale one is never used.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from importlib import metadata
@@ -71,6 +72,24 @@ def check_llama(folder: Path) -> Any:
             f"{folder}: the openvino engine runs plain Llama models, not {found[0]}; use the local engine"
         )
     return config
+
+
+def adapter_scale(adapter: Path) -> float:
+    """What the product of the adapter's two matrices is multiplied with: alpha / rank.
+
+    Raises EngineError where the folder holds more than plain LoRA of the seven linear layers of a Llama block.
+    """
+    from safetensors import safe_open
+
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    odd = [key for key in ("alpha_pattern", "rank_pattern", "layer_replication", "use_qalora") if config.get(key)]
+    plain = re.compile(r".*\.layers\.\d+\.(self_attn\.[qkvo]|mlp\.(gate|up|down))_proj\.lora_[AB]\.weight")
+    with safe_open(adapter / "adapter_model.safetensors", framework="numpy") as tensors:
+        odd += [name for name in tensors.keys() if not plain.fullmatch(name)][:1]  # noqa: SIM118
+    if config.get("peft_type") != "LORA" or odd:
+        what = odd[0] if odd else config.get("peft_type")
+        raise EngineError(f"{adapter}: the openvino engine runs plain LoRA adapters, not {what}; use the local engine")
+    return float(config["lora_alpha"] / (config["r"] ** 0.5 if config.get("use_rslora") else config["r"]))
 
 
 def read_weights(folder: Path) -> Weight:
