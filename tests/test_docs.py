@@ -45,18 +45,22 @@ def test_python_blocks_parse_and_their_names_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_their_options_exist(page: Path) -> None:
     for words in commands(page):
-        command: click.Command = cli
-        context = click.Context(cli)
-        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-            found = command.get_command(context, words[0].split("|")[0])
-            assert found is not None, f"{page.name}: {words}"
-            command, words = found, words[1:]
-        if isinstance(command, click.Group) and command.name == "command":
-            command = command.commands.get("tools", command)
-        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {
-            "--help"
-        }
-        assert {word for word in words if word.startswith("--")} <= known, f"{page.name}: {words}"
+        command, rest = resolve(words)
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word for word in rest if word.startswith("--")} <= known | {"--help"}, f"{page.name}: {words}"
+
+
+def resolve(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that the words call, and what is left of them; `a|b` stands for either, bare `run` for its first flow."""
+    command: click.Command = cli
+    rest = list(words)
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        found = command.get_command(click.Context(command), rest.pop(0).split("|")[0])
+        assert found is not None, words
+        command = found
+    if isinstance(command, click.Group):
+        command = command.commands.get("tools", command)
+    return command, rest
 
 
 def test_every_benchmark_that_is_named_exists() -> None:

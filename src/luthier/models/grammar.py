@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 MAX_STRING, MAX_ITEMS, MAX_DEPTH = 80, 20, 8
+SLACK = 24  # tokens beyond the shortest answer at which endings begin to be watched
 TRIES = 64  # tokens without room for an ending that are tried before the known ending is taken
 _TERMINALS = f"""
 SENTENCE: /[A-Z][^\\n\\[\\]]{{0,200}}/
@@ -161,6 +162,12 @@ class GrammarMask:
         self.engine, self.matchers, self.prompt_length, self.max_tokens = engine, matchers, prompt_length, max_tokens
         self.pick = pick or (lambda row, scores: int(scores.argmax()))
         self.endings: list[list[int] | None] = [None] * len(matchers)
+        self.watched_from = [0 if matcher is None else self._watched_from(matcher) for matcher in matchers]
+
+    def _watched_from(self, matcher: Any) -> int:
+        """With so many tokens left, a row's ending begins to be watched; before that every ending fits, and looking is not free."""
+        shortest = self.engine.ending(matcher.deep_copy(), self.max_tokens)
+        return self.max_tokens if shortest is None else len(shortest) + SLACK
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """input_ids: (rows, length); scores: (rows, vocabulary). Returns scores with only the picked token of each row left."""
@@ -182,7 +189,7 @@ class GrammarMask:
         """A token that leaves room for an ending; `left` counts the tokens that may still be written, this one included."""
         matcher, known = self.matchers[row], self.endings[row]
         token = first = self.pick(row, scores)
-        if matcher is None or matcher.is_stopped():
+        if matcher is None or matcher.is_stopped() or left > self.watched_from[row]:
             return token
         for _ in range(TRIES):
             if token in self.engine.stop_ids:
@@ -263,9 +270,9 @@ class GrammarEngine:
             trial = after.deep_copy()
             if trial.try_consume_tokens(known) == len(known) and trial.is_accepting():
                 return known
-        return self._ending(after, room)
+        return self.ending(after, room)
 
-    def _ending(self, matcher: Any, room: int) -> list[int] | None:
+    def ending(self, matcher: Any, room: int) -> list[int] | None:
         """Writes what is forced, and else the token that looks most like an end; leaves `matcher` in some later state."""
         import numpy as np
 
