@@ -51,9 +51,8 @@ def run_tools(settings: ToolsSettings, folder: Path, command: str, progress: Pro
     """
     _check(settings)
     with RunFolder(folder, "tools", command, asdict(settings), settings.seed) as run:
-        tools = _pool(run, settings, progress)
-        _dialogues(run, settings, tools, progress)
-        del tools
+        _pool(run, settings, progress)
+        _dialogues(run, settings, progress)
         _checks(run, progress)
         _select(run, settings, progress)
         _evaluate(run, settings, "evaluate-before", None, progress)
@@ -95,10 +94,10 @@ def _check(settings: ToolsSettings) -> None:
 # --- data -------------------------------------------------------------------------------------------------------------------
 
 
-def _pool(run: RunFolder, settings: ToolsSettings, progress: Progress) -> list[Tool]:
+def _pool(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:
     """Step 1: real APIs, normalised, linted, without duplicates."""
     from luthier.synthesize.tools.apis import api_hashes, import_apis
-    from luthier.synthesize.tools.pool import ToolPool, build_pool
+    from luthier.synthesize.tools.pool import build_pool
 
     inputs = api_hashes(settings.apis, settings.builtin_apis)
     run.record["inputs"] = inputs | {BFCL.label: BFCL.sha256}
@@ -120,17 +119,18 @@ def _pool(run: RunFolder, settings: ToolsSettings, progress: Progress) -> list[T
         }  # fmt: skip
 
     run.step("pool", inputs, ["pool.jsonl.gz"], work)
-    return list(ToolPool.read(run.path / "pool.jsonl.gz")) if not run.was_kept("dialogues") else []
 
 
-def _dialogues(run: RunFolder, settings: ToolsSettings, tools: Sequence[Tool], progress: Progress) -> None:
+def _dialogues(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:
     """Step 2: arguments first, then the request around them."""
     from luthier.synthesize.tools.dialogues import REAL_SHARE, TYPE_SHARES, synthesize_dialogues
+    from luthier.synthesize.tools.pool import ToolPool
 
     progress.step("dialogues", settings.dialogues)
 
     def work() -> JSON:
         types: Counter[str] = Counter()
+        tools = list(ToolPool.read(run.path / "pool.jsonl.gz"))
 
         def rows() -> Iterator[JSON]:
             for conversation in synthesize_dialogues(settings.dialogues, tools, seed=settings.seed):
