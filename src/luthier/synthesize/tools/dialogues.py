@@ -17,13 +17,13 @@ from luthier.synthesize.tools.values import Source, kinds
 
 DialogueType = Literal["single", "parallel", "missing_argument", "irrelevant"]
 TYPE_SHARES: Mapping[DialogueType, float] = {
-    "single": 0.62,
+    "single": 0.66,
     "parallel": 0.08,
     "missing_argument": 0.06,
-    "irrelevant": 0.24,
+    "irrelevant": 0.2,
 }
 REAL_SHARE = 0.25
-NEAR_SHARE, OPEN_SHARE = 0.5, 0.2
+NEAR_SHARE, OPEN_SHARE = 0.35, 0.15
 _OPEN_KINDS = ("topic", "event", "substance", "animal", "organ", "sport", "country", "author", "coding", "genre")
 _OPEN = (
     "What is {topic}?",
