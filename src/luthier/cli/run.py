@@ -54,7 +54,7 @@ def command() -> None:
 @click.option(
     "--training-seconds",
     type=float,
-    default=630.0,
+    default=560.0,
     show_default=True,
     help="Time limit of the training loop; 0 for none.",
 )

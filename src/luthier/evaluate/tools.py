@@ -23,8 +23,8 @@ from luthier.records.calls import CallSyntaxError, is_call_attempt, parse_calls
 from luthier.records.journal import Journal
 
 Decoding = Literal["free", "constrained"]
-MAX_TOKENS = 80
-CHUNK = 64
+MAX_TOKENS = 64
+CHUNK = 32
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Pr
 if TYPE_CHECKING:
     import torch
 
-BATCH_TOKENS = 16384  # prompt tokens in one batch, padding included: bounds the memory of prefill
+BATCH_TOKENS = 8192  # prompt tokens in one batch, padding included: bounds the memory of prefill
 
 
 class LocalModel:
@@ -35,7 +35,7 @@ class LocalModel:
         *,
         adapter: Path | str | None = None,
         dtype: str = "auto",
-        batch_size: int = 64,
+        batch_size: int = 32,
         name: str | None = None,
     ) -> None:
         self.folder, self.adapter, self.dtype, self.batch_size = Path(folder), adapter, dtype, batch_size

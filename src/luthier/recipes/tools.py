@@ -38,7 +38,7 @@ class ToolsSettings:
     selected: int = 960
     sigma: float = 0.05
     learning_rate: float = 1e-3
-    training_seconds: float | None = 630.0
+    training_seconds: float | None = 560.0
     items: int | None = 100
     constrained: bool = True
     seed: int = 0
