@@ -89,7 +89,7 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
     run = tmp_path / "runs" / "tools"
     kept = {
         name: (run / name).read_bytes()
-        for name in ("dialogues.jsonl", "selected.jsonl", "left.jsonl", "evaluate-before.jsonl")
+        for name in ("dialogues.jsonl", "selected.jsonl", "left.jsonl", "evaluation-before.jsonl")
     }
     assert json.loads((run / "run.json").read_text())["status"] == "running"
 
@@ -123,7 +123,7 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
         for category, items in (("simple_python", 4), ("multiple", 2), ("irrelevance", 2))
         for decoding in ("free", "constrained")
     }
-    constrained = [json.loads(text) for text in (run / "evaluate-after.jsonl").read_text().splitlines()]
+    constrained = [json.loads(text) for text in (run / "evaluation-after.jsonl").read_text().splitlines()]
     assert all(
         row["answer"].startswith("[")
         for row in constrained

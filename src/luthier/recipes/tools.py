@@ -303,20 +303,21 @@ def _evaluate(run: RunFolder, settings: ToolsSettings, name: str, adapter: Path 
     limits = {"simple_python": settings.items, "multiple": _half(settings.items), "irrelevance": _half(settings.items)}
     decodings: list[Decoding] = ["free", "constrained"] if settings.constrained else ["free"]
     items = [item for category, limit in limits.items() for item in load_items(category, limit)]
+    answers = name.replace("evaluate", "evaluation") + ".jsonl"
     progress.step(name, len(items) * len(decodings))
 
     def work() -> JSON:
         table = evaluate_tools(
             open_model(settings.model, adapter),
             items,
-            run.path / f"{name}.jsonl",
+            run.path / answers,
             decodings=decodings,
             progress=progress.advance,
         )
         return {"scores": [score.to_row() for score in table], "benchmark": BFCL.label}
 
     inputs = {"items": limits, "decodings": decodings, "benchmark": BFCL.sha256, "model": settings.model}
-    run.step(name, inputs, [f"{name}.jsonl"], work, after=[] if adapter is None else ["train"])
+    run.step(name, inputs, [answers], work, after=[] if adapter is None else ["train"])
 
 
 def _half(items: int | None) -> int | None:
