@@ -21,7 +21,7 @@ Bfcl = dict[str, list[Item]]
 
 
 class ScriptedModel:
-    """Answers from a dictionary of questions; a missing one gets gibberish. `stop_after` prompts it is killed."""
+    """Answers from a dictionary of prompts; a missing one gets gibberish. `stop_after` prompts it is killed."""
 
     supports: frozenset[Capability] = frozenset({"generate", "grammar"})
 
@@ -41,7 +41,7 @@ class ScriptedModel:
         return [self._answer(prompt) for prompt in prompts]
 
     def _answer(self, prompt: Prompt) -> Completion:
-        text = self.answers.get(prompt.messages[-1].content or "")
+        text = self.answers.get(key_of(prompt.messages, prompt.tools))
         return Completion("the the the the", "length", 9, 4) if text is None else Completion(text, "stop", 9, 5)
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[Score]:
@@ -50,7 +50,13 @@ class ScriptedModel:
 
 def perfect(items: Sequence[Item]) -> dict[str, str]:
     refusal = "None of the functions can answer that."
-    return {item.question: render_calls(gold_calls(item)) if item.truth else refusal for item in items}
+    answers = [render_calls(gold_calls(item)) if item.truth else refusal for item in items]
+    return {key_of(item.messages, item.tools): text for item, text in zip(items, answers, strict=True)}
+
+
+def key_of(messages: Sequence[Message], tools: Sequence[Tool]) -> str:
+    """Some questions are asked of more than one set of tools."""
+    return repr((messages, tools))
 
 
 def test_the_script_is_a_language_model():

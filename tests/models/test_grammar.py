@@ -253,6 +253,24 @@ def test_json_answers_satisfy_their_schema_and_end_in_time(schema: Any, seed: in
     assert list(Draft202012Validator(schema).iter_errors(json.loads(text))) == []
 
 
+def test_a_long_answer_among_short_ones_ends_in_time_too(engine: GrammarEngine, tokenizer: Any):
+    """What an answer still needs depends on the tool it has begun to call and on the optional objects it has opened."""
+    names = [f"{word}_of_the_place" for word in ("name", "street", "town", "country")]
+    place = {
+        "type": "object",
+        "properties": dict.fromkeys(names, STRING),
+        "required": names,
+        "additionalProperties": False,
+    }
+    long = {"type": "object", "properties": {**dict.fromkeys(names, STRING), "else": place}, "required": names}
+    tools = [*one_tool({}, []), Tool("g", "", long)]
+    results = [walk(engine, engine.matcher(calls_grammar(tools)), tokenizer, seed, 110) for seed in range(30)]
+    assert [text for text, ended in results if not ended] == []
+    assert sum(text.startswith("[g(") for text, _ in results) > 5
+    for text, _ in results:
+        assert_fits(text, tools)
+
+
 def test_a_limit_that_no_ending_fits_still_follows_the_grammar(engine: GrammarEngine, tokenizer: Any):
     grammar = calls_grammar(one_tool({"a_rather_long_name": STRING}, ["a_rather_long_name"]))
     text, ended = walk(engine, engine.matcher(grammar), tokenizer, 0, 4)

@@ -86,25 +86,25 @@ def test_only_what_the_assistant_says_is_learned(model: LocalModel):
         Message("tool", '{"sky": "clear"}'), Message("assistant", "It is clear."), Message("user", "Thanks."), Message("assistant", "Bye!"),
     )  # fmt: skip
     row = encode(Conversation(messages, (WEATHER,)), model.tokenizer)
-    said = "".join(model.tokenizer.decode([token]) if token >= 0 else "|" for token in row["labels"])
+    said = "".join(model.tokenizer.decode([token]) if token >= 0 else "¦" for token in row["labels"])
     assert model.tokenizer.decode([token for token in row["labels"] if token >= 0]) == (
         f"{render_calls([call])}<|im_end|>It is clear.<|im_end|>Bye!<|im_end|>"
     )
-    assert len([run for run in said.split("|") if run]) == 3
+    assert len([run for run in said.split("¦") if run]) == 3
     assert all(label in (-100, token) for label, token in zip(row["labels"], row["input_ids"], strict=True))
 
 
 def test_a_run_learns_its_answers(model: LocalModel, whole: tuple[Path, Any]):
     folder, result = whole
     assert [step for step, _ in losses(folder)] == [1, 2, 3, 4, 5, 6]
-    assert losses(folder)[-1][1] < 0.8 * losses(folder)[0][1]
+    assert losses(folder)[-1][1] < 0.9 * losses(folder)[0][1]
     assert (result.steps, result.planned_steps, result.too_long, result.adapter) == (6, 6, 0, "adapter")
     assert result.tokens == sum(len(encode(row, model.tokenizer)["input_ids"]) for row in ROWS)
     tuned = LocalModel(model.folder, adapter=folder / "adapter")
     prompts = [Prompt(row.messages[:1], row.tools) for row in ROWS[:6]]
     answers = [render_calls(row.messages[1].tool_calls) for row in ROWS[:6]]
     before = sum(score.total for score in model.score(prompts, answers))
-    assert sum(score.total for score in tuned.score(prompts, answers)) > 0.8 * before
+    assert sum(score.total for score in tuned.score(prompts, answers)) > 0.9 * before
 
 
 def test_the_adapter_is_float32_and_small(whole: tuple[Path, Any]):
@@ -137,7 +137,7 @@ def test_a_killed_run_continues_to_the_same_bits(model: LocalModel, whole: tuple
 def test_a_half_written_checkpoint_is_passed_over(model: LocalModel, whole: tuple[Path, Any], tmp_path: Path):
     killed(model, tmp_path, 5)
     checkpoints = tmp_path / "checkpoints"
-    assert [path.name for path in checkpoints.iterdir()] == ["checkpoint-4"]
+    assert [path.name for path in checkpoints.glob("checkpoint-*")] == ["checkpoint-4"]
     shutil.copytree(checkpoints / "checkpoint-4", checkpoints / "checkpoint-5")
     (checkpoints / "checkpoint-5" / "trainer_state.json").unlink()
     shutil.copytree(checkpoints / "checkpoint-4", checkpoints / "checkpoint-6")

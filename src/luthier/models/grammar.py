@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import torch
 
 MAX_STRING, MAX_ITEMS, MAX_DEPTH = 80, 20, 8
-SLACK = 24  # tokens beyond the shortest answer at which endings begin to be watched
 TRIES = 64  # tokens without room for an ending that are tried before the known ending is taken
 _TERMINALS = f"""
 SENTENCE: /[A-Z][^\\n\\[\\]]{{0,200}}/
@@ -162,12 +161,6 @@ class GrammarMask:
         self.engine, self.matchers, self.prompt_length, self.max_tokens = engine, matchers, prompt_length, max_tokens
         self.pick = pick or (lambda row, scores: int(scores.argmax()))
         self.endings: list[list[int] | None] = [None] * len(matchers)
-        self.watched_from = [0 if matcher is None else self._watched_from(matcher) for matcher in matchers]
-
-    def _watched_from(self, matcher: Any) -> int:
-        """With so many tokens left, a row's ending begins to be watched; before that every ending fits, and looking is not free."""
-        shortest = self.engine.ending(matcher.deep_copy(), self.max_tokens)
-        return self.max_tokens if shortest is None else len(shortest) + SLACK
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """input_ids: (rows, length); scores: (rows, vocabulary). Returns scores with only the picked token of each row left."""
@@ -175,22 +168,28 @@ class GrammarMask:
 
         written = input_ids.shape[1] - self.prompt_length
         for row, matcher in enumerate(self.matchers):
+            inside_text = False
             if matcher is not None:
                 if written and not matcher.is_stopped():
                     matcher.consume_token(int(input_ids[row, -1]))
-                allowed = torch.from_numpy(self.engine.allowed(matcher, scores.shape[1]))
-                scores[row].masked_fill_(~allowed.to(scores.device), float("-inf"))
-            token = self._pick(row, scores[row : row + 1], self.max_tokens - written)
+                allowed = self.engine.allowed(matcher, scores.shape[1])
+                inside_text = self.engine.inside_text(allowed)
+                scores[row].masked_fill_(~torch.from_numpy(allowed).to(scores.device), float("-inf"))
+            token = self._pick(row, scores[row : row + 1], self.max_tokens - written, inside_text)
             scores[row] = float("-inf")
             scores[row, token] = 0.0
         return scores
 
-    def _pick(self, row: int, scores: torch.Tensor, left: int) -> int:
+    def _pick(self, row: int, scores: torch.Tensor, left: int, inside_text: bool) -> int:
         """A token that leaves room for an ending; `left` counts the tokens that may still be written, this one included."""
         matcher, known = self.matchers[row], self.endings[row]
         token = first = self.pick(row, scores)
-        if matcher is None or matcher.is_stopped() or left > self.watched_from[row]:
+        if matcher is None or matcher.is_stopped():
             return token
+        if inside_text and known is not None and len(known) <= left - 2 and self.engine.plain[token]:
+            return (
+                token  # letters inside a string or sentence change nothing about how it ends, and looking is not free
+            )
         for _ in range(TRIES):
             if token in self.engine.stop_ids:
                 return token
@@ -222,6 +221,8 @@ class GrammarEngine:
         self.ending_order[: len(texts)] = [_ending_order(text) for text in texts]
         self.text_order = self.ending_order.copy()
         self.text_order[: len(texts)] += [2000.0 * text.startswith('"') for text in texts]
+        self.plain = np.zeros(self.tokenizer.vocab_size, dtype=bool)
+        self.plain[: len(texts)] = [_PLAIN.fullmatch(text) is not None for text in texts]
         self.letters = [number for number, text in enumerate(texts) if text in ("a", "q", "Z", " ")]
 
     def matcher(self, grammar: str) -> Any:
@@ -259,6 +260,10 @@ class GrammarEngine:
         allowed[: len(known)] = known
         return allowed
 
+    def inside_text(self, allowed: Any) -> bool:
+        """Whether any letter may come next, as inside a string: brackets close nothing there."""
+        return bool(allowed[self.letters].all())
+
     def ending_after(self, matcher: Any, token: int, known: list[int] | None, room: int) -> list[int] | None:
         """At most `room` tokens that finish the answer after `token`, or None; `known` finishes it without `token`."""
         if known and known[0] == token:
@@ -281,8 +286,7 @@ class GrammarEngine:
             step = matcher.compute_ff_tokens()
             if not step:
                 allowed = self.allowed(matcher, self.tokenizer.vocab_size)
-                inside_text = allowed[self.letters].all()  # where brackets close nothing, and the quote comes first
-                order = self.text_order if inside_text else self.ending_order
+                order = self.text_order if self.inside_text(allowed) else self.ending_order
                 step = [int(np.where(allowed, order, -1.0).argmax())]
             ending += step
             if len(ending) > room or not matcher.consume_tokens(step):
@@ -290,6 +294,7 @@ class GrammarEngine:
         return ending
 
 
+_PLAIN = re.compile(r"[\w .,;:!?()\-]+")
 _CLOSING = re.compile(r"""[\[{]*["'\])}]+""")
 
 
