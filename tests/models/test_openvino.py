@@ -303,6 +303,8 @@ def test_what_it_cannot_do_is_refused_in_one_line(model: OpenVinoModel, adapter:
         model.generate([ask("a", grammar='start: "a"')])
     with pytest.raises(EngineError, match=r"take \d+ tokens where the model has room for 4096; shorten it"):
         model.generate([*PROMPTS, ask("a b c " * 2000)])
+    with pytest.raises(EngineError, match=r"^OpenVINO could not generate: Check '.*max_new_tokens.*'$"):
+        model.generate(PROMPTS, Sampling(max_tokens=0))
     with pytest.raises(EngineError, match="score with an adapter"):
         OpenVinoModel(model.folder, adapter=adapter).score(PROMPTS[:1], ["a"])
     with pytest.raises(EngineError, match="2 continuations"):

@@ -112,7 +112,7 @@ class OpenVinoModel:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _check_room(self, longest: int) -> None:
-        """GenAI would wait for ever for memory to hold an answer that is longer than its cache."""
+        """GenAI would work for minutes on an answer that is longer than its cache, and then give it up."""
         if longest > (room := token_room(check_llama(self.folder))):
             raise EngineError(
                 f"a prompt and its answer take {longest} tokens where the model has room for {room}; shorten it"
@@ -233,6 +233,6 @@ def _score(logits: Any, after: list[int]) -> Score:
 
 
 def _reason(problem: RuntimeError) -> str:
-    """The first line of an OpenVINO message, without its time and source path."""
+    """The first line of an OpenVINO message, without its time and source paths."""
     lines = str(problem).strip().splitlines() or ["no reason given"]
-    return re.sub(r"^\[[\d:]+\] \S+: ", "", lines[0])
+    return re.sub(r"^\[[\d:]+\] \S+: | failed at \S+$", "", lines[0])
