@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from gold import gold_calls
 
-from luthier.errors import SettingsError
+from luthier.errors import EngineError, SettingsError
 from luthier.evaluate.bfcl import Item, load_items
 from luthier.evaluate.tools import CHUNK, evaluate_tools, judge, prompt_for, scores
 from luthier.models import Capability, Completion, LanguageModel, Progress, Prompt, Sampling, Score, Usage
@@ -45,7 +45,7 @@ class ScriptedModel:
         return Completion("the the the the", "length", 9, 4) if text is None else Completion(text, "stop", 9, 5)
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[Score]:
-        raise NotImplementedError
+        raise EngineError("a scripted model has no log-probabilities")
 
 
 def perfect(items: Sequence[Item]) -> dict[str, str]:

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from luthier.records import Tool, to_conversation
-from luthier.synthesize.tools.blueprints import everyday_blueprint, ideas, real_blueprint, spoken
+from luthier.synthesize.tools.blueprints import spoken
 from luthier.synthesize.tools.checks import check
 from luthier.synthesize.tools.dialogues import TYPE_SHARES, synthesize_dialogues
+from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
+from luthier.synthesize.tools.real_tools import real_blueprint
 from luthier.synthesize.tools.requests import draw_arguments, request
 from luthier.synthesize.tools.values import Source, guess_kind, kinds
 

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from luthier.records import Conversation, Message, Tool, ToolCall
-from luthier.synthesize.tools.blueprints import Blueprint, everyday_blueprint, ideas, real_blueprints
+from luthier.synthesize.tools.blueprints import Blueprint
+from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
+from luthier.synthesize.tools.real_tools import real_blueprints
 from luthier.synthesize.tools.requests import draw_arguments, request
 from luthier.synthesize.tools.values import Source, kinds
 

@@ -1,0 +1,91 @@
+"""Everyday tools: the ideas in `data/everyday.txt`, varied by rule (names, styles, descriptions, which parameters are optional)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from random import Random
+
+from luthier.records import Tool
+from luthier.synthesize.tools.blueprints import Blueprint, Slot
+from luthier.synthesize.tools.slots import idea_slot
+from luthier.synthesize.tools.values import Source
+
+EVERYDAY_SOURCE = "luthier everyday ideas"
+_SMALL_WORDS = {"a", "an", "the", "of", "for", "to", "in", "on", "at", "by", "is", "who", "it", "as", "and", "that"}
+
+
+@dataclass(frozen=True)
+class Idea:
+    """A line of the list: what the tool does and which parameters it could have."""
+
+    domain: str
+    ask: str
+    noun: str
+    parameters: tuple[str, ...]
+
+
+@cache
+def ideas() -> tuple[Idea, ...]:
+    """The everyday ideas shipped with the package."""
+    text = resources.files("luthier.synthesize.tools").joinpath("data/everyday.txt").read_text(encoding="utf-8")
+    found: list[Idea] = []
+    domain = ""
+    for line in text.splitlines():
+        if line.startswith("["):
+            domain = line.strip("[]")
+        elif line and not line.startswith("#"):
+            ask, noun, parameters = (part.strip() for part in line.split("|"))
+            found.append(Idea(domain, ask, noun, tuple(re.findall(r"\S+:\S+\([^)]*\)\??|\S+", parameters))))
+    return tuple(found)
+
+
+def everyday_blueprint(idea: Idea, source: Source) -> Blueprint:
+    """One variation of an idea: its own name, descriptions, parameter names and choice of optional parameters."""
+    random = source.random
+    camel = random.random() < 0.2
+    slots = [idea_slot(token, random) for token in idea.parameters]
+    slots = [slot for slot in slots if slot.required or random.random() < 0.7]
+    slots = _without_equal_names([replace(slot, name=_styled(slot.name, camel)) for slot in slots])
+    return Blueprint(_tool(idea, slots, random, camel), tuple(slots), idea.ask, idea.noun, idea.domain)
+
+
+def _tool(idea: Idea, slots: list[Slot], random: Random, camel: bool) -> Tool:
+    words = [word for word in re.findall(r"[A-Za-z0-9]+", idea.ask) if word.lower() not in _SMALL_WORDS]
+    if idea.noun and random.random() < 0.5:
+        words = [
+            random.choice([words[0], "get", "calculate" if words[0] == "compute" else words[0]]),
+            *re.findall(r"[A-Za-z0-9]+", idea.noun),
+        ]
+    name = _styled("_".join(word.lower() for word in words), camel)
+    name = random.choice(
+        [name, name, f"{idea.domain}.{name}", f"{idea.domain}_{random.choice(['api', 'service', 'tool'])}.{name}"]
+    )
+    required = [slot.name for slot in slots if slot.required]
+    properties = {slot.name: slot.schema for slot in slots}
+    parameters = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    return Tool(name, _description(idea, slots, random), parameters, source=EVERYDAY_SOURCE, license="Apache-2.0")
+
+
+def _description(idea: Idea, slots: list[Slot], random: Random) -> str:
+    ask = idea.ask[0].upper() + idea.ask[1:]
+    verb, _, rest = ask.partition(" ")
+    third = verb + ("es" if verb.endswith(("h", "s", "x")) else "s") + f" {rest}"
+    by = " and ".join(slot.words for slot in slots if slot.required)
+    return random.choice(
+        [f"{ask}.", f"{third}.", f"{ask} by {by}.", f"{third} for a given {by}.", f"{ask} based on the {by}."]
+    )
+
+
+def _styled(name: str, camel: bool) -> str:
+    if not camel:
+        return name
+    head, *tail = name.split("_")
+    return head + "".join(part.capitalize() for part in tail)
+
+
+def _without_equal_names(slots: list[Slot]) -> list[Slot]:
+    seen: set[str] = set()
+    return [slot for slot in slots if not (slot.name in seen or seen.add(slot.name))]  # type: ignore[func-returns-value]
