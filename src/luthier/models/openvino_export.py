@@ -17,7 +17,7 @@ from typing import Any
 import luthier
 from luthier.errors import DiskError, EngineError, MissingFileError
 from luthier.models.openvino_graph import Weight, build_graph
-from luthier.packages import cache_folder
+from luthier.packages import cache_folder, publish_folder
 
 
 def exported(folder: Path, weights: str, tokenizer: Any) -> Path:
@@ -32,7 +32,7 @@ def exported(folder: Path, weights: str, tokenizer: Any) -> Path:
             made = Path(scratch) / "model"
             made.mkdir()
             _write(folder, made, build_graph(config, read_weights(folder), weights), tokenizer)
-            _publish(made, target)
+            publish_folder(made, target)
     except OSError as problem:
         raise DiskError(
             f"cannot store the OpenVINO model in {target.parent}: {problem.strerror}; free space or set LUTHIER_CACHE"
@@ -139,11 +139,3 @@ def _converted(tokenizer: Any) -> Any:
     except (OSError, RuntimeError, TypeError, ValueError) as problem:
         reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
         raise EngineError(f"OpenVINO cannot convert this tokenizer: {reason}; use the local engine") from problem
-
-
-def _publish(folder: Path, target: Path) -> None:
-    try:
-        folder.rename(target)
-    except OSError:  # another process finished first
-        if not target.is_dir():
-            raise
