@@ -94,14 +94,12 @@ def _print_scores(record: dict[str, Any], out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="BFCL, share of items right")
-    table.add_column("category", min_width=13)  # names are never cut, however narrow the terminal
-    table.add_column("decoding", min_width=11)
-    for heading in ("items", "before", "after", "strict before", "strict after"):
-        table.add_column(heading, justify="right")
+    table = Table(
+        "category", "decoding", "items", "official", "strict", title="BFCL, share of items right, before → after"
+    )
     before, after = (record["steps"][name]["results"]["scores"] for name in ("evaluate-before", "evaluate-after"))
     for old, new in zip(before, after, strict=True):
-        rates = [f"{score[kind]['rate']:.1%}" for kind in ("official", "strict") for score in (old, new)]
+        rates = [f"{old[kind]['rate']:6.1%} → {new[kind]['rate']:6.1%}" for kind in ("official", "strict")]
         table.add_row(old["category"], old["decoding"], str(old["items"]), *rates)
     console = Console()
     console.print(table)
