@@ -11,8 +11,13 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
+from hypothesis import settings
 
 from luthier.errors import FetchError
+
+# No deadline: these machines are shared. CI draws the same examples every time, so it judges the change and not its luck.
+settings.register_profile("luthier", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("luthier")
 
 # The tokenizer learns its merges here: words, numbers, brackets and letters outside ASCII, all of which the tests use.
 CORPUS = (

@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from luthier.report.charts import curve, smooth, thin, ticks
@@ -29,6 +29,14 @@ def test_ticks_are_round() -> None:
     assert ticks(1, 100) == [0, 25, 50, 75, 100]
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.0), (0.0, 5e-324), (-5e-324, 0.0), (1e5, 1e5 + 1e-9), (-3.0, -3.0)])
+def test_a_range_too_narrow_to_label_still_gets_distinct_marks(low: float, high: float) -> None:
+    marks = ticks(low, high)
+    assert len(set(marks)) == len(marks) >= 2
+    assert marks[0] <= high
+    assert marks[-1] >= low
+
+
 @given(st.floats(-10, 10), st.floats(-10, 10), st.integers(2, 60))
 def test_a_straight_line_is_its_own_smoothing(slope: float, level: float, count: int) -> None:
     points = [(float(x), level + slope * x) for x in range(count)]
@@ -48,6 +56,7 @@ def test_thinning_drops_what_is_not_finite() -> None:
     assert thin([(1, 2.0), (2, float("nan")), (3, float("inf")), (4, 5.0)]) == ([(1, 2.0), (4, 5.0)], 1)
 
 
+@example([(0.0, 0.0), (0.0, 5e-324)])
 @given(st.lists(st.tuples(st.floats(0, 1e5), st.floats(-5, 50)), min_size=2, max_size=60))
 def test_the_curve_stays_inside_its_frame(points: list[tuple[float, float]]) -> None:
     drawn = str(curve(sorted(points), "loss"))

@@ -129,9 +129,10 @@ def _local_fit(near: Sequence[Point], x: float) -> float:
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """About `count` round numbers that enclose [low, high]."""
-    if high <= low:
-        high = low + (abs(low) or 1)
+    """About `count` round numbers that enclose [low, high]; a range too narrow to label is drawn as one value is."""
+    size = max(abs(low), abs(high))
+    if high - low <= 1e-9 * max(1.0, size):
+        high = low + (size if size > 1e-6 else 1.0)
     rough = (high - low) / count
     scale = 10 ** math.floor(math.log10(rough))
     step = next(factor * scale for factor in (1, 2, 2.5, 5, 10) if factor * scale >= rough * 0.999)
