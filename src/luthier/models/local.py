@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import EngineError, MissingFileError
 from luthier.models.grammar import GrammarEngine, GrammarMask
+from luthier.models.precision import default_device, fast_dtype
 from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Score, Usage
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ BATCH_TOKENS = 8192  # prompt tokens in one batch, padding included: bounds the 
 class LocalModel:
     """A causal language model in this process.
 
-    folder: a transformers folder; an adapter folder goes to `adapter`. dtype: "auto" (as stored), "bfloat16" or "float32".
+    folder: a transformers folder; an adapter folder goes to `adapter`. dtype: "bfloat16", "float32" or "auto": as stored, but float32
+    where the device has no bf16 instructions.
     batch_size: prompts generated side by side. Raises MissingFileError where the folder is not a model.
     """
 
@@ -74,15 +76,26 @@ class LocalModel:
             import torch
             from transformers import AutoModelForCausalLM
 
+            device = default_device()
+            widen = self.dtype == "auto" and fast_dtype(device) == torch.float32
             dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
             try:
-                module = AutoModelForCausalLM.from_pretrained(self.folder, dtype=dtype, local_files_only=True)
+                module = AutoModelForCausalLM.from_pretrained(
+                    self.folder, dtype=torch.float32 if widen else dtype, local_files_only=True
+                )
             except (OSError, ValueError) as problem:
                 raise _unreadable(self.folder, "model", problem) from problem
             if self.adapter is not None:
                 module = _merge(module, Path(self.adapter))
-            self._module = module.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+            self._module = module.to(device).eval()
         return self._module
+
+    @property
+    def training_dtype(self) -> torch.dtype:
+        """What its base weights are held in while an adapter is trained: as asked for, else what the device computes fast."""
+        import torch
+
+        return fast_dtype(default_device()) if self.dtype == "auto" else getattr(torch, self.dtype)
 
     @property
     def stop_ids(self) -> list[int]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from luthier.models.precision import default_device
 from luthier.records.files import atomic_write
 from luthier.train.answer_head import answer_loss
 from luthier.train.flat import FlatNoise
@@ -42,7 +43,7 @@ def step_seconds(peft_model: Any, rows: Rows, *, batch_size: int, micro_batch: i
     """
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     batch = sorted(rows, key=lambda row: len(row["input_ids"]))[len(rows) // 2 :][:micro_batch]
     width = max(len(row["input_ids"]) for row in batch)
     inputs = {
@@ -50,6 +51,7 @@ def step_seconds(peft_model: Any, rows: Rows, *, batch_size: int, micro_batch: i
         for name, filler in (("input_ids", 0), ("labels", -100))
     }
     peft_model.to(device).train()
+    base_dtype = next(p.dtype for p in peft_model.parameters() if not p.requires_grad)
     noise = FlatNoise(peft_model, sigma) if sigma > 0 else None
     drawing = passing = 0.0
     for _ in range(2):
@@ -57,7 +59,7 @@ def step_seconds(peft_model: Any, rows: Rows, *, batch_size: int, micro_batch: i
         if noise is not None:
             noise.draw(1, 1)
         drawn = time.perf_counter()
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=base_dtype is torch.bfloat16):
             loss, _outputs = answer_loss(peft_model, inputs)
         loss.backward()
         peft_model.zero_grad(set_to_none=True)

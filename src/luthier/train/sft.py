@@ -1,6 +1,6 @@
 """Supervised fine-tuning with LoRA by TRL's SFTTrainer, on assistant tokens only, fitted to a time limit.
 
-The base stays in bf16, the adapters in float32, under autocast; no gradient checkpointing. Rows are tokenised here with the model's
+The base stays in bf16 where the device computes it fast, the adapters in float32, under autocast; no gradient checkpointing. Rows are tokenised here with the model's
 own chat template, because Arrow tables cannot hold arguments of differing shapes.
 """
 
@@ -58,6 +58,7 @@ class SftResult:
     tokens: int
     seconds: float
     tokens_per_second: float
+    precision: str
     trainable_parameters: int
     too_long: int
     adapter: str
@@ -156,7 +157,8 @@ def _trainer(
     from luthier.train.plan import planned_steps
 
     set_seed(settings.seed)
-    base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=torch.bfloat16, local_files_only=True)
+    dtype = model.training_dtype
+    base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=dtype, local_files_only=True)
     lora = LoraConfig(
         r=settings.rank, lora_alpha=settings.alpha, target_modules=list(LINEAR_LAYERS), task_type="CAUSAL_LM"
     )
@@ -169,7 +171,7 @@ def _trainer(
         output_dir=str(folder / "checkpoints"), max_steps=planned, per_device_train_batch_size=settings.micro_batch,
         gradient_accumulation_steps=settings.batch_size // settings.micro_batch,
         learning_rate=settings.learning_rate, lr_scheduler_type="cosine", warmup_steps=max(1, round(settings.warmup * planned)),
-        max_grad_norm=1.0, bf16=True, gradient_checkpointing=False, train_sampling_strategy="sequential", max_length=None,
+        max_grad_norm=1.0, bf16=dtype is torch.bfloat16, gradient_checkpointing=False, train_sampling_strategy="sequential", max_length=None,
         logging_steps=1, save_steps=settings.save_steps, save_total_limit=1, report_to="none", seed=settings.seed, disable_tqdm=True,
         pad_to_multiple_of=16, dataloader_pin_memory=False, use_cpu=not torch.cuda.is_available(),
     )  # fmt: skip
@@ -220,6 +222,7 @@ def _result(trainer: Any, folder: Path, too_long: int, adapter: Path) -> SftResu
         tokens,
         seconds,
         tokens / seconds if seconds else 0.0,
+        "bf16, adapters float32" if trainer.args.bf16 else "float32",
         trainable,
         too_long,
         adapter.name,
