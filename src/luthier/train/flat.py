@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -90,8 +92,8 @@ class FlatNoise:
         strength = self.sigma * self.schedule(step / total if total > 0 else 1.0)
         self.active = strength > 0
         if self.active:
-            for layer in self.layers:
-                self._perturb(layer, strength, step)
+            for layer, noise in zip(self.layers, self._draws(step), strict=True):
+                self._perturb(layer, noise, strength)
 
     def clear(self) -> None:
         """Turn the noise off; the copies stay allocated for the next step."""
@@ -120,22 +122,56 @@ class FlatNoise:
         """Standard normal draws of one layer and step, (rows, columns), float32, from a private generator."""
         import torch
 
-        digest = hashlib.sha256(f"{self.seed}/{step}/{name}".encode()).digest()
-        generator = torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
-        return torch.randn(shape, generator=generator, device=device)
+        return self._fill(torch.empty(shape, device=device), name, step)
 
-    def _perturb(self, layer: _NoisyLayer, strength: float, step: int) -> None:
+    def _fill(self, noise: Tensor, name: str, step: int) -> Tensor:
+        import torch
+
+        digest = hashlib.sha256(f"{self.seed}/{step}/{name}".encode()).digest()
+        generator = torch.Generator(noise.device).manual_seed(int.from_bytes(digest[:7], "big"))
+        return noise.normal_(generator=generator)
+
+    def _draws(self, step: int) -> Iterator[Tensor]:
+        """The noise of each layer in turn, valid until the next is asked for.
+
+        A CPU draws with one thread a generator, so layers are drawn ahead side by side, into a few buffers that are used again.
+        """
+        import torch
+
+        if any(layer.base.weight.is_cuda for layer in self.layers):
+            for layer in self.layers:
+                yield self.noise(layer.name, tuple(layer.base.weight.shape), step, layer.base.weight.device)
+            return
+        threads = torch.get_num_threads()
+        largest = max(layer.base.weight.numel() for layer in self.layers)
+        buffers = [torch.empty(largest) for _ in range(min(threads + 1, len(self.layers)))]
+        with ThreadPoolExecutor(threads) as pool:
+
+            def drawn(at: int) -> Future[Tensor]:
+                layer, buffer = self.layers[at], buffers[at % len(buffers)]
+                shape = layer.base.weight.shape
+                return pool.submit(self._fill, buffer[: shape.numel()].view(shape), layer.name, step)
+
+            ahead = deque(drawn(at) for at in range(len(buffers)))
+            for at in range(len(buffers), len(self.layers) + len(buffers)):
+                yield ahead.popleft().result()
+                if at < len(self.layers):
+                    ahead.append(drawn(at))
+
+    def _perturb(self, layer: _NoisyLayer, noise: Tensor, strength: float) -> None:
         import torch
 
         weight = layer.base.weight
         with torch.no_grad():
             a, b = layer.lora.lora_A[layer.adapter].weight, layer.lora.lora_B[layer.adapter].weight
             norms = merged_row_norms(weight, a, b, layer.lora.scaling[layer.adapter], layer.squares)
-            noise = self.noise(layer.name, tuple(weight.shape), step, weight.device)
-            noise.mul_(noise_scale(norms, weight.shape[1], strength)).add_(weight)
+            scale = noise_scale(norms, weight.shape[1], strength)
             if layer.noisy is None:
                 layer.noisy = torch.empty_like(weight, requires_grad=False)
-            layer.noisy.copy_(noise)
+            if weight.dtype == torch.float32:
+                torch.addcmul(weight, noise, scale, out=layer.noisy)
+            else:  # the sum is rounded once, as it is stored
+                layer.noisy.copy_(noise.mul_(scale).add_(weight))
 
     def _forward(self, layer: _NoisyLayer) -> Callable[..., Tensor]:
         from torch.nn.functional import linear
