@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,40 @@ def test_it_is_a_language_model(model: LocalModel):
 @pytest.mark.parametrize("batch_size", [1, 3, 5])
 def test_answers_do_not_depend_on_the_batch(model: LocalModel, batch_size: int, sampling: Sampling):
     assert again(model, batch_size=batch_size).generate(PROMPTS, sampling) == model.generate(PROMPTS, sampling)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(max_tokens=12), SAMPLED])
+def test_equal_prompts_are_read_once_and_answered_as_if_read_apart(
+    model: LocalModel, sampling: Sampling, monkeypatch: pytest.MonkeyPatch
+):
+    """Some stand twice or three times, in one batch and across two."""
+    prompts = [PROMPTS[i] for i in (3, 0, 1, 0, 6, 0, 1, 3, 4, 5)]
+    alone = again(model, batch_size=1).generate(prompts, sampling)
+    shared = again(model, batch_size=4)
+    read: list[int] = []
+    forward = shared.module.forward
+
+    @wraps(forward)  # generation looks at its signature
+    def watched(*args: Any, input_ids: Any = None, **kwargs: Any) -> Any:
+        read.append(input_ids.numel())
+        return forward(*args, input_ids=input_ids, **kwargs)
+
+    monkeypatch.setattr(shared.module, "forward", watched)
+    assert shared.generate(prompts, sampling) == alone
+    read.clear()
+    shared.generate([PROMPTS[3]] * 4, Sampling(max_tokens=3))
+    length = len(shared._encode(shared.render(PROMPTS[3])))
+    assert read == [length - 1, 4, 4, 4]  # one prompt, then four rows of a token each
+
+
+def test_equal_prompts_are_answered_under_their_own_grammars(model: LocalModel):
+    free, bound = (
+        ask("What is the weather in Lisbon?"),
+        ask("What is the weather in Lisbon?", grammar='start: "12 people"'),
+    )
+    told = model.generate([free, bound, free], Sampling(max_tokens=8))
+    assert told[1].text == "12 people"
+    assert told[0] == told[2] == again(model, batch_size=1).generate([free], Sampling(max_tokens=8))[0]
 
 
 def test_greedy_answers_do_not_depend_on_the_order(model: LocalModel):

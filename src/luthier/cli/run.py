@@ -46,17 +46,16 @@ def command() -> None:
 )
 @click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
 @click.option("--dialogues", type=int, default=3000, show_default=True, help="Dialogues to make.")
-@click.option("--selected", type=int, default=960, show_default=True, help="Dialogues ZIP picks for training.")
+@click.option("--selected", type=int, default=1120, show_default=True, help="Dialogues ZIP picks for training.")
 @click.option(
     "--sigma", type=float, default=0.05, show_default=True, help="Strength of the Flat-LoRA noise; 0 is plain LoRA."
 )
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True)
 @click.option(
-    "--training-seconds",
+    "--minutes",
     type=float,
-    default=560.0,
-    show_default=True,
-    help="Time limit of the training loop; 0 for none.",
+    show_default="17, or no limit with --full",
+    help="Time the run may take: training gets what evaluation leaves. 0 for no limit.",
 )
 @click.option(
     "--items",
@@ -71,7 +70,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print run.json on standard output.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def tools(
-    out: Path, full: bool, as_json: bool, quiet: bool, items: int, training_seconds: float, **settings: Any
+    out: Path, full: bool, as_json: bool, quiet: bool, items: int, minutes: float | None, **settings: Any
 ) -> None:
     """Teach a small model to call tools, and measure it before and after with BFCL's own checker.
 
@@ -80,7 +79,9 @@ def tools(
     from luthier.cli.progress import Watch
     from luthier.recipes.tools import ToolsSettings, run_tools
 
-    chosen = {**settings, "items": None if full else items, "training_seconds": training_seconds or None}
+    chosen = {**settings, "items": None if full else items, "minutes": minutes or None}
+    if minutes is None and not full:
+        chosen["minutes"] = ToolsSettings.minutes
     made = ToolsSettings(**{field.name: chosen[field.name] for field in fields(ToolsSettings)})
     with Watch(quiet) as watch:
         record = run_tools(made, out, shlex.join(["luthier", *sys.argv[1:]]), watch)

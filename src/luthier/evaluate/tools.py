@@ -68,31 +68,29 @@ def evaluate_tools(
             raise SettingsError(
                 f"{journal}: holds answers of {strangers.pop()}, not of {model.name}; choose another file"
             )
-        for decoding, chunk in _chunks(items, decodings):
-            if all((decoding, item.id) in done for item in chunk):
-                _advance(progress, len(chunk))
-                continue
-            prompts = [prompt_for(item, decoding) for item in chunk]
-            for item, completion in zip(chunk, model.generate(prompts, Sampling(max_tokens=max_tokens)), strict=True):
-                row = {**judge(item, completion, decoding), "model": model.name}
-                if (decoding, item.id) not in done:
-                    rows.append(row)
-                done[decoding, item.id] = row
-            _advance(progress, len(chunk))
+        for chunk in _chunks(items, decodings):
+            if any((decoding, item.id) not in done for decoding, item in chunk):
+                prompts = [prompt_for(item, decoding) for decoding, item in chunk]
+                answers = model.generate(prompts, Sampling(max_tokens=max_tokens))
+                for (decoding, item), completion in zip(chunk, answers, strict=True):
+                    row = {**judge(item, completion, decoding), "model": model.name}
+                    if (decoding, item.id) not in done:
+                        rows.append(row)
+                    done[decoding, item.id] = row
+            if progress is not None:
+                progress(len(chunk))
     return scores([done[decoding, item.id] for decoding in decodings for item in items])
 
 
-def _advance(progress: Callable[[int], None] | None, count: int) -> None:
-    if progress is not None:
-        progress(count)
+def _chunks(items: Sequence[Item], decodings: Sequence[Decoding]) -> Iterator[list[tuple[Decoding, Item]]]:
+    """Fixed groups of prompts of like length: the batches, and so the numbers, do not depend on where a run was stopped.
 
-
-def _chunks(items: Sequence[Item], decodings: Sequence[Decoding]) -> Iterator[tuple[Decoding, list[Item]]]:
-    """Fixed groups of prompts of like length: the batches, and so the numbers, do not depend on where a run was stopped."""
+    An item's decodings stand in one group, so that an engine which reads equal prompts once does so.
+    """
     order = sorted(items, key=lambda item: (item.category, len(str(item.functions)) + len(item.question), item.id))
-    for decoding in decodings:
-        for start in range(0, len(order), CHUNK):
-            yield decoding, order[start : start + CHUNK]
+    size = max(1, CHUNK // len(decodings))
+    for start in range(0, len(order), size):
+        yield [(decoding, item) for item in order[start : start + size] for decoding in decodings]
 
 
 def prompt_for(item: Item, decoding: Decoding) -> Prompt:

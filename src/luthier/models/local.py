@@ -116,10 +116,13 @@ class LocalModel:
         sampling: Sampling = GREEDY,
         progress: Progress | None = None,
     ) -> list[Completion]:
-        """Answer every prompt. Batches go from long to short; results and seeds follow the order given."""
+        """Answer every prompt. Batches go from long to short; results and seeds follow the order given.
+
+        Prompts that read alike (several draws, or free and constrained answers to one question) are read once a batch.
+        """
         encoded = [self._encode(self.render(prompt)) for prompt in prompts]
         answers: list[Completion | None] = [None] * len(prompts)
-        for batch in self._batches([len(ids) for ids in encoded]):
+        for batch in self._batches(encoded):
             made = self._generate_batch([encoded[i] for i in batch], [prompts[i] for i in batch], batch, sampling)
             for index, completion in zip(batch, made, strict=True):
                 answers[index] = completion
@@ -136,7 +139,7 @@ class LocalModel:
             (self._encode(self.render(p)), self._encode(text)) for p, text in zip(prompts, continuations, strict=True)
         ]
         scores: list[Score | None] = [None] * len(pairs)
-        for batch in self._batches([len(before) + len(after) for before, after in pairs]):
+        for batch in self._batches([before + after for before, after in pairs]):
             for index, score in zip(batch, self._score_batch([pairs[i] for i in batch]), strict=True):
                 scores[index] = score
         return [score for score in scores if score is not None]
@@ -144,10 +147,13 @@ class LocalModel:
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    def _batches(self, encoded: Sequence[list[int]]) -> Iterator[list[int]]:
+        """Indices in batches, long to short, equal sequences side by side."""
+        first: dict[tuple[int, ...], int] = {}
+        twins = [first.setdefault(tuple(ids), index) for index, ids in enumerate(encoded)]
+        order = sorted(range(len(encoded)), key=lambda i: (-len(encoded[i]), twins[i], i))
         while order:
-            size = max(1, min(self.batch_size, BATCH_TOKENS // max(1, lengths[order[0]])))
+            size = max(1, min(self.batch_size, BATCH_TOKENS // max(1, len(encoded[order[0]]))))
             yield order[:size]
             order = order[size:]
 
@@ -166,12 +172,33 @@ class LocalModel:
             processors = [GrammarMask(self.grammar_engine, matchers, width, sampling.max_tokens, pick)]
         with torch.inference_mode():
             output = self.module.generate(
-                **inputs, max_new_tokens=sampling.max_tokens, do_sample=False, logits_processor=processors,
-                stop_strings=list(sampling.stop) or None, tokenizer=self.tokenizer if sampling.stop else None,
+                **inputs, cache=self._read_once(inputs), max_new_tokens=sampling.max_tokens, do_sample=False,
+                logits_processor=processors, stop_strings=list(sampling.stop) or None,
+                tokenizer=self.tokenizer if sampling.stop else None,
             )  # fmt: skip
         return [
             self._completion(row[width:].tolist(), len(ids), sampling) for row, ids in zip(output, encoded, strict=True)
         ]
+
+    def _read_once(self, inputs: Any) -> Any:
+        """Keys and values of all but the last token of each row, computed once for rows that are equal; None where none are.
+
+        Layers that keep a state instead of keys and values cannot be taken up before the last token, so those models read every row.
+        """
+        ids, place = inputs["input_ids"].unique(dim=0, return_inverse=True)
+        if len(ids) == len(place) or ids.shape[1] < 2:
+            return None
+        mask = inputs["attention_mask"].new_empty(ids.shape)
+        mask[place] = inputs["attention_mask"]
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        cache = self.module(
+            input_ids=ids[:, :-1], attention_mask=mask[:, :-1], position_ids=positions[:, :-1], use_cache=True,
+            logits_to_keep=1,
+        ).cache  # fmt: skip
+        if any(cache.is_linear):
+            return None
+        cache.batch_select_indices(place)
+        return cache
 
     def _completion(self, ids: list[int], prompt_tokens: int, sampling: Sampling) -> Completion:
         stops = set(self.stop_ids)

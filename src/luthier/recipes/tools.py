@@ -20,6 +20,8 @@ from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.records import JSON, Tool, read_conversations, read_rows, write_jsonl
 
 ADAPTER, CHECKPOINTS = "adapter", "checkpoints"
+LEAST_TRAINING_SECONDS = 120.0  # less teaches nothing; a limit that leaves less is overrun
+AROUND_SECONDS = 20.0  # loading models, measuring the machine, writing the report
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class ToolsSettings:
     """Settings of `luthier run tools`.
 
     apis: OpenAPI files, MCP `tools/list` files or `module:NAME` Python modules, added to what the index ships; builtin_apis: use that.
-    dialogues: how many are made; selected: how many ZIP picks; training_seconds: time limit of the training loop.
+    dialogues: how many are made; selected: how many ZIP picks; minutes: how long the run may take, None for no limit.
+    Training is fitted to what evaluation leaves of it.
     items: evaluation items a category (simple_python; half as many of the others), None for all of them.
     """
 
@@ -35,10 +38,10 @@ class ToolsSettings:
     builtin_apis: bool = True
     model: str = "bundled"
     dialogues: int = 3000
-    selected: int = 960
+    selected: int = 1120
     sigma: float = 0.05
     learning_rate: float = 1e-3
-    training_seconds: float | None = 560.0
+    minutes: float | None = 17.0
     items: int | None = 100
     constrained: bool = True
     seed: int = 0
@@ -82,6 +85,10 @@ def _check(settings: ToolsSettings) -> None:
     if settings.selected > settings.dialogues:
         raise SettingsError(
             f"selected ({settings.selected}) is more than dialogues ({settings.dialogues}); make more or select fewer"
+        )
+    if settings.minutes is not None and not settings.minutes > 0:
+        raise SettingsError(
+            f"minutes is {settings.minutes}; give a time above 0, or 0 on the command line for no limit"
         )
     if settings.items is not None and settings.items < 2:
         raise SettingsError(f"items is {settings.items}; score at least 2 of a category")
@@ -273,7 +280,7 @@ def _train(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:
         rows = list(read_conversations(run.path / "selected.jsonl"))
         sft = SftSettings(
             sigma=settings.sigma,
-            seconds=settings.training_seconds,
+            seconds=_training_seconds(run, settings),
             seed=settings.seed,
             learning_rate=settings.learning_rate,
         )
@@ -291,8 +298,17 @@ def _train(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:
         }
 
     inputs = {"model": GGUF_SHA256 if settings.model == "bundled" else settings.model, "sigma": settings.sigma}
-    inputs |= {"learning_rate": settings.learning_rate, "seconds": settings.training_seconds}
+    inputs |= {"learning_rate": settings.learning_rate, "minutes": settings.minutes}
     run.step("train", inputs, files, work, after=["select"])
+
+
+def _training_seconds(run: RunFolder, settings: ToolsSettings) -> float | None:
+    """What is left of the run's time: the steps so far are spent, and scoring after training takes as long as it took before."""
+    if settings.minutes is None:
+        return None
+    spent = {name: step["seconds"] for name, step in run.record["steps"].items() if name != "train"}
+    left = 60 * settings.minutes - sum(spent.values()) - spent["evaluate-before"] - AROUND_SECONDS
+    return float(max(LEAST_TRAINING_SECONDS, left))
 
 
 def _evaluate(run: RunFolder, settings: ToolsSettings, name: str, adapter: Path | None, progress: Progress) -> None:
