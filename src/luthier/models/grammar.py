@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from luthier.errors import EngineError
 from luthier.records import JSON, Tool
@@ -142,12 +142,24 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+class Draw(Protocol):
+    """Draws tokens for the rows of a batch."""
+
+    def pick(self, row: int, scores: torch.Tensor) -> int:
+        """The next token of a row, drawn from its scores, (1, vocabulary)."""
+        ...
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Only these rows go on."""
+        ...
+
+
 class GrammarMask:
     """Masks the logits of one batch so that each row follows its own grammar; a transformers logits processor.
 
     matchers[i] comes from the engine, or is None for a free row. prompt_length: tokens before the first generated one (left-padded
-    batch). pick: draws a token of row i from its scores, (1, vocabulary); the likeliest one if left out. A token is only let through
-    while an ending that fits into `max_tokens` is known, so the limit does not cut an answer that can be finished within it.
+    batch). draw: what draws a token of row i; the likeliest one is taken if left out. A token is only let through while an ending that
+    fits into `max_tokens` is known, so the limit does not cut an answer that can be finished within it.
     """
 
     def __init__(
@@ -156,10 +168,10 @@ class GrammarMask:
         matchers: Sequence[Any],
         prompt_length: int,
         max_tokens: int,
-        pick: Callable[[int, torch.Tensor], int] | None = None,
+        draw: Draw | None = None,
     ) -> None:
         self.engine, self.matchers, self.prompt_length, self.max_tokens = engine, matchers, prompt_length, max_tokens
-        self.pick = pick or (lambda row, scores: int(scores.argmax()))
+        self.draw = draw
         self.endings: list[list[int] | None] = [None] * len(matchers)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
@@ -179,6 +191,16 @@ class GrammarMask:
             scores[row] = float("-inf")
             scores[row, token] = 0.0
         return scores
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Only these rows go on."""
+        self.matchers, self.endings = [self.matchers[row] for row in rows], [self.endings[row] for row in rows]
+        if self.draw is not None:
+            self.draw.keep(rows)
+
+    def pick(self, row: int, scores: torch.Tensor) -> int:
+        """The next token of a row by its scores, (1, vocabulary)."""
+        return int(scores.argmax()) if self.draw is None else self.draw.pick(row, scores)
 
     def _pick(self, row: int, scores: torch.Tensor, left: int, inside_text: bool) -> int:
         """A token that leaves room for an ending; `left` counts the tokens that may still be written, this one included."""

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import EngineError, MissingFileError
+from luthier.models.decoding import RowProcessor, decode
 from luthier.models.grammar import GrammarEngine, GrammarMask
 from luthier.models.precision import default_device, fast_dtype
 from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Score, Usage
@@ -163,42 +165,22 @@ class LocalModel:
         import torch
 
         inputs = self.tokenizer.pad({"input_ids": encoded}, return_tensors="pt").to(self.module.device)
-        width = inputs["input_ids"].shape[1]
         draw = SeededDraw(sampling, indices) if sampling.temperature > 0 else None
-        processors: list[Any] = [draw] if draw is not None else []
+        processors: list[RowProcessor] = [draw] if draw is not None else []
         if any(prompt.grammar is not None or prompt.json_schema is not None for prompt in prompts):
-            matchers = [self._matcher(prompt) for prompt in prompts]
-            pick = None if draw is None else draw.pick
-            processors = [GrammarMask(self.grammar_engine, matchers, width, sampling.max_tokens, pick)]
+            matchers, width = [self._matcher(prompt) for prompt in prompts], inputs["input_ids"].shape[1]
+            processors = [GrammarMask(self.grammar_engine, matchers, width, sampling.max_tokens, draw)]
         with torch.inference_mode():
-            output = self.module.generate(
-                **inputs, cache=self._read_once(inputs), max_new_tokens=sampling.max_tokens, do_sample=False,
-                logits_processor=processors, stop_strings=list(sampling.stop) or None,
-                tokenizer=self.tokenizer if sampling.stop else None,
+            answers = decode(
+                self.module, inputs["input_ids"], inputs["attention_mask"], max_tokens=sampling.max_tokens,
+                stop_ids=self.stop_ids, processors=processors,
+                ended=partial(self._has_stop, sampling.stop) if sampling.stop else None,
             )  # fmt: skip
-        return [
-            self._completion(row[width:].tolist(), len(ids), sampling) for row, ids in zip(output, encoded, strict=True)
-        ]
+        return [self._completion(row, len(ids), sampling) for row, ids in zip(answers, encoded, strict=True)]
 
-    def _read_once(self, inputs: Any) -> Any:
-        """Keys and values of all but the last token of each row, computed once for rows that are equal; None where none are.
-
-        Layers that keep a state instead of keys and values cannot be taken up before the last token, so those models read every row.
-        """
-        ids, place = inputs["input_ids"].unique(dim=0, return_inverse=True)
-        if len(ids) == len(place) or ids.shape[1] < 2:
-            return None
-        mask = inputs["attention_mask"].new_empty(ids.shape)
-        mask[place] = inputs["attention_mask"]
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        cache = self.module(
-            input_ids=ids[:, :-1], attention_mask=mask[:, :-1], position_ids=positions[:, :-1], use_cache=True,
-            logits_to_keep=1,
-        ).cache  # fmt: skip
-        if any(cache.is_linear):
-            return None
-        cache.batch_select_indices(place)
-        return cache
+    def _has_stop(self, stops: Sequence[str], ids: list[int]) -> bool:
+        text = self.tokenizer.decode(ids, skip_special_tokens=True)
+        return any(stop in text for stop in stops)
 
     def _completion(self, ids: list[int], prompt_tokens: int, sampling: Sampling) -> Completion:
         stops = set(self.stop_ids)
@@ -206,15 +188,10 @@ class LocalModel:
         text = self.tokenizer.decode(ids if end is None else ids[:end], skip_special_tokens=True)
         cut = min((at for stop in sampling.stop if (at := text.find(stop)) >= 0), default=None)
         if cut is not None:
-            return Completion(text[:cut], "stop", prompt_tokens, self._tokens_until(ids, sampling.stop))
+            return Completion(text[:cut], "stop", prompt_tokens, len(ids))
         if end is not None:
             return Completion(text, "stop", prompt_tokens, end + 1)
         return Completion(text, "length", prompt_tokens, len(ids))
-
-    def _tokens_until(self, ids: list[int], stops: Sequence[str]) -> int:
-        """How many tokens it took to write a stop string; what follows is only padding, up to the longest row of the batch."""
-        texts = (self.tokenizer.decode(ids[:count], skip_special_tokens=True) for count in range(1, len(ids) + 1))
-        return next(count for count, text in enumerate(texts, 1) if any(stop in text for stop in stops))
 
     @property
     def grammar_engine(self) -> GrammarEngine:
@@ -276,6 +253,10 @@ class SeededDraw:
         chosen = torch.full_like(scores, float("-inf"))
         chosen[range(len(picked)), picked] = 0.0
         return chosen
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Only these rows go on."""
+        self.generators = [self.generators[row] for row in rows]
 
     def pick(self, row: int, scores: torch.Tensor) -> int:
         """The next token of a row, drawn from its scores, (1, vocabulary)."""
