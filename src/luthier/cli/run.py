@@ -54,7 +54,7 @@ def command() -> None:
 @click.option(
     "--minutes",
     type=float,
-    show_default="17, or no limit with --full",
+    show_default="18, or no limit with --full",
     help="Time the run may take: training gets what evaluation leaves. 0 for no limit.",
 )
 @click.option(

@@ -41,7 +41,7 @@ class ToolsSettings:
     selected: int = 1120
     sigma: float = 0.05
     learning_rate: float = 1e-3
-    minutes: float | None = 17.0
+    minutes: float | None = 18.0
     items: int | None = 100
     constrained: bool = True
     seed: int = 0

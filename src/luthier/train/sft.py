@@ -38,8 +38,8 @@ class SftSettings:
     rank: int = 16
     alpha: int = 32
     learning_rate: float = 1e-3
-    batch_size: int = 8
-    micro_batch: int = 4
+    batch_size: int = 4
+    micro_batch: int = 2
     epochs: float = 1.0
     warmup: float = 0.1
     sigma: float = 0.05
