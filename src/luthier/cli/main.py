@@ -21,6 +21,7 @@ VERBS = {
     "run": ("luthier.cli.run", "Run a whole flow: data, selection, training, evaluation, report."),
     "models": ("luthier.cli.models", "List, pull and show models."),
     "synthesize": ("luthier.cli.synthesize", "Make training data."),
+    "select": ("luthier.cli.select", "Choose the rows of a pool that teach most; how redundant a pool is."),
     "evaluate": ("luthier.cli.evaluate", "Score a model with a public benchmark's own checker."),
     "report": ("luthier.cli.report", "Write report.html for a run folder."),
 }

@@ -142,6 +142,13 @@ def read_rows(path: str | Path, skipped: SkippedRows | None = None) -> Iterator[
     )
 
 
+def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]] | None:
+    """Stream (number, bytes of the line) of a JSONL file, plain or gzip; None where `path` holds rows in another form."""
+    source = Path(path)
+    kind = Path(source.name.lower().removesuffix(".gz")).suffix
+    return _lines(source) if kind in (".jsonl", ".ndjson") and source.is_file() else None
+
+
 def disk_error(error: OSError, path: str | Path) -> DiskError:
     """What went wrong while writing `path`, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -10,9 +10,10 @@ import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import nsmallest
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from luthier.errors import SettingsError
+from luthier.select.budget import Allowance, Budget, Pick
 
 Mode = Literal["paper", "compat"]
 Form = Literal["turns", "list"]
@@ -43,13 +44,30 @@ def zip_select(
     """
     _check(len(texts), budget, (k1, k2, k3), mode, form)
     rows = [text.encode("utf-8", "replace") for text in texts]
-    rounds = (_paper_rounds if mode == "paper" else _compat_rounds)(rows, budget, (k1, k2, k3), _FORMS[form])
+    rounds: Iterator[list[int]]
+    if mode == "compat":
+        rounds = _compat_rounds(rows, budget, (k1, k2, k3), _FORMS[form])
+    else:
+        search = Zip(rows, k1, k2, k3, form=form, allowance=Allowance(Budget(budget, "rows")))
+        rounds = ([pick.index for pick in new] for new in search.rounds())
     picks: list[int] = []
     for new in rounds:
         picks += new
         if progress is not None:
             progress(len(new))
     return picks
+
+
+def evaluations(rows: int, budget: int, k1: int = 10_000, k2: int = 200, k3: int = 100) -> int:
+    """How many rows "paper" mode measures for a budget in rows, the pool's own ratios included; exact where no row is empty."""
+    count, left, budget = (rows if budget else 0), rows, min(budget, rows)
+    while budget > 0:
+        coarse = min(k1, left)
+        block = min(k2, coarse)
+        picks = min(k3, block, budget)
+        count += coarse + picks * block - picks * (picks - 1) // 2
+        left, budget = left - picks, budget - picks
+    return count
 
 
 def compression_ratio(texts: Iterable[str]) -> float:
@@ -66,7 +84,7 @@ def compression_ratio(texts: Iterable[str]) -> float:
 def own_ratios(texts: Iterable[str]) -> list[float]:
     """g of every text alone, as stage 0 of ZIP has it; 0 for an empty text."""
     rows = (text.encode("utf-8", "replace") for text in texts)
-    return [raw / packed for raw, packed in (_own_sizes(row, _FORMS["turns"]) for row in rows)]
+    return [raw / packed for raw, packed in (own_sizes(row, _FORMS["turns"]) for row in rows)]
 
 
 class _Brackets(NamedTuple):
@@ -103,24 +121,86 @@ class _Compressed:
         return self._raw + len(tail), self._packed + len(fork.compress(tail)) + len(fork.flush())
 
 
-def _paper_rounds(
-    rows: Sequence[bytes], budget: int, sizes: tuple[int, int, int], form: _Brackets
-) -> Iterator[list[int]]:
-    """The algorithm of the paper; rows that a round measured but did not pick stay in, with their new g."""
-    k1, k2, k3 = sizes
-    known = {index: _exact(*_own_sizes(row, form)) for index, row in enumerate(rows) if row} if budget else {}
-    order = lambda index: (known[index], index)  # noqa: E731
-    anchor = _Compressed(form)
-    while budget > 0 and known:
-        candidates = nsmallest(k1, known, key=order)
-        known.update((index, _exact(*anchor.sizes_with(rows[index]))) for index in candidates)
-        block = nsmallest(k2, candidates, key=order)
-        picks = _one_by_one(rows, block, min(k3, len(block), budget), form, _exact)
-        for index in picks:
-            anchor.add(rows[index])
-            del known[index]
-        budget -= len(picks)
-        yield picks
+class Zip:
+    """The algorithm of the paper; `rounds()` yields the picks of each round until the allowance is exhausted or no row is left.
+
+    rows: UTF-8 bytes a row; empty ones are passed over. Rows that a round measured but did not pick stay in, with their new g.
+    State between rounds: `picks`, and for every row the sizes it was last measured at, `raw` and `packed` (0 where never); give them
+    back to `resume` and the rounds go on as they would have.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[bytes],
+        k1: int = 10_000,
+        k2: int = 200,
+        k3: int = 100,
+        *,
+        form: Form = "turns",
+        allowance: Allowance | None = None,
+    ) -> None:
+        self.rows, self.sizes, self.form = rows, (k1, k2, k3), _FORMS[form]
+        self.allowance = allowance or Allowance()
+        self.picks: list[Pick] = []
+        self.raw, self.packed = (array("Q", [0]) * len(rows) for _ in range(2))
+
+    def resume(self, picks: Sequence[Pick], raw: Sequence[int], packed: Sequence[int]) -> None:
+        """Go on after these picks, which must be whole rounds; they are taken out of the allowance."""
+        self.picks, self.raw, self.packed = list(picks), array("Q", raw), array("Q", packed)
+        for pick in picks:
+            self.allowance.admit(pick.index)
+
+    def rounds(self) -> Iterator[list[Pick]]:
+        k1, k2, k3 = self.sizes
+        if self.allowance.exhausted:
+            return
+        anchor = _Compressed(self.form)
+        taken = {pick.index for pick in self.picks}
+        for pick in self.picks:
+            anchor.add(self.rows[pick.index])
+        if not self.picks:
+            for index, row in enumerate(self.rows):
+                self._note(index, own_sizes(row, self.form))
+        known = {i: _exact(self.raw[i], self.packed[i]) for i, row in enumerate(self.rows) if row and i not in taken}
+        order = lambda index: (known[index], index)  # noqa: E731
+        while known and not self.allowance.exhausted:
+            candidates = nsmallest(k1, known, key=order)
+            for index in candidates:
+                known[index] = _exact(*self._note(index, anchor.sizes_with(self.rows[index])))
+            block = nsmallest(k2, candidates, key=order)
+            new, refused = self._one_by_one(block, min(k3, len(block)), self.picks[-1].round + 1 if self.picks else 1)
+            for pick in new:
+                anchor.add(self.rows[pick.index])
+                del known[pick.index]
+            for index in refused:
+                del known[index]
+            self.picks += new
+            if new:
+                yield new
+
+    def _note(self, index: int, sizes: tuple[int, int]) -> tuple[int, int]:
+        self.raw[index], self.packed[index] = sizes
+        return sizes
+
+    def _one_by_one(self, block: Sequence[int], count: int, number: int) -> tuple[list[Pick], list[int]]:
+        """Pick `count` rows of the block, each the one of lowest g with those picked before it; ties go to the earliest."""
+        picked = _Compressed(self.form)
+        picks: list[Pick] = []
+        refused: list[int] = []
+        left = list(block)
+        while left and len(picks) < count and not self.allowance.exhausted:
+            measured = {index: picked.sizes_with(self.rows[index]) for index in left}
+            for best in sorted(left, key=lambda index: _exact(*measured[index])):
+                left.remove(best)
+                if self.allowance.admit(best):
+                    raw, packed = measured[best]
+                    picked.add(self.rows[best])
+                    picks.append(Pick(best, raw / packed, number))
+                    break
+                refused.append(best)
+                if self.allowance.exhausted:
+                    break
+        return picks, refused
 
 
 def _compat_rounds(
@@ -128,14 +208,14 @@ def _compat_rounds(
 ) -> Iterator[list[int]]:
     """The published code: a round marks its whole block as taken, and forgets marks when it measures marked rows again."""
     k1, k2, k3 = sizes
-    known = array("f", (_single(*_own_sizes(row, form)) for row in rows))
+    known = array("f", (_single(*own_sizes(row, form)) for row in rows))
     anchor = _Compressed(form)
     while budget > 0 and rows:
         candidates = nsmallest(k1, range(len(rows)), key=known.__getitem__)
         for index in candidates:
             known[index] = _single(*anchor.sizes_with(rows[index]))
         block = nsmallest(k2, candidates, key=known.__getitem__)
-        picks = _one_by_one(rows, block, k3, form, _single)
+        picks = _repeating(rows, block, k3, form)
         for index in block:
             known[index] = _TAKEN
         for index in picks:
@@ -144,23 +224,20 @@ def _compat_rounds(
         yield picks
 
 
-def _one_by_one(
-    rows: Sequence[bytes], block: Sequence[int], count: int, form: _Brackets, score: Callable[[int, int], Any]
-) -> list[int]:
-    """Pick `count` rows of the block, each the one of lowest g with those picked before it; ties go to the earliest."""
+def _repeating(rows: Sequence[bytes], block: Sequence[int], count: int, form: _Brackets) -> list[int]:
+    """The published fine stage: as the paper's, but with 32-bit ratios, and k3 > k2 repeats the first row."""
     picked = _Compressed(form)
     picks: list[int] = []
     while len(picks) < count:
-        left = [index for index in block if index not in picks] or block[
-            :1
-        ]  # k3 > k2 repeats a row, in compat mode only
-        best = min(left, key=lambda index: score(*picked.sizes_with(rows[index])))
+        left = [index for index in block if index not in picks] or block[:1]
+        best = min(left, key=lambda index: _single(*picked.sizes_with(rows[index])))
         picked.add(rows[best])
         picks.append(best)
     return picks
 
 
-def _own_sizes(row: bytes, form: _Brackets) -> tuple[int, int]:
+def own_sizes(row: bytes, form: _Brackets = _FORMS["turns"]) -> tuple[int, int]:
+    """Bytes of one row alone, and of its compressed form."""
     return _Compressed(form).sizes_with(row)
 
 

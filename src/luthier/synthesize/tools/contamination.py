@@ -5,16 +5,12 @@ Where the evaluation items come from is the caller's business.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from luthier.records import Conversation, Tool
+from luthier.records.grams import GRAM, SHORTEST_INSIDE, normalised_words, windows
 from luthier.synthesize.tools.lint import Finding
 
-GRAM = 13
-SHORTEST_INSIDE = 8  # a shorter question counts only where it is the whole text
-
-_WORD = re.compile(r"\w+")
 Signature = tuple[str, tuple[str, ...]]
 
 
@@ -27,7 +23,7 @@ class Contamination:
         self._tools: set[Signature] = set()
         for text, tools in items:
             words = normalised_words(text)
-            self._grams.update(_windows(words, GRAM) if len(words) >= GRAM else [words] if words else [])
+            self._grams.update(windows(words, GRAM) if len(words) >= GRAM else [words] if words else [])
             self._tools.update(signature(tool) for tool in tools)
         self._sizes = sorted({len(gram) for gram in self._grams if len(gram) >= SHORTEST_INSIDE})
 
@@ -47,20 +43,9 @@ class Contamination:
 
     def _repeats(self, text: str) -> bool:
         words = normalised_words(text)
-        return words in self._grams or any(
-            gram in self._grams for size in self._sizes for gram in _windows(words, size)
-        )
+        return words in self._grams or any(gram in self._grams for size in self._sizes for gram in windows(words, size))
 
 
 def signature(tool: Tool) -> Signature:
     """Name and sorted parameter names."""
     return tool.name, tuple(sorted(tool.parameters.get("properties", {})))
-
-
-def normalised_words(text: str) -> tuple[str, ...]:
-    """Lower-case words without punctuation."""
-    return tuple(_WORD.findall(text.lower()))
-
-
-def _windows(words: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
-    return (words[start : start + size] for start in range(len(words) - size + 1))

@@ -9,15 +9,15 @@ import hashlib
 import json
 import math
 import re
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from luthier.records import Tool
+from luthier.records.grams import word_hashes
+from luthier.records.minhash import SIZE, first_twins, jaccard, signature
 
 JACCARD = 0.8
-BANDS, ROWS = 16, 4  # finds 99.98 % of the pairs at 0.8
 
 _WORD = re.compile(r"[a-z0-9]+")
 _COMMON = 2000  # tools; words found in more say little and cost much
@@ -35,48 +35,13 @@ def tool_words(tool: Tool) -> frozenset[str]:
     return frozenset([*words, *(f"{name}=" for name in tool.parameters.get("properties", {}))])
 
 
-def jaccard(left: frozenset[str], right: frozenset[str]) -> float:
-    """Size of the intersection over size of the union; 1 for two empty sets."""
-    shared = len(left & right)
-    union = len(left) + len(right) - shared
-    return shared / union if union else 1.0
-
-
 def near_duplicates(sets: Sequence[frozenset[str]], threshold: float = JACCARD) -> list[int | None]:
     """For every set the index of an earlier kept set with a Jaccard index above the threshold, or None if it is kept itself."""
-    buckets: dict[tuple[int, bytes], list[int]] = defaultdict(list)
-    result: list[int | None] = []
-    for index, signature in enumerate(signatures(sets)):
-        keys = list(enumerate(signature))
-        candidates = sorted({other for key in keys for other in buckets.get(key, ())})
-        twin = next((other for other in candidates if jaccard(sets[index], sets[other]) > threshold), None)
-        result.append(twin)
-        if twin is None:
-            for key in keys:
-                buckets[key].append(index)
-    return result
-
-
-def signatures(sets: Sequence[frozenset[str]]) -> list[list[bytes]]:
-    """MinHash signature of every set, cut into bands. Hashes are fixed: the same sets give the same bytes everywhere."""
     import numpy as np
 
-    vocabulary = {word: row for row, word in enumerate(sorted(set().union(*sets)))} if sets else {}
-    hashes = np.array(
-        [zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in vocabulary] or [0], dtype=np.uint64
-    )
-    draw = np.random.default_rng(2409_00920)
-    factor = draw.integers(1, 2**63, BANDS * ROWS, dtype=np.uint64) | np.uint64(1)
-    offset = draw.integers(0, 2**63, BANDS * ROWS, dtype=np.uint64)
-    table = ((hashes[:, None] * factor + offset) >> np.uint64(32)).astype("<u4")
-    empty = np.full(BANDS * ROWS, 2**32 - 1, dtype="<u4")
-    result = []
-    for words in sets:
-        smallest = table[[vocabulary[word] for word in words]].min(axis=0) if words else empty
-        data = smallest.tobytes()
-        step = ROWS * 4
-        result.append([data[start : start + step] for start in range(0, len(data), step)])
-    return result
+    signatures = np.array([signature(word_hashes(sorted(words))) for words in sets], dtype=np.uint32).reshape(-1, SIZE)
+    twins = first_twins(signatures, threshold, lambda later, earlier: jaccard(sets[later], sets[earlier]) > threshold)
+    return [twins.get(index) for index in range(len(sets))]
 
 
 class NeighbourIndex:

@@ -1,0 +1,116 @@
+"""How much may be chosen: a number of rows, a share of them, or a number of tokens."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from luthier.errors import SettingsError
+
+Unit = Literal["rows", "tokens", "bytes"]
+_FORM = re.compile(r"(\d+(?:[.,]\d+)*)\s*([kKMG]?)\s*(%|rows?|tokens?|bytes?)?")
+_FACTOR = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+
+
+class Pick(NamedTuple):
+    """One chosen row: its index in the pool, the score it was picked by, and the round it was picked in (from 1)."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which no one needs here
+    score: float
+    round: int = 1
+
+
+@dataclass(frozen=True)
+class Budget:
+    """At most `amount` of `unit`."""
+
+    amount: int
+    unit: Unit
+
+    def __str__(self) -> str:
+        return f"{self.amount:,} {self.unit}"
+
+
+def parse_budget(text: str | int, rows: int) -> Budget:
+    """The budget in `text`: "1000", "10k rows", "5M tokens", "2M bytes", or "3%" of the pool's `rows` (at least one row).
+
+    Raises SettingsError for anything else.
+    """
+    found = _FORM.fullmatch(str(text).strip())
+    number = found.group(1).replace(",", "") if found else ""
+    if found is None or number.count(".") > 1:
+        raise SettingsError(f"budget {text!r} is not understood; write '1000 rows', '10k rows', '5M tokens' or '3%'")
+    if found.group(3) == "%":
+        share = float(number)
+        if found.group(2) or not 0 < share <= 100:
+            raise SettingsError(f"budget {text!r}: a share lies above 0 % and at 100 % at most")
+        return Budget(max(1, round(rows * share / 100)) if rows else 0, "rows")
+    amount = float(number) * _FACTOR[found.group(2).replace("K", "k")]
+    if amount != int(amount):
+        raise SettingsError(f"budget {text!r} is not a whole number")
+    unit = (found.group(3) or "rows").rstrip("s") + "s"
+    return Budget(int(amount), unit)  # type: ignore[arg-type]  # the pattern admits these units only
+
+
+class Allowance:
+    """What may still be chosen: selectors ask `admit` for each row about to be picked, and stop where it is `exhausted`.
+
+    budget: None for no end. costs: what a row takes of the budget (tokens, bytes); 1 a row without. groups and max_share: no group gets
+    more than this share of the budget. A row that is not admitted once never is: what is left only shrinks.
+    """
+
+    def __init__(
+        self,
+        budget: Budget | None = None,
+        costs: Sequence[int] | None = None,
+        groups: Sequence[str] | None = None,
+        max_share: float | None = None,
+    ) -> None:
+        if max_share is not None and not 0 < max_share <= 1:
+            raise SettingsError(f"max_share is {max_share}; a share lies above 0 and at 1 at most")
+        if budget is not None and budget.unit != "rows" and costs is None:
+            raise SettingsError(f"a budget of {budget.unit} needs to know what a row costs")
+        self.left = float("inf") if budget is None else budget.amount
+        self._costs = None if budget is None or budget.unit == "rows" else costs
+        self._groups = None if max_share is None or budget is None else groups
+        self._cap = 0.0 if max_share is None or budget is None else max_share * budget.amount
+        self._spent: Counter[str] = Counter()
+        self._passed = 0
+        self.capped: Counter[str] = Counter()
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing more can be chosen, or a hundred rows one after the other did not fit what is left."""
+        return self.left <= 0 or self._passed >= _PATIENCE
+
+    def admit(self, index: int) -> bool:
+        """Whether the row may be picked; if so, it counts as picked."""
+        cost = 1 if self._costs is None else self._costs[index]
+        if cost > self.left:
+            self._passed += 1
+            return False
+        if self._groups is not None:
+            group = self._groups[index]
+            if self._spent[group] + cost > self._cap:
+                self.capped[group] += 1
+                return False
+            self._spent[group] += cost
+        self.left -= cost
+        self._passed = 0
+        return True
+
+
+def within(picks: Iterator[Pick], allowance: Allowance) -> Iterator[Pick]:
+    """The picks of a fixed order that the allowance admits; asks for none beyond them."""
+    while not allowance.exhausted:
+        pick = next(picks, None)
+        if pick is None:
+            return
+        if allowance.admit(pick.index):
+            yield pick
+
+
+_PATIENCE = 100

@@ -1,0 +1,171 @@
+"""Rows that say again what is said elsewhere: the same text, nearly the same text, or a part of a file that must not be trained on.
+
+Only hashes and signatures are kept of the rows, never the texts; a pool may be larger than the memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from array import array
+from collections import defaultdict
+from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from luthier.errors import BadRowError, SettingsError
+from luthier.records import read_rows
+from luthier.records.grams import GRAM, SHORTEST_INSIDE, gram_hashes, normalised_words, word_hashes
+from luthier.records.minhash import SIZE, first_twins, jaccard, signature
+from luthier.select.rows import row_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SHINGLE = 3  # words
+
+
+def exact_duplicates(rows: Sequence[bytes]) -> dict[int, int]:
+    """Index of each row whose text an earlier row has, and of the earliest such row; white space and letter case aside.
+
+    Rows without text are no duplicates. Keeps 24 bytes a row.
+    """
+    import numpy as np
+
+    digests = bytearray()
+    places = array("Q")
+    for index, row in enumerate(rows):
+        text = " ".join(_text(row).split()).casefold()
+        if text:
+            digests += hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()
+            places.append(index)
+    values = np.frombuffer(bytes(digests), dtype=np.dtype((np.void, 16)))
+    _, first, number = np.unique(values, return_index=True, return_inverse=True)
+    earliest = first[number]
+    repeats = np.flatnonzero(earliest < np.arange(len(values)))
+    return {places[at]: places[earliest[at]] for at in repeats.tolist()}
+
+
+def near_duplicates(rows: Sequence[bytes], threshold: float = 0.8, skip: Container[int] = ()) -> dict[int, int]:
+    """Index of each row that nearly repeats an earlier kept row, and of the earliest such row.
+
+    threshold: Jaccard index of the runs of three words, above 0 and at most 1, from which rows count as near-duplicates; it is exact
+    for every pair that is found. Of the pairs just at the threshold one in a thousand may be missed. skip: rows that neither match nor
+    are matched, as are rows without words. Keeps 0.6 kB a row. Raises SettingsError.
+    """
+    import numpy as np
+
+    if not 0 < threshold <= 1:
+        raise SettingsError(f"the Jaccard index of near-duplicates is {threshold}; it lies above 0 and at 1 at most")
+    places = array("Q")
+    signatures = np.empty((len(rows), SIZE), dtype=np.uint32)
+    for index, row in enumerate(rows):
+        words = () if index in skip else normalised_words(_text(row))
+        if words:
+            signatures[len(places)] = signature(_shingles(words))
+            places.append(index)
+
+    @lru_cache(maxsize=1024)
+    def shingles(at: int) -> frozenset[int]:
+        return frozenset(_shingles(normalised_words(_text(rows[places[at]]))).tolist())
+
+    twins = first_twins(
+        signatures[: len(places)], threshold, lambda later, earlier: jaccard(shingles(later), shingles(earlier)) >= threshold
+    )  # fmt: skip
+    return {places[later]: places[earlier] for later, earlier in twins.items()}
+
+
+def repeats_of(rows: Sequence[bytes], paths: Sequence[str]) -> dict[int, str]:
+    """Index of each row that repeats a row of the files, and what it repeats: "shares 13 words with FILE:LINE".
+
+    A row repeats 13 words in sequence, or a whole shorter text of at least 8; case and punctuation aside, and turn by turn where the
+    file has conversations. System prompts are left out: many rows have the same. paths: any format that `read_rows` takes.
+    Raises MissingFileError, and BadRowError with file and line.
+    """
+    known = _known_grams(paths)
+    found = {}
+    for index, row in enumerate(rows):
+        place = _first_place(word_hashes(normalised_words(_text(row))), known, paths)
+        if place is not None:
+            found[index] = place
+    return found
+
+
+def clusters(near: Mapping[int, int]) -> list[list[int]]:
+    """The rows that belong together, kept row first, the largest cluster first. near: index of a later row to that of an earlier one."""
+    members: dict[int, list[int]] = defaultdict(list)
+    for index in sorted(near):
+        first = near[index]
+        while first in near:
+            first = near[first]
+        members[first].append(index)
+    return sorted(([first, *others] for first, others in members.items()), key=lambda rows: (-len(rows), rows[0]))
+
+
+class _Grams(NamedTuple):
+    """Sorted hashes of runs of `size` words, and where each stands first: number of the file, line; all (grams,)."""
+
+    size: int
+    hashes: NDArray[np.uint64]
+    file: NDArray[np.int32]
+    line: NDArray[np.int64]
+
+
+def _known_grams(paths: Sequence[str]) -> list[_Grams]:
+    import numpy as np
+
+    found: dict[int, list[tuple[NDArray[np.uint64], int, int]]] = defaultdict(list)
+    for file, path in enumerate(paths):
+        for line, text in _texts(path):
+            words = word_hashes(normalised_words(text))
+            size = min(len(words), GRAM)
+            if size >= SHORTEST_INSIDE:
+                found[size].append((gram_hashes(words, size), file, line))
+    known = []
+    for size, places in sorted(found.items(), reverse=True):
+        counts = [len(hashes) for hashes, _, _ in places]
+        hashes, first = np.unique(np.concatenate([hashes for hashes, _, _ in places]), return_index=True)
+        files = np.repeat(np.array([file for _, file, _ in places], dtype=np.int32), counts)
+        lines = np.repeat(np.array([line for _, _, line in places], dtype=np.int64), counts)
+        known.append(_Grams(size, hashes, files[first], lines[first]))
+    return known
+
+
+def _texts(path: str) -> Iterator[tuple[int, str]]:
+    """(line, text) of every turn of the file but the system's."""
+    for line, row in read_rows(Path(path)):
+        try:
+            text = row_text(row)
+        except BadRowError as error:
+            raise error.at(path, line) from None
+        before, *turns = _TURN.split(text)
+        for role, said in [("", before), *zip(turns[::2], turns[1::2], strict=True)]:
+            if role != "system":
+                yield line, said
+
+
+def _first_place(hashes: NDArray[np.uint64], known: Sequence[_Grams], paths: Sequence[str]) -> str | None:
+    import numpy as np
+
+    for grams in known:
+        asked = gram_hashes(hashes, grams.size)
+        at = np.minimum(np.searchsorted(grams.hashes, asked), len(grams.hashes) - 1)
+        hits = np.flatnonzero(grams.hashes[at] == asked)
+        if len(hits):
+            place = at[hits[0]]
+            return f"shares {grams.size} words with {paths[grams.file[place]]}:{grams.line[place]}"
+    return None
+
+
+def _shingles(words: Sequence[str]) -> NDArray[np.uint64]:
+    """Hashes of the runs of three words, or of the whole where it is shorter."""
+    return gram_hashes(word_hashes(words), min(SHINGLE, len(words)))
+
+
+def _text(row: bytes) -> str:
+    return row.decode("utf-8", "replace")
+
+
+_TURN = re.compile(r"(?m)^(system|user|assistant|tool): ")  # as row_text writes them

@@ -1,0 +1,162 @@
+"""ZIP with a window over the whole selection: the rows that add most new bytes, measured against everything picked so far.
+
+DEFLATE looks back 32 KiB, which is the last few dozen rows; what was picked before that is forgotten, and repeats get in. Here the
+selection is the dictionary of a Zstandard compressor, so a repeat is cheap however long ago its twin was picked. The score of a row is
+marginal, its bytes / the bytes it adds, which does not favour long rows as the ratio of the whole does. Adding to the selection can
+only make a row cheaper, so an old score is a lower bound of the new one, and most rows need not be measured again (lazy greedy).
+The bound holds for nearly all rows, not for all: the order may differ a little from that of measuring every row each time (`lazy=False`).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from heapq import heapify, heappop, heappush
+from itertools import chain
+from random import Random
+from typing import Any
+
+from luthier.errors import SettingsError
+from luthier.select.budget import Allowance, Pick
+
+LEVEL = 6
+BATCH = 256  # rows measured between two looks at the bound
+WINDOW = 64 << 20  # bytes of the selection that the compressor sees
+
+
+class LongZip:
+    """Greedy selection by marginal score; `rounds()` yields the picks of each round, for as long as rows are left.
+
+    rows: UTF-8 bytes a row; empty ones are passed over. k3: picks a round, from a block of 2 k3 rows. weights: quality a row, above 0;
+    a row of weight 0.5 must add twice as much. allowance: what may be picked; everything by default. window: bytes of the selection that are seen; a larger one keeps the newest half and a
+    sample of what is older. State between rounds: `picks` and `bounds`; give both back to `resume` and the rounds go on as they would have.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[bytes],
+        *,
+        k3: int = 100,
+        weights: Sequence[float] | None = None,
+        level: int = LEVEL,
+        window: int = WINDOW,
+        lazy: bool = True,
+        seed: int = 0,
+        allowance: Allowance | None = None,
+    ) -> None:
+        if k3 < 1 or window < 1 or not 1 <= level <= 19:
+            raise SettingsError(f"k3 ({k3}) and window ({window}) are 1 at least, level ({level}) is 1 to 19")
+        if weights is not None and (len(weights) != len(rows) or any(not weight > 0 for weight in weights)):
+            raise SettingsError("weights are one a row, each above 0; leave out the rows that may not be picked")
+        self.rows, self.k3, self.weights, self.level, self.window = rows, k3, weights, level, window
+        self.lazy, self.seed, self.allowance = lazy, seed, allowance or Allowance()
+        self.picks: list[Pick] = []
+        self.bounds = array("d", [0.0]) * len(rows)  # last score; 0 where none was measured
+        self.measured = 0
+
+    def resume(self, picks: Sequence[Pick], bounds: Sequence[float]) -> None:
+        """Go on after these picks, which must be whole rounds; they are taken out of the allowance."""
+        self.picks, self.bounds = list(picks), array("d", bounds)
+        for pick in picks:
+            self.allowance.admit(pick.index)
+
+    def rounds(self) -> Iterator[list[Pick]]:
+        taken = {pick.index for pick in self.picks}
+        left = [index for index, row in enumerate(self.rows) if row and index not in taken]
+        if not self.picks:
+            self._measure(self._compressor(b""), left)
+        heap = [(self.bounds[index], index) for index in left]
+        heapify(heap)
+        while heap and not self.allowance.exhausted:
+            block = self._block(heap)
+            new, rest = self._one_by_one(block, self.picks[-1].round + 1 if self.picks else 1)
+            for entry in rest:
+                heappush(heap, entry)
+            self.picks += new
+            if new:
+                yield new
+
+    def _block(self, heap: list[tuple[float, int]]) -> list[tuple[float, int]]:
+        """The 2 k3 rows of lowest score against the selection, taken from the heap, in order."""
+        size = 2 * self.k3
+        compressor = self._compressor(self._selection())
+        fresh: list[tuple[float, int]] = []
+        while heap and (not self.lazy or len(fresh) < size or heap[0] < fresh[size - 1]):
+            stale = [heappop(heap)[1] for _ in range(min(BATCH, len(heap)))]
+            fresh += self._measure(compressor, stale)
+            fresh.sort()
+        for entry in fresh[size:]:
+            heappush(heap, entry)
+        return fresh[:size]
+
+    def _one_by_one(
+        self, block: Sequence[tuple[float, int]], number: int
+    ) -> tuple[list[Pick], list[tuple[float, int]]]:
+        """k3 rows of the block, each the one of lowest score against the selection and the rows picked before it in this round.
+
+        Returns the picks and what may still be picked later.
+        """
+        heap = [(score, index, 0, score) for score, index in block]
+        heapify(heap)
+        picks: list[Pick] = []
+        compressor: Callable[[bytes], int] | None = None
+        while heap and len(picks) < self.k3 and not self.allowance.exhausted:
+            score, index, seen, alone = heappop(heap)
+            if seen < len(picks):
+                compressor = compressor or self._compressor(b"\n".join(self.rows[pick.index] for pick in picks))
+                heappush(heap, (max(alone, self._score(compressor, index)), index, len(picks), alone))
+            elif self.allowance.admit(index):
+                picks.append(Pick(index, score, number))
+                compressor = None
+        return picks, [(alone, index) for _, index, _, alone in heap]
+
+    def _measure(self, compressor: Callable[[bytes], int], indices: Sequence[int]) -> list[tuple[float, int]]:
+        scores = [(self._score(compressor, index), index) for index in indices]
+        for score, index in scores:
+            self.bounds[index] = score
+        return scores
+
+    def _score(self, compressor: Callable[[bytes], int], index: int) -> float:
+        self.measured += 1
+        row = self.rows[index]
+        added = compressor(row)
+        return len(row) / (added * (1.0 if self.weights is None else self.weights[index]))
+
+    def _selection(self) -> bytes:
+        """What the compressor sees: all picks, or the newest half window and a sample of the older ones, oldest first."""
+        sizes = [len(self.rows[pick.index]) + 1 for pick in self.picks]
+        if sum(sizes) <= self.window:
+            return b"\n".join(self.rows[pick.index] for pick in self.picks)
+        newest, room = len(sizes), self.window // 2
+        while newest and sizes[newest - 1] <= room:
+            newest -= 1
+            room -= sizes[newest]
+        older = []
+        room += self.window - self.window // 2
+        for at in Random(self.seed).sample(range(newest), newest):
+            if sizes[at] <= room:
+                older.append(at)
+                room -= sizes[at]
+        return b"\n".join(self.rows[self.picks[at].index] for at in chain(sorted(older), range(newest, len(sizes))))
+
+    def _compressor(self, dictionary: bytes) -> Callable[[bytes], int]:
+        """The bytes that a text adds to the dictionary: the size of its frame without the frame's own header."""
+        import zstandard
+
+        parameters: dict[str, Any] = {
+            "format": zstandard.FORMAT_ZSTD1_MAGICLESS, "write_content_size": False, "write_checksum": False, "write_dict_id": False,
+        }  # fmt: skip
+        settings = zstandard.ZstdCompressionParameters.from_level(
+            self.level, source_size=2048, dict_size=len(dictionary), **parameters
+        )
+        if len(dictionary) < _SHORTEST_DICTIONARY:
+            compressor = zstandard.ZstdCompressor(compression_params=settings)
+        else:
+            content = zstandard.ZstdCompressionDict(dictionary, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+            content.precompute_compress(compression_params=settings)
+            compressor = zstandard.ZstdCompressor(dict_data=content, compression_params=settings)
+        empty = len(compressor.compress(b""))
+        return lambda text: max(1, len(compressor.compress(text)) - empty)
+
+
+_SHORTEST_DICTIONARY = 8  # bytes; Zstandard ignores a shorter one

@@ -1,0 +1,70 @@
+"""What of a row is measured: what the model will see, and nothing of ids, sources or scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from luthier.errors import BadRowError
+from luthier.records import JSON, Message, SkippedRows, read_rows, to_conversation, to_pair
+from luthier.records.files import set_aside
+from luthier.records.lines import to_text
+
+Fields = Literal["all", "prompt", "response"]
+
+
+class PoolRow(NamedTuple):
+    """A row of the pool: its line or position in the file, the row itself and the text that is measured."""
+
+    number: int
+    row: JSON
+    text: str
+
+
+def row_text(row: JSON, fields: Fields = "all") -> str:
+    """The turns as `role: content` lines, tool calls as JSON; of a preference pair the prompt and both answers; else `text`.
+
+    fields: "response" leaves out what the assistant does not say, "prompt" what it does. Tool definitions are never part of it.
+    Raises BadRowError for a row of no known layout.
+    """
+    if isinstance(row.get("text"), str) and "messages" not in row:
+        return str(row["text"])
+    if row.get("chosen") is not None and row.get("rejected") is not None:
+        pair = to_pair(row)
+        messages = (*pair.prompt, *pair.chosen, *pair.rejected)
+    else:
+        messages = to_conversation(row).messages
+    return "".join(
+        _turn(message) for message in messages if fields == "all" or _answers(message) == (fields == "response")
+    )
+
+
+def read_pool(
+    source: str | Path | Iterable[JSON], fields: Fields = "all", skipped: SkippedRows | None = None
+) -> Iterator[PoolRow]:
+    """Stream a file in any format that `read_rows` takes, or rows in memory, with the text of each.
+
+    Raises BadRowError, with file and line, for a row of no known layout; with `skipped` it is set aside and counted.
+    """
+    path = source if isinstance(source, str | Path) else "rows"
+    numbered = read_rows(source, skipped) if isinstance(source, str | Path) else enumerate(source, 1)
+    for number, row in numbered:
+        try:
+            text = row_text(row, fields)
+        except BadRowError as error:
+            set_aside(error.at(path, number), to_text(row), skipped)
+        else:
+            yield PoolRow(number, row, text)
+
+
+def _turn(message: Message) -> str:
+    calls = [
+        json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False) for call in message.tool_calls
+    ]
+    return f"{message.role}: {' '.join(part for part in (message.content, *calls) if part)}\n"
+
+
+def _answers(message: Message) -> bool:
+    return message.role == "assistant"

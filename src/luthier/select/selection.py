@@ -1,0 +1,326 @@
+"""Choosing rows from a pool: gates first (noise, duplicates, evaluation data), then a selector under a budget, then the account.
+
+`select` is the front door of the room. What it returns knows for every row why it was taken or left.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+from luthier.errors import SettingsError
+from luthier.records import JSON, SkippedRows, atomic_write, read_rows
+from luthier.select.budget import Allowance, Budget, Pick, parse_budget, within
+from luthier.select.pool import TextPool
+from luthier.select.rows import Fields, read_pool
+
+Method = Literal[
+    "zip",
+    "zip-long",
+    "random",
+    "stratified",
+    "longest",
+    "own-ratio",
+    "k-center",
+    "facility-location",
+    "clusters",
+    "deita",
+    "score",
+]
+METHODS: tuple[str, ...] = Method.__args__  # type: ignore[attr-defined]
+Progress = Callable[[int], None]
+
+
+class Dropped(NamedTuple):
+    """A row that a gate took out: which gate, and what it saw."""
+
+    gate: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class SelectSettings:
+    """How rows are chosen.
+
+    budget: "1000 rows", "5M tokens", "3%". tokenizer: a `tokenizers` file or transformers folder, for budgets in tokens. quality: column
+    of a weight a row (above 0; rows of 0 are left out), for `zip-long`; of a score for `deita` and `score`. group: column that names a
+    row's source. max_share: no source gets more of the budget. noise: robust z-score from which a row counts as noise, None for no guard.
+    exclude: files whose texts must not be in the selection. near: Jaccard index from which two rows are near-duplicates, None to keep them.
+    """
+
+    budget: str | int
+    method: str = "zip-long"
+    fields: Fields = "all"
+    tokenizer: str | None = None
+    quality: str | None = None
+    group: str = "source"
+    max_share: float | None = None
+    noise: float | None = 4.0
+    near: float | None = 0.8
+    exclude: tuple[str, ...] = ()
+    k1: int = 10_000
+    k2: int = 200
+    k3: int = 100
+    seed: int = 0
+
+
+@dataclass
+class Selection:
+    """The rows chosen from a pool, in pick order, and the account of all others."""
+
+    settings: SelectSettings
+    budget: Budget
+    picks: list[Pick]
+    dropped: dict[int, Dropped]
+    pool: TextPool
+    numbers: array[int]
+    groups: list[str]
+    source: str | Path | Sequence[JSON]
+    report: JSON = field(default_factory=dict)
+
+    @property
+    def indices(self) -> list[int]:
+        """Positions in the pool (from 0), in pick order."""
+        return [pick.index for pick in self.picks]
+
+    def rows(self) -> list[JSON]:
+        """The chosen rows as they were, in pick order."""
+        rank = {self.numbers[pick.index]: at for at, pick in enumerate(self.picks)}
+        if isinstance(self.source, str | Path):
+            numbered: Iterable[tuple[int, JSON]] = read_rows(self.source, SkippedRows())
+        else:
+            numbered = enumerate(self.source, 1)
+        found = {rank[number]: row for number, row in numbered if number in rank}
+        return [found[at] for at in range(len(self.picks))]
+
+    def scores(self) -> Iterator[JSON]:
+        """One row for every row of the pool: its number, what became of it, rank, round, score and the reason."""
+        rank = {pick.index: (at, pick) for at, pick in enumerate(self.picks, 1)}
+        for index in range(len(self.pool)):
+            row: JSON = {"row": self.numbers[index], "source": self.groups[index], "bytes": self.pool.size(index)}
+            if index in rank:
+                at, pick = rank[index]
+                yield {**row, "taken": True, "rank": at, "round": pick.round, "score": pick.score}
+            else:
+                gone = self.dropped.get(index)
+                reason = f"{gone.gate}: {gone.detail}" if gone else "the budget was spent on rows that rank before it"
+                yield {**row, "taken": False, "reason": reason}
+
+
+def select(
+    source: str | Path | Iterable[JSON],
+    *,
+    settings: SelectSettings | None = None,
+    run: Path | None = None,
+    skipped: SkippedRows | None = None,
+    progress: Progress | None = None,
+    **changes: Any,
+) -> Selection:
+    """Choose rows from a file (any format `read_rows` takes) or from rows in memory; settings by name, or as one object.
+
+    run: a folder in which the rounds of `zip` and `zip-long` are kept, so that the same call continues a stopped selection.
+    progress: called with the number of new picks. Raises SettingsError, BadRowError, MissingFileError.
+    """
+    chosen = settings or SelectSettings(**changes)
+    _check(chosen)
+    kept = source if isinstance(source, str | Path) else list(source)
+    pool, numbers, columns = TextPool(), array("Q"), _Columns([], [])
+    for row in read_pool(kept, chosen.fields, skipped):
+        pool.append(row.text)
+        numbers.append(row.number)
+        columns.groups.append(str(row.row.get(chosen.group, "")))
+        columns.quality.append(_quality(row.row, chosen.quality))
+    dropped = _gates(pool, columns.groups, chosen)
+    for index, value in enumerate(columns.quality):
+        if chosen.quality is not None and not value and chosen.method in ("zip", "zip-long"):
+            dropped.setdefault(index, Dropped("quality", f"{chosen.quality} is {value}"))
+    budget = parse_budget(chosen.budget, len(pool))
+    allowance = Allowance(budget, _costs(pool, budget, chosen.tokenizer), columns.groups, chosen.max_share)
+    picks: list[Pick] = []
+    for new in _rounds(_Open(pool, dropped), columns, chosen, allowance, run):
+        picks += new
+        if progress is not None:
+            progress(len(new))
+    made = Selection(chosen, budget, picks, dropped, pool, numbers, columns.groups, kept)
+    made.report = _report(made, allowance, skipped)
+    return made
+
+
+class _Columns(NamedTuple):
+    """What of each row is not text: its source and its quality."""
+
+    groups: list[str]
+    quality: list[float | None]
+
+
+class _Open(Sequence[bytes]):
+    """The pool as a selector sees it: rows that a gate took out read as empty, and empty rows are passed over."""
+
+    def __init__(self, pool: TextPool, dropped: dict[int, Dropped]) -> None:
+        self._pool, self._dropped = pool, dropped
+
+    def __len__(self) -> int:
+        return len(self._pool)
+
+    def __getitem__(self, index: Any) -> Any:
+        return b"" if index in self._dropped else self._pool[index]
+
+
+def _check(settings: SelectSettings) -> None:
+    if settings.method not in METHODS:
+        raise SettingsError(f"method {settings.method!r} is not known; known are {', '.join(METHODS)}")
+    if settings.method in ("deita", "score") and settings.quality is None:
+        raise SettingsError(f"method {settings.method} picks by a score; name its column with quality")
+    if settings.tokenizer is None and str(settings.budget).strip().endswith(("token", "tokens")):
+        raise SettingsError("a budget in tokens needs a tokenizer: a tokenizers file or a transformers folder")
+
+
+def _quality(row: JSON, column: str | None) -> float | None:
+    value = None if column is None else row.get(column)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _gates(pool: TextPool, groups: Sequence[str], settings: SelectSettings) -> dict[int, Dropped]:
+    """Rows that may not be picked: empty, evaluation data, exact and near duplicates of an earlier row, noise."""
+    from luthier.select.duplicates import exact_duplicates, near_duplicates, repeats_of
+    from luthier.select.guard import noise_scores
+
+    dropped = {index: Dropped("empty", "no text") for index, row in enumerate(pool) if not row.strip()}
+
+    def drop(gate: str, found: dict[int, str]) -> None:
+        for index, detail in found.items():
+            dropped.setdefault(index, Dropped(gate, detail))
+
+    if settings.exclude:
+        drop("excluded", repeats_of(pool, settings.exclude))
+    drop("duplicate", {index: f"the same text as row {other + 1}" for index, other in exact_duplicates(pool).items()})
+    if settings.near is not None:
+        twins = near_duplicates(pool, settings.near, skip=dropped)
+        drop("near-duplicate", {index: f"nearly the text of row {other + 1}" for index, other in twins.items()})
+    if settings.noise is not None:
+        scores = noise_scores(pool, groups)
+        drop("noise", {i: f"z = {z:.1f} among its like" for i, z in enumerate(scores) if z > settings.noise})
+    return dropped
+
+
+def _costs(pool: TextPool, budget: Budget, tokenizer: str | None) -> Sequence[int] | None:
+    if budget.unit == "rows":
+        return None
+    if budget.unit == "bytes":
+        return [pool.size(index) for index in range(len(pool))]
+    count = token_counter(cast("str", tokenizer))
+    return [count(row.decode("utf-8", "replace")) for row in pool]
+
+
+def token_counter(tokenizer: str) -> Callable[[str], int]:
+    """How many tokens a text has, by a `tokenizers` JSON file, a transformers folder, or "bundled"."""
+    from tokenizers import Tokenizer
+
+    if tokenizer == "bundled":
+        from luthier.models import bundled
+
+        path = bundled.pull() / "tokenizer.json"
+    else:
+        path = Path(tokenizer) / "tokenizer.json" if Path(tokenizer).is_dir() else Path(tokenizer)
+    if not path.is_file():
+        raise SettingsError(
+            f"{tokenizer}: no tokenizer here; give a tokenizer.json, a transformers folder, or 'bundled'"
+        )
+    loaded = Tokenizer.from_file(str(path))
+    return lambda text: len(loaded.encode(text, add_special_tokens=False).ids)
+
+
+def _rounds(
+    rows: Sequence[bytes], columns: _Columns, settings: SelectSettings, allowance: Allowance, run: Path | None
+) -> Iterator[list[Pick]]:
+    from luthier.select.long_window import LongZip
+    from luthier.select.resume import kept_rounds
+    from luthier.select.zip import Zip
+
+    if settings.method == "zip":
+        yield from kept_rounds(Zip(rows, settings.k1, settings.k2, settings.k3, allowance=allowance), run, settings)
+    elif settings.method == "zip-long":
+        weights = None if settings.quality is None else [value or 1.0 for value in columns.quality]
+        search = LongZip(rows, k3=settings.k3, weights=weights, seed=settings.seed, allowance=allowance)
+        yield from kept_rounds(search, run, settings)
+    else:
+        for pick in within(_ordered(rows, columns, settings), allowance):
+            yield [pick]
+
+
+def _ordered(rows: Sequence[bytes], columns: _Columns, settings: SelectSettings) -> Iterator[Pick]:
+    """The picks of a method that has an order of its own."""
+    from luthier.select import baselines
+
+    seed = settings.seed
+    if settings.method == "random":
+        return baselines.random_picks(rows, seed=seed)
+    if settings.method == "stratified":
+        return baselines.stratified_picks(rows, columns.groups, seed=seed)
+    if settings.method == "longest":
+        return baselines.longest_picks(rows)
+    if settings.method == "own-ratio":
+        return baselines.own_ratio_picks(rows)
+    places = [index for index, row in enumerate(rows) if row]
+    scores = [columns.quality[index] for index in places]
+    if settings.method == "score":
+        return _placed(baselines.scored_picks(scores), places)
+    embeddings = baselines.hashed_embeddings([rows[index] for index in places], seed=seed)
+    if settings.method == "deita":
+        return _placed(baselines.deita_picks(scores, embeddings), places)
+    if settings.method == "k-center":
+        return _placed(baselines.k_center_picks(embeddings, seed=seed), places)
+    if settings.method == "clusters":
+        return _placed(baselines.cluster_picks(embeddings, seed=seed), places)
+    return _placed(baselines.facility_location_picks(embeddings, seed=seed), places)
+
+
+def _placed(picks: Iterator[Pick], places: Sequence[int]) -> Iterator[Pick]:
+    return (pick._replace(index=places[pick.index]) for pick in picks)
+
+
+def _report(made: Selection, allowance: Allowance, skipped: SkippedRows | None) -> JSON:
+    from luthier.select.profile import ratio_profile
+
+    sizes = [made.pool.size(pick.index) for pick in made.picks]
+    return {
+        "method": made.settings.method, "budget": str(made.budget), "pool_rows": len(made.pool), "pool_bytes": made.pool.total,
+        "bad_rows": 0 if skipped is None else skipped.count, "rows": len(made.picks), "bytes": sum(sizes),
+        "dropped": dict(Counter(gone.gate for gone in made.dropped.values()).most_common()),
+        "capped": dict(allowance.capped),
+        "pool_by_source": dict(Counter(made.groups).most_common()),
+        "taken_by_source": dict(Counter(made.groups[pick.index] for pick in made.picks).most_common()),
+        "ratio": ratio_profile([made.pool[pick.index] for pick in made.picks]),
+        "zlib": zlib.ZLIB_RUNTIME_VERSION,
+    }  # fmt: skip
+
+
+def save(made: Selection, out: Path) -> None:
+    """Write the chosen rows to `out`, in pick order, each line as it was in a JSONL pool; Parquet where `out` says so."""
+    from luthier.records import write_parquet
+    from luthier.select.raw import raw_lines
+
+    if out.suffix == ".parquet":
+        write_parquet(out, made.rows())
+        return
+    rank = {made.numbers[pick.index]: at for at, pick in enumerate(made.picks)}
+    lines: list[bytes] = [b""] * len(rank)
+    for number, line in raw_lines(made.source):
+        if number in rank:
+            lines[rank[number]] = line
+    import gzip
+
+    with atomic_write(out, "wb") as stream:
+        data = b"".join(line + b"\n" for line in lines)
+        stream.write(gzip.compress(data, mtime=0) if out.suffix == ".gz" else data)
+
+
+def account(made: Selection) -> str:
+    """The report as one line of JSON."""
+    return json.dumps(made.report, ensure_ascii=False)

@@ -1,0 +1,161 @@
+"""The front door: gates, budgets, every method, the account of each row, and rows that come out as they went in."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from luthier.errors import BadRowError, SettingsError
+from luthier.records import SkippedRows, read_rows, write_jsonl, write_parquet
+from luthier.select.budget import Pick
+from luthier.select.resume import STATE
+from luthier.select.selection import METHODS, SelectSettings, save, select
+from select_rows import make_rows
+
+ROWS = make_rows()
+OPEN = {"noise": None, "near": None}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_meets_the_budget_with_distinct_rows(method: str) -> None:
+    if method in ("k-center", "facility-location", "clusters", "deita"):
+        pytest.importorskip("sklearn", reason="needs the extra luthier[select]")
+    made = select(ROWS, budget=20, method=method, quality="stars", k3=8, k2=16, k1=60, **OPEN)
+    assert len(made.picks) == len(set(made.indices)) == 20
+    assert made.rows() == [ROWS[index] for index in made.indices]
+    again = select(ROWS, budget=20, method=method, quality="stars", k3=8, k2=16, k1=60, **OPEN)
+    assert again.picks == made.picks
+
+
+def test_every_row_has_an_account() -> None:
+    rows = [*ROWS, {"text": ""}, {"text": "  "}, ROWS[3]]
+    made = select(rows, budget="10%", k3=5, noise=None)
+    told = list(made.scores())
+    assert [row["row"] for row in told] == list(range(1, len(rows) + 1))
+    assert sorted(row["rank"] for row in told if row["taken"]) == list(range(1, 13))
+    reasons = {row["row"]: row["reason"] for row in told if not row["taken"]}
+    assert reasons[121] == reasons[122] == "empty: no text"
+    assert reasons[123] == "duplicate: the same text as row 4"
+    assert made.report["rows"] == 12
+    assert sum(made.report["taken_by_source"].values()) == 12
+    assert made.report["dropped"]["empty"] == 2
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".json", ".parquet"])
+def test_a_row_in_is_a_row_out(tmp_path: Path, suffix: str) -> None:
+    pool = tmp_path / f"pool{suffix}"
+    if suffix == ".parquet":
+        write_parquet(pool, ROWS)
+    elif suffix == ".json":
+        pool.write_text(json.dumps(ROWS))
+    else:
+        odd = [json.dumps(row, indent=None, separators=(" ,", ":  ")).encode() for row in ROWS]
+        data = b"\r\n".join(odd)
+        pool.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+    made = select(pool, budget=15, k3=5, **OPEN)
+    out = tmp_path / "out.jsonl"
+    save(made, out)
+    expected = [ROWS[index] for index in made.indices]
+    assert [row for _, row in read_rows(out)] == expected
+    if suffix.startswith(".jsonl"):
+        assert out.read_bytes().splitlines() == [odd[index] for index in made.indices]
+    save(made, tmp_path / "out.parquet")
+    assert [row for _, row in read_rows(tmp_path / "out.parquet")] == expected
+    save(made, tmp_path / "out.jsonl.gz")
+    assert gzip.decompress((tmp_path / "out.jsonl.gz").read_bytes()) == out.read_bytes()
+
+
+@pytest.mark.parametrize("method", ["zip", "zip-long"])
+@pytest.mark.parametrize("stop", [1, 2, 4])
+def test_a_stopped_selection_continues_to_the_same_rows(tmp_path: Path, method: str, stop: int) -> None:
+    settings = SelectSettings(budget=50, method=method, k1=60, k2=20, k3=10, **OPEN)
+    whole = select(ROWS, settings=settings)
+
+    class StoppedError(Exception):
+        pass
+
+    rounds = 0
+
+    def watch(_: int) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == stop:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        select(ROWS, settings=settings, run=tmp_path, progress=watch)
+    assert select(ROWS, settings=settings, run=tmp_path).picks == whole.picks
+    assert select(ROWS, settings=settings, run=tmp_path).picks == whole.picks  # and a finished one is only read
+    with pytest.raises(SettingsError, match="other settings"):
+        select(ROWS, settings=SelectSettings(budget=51, method=method, **OPEN), run=tmp_path)
+    with pytest.raises(SettingsError, match="another pool"):
+        select(ROWS[1:], settings=settings, run=tmp_path)
+
+
+def test_half_a_state_is_never_left(tmp_path: Path) -> None:
+    settings = SelectSettings(budget=30, k3=10, **OPEN)
+    select(ROWS, settings=settings, run=tmp_path)
+    head = json.loads((tmp_path / STATE).read_bytes().split(b"\n", 1)[0])
+    assert [Pick(*one).round for one in head["picks"]] == [1] * 10 + [2] * 10 + [3] * 10
+    assert [path.name for path in tmp_path.iterdir()] == [STATE]
+
+
+def test_a_source_gets_no_more_than_its_share() -> None:
+    for method in ("zip", "zip-long", "longest"):
+        made = select(ROWS, budget=30, method=method, max_share=0.4, k3=10, **OPEN)
+        assert len(made.picks) == 30
+        assert max(made.report["taken_by_source"].values()) <= 12
+
+
+def test_rows_of_no_quality_are_left_out() -> None:
+    made = select(ROWS, budget=40, quality="stars", k3=10, **OPEN)
+    assert all(row["stars"] > 0 for row in made.rows())
+    assert made.report["dropped"] == {"quality": 24}
+
+
+def test_token_budgets_are_kept(bundled_model) -> None:
+    tokenizer = str(bundled_model.folder)
+    made = select(ROWS, budget="1500 tokens", tokenizer=tokenizer, k3=10, **OPEN)
+    from luthier.select.rows import row_text
+
+    costs = [len(bundled_model._encode(row_text(row))) for row in made.rows()]
+    assert 1300 < sum(costs) <= 1500
+
+
+def test_evaluation_data_is_kept_out(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "bench.jsonl", [{"text": ROWS[7]["messages"][0]["content"]}])
+    made = select(ROWS, budget=119, exclude=(str(tmp_path / "bench.jsonl"),), k3=40, **OPEN)
+    assert 7 not in made.indices
+    assert list(made.dropped) == [7]
+    assert made.dropped[7].gate == "excluded"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"budget": "5", "method": "best"}, "not known"),
+        ({"budget": "5", "method": "deita"}, "column"),
+        ({"budget": "5 tokens"}, "tokenizer"),
+        ({"budget": "5 tokens", "tokenizer": "nowhere"}, "nowhere"),
+        ({"budget": "lots"}, "budget"),
+        ({"budget": "5", "max_share": 2.0}, "max_share"),
+        ({"budget": "5", "k3": 0}, "k3"),
+    ],
+)  # fmt: skip
+def test_settings_without_meaning_are_refused(settings: dict, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        select(ROWS[:10], **settings, **OPEN)
+
+
+def test_bad_rows_are_named_or_counted(tmp_path: Path) -> None:
+    pool = tmp_path / "pool.jsonl"
+    pool.write_text("\n".join([json.dumps(ROWS[0]), '{"half": ', json.dumps(ROWS[1])]))
+    with pytest.raises(BadRowError, match=r"pool\.jsonl:2"):
+        select(pool, budget=1)
+    skipped = SkippedRows()
+    made = select(pool, budget=5, skipped=skipped, **OPEN)
+    assert made.report["bad_rows"] == skipped.count == 1
+    assert sorted(row["id"] for row in made.rows()) == [0, 1]
