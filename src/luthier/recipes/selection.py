@@ -24,11 +24,11 @@ def select_file(
     """Choose rows of `pool` and write them to `out`; beside it the account (`.report.json`) and the reasons (`.scores.jsonl.gz`)."""
     import json
 
-    from luthier.select.selection import save, select
+    from luthier.select.selection import select
 
     progress.step("select")
     made = select(pool, settings=settings, run=run, skipped=skipped, progress=progress.advance)
-    save(made, out)
+    made.save(out)
     stem = out.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".parquet")
     write_jsonl(out.with_name(f"{stem}.scores.jsonl.gz"), made.scores())
     with atomic_write(out.with_name(f"{stem}.report.json")) as stream:

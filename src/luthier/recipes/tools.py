@@ -21,6 +21,7 @@ from luthier.records import JSON, Tool, read_conversations, read_rows, write_jso
 
 ADAPTER, CHECKPOINTS = "adapter", "checkpoints"
 LEAST_TRAINING_SECONDS = 120.0  # less teaches nothing; a limit that leaves less is overrun
+AFTER_SHARE = 0.8  # of the scoring before training; answers are shorter after it
 AROUND_SECONDS = 20.0  # loading models, measuring the machine, writing the report
 
 
@@ -303,11 +304,11 @@ def _train(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:
 
 
 def _training_seconds(run: RunFolder, settings: ToolsSettings) -> float | None:
-    """What is left of the run's time: the steps so far are spent, and scoring after training takes as long as it took before."""
+    """What is left of the run's time: the steps so far are spent, and scoring after training takes as long as before, or less."""
     if settings.minutes is None:
         return None
     spent = {name: step["seconds"] for name, step in run.record["steps"].items() if name != "train"}
-    left = 60 * settings.minutes - sum(spent.values()) - spent["evaluate-before"] - AROUND_SECONDS
+    left = 60 * settings.minutes - sum(spent.values()) - AFTER_SHARE * spent["evaluate-before"] - AROUND_SECONDS
     return float(max(LEAST_TRAINING_SECONDS, left))
 
 

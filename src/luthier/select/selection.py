@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import json
+import gzip
 import zlib
 from array import array
 from collections import Counter
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 from luthier.errors import SettingsError
-from luthier.records import JSON, SkippedRows, atomic_write, read_rows
+from luthier.records import JSON, SkippedRows, atomic_write, read_rows, write_parquet
 from luthier.select.budget import Allowance, Budget, Pick, parse_budget, within
 from luthier.select.pool import TextPool
 from luthier.select.rows import Fields, read_pool
@@ -98,6 +98,23 @@ class Selection:
             numbered = enumerate(self.source, 1)
         found = {rank[number]: row for number, row in numbered if number in rank}
         return [found[at] for at in range(len(self.picks))]
+
+    def save(self, out: str | Path) -> None:
+        """Write the chosen rows to `out`, in pick order, each line as it was in a JSONL pool; Parquet where `out` says so."""
+        from luthier.select.raw import raw_lines
+
+        target = Path(out)
+        if target.suffix == ".parquet":
+            write_parquet(target, self.rows())
+            return
+        rank = {self.numbers[pick.index]: at for at, pick in enumerate(self.picks)}
+        lines: list[bytes] = [b""] * len(rank)
+        for number, line in raw_lines(self.source):
+            if number in rank:
+                lines[rank[number]] = line
+        data = b"".join(line + b"\n" for line in lines)
+        with atomic_write(target, "wb") as stream:
+            stream.write(gzip.compress(data, mtime=0) if target.suffix == ".gz" else data)
 
     def scores(self) -> Iterator[JSON]:
         """One row for every row of the pool: its number, what became of it, rank, round, score and the reason."""
@@ -299,28 +316,3 @@ def _report(made: Selection, allowance: Allowance, skipped: SkippedRows | None) 
         "ratio": ratio_profile([made.pool[pick.index] for pick in made.picks]),
         "zlib": zlib.ZLIB_RUNTIME_VERSION,
     }  # fmt: skip
-
-
-def save(made: Selection, out: Path) -> None:
-    """Write the chosen rows to `out`, in pick order, each line as it was in a JSONL pool; Parquet where `out` says so."""
-    from luthier.records import write_parquet
-    from luthier.select.raw import raw_lines
-
-    if out.suffix == ".parquet":
-        write_parquet(out, made.rows())
-        return
-    rank = {made.numbers[pick.index]: at for at, pick in enumerate(made.picks)}
-    lines: list[bytes] = [b""] * len(rank)
-    for number, line in raw_lines(made.source):
-        if number in rank:
-            lines[rank[number]] = line
-    import gzip
-
-    with atomic_write(out, "wb") as stream:
-        data = b"".join(line + b"\n" for line in lines)
-        stream.write(gzip.compress(data, mtime=0) if out.suffix == ".gz" else data)
-
-
-def account(made: Selection) -> str:
-    """The report as one line of JSON."""
-    return json.dumps(made.report, ensure_ascii=False)
