@@ -132,8 +132,9 @@ def test_bad_input_is_one_line(pool: Path, tmp_path: Path, words: list[str], pro
     (tmp_path / "bad.jsonl").write_text(json.dumps(make_rows(1)[0]) + '\n{"half": \n')
     done = command(*words, cwd=tmp_path)
     assert done.returncode == 2
-    assert problem in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    said = [text for text in done.stderr.splitlines() if text.startswith("luthier: ")]
+    assert len(said) == 1
+    assert problem in said[0] == done.stderr.strip().splitlines()[-1]
     assert not (tmp_path / "o.jsonl").exists()
 
 
