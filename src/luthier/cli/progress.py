@@ -12,6 +12,7 @@ TITLES = {
     "dialogues": "Making dialogues",
     "check": "Checking dialogues",
     "select": "Selecting with ZIP",
+    "choose": "Selecting rows",
     "evaluate-before": "Scoring the model before",
     "train": "Training",
     "evaluate-after": "Scoring the model after",

@@ -25,6 +25,9 @@ COLUMNS = [
     click.option("--noise", type=float, default=4.0, show_default=True, help="Robust z-score that counts as noise; 0 for no guard."),
     click.option("--near", type=float, default=0.8, show_default=True, help="Jaccard index of near-duplicates; 0 keeps them."),
     click.option("--exclude", multiple=True, metavar="FILE", help="Evaluation data whose texts must not be chosen."),
+    click.option("--k1", type=int, default=10_000, show_default=True, help="zip: rows measured a round."),
+    click.option("--k2", type=int, default=200, show_default=True, help="zip: rows of a block."),
+    click.option("--k3", type=int, default=100, show_default=True, help="zip and zip-long: picks a round."),
     click.option("--seed", type=int, default=0, show_default=True),
     click.option("--skip-bad", type=click.Path(path_type=Path), help="Set bad rows aside in this file instead of stopping."),
     click.option("--json", "as_json", is_flag=True, help="For machines."),
@@ -44,9 +47,6 @@ def _shared(function: Any) -> Any:
     "--out", type=click.Path(path_type=Path), required=True, help="Chosen rows: .jsonl, .jsonl.gz or .parquet."
 )
 @click.option("--method", default="zip-long", show_default=True)
-@click.option("--k1", type=int, default=10_000, show_default=True, help="zip: rows measured a round.")
-@click.option("--k2", type=int, default=200, show_default=True, help="zip: rows of a block.")
-@click.option("--k3", type=int, default=100, show_default=True, help="zip and zip-long: picks a round.")
 @click.option(
     "--run", "folder", type=click.Path(path_type=Path), help="Keep the rounds here; the same command continues."
 )

@@ -26,7 +26,7 @@ def select_file(
 
     from luthier.select.selection import select
 
-    progress.step("select")
+    progress.step("choose")
     made = select(pool, settings=settings, run=run, skipped=skipped, progress=progress.advance)
     made.save(out)
     stem = out.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".parquet")
@@ -88,7 +88,7 @@ def compare_methods(
             )
             for n in range(int(times or 1))
         ]
-    progress.step("select", len(runs))
+    progress.step("choose", len(runs))
     rows = []
     for name, chosen in runs:
         start = time.perf_counter()
@@ -142,7 +142,7 @@ def explain_rows(
     """
     from luthier.select.selection import select
 
-    progress.step("select")
+    progress.step("choose")
     made = select(pool, settings=settings, skipped=skipped, progress=progress.advance)
     told = list(made.scores())
     if rows:
