@@ -95,6 +95,19 @@ def test_a_stopped_selection_continues_to_the_same_rows(tmp_path: Path, method: 
         select(ROWS[1:], settings=settings, run=tmp_path)
 
 
+def test_a_duplicate_names_the_line_of_its_twin(tmp_path: Path) -> None:
+    pool = tmp_path / "pool.jsonl"
+    pool.write_text("\n\n" + json.dumps(ROWS[0]) + "\n\n" + json.dumps(ROWS[1]) + "\n" + json.dumps(ROWS[0]) + "\n")
+    told = {row["row"]: row.get("reason") for row in select(pool, budget=2, **OPEN).scores()}
+    assert told == {3: None, 5: None, 6: "duplicate: the same text as row 3"}
+
+
+def test_a_method_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luthier.select.selection.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"luthier\[select\]"):
+        select(ROWS[:10], budget=2, method="k-center", **OPEN)
+
+
 def test_half_a_state_is_never_left(tmp_path: Path) -> None:
     settings = SelectSettings(budget=30, k3=10, **OPEN)
     select(ROWS, settings=settings, run=tmp_path)

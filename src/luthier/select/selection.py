@@ -11,6 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -153,7 +154,7 @@ def select(
         numbers.append(row.number)
         columns.groups.append(str(row.row.get(chosen.group, "")))
         columns.quality.append(_quality(row.row, chosen.quality))
-    dropped = _gates(pool, columns.groups, chosen)
+    dropped = _gates(pool, numbers, columns.groups, chosen)
     for index, value in enumerate(columns.quality):
         if chosen.quality is not None and not value and chosen.method in ("zip", "zip-long"):
             dropped.setdefault(index, Dropped("quality", f"{chosen.quality} is {value}"))
@@ -203,8 +204,13 @@ def _quality(row: JSON, column: str | None) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _gates(pool: TextPool, groups: Sequence[str], settings: SelectSettings) -> dict[int, Dropped]:
-    """Rows that may not be picked: empty, evaluation data, exact and near duplicates of an earlier row, noise."""
+def _gates(
+    pool: TextPool, numbers: Sequence[int], groups: Sequence[str], settings: SelectSettings
+) -> dict[int, Dropped]:
+    """Rows that may not be picked: empty, evaluation data, exact and near duplicates of an earlier row, noise.
+
+    numbers: line or position of each row, by which a duplicate names its twin.
+    """
     from luthier.select.duplicates import exact_duplicates, near_duplicates, repeats_of
     from luthier.select.guard import noise_scores
 
@@ -216,10 +222,13 @@ def _gates(pool: TextPool, groups: Sequence[str], settings: SelectSettings) -> d
 
     if settings.exclude:
         drop("excluded", repeats_of(pool, settings.exclude))
-    drop("duplicate", {index: f"the same text as row {other + 1}" for index, other in exact_duplicates(pool).items()})
+    drop(
+        "duplicate",
+        {index: f"the same text as row {numbers[other]}" for index, other in exact_duplicates(pool).items()},
+    )
     if settings.near is not None:
         twins = near_duplicates(pool, settings.near, skip=dropped)
-        drop("near-duplicate", {index: f"nearly the text of row {other + 1}" for index, other in twins.items()})
+        drop("near-duplicate", {index: f"nearly the text of row {numbers[other]}" for index, other in twins.items()})
     if settings.noise is not None:
         scores = noise_scores(pool, groups)
         drop("noise", {i: f"z = {z:.1f} among its like" for i, z in enumerate(scores) if z > settings.noise})
@@ -288,6 +297,8 @@ def _ordered(rows: Sequence[bytes], columns: _Columns, settings: SelectSettings)
     scores = [columns.quality[index] for index in places]
     if settings.method == "score":
         return _placed(baselines.scored_picks(scores), places)
+    if find_spec("sklearn") is None:
+        raise SettingsError(f"method {settings.method} needs scikit-learn; pip install 'luthier[select]'")
     embeddings = baselines.hashed_embeddings([rows[index] for index in places], seed=seed)
     if settings.method == "deita":
         return _placed(baselines.deita_picks(scores, embeddings), places)
