@@ -17,7 +17,7 @@ from luthier.recipes.tools import (
     AROUND_SECONDS,
     LEAST_TRAINING_SECONDS,
     ToolsSettings,
-    _quotas,
+    _by_tool_list,
     _training_seconds,
     run_tools,
     selection_text,
@@ -157,13 +157,10 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("budget", [0, 1, 7, 50, 99, 100])
-def test_quotas_add_up_and_follow_the_mix(budget: int) -> None:
-    types = ["single"] * 62 + ["irrelevant"] * 31 + ["parallel"] * 7
-    quotas = _quotas(types, budget)
-    assert sum(share for _, share in quotas) == budget
-    assert all(0 <= share <= len(rows) for rows, share in quotas)
-    assert all(abs(share - budget * len(rows) / 100) <= 1 for rows, share in quotas)
+def test_dialogues_on_one_list_of_tools_stand_together() -> None:
+    lists = [[{"name": "a"}], [{"name": "a"}, {"name": "b"}], [{"name": "b"}, {"name": "a"}]]
+    rows = [{"tools": lists[number]} for number in (1, 0, 1, 2, 0, 0)]
+    assert _by_tool_list(rows) == [[0, 2], [1, 4, 5], [3]]
 
 
 def test_selection_reads_turns_and_not_definitions() -> None:

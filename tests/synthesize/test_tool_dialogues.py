@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from itertools import groupby
 from random import Random
 
 import pytest
@@ -110,6 +111,20 @@ def test_the_mix_of_types_and_the_checks() -> None:
     found = Counter(finding.rule for row in rows for finding in check(row))
     assert sum(found.values()) / len(rows) < 0.05, found
     assert found["F2"] == found["S2"] == found["F1"] == 0
+
+
+def test_lists_of_tools_carry_calls_and_refusals_in_a_row() -> None:
+    rows = list(synthesize_dialogues(400, [ROOMS], seed=4))
+    lists = [list(rows_on_it) for _, rows_on_it in groupby(rows, key=lambda row: row.tools)]
+    assert max(map(len, lists)) == 4
+    assert sum(map(len, lists)) / len(lists) > 3.5
+    for group in lists:
+        assert len({row.messages[0].content for row in group}) == len(group)
+    whole = [{row.extra["type"] for row in group} for group in lists if len(group) == 4]
+    assert all("irrelevant" in types and "single" in types for types in whole)  # shares of 0.30 and 0.57: one of four at least
+    wanted = [[call.name for row in group for call in row.messages[-1].tool_calls] for group in lists]
+    assert any(len(set(names)) > 1 for names in wanted)  # not always the same tool of a list
+    assert {len(group[0].tools) for group in lists} >= {1, 2, 3, 4}
 
 
 def test_labels_agree_with_content_and_rows_survive_the_disk_layout() -> None:

@@ -6,6 +6,7 @@ artefacts into the run folder and is kept when the same command runs again.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -198,7 +199,7 @@ def benchmark_leaks() -> Any:
 
 
 def _select(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:
-    """Step 4: ZIP picks the rows that add most, within each type, so that the mix of types stays as it was made."""
+    """Step 4: ZIP picks the tool lists whose dialogues add most. Dialogues on one list stay together: training reads the list once."""
     from luthier.select import compression_ratio, zip_select
 
     progress.step("select", settings.selected)
@@ -207,15 +208,15 @@ def _select(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None
         rows = [row for _, row in read_rows(run.path / "checked.jsonl")]
         budget = min(settings.selected, len(rows))
         texts = [selection_text(row) for row in rows]
-        picked: list[int] = []
-        for members, share in _quotas([row["type"] for row in rows], budget):
-            order = zip_select([texts[i] for i in members], share, progress=lambda done: None)
-            picked += [members[i] for i in order]
-            progress.advance(share)
+        groups = _by_tool_list(rows)
+        share = max(1, round(budget * len(groups) / len(rows)))
+        joined = ["".join(texts[i] for i in members) for members in groups]
+        order = zip_select(joined, share, progress=lambda new: progress.advance(new * budget // share))
+        picked = [row for group in order for row in groups[group]]
         chosen = set(picked)
         write_jsonl(run.path / "selected.jsonl", (rows[i] for i in picked))
         write_jsonl(run.path / "left.jsonl", (row for i, row in enumerate(rows) if i not in chosen))
-        random = Random(settings.seed).sample(range(len(rows)), budget)
+        random = Random(settings.seed).sample(range(len(rows)), len(picked))
         return {
             "method": "zip", "pool": len(rows), "picked": len(picked), "ratio_pool": compression_ratio(texts),
             "ratio_picked": compression_ratio([texts[i] for i in picked]),
@@ -225,7 +226,7 @@ def _select(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None
 
     run.step(
         "select",
-        {"budget": settings.selected, "method": "zip, paper mode"},
+        {"budget": settings.selected, "method": "zip, paper mode, by tool list"},
         ["selected.jsonl", "left.jsonl"],
         work,
         after=["check"],
@@ -242,15 +243,12 @@ def selection_text(row: JSON) -> str:
     return "".join(lines)
 
 
-def _quotas(types: Sequence[str], budget: int) -> list[tuple[list[int], int]]:
-    """Row numbers and budget of each type, in proportion, adding up to the budget."""
-    members: dict[str, list[int]] = {}
-    for number, kind in enumerate(types):
-        members.setdefault(kind, []).append(number)
-    shares = {kind: budget * len(rows) // len(types) for kind, rows in members.items()}
-    for kind in sorted(shares, key=lambda kind: -len(members[kind]))[: budget - sum(shares.values())]:
-        shares[kind] += 1
-    return [(rows, shares[kind]) for kind, rows in members.items()]
+def _by_tool_list(rows: Sequence[JSON]) -> list[list[int]]:
+    """Row numbers of the dialogues on each list of tools, in order of first appearance."""
+    groups: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        groups.setdefault(json.dumps(row["tools"]), []).append(number)
+    return list(groups.values())
 
 
 # --- model ------------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""How many optimizer steps fit a time limit: two probe steps measure the machine, and the answer is kept for a resumed run."""
+"""How many optimizer steps fit a time limit: a few probe steps measure the machine, and the answer is kept for a resumed run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from luthier.models.precision import default_device
 from luthier.records.files import atomic_write
 from luthier.train.answer_head import answer_loss
 from luthier.train.flat import FlatNoise
+from luthier.train.shared_prompts import collate
 
+PROBES = 4
 Rows = Sequence[dict[str, list[int]]]
 
 
@@ -37,7 +40,7 @@ def planned_steps(
 
 
 def step_seconds(peft_model: Any, rows: Rows, *, batch_size: int, micro_batch: int, sigma: float) -> float:
-    """What an optimizer step of mean length will take: the second of two probe steps (the first pays for warming up).
+    """What an optimizer step of mean length will take: the median of three probe steps after one that pays for warming up.
 
     Gradients are dropped; nothing is updated.
     """
@@ -45,16 +48,13 @@ def step_seconds(peft_model: Any, rows: Rows, *, batch_size: int, micro_batch: i
 
     device = default_device()
     batch = sorted(rows, key=lambda row: len(row["input_ids"]))[len(rows) // 2 :][:micro_batch]
-    width = max(len(row["input_ids"]) for row in batch)
-    inputs = {
-        name: torch.tensor([row[name] + [filler] * (width - len(row[name])) for row in batch], device=device)
-        for name, filler in (("input_ids", 0), ("labels", -100))
-    }
+    inputs = {name: value.to(device) for name, value in collate(batch).items()}
     peft_model.to(device).train()
     base_dtype = next(p.dtype for p in peft_model.parameters() if not p.requires_grad)
     noise = FlatNoise(peft_model, sigma) if sigma > 0 else None
-    drawing = passing = 0.0
-    for _ in range(2):
+    drawing: list[float] = []
+    passing: list[float] = []
+    for _ in range(PROBES):
         start = time.perf_counter()
         if noise is not None:
             noise.draw(1, 1)
@@ -63,8 +63,10 @@ def step_seconds(peft_model: Any, rows: Rows, *, batch_size: int, micro_batch: i
             loss, _outputs = answer_loss(peft_model, inputs)
         loss.backward()
         peft_model.zero_grad(set_to_none=True)
-        drawing, passing = drawn - start, time.perf_counter() - drawn
+        drawing.append(drawn - start)
+        passing.append(time.perf_counter() - drawn)
     if noise is not None:
         noise.remove()
     mean = sum(len(row["input_ids"]) for row in rows) / len(rows)
-    return drawing + passing * batch_size * mean / sum(len(row["input_ids"]) for row in batch)
+    tokens = sum(len(row["input_ids"]) for row in batch)
+    return median(drawing[1:]) + median(passing[1:]) * batch_size * mean / tokens

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,8 +22,10 @@ from luthier.errors import DiskError, SettingsError
 from luthier.models.local import LocalModel
 from luthier.records import JSON, Conversation
 from luthier.records.files import atomic_write
+from luthier.train.shared_prompts import collate, share_prompts
 
 FULL = 4 << 20  # bytes: less free space than a checkpoint part needs
+ROW_TOKENS = 2  # a row with a shared prompt may be so many times `max_tokens` long
 PLAN, METRICS = "plan.json", "metrics.jsonl"
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 Progress = Callable[[int, int, float], None]
@@ -33,6 +36,8 @@ class SftSettings:
     """Settings of a LoRA run; the rank, scale and schedule of ToolACE (arXiv 2409.00920, sec. 4), a rate for small models.
 
     sigma: Flat-LoRA noise, 0 for plain LoRA. seconds: time limit of the training loop; the number of steps is fitted to it.
+    max_tokens: longer conversations are left out. branches: conversations with the same tools and system message that one row holds, so
+    that what they share is read once (1: none); batch_size and micro_batch count rows.
     """
 
     rank: int = 16
@@ -40,6 +45,7 @@ class SftSettings:
     learning_rate: float = 1e-3
     batch_size: int = 4
     micro_batch: int = 2
+    branches: int = 4
     epochs: float = 1.0
     warmup: float = 0.1
     sigma: float = 0.05
@@ -51,10 +57,11 @@ class SftSettings:
 
 @dataclass(frozen=True)
 class SftResult:
-    """What a run did. tokens: trained positions, padding left out."""
+    """What a run did. conversations: how many it learned from; tokens: positions read, padding left out."""
 
     steps: int
     planned_steps: int
+    conversations: int
     tokens: int
     seconds: float
     tokens_per_second: float
@@ -88,17 +95,13 @@ def train_sft(
     or the model already carries an adapter.
     """
     _check(model, settings)
-    rows = [encode(conversation, model.tokenizer) for conversation in conversations]
-    kept = [
-        row
-        for row in rows
-        if len(row["input_ids"]) <= settings.max_tokens and any(label >= 0 for label in row["labels"])
-    ]
-    if not kept:
+    rows = _rows(conversations, model, settings)
+    if not rows:
         raise SettingsError(
-            f"none of {len(rows)} rows has assistant tokens within {settings.max_tokens} tokens; nothing to train on"
+            f"none of {len(conversations)} rows has assistant tokens within {settings.max_tokens} tokens; nothing to train on"
         )
-    ordered = _by_length(kept, settings)
+    too_long = len(conversations) - sum(map(_conversations, rows))
+    ordered = _by_length(rows, settings)
     folder.mkdir(parents=True, exist_ok=True)
     trainer = _trainer(ordered, model, folder, settings, progress)
     latest = _latest_checkpoint(folder / "checkpoints")
@@ -113,7 +116,7 @@ def train_sft(
                 f"{folder}: no space left for checkpoints; free some and run the same command again"
             ) from problem
         raise
-    return _result(trainer, folder, len(rows) - len(kept), adapter)
+    return _result(trainer, folder, too_long, adapter)
 
 
 def _check(model: LocalModel, settings: SftSettings) -> None:
@@ -125,6 +128,31 @@ def _check(model: LocalModel, settings: SftSettings) -> None:
         raise SettingsError(
             f"{model.name} has an adapter, which training would leave out; merge it into a folder first"
         )
+
+
+def _rows(conversations: Sequence[Conversation], model: LocalModel, settings: SftSettings) -> list[dict[str, list[int]]]:
+    """Encoded conversations that can be trained on; those on the same tools and system message share a row."""
+    encoded = [(conversation, encode(conversation, model.tokenizer)) for conversation in conversations]
+    kept = [
+        (json.dumps([conversation.to_row().get("tools"), _system(conversation)]), row)
+        for conversation, row in encoded
+        if len(row["input_ids"]) <= settings.max_tokens and any(label >= 0 for label in row["labels"])
+    ]
+    return share_prompts(
+        [row for _, row in kept],
+        [key for key, _ in kept],
+        branches=settings.branches,
+        tokens=ROW_TOKENS * settings.max_tokens,
+    )
+
+
+def _system(conversation: Conversation) -> str | None:
+    first = conversation.messages[0]
+    return first.content if first.role == "system" else None
+
+
+def _conversations(row: dict[str, list[int]]) -> int:
+    return max(1, *row["branch"])
 
 
 def _by_length(rows: list[dict[str, list[int]]], settings: SftSettings) -> list[dict[str, list[int]]]:
@@ -173,7 +201,7 @@ def _trainer(
         learning_rate=settings.learning_rate, lr_scheduler_type="cosine", warmup_steps=max(1, round(settings.warmup * planned)),
         max_grad_norm=1.0, bf16=dtype is torch.bfloat16, gradient_checkpointing=False, train_sampling_strategy="sequential", max_length=None,
         logging_steps=1, save_steps=settings.save_steps, save_total_limit=1, report_to="none", seed=settings.seed, disable_tqdm=True,
-        pad_to_multiple_of=16, dataloader_pin_memory=False, use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=False, remove_unused_columns=False, use_cpu=not torch.cuda.is_available(),
     )  # fmt: skip
     callbacks = [_MetricsCallback(folder / METRICS, progress)]
     if settings.sigma > 0:
@@ -183,6 +211,7 @@ def _trainer(
         args=config,
         train_dataset=Dataset.from_list(rows),
         processing_class=model.tokenizer,
+        data_collator=partial(collate, padding=model.tokenizer.pad_token_id or 0, multiple=16),
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
@@ -214,11 +243,13 @@ def _result(trainer: Any, folder: Path, too_long: int, adapter: Path) -> SftResu
         )
     )
     tokens = sum(len(ids) for ids in used["input_ids"])
+    conversations = sum(max(1, *branch) for branch in used["branch"])
     trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
     steps = trainer.state.global_step
     return SftResult(
         steps,
         trainer.state.max_steps,
+        conversations,
         tokens,
         seconds,
         tokens / seconds if seconds else 0.0,

@@ -26,6 +26,8 @@ TYPE_SHARES: Mapping[DialogueType, float] = {
 }
 REAL_SHARE = 0.25
 NEAR_SHARE, OPEN_SHARE = 0.35, 0.15
+PER_LIST = 4
+_DISTRACTORS = (0, 0, 0, 0, 0, 1, 1, 2, 3)
 _OPEN_KINDS = ("topic", "event", "substance", "animal", "organ", "sport", "country", "author", "coding", "genre")
 _OPEN = (
     "What is {topic}?",
@@ -62,36 +64,87 @@ def synthesize_dialogues(
     seed: int = 0,
     shares: Mapping[DialogueType, float] = TYPE_SHARES,
     real_share: float = REAL_SHARE,
+    per_list: int = PER_LIST,
 ) -> Iterator[Conversation]:
-    """`count` dialogues over everyday tools and, for `real_share` of them, over facets of the given real tools.
+    """`count` dialogues over everyday tools and, for `real_share` of the lists, over facets of the given real tools.
 
-    Each row's `extra` has id, type, and the source of its tools. The same arguments give the same dialogues.
+    `per_list` dialogues in a row stand on one list of tools, some that a tool answers and some that none does: the contrast teaches
+    when to call, and training reads the list once. Each row's `extra` has id, type, and the source of its tools. The same arguments
+    give the same dialogues.
     """
     source = Source(seed)
     real = real_blueprints(list(tools), source) if tools else iter(())
     recent: list[Blueprint] = [everyday_blueprint(idea, source) for idea in source.random.sample(ideas(), 40)]
-    types = list(shares)
-    for _ in range(count):
+    made = 0
+    while made < count:
         blueprint = (next(real, None) if source.random.random() < real_share else None) or everyday_blueprint(
             source.random.choice(ideas()), source
         )
-        kind = source.random.choices(types, [shares[name] for name in types])[0]
         others = [other for other in recent if other.tool.name != blueprint.tool.name and other.ask != blueprint.ask]
-        yield _dialogue(kind, blueprint, others, source)
+        for row in _on_one_list(blueprint, others, _spread(shares, per_list, source), source)[: count - made]:
+            yield row
+            made += 1
         recent = [*recent[-200:], blueprint]
 
 
-def _dialogue(kind: DialogueType, blueprint: Blueprint, others: list[Blueprint], source: Source) -> Conversation:
+def _spread(shares: Mapping[DialogueType, float], count: int, source: Source) -> list[DialogueType]:
+    """`count` types in the given shares: evenly spaced points on their cumulative line, so that every list gets its mix."""
+    total, start = sum(shares.values()), source.random.random()
+    points = [(start + number) / count * total for number in range(count)]
+    types: list[DialogueType] = []
+    for point in points:
+        for name, share in shares.items():  # noqa: B007
+            if (point := point - share) < 0:
+                break
+        types.append(name)
+    source.random.shuffle(types)
+    return types
+
+
+def _on_one_list(
+    blueprint: Blueprint, others: list[Blueprint], types: list[DialogueType], source: Source
+) -> list[Conversation]:
+    """Dialogues of the given types, with different requests, on one list: the blueprint's tool and some distractors."""
+    listed = _listed(blueprint, others, source)
+    names = {one.tool.name for one in listed}
+    asks = {one.ask for one in listed}
+    absent = [other for other in others if other.tool.name not in names and other.ask not in asks]
+    rows: dict[str, Conversation] = {}
+    for number, kind in enumerate(types):
+        asked = blueprint if number == 0 else source.random.choice(listed)
+        row = _dialogue(kind, asked, listed, absent, source)
+        rows.setdefault(str(row.messages[0].content), row)
+    return list(rows.values())
+
+
+def _listed(blueprint: Blueprint, others: list[Blueprint], source: Source) -> list[Blueprint]:
+    """The blueprint and its distractors, of the same domain half of the time, with different names and different purposes."""
+    count = source.random.choice(_DISTRACTORS)
+    near = [other for other in others if other.domain == blueprint.domain]
+    pool = near if len(near) >= count and source.random.random() < 0.5 else others
+    listed = [blueprint]
+    for other in source.random.sample(pool, len(pool)):
+        if len(listed) > count:
+            break
+        if all(other.tool.name != one.tool.name and other.ask != one.ask for one in listed):
+            listed.append(other)
+    source.random.shuffle(listed)
+    return listed
+
+
+def _dialogue(
+    kind: DialogueType, blueprint: Blueprint, listed: list[Blueprint], absent: list[Blueprint], source: Source
+) -> Conversation:
+    tools = [one.tool for one in listed]
     needed = _askable(blueprint)
     if kind == "missing_argument" and needed:
-        return _missing_argument(blueprint, needed, others, source)
+        return _missing_argument(blueprint, needed, tools, source)
     if kind == "irrelevant":
-        return _irrelevant(blueprint, others, source)
+        return _irrelevant(blueprint, absent, tools, source)
     if kind == "parallel":
-        return _parallel(blueprint, others, source)
+        return _parallel(blueprint, tools, source)
     arguments = draw_arguments(blueprint, source, 0.5)
     asked = request(blueprint, arguments, source)
-    tools = _candidates(blueprint, others, source, source.random.choice([0, 0, 0, 0, 0, 1, 1, 2, 3]))
     return _row("single", asked.text, _calls([(blueprint.tool.name, arguments)]), tools, blueprint)
 
 
@@ -101,7 +154,7 @@ def _askable(blueprint: Blueprint) -> list[str]:
     return [slot.name for slot in blueprint.slots if slot.required and types.count(slot.schema.get("type")) == 1]
 
 
-def _parallel(blueprint: Blueprint, others: list[Blueprint], source: Source) -> Conversation:
+def _parallel(blueprint: Blueprint, tools: list[Tool], source: Source) -> Conversation:
     first = draw_arguments(blueprint, source, 0.2)
     runs = [first]
     while len(runs) < source.random.choice([2, 2, 3]):
@@ -113,53 +166,31 @@ def _parallel(blueprint: Blueprint, others: list[Blueprint], source: Source) -> 
     link = source.random.choice([" Also, ", " And then: ", " ", " Then ", "\n"])
     text = link.join([texts[0], *(other[:1].lower() + other[1:] if link.strip() else other for other in texts[1:])])
     kind: DialogueType = "parallel" if len(runs) > 1 else "single"
-    return _row(
-        kind,
-        text,
-        _calls([(blueprint.tool.name, run) for run in runs]),
-        _candidates(blueprint, others, source, 1),
-        blueprint,
-    )
+    return _row(kind, text, _calls([(blueprint.tool.name, run) for run in runs]), tools, blueprint)
 
 
-def _missing_argument(blueprint: Blueprint, needed: list[str], others: list[Blueprint], source: Source) -> Conversation:
+def _missing_argument(blueprint: Blueprint, needed: list[str], tools: list[Tool], source: Source) -> Conversation:
     missing = source.random.choice(needed)
     arguments = draw_arguments(blueprint, source, 0.2)
     asked = request(blueprint, arguments, source, without=missing)
     words = next(slot.words for slot in blueprint.slots if slot.name == missing)
     answer = Message("assistant", source.random.choice(_QUESTIONS).format(missing=words))
-    row = _row("missing_argument", asked.text, answer, _candidates(blueprint, others, source, 0), blueprint)
+    row = _row("missing_argument", asked.text, answer, tools, blueprint)
     row.extra["missing"] = [missing]
     return row
 
 
-def _irrelevant(blueprint: Blueprint, others: list[Blueprint], source: Source) -> Conversation:
-    """A request for another tool, half of the time one of the same domain, or a question that needs no tool."""
-    near = [other for other in others if other.domain == blueprint.domain]
-    far = [other for other in others if other.domain != blueprint.domain]
-    shown = source.random.sample(far, min(len(far), source.random.choice([1, 1, 1, 2, 3])))
-    if near and source.random.random() < NEAR_SHARE:
-        shown[0] = source.random.choice(near)
-    source.random.shuffle(shown)
+def _irrelevant(blueprint: Blueprint, absent: list[Blueprint], tools: list[Tool], source: Source) -> Conversation:
+    """A request for a tool that is not on the list, often one of the blueprint's domain, or a question that needs no tool."""
+    near = [other for other in absent if other.domain == blueprint.domain]
+    wanted = source.random.choice(near if near and source.random.random() < NEAR_SHARE else absent)
     if source.random.random() < OPEN_SHARE:
         topic = str(kinds()[source.random.choice(_OPEN_KINDS)].draw(source))
         text, ask = source.random.choice(_OPEN).format(topic=topic), f"answer questions about {topic}"
     else:
-        text, ask = request(blueprint, draw_arguments(blueprint, source), source).text, blueprint.ask
+        text, ask = request(wanted, draw_arguments(wanted, source), source).text, wanted.ask
     answer = Message("assistant", source.random.choice(_REFUSALS).format(ask=ask))
-    return _row("irrelevant", text, answer, _distinct([other.tool for other in shown]), blueprint)
-
-
-def _candidates(blueprint: Blueprint, others: list[Blueprint], source: Source, count: int) -> list[Tool]:
-    near = [other for other in others if other.domain == blueprint.domain]
-    pool = near if len(near) >= count and source.random.random() < 0.5 else others
-    tools = _distinct([blueprint.tool, *(other.tool for other in source.random.sample(pool, min(count, len(pool))))])
-    source.random.shuffle(tools)
-    return tools
-
-
-def _distinct(tools: list[Tool]) -> list[Tool]:
-    return list({tool.name: tool for tool in reversed(tools)}.values())[::-1]
+    return _row("irrelevant", text, answer, tools, blueprint)
 
 
 def _calls(pairs: list[tuple[str, Any]]) -> Message:

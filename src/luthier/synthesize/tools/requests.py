@@ -120,7 +120,7 @@ def mention(slot: Slot, value: Any, source: Source, *, named: bool) -> str:
 
 
 def value_text(value: Any, source: Source) -> str:
-    """A value as people write it: lists with commas or in brackets, large numbers sometimes with separators."""
+    """A value as people write it: lists with commas or in brackets, large numbers sometimes with separators or in millions."""
     random = source.random
     if isinstance(value, list):
         texts = [value_text(item, source) for item in value]
@@ -137,8 +137,11 @@ def value_text(value: Any, source: Source) -> str:
                 ", ".join(map(str, value[:-1])) + f" and {value[-1]}",
             ]
         )
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000 and random.random() < 0.5:
-        return f"{value:,}"
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000:
+        if value % 10_000 == 0 and value >= 1_000_000 and random.random() < 0.5:
+            return f"{value / 1_000_000:g} million"
+        if random.random() < 0.5:
+            return f"{value:,}"
     return str(value)
 
 

@@ -134,7 +134,7 @@ def flag_slot(name: str, about: str, required: bool) -> Slot:
     if words in ("detailed", "full details"):
         ways = ("[in detail|just briefly]", "[with full details|without details]", "[in full detail|in short]")
         return Slot(
-            name, {"type": "boolean", "description": about}, required, lambda s: s.random.random() < 0.75, ways, ways
+            name, {"type": "boolean", "description": about}, required, lambda s: s.random.random() < 0.85, ways, ways
         )
     said: tuple[str, ...] = (
         f"[and {words}|but don't {words}]",
@@ -150,7 +150,7 @@ def flag_slot(name: str, about: str, required: bool) -> Slot:
             else (f"[and avoid {rest}|{rest} are fine]", f"[avoiding {rest}|with {rest} allowed]")
         )
     return Slot(
-        name, {"type": "boolean", "description": about}, required, lambda s: s.random.random() < 0.65, said, said
+        name, {"type": "boolean", "description": about}, required, lambda s: s.random.random() < 0.85, said, said
     )
 
 
