@@ -28,6 +28,7 @@ COLUMNS = [
     click.option("--k1", type=int, default=10_000, show_default=True, help="zip: rows measured a round."),
     click.option("--k2", type=int, default=200, show_default=True, help="zip: rows of a block."),
     click.option("--k3", type=int, default=100, show_default=True, help="zip and zip-long: picks a round."),
+    click.option("--shards", type=int, default=0, show_default=True, help="zip-long: pick in so many parts first, then among these."),
     click.option("--seed", type=int, default=0, show_default=True),
     click.option("--skip-bad", type=click.Path(path_type=Path), help="Set bad rows aside in this file instead of stopping."),
     click.option("--json", "as_json", is_flag=True, help="For machines."),
@@ -51,8 +52,11 @@ def _shared(function: Any) -> Any:
     "--run", "folder", type=click.Path(path_type=Path), help="Keep the rounds here; the same command continues."
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done and how long it takes; choose nothing.")
+@click.option("--workers", type=int, default=0, show_default=True, help="Ray processes that measure rows; 0 for this process alone.")
 @_shared
-def run(pool: Path, out: Path, folder: Path | None, dry_run: bool, as_json: bool, quiet: bool, **options: Any) -> None:
+def run(
+    pool: Path, out: Path, folder: Path | None, dry_run: bool, workers: int, as_json: bool, quiet: bool, **options: Any
+) -> None:
     """Choose rows of POOL (JSONL, JSONL.gz, JSON, Parquet or a datasets folder) and write them, line for line as they were."""
     from luthier.cli.progress import Watch
     from luthier.recipes.selection import forecast, select_file
@@ -63,7 +67,7 @@ def run(pool: Path, out: Path, folder: Path | None, dry_run: bool, as_json: bool
         click.echo(json.dumps(plan) if as_json else _plan(plan))
         return
     with Watch(quiet or as_json) as watch:
-        report = select_file(pool, out, settings, run=folder, skipped=skipped, progress=watch)
+        report = select_file(pool, out, settings, run=folder, workers=workers, skipped=skipped, progress=watch)
     click.echo(json.dumps(report, ensure_ascii=False) if as_json else _account(report, out))
 
 

@@ -18,7 +18,7 @@ PROMPT_HEAD = 200  # bytes; prompts that begin alike to here count as repeated
 
 
 def select_file(
-    pool: Path, out: Path, settings: Any, *, run: Path | None = None, skipped: SkippedRows | None = None,
+    pool: Path, out: Path, settings: Any, *, run: Path | None = None, workers: int = 0, skipped: SkippedRows | None = None,
     progress: Progress = quiet,
 ) -> JSON:  # fmt: skip
     """Choose rows of `pool` and write them to `out`; beside it the account (`.report.json`) and the reasons (`.scores.jsonl.gz`)."""
@@ -27,7 +27,7 @@ def select_file(
     from luthier.select.selection import select
 
     progress.step("choose")
-    made = select(pool, settings=settings, run=run, skipped=skipped, progress=progress.advance)
+    made = select(pool, settings=settings, run=run, workers=workers, skipped=skipped, progress=progress.advance)
     made.save(out)
     stem = out.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".parquet")
     write_jsonl(out.with_name(f"{stem}.scores.jsonl.gz"), made.scores())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -73,6 +74,7 @@ class Allowance:
             raise SettingsError(f"max_share is {max_share}; a share lies above 0 and at 1 at most")
         if budget is not None and budget.unit != "rows" and costs is None:
             raise SettingsError(f"a budget of {budget.unit} needs to know what a row costs")
+        self._terms = (budget, costs, groups, max_share)
         self.left = float("inf") if budget is None else budget.amount
         self._costs = None if budget is None or budget.unit == "rows" else costs
         self._groups = None if max_share is None or budget is None else groups
@@ -85,6 +87,12 @@ class Allowance:
     def exhausted(self) -> bool:
         """Whether nothing more can be chosen, or a hundred rows one after the other did not fit what is left."""
         return self.left <= 0 or self._passed >= _PATIENCE
+
+    def scaled(self, share: float) -> Allowance:
+        """A fresh allowance on the same terms, with this share of the budget."""
+        budget, *terms = self._terms
+        scaled = None if budget is None else Budget(max(1, math.ceil(budget.amount * share)), budget.unit)
+        return Allowance(scaled, *terms)
 
     def admit(self, index: int) -> bool:
         """Whether the row may be picked; if so, it counts as picked."""

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from array import array
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.records import read_rows
 from luthier.records.grams import GRAM, SHORTEST_INSIDE, gram_hashes, normalised_words, word_hashes
 from luthier.records.minhash import SIZE, first_twins, jaccard, signature
+from luthier.select.replica import Engine, Local
 from luthier.select.rows import row_text
 
 if TYPE_CHECKING:
@@ -25,56 +25,74 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHINGLE = 3  # words
+DIGEST = 16  # bytes
+LOCAL = Local()
 
 
-def exact_duplicates(rows: Sequence[bytes]) -> dict[int, int]:
+def exact_duplicates(rows: Sequence[bytes], engine: Engine = LOCAL) -> dict[int, int]:
     """Index of each row whose text an earlier row has, and of the earliest such row; white space and letter case aside.
 
-    Rows without text are no duplicates. Keeps 24 bytes a row.
+    Rows without text are no duplicates. Keeps 17 bytes a row.
     """
     import numpy as np
 
-    digests = bytearray()
-    places = array("Q")
-    for index, row in enumerate(rows):
-        text = " ".join(_text(row).split()).casefold()
-        if text:
-            digests += hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()
-            places.append(index)
-    values = np.frombuffer(bytes(digests), dtype=np.dtype((np.void, 16)))
+    columns = engine.columns(digests, rows)
+    places = np.flatnonzero(columns["text"])
+    values = np.ascontiguousarray(columns["digest"][places]).view(np.dtype((np.void, DIGEST))).ravel()
     _, first, number = np.unique(values, return_index=True, return_inverse=True)
     earliest = first[number]
     repeats = np.flatnonzero(earliest < np.arange(len(values)))
-    return {places[at]: places[earliest[at]] for at in repeats.tolist()}
+    return dict(zip(places[repeats].tolist(), places[earliest[repeats]].tolist(), strict=True))
 
 
-def near_duplicates(rows: Sequence[bytes], threshold: float = 0.8, skip: Container[int] = ()) -> dict[int, int]:
+def digests(rows: Sequence[bytes]) -> dict[str, NDArray[Any]]:
+    """`digest`, (rows, 16) uint8, equal for equal texts, and `text`, (rows,) bool: whether there is any."""
+    import numpy as np
+
+    texts = [" ".join(_text(row).split()).casefold() for row in rows]
+    packed = b"".join(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=DIGEST).digest() for text in texts)
+    return {
+        "digest": np.frombuffer(packed, dtype=np.uint8).reshape(-1, DIGEST),
+        "text": np.array([bool(text) for text in texts], dtype=bool),
+    }
+
+
+def near_duplicates(
+    rows: Sequence[bytes], threshold: float = 0.8, skip: Container[int] = (), engine: Engine = LOCAL
+) -> dict[int, int]:
     """Index of each row that nearly repeats an earlier kept row, and of the earliest such row.
 
     threshold: Jaccard index of the runs of three words, above 0 and at most 1, from which rows count as near-duplicates; it is exact
     for every pair that is found. Of the pairs just at the threshold one in a thousand may be missed. skip: rows that neither match nor
-    are matched, as are rows without words. Keeps 0.6 kB a row. Raises SettingsError.
+    are matched, as are rows without words. Keeps 0.5 kB a row. Raises SettingsError.
     """
     import numpy as np
 
     if not 0 < threshold <= 1:
         raise SettingsError(f"the Jaccard index of near-duplicates is {threshold}; it lies above 0 and at 1 at most")
-    places = array("Q")
-    signatures = np.empty((len(rows), SIZE), dtype=np.uint32)
-    for index, row in enumerate(rows):
-        words = () if index in skip else normalised_words(_text(row))
-        if words:
-            signatures[len(places)] = signature(_shingles(words))
-            places.append(index)
+    columns = engine.columns(signatures, rows)
+    places = [index for index in np.flatnonzero(columns["words"]).tolist() if index not in skip]
 
     @lru_cache(maxsize=1024)
     def shingles(at: int) -> frozenset[int]:
         return frozenset(_shingles(normalised_words(_text(rows[places[at]]))).tolist())
 
     twins = first_twins(
-        signatures[: len(places)], threshold, lambda later, earlier: jaccard(shingles(later), shingles(earlier)) >= threshold
+        columns["signature"][places], threshold, lambda later, earlier: jaccard(shingles(later), shingles(earlier)) >= threshold
     )  # fmt: skip
     return {places[later]: places[earlier] for later, earlier in twins.items()}
+
+
+def signatures(rows: Sequence[bytes]) -> dict[str, NDArray[Any]]:
+    """`signature`, (rows, 128) uint32, the MinHash of each row's runs of three words, and `words`, (rows,) bool: whether there are any."""
+    import numpy as np
+
+    made = np.zeros((len(rows), SIZE), dtype=np.uint32)
+    found = np.zeros(len(rows), dtype=bool)
+    for index, row in enumerate(rows):
+        if words := normalised_words(_text(row)):
+            made[index], found[index] = signature(_shingles(words)), True
+    return {"signature": made, "words": found}
 
 
 def repeats_of(rows: Sequence[bytes], paths: Sequence[str]) -> dict[int, str]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luthier.errors import SettingsError
 from luthier.select.languages import UNCLAIMED, language_group
+from luthier.select.replica import Engine, Local
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +26,8 @@ LEAST_SPREAD = (
     0.25  # bits a byte: noise lies 2.5 and more above text, so what is odd in a very even group is not noise yet
 )
 
+LOCAL = Local()
+
 _CLASSES = 128  # the 127 most frequent bytes, and all others in one
 _REST = _CLASSES - 1
 _SAMPLE, _SAMPLE_BYTES = 4096, 4096  # rows, and bytes of each, from which the frequent bytes are known
@@ -32,7 +36,7 @@ _LONGEST = 1 << 20  # bytes of a row that are read
 _GAP = b"\n\n"  # stands around each row: the context of its first byte
 
 
-def noise_scores(rows: Sequence[bytes], groups: Sequence[str]) -> list[float]:
+def noise_scores(rows: Sequence[bytes], groups: Sequence[str], engine: Engine = LOCAL) -> list[float]:
     """For each row, how many robust standard deviations (1.4826 MAD, 0.25 bits a byte at least) its entropy lies above its like's median.
 
     rows: UTF-8, any bytes are taken; read twice, a chunk at a time. groups: the source of each row. Its like are the rows of the same
@@ -44,7 +48,7 @@ def noise_scores(rows: Sequence[bytes], groups: Sequence[str]) -> list[float]:
 
     if len(rows) != len(groups):
         raise SettingsError(f"{len(rows)} rows, but the sources of {len(groups)}")
-    entropies, languages = _measured(rows)
+    entropies, languages = _measured(rows, engine)
     judged = np.flatnonzero(~np.isnan(entropies))
     scores = np.zeros(len(rows), dtype=np.float32)
     if len(judged) >= FEWEST:
@@ -98,7 +102,7 @@ def surprise(counts: NDArray[np.int64]) -> NDArray[np.float32]:
     return np.asarray(-np.log2(chance), dtype=np.float32).ravel()
 
 
-def _measured(rows: Sequence[bytes]) -> tuple[NDArray[np.float32], list[str]]:
+def _measured(rows: Sequence[bytes], engine: Engine) -> tuple[NDArray[np.float32], list[str]]:
     """Bits a byte of each row, (rows,), NaN where it is too short; and its language group."""
     import numpy as np
 
@@ -106,14 +110,20 @@ def _measured(rows: Sequence[bytes]) -> tuple[NDArray[np.float32], list[str]]:
     counts = np.zeros(_CLASSES**3, dtype=np.int64)
     for chunk in _chunks(rows):
         counts += np.bincount(_trigrams(_joined(chunk), alphabet), minlength=_CLASSES**3)
-    bits = surprise(counts)
-    entropies, done = np.empty(len(rows), dtype=np.float32), 0
-    languages: list[str] = []
-    for chunk in _chunks(rows):
-        entropies[done : done + len(chunk)] = _entropies(chunk, alphabet, bits)
-        languages += map(language_group, chunk)
-        done += len(chunk)
-    return entropies, languages
+    columns = engine.columns(partial(_row_measures, alphabet=alphabet, bits=surprise(counts)), rows)
+    return columns["entropy"], columns["language"].tolist()
+
+
+def _row_measures(
+    rows: Sequence[bytes], *, alphabet: Alphabet, bits: NDArray[np.float32]
+) -> dict[str, NDArray[Any]]:
+    """`entropy`, (rows,) float32, NaN where a row is too short, and `language`, (rows,) its language group."""
+    import numpy as np
+
+    parts = [_entropies(chunk, alphabet, bits) for chunk in _chunks(rows)]
+    entropies = np.concatenate(parts) if parts else np.empty(0)
+    languages = np.array([language_group(row) for row in rows], dtype=object)
+    return {"entropy": entropies.astype(np.float32), "language": languages}
 
 
 def _entropies(chunk: Sequence[bytes], alphabet: Alphabet, bits: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -10,7 +10,9 @@ import zlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -19,6 +21,7 @@ from luthier.errors import SettingsError
 from luthier.records import JSON, SkippedRows, atomic_write, read_rows, write_parquet
 from luthier.select.budget import Allowance, Budget, Pick, parse_budget, within
 from luthier.select.pool import TextPool
+from luthier.select.replica import Engine, Local
 from luthier.select.rows import Fields, read_pool
 
 Method = Literal[
@@ -52,6 +55,7 @@ class SelectSettings:
     budget: "1000 rows", "5M tokens", "3%". tokenizer: a `tokenizers` file or transformers folder, for budgets in tokens. quality: column
     of a weight a row (above 0; rows of 0 are left out), for `zip-long`; of a score for `deita` and `score`. group: column that names a
     row's source. max_share: no source gets more of the budget. noise: robust z-score from which a row counts as noise, None for no guard.
+    shards: `zip-long` first picks twice its share in each of so many parts of the pool, then among those picks; 0 for one pass over all.
     exclude: files whose texts must not be in the selection. near: Jaccard index from which two rows are near-duplicates, None to keep them.
     """
 
@@ -68,6 +72,7 @@ class SelectSettings:
     k1: int = 10_000
     k2: int = 200
     k3: int = 100
+    shards: int = 0
     seed: int = 0
 
 
@@ -136,6 +141,7 @@ def select(
     *,
     settings: SelectSettings | None = None,
     run: Path | None = None,
+    workers: int = 0,
     skipped: SkippedRows | None = None,
     progress: Progress | None = None,
     **changes: Any,
@@ -143,6 +149,7 @@ def select(
     """Choose rows from a file (any format `read_rows` takes) or from rows in memory; settings by name, or as one object.
 
     run: a folder in which the rounds of `zip` and `zip-long` are kept, so that the same call continues a stopped selection.
+    workers: Ray processes that measure rows, to the same picks as without; 0 for this process alone.
     progress: called with the number of new picks. Raises SettingsError, BadRowError, MissingFileError.
     """
     chosen = settings or SelectSettings(**changes)
@@ -154,17 +161,18 @@ def select(
         numbers.append(row.number)
         columns.groups.append(str(row.row.get(chosen.group, "")))
         columns.quality.append(_quality(row.row, chosen.quality))
-    dropped = _gates(pool, numbers, columns.groups, chosen)
-    for index, value in enumerate(columns.quality):
-        if chosen.quality is not None and not value and chosen.method in ("zip", "zip-long"):
-            dropped.setdefault(index, Dropped("quality", f"{chosen.quality} is {value}"))
-    budget = parse_budget(chosen.budget, len(pool))
-    allowance = Allowance(budget, _costs(pool, budget, chosen.tokenizer), columns.groups, chosen.max_share)
     picks: list[Pick] = []
-    for new in _rounds(_Open(pool, dropped), columns, chosen, allowance, run):
-        picks += new
-        if progress is not None:
-            progress(len(new))
+    with _engine(workers) as engine:
+        dropped = _gates(pool, numbers, columns.groups, chosen, engine)
+        for index, value in enumerate(columns.quality):
+            if chosen.quality is not None and not value and chosen.method in ("zip", "zip-long"):
+                dropped.setdefault(index, Dropped("quality", f"{chosen.quality} is {value}"))
+        budget = parse_budget(chosen.budget, len(pool))
+        allowance = Allowance(budget, _costs(pool, budget, chosen.tokenizer), columns.groups, chosen.max_share)
+        for new in _rounds(_Open(pool, dropped), columns, chosen, allowance, run, engine):
+            picks += new
+            if progress is not None:
+                progress(len(new))
     made = Selection(chosen, budget, picks, dropped, pool, numbers, columns.groups, kept)
     made.report = _report(made, allowance, skipped)
     return made
@@ -190,9 +198,22 @@ class _Open(Sequence[bytes]):
         return b"" if index in self._dropped else self._pool[index]
 
 
+@contextmanager
+def _engine(workers: int) -> Iterator[Engine]:
+    if workers == 0:
+        yield Local()
+        return
+    from luthier.select.cluster import RayEngine
+
+    with RayEngine(workers) as engine:
+        yield engine
+
+
 def _check(settings: SelectSettings) -> None:
     if settings.method not in METHODS:
         raise SettingsError(f"method {settings.method!r} is not known; known are {', '.join(METHODS)}")
+    if settings.shards < 0 or (settings.shards > 1 and settings.method != "zip-long"):
+        raise SettingsError(f"shards is {settings.shards}; it is 0 or more, and for zip-long only")
     if settings.method in ("deita", "score") and settings.quality is None:
         raise SettingsError(f"method {settings.method} picks by a score; name its column with quality")
     if settings.tokenizer is None and str(settings.budget).strip().endswith(("token", "tokens")):
@@ -205,7 +226,7 @@ def _quality(row: JSON, column: str | None) -> float | None:
 
 
 def _gates(
-    pool: TextPool, numbers: Sequence[int], groups: Sequence[str], settings: SelectSettings
+    pool: TextPool, numbers: Sequence[int], groups: Sequence[str], settings: SelectSettings, engine: Engine
 ) -> dict[int, Dropped]:
     """Rows that may not be picked: empty, evaluation data, exact and near duplicates of an earlier row, noise.
 
@@ -224,13 +245,13 @@ def _gates(
         drop("excluded", repeats_of(pool, settings.exclude))
     drop(
         "duplicate",
-        {index: f"the same text as row {numbers[other]}" for index, other in exact_duplicates(pool).items()},
+        {index: f"the same text as row {numbers[other]}" for index, other in exact_duplicates(pool, engine).items()},
     )
     if settings.near is not None:
-        twins = near_duplicates(pool, settings.near, skip=dropped)
+        twins = near_duplicates(pool, settings.near, dropped, engine)
         drop("near-duplicate", {index: f"nearly the text of row {numbers[other]}" for index, other in twins.items()})
     if settings.noise is not None:
-        scores = noise_scores(pool, groups)
+        scores = noise_scores(pool, groups, engine)
         drop("noise", {i: f"z = {z:.1f} among its like" for i, z in enumerate(scores) if z > settings.noise})
     return dropped
 
@@ -263,18 +284,29 @@ def token_counter(tokenizer: str) -> Callable[[str], int]:
 
 
 def _rounds(
-    rows: Sequence[bytes], columns: _Columns, settings: SelectSettings, allowance: Allowance, run: Path | None
+    rows: Sequence[bytes],
+    columns: _Columns,
+    settings: SelectSettings,
+    allowance: Allowance,
+    run: Path | None,
+    engine: Engine,
 ) -> Iterator[list[Pick]]:
-    from luthier.select.long_window import LongZip
+    from luthier.select.long_window import AddedBytes, LongZip
     from luthier.select.resume import kept_rounds
-    from luthier.select.zip import Zip
+    from luthier.select.shards import Only, shard_picks
+    from luthier.select.zip import SetSizes, Zip
 
     if settings.method == "zip":
-        yield from kept_rounds(Zip(rows, settings.k1, settings.k2, settings.k3, allowance=allowance), run, settings)
+        sizes = engine.replica(SetSizes, rows)
+        search = Zip(rows, settings.k1, settings.k2, settings.k3, allowance=allowance, state=sizes)
+        yield from kept_rounds(search, run, settings)
     elif settings.method == "zip-long":
         weights = None if settings.quality is None else [value or 1.0 for value in columns.quality]
-        search = LongZip(rows, k3=settings.k3, weights=weights, seed=settings.seed, allowance=allowance)
-        yield from kept_rounds(search, run, settings)
+        if settings.shards > 1:
+            rows = Only(rows, shard_picks(rows, weights, settings.shards, allowance, engine, k3=settings.k3, seed=settings.seed))
+        added = engine.replica(partial(AddedBytes, seed=settings.seed), rows)
+        search_long = LongZip(rows, k3=settings.k3, weights=weights, allowance=allowance, state=added)
+        yield from kept_rounds(search_long, run, settings)
     else:
         for pick in within(_ordered(rows, columns, settings), allowance):
             yield [pick]

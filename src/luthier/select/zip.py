@@ -14,7 +14,9 @@ from typing import Literal, NamedTuple
 
 from luthier.errors import SettingsError
 from luthier.select.budget import Allowance, Budget, Pick
+from luthier.select.replica import Replica
 
+BATCH = 10_000  # rows measured at a time
 Mode = Literal["paper", "compat"]
 Form = Literal["turns", "list"]
 
@@ -121,12 +123,28 @@ class _Compressed:
         return self._raw + len(tail), self._packed + len(fork.compress(tail)) + len(fork.flush())
 
 
+class SetSizes:
+    """The picked set as one process keeps it: a compressor that has read it, and that each candidate is measured against."""
+
+    def __init__(self, rows: Sequence[bytes], form: Form = "turns") -> None:
+        self._rows, self._set = rows, _Compressed(_FORMS[form])
+
+    def grow(self, indices: Sequence[int]) -> None:
+        """Add rows to the set, in this order."""
+        for index in indices:
+            self._set.add(self._rows[index])
+
+    def measure(self, indices: Sequence[int]) -> list[tuple[int, int]]:
+        """For each row, the bytes of the set with it as its last, and of its compressed form."""
+        return [self._set.sizes_with(self._rows[index]) for index in indices]
+
+
 class Zip:
     """The algorithm of the paper; `rounds()` yields the picks of each round until the allowance is exhausted or no row is left.
 
     rows: UTF-8 bytes a row; empty ones are passed over. Rows that a round measured but did not pick stay in, with their new g.
     State between rounds: `picks`, and for every row the sizes it was last measured at, `raw` and `packed` (0 where never); give them
-    back to `resume` and the rounds go on as they would have.
+    back to `resume` and the rounds go on as they would have. state: where rows are measured; this process by default.
     """
 
     def __init__(
@@ -138,8 +156,10 @@ class Zip:
         *,
         form: Form = "turns",
         allowance: Allowance | None = None,
+        state: Replica[tuple[int, int]] | None = None,
     ) -> None:
         self.rows, self.sizes, self.form = rows, (k1, k2, k3), _FORMS[form]
+        self.state = state or SetSizes(rows, form)
         self.allowance = allowance or Allowance()
         self.picks: list[Pick] = []
         self.raw, self.packed = (array("Q", [0]) * len(rows) for _ in range(2))
@@ -154,33 +174,31 @@ class Zip:
         k1, k2, k3 = self.sizes
         if self.allowance.exhausted:
             return
-        anchor = _Compressed(self.form)
         taken = {pick.index for pick in self.picks}
-        for pick in self.picks:
-            anchor.add(self.rows[pick.index])
-        if not self.picks:
-            for index, row in enumerate(self.rows):
-                self._note(index, own_sizes(row, self.form))
+        if self.picks:
+            self.state.grow([pick.index for pick in self.picks])
+        else:
+            self._note(range(len(self.rows)))  # together with nothing: each row alone
         known = {i: _exact(self.raw[i], self.packed[i]) for i, row in enumerate(self.rows) if row and i not in taken}
         order = lambda index: (known[index], index)  # noqa: E731
         while known and not self.allowance.exhausted:
             candidates = nsmallest(k1, known, key=order)
-            for index in candidates:
-                known[index] = _exact(*self._note(index, anchor.sizes_with(self.rows[index])))
+            self._note(candidates)
+            known.update((index, _exact(self.raw[index], self.packed[index])) for index in candidates)
             block = nsmallest(k2, candidates, key=order)
             new, refused = self._one_by_one(block, min(k3, len(block)), self.picks[-1].round + 1 if self.picks else 1)
-            for pick in new:
-                anchor.add(self.rows[pick.index])
-                del known[pick.index]
-            for index in refused:
+            self.state.grow([pick.index for pick in new])
+            for index in [pick.index for pick in new] + refused:
                 del known[index]
             self.picks += new
             if new:
                 yield new
 
-    def _note(self, index: int, sizes: tuple[int, int]) -> tuple[int, int]:
-        self.raw[index], self.packed[index] = sizes
-        return sizes
+    def _note(self, indices: Sequence[int]) -> None:
+        for start in range(0, len(indices), BATCH):
+            batch = indices[start : start + BATCH]
+            for index, (raw, packed) in zip(batch, self.state.measure(batch), strict=True):
+                self.raw[index], self.packed[index] = raw, packed
 
     def _one_by_one(self, block: Sequence[int], count: int, number: int) -> tuple[list[Pick], list[int]]:
         """Pick `count` rows of the block, each the one of lowest g with those picked before it; ties go to the earliest."""
