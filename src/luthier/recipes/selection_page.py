@@ -23,6 +23,7 @@ MEASURED = 32 << 20  # bytes of the picks that are compressed at most; a sample 
 SOURCES, CLUSTERS, TWINS, ROWS = 12, 10, 2, 10  # shown at most
 HEAD = 160  # characters of a text
 NAME = 80  # characters of a source's name
+READ, BEFORE = 65_536, 40  # characters: looked through for a difference; shown before it
 NOT_REACHED = "not reached"
 
 
@@ -146,10 +147,15 @@ def largest_clusters(made: Selection) -> list[Cluster]:
 
     twins = {index: gone.twin for index, gone in made.dropped.items() if gone.twin is not None}
     ranks = {pick.index: rank for rank, pick in enumerate(made.picks, 1)}
+
+    def twin(index: int, first: int) -> ShownRow:
+        row = shown(made, index, made.dropped[index].gate)
+        return row._replace(text=from_difference(_text(made, index), _text(made, first)))
+
     return [
         Cluster(
             len(rows), shown(made, rows[0], fate(made, rows[0], ranks)),
-            [shown(made, index, made.dropped[index].gate) for index in rows[1 : 1 + TWINS]],
+            [twin(index, rows[0]) for index in rows[1 : 1 + TWINS]],
         )
         for rows in clusters(twins)[:CLUSTERS]
     ]  # fmt: skip
@@ -195,9 +201,22 @@ def shown(made: Selection, index: int, said: str) -> ShownRow:
     """A row as the page has it."""
     from luthier.report.selection_page import ShownRow
 
-    text = made.pool[index]
     source = head(made.groups[index], NAME)
-    return ShownRow(made.numbers[index], source, head(said, 2 * HEAD), head(text.decode("utf-8", "replace")))
+    return ShownRow(made.numbers[index], source, head(said, 2 * HEAD), head(_text(made, index)))
+
+
+def _text(made: Selection, index: int) -> str:
+    return made.pool[index].decode("utf-8", "replace")
+
+
+def from_difference(text: str, first: str, most: int = HEAD) -> str:
+    """How a text begins; where it begins like `first` for longer than is shown, from shortly before it parts from it."""
+    one, other = (" ".join(each[:READ].split()) for each in (text, first))
+    apart = (at for at, (here, there) in enumerate(zip(one, other, strict=False)) if here != there)
+    same = next(apart, min(len(one), len(other)))
+    # Nothing parts exact duplicates, nor texts that only differ beyond what is read.
+    start = same - BEFORE if most <= same < len(one) else 0
+    return ("…" if start else "") + head(one[start:], most)
 
 
 def head(text: str, most: int = HEAD) -> str:

@@ -190,8 +190,9 @@ def score_curve(scores: Sequence[float]) -> Markup:
     if size > 1:
         paths.insert(0, ("band", f"M{'L'.join([*path(8), *reversed(path(0))])}Z"))
     told = f"Score by rank: median {number(tenths[0][4])} of the first {number(len(steps[0]))}, {number(tenths[-1][4])} of the last"
-    ranks = [1, *(round(mark) for mark in ticks(1, last, 3) if 0.1 * last < mark <= last)]
-    columns = [((rank - 1) / (last - 1), short(rank)) for rank in dict.fromkeys(ranks) if rank <= len(scores)]
+    between = [round(mark) for mark in ticks(1, last, 3) if 0.15 * last < mark < 0.8 * last]
+    ranks = [1, *dict.fromkeys(between), len(scores)] if len(scores) > 1 else [1]
+    columns = [((rank - 1) / (last - 1), short(rank)) for rank in dict.fromkeys(ranks)]
     return plot(told, paths, [((mark - low) / (high - low), short(mark)) for mark in marks], columns)
 
 
@@ -245,5 +246,5 @@ def short(value: float) -> str:
     """A number that fits beside an axis: `3.5`, `20k`, `1.2M`."""
     for unit, scale in (("M", 1e6), ("k", 1e3)):
         if abs(value) >= scale:
-            return f"{value / scale:g}{unit}"
-    return f"{value:g}"
+            return f"{value / scale:.4g}{unit}"
+    return f"{value:.4g}"
