@@ -123,6 +123,41 @@ def test_a_source_gets_no_more_than_its_share() -> None:
         assert max(made.report["taken_by_source"].values()) <= 12
 
 
+@pytest.mark.parametrize("method", ["zip", "zip-long", "longest"])
+def test_a_row_that_the_cap_kept_out_is_told_so(method: str, tmp_path: Path) -> None:
+    settings = SelectSettings(budget=100, method=method, max_share=0.2, k1=60, k2=20, k3=10, **OPEN)
+    made = select(ROWS, settings=settings, run=tmp_path)
+    reasons = [row["reason"] for row in made.scores() if not row["taken"]]
+    capped = [reason for reason in reasons if reason.startswith("source-cap: ")]
+    assert len(capped) == sum(made.report["capped"].values()) == 60
+    assert "source-cap: a has its share of the budget" in capped
+    assert list(select(ROWS, settings=settings, run=tmp_path).scores()) == list(made.scores())
+
+
+def test_the_cap_is_remembered_when_a_finished_selection_is_read_again(tmp_path: Path) -> None:
+    for method in ("zip", "zip-long"):
+        settings = SelectSettings(budget=60, method=method, max_share=0.35, k1=60, k2=20, k3=10, **OPEN)
+        made = select(ROWS, settings=settings, run=tmp_path / method)
+        assert sum(made.report["capped"].values()) > 0
+        again = select(ROWS, settings=settings, run=tmp_path / method)
+        assert list(again.scores()) == list(made.scores())
+
+
+def test_rows_without_a_score_are_told_so() -> None:
+    rows = [{**row, "stars": None if row["id"] % 2 else row["id"]} for row in ROWS]
+    made = select(rows, budget=10, method="score", quality="stars", **OPEN)
+    told = {row["row"]: row.get("reason") for row in made.scores()}
+    assert all(told[number] == "no score: column stars is empty" for number in range(2, 121, 2))
+    assert told[1] == "the budget was spent on rows that rank before it"
+    assert made.report["no_score"] == 60
+
+
+def test_a_dropped_row_keeps_its_twin() -> None:
+    made = select([*ROWS, ROWS[3], {"text": ""}], budget=2, noise=None)
+    assert made.dropped[120].twin == 3
+    assert made.dropped[121].twin is None
+
+
 def test_rows_of_no_quality_are_left_out() -> None:
     made = select(ROWS, budget=40, quality="stars", k3=10, **OPEN)
     assert all(row["stars"] > 0 for row in made.rows())

@@ -52,14 +52,23 @@ def _shared(function: Any) -> Any:
     "--run", "folder", type=click.Path(path_type=Path), help="Keep the rounds here; the same command continues."
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done and how long it takes; choose nothing.")
+@click.option("--page/--no-page", default=True, show_default=True, help="Draw the selection beside it (.html).")
 @click.option("--workers", type=int, default=0, show_default=True, help="Ray processes that measure rows; 0 for this process alone.")
 @_shared
 def run(
-    pool: Path, out: Path, folder: Path | None, dry_run: bool, workers: int, as_json: bool, quiet: bool, **options: Any
+    pool: Path,
+    out: Path,
+    folder: Path | None,
+    dry_run: bool,
+    page: bool,
+    workers: int,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Choose rows of POOL (JSONL, JSONL.gz, JSON, Parquet or a datasets folder) and write them, line for line as they were."""
     from luthier.cli.progress import Watch
-    from luthier.recipes.selection import forecast, select_file
+    from luthier.recipes.selection import beside, forecast, select_file
 
     settings, skipped = _settings(options)
     if dry_run:
@@ -67,8 +76,12 @@ def run(
         click.echo(json.dumps(plan) if as_json else _plan(plan))
         return
     with Watch(quiet or as_json) as watch:
-        report = select_file(pool, out, settings, run=folder, workers=workers, skipped=skipped, progress=watch)
+        report = select_file(
+            pool, out, settings, run=folder, workers=workers, skipped=skipped, progress=watch, page=page
+        )
     click.echo(json.dumps(report, ensure_ascii=False) if as_json else _account(report, out))
+    if page and not as_json:
+        click.echo(f"drawn, with rows to look at -> {beside(out, '.html')}")
 
 
 @command.command()

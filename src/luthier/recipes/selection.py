@@ -19,22 +19,35 @@ PROMPT_HEAD = 200  # bytes; prompts that begin alike to here count as repeated
 
 def select_file(
     pool: Path, out: Path, settings: Any, *, run: Path | None = None, workers: int = 0, skipped: SkippedRows | None = None,
-    progress: Progress = quiet,
+    progress: Progress = quiet, page: bool = True,
 ) -> JSON:  # fmt: skip
-    """Choose rows of `pool` and write them to `out`; beside it the account (`.report.json`) and the reasons (`.scores.jsonl.gz`)."""
+    """Choose rows of `pool` and write them to `out`; beside it the account (`.report.json`), the reasons (`.scores.jsonl.gz`) and,
+    unless `page` is false, both drawn with rows to look at (`.html`).
+
+    run: where rounds are kept. skipped: where bad rows go. Returns the account. Raises SettingsError, BadRowError, MissingFileError,
+    DiskError.
+    """
     import json
 
+    from luthier.recipes.selection_page import write_page
     from luthier.select.selection import select
 
     progress.step("choose")
     made = select(pool, settings=settings, run=run, workers=workers, skipped=skipped, progress=progress.advance)
     made.save(out)
-    stem = out.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".parquet")
-    write_jsonl(out.with_name(f"{stem}.scores.jsonl.gz"), made.scores())
-    with atomic_write(out.with_name(f"{stem}.report.json")) as stream:
+    write_jsonl(beside(out, ".scores.jsonl.gz"), made.scores())
+    with atomic_write(beside(out, ".report.json")) as stream:
         json.dump(made.report, stream, indent=1, ensure_ascii=False)
         stream.write("\n")
+    if page:
+        progress.step("page")
+        write_page(made, beside(out, ".html"))
     return made.report
+
+
+def beside(out: Path, ending: str) -> Path:
+    """A file of the selection beside its rows: `train.jsonl.gz` and ".html" make `train.html`."""
+    return out.with_name(out.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".parquet") + ending)
 
 
 def forecast(pool: Path, settings: Any, skipped: SkippedRows | None = None) -> JSON:

@@ -76,28 +76,41 @@ def curve(points: Sequence[Point], label: str) -> Markup:
 
     dots = " ".join(f"M{place(x, y)}h0" for x, y in points)
     line = "M" + "L".join(place(x, y) for (x, _), y in zip(points, smoothed, strict=True))
+    return plot(
+        f"{label}: from {number(smoothed[0])} at step {number(left)} to {number(smoothed[-1])} at step {number(right)}",
+        [("raw", dots), ("smooth", line)],
+        [((y - low) / ((high - low) or 1), f"{y:g}") for y in rows],
+        [((x - left) / ((right - left) or 1), f"{x:g}") for x in columns],
+    )
+
+
+def plot(
+    label: str,
+    paths: Sequence[tuple[str, str]],
+    rows: Sequence[tuple[float, str]],
+    columns: Sequence[tuple[float, str]],
+) -> Markup:
+    """A field with two axes. label: what it shows, in words. paths: (class name, SVG path data in a square of 100, y downwards).
+    rows, columns: (share of the height from below or of the width, text); each row has a line across.
+    """
+    from markupsafe import Markup
+
+    drawn = Markup("").join(Markup('<path class="{}" d="{}"/>').format(name, data) for name, data in paths)
     return Markup(
-        '<div class="curve"><div class="y-axis">{y_axis}</div><div class="plot" role="img" aria-label="{told}">{lines}'
-        '<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'
-        '<path class="raw" d="{dots}"/><path class="smooth" d="{line}"/></svg></div>'
+        '<div class="curve"><div class="y-axis">{y_axis}</div><div class="plot" role="img" aria-label="{label}">{lines}'
+        '<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg></div>'
         '<div class="x-axis">{x_axis}</div></div>'
     ).format(
-        told=f"{label}: from {number(smoothed[0])} at step {number(left)} to {number(smoothed[-1])} at step {number(right)}",
-        y_axis=_labels("bottom", rows, low, high),
-        x_axis=_labels("left", columns, left, right),
-        lines=Markup("").join(
-            Markup('<i style="bottom:{}%"></i>').format(_share((y - low) / ((high - low) or 1))) for y in rows
-        ),
-        dots=dots, line=line,
+        label=label, drawn=drawn, y_axis=_labels("bottom", rows), x_axis=_labels("left", columns),
+        lines=Markup("").join(Markup('<i style="bottom:{}%"></i>').format(_share(at)) for at, _ in rows),
     )  # fmt: skip
 
 
-def _labels(side: str, values: Sequence[float], low: float, high: float) -> Markup:
+def _labels(side: str, marks: Sequence[tuple[float, str]]) -> Markup:
     from markupsafe import Markup
 
     return Markup("").join(
-        Markup('<span style="{}:{}%">{}</span>').format(side, _share((v - low) / ((high - low) or 1)), f"{v:g}")
-        for v in values
+        Markup('<span style="{}:{}%">{}</span>').format(side, _share(at), text) for at, text in marks
     )
 
 

@@ -61,6 +61,7 @@ class Allowance:
 
     budget: None for no end. costs: what a row takes of the budget (tokens, bytes); 1 a row without. groups and max_share: no group gets
     more than this share of the budget. A row that is not admitted once never is: what is left only shrinks.
+    `capped_rows` are the rows that their group's cap kept out, `capped` their number by group.
     """
 
     def __init__(
@@ -81,7 +82,12 @@ class Allowance:
         self._cap = 0.0 if max_share is None or budget is None else max_share * budget.amount
         self._spent: Counter[str] = Counter()
         self._passed = 0
-        self.capped: Counter[str] = Counter()
+        self.capped_rows: set[int] = set()
+
+    @property
+    def capped(self) -> Counter[str]:
+        """How many rows of each group its cap kept out."""
+        return Counter(self._groups[index] for index in self.capped_rows) if self._groups is not None else Counter()
 
     @property
     def exhausted(self) -> bool:
@@ -103,7 +109,7 @@ class Allowance:
         if self._groups is not None:
             group = self._groups[index]
             if self._spent[group] + cost > self._cap:
-                self.capped[group] += 1
+                self.capped_rows.add(index)
                 return False
             self._spent[group] += cost
         self.left -= cost

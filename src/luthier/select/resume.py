@@ -39,10 +39,12 @@ def kept_rounds(search: Zip | LongZip, run: Path | None, settings: SelectSetting
                 f"{path}: a selection of another pool or with other settings; choose another run folder"
             )
         picks = [Pick(index, score, number) for index, score, number in head["picks"]]
+        search.allowance.capped_rows.update(head.get("capped", ()))
         search.resume(picks, *states)  # type: ignore[arg-type]  # the arrays that this very search wrote
         yield picks
     for new in search.rounds():
-        _write(path, {"key": key, "picks": search.picks}, _states(search))
+        head = {"key": key, "picks": search.picks, "capped": sorted(search.allowance.capped_rows)}
+        _write(path, head, _states(search))
         yield new
 
 

@@ -9,7 +9,7 @@ import gzip
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,10 +42,11 @@ Progress = Callable[[int], None]
 
 
 class Dropped(NamedTuple):
-    """A row that a gate took out: which gate, and what it saw."""
+    """A row that was left out before its rank counted: by which gate, what it saw, and the index of the row that says the same."""
 
     gate: str
     detail: str
+    twin: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,11 @@ class SelectSettings:
 
 @dataclass
 class Selection:
-    """The rows chosen from a pool, in pick order, and the account of all others."""
+    """The rows chosen from a pool, in pick order, and the account of all others.
+
+    dropped: by index, the rows that a gate took out before choosing. passed: those that the choosing passed over, because their source
+    had its share or they have no score. Every other row that was not picked was not reached.
+    """
 
     settings: SelectSettings
     budget: Budget
@@ -88,6 +93,7 @@ class Selection:
     numbers: array[int]
     groups: list[str]
     source: str | Path | Sequence[JSON]
+    passed: dict[int, Dropped] = field(default_factory=dict)
     report: JSON = field(default_factory=dict)
 
     @property
@@ -131,9 +137,12 @@ class Selection:
                 at, pick = rank[index]
                 yield {**row, "taken": True, "rank": at, "round": pick.round, "score": pick.score}
             else:
-                gone = self.dropped.get(index)
-                reason = f"{gone.gate}: {gone.detail}" if gone else "the budget was spent on rows that rank before it"
-                yield {**row, "taken": False, "reason": reason}
+                yield {**row, "taken": False, "reason": self.reason(index)}
+
+    def reason(self, index: int) -> str:
+        """Why the row at this position (from 0), which is no pick, was left."""
+        gone = self.dropped.get(index) or self.passed.get(index)
+        return f"{gone.gate}: {gone.detail}" if gone else "the budget was spent on rows that rank before it"
 
 
 def select(
@@ -173,7 +182,8 @@ def select(
             picks += new
             if progress is not None:
                 progress(len(new))
-    made = Selection(chosen, budget, picks, dropped, pool, numbers, columns.groups, kept)
+    passed = _passed(allowance, columns, chosen, dropped.keys() | {pick.index for pick in picks})
+    made = Selection(chosen, budget, picks, dropped, pool, numbers, columns.groups, kept, passed)
     made.report = _report(made, allowance, skipped)
     return made
 
@@ -241,15 +251,15 @@ def _gates(
         for index, detail in found.items():
             dropped.setdefault(index, Dropped(gate, detail))
 
+    def drop_twins(gate: str, words: str, twins: dict[int, int]) -> None:
+        for index, other in twins.items():
+            dropped.setdefault(index, Dropped(gate, f"{words} row {numbers[other]}", other))
+
     if settings.exclude:
         drop("excluded", repeats_of(pool, settings.exclude))
-    drop(
-        "duplicate",
-        {index: f"the same text as row {numbers[other]}" for index, other in exact_duplicates(pool, engine).items()},
-    )
+    drop_twins("duplicate", "the same text as", exact_duplicates(pool, engine))
     if settings.near is not None:
-        twins = near_duplicates(pool, settings.near, dropped, engine)
-        drop("near-duplicate", {index: f"nearly the text of row {numbers[other]}" for index, other in twins.items()})
+        drop_twins("near-duplicate", "nearly the text of", near_duplicates(pool, settings.near, dropped, engine))
     if settings.noise is not None:
         scores = noise_scores(pool, groups, engine)
         drop("noise", {i: f"z = {z:.1f} among its like" for i, z in enumerate(scores) if z > settings.noise})
@@ -345,6 +355,19 @@ def _placed(picks: Iterator[Pick], places: Sequence[int]) -> Iterator[Pick]:
     return (pick._replace(index=places[pick.index]) for pick in picks)
 
 
+def _passed(allowance: Allowance, columns: _Columns, settings: SelectSettings, settled: Set[int]) -> dict[int, Dropped]:
+    """Rows that the method came to and could not take, or never ranks. settled: picks and rows that a gate took out."""
+    passed = {
+        index: Dropped("source-cap", f"{columns.groups[index] or 'no source'} has its share of the budget")
+        for index in allowance.capped_rows - settled
+    }
+    if settings.method in ("deita", "score"):
+        for index, score in enumerate(columns.quality):
+            if score is None and index not in settled:
+                passed[index] = Dropped("no score", f"column {settings.quality} is empty")
+    return passed
+
+
 def _report(made: Selection, allowance: Allowance, skipped: SkippedRows | None) -> JSON:
     from luthier.select.profile import ratio_profile
 
@@ -353,7 +376,7 @@ def _report(made: Selection, allowance: Allowance, skipped: SkippedRows | None) 
         "method": made.settings.method, "budget": str(made.budget), "pool_rows": len(made.pool), "pool_bytes": made.pool.total,
         "bad_rows": 0 if skipped is None else skipped.count, "rows": len(made.picks), "bytes": sum(sizes),
         "dropped": dict(Counter(gone.gate for gone in made.dropped.values()).most_common()),
-        "capped": dict(allowance.capped),
+        "capped": dict(allowance.capped), "no_score": sum(gone.gate == "no score" for gone in made.passed.values()),
         "pool_by_source": dict(Counter(made.groups).most_common()),
         "taken_by_source": dict(Counter(made.groups[pick.index] for pick in made.picks).most_common()),
         "ratio": ratio_profile([made.pool[pick.index] for pick in made.picks]),
