@@ -20,14 +20,16 @@ OPEN = {"noise": None, "near": None}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_meets_the_budget_with_distinct_rows(method: str) -> None:
+def test_every_method_meets_the_budget_with_distinct_rows(method: str, tiny_model_folder: Path) -> None:
     if method in ("k-center", "facility-location", "clusters", "deita"):
         pytest.importorskip("sklearn", reason="needs the extra luthier[select]")
-    made = select(ROWS, budget=20, method=method, quality="stars", k3=8, k2=16, k1=60, **OPEN)
+    settings = SelectSettings(
+        budget=20, method=method, quality="stars", k3=8, k2=16, k1=60, model=str(tiny_model_folder), **OPEN
+    )
+    made = select(ROWS, settings=settings)
     assert len(made.picks) == len(set(made.indices)) == 20
     assert made.rows() == [ROWS[index] for index in made.indices]
-    again = select(ROWS, budget=20, method=method, quality="stars", k3=8, k2=16, k1=60, **OPEN)
-    assert again.picks == made.picks
+    assert select(ROWS, settings=settings).picks == made.picks
 
 
 def test_every_row_has_an_account() -> None:

@@ -28,6 +28,9 @@ COLUMNS = [
     click.option("--k1", type=int, default=10_000, show_default=True, help="zip: rows measured a round."),
     click.option("--k2", type=int, default=200, show_default=True, help="zip: rows of a block."),
     click.option("--k3", type=int, default=100, show_default=True, help="zip and zip-long: picks a round."),
+    click.option("--model", metavar="PATH", default="bundled", show_default=True, help="perplexity and ifd: a transformers folder, or 'bundled'."),
+    click.option("--score-rows", type=int, metavar="N", default=2000, show_default=True, help="perplexity and ifd: rows the model reads; 0 for all."),
+    click.option("--band", type=float, nargs=2, metavar="LOW HIGH", default=(0.25, 0.75), show_default=True, help="perplexity: the quantiles kept."),
     click.option("--seed", type=int, default=0, show_default=True),
     click.option("--skip-bad", type=click.Path(path_type=Path), help="Set bad rows aside in this file instead of stopping."),
     click.option("--json", "as_json", is_flag=True, help="For machines."),
@@ -160,6 +163,11 @@ def _settings(options: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _plan(plan: dict[str, Any]) -> str:
+    if plan["method"] in ("perplexity", "ifd"):
+        return (
+            f"{plan['pool_rows']:,} rows, {plan['pool_bytes']:,} bytes; {plan['method']} under {plan['budget']}: the model reads "
+            f"{plan['measurements']:,} rows, about {plan['seconds']:.0f} s ({plan['seconds_per_1000']:.0f} s per 1,000 rows)"
+        )
     return (
         f"{plan['pool_rows']:,} rows, {plan['pool_bytes']:,} bytes; {plan['method']} under {plan['budget']}: "
         f"at most {plan['measurements']:,} measurements, about {plan['seconds']:.0f} s"

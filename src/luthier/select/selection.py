@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 from luthier.errors import SettingsError
-from luthier.records import JSON, SkippedRows, atomic_write, read_rows, write_parquet
+from luthier.records import JSON, SkippedRows, atomic_write, write_parquet
 from luthier.select.budget import Allowance, Budget, Pick, parse_budget, within
+from luthier.select.model_sample import BY_MODEL, check_model_settings, judge
+from luthier.select.model_scores import Watcher
 from luthier.select.pool import TextPool
-from luthier.select.rows import Fields, read_pool
+from luthier.select.rows import Fields, read_pool, rows_at
 
 Method = Literal[
     "zip",
@@ -33,6 +35,8 @@ Method = Literal[
     "clusters",
     "deita",
     "score",
+    "perplexity",
+    "ifd",
 ]
 METHODS: tuple[str, ...] = Method.__args__  # type: ignore[attr-defined]
 Progress = Callable[[int], None]
@@ -53,6 +57,8 @@ class SelectSettings:
     of a weight a row (above 0; rows of 0 are left out), for `zip-long`; of a score for `deita` and `score`. group: column that names a
     row's source. max_share: no source gets more of the budget. noise: robust z-score from which a row counts as noise, None for no guard.
     exclude: files whose texts must not be in the selection. near: Jaccard index from which two rows are near-duplicates, None to keep them.
+    model, score_rows, band: for `perplexity` and `ifd`: a transformers folder or "bundled"; how many rows, drawn by the seed, the model
+    reads, None or 0 for all; the two quantiles of perplexity between which rows are kept.
     """
 
     budget: str | int
@@ -69,6 +75,9 @@ class SelectSettings:
     k2: int = 200
     k3: int = 100
     seed: int = 0
+    model: str = "bundled"
+    score_rows: int | None = 2_000
+    band: tuple[float, float] = (0.25, 0.75)
 
 
 @dataclass
@@ -84,6 +93,7 @@ class Selection:
     groups: list[str]
     source: str | Path | Sequence[JSON]
     report: JSON = field(default_factory=dict)
+    model_scores: dict[int, float] = field(default_factory=dict)
 
     @property
     def indices(self) -> list[int]:
@@ -92,13 +102,9 @@ class Selection:
 
     def rows(self) -> list[JSON]:
         """The chosen rows as they were, in pick order."""
-        rank = {self.numbers[pick.index]: at for at, pick in enumerate(self.picks)}
-        if isinstance(self.source, str | Path):
-            numbered: Iterable[tuple[int, JSON]] = read_rows(self.source, SkippedRows())
-        else:
-            numbered = enumerate(self.source, 1)
-        found = {rank[number]: row for number, row in numbered if number in rank}
-        return [found[at] for at in range(len(self.picks))]
+        numbers = [self.numbers[pick.index] for pick in self.picks]
+        found = rows_at(self.source, set(numbers))
+        return [found[number] for number in numbers]
 
     def save(self, out: str | Path) -> None:
         """Write the chosen rows to `out`, in pick order, each line as it was in a JSONL pool; Parquet where `out` says so."""
@@ -118,7 +124,10 @@ class Selection:
             stream.write(gzip.compress(data, mtime=0) if target.suffix == ".gz" else data)
 
     def scores(self) -> Iterator[JSON]:
-        """One row for every row of the pool: its number, what became of it, rank, round, score and the reason."""
+        """One row for every row of the pool: its number, what became of it, rank, round, score and the reason.
+
+        Of the rows left, those have a score that a model read.
+        """
         rank = {pick.index: (at, pick) for at, pick in enumerate(self.picks, 1)}
         for index in range(len(self.pool)):
             row: JSON = {"row": self.numbers[index], "source": self.groups[index], "bytes": self.pool.size(index)}
@@ -128,7 +137,8 @@ class Selection:
             else:
                 gone = self.dropped.get(index)
                 reason = f"{gone.gate}: {gone.detail}" if gone else "the budget was spent on rows that rank before it"
-                yield {**row, "taken": False, "reason": reason}
+                score = {"score": self.model_scores[index]} if index in self.model_scores else {}
+                yield {**row, "taken": False, **score, "reason": reason}
 
 
 def select(
@@ -138,12 +148,14 @@ def select(
     run: Path | None = None,
     skipped: SkippedRows | None = None,
     progress: Progress | None = None,
+    watch_model: Watcher | None = None,
     **changes: Any,
 ) -> Selection:
     """Choose rows from a file (any format `read_rows` takes) or from rows in memory; settings by name, or as one object.
 
-    run: a folder in which the rounds of `zip` and `zip-long` are kept, so that the same call continues a stopped selection.
-    progress: called with the number of new picks. Raises SettingsError, BadRowError, MissingFileError.
+    run: a folder in which the rounds of `zip` and `zip-long`, and the losses of `perplexity` and `ifd`, are kept, so that the same call
+    continues a stopped selection. progress: called with the number of new picks. watch_model: called with how many texts the model
+    has read, and of how many. Raises SettingsError, BadRowError, MissingFileError.
     """
     chosen = settings or SelectSettings(**changes)
     _check(chosen)
@@ -158,6 +170,12 @@ def select(
     for index, value in enumerate(columns.quality):
         if chosen.quality is not None and not value and chosen.method in ("zip", "zip-long"):
             dropped.setdefault(index, Dropped("quality", f"{chosen.quality} is {value}"))
+    scores: dict[int, float] = {}
+    if chosen.method in BY_MODEL:
+        open_rows = [index for index in range(len(pool)) if index not in dropped]
+        scores, left = judge(kept, numbers, open_rows, chosen, run=run, watch=watch_model)
+        dropped |= {index: Dropped(*why) for index, why in left.items()}
+        columns = columns._replace(quality=[scores.get(index) for index in range(len(pool))])
     budget = parse_budget(chosen.budget, len(pool))
     allowance = Allowance(budget, _costs(pool, budget, chosen.tokenizer), columns.groups, chosen.max_share)
     picks: list[Pick] = []
@@ -165,13 +183,13 @@ def select(
         picks += new
         if progress is not None:
             progress(len(new))
-    made = Selection(chosen, budget, picks, dropped, pool, numbers, columns.groups, kept)
+    made = Selection(chosen, budget, picks, dropped, pool, numbers, columns.groups, kept, model_scores=scores)
     made.report = _report(made, allowance, skipped)
     return made
 
 
 class _Columns(NamedTuple):
-    """What of each row is not text: its source and its quality."""
+    """What of each row is not text: its source, and its quality (the model's score where a model judges)."""
 
     groups: list[str]
     quality: list[float | None]
@@ -195,6 +213,8 @@ def _check(settings: SelectSettings) -> None:
         raise SettingsError(f"method {settings.method!r} is not known; known are {', '.join(METHODS)}")
     if settings.method in ("deita", "score") and settings.quality is None:
         raise SettingsError(f"method {settings.method} picks by a score; name its column with quality")
+    if settings.method in BY_MODEL:
+        check_model_settings(settings)
     if settings.tokenizer is None and str(settings.budget).strip().endswith(("token", "tokens")):
         raise SettingsError("a budget in tokens needs a tokenizer: a tokenizers file or a transformers folder")
 
@@ -295,7 +315,9 @@ def _ordered(rows: Sequence[bytes], columns: _Columns, settings: SelectSettings)
         return baselines.own_ratio_picks(rows)
     places = [index for index, row in enumerate(rows) if row]
     scores = [columns.quality[index] for index in places]
-    if settings.method == "score":
+    if settings.method == "perplexity":
+        return _placed(baselines.middle_picks(scores), places)
+    if settings.method in ("score", "ifd"):
         return _placed(baselines.scored_picks(scores), places)
     if find_spec("sklearn") is None:
         raise SettingsError(f"method {settings.method} needs scikit-learn; pip install 'luthier[select]'")
@@ -321,7 +343,7 @@ def _report(made: Selection, allowance: Allowance, skipped: SkippedRows | None) 
         "method": made.settings.method, "budget": str(made.budget), "pool_rows": len(made.pool), "pool_bytes": made.pool.total,
         "bad_rows": 0 if skipped is None else skipped.count, "rows": len(made.picks), "bytes": sum(sizes),
         "dropped": dict(Counter(gone.gate for gone in made.dropped.values()).most_common()),
-        "capped": dict(allowance.capped),
+        "capped": dict(allowance.capped), "scored_rows": len(made.model_scores),
         "pool_by_source": dict(Counter(made.groups).most_common()),
         "taken_by_source": dict(Counter(made.groups[pick.index] for pick in made.picks).most_common()),
         "ratio": ratio_profile([made.pool[pick.index] for pick in made.picks]),
