@@ -231,6 +231,8 @@ def test_losses_of_other_weights_are_not_taken(uniform: LocalModel, model: Local
     uniform.tokenizer.save_pretrained(folder)
     perplexities(model, ROWS, run=run)
     assert perplexities(LocalModel(folder), ROWS[:3], run=run) == perplexities(uniform, ROWS[:3])
+    coarse = LocalModel(model.folder, dtype="bfloat16")
+    assert perplexities(coarse, ROWS[:3], run=run) == perplexities(coarse, ROWS[:3])
 
 
 def test_equal_texts_are_read_once_and_every_step_is_told(model: LocalModel) -> None:

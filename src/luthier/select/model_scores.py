@@ -122,7 +122,7 @@ def _read_all(
     watch: Watcher | None,
 ) -> dict[Reading, float]:
     distinct = list(dict.fromkeys(readings))
-    mark = b"" if journal is None else _fingerprint(model.folder)
+    mark = b"" if journal is None else _fingerprint(model)
     found: dict[Reading, float] = {}
     if watch is not None:
         watch(0, len(distinct))
@@ -211,12 +211,14 @@ def _opening(model: LocalModel) -> str:
     return opened[same:]
 
 
-def _fingerprint(folder: Path) -> bytes:
+def _fingerprint(model: LocalModel) -> bytes:
     """Of the files that decide a loss. The tokenizer's are not among them: losses are kept by token ids."""
-    digest = hashlib.sha256()
-    for path in sorted([folder / "config.json", *folder.glob("*.safetensors"), *folder.glob("*.bin")]):
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    digest = hashlib.sha256(model.dtype.encode())
+    for folder in filter(None, (model.folder, model.adapter)):
+        for path in sorted(Path(folder).iterdir()):
+            if path.suffix in (".safetensors", ".bin") or path.name in ("config.json", "adapter_config.json"):
+                with path.open("rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.digest()
 
 
