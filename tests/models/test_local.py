@@ -206,6 +206,8 @@ def test_scores_need_one_continuation_a_prompt(model: LocalModel):
     with pytest.raises(EngineError, match="8 prompts but 1 continuations"):
         model.score(PROMPTS, ["a"])
     assert model.score([], []) == []
+    with pytest.raises(EngineError, match="at least one token"):
+        model.score_tokens([([], [5, 6])])
 
 
 @pytest.mark.parametrize("temperature", [0.0, 2.0])

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from select_rows import make_rows
 
 from luthier.errors import SettingsError
 from luthier.records import write_jsonl
@@ -22,7 +21,7 @@ from luthier.select.long_window import AddedBytes, LongZip
 from luthier.select.replica import Local
 from luthier.select.shards import shard_picks
 from luthier.select.zip import SetSizes, Zip
-
+from select_rows import make_rows
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed; pip install 'luthier[cluster]'")
 ROWS = [b"", *(str(row).encode() for row in make_rows(900)), b"\xff\x00", b""]

@@ -107,6 +107,19 @@ def test_measuring_everything_finds_no_worse_a_set_than_bounds_do() -> None:
     assert lazy.measured < eager.measured
 
 
+def test_a_round_ends_where_its_block_repeats_itself() -> None:
+    """Rows of one mould are each new at first, so they fill the first block; one of them makes the others stale."""
+    mould = "quartz jigs vex bumpy dwarfs who lack zinc oxide by the fjord, said number {}"
+    alike = [mould.format(number).encode() for number in range(40)]
+    others = sentences(200, length=12)
+    search = LongZip([*alike, *others], k3=20, allowance=Allowance(Budget(40, "rows")))
+    first = next(search.rounds())
+    assert len(first) < 20
+    assert sum(pick.index < 40 for pick in first) <= 3
+    picked = order(LongZip([*alike, *others], k3=20, allowance=Allowance(Budget(40, "rows"))))
+    assert sum(index < 40 for index in picked) <= 5
+
+
 def test_quality_weighs_against_bytes() -> None:
     rows = sentences(40, length=15)
     weights = [1.0 if index % 2 else 0.01 for index in range(40)]

@@ -25,7 +25,11 @@ def encoded(prompt: list[int], said: list[int], answer: list[int]) -> dict[str, 
 tokens = st.lists(st.integers(1, 5), min_size=1, max_size=6)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["a", "b"]), tokens, tokens), min_size=1, max_size=12), st.integers(1, 5), st.integers(4, 60))
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b"]), tokens, tokens), min_size=1, max_size=12),
+    st.integers(1, 5),
+    st.integers(4, 60),
+)
 def test_every_conversation_can_be_read_back(
     drawn: list[tuple[str, list[int], list[int]]], branches: int, limit: int
 ) -> None:
@@ -80,7 +84,9 @@ def gradients(model: Any, batches: list[Any], items: int) -> dict[str, Any]:
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
-def test_loss_and_gradients_are_those_of_separate_rows(tiny_model_folder: Path, rows: list[dict[str, list[int]]]) -> None:
+def test_loss_and_gradients_are_those_of_separate_rows(
+    tiny_model_folder: Path, rows: list[dict[str, list[int]]]
+) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 

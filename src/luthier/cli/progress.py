@@ -13,6 +13,7 @@ TITLES = {
     "check": "Checking dialogues",
     "select": "Selecting with ZIP",
     "choose": "Selecting rows",
+    "score": "Reading rows with a model",
     "evaluate-before": "Scoring the model before",
     "train": "Training",
     "evaluate-after": "Scoring the model after",

@@ -29,6 +29,9 @@ COLUMNS = [
     click.option("--k2", type=int, default=200, show_default=True, help="zip: rows of a block."),
     click.option("--k3", type=int, default=100, show_default=True, help="zip and zip-long: picks a round."),
     click.option("--shards", type=int, default=0, show_default=True, help="zip-long: pick in so many parts first, then among these."),
+    click.option("--model", metavar="PATH", default="bundled", show_default=True, help="perplexity and ifd: a transformers folder, or 'bundled'."),
+    click.option("--score-rows", type=int, metavar="N", default=2000, show_default=True, help="perplexity and ifd: rows the model reads; 0 for all."),
+    click.option("--band", type=float, nargs=2, metavar="LOW HIGH", default=(0.25, 0.75), show_default=True, help="perplexity: the quantiles kept."),
     click.option("--seed", type=int, default=0, show_default=True),
     click.option("--skip-bad", type=click.Path(path_type=Path), help="Set bad rows aside in this file instead of stopping."),
     click.option("--json", "as_json", is_flag=True, help="For machines."),
@@ -53,7 +56,13 @@ def _shared(function: Any) -> Any:
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done and how long it takes; choose nothing.")
 @click.option("--page/--no-page", default=True, show_default=True, help="Draw the selection beside it (.html).")
-@click.option("--workers", type=int, default=0, show_default=True, help="Ray processes that measure rows; 0 for this process alone.")
+@click.option(
+    "--workers",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Ray processes that measure rows; 0 for this process alone.",
+)
 @_shared
 def run(
     pool: Path,
@@ -177,6 +186,11 @@ def _settings(options: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _plan(plan: dict[str, Any]) -> str:
+    if plan["method"] in ("perplexity", "ifd"):
+        return (
+            f"{plan['pool_rows']:,} rows, {plan['pool_bytes']:,} bytes; {plan['method']} under {plan['budget']}: the model reads "
+            f"{plan['measurements']:,} rows, about {plan['seconds']:.0f} s ({plan['seconds_per_1000']:.0f} s per 1,000 rows)"
+        )
     return (
         f"{plan['pool_rows']:,} rows, {plan['pool_bytes']:,} bytes; {plan['method']} under {plan['budget']}: "
         f"at most {plan['measurements']:,} measurements, about {plan['seconds']:.0f} s"

@@ -137,9 +137,14 @@ class LocalModel:
         """Log-probabilities (nats) of `continuations[i]` after `prompts[i]`; prompt and continuation are tokenised apart."""
         if len(prompts) != len(continuations):
             raise EngineError(f"{len(prompts)} prompts but {len(continuations)} continuations to score")
-        pairs = [
-            (self._encode(self.render(p)), self._encode(text)) for p, text in zip(prompts, continuations, strict=True)
-        ]
+        return self.score_tokens(
+            [(self._encode(self.render(p)), self._encode(text)) for p, text in zip(prompts, continuations, strict=True)]
+        )
+
+    def score_tokens(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Score]:
+        """Log-probabilities (nats) of the second token ids of each pair after the first, of which there is at least one."""
+        if not all(before for before, _ in pairs):
+            raise EngineError("a continuation is scored after at least one token; one pair has none before it")
         scores: list[Score | None] = [None] * len(pairs)
         for batch in self._batches([before + after for before, after in pairs]):
             for index, score in zip(batch, self._score_batch([pairs[i] for i in batch]), strict=True):

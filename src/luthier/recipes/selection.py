@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from luthier.recipes.progress import Progress, quiet
 from luthier.records import JSON, SkippedRows, atomic_write, write_jsonl
 
 SAMPLE = 200  # measurements that a forecast times
+TIMED_ROWS = 16  # rows that a forecast has a model read
 PROMPT_HEAD = 200  # bytes; prompts that begin alike to here count as repeated
 
 
@@ -33,7 +35,10 @@ def select_file(
     from luthier.select.selection import select
 
     progress.step("choose")
-    made = select(pool, settings=settings, run=run, workers=workers, skipped=skipped, progress=progress.advance)
+    made = select(
+        pool, settings=settings, run=run, workers=workers, skipped=skipped, progress=progress.advance,
+        watch_model=_watcher(progress),
+    )  # fmt: skip
     made.save(out)
     write_jsonl(beside(out, ".scores.jsonl.gz"), made.scores())
     with atomic_write(beside(out, ".report.json")) as stream:
@@ -50,20 +55,47 @@ def beside(out: Path, ending: str) -> Path:
     return out.with_name(out.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".parquet") + ending)
 
 
+def _watcher(progress: Progress) -> Callable[[int, int], None]:
+    """Shows the model's reading as a step of its own within the choosing."""
+
+    def watch(done: int, total: int) -> None:
+        if done == 0:
+            progress.step("score", total)
+        progress.update(done, total, "texts")
+        if done == total:
+            progress.step("choose")
+
+    return watch
+
+
 def forecast(pool: Path, settings: Any, skipped: SkippedRows | None = None) -> JSON:
-    """What a selection would do: rows, budget, measurements at most, and the seconds they take by a timed sample."""
+    """What a selection would do: rows, budget, measurements at most, and the seconds they take by a timed sample.
+
+    Of `perplexity` and `ifd`, measurements are rows that the model reads, and `seconds_per_1000` says what a thousand of them take.
+    """
     from luthier.select.budget import parse_budget
     from luthier.select.long_window import LongZip
+    from luthier.select.model_sample import BY_MODEL, check_model_settings
     from luthier.select.pool import TextPool
     from luthier.select.rows import read_pool
     from luthier.select.zip import Zip, evaluations
 
-    rows = TextPool(row.text for row in read_pool(pool, settings.fields, skipped))
+    if settings.method in BY_MODEL:
+        check_model_settings(settings)
+    rows, numbers = TextPool(), array("Q")
+    for row in read_pool(pool, settings.fields, skipped):
+        rows.append(row.text)
+        numbers.append(row.number)
     budget = parse_budget(settings.budget, len(rows))
     picks = budget.amount
     if budget.unit != "rows":
         mean = max(1.0, rows.total / max(1, len(rows)) / (1 if budget.unit == "bytes" else 4))
         picks = min(len(rows), round(budget.amount / mean))
+    plan: JSON = {"method": settings.method, "budget": str(budget), "pool_rows": len(rows), "pool_bytes": rows.total}
+    if settings.method in BY_MODEL:
+        count = min(settings.score_rows or len(rows), len(rows))
+        each = _seconds_to_read(pool, numbers, settings)
+        return {**plan, "measurements": count, "seconds": count * each, "seconds_per_1000": 1000 * each}
     sample = list(islice(rows, SAMPLE))
     start = time.perf_counter()
     if settings.method == "zip":
@@ -77,10 +109,21 @@ def forecast(pool: Path, settings: Any, skipped: SkippedRows | None = None) -> J
         each = (time.perf_counter() - start) / max(1, 2 * len(sample))
     else:
         count, each = len(rows), (time.perf_counter() - start) / max(1, len(sample))
-    return {
-        "method": settings.method, "budget": str(budget), "pool_rows": len(rows), "pool_bytes": rows.total,
-        "measurements": count, "seconds": count * each,
-    }  # fmt: skip
+    return {**plan, "measurements": count, "seconds": count * each}
+
+
+def _seconds_to_read(pool: Path, numbers: Sequence[int], settings: Any) -> float:
+    """What the model takes for one row, by a seeded sample of the pool; loading it and the first row are not counted."""
+    from luthier.select.model_sample import sample
+    from luthier.select.model_scores import ifd_ratios, open_scorer, perplexities
+    from luthier.select.rows import rows_at
+
+    rows = list(rows_at(pool, set(sample(numbers, TIMED_ROWS, settings.seed))).values())
+    measure, model = ifd_ratios if settings.method == "ifd" else perplexities, open_scorer(settings.model)
+    measure(model, rows[:1])
+    start = time.perf_counter()
+    measure(model, rows)
+    return (time.perf_counter() - start) / max(1, len(rows))
 
 
 def compare_methods(
@@ -156,7 +199,7 @@ def explain_rows(
     from luthier.select.selection import select
 
     progress.step("choose")
-    made = select(pool, settings=settings, skipped=skipped, progress=progress.advance)
+    made = select(pool, settings=settings, skipped=skipped, progress=progress.advance, watch_model=_watcher(progress))
     told = list(made.scores())
     if rows:
         by_number = {row["row"]: row for row in told}

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
+from math import log
 from random import Random
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from luthier.select.budget import Pick
@@ -63,6 +65,16 @@ def scored_picks(scores: Sequence[float | None], *, highest: bool = True) -> Ite
     return (
         Pick(index, score) for index, score in sorted(known, key=lambda one: (-one[1] if highest else one[1], one[0]))
     )
+
+
+def middle_picks(scores: Sequence[float | None]) -> Iterator[Pick]:
+    """Nearest to the median first, in ratio (scores are above 0): half of it is as far as twice. Rows without a score are passed over."""
+    known = [(index, score) for index, score in enumerate(scores) if score is not None]
+    if not known:
+        return
+    middle = log(median(score for _, score in known))
+    for index, score in sorted(known, key=lambda one: (abs(log(one[1]) - middle), one[0])):
+        yield Pick(index, score)
 
 
 def deita_picks(scores: Sequence[float | None], embeddings: np.ndarray, *, threshold: float = SAME) -> Iterator[Pick]:

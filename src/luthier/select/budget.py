@@ -96,9 +96,9 @@ class Allowance:
 
     def scaled(self, share: float) -> Allowance:
         """A fresh allowance on the same terms, with this share of the budget."""
-        budget, *terms = self._terms
+        budget, costs, groups, max_share = self._terms
         scaled = None if budget is None else Budget(max(1, math.ceil(budget.amount * share)), budget.unit)
-        return Allowance(scaled, *terms)
+        return Allowance(scaled, costs, groups, max_share)
 
     def admit(self, index: int) -> bool:
         """Whether the row may be picked; if so, it counts as picked."""

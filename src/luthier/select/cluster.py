@@ -6,6 +6,7 @@ is sent only the numbers of the rows that join it, so that the picks are those o
 
 from __future__ import annotations
 
+import logging
 import os
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -175,7 +176,9 @@ def _connected(workers: int) -> tuple[Any, bool]:
     """Ray, connected, and whether that started a cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # selecting rows tells no one
     if "RAY_ADDRESS" not in os.environ:
-        os.environ.setdefault(ONE_MACHINE, "0")  # read when Ray is imported: its servers then listen on the loopback address only
+        os.environ.setdefault(
+            ONE_MACHINE, "0"
+        )  # read when Ray is imported: its servers then listen on the loopback address only
     try:
         import ray
         import ray.data
@@ -185,6 +188,6 @@ def _connected(workers: int) -> tuple[Any, bool]:
     if ray.is_initialized():
         return ray, False
     # a cluster of one's own counts slots, not cores: Ray Data reads beside its workers, and would wait for them for ever
-    here = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": 4 * workers}
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", **here)
+    slots = None if "RAY_ADDRESS" in os.environ else 4 * workers
+    ray.init(num_cpus=slots, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     return ray, True

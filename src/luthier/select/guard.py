@@ -114,9 +114,7 @@ def _measured(rows: Sequence[bytes], engine: Engine) -> tuple[NDArray[np.float32
     return columns["entropy"], columns["language"].tolist()
 
 
-def _row_measures(
-    rows: Sequence[bytes], *, alphabet: Alphabet, bits: NDArray[np.float32]
-) -> dict[str, NDArray[Any]]:
+def _row_measures(rows: Sequence[bytes], *, alphabet: Alphabet, bits: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
     """`entropy`, (rows,) float32, NaN where a row is too short, and `language`, (rows,) its language group."""
     import numpy as np
 

@@ -21,6 +21,7 @@ from luthier.select.budget import Allowance, Pick
 from luthier.select.replica import Replica
 
 LEVEL = 6
+SLACK = 1.5  # how much worse than the best row outside its block a pick may be
 BATCH = 256  # rows measured between two looks at the bound
 WINDOW = 64 << 20  # bytes of the selection that the compressor sees
 
@@ -28,7 +29,7 @@ WINDOW = 64 << 20  # bytes of the selection that the compressor sees
 class LongZip:
     """Greedy selection by marginal score; `rounds()` yields the picks of each round, for as long as rows are left.
 
-    rows: UTF-8 bytes a row; empty ones are passed over. k3: picks a round, from a block of 2 k3 rows. weights: quality a row, above 0;
+    rows: UTF-8 bytes a row; empty ones are passed over. k3: picks a round at most, from a block of 2 k3 rows. weights: quality a row, above 0;
     a row of weight 0.5 must add twice as much. allowance: what may be picked; everything by default. window: bytes of the selection that are seen; a larger one keeps the newest half and a
     sample of what is older. state: where rows are measured; this process by default. State between rounds: `picks` and `bounds`; give both back to `resume` and the rounds go on as they would have.
     """
@@ -74,7 +75,8 @@ class LongZip:
         heapify(heap)
         while heap and not self.allowance.exhausted:
             block = self._block(heap)
-            new, rest = self._one_by_one(block, self.picks[-1].round + 1 if self.picks else 1)
+            next_best = heap[0] if heap else None
+            new, rest = self._one_by_one(block, next_best, self.picks[-1].round + 1 if self.picks else 1)
             for entry in rest:
                 heappush(heap, entry)
             self.picks += new
@@ -95,11 +97,12 @@ class LongZip:
         return fresh[:size]
 
     def _one_by_one(
-        self, block: Sequence[tuple[float, int]], number: int
+        self, block: Sequence[tuple[float, int]], next_best: tuple[float, int] | None, number: int
     ) -> tuple[list[Pick], list[tuple[float, int]]]:
         """k3 rows of the block, each the one of lowest score against the selection and the rows picked before it in this round.
 
-        Returns the picks and what may still be picked later.
+        The round ends early where what is left of the block says again what the round has picked: once its best row scores above
+        `next_best`, the lowest bound outside the block. Returns the picks and what may still be picked later.
         """
         heap = [(score, index, 0, score) for score, index in block]
         heapify(heap)
@@ -111,6 +114,9 @@ class LongZip:
                 compressor = compressor or added_bytes(b"\n".join(self.rows[pick.index] for pick in picks), self.level)
                 again = self._score(index, compressor(self.rows[index]))
                 heappush(heap, (max(alone, again), index, len(picks), alone))
+            elif picks and next_best is not None and score > SLACK * next_best[0]:
+                heappush(heap, (score, index, seen, score))
+                break
             elif self.allowance.admit(index):
                 picks.append(Pick(index, score, number))
                 compressor = None

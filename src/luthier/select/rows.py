@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from luthier.errors import BadRowError
-from luthier.records import JSON, Message, SkippedRows, read_rows, to_conversation, to_pair
+from luthier.records import JSON, Message, SkippedRows, Tool, read_rows, to_conversation, to_pair
 from luthier.records.files import set_aside
 from luthier.records.lines import to_text
 
@@ -29,7 +29,7 @@ def row_text(row: JSON, fields: Fields = "all") -> str:
     fields: "response" leaves out what the assistant does not say, "prompt" what it does. Tool definitions are never part of it.
     Raises BadRowError for a row of no known layout.
     """
-    if isinstance(row.get("text"), str) and "messages" not in row:
+    if _is_text(row):
         return str(row["text"])
     if row.get("chosen") is not None and row.get("rejected") is not None:
         pair = to_pair(row)
@@ -39,6 +39,31 @@ def row_text(row: JSON, fields: Fields = "all") -> str:
     return "".join(
         _turn(message) for message in messages if fields == "all" or _answers(message) == (fields == "response")
     )
+
+
+class Exchange(NamedTuple):
+    """The last thing the assistant says in a row, and all that comes before it."""
+
+    before: tuple[Message, ...]
+    tools: tuple[Tool, ...]
+    answer: str
+
+
+def last_exchange(row: JSON) -> Exchange:
+    """The last answer of a row, tool calls as JSON; of a preference pair the chosen one; a `text` row is an answer to nothing.
+
+    A row in which no assistant speaks has an empty answer. Raises BadRowError for a row of no known layout.
+    """
+    if _is_text(row):
+        return Exchange((), (), str(row["text"]))
+    if row.get("chosen") is not None and row.get("rejected") is not None:
+        pair = to_pair(row)
+        messages, tools = (*pair.prompt, *pair.chosen), pair.tools
+    else:
+        conversation = to_conversation(row)
+        messages, tools = conversation.messages, conversation.tools
+    last = max((at for at, message in enumerate(messages) if _answers(message)), default=None)
+    return Exchange(messages, tools, "") if last is None else Exchange(messages[:last], tools, _said(messages[last]))
 
 
 def read_pool(
@@ -59,11 +84,25 @@ def read_pool(
             yield PoolRow(number, row, text)
 
 
+def rows_at(source: str | Path | Iterable[JSON], numbers: Container[int]) -> dict[int, JSON]:
+    """The rows at these lines or positions, by number."""
+    numbered = read_rows(source, SkippedRows()) if isinstance(source, str | Path) else enumerate(source, 1)
+    return {number: row for number, row in numbered if number in numbers}
+
+
+def _is_text(row: JSON) -> bool:
+    return isinstance(row.get("text"), str) and "messages" not in row
+
+
 def _turn(message: Message) -> str:
+    return f"{message.role}: {_said(message)}\n"
+
+
+def _said(message: Message) -> str:
     calls = [
         json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False) for call in message.tool_calls
     ]
-    return f"{message.role}: {' '.join(part for part in (message.content, *calls) if part)}\n"
+    return " ".join(part for part in (message.content, *calls) if part)
 
 
 def _answers(message: Message) -> bool:

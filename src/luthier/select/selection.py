@@ -15,14 +15,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from luthier.errors import SettingsError
-from luthier.records import JSON, SkippedRows, atomic_write, read_rows, write_parquet
+from luthier.records import JSON, SkippedRows, atomic_write, write_parquet
 from luthier.select.budget import Allowance, Budget, Pick, parse_budget, within
+from luthier.select.model_sample import BY_MODEL, check_model_settings, judge
+from luthier.select.model_scores import Watcher
 from luthier.select.pool import TextPool
 from luthier.select.replica import Engine, Local
-from luthier.select.rows import Fields, read_pool
+from luthier.select.rows import Fields, read_pool, rows_at
+
+if TYPE_CHECKING:
+    from luthier.select.long_window import LongZip
+    from luthier.select.zip import Zip
 
 Method = Literal[
     "zip",
@@ -36,6 +42,8 @@ Method = Literal[
     "clusters",
     "deita",
     "score",
+    "perplexity",
+    "ifd",
 ]
 METHODS: tuple[str, ...] = Method.__args__  # type: ignore[attr-defined]
 Progress = Callable[[int], None]
@@ -58,6 +66,8 @@ class SelectSettings:
     row's source. max_share: no source gets more of the budget. noise: robust z-score from which a row counts as noise, None for no guard.
     shards: `zip-long` first picks twice its share in each of so many parts of the pool, then among those picks; 0 for one pass over all.
     exclude: files whose texts must not be in the selection. near: Jaccard index from which two rows are near-duplicates, None to keep them.
+    model, score_rows, band: for `perplexity` and `ifd`: a transformers folder or "bundled"; how many rows, drawn by the seed, the model
+    reads, None or 0 for all; the two quantiles of perplexity between which rows are kept.
     """
 
     budget: str | int
@@ -75,6 +85,9 @@ class SelectSettings:
     k3: int = 100
     shards: int = 0
     seed: int = 0
+    model: str = "bundled"
+    score_rows: int | None = 2_000
+    band: tuple[float, float] = (0.25, 0.75)
 
 
 @dataclass
@@ -95,6 +108,7 @@ class Selection:
     source: str | Path | Sequence[JSON]
     passed: dict[int, Dropped] = field(default_factory=dict)
     report: JSON = field(default_factory=dict)
+    model_scores: dict[int, float] = field(default_factory=dict)
 
     @property
     def indices(self) -> list[int]:
@@ -103,13 +117,9 @@ class Selection:
 
     def rows(self) -> list[JSON]:
         """The chosen rows as they were, in pick order."""
-        rank = {self.numbers[pick.index]: at for at, pick in enumerate(self.picks)}
-        if isinstance(self.source, str | Path):
-            numbered: Iterable[tuple[int, JSON]] = read_rows(self.source, SkippedRows())
-        else:
-            numbered = enumerate(self.source, 1)
-        found = {rank[number]: row for number, row in numbered if number in rank}
-        return [found[at] for at in range(len(self.picks))]
+        numbers = [self.numbers[pick.index] for pick in self.picks]
+        found = rows_at(self.source, set(numbers))
+        return [found[number] for number in numbers]
 
     def save(self, out: str | Path) -> None:
         """Write the chosen rows to `out`, in pick order, each line as it was in a JSONL pool; Parquet where `out` says so."""
@@ -129,7 +139,10 @@ class Selection:
             stream.write(gzip.compress(data, mtime=0) if target.suffix == ".gz" else data)
 
     def scores(self) -> Iterator[JSON]:
-        """One row for every row of the pool: its number, what became of it, rank, round, score and the reason."""
+        """One row for every row of the pool: its number, what became of it, rank, round, score and the reason.
+
+        Of the rows left, those have a score that a model read.
+        """
         rank = {pick.index: (at, pick) for at, pick in enumerate(self.picks, 1)}
         for index in range(len(self.pool)):
             row: JSON = {"row": self.numbers[index], "source": self.groups[index], "bytes": self.pool.size(index)}
@@ -137,7 +150,8 @@ class Selection:
                 at, pick = rank[index]
                 yield {**row, "taken": True, "rank": at, "round": pick.round, "score": pick.score}
             else:
-                yield {**row, "taken": False, "reason": self.reason(index)}
+                score = {"score": self.model_scores[index]} if index in self.model_scores else {}
+                yield {**row, "taken": False, **score, "reason": self.reason(index)}
 
     def reason(self, index: int) -> str:
         """Why the row at this position (from 0), which is no pick, was left."""
@@ -153,14 +167,18 @@ def select(
     workers: int = 0,
     skipped: SkippedRows | None = None,
     progress: Progress | None = None,
+    watch_model: Watcher | None = None,
     **changes: Any,
 ) -> Selection:
     """Choose rows from a file (any format `read_rows` takes) or from rows in memory; settings by name, or as one object.
 
-    run: a folder in which the rounds of `zip` and `zip-long` are kept, so that the same call continues a stopped selection.
-    workers: Ray processes that measure rows, to the same picks as without; 0 for this process alone.
-    progress: called with the number of new picks. Raises SettingsError, BadRowError, MissingFileError.
+    run: a folder in which the rounds of `zip` and `zip-long`, and the losses of `perplexity` and `ifd`, are kept, so that the same call
+    continues a stopped selection. workers: Ray processes that measure rows, to the same picks as without; 0 for this process alone.
+    progress: called with the number of new picks. watch_model: called with how many texts the model has read, and of how many.
+    Raises SettingsError, BadRowError, MissingFileError.
     """
+    from luthier.select.resume import kept_rounds
+
     chosen = settings or SelectSettings(**changes)
     _check(chosen)
     kept = source if isinstance(source, str | Path) else list(source)
@@ -171,25 +189,34 @@ def select(
         columns.groups.append(str(row.row.get(chosen.group, "")))
         columns.quality.append(_quality(row.row, chosen.quality))
     picks: list[Pick] = []
+    scores: dict[int, float] = {}
     with _engine(workers) as engine:
         dropped = _gates(pool, numbers, columns.groups, chosen, engine)
         for index, value in enumerate(columns.quality):
             if chosen.quality is not None and not value and chosen.method in ("zip", "zip-long"):
                 dropped.setdefault(index, Dropped("quality", f"{chosen.quality} is {value}"))
+        if chosen.method in BY_MODEL:
+            open_rows = [index for index in range(len(pool)) if index not in dropped]
+            scores, left = judge(kept, numbers, open_rows, chosen, run=run, watch=watch_model)
+            dropped |= {index: Dropped(*why) for index, why in left.items()}
+            columns = columns._replace(quality=[scores.get(index) for index in range(len(pool))])
         budget = parse_budget(chosen.budget, len(pool))
         allowance = Allowance(budget, _costs(pool, budget, chosen.tokenizer), columns.groups, chosen.max_share)
-        for new in _rounds(_Open(pool, dropped), columns, chosen, allowance, run, engine):
+        rows = _Open(pool, dropped)
+        search = _search(rows, columns, chosen, allowance, engine)
+        rounds = _one_by_one(rows, columns, chosen, allowance) if search is None else kept_rounds(search, run, chosen)
+        for new in rounds:
             picks += new
             if progress is not None:
                 progress(len(new))
     passed = _passed(allowance, columns, chosen, dropped.keys() | {pick.index for pick in picks})
-    made = Selection(chosen, budget, picks, dropped, pool, numbers, columns.groups, kept, passed)
+    made = Selection(chosen, budget, picks, dropped, pool, numbers, columns.groups, kept, passed, model_scores=scores)
     made.report = _report(made, allowance, skipped)
     return made
 
 
 class _Columns(NamedTuple):
-    """What of each row is not text: its source and its quality."""
+    """What of each row is not text: its source, and its quality (the model's score where a model judges)."""
 
     groups: list[str]
     quality: list[float | None]
@@ -226,6 +253,8 @@ def _check(settings: SelectSettings) -> None:
         raise SettingsError(f"shards is {settings.shards}; it is 0 or more, and for zip-long only")
     if settings.method in ("deita", "score") and settings.quality is None:
         raise SettingsError(f"method {settings.method} picks by a score; name its column with quality")
+    if settings.method in BY_MODEL:
+        check_model_settings(settings)
     if settings.tokenizer is None and str(settings.budget).strip().endswith(("token", "tokens")):
         raise SettingsError("a budget in tokens needs a tokenizer: a tokenizers file or a transformers folder")
 
@@ -293,33 +322,31 @@ def token_counter(tokenizer: str) -> Callable[[str], int]:
     return lambda text: len(loaded.encode(text, add_special_tokens=False).ids)
 
 
-def _rounds(
-    rows: Sequence[bytes],
-    columns: _Columns,
-    settings: SelectSettings,
-    allowance: Allowance,
-    run: Path | None,
-    engine: Engine,
-) -> Iterator[list[Pick]]:
+def _search(
+    rows: Sequence[bytes], columns: _Columns, settings: SelectSettings, allowance: Allowance, engine: Engine
+) -> Zip | LongZip | None:
+    """The greedy search of the methods that work in rounds."""
     from luthier.select.long_window import AddedBytes, LongZip
-    from luthier.select.resume import kept_rounds
     from luthier.select.shards import Only, shard_picks
     from luthier.select.zip import SetSizes, Zip
 
     if settings.method == "zip":
         sizes = engine.replica(SetSizes, rows)
-        search = Zip(rows, settings.k1, settings.k2, settings.k3, allowance=allowance, state=sizes)
-        yield from kept_rounds(search, run, settings)
-    elif settings.method == "zip-long":
-        weights = None if settings.quality is None else [value or 1.0 for value in columns.quality]
-        if settings.shards > 1:
-            rows = Only(rows, shard_picks(rows, weights, settings.shards, allowance, engine, k3=settings.k3, seed=settings.seed))
-        added = engine.replica(partial(AddedBytes, seed=settings.seed), rows)
-        search_long = LongZip(rows, k3=settings.k3, weights=weights, allowance=allowance, state=added)
-        yield from kept_rounds(search_long, run, settings)
-    else:
-        for pick in within(_ordered(rows, columns, settings), allowance):
-            yield [pick]
+        return Zip(rows, settings.k1, settings.k2, settings.k3, allowance=allowance, state=sizes)
+    if settings.method != "zip-long":
+        return None
+    weights = None if settings.quality is None else [value or 1.0 for value in columns.quality]
+    if settings.shards > 1:
+        few = shard_picks(rows, weights, settings.shards, allowance, engine, k3=settings.k3, seed=settings.seed)
+        rows = Only(rows, few)
+    added = engine.replica(partial(AddedBytes, seed=settings.seed), rows)
+    return LongZip(rows, k3=settings.k3, weights=weights, allowance=allowance, state=added)
+
+
+def _one_by_one(
+    rows: Sequence[bytes], columns: _Columns, settings: SelectSettings, allowance: Allowance
+) -> Iterator[list[Pick]]:
+    return ([pick] for pick in within(_ordered(rows, columns, settings), allowance))
 
 
 def _ordered(rows: Sequence[bytes], columns: _Columns, settings: SelectSettings) -> Iterator[Pick]:
@@ -337,7 +364,9 @@ def _ordered(rows: Sequence[bytes], columns: _Columns, settings: SelectSettings)
         return baselines.own_ratio_picks(rows)
     places = [index for index, row in enumerate(rows) if row]
     scores = [columns.quality[index] for index in places]
-    if settings.method == "score":
+    if settings.method == "perplexity":
+        return _placed(baselines.middle_picks(scores), places)
+    if settings.method in ("score", "ifd"):
         return _placed(baselines.scored_picks(scores), places)
     if find_spec("sklearn") is None:
         raise SettingsError(f"method {settings.method} needs scikit-learn; pip install 'luthier[select]'")
@@ -377,6 +406,7 @@ def _report(made: Selection, allowance: Allowance, skipped: SkippedRows | None) 
         "bad_rows": 0 if skipped is None else skipped.count, "rows": len(made.picks), "bytes": sum(sizes),
         "dropped": dict(Counter(gone.gate for gone in made.dropped.values()).most_common()),
         "capped": dict(allowance.capped), "no_score": sum(gone.gate == "no score" for gone in made.passed.values()),
+        "scored_rows": len(made.model_scores),
         "pool_by_source": dict(Counter(made.groups).most_common()),
         "taken_by_source": dict(Counter(made.groups[pick.index] for pick in made.picks).most_common()),
         "ratio": ratio_profile([made.pool[pick.index] for pick in made.picks]),

@@ -130,7 +130,9 @@ def _check(model: LocalModel, settings: SftSettings) -> None:
         )
 
 
-def _rows(conversations: Sequence[Conversation], model: LocalModel, settings: SftSettings) -> list[dict[str, list[int]]]:
+def _rows(
+    conversations: Sequence[Conversation], model: LocalModel, settings: SftSettings
+) -> list[dict[str, list[int]]]:
     """Encoded conversations that can be trained on; those on the same tools and system message share a row."""
     encoded = [(conversation, encode(conversation, model.tokenizer)) for conversation in conversations]
     kept = [
