@@ -29,6 +29,9 @@ def measure(quick: bool, pool: str) -> dict[str, Any]:
     figures["budgets"] = _by_budget(texts, (100, 200, 300) if quick else (100, 200, 400, 700, 1000), sizes)
     figures["modelled"] = _modelled_naive(texts, 300 if quick else 1000, sizes)
     figures["modelled"]["ratio"] = figures["modelled"]["naive_cpu_s"] / figures["budgets"]["cpu_s"][-1]
+    figures["pools"] = _by_pool(texts, (300, 600, 1200) if quick else (2500, 5000, 10_000, 20_000), 200, sizes)
+    figures["evaluation"] = _evaluation(texts, 100 if quick else 300)
+    figures["memory"] = _memory(texts, 100 if quick else 1000)
     figures["equal_bytes"] = _equal_bytes(rows, "5%", ("random*3", "longest", "own-ratio", "zip", "zip-long"))
     figures["noise"] = _noise(rows[: 1200 if quick else 12_000], 60 if quick else 300)
     return figures
@@ -78,6 +81,79 @@ def _by_budget(texts: list[str], budgets: tuple[int, ...], sizes: tuple[int, int
         "budget": list(budgets), "cpu_s": seconds, "cpu_s_a_row": float(slope), "cpu_s_before": float(start),
         "largest_error_of_the_line": error,
     }  # fmt: skip
+
+
+def _by_pool(texts: list[str], pools: tuple[int, ...], budget: int, sizes: tuple[int, int, int]) -> dict[str, Any]:
+    from luthier.select import zip_select
+
+    counts = sorted({min(count, len(texts)) for count in pools})
+    seconds = [_timed(lambda count=count: zip_select(texts[:count], budget, *sizes))[0] for count in counts]
+    return {"rows": counts, "budget": budget, "cpu_s": seconds}
+
+
+def _evaluation(texts: list[str], picks: int) -> dict[str, float]:
+    """Microseconds to measure a row against `picks` rows: DEFLATE forked (its parts too), and Zstandard with all of them as dictionary.
+
+    What no exact method can save is the copy and the reading of the row; writing the block ("flush") is the larger part.
+    """
+    from luthier.select.long_window import AddedBytes
+
+    rows = [text.encode() for text in texts[: picks + 1000]]
+    anchor = zlib.compressobj(9)
+    for row in rows[:picks]:
+        anchor.compress(row + b"\n")
+    spent = dict.fromkeys(("copy", "compress", "flush"), 0.0)
+    for row in rows[picks:]:
+        copied, fork = _timed(anchor.copy)
+        read, _ = _timed(lambda fork=fork, row=row: fork.compress(row))
+        written, _ = _timed(fork.flush)
+        spent = {
+            "copy": spent["copy"] + copied,
+            "compress": spent["compress"] + read,
+            "flush": spent["flush"] + written,
+        }
+    long = AddedBytes(rows)
+    long.grow(range(picks))
+    long.measure([picks])  # builds the dictionary
+    zstandard, _ = _timed(lambda: long.measure(range(picks, len(rows))))
+    each = 1e6 / (len(rows) - picks)
+    return {f"zlib_{name}_us": seconds * each for name, seconds in spent.items()} | {"zstandard_us": zstandard * each}
+
+
+_PEAK = """
+import re, sys
+from pathlib import Path
+from luthier.select.pool import TextPool
+from luthier.select.zip import Zip
+from luthier.select.long_window import LongZip
+from luthier.select.budget import Allowance, Budget
+with open(sys.argv[1], encoding="utf-8") as lines:
+    pool = TextPool(line.rstrip("\\n") for line in lines)
+allowance = Allowance(Budget(int(sys.argv[3]), "rows"))
+search = Zip(pool, allowance=allowance) if sys.argv[2] == "zip" else LongZip(pool, allowance=allowance)
+kib = lambda name: int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+before = kib("VmRSS")
+Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew here
+for _ in search.rounds():
+    pass
+print(kib("VmHWM") - before)
+"""
+
+
+def _memory(texts: list[str], budget: int) -> dict[str, Any]:
+    """Memory that choosing takes at its peak (Linux), in a process of its own, beyond what it held with the pool opened; by bytes of text."""
+    import subprocess
+    import tempfile
+
+    figures: dict[str, Any] = {"text_mib": sum(len(text.encode()) for text in texts) / 2**20}
+    with tempfile.TemporaryDirectory() as folder:
+        pool = Path(folder) / "pool.txt"
+        pool.write_text("".join(" ".join(text.split()) + "\n" for text in texts), encoding="utf-8")
+        for method in ("zip", "zip-long"):
+            words = [sys.executable, "-c", _PEAK, str(pool), method, str(budget)]
+            taken = int(subprocess.run(words, check=True, capture_output=True, text=True).stdout) / 1024
+            figures |= {f"{method}_mib": taken, f"{method}_times_text": taken / figures["text_mib"]}
+    return figures
 
 
 def _modelled_naive(texts: list[str], budget: int, sizes: tuple[int, int, int]) -> dict[str, Any]:
@@ -149,7 +225,9 @@ def line(figures: dict[str, Any]) -> str:
     return (
         f"{cost['rows']} rows/{cost['budget']}: {cost['ratio']:.1f}x less CPU than naive, same order; {model['rows']}/{model['budget']}: "
         f"{figures['budgets']['cpu_s'][-1]:.1f} CPU-s, {model['ratio']:.0f}x (naive modelled), linear within "
-        f"{figures['budgets']['largest_error_of_the_line']:.1%}; whole-set ratio at equal bytes (repeated prompts): {ratios}; "
+        f"{figures['budgets']['largest_error_of_the_line']:.1%}; a measurement {sum(figures['evaluation'][f'zlib_{part}_us'] for part in ('copy', 'compress', 'flush')):.0f} us (zstd "
+        f"{figures['evaluation']['zstandard_us']:.0f}); memory {figures['memory']['zip_times_text']:.1f}x and "
+        f"{figures['memory']['zip-long_times_text']:.1f}x the text; whole-set ratio at equal bytes (repeated prompts): {ratios}; "
         f"junk picked of {noise['planted']}: zip {noise['zip unguarded']} -> {noise['zip guarded']}, zip-long "
         f"{noise['zip-long unguarded']} -> {noise['zip-long guarded']}, clean dropped {noise['clean_dropped_share']:.2%}"
     )

@@ -45,8 +45,8 @@ def command() -> None:
     "--builtin-apis/--no-builtin-apis", default=True, help="Also use the cloud APIs that the package index ships."
 )
 @click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
-@click.option("--dialogues", type=int, default=3000, show_default=True, help="Dialogues to make.")
-@click.option("--selected", type=int, default=1120, show_default=True, help="Dialogues ZIP picks for training.")
+@click.option("--dialogues", type=int, default=4800, show_default=True, help="Dialogues to make.")
+@click.option("--selected", type=int, default=1600, show_default=True, help="Dialogues ZIP picks for training.")
 @click.option(
     "--sigma", type=float, default=0.05, show_default=True, help="Strength of the Flat-LoRA noise; 0 is plain LoRA."
 )
@@ -54,7 +54,7 @@ def command() -> None:
 @click.option(
     "--minutes",
     type=float,
-    show_default="18, or no limit with --full",
+    show_default="17.5, or no limit with --full",
     help="Time the run may take: training gets what evaluation leaves. 0 for no limit.",
 )
 @click.option(
