@@ -50,7 +50,7 @@ def command() -> None:
 @click.option(
     "--sigma", type=float, default=0.05, show_default=True, help="Strength of the Flat-LoRA noise; 0 is plain LoRA."
 )
-@click.option("--learning-rate", type=float, default=1e-3, show_default=True)
+@click.option("--learning-rate", type=float, default=1.5e-3, show_default=True)
 @click.option(
     "--minutes",
     type=float,

@@ -42,7 +42,7 @@ class ToolsSettings:
     dialogues: int = 4800
     selected: int = 1600
     sigma: float = 0.05
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     minutes: float | None = 17.5
     items: int | None = 100
     constrained: bool = True
