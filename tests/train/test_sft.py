@@ -21,7 +21,7 @@ from luthier.train.sft import SftSettings, encode, train_sft
 WEATHER = Tool("get_weather", "", {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]})
 CITIES = ["Oslo", "Zürich", "Lisbon", "Rome", "Paris", "日本"]
 SETTINGS = SftSettings(
-    rank=4, alpha=8, learning_rate=1e-2, batch_size=4, micro_batch=2, sigma=0.05, max_tokens=200, save_steps=2, seed=1
+    rank=4, alpha=8, learning_rate=1e-2, batch_size=4, micro_batch=2, branches=1, sigma=0.05, max_tokens=200, save_steps=2, seed=1,
 )  # fmt: skip
 
 
@@ -105,6 +105,17 @@ def test_a_run_learns_its_answers(model: LocalModel, whole: tuple[Path, Any]):
     answers = [render_calls(row.messages[1].tool_calls) for row in ROWS[:6]]
     before = sum(score.total for score in model.score(prompts, answers))
     assert sum(score.total for score in tuned.score(prompts, answers)) > 0.9 * before
+
+
+def test_conversations_on_the_same_tools_share_rows(model: LocalModel, whole: tuple[Path, Any], tmp_path: Path):
+    result = train_sft(ROWS, model, tmp_path, replace(SETTINGS, branches=4, batch_size=2))
+    assert (result.steps, result.conversations, result.too_long) == (3, 24, 0)
+    assert whole[1].conversations == 24
+    assert result.tokens < 0.6 * whole[1].tokens
+    assert losses(tmp_path)[-1][1] < losses(tmp_path)[0][1]
+    killed(model, tmp_path / "again", 2, replace(SETTINGS, branches=4, batch_size=2))
+    train_sft(ROWS, model, tmp_path / "again", replace(SETTINGS, branches=4, batch_size=2))
+    assert_same_adapter(tmp_path, tmp_path / "again")
 
 
 def test_the_adapter_is_float32_and_small(whole: tuple[Path, Any]):

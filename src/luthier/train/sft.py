@@ -45,7 +45,7 @@ class SftSettings:
     learning_rate: float = 1e-3
     batch_size: int = 4
     micro_batch: int = 2
-    branches: int = 4
+    branches: int = 1
     epochs: float = 1.0
     warmup: float = 0.1
     sigma: float = 0.05
