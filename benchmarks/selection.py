@@ -32,6 +32,7 @@ def measure(quick: bool, pool: str) -> dict[str, Any]:
     figures["pools"] = _by_pool(texts, (300, 600, 1200) if quick else (2500, 5000, 10_000, 20_000), 200, sizes)
     figures["evaluation"] = _evaluation(texts, 100 if quick else 300)
     figures["memory"] = _memory(texts, 100 if quick else 1000)
+    figures["fuzz"] = _fuzz(500 if quick else 10_500)
     figures["equal_bytes"] = _equal_bytes(rows, "5%", ("random*3", "longest", "own-ratio", "zip", "zip-long"))
     figures["noise"] = _noise(rows[: 1200 if quick else 12_000], 60 if quick else 300)
     return figures
@@ -118,6 +119,28 @@ def _evaluation(texts: list[str], picks: int) -> dict[str, float]:
     zstandard, _ = _timed(lambda: long.measure(range(picks, len(rows))))
     each = 1e6 / (len(rows) - picks)
     return {f"zlib_{name}_us": seconds * each for name, seconds in spent.items()} | {"zstandard_us": zstandard * each}
+
+
+def _fuzz(cases: int) -> dict[str, int]:
+    """Random sets of random pieces: how often the forked size is not that of compressing everything at once."""
+    from luthier.select.zip import SetSizes
+
+    draw = Random(7)
+    words = [draw.randbytes(draw.randrange(2, 9)).hex() for _ in range(300)]
+    pieces = (
+        lambda: draw.randbytes(draw.randrange(400)),
+        lambda: " ".join(draw.choices(words, k=draw.randrange(1, 60))).encode(),
+        lambda: draw.randbytes(1) * draw.randrange(20_000),
+        lambda: b"",
+    )
+    wrong = 0
+    for _ in range(cases):
+        rows = [draw.choice(pieces)() for _ in range(draw.randrange(1, 12))]
+        taken = SetSizes(rows)
+        taken.grow(range(len(rows) - 1))
+        whole = b"\n".join(rows)
+        wrong += taken.measure([len(rows) - 1]) != [(len(whole), len(zlib.compress(whole, 9)))]
+    return {"cases": cases, "mismatches": wrong}
 
 
 _PEAK = """
@@ -227,7 +250,8 @@ def line(figures: dict[str, Any]) -> str:
         f"{figures['budgets']['cpu_s'][-1]:.1f} CPU-s, {model['ratio']:.0f}x (naive modelled), linear within "
         f"{figures['budgets']['largest_error_of_the_line']:.1%}; a measurement {sum(figures['evaluation'][f'zlib_{part}_us'] for part in ('copy', 'compress', 'flush')):.0f} us (zstd "
         f"{figures['evaluation']['zstandard_us']:.0f}); memory {figures['memory']['zip_times_text']:.1f}x and "
-        f"{figures['memory']['zip-long_times_text']:.1f}x the text; whole-set ratio at equal bytes (repeated prompts): {ratios}; "
+        f"{figures['memory']['zip-long_times_text']:.1f}x the text; "
+        f"{figures['fuzz']['mismatches']} of {figures['fuzz']['cases']:,} fuzzed sizes wrong; whole-set ratio at equal bytes (repeated prompts): {ratios}; "
         f"junk picked of {noise['planted']}: zip {noise['zip unguarded']} -> {noise['zip guarded']}, zip-long "
         f"{noise['zip-long unguarded']} -> {noise['zip-long guarded']}, clean dropped {noise['clean_dropped_share']:.2%}"
     )

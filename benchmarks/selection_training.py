@@ -24,8 +24,8 @@ def measure(quick: bool, pool: str, tokens: str) -> dict[str, Any]:
 
     folder = bundled.pull()
     base = LocalModel(folder, name=bundled.NAME)
-    budget = 3_000 if quick else int(tokens)
-    rows, held = _split(pool, base, 600 if quick else 0, 16 if quick else 160)
+    budget = 1_000 if quick else int(tokens)
+    rows, held = _split(pool, base, 200 if quick else 0, 6 if quick else 120)
     before = _losses(base, held)
     figures: dict[str, Any] = {
         "pool": pool, "rows": len(rows), "held_out": len(held), "tokens": budget, "before": _mean(before), "methods": {},
@@ -140,4 +140,4 @@ def line(figures: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    benchmark("selection_training", measure, line, __doc__, pool="generated", tokens="40000")
+    benchmark("selection_training", measure, line, __doc__, pool="generated", tokens="24000")
