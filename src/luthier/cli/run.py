@@ -54,7 +54,7 @@ def command() -> None:
 @click.option(
     "--minutes",
     type=float,
-    show_default="17.5, or no limit with --full",
+    show_default="17, or no limit with --full",
     help="Time the run may take: training gets what evaluation leaves. 0 for no limit.",
 )
 @click.option(
@@ -62,7 +62,7 @@ def command() -> None:
     type=int,
     default=100,
     show_default=True,
-    help="simple_python items to score; half as many of the others.",
+    help="simple_python items to score; a third as many of the others.",
 )
 @click.option("--full", is_flag=True, help="Score every item of every category.")
 @click.option("--constrained/--free-only", default=True, help="Also score decoding under a grammar of the tools.")

@@ -23,7 +23,7 @@ from luthier.records import JSON, Tool, read_conversations, read_rows, write_jso
 ADAPTER, CHECKPOINTS = "adapter", "checkpoints"
 LEAST_TRAINING_SECONDS = 120.0  # less teaches nothing; a limit that leaves less is overrun
 AFTER_SHARE = 0.75  # of the scoring before training; answers are shorter after it
-AROUND_SECONDS = 20.0  # loading models, measuring the machine, writing the report
+AROUND_SECONDS = 30.0  # loading models, measuring the machine, writing the report
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ToolsSettings:
     apis: OpenAPI files, MCP `tools/list` files or `module:NAME` Python modules, added to what the index ships; builtin_apis: use that.
     dialogues: how many are made; selected: how many ZIP picks; minutes: how long the run may take, None for no limit.
     Training is fitted to what evaluation leaves of it.
-    items: evaluation items a category (simple_python; half as many of the others), None for all of them.
+    items: evaluation items a category (simple_python; a third as many of the others), None for all of them.
     """
 
     apis: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class ToolsSettings:
     selected: int = 1600
     sigma: float = 0.05
     learning_rate: float = 1.5e-3
-    minutes: float | None = 17.5
+    minutes: float | None = 17.0
     items: int | None = 100
     constrained: bool = True
     seed: int = 0
@@ -92,8 +92,8 @@ def _check(settings: ToolsSettings) -> None:
         raise SettingsError(
             f"minutes is {settings.minutes}; give a time above 0, or 0 on the command line for no limit"
         )
-    if settings.items is not None and settings.items < 2:
-        raise SettingsError(f"items is {settings.items}; score at least 2 of a category")
+    if settings.items is not None and settings.items < 3:
+        raise SettingsError(f"items is {settings.items}; score at least 3")
     if not settings.apis and not settings.builtin_apis:
         raise SettingsError("no APIs: give some with --api or leave --no-builtin-apis out")
     if settings.model != "bundled":
@@ -319,7 +319,7 @@ def _evaluate(run: RunFolder, settings: ToolsSettings, name: str, adapter: Path 
     from luthier.evaluate.bfcl import load_items
     from luthier.evaluate.tools import Decoding, evaluate_tools
 
-    limits = {"simple_python": settings.items, "multiple": _half(settings.items), "irrelevance": _half(settings.items)}
+    limits = {"simple_python": settings.items, "multiple": _third(settings.items), "irrelevance": _third(settings.items)}
     decodings: list[Decoding] = ["free", "constrained"] if settings.constrained else ["free"]
     items = [item for category, limit in limits.items() for item in load_items(category, limit)]
     answers = name.replace("evaluate", "evaluation") + ".jsonl"
@@ -339,5 +339,5 @@ def _evaluate(run: RunFolder, settings: ToolsSettings, name: str, adapter: Path 
     run.step(name, inputs, [answers], work, after=[] if adapter is None else ["train"])
 
 
-def _half(items: int | None) -> int | None:
-    return None if items is None else max(1, items // 2)
+def _third(items: int | None) -> int | None:
+    return None if items is None else max(1, items // 3)

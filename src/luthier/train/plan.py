@@ -16,6 +16,7 @@ from luthier.train.flat import FlatNoise
 from luthier.train.shared_prompts import collate
 
 PROBES = 4
+MARGIN = 1.1  # the optimizer, checkpoints and rows of unlike length come on top of what the probe measures
 Rows = Sequence[dict[str, list[int]]]
 
 
@@ -29,7 +30,7 @@ def planned_steps(
     if plan.is_file():
         return int(json.loads(plan.read_text())["planned_steps"])
     each = step_seconds(peft_model, rows, batch_size=batch_size, micro_batch=micro_batch, sigma=sigma)
-    planned = max(2, min(everything, int(seconds / each)))
+    planned = max(2, min(everything, int(seconds / (MARGIN * each))))
     with atomic_write(plan) as stream:
         json.dump(
             {"planned_steps": planned, "whole_plan": everything, "probe_step_seconds": each, "limit_seconds": seconds},
