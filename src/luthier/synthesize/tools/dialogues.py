@@ -19,15 +19,15 @@ from luthier.synthesize.tools.values import Source, kinds
 
 DialogueType = Literal["single", "parallel", "missing_argument", "irrelevant"]
 TYPE_SHARES: Mapping[DialogueType, float] = {
-    "single": 0.48,
-    "parallel": 0.07,
+    "single": 0.57,
+    "parallel": 0.08,
     "missing_argument": 0.05,
-    "irrelevant": 0.4,
+    "irrelevant": 0.3,
 }
 REAL_SHARE = 0.25
 NEAR_SHARE, OPEN_SHARE = 0.35, 0.15
-PER_LIST = 4
-_DISTRACTORS = (0, 0, 0, 0, 0, 1, 1, 2, 3)
+PER_LIST = 6
+_DISTRACTORS = (0, 0, 0, 0, 0, 0, 1, 1, 2)
 _OPEN_KINDS = ("topic", "event", "substance", "animal", "organ", "sport", "country", "author", "coding", "genre")
 _OPEN = (
     "What is {topic}?",
