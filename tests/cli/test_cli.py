@@ -67,6 +67,7 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
         (["models", "show", "gpt"], ["unknown model 'gpt'"]),
         (["models", "show"], ["not pulled yet", "luthier models pull"]),
         (["report", "nowhere"], ["nowhere"]),
+        (["evaluate", "tools", "--items", "0", "--out", "a.jsonl"], ["--items", "0"]),
         (["evaluate", "tools", "--category", "poetry", "--out", "rows.jsonl"], ["poetry"]),
         (["fly"], ["fly"]),
         (["run", "--sigma", "much"], ["much"]),

@@ -21,7 +21,7 @@ def command() -> None:
 )
 @click.option("--adapter", type=click.Path(path_type=Path), help="A PEFT adapter folder.")
 @click.option("--category", "categories", multiple=True, default=("simple_python",), show_default=True)
-@click.option("--items", type=int, help="Evenly spaced items of each category; all where left out.")
+@click.option("--items", type=click.IntRange(min=1), help="Evenly spaced items of each category; all where left out.")
 @click.option(
     "--decoding",
     "decodings",
