@@ -319,7 +319,11 @@ def _evaluate(run: RunFolder, settings: ToolsSettings, name: str, adapter: Path 
     from luthier.evaluate.bfcl import load_items
     from luthier.evaluate.tools import Decoding, evaluate_tools
 
-    limits = {"simple_python": settings.items, "multiple": _third(settings.items), "irrelevance": _third(settings.items)}
+    limits = {
+        "simple_python": settings.items,
+        "multiple": _third(settings.items),
+        "irrelevance": _third(settings.items),
+    }
     decodings: list[Decoding] = ["free", "constrained"] if settings.constrained else ["free"]
     items = [item for category, limit in limits.items() for item in load_items(category, limit)]
     answers = name.replace("evaluate", "evaluation") + ".jsonl"
