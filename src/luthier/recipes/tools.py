@@ -7,6 +7,7 @@ artefacts into the run folder and is kept when the same command runs again.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -209,10 +210,10 @@ def _select(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None
         budget = min(settings.selected, len(rows))
         texts = [selection_text(row) for row in rows]
         groups = _by_tool_list(rows)
-        share = max(1, round(budget * len(groups) / len(rows)))
+        share = min(len(groups), math.ceil(1.1 * budget * len(groups) / len(rows)) + 1)  # lists differ in length
         joined = ["".join(texts[i] for i in members) for members in groups]
         order = zip_select(joined, share, progress=lambda new: progress.advance(new * budget // share))
-        picked = [row for group in order for row in groups[group]]
+        picked = [row for group in order for row in groups[group]][:budget]
         chosen = set(picked)
         write_jsonl(run.path / "selected.jsonl", (rows[i] for i in picked))
         write_jsonl(run.path / "left.jsonl", (row for i, row in enumerate(rows) if i not in chosen))
