@@ -12,9 +12,10 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from luthier.errors import SettingsError
+from luthier.select.pool import Texts
 from luthier.select.replica import CHUNK, Replica, Scorer
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ ONE_MACHINE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # so named, but it keeps Ray 
 Result = TypeVar("Result")
 
 
-class PackedRows(Sequence[bytes]):
+class PackedRows(Texts):
     """Rows in two arrays, which processes of one machine can share: all bytes, (bytes,) uint8, and where each row ends, (rows,) uint64."""
 
     def __init__(self, data: NDArray[Any], ends: NDArray[Any]) -> None:
@@ -43,16 +44,7 @@ class PackedRows(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self.ends)
 
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[bytes]: ...
-    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        index %= len(self)
+    def _at(self, index: int) -> bytes:
         start = int(self.ends[index - 1]) if index else 0
         return bytes(self.data[start : int(self.ends[index])])
 
@@ -176,9 +168,8 @@ def _connected(workers: int) -> tuple[Any, bool]:
     """Ray, connected, and whether that started a cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # selecting rows tells no one
     if "RAY_ADDRESS" not in os.environ:
-        os.environ.setdefault(
-            ONE_MACHINE, "0"
-        )  # read when Ray is imported: its servers then listen on the loopback address only
+        # read when Ray is imported: its servers then listen on the loopback address only
+        os.environ.setdefault(ONE_MACHINE, "0")
     try:
         import ray
         import ray.data

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import mmap
 import tempfile
+from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, overload
 
 
-class TextPool(Sequence[bytes]):
+class Texts(Sequence[bytes]):
+    """Texts by index, from the end too, and by slice; a subclass has `__len__` and says what stands `_at` an index from 0."""
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self._at(index % len(self))
+
+    @abstractmethod
+    def _at(self, index: int) -> bytes: ...
+
+
+class TextPool(Texts):
     """UTF-8 texts by index. What is not encodable (half a surrogate pair) becomes "?", so that every text has bytes.
 
     folder: where the temporary file lies; the system's place by default. It is gone when the pool is.
@@ -31,16 +50,7 @@ class TextPool(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[bytes]: ...
-    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        index %= len(self)
+    def _at(self, index: int) -> bytes:
         start, end = self._ends[index], self._ends[index + 1]
         return self._mapped()[start:end] if end > start else b""
 

@@ -22,7 +22,7 @@ from luthier.records import JSON, SkippedRows, atomic_write, write_parquet
 from luthier.select.budget import Allowance, Budget, Pick, parse_budget, within
 from luthier.select.model_sample import BY_MODEL, check_model_settings, judge
 from luthier.select.model_scores import Watcher
-from luthier.select.pool import TextPool
+from luthier.select.pool import TextPool, Texts
 from luthier.select.replica import Engine, Local
 from luthier.select.rows import Fields, read_pool, rows_at
 
@@ -222,7 +222,7 @@ class _Columns(NamedTuple):
     quality: list[float | None]
 
 
-class _Open(Sequence[bytes]):
+class _Open(Texts):
     """The pool as a selector sees it: rows that a gate took out read as empty, and empty rows are passed over."""
 
     def __init__(self, pool: TextPool, dropped: dict[int, Dropped]) -> None:
@@ -231,7 +231,7 @@ class _Open(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self._pool)
 
-    def __getitem__(self, index: Any) -> Any:
+    def _at(self, index: int) -> bytes:
         return b"" if index in self._dropped else self._pool[index]
 
 

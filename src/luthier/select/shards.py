@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from luthier.select.budget import Allowance
 from luthier.select.long_window import LongZip
+from luthier.select.pool import Texts
 from luthier.select.replica import Engine
 
 OVER = 2.0  # how many times its share of the budget a shard picks
 
 
-class Only(Sequence[bytes]):
+class Only(Texts):
     """Rows of which only some are seen; the others read as empty, which selectors pass over."""
 
     def __init__(self, rows: Sequence[bytes], seen: Sequence[int]) -> None:
@@ -26,9 +26,7 @@ class Only(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
+    def _at(self, index: int) -> bytes:
         return self._rows[index] if index in self._seen else b""
 
 
