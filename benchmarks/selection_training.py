@@ -24,8 +24,8 @@ def measure(quick: bool, pool: str, tokens: str) -> dict[str, Any]:
 
     folder = bundled.pull()
     base = LocalModel(folder, name=bundled.NAME)
-    budget = 1_000 if quick else int(tokens)
-    rows, held = _split(pool, base, 200 if quick else 0, 6 if quick else 120)
+    budget = 500 if quick else int(tokens)
+    rows, held = _split(pool, base, 200 if quick else 0, 4 if quick else 120)
     before = _losses(base, held)
     figures: dict[str, Any] = {
         "pool": pool, "rows": len(rows), "held_out": len(held), "tokens": budget, "before": _mean(before), "methods": {},

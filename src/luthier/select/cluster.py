@@ -180,5 +180,6 @@ def _connected(workers: int) -> tuple[Any, bool]:
         return ray, False
     # a cluster of one's own counts slots, not cores: Ray Data reads beside its workers, and would wait for them for ever
     slots = None if "RAY_ADDRESS" in os.environ else 4 * workers
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it reports every batch job on the terminal
     ray.init(num_cpus=slots, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     return ray, True
