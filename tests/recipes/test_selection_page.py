@@ -82,6 +82,17 @@ def test_the_figures_are_those_of_the_account(pool: Path, tmp_path: Path) -> Non
     assert len(view.scores) == report["rows"]
 
 
+@pytest.mark.parametrize("method", ["perplexity", "ifd"])
+def test_what_a_model_left_out_is_counted_too(method: str, tiny_model_folder: Path) -> None:
+    made = select(make_rows(30), budget=4, method=method, model=str(tiny_model_folder), score_rows=12, near=None)
+    view = gather(made)
+    assert sum(gate.rows or 0 for gate in view.gates) + len(made.picks) == 30
+    counts = {gate.name: gate.rows for gate in view.gates}
+    assert counts["not scored"] == 18
+    assert counts[method] == made.report["dropped"].get(method, 0)
+    assert view.score_meaning
+
+
 def test_no_page_where_none_is_asked_for(pool: Path, tmp_path: Path) -> None:
     select_file(pool, tmp_path / "best.jsonl", SelectSettings(budget=5, noise=None), page=False)
     assert not (tmp_path / "best.html").exists()

@@ -96,6 +96,8 @@ def score_meaning(settings: SelectSettings) -> str:
         "facility-location": "how much nearer the row brings the pool to the picks",
         "clusters": "distance to the centre of the row's cluster",
         "deita": f"column {column}", "score": f"column {column}",
+        "perplexity": "perplexity of the answer; nearest to the median first",
+        "ifd": "loss of the answer after its prompt / loss of the answer alone; highest below 1 first",
     }  # fmt: skip
     return known.get(settings.method, "")
 
@@ -118,13 +120,14 @@ def sources(report: JSON) -> list[Source]:
 def gates(report: JSON, settings: SelectSettings) -> list[Gate]:
     """Why rows were left, in the order in which it is asked; with the picks they add up to the pool."""
     from luthier.report.selection_page import Gate
+    from luthier.select.model_sample import BY_MODEL
 
     near, noise, quality, share = settings.near, settings.noise, settings.quality, settings.max_share
     dropped = report["dropped"]
     capped, unscored = sum(report["capped"].values()), report["no_score"]
     left = report["pool_rows"] - report["rows"] - sum(dropped.values()) - capped - unscored
     weighed = quality is not None and settings.method in ("zip", "zip-long")
-    scored = settings.method in ("deita", "score")
+    scored, by_model = settings.method in ("deita", "score"), settings.method in BY_MODEL
     asked = [
         ("empty", "no text", True, dropped.get("empty", 0)),
         ("excluded", "repeats a row of an --exclude file", bool(settings.exclude), dropped.get("excluded", 0)),
@@ -133,6 +136,10 @@ def gates(report: JSON, settings: SelectSettings) -> list[Gate]:
          near is not None, dropped.get("near-duplicate", 0)),
         ("noise", f"unlike its like, by a byte-trigram model: robust z-score above {noise}", noise is not None, dropped.get("noise", 0)),
         ("quality", f"column {quality} is empty or 0", weighed, dropped.get("quality", 0)),
+        ("not scored", "outside the sample that the model read, or without what it scores", by_model, dropped.get("not scored", 0)),
+        ("perplexity", f"outside the quantiles {settings.band[0]:g} to {settings.band[1]:g} of perplexity",
+         settings.method == "perplexity", dropped.get("perplexity", 0)),
+        ("ifd", "1 or more: the prompt does not help the answer", settings.method == "ifd", dropped.get("ifd", 0)),
         ("source cap", f"its source has its share of the budget ({share})", share is not None, capped),
         ("no score", f"column {quality} is empty", scored, unscored),
         (NOT_REACHED, "the budget was spent on rows that rank before it, or the method passed over it", True, left),
