@@ -133,7 +133,7 @@ def _pool(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:
 
 def _dialogues(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:
     """Step 2: arguments first, then the request around them."""
-    from luthier.synthesize.tools.dialogues import REAL_SHARE, TYPE_SHARES, synthesize_dialogues
+    from luthier.synthesize.tools.dialogues import PER_LIST, REAL_SHARE, TYPE_SHARES, synthesize_dialogues
     from luthier.synthesize.tools.pool import ToolPool
 
     progress.step("dialogues", settings.dialogues)
@@ -152,6 +152,7 @@ def _dialogues(run: RunFolder, settings: ToolsSettings, progress: Progress) -> N
         return {"made": made, "types": dict(types)}
 
     inputs = {"count": settings.dialogues, "seed": settings.seed, "shares": dict(TYPE_SHARES), "real_share": REAL_SHARE}
+    inputs |= {"per_list": PER_LIST}
     run.step("dialogues", inputs, ["dialogues.jsonl"], work, after=["pool"])
 
 
