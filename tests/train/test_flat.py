@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,54 +13,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peft import AdaLoraConfig, LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
+from peft import AdaLoraConfig, IA3Config, LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from luthier.errors import SettingsError
+from flat_models import IDS, adapted, assert_same, equal, frozen, gradients, loss_of
 from luthier.train.flat import FlatLoraCallback, FlatNoise, merged_row_norms, noise_scale, ramp
 
-LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-IDS = torch.tensor([[1, 40, 41, 42, 43, 44, 45, 46], [1, 90, 91, 92, 93, 94, 95, 96]])
+Build = Callable[..., Any]
 
 
 @pytest.fixture
-def build(tiny_model_folder: Path) -> Callable[..., Any]:
-    """Builds the tiny model with an adapter that is not zero, always the same."""
-
-    def build(dtype: torch.dtype = torch.float32, **config: Any) -> Any:
-        base = AutoModelForCausalLM.from_pretrained(tiny_model_folder, dtype=dtype)
-        torch.manual_seed(3)
-        settings = {"r": 4, "lora_alpha": 8, "target_modules": LINEAR, **config}
-        tuned = get_peft_model(base, LoraConfig(**settings))
-        for name, weight in tuned.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(weight, std=0.1)
-        return tuned.train()
-
-    return build
-
-
-def frozen(model: Any) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in model.named_parameters() if not p.requires_grad}
-
-
-def assert_same(before: dict[str, torch.Tensor], model: Any) -> None:
-    now = dict(model.named_parameters())
-    assert [name for name, weight in before.items() if not torch.equal(weight, now[name])] == []
-
-
-def loss_of(model: Any) -> torch.Tensor:
-    return model(input_ids=IDS, labels=IDS).loss
-
-
-def gradients(model: Any) -> dict[str, torch.Tensor]:
-    model.zero_grad()
-    loss_of(model).backward()
-    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-
-
-def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+def build(tiny_model_folder: Path) -> Build:
+    return partial(adapted, tiny_model_folder)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +58,7 @@ def test_rows_that_cancel_out_get_no_noise():
     assert noise_scale(norms, 2, 0.05).tolist() == [[0.0], [0.0]]
 
 
-def test_the_noise_has_the_size_of_the_law(build: Callable[..., Any]):
+def test_the_noise_has_the_size_of_the_law(build: Build):
     """300 draws: the deviation of each row is sigma ||W'_i|| / sqrt(n), and the norm of its noise about sigma ||W'_i||."""
     model = build(use_rslora=True)
     flat = FlatNoise(model, 0.07, schedule=lambda _: 1.0)
@@ -112,7 +78,7 @@ def test_the_noise_has_the_size_of_the_law(build: Callable[..., Any]):
     assert noise.mean().abs() < 0.01 * noise.std()
 
 
-def test_the_layer_computes_with_the_noisy_weight_and_the_clean_adapter(build: Callable[..., Any]):
+def test_the_layer_computes_with_the_noisy_weight_and_the_clean_adapter(build: Build):
     model = build()
     flat = FlatNoise(model, 0.1)
     layer, x = flat.layers[0], torch.randn(5, 64)
@@ -124,7 +90,7 @@ def test_the_layer_computes_with_the_noisy_weight_and_the_clean_adapter(build: C
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_training_leaves_every_base_weight_bit_identical(build: Callable[..., Any], dtype: torch.dtype):
+def test_training_leaves_every_base_weight_bit_identical(build: Build, dtype: torch.dtype):
     model = build(dtype)
     before = frozen(model)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
@@ -143,7 +109,7 @@ def test_training_leaves_every_base_weight_bit_identical(build: Callable[..., An
     assert_same(before, model)
 
 
-def test_an_exception_within_a_step_leaves_no_noise(build: Callable[..., Any]):
+def test_an_exception_within_a_step_leaves_no_noise(build: Build):
     model = build()
     before, clean = frozen(model), gradients(model)
     flat = FlatNoise(model, 0.1)
@@ -159,25 +125,25 @@ def test_an_exception_within_a_step_leaves_no_noise(build: Callable[..., Any]):
     assert equal(gradients(model), clean)
 
 
-def test_one_step_has_one_noise_and_each_step_and_layer_its_own(build: Callable[..., Any]):
+def test_one_step_has_one_noise_and_each_step_and_layer_its_own(build: Build):
     model = build()
     flat = FlatNoise(model, 0.1, seed=5)
     with flat.step(2, 4):
         first = gradients(model)
         assert equal(gradients(model), first)
         copies = [layer.noisy.clone() for layer in flat.layers]
-    q0, q1 = (next(x for x in flat.layers if x.name.endswith(f"layers.{i}.self_attn.q_proj")) for i in (0, 1))
-    shape = tuple(q0.base.weight.shape)
-    assert not torch.equal(flat.noise(q0.name, shape, 2), flat.noise(q1.name, shape, 2))
-    assert not torch.equal(flat.noise(q0.name, shape, 2), flat.noise(q0.name, shape, 3))
-    assert torch.equal(flat.noise(q0.name, shape, 2), FlatNoise(model, 0.1, seed=5).noise(q0.name, shape, 2))
-    assert not torch.equal(flat.noise(q0.name, shape, 2), FlatNoise(model, 0.1, seed=6).noise(q0.name, shape, 2))
+    assert len({copy.sub(layer.base.weight).flatten()[:8].abs().sum().item() for copy, layer in zip(copies, flat.layers, strict=True)}) == len(copies)
+    other = FlatNoise(build(), 0.1, seed=6)
+    with other.step(2, 4):
+        assert not any(torch.equal(copy, layer.noisy) for copy, layer in zip(copies, other.layers, strict=True))
+    with flat.step(2, 4):
+        assert all(torch.equal(copy, layer.noisy) for copy, layer in zip(copies, flat.layers, strict=True))
     with flat.step(3, 4):
         assert not any(torch.equal(copy, layer.noisy) for copy, layer in zip(copies, flat.layers, strict=True))
         assert not equal(gradients(model), first)
 
 
-def test_recomputation_under_gradient_checkpointing_sees_the_same_noise(build: Callable[..., Any]):
+def test_recomputation_under_gradient_checkpointing_sees_the_same_noise(build: Build):
     model = build()
     flat = FlatNoise(model, 0.1)
     with flat.step(3, 4):
@@ -189,7 +155,7 @@ def test_recomputation_under_gradient_checkpointing_sees_the_same_noise(build: C
     assert equal(plain, again)
 
 
-def test_a_run_that_resumes_at_a_step_draws_what_an_uninterrupted_one_draws(build: Callable[..., Any]):
+def test_a_run_that_resumes_at_a_step_draws_what_an_uninterrupted_one_draws(build: Build):
     model = build()
     straight = FlatNoise(model, 0.1)
     for step in range(4):
@@ -200,7 +166,7 @@ def test_a_run_that_resumes_at_a_step_draws_what_an_uninterrupted_one_draws(buil
     assert all(torch.equal(copy, layer.noisy) for copy, layer in zip(copies, resumed.layers, strict=True))
 
 
-def test_no_global_random_state_is_touched(build: Callable[..., Any]):
+def test_no_global_random_state_is_touched(build: Build):
     model = build()
     before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
     flat = FlatNoise(model, 0.1)
@@ -210,7 +176,7 @@ def test_no_global_random_state_is_touched(build: Callable[..., Any]):
 
 
 @pytest.mark.parametrize(("sigma", "step"), [(0.0, 3), (0.1, 0)])
-def test_without_strength_it_is_plain_lora_bit_by_bit(build: Callable[..., Any], sigma: float, step: int):
+def test_without_strength_it_is_plain_lora_bit_by_bit(build: Build, sigma: float, step: int):
     model = build()
     clean = gradients(model)
     flat = FlatNoise(model, sigma)
@@ -218,7 +184,7 @@ def test_without_strength_it_is_plain_lora_bit_by_bit(build: Callable[..., Any],
         assert equal(gradients(model), clean)
 
 
-def test_evaluation_and_passes_without_the_adapter_are_clean(build: Callable[..., Any]):
+def test_evaluation_and_passes_without_the_adapter_are_clean(build: Build):
     """The reference pass of preference training switches the adapter off; evaluation switches training off."""
     model = build()
     noisy_loss, flat = loss_of(model).item(), FlatNoise(model, 0.2)
@@ -234,7 +200,7 @@ def test_evaluation_and_passes_without_the_adapter_are_clean(build: Callable[...
     assert all(torch.equal(weight, state[name]) for name, weight in model.state_dict().items())
 
 
-def test_a_removed_noise_gives_each_layer_its_own_forward_back(build: Callable[..., Any]):
+def test_a_removed_noise_gives_each_layer_its_own_forward_back(build: Build):
     model = build()
     flat = FlatNoise(model, 0.1)
     flat.draw(3, 4)
@@ -242,7 +208,7 @@ def test_a_removed_noise_gives_each_layer_its_own_forward_back(build: Callable[.
     assert not any("forward" in module.__dict__ for module in model.modules())
 
 
-def test_a_second_noise_replaces_the_first(build: Callable[..., Any]):
+def test_a_second_noise_replaces_the_first(build: Build):
     """A trainer that breaks off never says so: the noise of its last step must not reach the next run."""
     model = build()
     clean = gradients(model)
@@ -257,35 +223,42 @@ def test_a_second_noise_replaces_the_first(build: Callable[..., Any]):
     assert not any("forward" in module.__dict__ for module in model.modules())
 
 
-def test_the_output_head_and_layers_without_an_active_adapter_get_no_noise(build: Callable[..., Any]):
-    model = build(target_modules=["q_proj", "lm_head", "embed_tokens"])
+def test_layers_without_an_active_adapter_get_no_noise(build: Build):
+    model = build(target_modules=["q_proj"])
     model.add_adapter("other", LoraConfig(r=2, target_modules=["k_proj"]))
     assert {layer.name.rsplit(".", 1)[-1] for layer in FlatNoise(model, 0.1).layers} == {"q_proj"}
     model.set_adapter("other")
     assert {layer.name.rsplit(".", 1)[-1] for layer in FlatNoise(model, 0.1).layers} == {"k_proj"}
 
 
+def test_an_adapted_head_or_embedding_is_refused_unless_it_is_excluded(build: Build):
+    model = build(target_modules=["q_proj", "lm_head", "embed_tokens"])
+    assert_refused(model, "embed_tokens cannot take noise: .* Embedding; leave it out of target_modules or pass exclude")
+    with pytest.raises(SettingsError, match=r"lm_head cannot take noise: trainers read the output head's weight"):
+        FlatNoise(model, 0.1, exclude=["embed_tokens"])
+    flat = FlatNoise(model, 0.1, exclude=["embed_tokens", "lm_head"])
+    assert {layer.name.rsplit(".", 1)[-1] for layer in flat.layers} == {"q_proj"}
+
+
 @pytest.mark.parametrize("sigma", [-0.1, float("nan"), float("inf")])
-def test_a_strength_without_meaning_is_refused(build: Callable[..., Any], sigma: float):
+def test_a_strength_without_meaning_is_refused(build: Build, sigma: float):
     assert_refused(build(), "the strength of the noise is a number from 0 up", sigma)
 
 
-def test_layers_that_cannot_take_noise_are_refused_in_one_line(build: Callable[..., Any], tiny_model_folder: Path):
-    assert_refused(build(use_dora=True), r"q_proj: noise needs one plain LoRA adapter, found another kind")
+def test_layers_that_cannot_take_noise_are_refused_in_one_line(build: Build, tiny_model_folder: Path):
     base = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
     assert_refused(base, "no LoRA layer")
     ada = get_peft_model(base, AdaLoraConfig(target_modules=["q_proj"], total_step=10))
-    assert_refused(ada, "q_proj: noise needs one plain LoRA adapter, found another kind")
-    gpt = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=16, n_head=2, vocab_size=50))
-    conv = get_peft_model(gpt, LoraConfig(target_modules=["c_attn"], fan_in_fan_out=True))
-    assert_refused(conv, "c_attn: a Conv1D base cannot take noise; leave it out of target_modules")
-    both = build(target_modules=["q_proj"])
-    both.add_adapter("other", LoraConfig(r=2, target_modules=["q_proj"]))
-    both.base_model.set_adapter(["default", "other"])
-    assert_refused(both, "found 2 active")
+    assert_refused(ada, r"q_proj cannot take noise: its adapter is a SVDLinear on a Linear")
+    other = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model_folder), IA3Config(target_modules=["k_proj"], feedforward_modules=[]))
+    assert_refused(other, r"k_proj cannot take noise: noise is made for LoRA, and this is peft\.tuners\.ia3")
     merged = build(target_modules=["q_proj"])
     merged.merge_adapter()
-    assert_refused(merged, "found a merged one")
+    assert_refused(merged, "its adapter is merged into the base; unmerge it")
+    two = build(target_modules=["q_proj"], use_dora=True)
+    two.add_adapter("other", LoraConfig(r=2, target_modules=["q_proj"]))
+    two.base_model.set_adapter(["default", "other"])
+    assert_refused(two, "the merged weight of DoraLinearVariant with 2 active is not known here")
 
 
 def assert_refused(model: Any, pattern: str, sigma: float = 0.1) -> None:
@@ -300,7 +273,7 @@ ROWS = [{"input_ids": IDS[i % 2].tolist()[: 5 + i % 4], "labels": IDS[i % 2].tol
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_in_a_real_trainer_only_training_is_noisy(
-    build: Callable[..., Any], tiny_model_folder: Path, tmp_path: Path, checkpointing: bool
+    build: Build, tiny_model_folder: Path, tmp_path: Path, checkpointing: bool
 ):
     """10 rows in batches of 2, accumulated by 3: two steps an epoch, the last of them short; evaluated after each step."""
     from datasets import Dataset

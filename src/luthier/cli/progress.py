@@ -16,6 +16,7 @@ TITLES = {
     "score": "Reading rows with a model",
     "evaluate-before": "Scoring the model before",
     "train": "Training",
+    "sharpness": "Measuring sharpness",
     "evaluate-after": "Scoring the model after",
     "report": "Writing the report",
 }

@@ -104,7 +104,7 @@ def train_sft(
     ordered = _by_length(rows, settings)
     folder.mkdir(parents=True, exist_ok=True)
     trainer = _trainer(ordered, model, folder, settings, progress)
-    latest = _latest_checkpoint(folder / "checkpoints")
+    latest = latest_checkpoint(folder / "checkpoints")
     adapter = folder / "adapter"
     try:
         trainer.train(resume_from_checkpoint=latest)
@@ -205,7 +205,7 @@ def _trainer(
         logging_steps=1, save_steps=settings.save_steps, save_total_limit=1, report_to="none", seed=settings.seed, disable_tqdm=True,
         dataloader_pin_memory=False, remove_unused_columns=False, use_cpu=not torch.cuda.is_available(),
     )  # fmt: skip
-    callbacks = [_MetricsCallback(folder / METRICS, progress)]
+    callbacks = [MetricsCallback(folder / METRICS, progress)]
     if settings.sigma > 0:
         callbacks.append(FlatLoraCallback(settings.sigma, seed=settings.seed))
     trainer = answer_head_trainer()(
@@ -220,7 +220,7 @@ def _trainer(
     return trainer
 
 
-def _latest_checkpoint(folder: Path) -> str | None:
+def latest_checkpoint(folder: Path) -> str | None:
     """The newest complete checkpoint; one that a kill cut short lacks its state file, or the end of it, and is passed over."""
     found = [path for path in folder.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
     return str(max(found, key=lambda path: int(path.name.split("-")[1]))) if found else None
@@ -262,7 +262,7 @@ def _result(trainer: Any, folder: Path, too_long: int, adapter: Path) -> SftResu
     )
 
 
-class _MetricsCallback(TrainerCallback):  # type: ignore[misc]
+class MetricsCallback(TrainerCallback):  # type: ignore[misc]
     """Writes one row a step to metrics.jsonl; on resume, rows after the checkpoint are dropped first."""
 
     def __init__(self, path: Path, progress: Progress | None) -> None:

@@ -26,6 +26,7 @@ TYPE_SHARES: Mapping[DialogueType, float] = {
 }
 REAL_SHARE = 0.25
 NEAR_SHARE, OPEN_SHARE = 0.35, 0.15
+OPTIONAL_SHARE = 0.75  # of the optional parameters a request mentions: people list a parameter because they use it
 PER_LIST = 6
 _DISTRACTORS = (0, 0, 0, 0, 0, 0, 1, 1, 2)
 _OPEN_KINDS = ("topic", "event", "substance", "animal", "organ", "sport", "country", "author", "coding", "genre")
@@ -143,7 +144,7 @@ def _dialogue(
         return _irrelevant(blueprint, absent, tools, source)
     if kind == "parallel":
         return _parallel(blueprint, tools, source)
-    arguments = draw_arguments(blueprint, source, 0.5)
+    arguments = draw_arguments(blueprint, source, OPTIONAL_SHARE)
     asked = request(blueprint, arguments, source)
     return _row("single", asked.text, _calls([(blueprint.tool.name, arguments)]), tools, blueprint)
 
@@ -155,7 +156,7 @@ def _askable(blueprint: Blueprint) -> list[str]:
 
 
 def _parallel(blueprint: Blueprint, tools: list[Tool], source: Source) -> Conversation:
-    first = draw_arguments(blueprint, source, 0.2)
+    first = draw_arguments(blueprint, source, 0.4)
     runs = [first]
     while len(runs) < source.random.choice([2, 2, 3]):
         again = {slot.name: slot.draw(source) for slot in blueprint.slots if slot.name in first}
@@ -171,7 +172,7 @@ def _parallel(blueprint: Blueprint, tools: list[Tool], source: Source) -> Conver
 
 def _missing_argument(blueprint: Blueprint, needed: list[str], tools: list[Tool], source: Source) -> Conversation:
     missing = source.random.choice(needed)
-    arguments = draw_arguments(blueprint, source, 0.2)
+    arguments = draw_arguments(blueprint, source, 0.4)
     asked = request(blueprint, arguments, source, without=missing)
     words = next(slot.words for slot in blueprint.slots if slot.name == missing)
     answer = Message("assistant", source.random.choice(_QUESTIONS).format(missing=words))

@@ -14,6 +14,18 @@ from luthier.synthesize.tools.slots import idea_slot
 from luthier.synthesize.tools.values import Source
 
 EVERYDAY_SOURCE = "luthier everyday ideas"
+EXTRA_SHARE = 0.3
+SHUFFLED_SHARE = 0.3
+_LOOKUP_EXTRAS = (
+    "bool:include_history?", "bool:detailed", "bool:detailed?", "bool:include_images?", "bool:show_sources?", "count?", "language?",
+    "enum:sort_by=date/price/relevance/popularity/importance?", "enum:order=ascending/descending?", "aspect", "aspects", "aspects?",
+    "enum:format=table/list/text?", "enum:detail_level=basic/summary/detailed?", "many:sections=overview/reviews/prices/contacts?",
+    "enum:source=official/public/archive", "bool:include_statistics?", "year?", "bool:verified?",
+)  # fmt: skip
+_COMPUTE_EXTRAS = (
+    "int:precision(digits)?", "int:decimals(digits)?", "bool:show_steps?", "bool:detailed?", "enum:rounding=up/down/nearest?",
+    "bool:include_units?", "enum:output=short/full?", "enum:method=exact/approximate?",
+)  # fmt: skip
 _SMALL_WORDS = {"a", "an", "the", "of", "for", "to", "in", "on", "at", "by", "is", "who", "it", "as", "and", "that"}
 
 
@@ -46,10 +58,21 @@ def everyday_blueprint(idea: Idea, source: Source) -> Blueprint:
     """One variation of an idea: its own name, descriptions, parameter names and choice of optional parameters."""
     random = source.random
     camel = random.random() < 0.2
-    slots = [idea_slot(token, random) for token in idea.parameters]
+    slots = [idea_slot(token, random) for token in _tokens(idea, random)]
     slots = [slot for slot in slots if slot.required or random.random() < 0.7]
+    if random.random() < SHUFFLED_SHARE:  # optional parameters may stand anywhere in a signature
+        random.shuffle(slots)
     slots = _without_equal_names([replace(slot, name=_styled(slot.name, camel)) for slot in slots])
     return Blueprint(_tool(idea, slots, random, camel), tuple(slots), idea.ask, idea.noun, idea.domain)
+
+
+def _tokens(idea: Idea, random: Random) -> list[str]:
+    """The idea's parameters and, now and then, one that many tools have: a flag, an order, a detail wanted, a precision."""
+    computes = idea.ask.startswith(("compute", "estimate", "work out", "solve", "convert"))
+    tokens = list(idea.parameters)
+    if random.random() < EXTRA_SHARE:
+        tokens.append(random.choice(_COMPUTE_EXTRAS if computes else _LOOKUP_EXTRAS))
+    return tokens
 
 
 def _tool(idea: Idea, slots: list[Slot], random: Random, camel: bool) -> Tool:

@@ -84,10 +84,14 @@ def mentions_by_name(name: str) -> tuple[str, ...]:
         f"with {words} {{v}}",
         f"{words}: {{v}}",
         f"where the {words} is {{v}}",
-        f"with a {words} of {{v}}",
+        f"with {_article(words)} {words} of {{v}}",
         f"({words} {{v}})",
         f"using {{v}} as the {words}",
     )
+
+
+def _article(words: str) -> str:
+    return "an" if words[0] in "aeiou" else "a"
 
 
 def list_mentions_by_name(name: str) -> tuple[str, ...]:
@@ -106,6 +110,12 @@ def _enum_slot(name: str, options: list[str], required: bool, random: Random) ->
     if random.random() < 0.5:
         schema = {"type": "string", "enum": options, "description": f"The {words}.{note}"}
     said = ("in {v}", "- {v} please", "({v})", "as {v}", "and make it {v}", "preferably {v}", "{v} " + words)
+    if name.startswith(("sort", "order")):
+        said = (
+            ("sorted by {v}", "by {v}", "ordered by {v}", "in order of {v}")
+            if name != "order"
+            else ("in {v} order", "{v}", "sorted {v}")
+        )
     return Slot(
         name, schema, required, lambda s: s.random.choice(options), said, mentions_by_name(name), name not in _NOT_AHEAD
     )
@@ -180,7 +190,7 @@ def _number_slot(name: str, unit: str, *, whole: bool, required: bool, random: R
     amount = f"{{v}}{space}{unit}" if measured and random.random() < 0.7 else "{v}"
     said = (f"of {amount}", amount, f"with {amount}", f"for {amount}")
     named = (
-        f"with a {words} of {amount}",
+        f"with {_article(words)} {words} of {amount}",
         f"{words} {amount}",
         f"{words} = {{v}}",
         f"and {amount} for the {words}",

@@ -1,0 +1,239 @@
+"""LoRA fine-tuning with every setting of TRL and PEFT at hand, plainly or towards flat minima.
+
+`fine_tune` is TRL's SFTTrainer on a person's conversations; `sft.train_sft` is the narrower one that fits a run to a time limit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from transformers import TrainerCallback
+
+from luthier.errors import DiskError, SettingsError
+from luthier.models.local import LocalModel
+from luthier.records import JSON, Conversation
+from luthier.train.sft import FULL, METRICS, MetricsCallback, encode, latest_checkpoint
+
+Method = Literal["flat", "none", "neftune", "lora-sam", "bi-lora"]
+STRENGTHS: dict[Method, float] = {"flat": 0.05, "none": 0.0, "neftune": 5.0, "lora-sam": 0.003, "bi-lora": 0.05}
+OWN = ("output_dir", "neftune_noise_alpha")  # set here
+OTHER_LOSS = ("loss_type", "packing", "padding_free", "label_smoothing_factor", "use_liger_kernel", "dataset_kwargs", "activation_offloading")
+Progress = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True)
+class FineTuneSettings:
+    """method: how minima are sought; strength: its sigma, alpha or rho, None for the usual one.
+
+    sft: fields of `trl.SFTConfig`; lora: of `peft.LoraConfig`; flat: of `FlatNoise`. What is not given has the defaults of `defaults`.
+    """
+
+    method: Method = "flat"
+    strength: float | None = None
+    sft: JSON = field(default_factory=dict)
+    lora: JSON = field(default_factory=dict)
+    flat: JSON = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def amount(self) -> float:
+        return STRENGTHS[self.method] if self.strength is None else self.strength
+
+
+@dataclass(frozen=True)
+class FineTuneResult:
+    """What a run did. loss: mean training loss, nats a token; eval_loss: at the end, where evaluation rows were given."""
+
+    steps: int
+    loss: float
+    eval_loss: float | None
+    rows: int
+    left_out: int
+    tokens: int
+    trainable_parameters: int
+    adapter: str
+
+
+def fine_tune(
+    conversations: Sequence[Conversation],
+    model: LocalModel,
+    folder: Path,
+    settings: FineTuneSettings = FineTuneSettings(),
+    *,
+    evaluation: Sequence[Conversation] = (),
+    progress: Progress | None = None,
+) -> FineTuneResult:
+    """Train an adapter on what the assistant says, and save it with the tokenizer as `folder/adapter`.
+
+    The same call continues from the last checkpoint. Raises SettingsError for settings that do not exist or do not fit together.
+    """
+    import torch
+
+    _check(settings)
+    config = _config(settings, model, folder, evaluated=bool(evaluation))
+    rows, left_out = _encoded(conversations, model, config.max_length)
+    if not rows:
+        raise SettingsError(f"none of {len(conversations)} rows has an assistant turn within {config.max_length} tokens; nothing to train on")
+    held, _ = _encoded(evaluation, model, config.max_length)
+    trainer = _trainer(rows, held, model, folder, settings, config, progress)
+    try:
+        done = trainer.train(resume_from_checkpoint=latest_checkpoint(folder / "checkpoints"))
+        measured = trainer.evaluate() if held else {}
+        trainer.save_model(str(folder / "adapter"))
+    except Exception as problem:  # torch and safetensors name a full disk in words of their own
+        if shutil.disk_usage(folder).free < FULL:
+            raise DiskError(f"{folder}: no space left for checkpoints; free some and run the same command again") from problem
+        raise
+    trainable = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+    return FineTuneResult(
+        trainer.state.global_step, float(done.training_loss), measured.get("eval_loss"), len(rows), left_out,
+        sum(len(row["input_ids"]) for row in rows), trainable, "adapter",
+    )  # fmt: skip
+
+
+def _check(settings: FineTuneSettings) -> None:
+    from peft import LoraConfig
+    from trl import SFTConfig
+
+    if settings.method not in STRENGTHS:
+        raise SettingsError(f"method is {settings.method!r}; choose one of {', '.join(STRENGTHS)}")
+    if settings.flat and settings.method != "flat":
+        raise SettingsError(f"settings of flat are given, but the method is {settings.method}; leave one of them out")
+    known = {
+        "sft": [name for name in _names(SFTConfig) if name not in OWN], "lora": _names(LoraConfig),
+        "flat": ["backend", "exclude", "ranks", "every", "seed"],
+    }  # fmt: skip
+    for section, names in known.items():
+        for name in getattr(settings, section):
+            if name not in names:
+                near = difflib.get_close_matches(name, names, 1)
+                hint = f"did you mean {near[0]}?" if near else f"see the fields of {_HOME[section]}"
+                raise SettingsError(f"{section}.{name} is not a setting; {hint}")
+
+
+_HOME = {"sft": "trl.SFTConfig", "lora": "peft.LoraConfig", "flat": "luthier.train.flat.FlatNoise"}
+
+
+def _names(config: Any) -> list[str]:
+    return [one.name for one in fields(config) if one.init]
+
+
+def defaults(seed: int) -> JSON:
+    """Settings of TRL that differ from its own where none is given: the recipe of Flat-LoRA (arXiv 2409.14396) on any device."""
+    import torch
+
+    return {
+        "per_device_train_batch_size": 4, "gradient_accumulation_steps": 4, "learning_rate": 5e-4, "num_train_epochs": 1,
+        "lr_scheduler_type": "cosine", "warmup_steps": 0.03, "max_length": 1024, "logging_steps": 1, "save_steps": 50, "save_total_limit": 1,
+        "report_to": "none", "gradient_checkpointing": False, "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.cuda.is_available(), "disable_tqdm": True, "seed": seed,
+    }  # fmt: skip
+
+
+def _config(settings: FineTuneSettings, model: LocalModel, folder: Path, *, evaluated: bool) -> Any:
+    import torch
+    from trl import SFTConfig
+
+    given = defaults(settings.seed) | {"bf16": model.training_dtype is torch.bfloat16} | settings.sft
+    if settings.method == "neftune":
+        given["neftune_noise_alpha"] = settings.amount
+    if evaluated and "eval_strategy" not in given:
+        given |= {"eval_strategy": "epoch"}
+    try:
+        return SFTConfig(output_dir=str(folder / "checkpoints"), **given)
+    except (TypeError, ValueError) as problem:
+        raise SettingsError(f"TRL refuses these settings: {_first_line(problem)}") from problem
+
+
+def _encoded(
+    conversations: Sequence[Conversation], model: LocalModel, longest: int | None
+) -> tuple[list[dict[str, list[int]]], int]:
+    rows = [encode(conversation, model.tokenizer) for conversation in conversations]
+    kept = [
+        row
+        for row in rows
+        if (longest is None or len(row["input_ids"]) <= longest) and any(label >= 0 for label in row["labels"])
+    ]
+    return kept, len(rows) - len(kept)
+
+
+def _trainer(
+    rows: list[dict[str, list[int]]], held: list[dict[str, list[int]]], model: LocalModel, folder: Path,
+    settings: FineTuneSettings, config: Any, progress: Progress | None,
+) -> Any:  # fmt: skip
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, PrinterCallback, set_seed
+    from trl import SFTTrainer
+
+    from luthier.train.answer_head import answer_head_trainer
+    from luthier.train.sharpness_aware import sam_trainer
+
+    set_seed(config.seed)
+    base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=model.training_dtype, local_files_only=True)
+    kind = SFTTrainer if any(name in settings.sft for name in OTHER_LOSS) else answer_head_trainer()
+    if settings.method == "lora-sam":
+        kind = sam_trainer(kind, settings.amount)
+    try:
+        trainer = kind(
+            model=base, args=config, train_dataset=Dataset.from_list(rows), eval_dataset=Dataset.from_list(held) if held else None,
+            processing_class=model.tokenizer, peft_config=_lora(settings), callbacks=list(_callbacks(settings, folder, config, progress)),
+        )  # fmt: skip
+    except ValueError as problem:
+        raise SettingsError(f"TRL refuses these settings: {_first_line(problem)}") from problem
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _lora(settings: FineTuneSettings) -> Any:
+    from peft import LoraConfig
+
+    given = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear", "task_type": "CAUSAL_LM"} | settings.lora
+    try:
+        return LoraConfig(**given)
+    except (TypeError, ValueError) as problem:
+        raise SettingsError(f"PEFT refuses these settings: {_first_line(problem)}") from problem
+
+
+def _callbacks(
+    settings: FineTuneSettings, folder: Path, config: Any, progress: Progress | None
+) -> Iterable[TrainerCallback]:
+    from luthier.train.flat import FlatLoraCallback
+    from luthier.train.sharpness_aware import BiLoraCallback
+
+    if config.process_index == 0:
+        yield MetricsCallback(folder / METRICS, progress)
+    if settings.method == "flat" and settings.amount > 0:
+        yield FlatLoraCallback(settings.amount, **{"seed": settings.seed, **settings.flat})
+    elif settings.method == "bi-lora":
+        yield BiLoraCallback(settings.amount, seed=settings.seed)
+
+
+def _first_line(problem: Exception) -> str:
+    return str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+
+
+def adapted_model(model: LocalModel, adapter: str | None, seed: int = 0) -> Any:
+    """The model with a saved adapter, or with a fresh one that changes nothing yet, as training holds it.
+
+    Raises SettingsError where the folder holds no adapter of this model.
+    """
+    from peft import PeftModel, get_peft_model
+    from transformers import AutoModelForCausalLM, set_seed
+
+    set_seed(seed)
+    base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=model.training_dtype, local_files_only=True)
+    if adapter is None:
+        return get_peft_model(base, _lora(FineTuneSettings()))
+    if not (Path(adapter) / "adapter_config.json").is_file():
+        raise SettingsError(f"{adapter}: no adapter_config.json there; give a PEFT adapter folder")
+    try:
+        return PeftModel.from_pretrained(base, adapter, is_trainable=True)
+    except (RuntimeError, ValueError) as problem:
+        raise SettingsError(f"{adapter}: does not fit {model.name} ({_first_line(problem)})") from problem
