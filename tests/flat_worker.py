@@ -14,8 +14,8 @@ os.environ.setdefault("ACCELERATE_USE_CPU", "true")
 
 import torch
 from accelerate import Accelerator, FullyShardedDataParallelPlugin
-from flat_models import adapted
 
+from flat_models import adapted
 from luthier.train.flat import FlatNoise
 from luthier.train.flat.layers import whole
 
@@ -44,7 +44,9 @@ def main(model_folder: str, out: str, mode: str, ranks: str) -> None:
             accelerator.backward(loss)
         losses.append(float(accelerator.gather(loss.detach().reshape(1)).mean()))
         if mode == "fsdp":
-            noise = hashlib.sha256(flat.backend.normals.take(probe.draws, step, torch.empty(64)).numpy().tobytes()).hexdigest()  # type: ignore[attr-defined]
+            noise = hashlib.sha256(
+                flat.backend.normals.take(probe.draws, step, torch.empty(64)).numpy().tobytes()
+            ).hexdigest()  # type: ignore[attr-defined]
         optimizer.step()
         optimizer.zero_grad()
     with torch.no_grad():
@@ -63,7 +65,10 @@ def main(model_folder: str, out: str, mode: str, ranks: str) -> None:
 
 def _plugin() -> Any:
     return FullyShardedDataParallelPlugin(
-        fsdp_version=2, auto_wrap_policy="transformer_based_wrap", transformer_cls_names_to_wrap=["LlamaDecoderLayer"], cpu_ram_efficient_loading=False
+        fsdp_version=2,
+        auto_wrap_policy="transformer_based_wrap",
+        transformer_cls_names_to_wrap=["LlamaDecoderLayer"],
+        cpu_ram_efficient_loading=False,
     )
 
 

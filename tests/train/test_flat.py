@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from peft import AdaLoraConfig, IA3Config, LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from luthier.errors import SettingsError
 from flat_models import IDS, adapted, assert_same, equal, frozen, gradients, loss_of
+from luthier.errors import SettingsError
 from luthier.train.flat import FlatLoraCallback, FlatNoise, merged_row_norms, noise_scale, ramp
 
 Build = Callable[..., Any]
@@ -132,7 +132,12 @@ def test_one_step_has_one_noise_and_each_step_and_layer_its_own(build: Build):
         first = gradients(model)
         assert equal(gradients(model), first)
         copies = [layer.noisy.clone() for layer in flat.layers]
-    assert len({copy.sub(layer.base.weight).flatten()[:8].abs().sum().item() for copy, layer in zip(copies, flat.layers, strict=True)}) == len(copies)
+    assert len(
+        {
+            copy.sub(layer.base.weight).flatten()[:8].abs().sum().item()
+            for copy, layer in zip(copies, flat.layers, strict=True)
+        }
+    ) == len(copies)
     other = FlatNoise(build(), 0.1, seed=6)
     with other.step(2, 4):
         assert not any(torch.equal(copy, layer.noisy) for copy, layer in zip(copies, other.layers, strict=True))
@@ -233,7 +238,9 @@ def test_layers_without_an_active_adapter_get_no_noise(build: Build):
 
 def test_an_adapted_head_or_embedding_is_refused_unless_it_is_excluded(build: Build):
     model = build(target_modules=["q_proj", "lm_head", "embed_tokens"])
-    assert_refused(model, "embed_tokens cannot take noise: .* Embedding; leave it out of target_modules or pass exclude")
+    assert_refused(
+        model, "embed_tokens cannot take noise: .* Embedding; leave it out of target_modules or pass exclude"
+    )
     with pytest.raises(SettingsError, match=r"lm_head cannot take noise: trainers read the output head's weight"):
         FlatNoise(model, 0.1, exclude=["embed_tokens"])
     flat = FlatNoise(model, 0.1, exclude=["embed_tokens", "lm_head"])
@@ -250,7 +257,10 @@ def test_layers_that_cannot_take_noise_are_refused_in_one_line(build: Build, tin
     assert_refused(base, "no LoRA layer")
     ada = get_peft_model(base, AdaLoraConfig(target_modules=["q_proj"], total_step=10))
     assert_refused(ada, r"q_proj cannot take noise: its adapter is a SVDLinear on a Linear")
-    other = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model_folder), IA3Config(target_modules=["k_proj"], feedforward_modules=[]))
+    other = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(tiny_model_folder),
+        IA3Config(target_modules=["k_proj"], feedforward_modules=[]),
+    )
     assert_refused(other, r"k_proj cannot take noise: noise is made for LoRA, and this is peft\.tuners\.ia3")
     merged = build(target_modules=["q_proj"])
     merged.merge_adapter()

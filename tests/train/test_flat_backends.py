@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from flat_models import IDS, adapted, assert_same, equal, fill, frozen, gradients, loss_of, with_adapter
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
+from flat_models import IDS, adapted, assert_same, equal, fill, frozen, gradients, loss_of, with_adapter
 from luthier.errors import SettingsError
 from luthier.train.flat import FlatNoise
 from luthier.train.flat.normals import CHUNK, Generated, Table
@@ -36,7 +36,9 @@ def noisy_gradients(model: Any, backend: str, step: int = 2, **settings: Any) ->
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("autocast", [False, True])
-def test_recomputed_noise_gives_bit_for_bit_the_gradients_of_a_kept_copy(build: Build, dtype: torch.dtype, autocast: bool):
+def test_recomputed_noise_gives_bit_for_bit_the_gradients_of_a_kept_copy(
+    build: Build, dtype: torch.dtype, autocast: bool
+):
     model = build(dtype)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         kept, again, clean = noisy_gradients(model, "cached"), noisy_gradients(model, "recompute"), gradients(model)
@@ -90,7 +92,9 @@ def test_the_in_place_noise_is_taken_back_after_an_exception_and_before_the_next
 def test_a_table_serves_slices_of_normal_draws_at_places_of_their_own():
     table = Table("7", 4096)
     shape = torch.empty(64, 64)
-    one, again, later, other = (table.take(name, step, shape) for name, step in (("a", 1), ("a", 1), ("a", 2), ("b", 1)))
+    one, again, later, other = (
+        table.take(name, step, shape) for name, step in (("a", 1), ("a", 1), ("a", 2), ("b", 1))
+    )
     assert torch.equal(one, again)
     assert not torch.equal(one, later)
     assert not torch.equal(one, other)
@@ -118,7 +122,9 @@ def test_draws_of_a_large_layer_do_not_depend_on_the_number_of_threads():
 def test_a_transposed_weight_gets_the_noise_of_its_filters(backend: str):
     """GPT-2 stores (inputs, outputs): filters are columns. The same layer as a Linear gets the same law."""
     torch.manual_seed(0)
-    gpt = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=16, n_head=2, vocab_size=100, resid_pdrop=0, attn_pdrop=0, embd_pdrop=0))
+    gpt = GPT2LMHeadModel(
+        GPT2Config(n_layer=1, n_embd=16, n_head=2, vocab_size=100, resid_pdrop=0, attn_pdrop=0, embd_pdrop=0)
+    )
     model = with_adapter(gpt, target_modules=["c_attn"], fan_in_fan_out=True)
     flat = FlatNoise(model, 0.1, always, backend=backend)
     (layer,) = flat.layers
@@ -225,7 +231,7 @@ def test_settings_without_meaning_are_refused(build: Build, settings: dict[str, 
 
 
 def test_dpo_reference_log_probabilities_are_those_without_noise(build: Build, tiny_model_folder: Path, tmp_path: Path):
-    """TRL's DPOTrainer runs its reference pass with the adapter off, within the noisy step: it must not see the noise."""
+    """TRL's DPOTrainer runs its reference pass with another adapter on, or none, within the noisy step: it must not see the noise."""
     from datasets import Dataset
     from transformers import AutoTokenizer
     from trl import DPOConfig, DPOTrainer
@@ -249,9 +255,10 @@ def test_dpo_reference_log_probabilities_are_those_without_noise(build: Build, t
 
         def watch(module: Any, inputs: Any, output: Any) -> None:
             clean = torch.nn.functional.linear(inputs[0], module.weight)
-            if layer.disable_adapters:
+            reference = layer.disable_adapters or layer.active_adapters == ["ref"]
+            if reference:
                 outputs.append(output.detach().clone())
-            noisy.append((layer.disable_adapters, torch.equal(clean, output)))
+            noisy.append((reference, torch.equal(clean, output)))
 
         layer.base_layer.register_forward_hook(watch)
         trainer.train()
@@ -262,6 +269,8 @@ def test_dpo_reference_log_probabilities_are_those_without_noise(build: Build, t
     assert {clean for reference, clean in noisy if reference} == {True}
     assert {clean for reference, clean in noisy if not reference} == {False}
     assert len(with_noise) == len(without) > 0
+    shapes = [output.shape for output in with_noise]
+    assert shapes == [output.shape for output in without]
     assert all(torch.equal(a, b) for a, b in zip(with_noise, without, strict=True))
 
 

@@ -15,7 +15,13 @@ SCRIPT = Path(__file__).parent.parent / "flat_worker.py"
 
 def run(folder: Path, out: Path, mode: str, ranks: str, processes: int, port: int) -> list[dict[str, Any]]:
     """What each process wrote: its losses, a digest of its adapters after training, its base weights, its noise."""
-    launch = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--master-addr=127.0.0.1", f"--master-port={port}"]
+    launch = [
+        "-m",
+        "torch.distributed.run",
+        f"--nproc-per-node={processes}",
+        "--master-addr=127.0.0.1",
+        f"--master-port={port}",
+    ]
     command = [sys.executable, *(launch if processes > 1 else []), str(SCRIPT), str(folder), str(out), mode, ranks]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

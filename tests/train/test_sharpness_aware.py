@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from flat_models import IDS, adapted, assert_same, frozen, gradients, loss_of
 
+from flat_models import IDS, adapted, assert_same, frozen, gradients, loss_of
 from luthier.errors import SettingsError
 from luthier.train.sharpness_aware import BiLoraCallback, sam_trainer
 

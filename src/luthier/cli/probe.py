@@ -17,9 +17,29 @@ def command() -> None:
 @click.argument("adapters", nargs=-1, required=True, metavar="ADAPTER... DATA")
 @click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
 @click.option("--before/--no-before", default=True, show_default=True, help="Also measure the model before training.")
-@click.option("--sigma", "sigmas", type=float, multiple=True, default=(0.02, 0.05, 0.1), show_default=True, help="Strengths of the noise.")
-@click.option("--draws", type=click.IntRange(min=1), default=4, show_default=True, help="Noises of each strength; all models get the same ones.")
-@click.option("--rows", type=click.IntRange(min=0), default=64, show_default=True, help="Rows of DATA that are read, evenly spaced; 0 for all.")
+@click.option(
+    "--sigma",
+    "sigmas",
+    type=float,
+    multiple=True,
+    default=(0.02, 0.05, 0.1),
+    show_default=True,
+    help="Strengths of the noise.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="Noises of each strength; all models get the same ones.",
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(min=0),
+    default=64,
+    show_default=True,
+    help="Rows of DATA that are read, evenly spaced; 0 for all.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--page", type=click.Path(path_type=Path), help="Draw it here, as HTML.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")

@@ -46,7 +46,9 @@ def run_fine_tune(inputs: TrainingInputs, folder: Path, command: str, progress: 
             run.record["steps"]["train"] = {"results": _train(inputs, folder, progress)}
         else:
             keyed = {**asdict(inputs), "files": files}
-            run.step("train", keyed, ["metrics.jsonl", "checkpoints", ADAPTER], lambda: _train(inputs, folder, progress))
+            run.step(
+                "train", keyed, ["metrics.jsonl", "checkpoints", ADAPTER], lambda: _train(inputs, folder, progress)
+            )
         run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))
         return run.record
 
@@ -82,7 +84,9 @@ def read_settings(config: Path | None, changes: Sequence[str], base: FineTuneSet
             raise SettingsError(f"{config}: cannot be read ({problem})") from problem
         except yaml.YAMLError as problem:
             raise SettingsError(f"{config}: not YAML ({' '.join(str(problem).split())})") from problem
-        if not isinstance(read, dict) or any(name not in sections or not isinstance(part, dict) for name, part in read.items()):
+        if not isinstance(read, dict) or any(
+            name not in sections or not isinstance(part, dict) for name, part in read.items()
+        ):
             raise SettingsError(f"{config}: give sections sft, lora and flat, each with its settings")
         for name, part in read.items():
             sections[name] |= part
@@ -95,7 +99,8 @@ def read_settings(config: Path | None, changes: Sequence[str], base: FineTuneSet
             sections[section][name] = _number_or(yaml.safe_load(text))
         except yaml.YAMLError as problem:
             raise SettingsError(f"--set {change}: the value is not YAML") from problem
-    return replace(base, **{name: {key: _number_or(value) for key, value in part.items()} for name, part in sections.items()})
+    tidy = {name: {key: _number_or(value) for key, value in part.items()} for name, part in sections.items()}
+    return replace(base, sft=tidy["sft"], lora=tidy["lora"], flat=tidy["flat"])
 
 
 def _number_or(value: Any) -> Any:
@@ -124,13 +129,17 @@ def probe_sharpness(
     conversations = _conversations(data)
     step = max(1, len(conversations) // rows) if rows else 1
     chosen = conversations[::step][: rows or None]
-    encoded = [row for row in (encode(one, base.tokenizer) for one in chosen) if any(label >= 0 for label in row["labels"])]
+    encoded = [
+        row for row in (encode(one, base.tokenizer) for one in chosen) if any(label >= 0 for label in row["labels"])
+    ]
     progress.step("sharpness", len(adapters) * (1 + draws * len(sigmas)))
     return [
         {
             "adapter": adapter,
             "rows": len(encoded),
-            **sharpness(adapted_model(base, adapter, seed), encoded, sigmas, draws=draws, seed=seed, progress=progress.advance).to_row(),
+            **sharpness(
+                adapted_model(base, adapter, seed), encoded, sigmas, draws=draws, seed=seed, progress=progress.advance
+            ).to_row(),
         }
         for adapter in adapters
     ]

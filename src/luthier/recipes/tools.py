@@ -24,6 +24,7 @@ from luthier.records import JSON, Tool, read_conversations, read_rows, write_jso
 ADAPTER, CHECKPOINTS = "adapter", "checkpoints"
 LEAST_TRAINING_SECONDS = 120.0  # less teaches nothing; a limit that leaves less is overrun
 AFTER_SHARE = 0.75  # of the scoring before training; answers are shorter after it
+LONGEST = 384  # tokens of a dialogue; longer ones are left out of training
 AROUND_SECONDS = 30.0  # loading models, measuring the machine, writing the report
 
 
@@ -288,6 +289,7 @@ def _train(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:
             batch_size=2,  # rows of up to PER_LIST dialogues
             micro_batch=1,
             branches=PER_LIST,
+            max_tokens=LONGEST,
         )
         result = train_sft(
             rows,

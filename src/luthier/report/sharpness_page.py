@@ -39,7 +39,11 @@ def write_sharpness_page(lines: Sequence[Line], path: Path, *, data: str, rows: 
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("luthier.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("luthier.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     page = environment.get_template("sharpness_page.html.j2").render(
         lines=lines, chart=chart(lines), data=data, rows=rows, draws=draws, colours=COLOURS, finite=math.isfinite
@@ -53,7 +57,7 @@ def chart(lines: Sequence[Line]) -> Markup:
     sigmas = sorted({one.sigma for line in lines for one in line.rises})
     reach = [0.0, *(one.rise + side * _whisker(one) for line in lines for one in line.rises for side in (-1, 1))]
     marks = ticks(min(reach), max(reach))
-    low, high = min(marks[0], min(reach)), max(marks[-1], max(reach))
+    low, high = min(marks[0], *reach), max(marks[-1], *reach)
     widest = sigmas[-1]
 
     def place(sigma: float, rise: float) -> str:
@@ -63,14 +67,20 @@ def chart(lines: Sequence[Line]) -> Markup:
     for number, line in enumerate(lines):
         points = [place(0, 0), *(place(one.sigma, one.rise) for one in line.rises)]
         whiskers = " ".join(
-            f"M{place(one.sigma, one.rise - _whisker(one))}L{place(one.sigma, one.rise + _whisker(one))}" for one in line.rises
+            f"M{place(one.sigma, one.rise - _whisker(one))}L{place(one.sigma, one.rise + _whisker(one))}"
+            for one in line.rises
         )
         paths += [(f"line c{number % COLOURS}", "M" + "L".join(points)), (f"error c{number % COLOURS}", whiskers)]
     told = "; ".join(
         f"{line.name}: " + ", ".join(f"{one.rise:+.3f} at {one.sigma:g}" for one in line.rises) for line in lines
     )
     rows = [((mark - low) / ((high - low) or 1), f"{mark:g}") for mark in marks]
-    return plot(f"Rise of the loss by strength of the noise. {told}", paths, rows, [(sigma / widest, f"{sigma:g}") for sigma in (0, *sigmas)])
+    return plot(
+        f"Rise of the loss by strength of the noise. {told}",
+        paths,
+        rows,
+        [(sigma / widest, f"{sigma:g}") for sigma in (0, *sigmas)],
+    )
 
 
 def _whisker(one: Rise) -> float:

@@ -22,7 +22,15 @@ from luthier.train.sft import FULL, METRICS, MetricsCallback, encode, latest_che
 Method = Literal["flat", "none", "neftune", "lora-sam", "bi-lora"]
 STRENGTHS: dict[Method, float] = {"flat": 0.05, "none": 0.0, "neftune": 5.0, "lora-sam": 0.003, "bi-lora": 0.05}
 OWN = ("output_dir", "neftune_noise_alpha")  # set here
-OTHER_LOSS = ("loss_type", "packing", "padding_free", "label_smoothing_factor", "use_liger_kernel", "dataset_kwargs", "activation_offloading")
+OTHER_LOSS = (
+    "loss_type",
+    "packing",
+    "padding_free",
+    "label_smoothing_factor",
+    "use_liger_kernel",
+    "dataset_kwargs",
+    "activation_offloading",
+)
 Progress = Callable[[int, int, float], None]
 
 
@@ -78,7 +86,9 @@ def fine_tune(
     config = _config(settings, model, folder, evaluated=bool(evaluation))
     rows, left_out = _encoded(conversations, model, config.max_length)
     if not rows:
-        raise SettingsError(f"none of {len(conversations)} rows has an assistant turn within {config.max_length} tokens; nothing to train on")
+        raise SettingsError(
+            f"none of {len(conversations)} rows has an assistant turn within {config.max_length} tokens; nothing to train on"
+        )
     held, _ = _encoded(evaluation, model, config.max_length)
     trainer = _trainer(rows, held, model, folder, settings, config, progress)
     try:
@@ -87,7 +97,9 @@ def fine_tune(
         trainer.save_model(str(folder / "adapter"))
     except Exception as problem:  # torch and safetensors name a full disk in words of their own
         if shutil.disk_usage(folder).free < FULL:
-            raise DiskError(f"{folder}: no space left for checkpoints; free some and run the same command again") from problem
+            raise DiskError(
+                f"{folder}: no space left for checkpoints; free some and run the same command again"
+            ) from problem
         raise
     trainable = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
     if torch.distributed.is_initialized():
@@ -164,7 +176,7 @@ def _encoded(
     return kept, len(rows) - len(kept)
 
 
-def _trainer(
+def _trainer(  # noqa: PLR0917
     rows: list[dict[str, list[int]]], held: list[dict[str, list[int]]], model: LocalModel, folder: Path,
     settings: FineTuneSettings, config: Any, progress: Progress | None,
 ) -> Any:  # fmt: skip

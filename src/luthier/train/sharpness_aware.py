@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,9 @@ class BiLoraCallback(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, rho: float = BI_LORA_RHO, share: float = ASCENT_SHARE, rank: int = 8, seed: int = 0) -> None:
         if not rho > 0 or not 0 < share <= 1 or rank < 1:
-            raise SettingsError(f"rho {rho} and share {share} of it must be above 0, share at most 1, and rank {rank} at least 1")
+            raise SettingsError(
+                f"rho {rho} and share {share} of it must be above 0, share at most 1, and rank {rank} at least 1"
+            )
         self.rho, self.share, self.rank, self.seed = rho, share, rank, seed
         self.active = False
         self.layers: list[NoisyLayer] = []
@@ -96,7 +99,9 @@ class BiLoraCallback(TrainerCallback):  # type: ignore[misc]
         for layer in self.layers:
             rows, columns = layer.shape
             a = torch.randn(self.rank, columns, generator=generator) / columns**0.5
-            a, b = (factor.to(layer.base.weight.device).requires_grad_() for factor in (a, torch.zeros(rows, self.rank)))
+            a, b = (
+                factor.to(layer.base.weight.device).requires_grad_() for factor in (a, torch.zeros(rows, self.rank))
+            )
             self.factors.append((a, b))
             clean = layer.clean
             layer.hook = self._forward(layer, a, b, clean)
@@ -134,7 +139,7 @@ class BiLoraCallback(TrainerCallback):  # type: ignore[misc]
     def length(self) -> float:
         """||B2 A2|| over all layers, by the Gram matrices of the factors."""
         total = sum(float(((b.t() @ b) * (a @ a.t())).sum()) for a, b in self.factors)
-        return max(0.0, total) ** 0.5
+        return math.sqrt(max(0.0, total))
 
     def remove(self) -> None:
         """Take the second adapter off the model."""

@@ -18,7 +18,8 @@ from luthier.synthesize.tools.values import Source, kinds
 NAMED_SHARE = 0.35
 AHEAD_SHARE = 0.45
 _BEFORE_NOUN = re.compile(r"^[a-z]+ (?:(?:up|out|for|on|off|back) )?((?:a|an|the) )?([a-z]+)")
-_NUMBER_WORDS = dict(enumerate("two three four five six seven eight nine ten eleven twelve".split(), 2))  # noqa: SIM905
+_ABOUT = re.compile(r"(information|facts|details) (about|of) ?")
+_NUMBER_WORDS: dict[Any, str] = dict(enumerate("two three four five six seven eight nine ten eleven twelve".split(), 2))  # noqa: SIM905
 _SYNONYMS = {
     "find": ("find", "look for", "search for", "get me", "look up"),
     "get": ("get", "fetch", "show me", "give me", "look up"),
@@ -63,7 +64,7 @@ def draw_arguments(blueprint: Blueprint, source: Source, optional_share: float =
 def request(blueprint: Blueprint, arguments: JSON, source: Source, *, without: str | None = None) -> Request:
     """A request that carries the arguments; `without` names one that it withholds."""
     slots = [slot for slot in blueprint.slots if slot.name in arguments and slot.name != without]
-    ask, first = _led_ask(blueprint, slots, arguments, source)
+    ask, noun, first = _led_ask(blueprint, slots, arguments, source)
     rest = [slot for slot in slots if slot is not first]
     alike = Counter(slot.said for slot in rest)
     named = [
@@ -72,21 +73,19 @@ def request(blueprint: Blueprint, arguments: JSON, source: Source, *, without: s
     mentions = [mention(slot, arguments[slot.name], source, named=by) for slot, by in zip(rest, named, strict=True)]
     if len(mentions) > 1 and source.random.random() < 0.3:
         source.random.shuffle(mentions)
-    return Request(_sentence(ask, "" if first else blueprint.noun, mentions, source), arguments, tuple(slots))
+    return Request(_sentence(ask, noun, mentions, source), arguments, tuple(slots))
 
 
-def _led_ask(blueprint: Blueprint, slots: list[Slot], arguments: JSON, source: Source) -> tuple[str, Slot | None]:
-    """The imperative, sometimes with one value before its noun ("find 5 restaurants", "book a double hotel room")."""
+def _led_ask(blueprint: Blueprint, slots: list[Slot], arguments: JSON, source: Source) -> tuple[str, str, Slot | None]:
+    """The imperative and the noun of a question, sometimes with one value in them ("find five restaurants", "the price of a car")."""
     random = source.random
     for slot in slots:
         value = arguments[slot.name]
-        if (
-            "information about" in blueprint.ask
-            and isinstance(value, str | list)
-            and slot.said == kinds()[_aspect(value)].said
-        ):
-            if random.random() < 0.6:
-                return blueprint.ask.replace("information about", f"the {value_text(value, source)} of"), slot
+        about = _ABOUT.search(blueprint.ask)
+        if about and isinstance(value, str | list) and slot.said == kinds()[_aspect(value)].said:
+            if random.random() < 0.7:
+                wanted = f"{value_text(value, source)} of {blueprint.ask[about.end() :].strip()}"
+                return f"{blueprint.ask[: about.start()]}the {wanted}", wanted, slot
             continue
         if not slot.ahead or random.random() > AHEAD_SHARE:
             continue
@@ -95,8 +94,9 @@ def _led_ask(blueprint: Blueprint, slots: list[Slot], arguments: JSON, source: S
             continue
         top = random.choice(["", "", "the top ", "the best "]) if isinstance(value, int) else ""
         start = blueprint.ask[: match.start(2)]
-        return f"{start}{top}{value_text(value, source)} {blueprint.ask[match.start(2) :]}", slot
-    return blueprint.ask, None
+        said = _NUMBER_WORDS[value] if value in _NUMBER_WORDS and random.random() < 0.4 else value_text(value, source)
+        return f"{start}{top}{said} {blueprint.ask[match.start(2) :]}", "", slot
+    return blueprint.ask, blueprint.noun, None
 
 
 def _aspect(value: str | list[Any]) -> str:

@@ -109,13 +109,19 @@ def _enum_slot(name: str, options: list[str], required: bool, random: Random) ->
     schema: JSON = {"type": "string", "description": about + note}
     if random.random() < 0.5:
         schema = {"type": "string", "enum": options, "description": f"The {words}.{note}"}
-    said = ("in {v}", "- {v} please", "({v})", "as {v}", "and make it {v}", "preferably {v}", "{v} " + words)
-    if name.startswith(("sort", "order")):
-        said = (
-            ("sorted by {v}", "by {v}", "ordered by {v}", "in order of {v}")
-            if name != "order"
-            else ("in {v} order", "{v}", "sorted {v}")
-        )
+    said: tuple[str, ...] = (
+        "in {v}",
+        "- {v} please",
+        "({v})",
+        "as {v}",
+        "and make it {v}",
+        "preferably {v}",
+        "{v} " + words,
+    )
+    if name == "order":
+        said = ("in {v} order", "{v}", "sorted {v}")
+    elif name.startswith(("sort", "order")):
+        said = ("sorted by {v}", "by {v}", "ordered by {v}", "in order of {v}")
     return Slot(
         name, schema, required, lambda s: s.random.choice(options), said, mentions_by_name(name), name not in _NOT_AHEAD
     )

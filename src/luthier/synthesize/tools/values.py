@@ -87,13 +87,21 @@ def _sentence(s: Source) -> str:
 
 
 def _big(s: Source) -> int:
-    return s.random.choice([s.random.randrange(500, 100_000, 500), s.random.randrange(100_000, 30_000_000, 50_000)])
+    sums = (
+        s.random.randrange(500, 100_000, 500), s.random.randrange(100_000, 30_000_000, 50_000), 1_000_000 * s.random.randint(1, 300),
+    )  # fmt: skip
+    return s.random.choice(sums)
 
 
 _ASPECTS = (
     "price", "size", "opening hours", "start date", "release date", "winner", "author", "ingredients", "population", "summary", "ranking",
     "cast", "address", "history", "rating", "location", "weight", "side effects", "symptoms", "height", "owner", "background", "results",
-    "schedule", "statistics", "contact", "origin", "net worth", "speed", "power",
+    "schedule", "statistics", "contact", "origin", "net worth", "speed", "power", "damage", "durability", "end date", "location", "creator",
+    "material", "budget", "length", "judge", "verdict", "plaintiff", "defendant", "witnesses", "charges", "fine", "date", "time", "place",
+    "casualties", "causes", "consequences", "leaders", "participants", "genre", "duration", "language", "plot", "characters", "reviews",
+    "sales", "revenue", "employees", "founder", "headquarters", "products", "profit", "market share", "mileage", "engine", "color", "safety rating",
+    "diet", "habitat", "lifespan", "predators", "range", "dosage", "ingredients list", "interactions", "area", "climate", "currency", "capital",
+    "goals", "assists", "age", "team", "salary", "position", "titles", "nationality", "biography", "education", "works", "style", "value",
 )  # fmt: skip
 
 

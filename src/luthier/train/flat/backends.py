@@ -87,8 +87,8 @@ class Cached:
         """The copies stay allocated for the next step."""
 
     def forward(self, layer: NoisyLayer, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        assert layer.noisy is not None
-        held = layer.noisy.t() if layer.transposed else layer.noisy
+        noisy: Any = layer.noisy
+        held = noisy.t() if layer.transposed else noisy
         if layer.place == "weight":
             return linear(x, held, layer.base.bias)
         y = layer.clean(x, *args, **kwargs)

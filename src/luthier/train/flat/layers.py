@@ -60,8 +60,10 @@ class NoisyLayer:
 
     @property
     def takes_noise(self) -> bool:
-        """In training with the adapter on: not in evaluation, nor in the reference pass of preference training."""
-        return bool(self.hooked.training) and not self.lora.disable_adapters
+        """In training with its own adapters on: not in evaluation, nor in the reference pass of preference training, which turns
+        them off or another one on."""
+        own = self.adapters == tuple(name for name in self.lora.active_adapters if name in self.lora.lora_A)
+        return own and bool(self.hooked.training) and not self.lora.disable_adapters
 
     def row_norms(self) -> Tensor:
         """||W'_i|| of the merged weight with the adapters as they are now, (rows,), float32."""
@@ -151,16 +153,25 @@ def _layer(name: str, lora: Any, model: Any) -> NoisyLayer:
     base = lora.get_base_layer()
     quantised = _is_quantised(base)
     known = type(base) in (torch.nn.Linear, Conv1D) or quantised
-    if not known or not all(isinstance(lora.lora_A.get(adapter), torch.nn.Linear) for adapter in adapters):  # type: ignore[union-attr]
+    if not known or not all(_is_linear(lora.lora_A, adapter) for adapter in adapters):
         raise _refused(name, f"its adapter is a {type(lora).__name__} on a {type(base).__name__}")
     if lora.merged:
         raise SettingsError(f"{name}: its adapter is merged into the base; unmerge it before training")
     variants = [type(lora.lora_variant[adapter]).__name__ for adapter in adapters if adapter in lora.lora_variant]
     dora = variants == ["DoraLinearVariant"] and len(adapters) == 1
     if variants and not dora:
-        raise _refused(name, f"the merged weight of {' and '.join(variants)} with {len(adapters)} active is not known here")
+        raise _refused(
+            name, f"the merged weight of {' and '.join(variants)} with {len(adapters)} active is not known here"
+        )
     place: Place = "layer output" if dora else "base output" if quantised else "weight"
     return NoisyLayer(name, lora, base, adapters, place, name, transposed=type(base) is Conv1D and place == "weight")
+
+
+def _is_linear(factors: Any, adapter: str) -> bool:
+    """Whether the adapter's A is a linear layer; embeddings and AdaLoRA keep theirs elsewhere or as a parameter."""
+    import torch
+
+    return adapter in factors and isinstance(factors[adapter], torch.nn.Linear)
 
 
 def _is_quantised(base: Any) -> bool:
@@ -170,4 +181,6 @@ def _is_quantised(base: Any) -> bool:
 
 def _refused(name: str, reason: str) -> SettingsError:
     end = name.rsplit(".", 1)[-1]
-    return SettingsError(f"{name} cannot take noise: {reason}; leave it out of target_modules or pass exclude=['{end}']")
+    return SettingsError(
+        f"{name} cannot take noise: {reason}; leave it out of target_modules or pass exclude=['{end}']"
+    )
