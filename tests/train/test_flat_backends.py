@@ -166,6 +166,49 @@ def test_dora_gets_noise_on_its_output_by_the_length_of_its_magnitudes(build: Bu
     assert equal(noisy_gradients(model, "recompute", 1), noisy_gradients(model, "cached", 1))
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_quantised_base_gets_noise_on_its_output(tiny_model_folder: Path, bits: int):
+    """Its stored weight is not its values: norms come from the dequantised weight, noise enters as x E^T."""
+    bnb = pytest.importorskip("bitsandbytes")
+    from peft.utils.integrations import dequantize_bnb_weight
+    from transformers import BitsAndBytesConfig
+
+    if bits == 4:
+        config = BitsAndBytesConfig(load_in_4bit=True)
+        base = AutoModelForCausalLM.from_pretrained(tiny_model_folder, quantization_config=config, dtype=torch.float32)
+    else:  # loaded by transformers on a CPU, an 8-bit layer has no scales
+        base = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+        for layer in base.model.layers:
+            for parent, name in ((layer.self_attn, "q_proj"), (layer.mlp, "down_proj")):
+                linear = getattr(parent, name)
+                quantised = bnb.nn.Linear8bitLt(
+                    linear.in_features, linear.out_features, bias=False, has_fp16_weights=False
+                )
+                quantised.load_state_dict(linear.state_dict())
+                setattr(parent, name, quantised.to("cpu"))
+        base.is_loaded_in_8bit = True
+    model = with_adapter(base, target_modules=["q_proj", "down_proj"])
+    before, clean = frozen(model), gradients(model)
+    flat = FlatNoise(model, 0.1, always, 5)
+    layer = flat.layers[0]
+    assert layer.place == "base output"
+    merged = (
+        dequantize_bnb_weight(layer.base.weight, getattr(layer.base, "state", None)).float()
+        + layer.lora.lora_B["default"].weight @ layer.lora.lora_A["default"].weight * layer.lora.scaling["default"]
+    )
+    torch.testing.assert_close(layer.row_norms(), merged.detach().norm(dim=1), rtol=1e-3, atol=1e-4)
+    x = torch.randn(3, 64)
+    with torch.no_grad(), flat.step(1, 2):
+        torch.testing.assert_close(layer.base(x) - layer.clean(x), (x @ layer.noisy.t()), rtol=1e-3, atol=1e-3)
+    with flat.step(1, 2):
+        noisy = gradients(model)
+    assert not equal(noisy, clean)
+    flat.remove()
+    again = noisy_gradients(model, "recompute", 1)
+    assert equal(again, noisy)
+    assert_same(before, model)
+
+
 def test_several_active_adapters_are_measured_together(build: Build):
     model = build(target_modules=["q_proj"])
     model.add_adapter("other", LoraConfig(r=2, lora_alpha=6, target_modules=["q_proj"], use_rslora=True))
@@ -191,6 +234,24 @@ def test_layers_that_share_a_frozen_weight_share_its_noise(build: Build, tiny_mo
     with published.step(1, 2):
         moved = (weight - before).norm() / before.norm()
     assert 0.08 < moved < 0.12  # written once, not twice
+
+
+@pytest.mark.parametrize("backend", ["cached", "recompute", "table"])
+def test_a_model_merged_or_saved_within_a_noisy_step_is_clean(build: Build, tmp_path: Path, backend: str):
+    from peft import PeftModel
+
+    expected = build().merge_and_unload().state_dict()
+    model = build()
+    flat = FlatNoise(model, 0.3, always, backend=backend)
+    flat.draw(1, 2)
+    loss_of(model)
+    model.save_pretrained(tmp_path)
+    merged = model.merge_and_unload().state_dict()
+    assert all(torch.equal(merged[name], weight) for name, weight in expected.items())
+    base = type(model.base_model.model)(model.base_model.model.config)
+    base.load_state_dict(build().unload().state_dict())
+    loaded = PeftModel.from_pretrained(base, tmp_path).merge_and_unload().state_dict()
+    assert all(torch.equal(loaded[name], weight) for name, weight in expected.items())
 
 
 def test_paused_noise_is_off_within_and_the_same_afterwards(build: Build):

@@ -125,7 +125,7 @@ def gates(report: JSON, settings: SelectSettings) -> list[Gate]:
     near, noise, quality, share = settings.near, settings.noise, settings.quality, settings.max_share
     dropped = report["dropped"]
     capped, unscored = sum(report["capped"].values()), report["no_score"]
-    left = report["pool_rows"] - report["rows"] - sum(dropped.values()) - capped - unscored
+    left = report["pool_rows"] - report["rows"] - sum(dropped.values()) - capped - unscored - report["too_similar"]
     weighed = quality is not None and settings.method in ("zip", "zip-long")
     scored, by_model = settings.method in ("deita", "score"), settings.method in BY_MODEL
     asked = [
@@ -142,6 +142,7 @@ def gates(report: JSON, settings: SelectSettings) -> list[Gate]:
         ("ifd", "1 or more: the prompt does not help the answer", settings.method == "ifd", dropped.get("ifd", 0)),
         ("source cap", f"its source has its share of the budget ({share})", share is not None, capped),
         ("no score", f"column {quality} is empty", scored, unscored),
+        ("too similar", "a pick is as near as cosine 0.9", settings.method == "deita", report["too_similar"]),
         (NOT_REACHED, "the budget was spent on rows that rank before it, or the method passed over it", True, left),
     ]  # fmt: skip
     return [Gate(name, meaning if on else "", count if on else None) for name, meaning, on, count in asked]

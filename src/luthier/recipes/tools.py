@@ -283,6 +283,7 @@ def _train(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:
         rows = list(read_conversations(run.path / "selected.jsonl"))
         sft = SftSettings(
             sigma=settings.sigma,
+            backend="table",  # a CPU draws it in a sixth of the time
             seconds=_training_seconds(run, settings),
             seed=settings.seed,
             learning_rate=settings.learning_rate,

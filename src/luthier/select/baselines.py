@@ -77,8 +77,18 @@ def middle_picks(scores: Sequence[float | None]) -> Iterator[Pick]:
         yield Pick(index, score)
 
 
-def deita_picks(scores: Sequence[float | None], embeddings: np.ndarray, *, threshold: float = SAME) -> Iterator[Pick]:
-    """DEITA's filter (arXiv 2312.15685) on given scores: the best score first, unless a picked row is as near as `threshold`."""
+def deita_picks(
+    scores: Sequence[float | None],
+    embeddings: np.ndarray,
+    *,
+    threshold: float = SAME,
+    similar: dict[int, float] | None = None,
+    places: Sequence[int] | None = None,
+) -> Iterator[Pick]:
+    """DEITA's filter (arXiv 2312.15685) on given scores: the best score first, unless a picked row is as near as `threshold`.
+
+    similar: is given the rows passed over, with the cosine to their nearest pick; by their entry in `places` where it is given.
+    """
     import numpy as np
 
     unit = _unit(embeddings)
@@ -90,6 +100,8 @@ def deita_picks(scores: Sequence[float | None], embeddings: np.ndarray, *, thres
             taken[count] = unit[pick.index]
             count += 1
             yield pick
+        elif similar is not None:
+            similar[places[pick.index] if places else pick.index] = nearest
 
 
 def k_center_picks(embeddings: np.ndarray, *, seed: int = 0) -> Iterator[Pick]:

@@ -204,12 +204,20 @@ def select(
         allowance = Allowance(budget, _costs(pool, budget, chosen.tokenizer), columns.groups, chosen.max_share)
         rows = _Open(pool, dropped)
         search = _search(rows, columns, chosen, allowance, engine)
-        rounds = _one_by_one(rows, columns, chosen, allowance) if search is None else kept_rounds(search, run, chosen)
+        similar: dict[int, float] = {}
+        rounds: Iterator[list[Pick]]
+        if search is None:
+            rounds = ([pick] for pick in within(_ordered(rows, columns, chosen, similar), allowance))
+        else:
+            rounds = kept_rounds(search, run, chosen)
         for new in rounds:
             picks += new
             if progress is not None:
                 progress(len(new))
     passed = _passed(allowance, columns, chosen, dropped.keys() | {pick.index for pick in picks})
+    passed |= {
+        index: Dropped("too similar", f"a pick is as near as cosine {cosine:.2f}") for index, cosine in similar.items()
+    }
     made = Selection(chosen, budget, picks, dropped, pool, numbers, columns.groups, kept, passed, model_scores=scores)
     made.report = _report(made, allowance, skipped)
     return made
@@ -343,14 +351,10 @@ def _search(
     return LongZip(rows, k3=settings.k3, weights=weights, allowance=allowance, state=added)
 
 
-def _one_by_one(
-    rows: Sequence[bytes], columns: _Columns, settings: SelectSettings, allowance: Allowance
-) -> Iterator[list[Pick]]:
-    return ([pick] for pick in within(_ordered(rows, columns, settings), allowance))
-
-
-def _ordered(rows: Sequence[bytes], columns: _Columns, settings: SelectSettings) -> Iterator[Pick]:
-    """The picks of a method that has an order of its own."""
+def _ordered(
+    rows: Sequence[bytes], columns: _Columns, settings: SelectSettings, similar: dict[int, float]
+) -> Iterator[Pick]:
+    """The picks of a method that has an order of its own. similar: is given the rows that `deita` passes over, with their cosine."""
     from luthier.select import baselines
 
     seed = settings.seed
@@ -372,7 +376,7 @@ def _ordered(rows: Sequence[bytes], columns: _Columns, settings: SelectSettings)
         raise SettingsError(f"method {settings.method} needs scikit-learn; pip install 'luthier[select]'")
     embeddings = baselines.hashed_embeddings([rows[index] for index in places], seed=seed)
     if settings.method == "deita":
-        return _placed(baselines.deita_picks(scores, embeddings), places)
+        return _placed(baselines.deita_picks(scores, embeddings, similar=similar, places=places), places)
     if settings.method == "k-center":
         return _placed(baselines.k_center_picks(embeddings, seed=seed), places)
     if settings.method == "clusters":
@@ -406,6 +410,7 @@ def _report(made: Selection, allowance: Allowance, skipped: SkippedRows | None) 
         "bad_rows": 0 if skipped is None else skipped.count, "rows": len(made.picks), "bytes": sum(sizes),
         "dropped": dict(Counter(gone.gate for gone in made.dropped.values()).most_common()),
         "capped": dict(allowance.capped), "no_score": sum(gone.gate == "no score" for gone in made.passed.values()),
+        "too_similar": sum(gone.gate == "too similar" for gone in made.passed.values()),
         "scored_rows": len(made.model_scores),
         "pool_by_source": dict(Counter(made.groups).most_common()),
         "taken_by_source": dict(Counter(made.groups[pick.index] for pick in made.picks).most_common()),

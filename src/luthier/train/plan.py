@@ -12,16 +12,24 @@ from typing import Any
 from luthier.models.precision import default_device
 from luthier.records.files import atomic_write
 from luthier.train.answer_head import answer_loss
-from luthier.train.flat import FlatNoise
+from luthier.train.flat import BackendName, FlatNoise
 from luthier.train.shared_prompts import collate
 
 PROBES = 4
-MARGIN = 1.3  # a step of a whole run took 1.2 times what the probe says: optimizer, checkpoints, batches of unlike rows
+MARGIN = 1.15  # whole runs took 0.9 to 1.2 times a step of the probe: other work on the machine, batches of unlike rows
 Rows = Sequence[dict[str, list[int]]]
 
 
 def planned_steps(
-    peft_model: Any, rows: Rows, plan: Path, *, seconds: float | None, batch_size: int, micro_batch: int, sigma: float
+    peft_model: Any,
+    rows: Rows,
+    plan: Path,
+    *,
+    seconds: float | None,
+    batch_size: int,
+    micro_batch: int,
+    sigma: float,
+    backend: BackendName = "auto",
 ) -> int:
     """Steps of one pass over `rows`, or as many as `seconds` hold (at least two). Decided once and kept in the file `plan`."""
     everything = max(1, len(rows) // batch_size)
@@ -29,7 +37,7 @@ def planned_steps(
         return everything
     if plan.is_file():
         return int(json.loads(plan.read_text())["planned_steps"])
-    each = step_seconds(peft_model, rows, batch_size=batch_size, micro_batch=micro_batch, sigma=sigma)
+    each = step_seconds(peft_model, rows, batch_size=batch_size, micro_batch=micro_batch, sigma=sigma, backend=backend)
     planned = max(2, min(everything, int(seconds / (MARGIN * each))))
     with atomic_write(plan) as stream:
         json.dump(
@@ -40,7 +48,9 @@ def planned_steps(
     return planned
 
 
-def step_seconds(peft_model: Any, rows: Rows, *, batch_size: int, micro_batch: int, sigma: float) -> float:
+def step_seconds(
+    peft_model: Any, rows: Rows, *, batch_size: int, micro_batch: int, sigma: float, backend: BackendName = "auto"
+) -> float:
     """What an optimizer step of mean length will take: the median of three probe steps after one that pays for warming up.
 
     Gradients are dropped; nothing is updated.
@@ -52,7 +62,7 @@ def step_seconds(peft_model: Any, rows: Rows, *, batch_size: int, micro_batch: i
     inputs = {name: value.to(device) for name, value in collate(batch).items()}
     peft_model.to(device).train()
     base_dtype = next(p.dtype for p in peft_model.parameters() if not p.requires_grad)
-    noise = FlatNoise(peft_model, sigma) if sigma > 0 else None
+    noise = FlatNoise(peft_model, sigma, backend=backend) if sigma > 0 else None
     drawing: list[float] = []
     passing: list[float] = []
     for _ in range(PROBES):

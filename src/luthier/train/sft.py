@@ -22,6 +22,7 @@ from luthier.errors import DiskError, SettingsError
 from luthier.models.local import LocalModel
 from luthier.records import JSON, Conversation
 from luthier.records.files import atomic_write
+from luthier.train.flat import BackendName
 from luthier.train.shared_prompts import collate, share_prompts
 
 FULL = 4 << 20  # bytes: less free space than a checkpoint part needs
@@ -35,7 +36,7 @@ Progress = Callable[[int, int, float], None]
 class SftSettings:
     """Settings of a LoRA run; the rank, scale and schedule of ToolACE (arXiv 2409.00920, sec. 4), a rate for small models.
 
-    sigma: Flat-LoRA noise, 0 for plain LoRA. seconds: time limit of the training loop; the number of steps is fitted to it.
+    sigma: Flat-LoRA noise, 0 for plain LoRA; backend: how it is drawn. seconds: time limit of the training loop; the number of steps is fitted to it.
     max_tokens: longer conversations are left out. branches: conversations with the same tools and system message that one row holds, so
     that what they share is read once (1: none); batch_size and micro_batch count rows.
     """
@@ -49,6 +50,7 @@ class SftSettings:
     epochs: float = 1.0
     warmup: float = 0.1
     sigma: float = 0.05
+    backend: BackendName = "auto"
     seconds: float | None = None
     max_tokens: int = 320
     save_steps: int = 20
@@ -195,7 +197,7 @@ def _trainer(
     peft_model = get_peft_model(base, lora, autocast_adapter_dtype=True)
     planned = planned_steps(
         peft_model, rows, folder / PLAN, seconds=settings.seconds, batch_size=settings.batch_size,
-        micro_batch=settings.micro_batch, sigma=settings.sigma,
+        micro_batch=settings.micro_batch, sigma=settings.sigma, backend=settings.backend,
     )  # fmt: skip
     config = SFTConfig(
         output_dir=str(folder / "checkpoints"), max_steps=planned, per_device_train_batch_size=settings.micro_batch,
@@ -207,7 +209,7 @@ def _trainer(
     )  # fmt: skip
     callbacks = [MetricsCallback(folder / METRICS, progress)]
     if settings.sigma > 0:
-        callbacks.append(FlatLoraCallback(settings.sigma, seed=settings.seed))
+        callbacks.append(FlatLoraCallback(settings.sigma, seed=settings.seed, backend=settings.backend))
     trainer = answer_head_trainer()(
         model=peft_model,
         args=config,

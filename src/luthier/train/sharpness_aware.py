@@ -38,7 +38,7 @@ def sam_trainer(trainer: Any, rho: float = LORA_SAM_RHO) -> Any:
             earlier = [weight.grad for weight in weights]
             model.zero_grad(set_to_none=True)
             loss = super().training_step(model, dict(inputs), num_items_in_batch)
-            with _ascended(weights, rho):
+            with ascended(weights, rho):
                 for weight, gradient in zip(weights, earlier, strict=True):
                     weight.grad = gradient
                 super().training_step(model, dict(inputs), num_items_in_batch)
@@ -48,7 +48,7 @@ def sam_trainer(trainer: Any, rho: float = LORA_SAM_RHO) -> Any:
 
 
 @contextmanager
-def _ascended(weights: list[Tensor], rho: float) -> Iterator[None]:
+def ascended(weights: list[Tensor], rho: float) -> Iterator[None]:
     """The weights moved by rho along their gradient, and exactly as before afterwards."""
     import torch
 

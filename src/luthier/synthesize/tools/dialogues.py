@@ -19,10 +19,10 @@ from luthier.synthesize.tools.values import Source, kinds
 
 DialogueType = Literal["single", "parallel", "missing_argument", "irrelevant"]
 TYPE_SHARES: Mapping[DialogueType, float] = {
-    "single": 0.57,
-    "parallel": 0.08,
+    "single": 0.54,
+    "parallel": 0.07,
     "missing_argument": 0.05,
-    "irrelevant": 0.3,
+    "irrelevant": 0.34,
 }
 REAL_SHARE = 0.25
 NEAR_SHARE, OPEN_SHARE = 0.35, 0.15

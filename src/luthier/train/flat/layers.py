@@ -77,9 +77,9 @@ class NoisyLayer:
 
     def _weight(self) -> Tensor:
         if self.place == "base output":
-            from peft.utils.integrations import dequantize_module_weight
+            from peft.utils.integrations import dequantize_bnb_weight  # the one for modules moves an 8-bit weight
 
-            return dequantize_module_weight(self.base).detach()  # type: ignore[no-any-return]
+            return dequantize_bnb_weight(self.base.weight, getattr(self.base, "state", None)).detach()  # type: ignore[no-any-return]
         weight: Tensor = whole(self.base.weight).detach()
         return weight.t() if self.transposed else weight
 
