@@ -34,13 +34,13 @@ def measure(quick: bool, data: str, steps: str, seeds: str, questions: str) -> d
     if not (folder / "ecqa_train.jsonl.gz").is_file():
         raise SystemExit(f"{folder}: no ecqa_train.jsonl.gz there; give the folder with --data")
     base = LocalModel(bundled.pull(), name=bundled.NAME)
-    count, asked, batch = (6, 4, 2) if quick else (int(steps), int(questions), 8)
+    count, asked, batch = (4, 2, 2) if quick else (int(steps), int(questions), 8)
     tests = {
         name: list(islice(_questions(folder / f"{name}_test.jsonl.gz"), asked))
         for name in (SETS[:1] if quick else SETS)
     }
     held = [
-        _dialogue(one) for one in islice(_questions(folder / "ecqa_test.jsonl.gz"), asked, asked + (4 if quick else 64))
+        _dialogue(one) for one in islice(_questions(folder / "ecqa_test.jsonl.gz"), asked, asked + (2 if quick else 64))
     ]
     train = list(_questions(folder / "ecqa_train.jsonl.gz"))
     figures: dict[str, Any] = {"steps": count, "batch": batch, "questions": asked, "runs": []}

@@ -24,7 +24,7 @@ from luthier.records import JSON, Tool, read_conversations, read_rows, write_jso
 ADAPTER, CHECKPOINTS = "adapter", "checkpoints"
 LEAST_TRAINING_SECONDS = 120.0  # less teaches nothing; a limit that leaves less is overrun
 AFTER_SHARE = 0.75  # of the scoring before training; answers are shorter after it
-LONGEST = 384  # tokens of a dialogue; longer ones are left out of training
+LONGEST = 352  # tokens of a dialogue; longer ones are left out of training
 AROUND_SECONDS = 30.0  # loading models, measuring the machine, writing the report
 
 
