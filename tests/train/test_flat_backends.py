@@ -267,6 +267,26 @@ def test_paused_noise_is_off_within_and_the_same_afterwards(build: Build):
         assert loss_of(model).item() == clean
 
 
+def test_answers_generated_within_a_step_are_clean(build: Build):
+    """As GRPO does: its model is in training mode and its step has begun."""
+    model = build()
+    asked = {
+        "input_ids": IDS,
+        "attention_mask": torch.ones_like(IDS),
+        "max_new_tokens": 12,
+        "do_sample": False,
+        "pad_token_id": 0,
+    }
+    clean = model.generate(**asked)
+    flat = FlatNoise(model, 2.0, always)
+    with flat.step(1, 2):
+        assert model.training
+        assert torch.equal(model.generate(**asked), clean)
+        assert not torch.equal(model(input_ids=IDS).logits.argmax(-1), build()(input_ids=IDS).logits.argmax(-1))
+    flat.remove()
+    assert not any("generate" in module.__dict__ for module in model.modules())
+
+
 def test_steps_in_between_are_clean_where_every_second_one_is_perturbed(build: Build):
     model = build()
     clean = loss_of(model).item()

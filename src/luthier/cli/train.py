@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -94,10 +95,12 @@ def sft(
         record = run_fine_tune(
             TrainingInputs(data, evaluation, model, settings), out, shlex.join(["luthier", *sys.argv[1:]]), watch
         )
+    if int(os.environ.get("RANK", "0")):
+        return  # the first of several processes speaks
     if as_json:
         click.echo(json.dumps(record, indent=1, ensure_ascii=False))
         return
-    made = record.get("steps", {}).get("train", {}).get("results", record)
+    made = record["steps"]["train"]["results"]
     held = "" if made["eval_loss"] is None else f", evaluation {made['eval_loss']:.3f}"
     click.echo(
         f"{made['steps']} steps of {made['method']} on {made['rows']} rows: loss {made['loss']:.3f}{held}   Adapter: {out / 'adapter'}"

@@ -137,7 +137,7 @@ class Recompute:
 class InPlace:
     """The published scheme, for comparison alone: noise is added to the stored weight and the same noise subtracted again.
 
-    Rounding makes the base drift (in bf16, 39 % of its entries within 1,000 steps), and whatever reads a weight in between reads noise.
+    Rounding makes the base drift (in bf16, most of its entries within 1,000 steps), and whatever reads a weight in between reads noise.
     """
 
     def __init__(self, layers: Sequence[NoisyLayer], normals: Normals) -> None:

@@ -56,6 +56,7 @@ class FlatNoise:
             clean = layer.clean  # read before the hook hides it
             layer.hook = self._forward(layer, clean)
             layer.hooked.forward = layer.hook
+        self._generating = self._quiet_generation(model)
 
     def draw(self, step: int, total: int) -> None:
         """Draw the noise of optimizer step `step` (completed steps so far) of `total`, and turn it on."""
@@ -96,6 +97,8 @@ class FlatNoise:
     def remove(self) -> None:
         """Give every layer its own forward back, unless a later FlatNoise has taken it over."""
         self.clear()
+        if self._generating is not None and self._generating[0].__dict__.get("generate") is self._generating[1]:
+            del self._generating[0].generate
         for layer in self.layers:
             layer.noisy = None
             module = layer.hooked
@@ -103,6 +106,20 @@ class FlatNoise:
                 module.forward = layer.clean
                 if getattr(layer.clean, "__func__", None) is type(module).forward:
                     del module.forward
+
+    def _quiet_generation(self, model: Any) -> tuple[Any, Callable[..., Any]] | None:
+        """Answers are generated without noise: trainers that learn from their own answers (GRPO) generate them within a training step."""
+        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+        if not hasattr(inner, "generate") or isinstance(self.backend, InPlace):
+            return None
+        original = type(inner).generate
+
+        def generate(*args: Any, **kwargs: Any) -> Any:
+            with self.paused():
+                return original(inner, *args, **kwargs)
+
+        inner.generate = generate
+        return inner, generate
 
     def _forward(self, layer: NoisyLayer, clean: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
