@@ -40,7 +40,7 @@ def measure(quick: bool, data: str, steps: str, seeds: str, questions: str) -> d
         for name in (SETS[:1] if quick else SETS)
     }
     held = [
-        _dialogue(one) for one in islice(_questions(folder / "ecqa_test.jsonl.gz"), asked, asked + (2 if quick else 64))
+        _dialogue(one) for one in islice(_questions(folder / "ecqa_test.jsonl.gz"), asked, asked + (2 if quick else 32))
     ]
     train = list(_questions(folder / "ecqa_train.jsonl.gz"))
     figures: dict[str, Any] = {"steps": count, "batch": batch, "questions": asked, "runs": []}

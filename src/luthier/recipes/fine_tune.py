@@ -121,10 +121,13 @@ def probe_sharpness(
 
     rows: how many, evenly spaced; 0 for all. Raises SettingsError where the data have no assistant turn.
     """
-    from luthier.train.fine_tune import adapted_model
+    from luthier.train.fine_tune import adapted_model, check_adapter
     from luthier.train.sft import encode
     from luthier.train.sharpness import sharpness
 
+    for adapter in adapters:
+        if adapter is not None:  # before minutes of measuring, not after
+            check_adapter(adapter)
     base = open_model(model)
     conversations = _conversations(data)
     step = max(1, len(conversations) // rows) if rows else 1

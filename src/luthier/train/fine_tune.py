@@ -243,9 +243,14 @@ def adapted_model(model: LocalModel, adapter: str | None, seed: int = 0) -> Any:
     base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=model.training_dtype, local_files_only=True)
     if adapter is None:
         return get_peft_model(base, _lora(FineTuneSettings()))
-    if not (Path(adapter) / "adapter_config.json").is_file():
-        raise SettingsError(f"{adapter}: no adapter_config.json there; give a PEFT adapter folder")
+    check_adapter(adapter)
     try:
         return PeftModel.from_pretrained(base, adapter, is_trainable=True)
     except (RuntimeError, ValueError) as problem:
         raise SettingsError(f"{adapter}: does not fit {model.name} ({_first_line(problem)})") from problem
+
+
+def check_adapter(adapter: str) -> None:
+    """Raises SettingsError where the folder holds no adapter."""
+    if not (Path(adapter) / "adapter_config.json").is_file():
+        raise SettingsError(f"{adapter}: no adapter_config.json there; give a PEFT adapter folder")
