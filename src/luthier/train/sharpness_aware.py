@@ -138,7 +138,7 @@ class BiLoraCallback(TrainerCallback):  # type: ignore[misc]
 
     def length(self) -> float:
         """||B2 A2|| over all layers, by the Gram matrices of the factors."""
-        total = sum(float(((b.t() @ b) * (a @ a.t())).sum()) for a, b in self.factors)
+        total = sum(float(((b.t() @ b) * (a @ a.t())).sum().detach()) for a, b in self.factors)
         return math.sqrt(max(0.0, total))
 
     def remove(self) -> None:
