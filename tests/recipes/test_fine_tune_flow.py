@@ -103,6 +103,19 @@ def test_a_killed_training_continues_to_the_same_adapter(data: Path, tiny_model_
     luthier(*words("cut"))
     whole, cut = ((tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes() for name in ("whole", "cut"))
     assert whole == cut
+    told = [
+        json.loads((tmp_path / name / "run.json").read_text())["steps"]["train"]["results"] for name in ("whole", "cut")
+    ]
+    assert told[0] == told[1]
+
+
+def test_the_choices_of_the_command_are_those_of_the_library():
+    from luthier.cli.train import sft
+    from luthier.train.fine_tune import STRENGTHS
+    from luthier.train.flat import BACKENDS
+
+    choices = {option.name: list(option.type.choices) for option in sft.params if hasattr(option.type, "choices")}
+    assert choices == {"method": list(STRENGTHS), "backend": list(BACKENDS)}
 
 
 @pytest.mark.parametrize(("words", "message"), [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from luthier.report.sharpness_page import Line, Rise, chart, write_sharpness_pag
 def test_the_page_shows_every_model_and_escapes_its_name(tmp_path: Path):
     lines = [
         Line("before training", 2.5, [Rise(0.05, 0.1, 0.01), Rise(0.1, 0.4, 0.02)]),
-        Line("<b>runs/a</b>", 1.25, [Rise(0.05, 0.08, math.nan), Rise(0.1, -0.3, math.nan)]),
+        Line("<b>runs/a</b>", 1.25, [Rise(0.05, 0.08, None), Rise(0.1, -0.3, None)]),
     ]
     page = tmp_path / "page.html"
     write_sharpness_page(lines, page, data="rows.jsonl", rows=64, draws=4)
@@ -28,7 +27,7 @@ def test_the_page_shows_every_model_and_escapes_its_name(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "rises", [[Rise(0.1, 0.0, 0.0)], [Rise(0.1, -1.0, 0.5)], [Rise(1e-6, 1e-9, math.nan), Rise(1.0, 50.0, 1.0)]]
+    "rises", [[Rise(0.1, 0.0, 0.0)], [Rise(0.1, -1.0, 0.5)], [Rise(1e-6, 1e-9, None), Rise(1.0, 50.0, 1.0)]]
 )
 def test_every_point_lies_within_the_field(rises: list[Rise]):
     drawn = str(chart([Line("one", 1.0, rises)]))

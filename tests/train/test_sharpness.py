@@ -71,9 +71,7 @@ def test_dropout_is_off_while_it_measures_and_on_again_afterwards(tiny_model_fol
 
 
 def test_one_draw_has_no_error_and_settings_without_meaning_are_refused(model: Any):
-    assert (
-        sharpness(model, ROWS, [0.1], draws=1).rises[0].error != sharpness(model, ROWS, [0.1], draws=2).rises[0].error
-    )
+    assert sharpness(model, ROWS, [0.1], draws=1).rises[0].error is None
     with pytest.raises(SettingsError, match="strengths above 0"):
         sharpness(model, ROWS, [0.0])
     with pytest.raises(SettingsError, match="at least one of each"):

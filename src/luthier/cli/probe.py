@@ -65,5 +65,9 @@ def sharpness(
         click.echo(json.dumps(measured, indent=1))
         return
     for one in measured:
-        rises = "   ".join(f"sigma {r['sigma']:g}: {r['rise']:+.4f} ± {r['error']:.4f}" for r in one["rises"])
+        errors = ["" if rise["error"] is None else f" ± {rise['error']:.4f}" for rise in one["rises"]]
+        rises = "   ".join(
+            f"sigma {rise['sigma']:g}: {rise['rise']:+.4f}{error}"
+            for rise, error in zip(one["rises"], errors, strict=True)
+        )
         click.echo(f"{one['adapter'] or 'before training'}: loss {one['loss']:.4f}   {rises}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,11 @@ COLOURS = 4  # lines that can be told apart; further ones begin again
 
 
 class Rise(NamedTuple):
-    """The rise of the loss at one strength of the noise, and its standard error (nan after a single draw)."""
+    """The rise of the loss at one strength of the noise, and its standard error (None after a single draw)."""
 
     sigma: float
     rise: float
-    error: float
+    error: float | None
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def write_sharpness_page(lines: Sequence[Line], path: Path, *, data: str, rows: 
         lstrip_blocks=True,
     )
     page = environment.get_template("sharpness_page.html.j2").render(
-        lines=lines, chart=chart(lines), data=data, rows=rows, draws=draws, colours=COLOURS, finite=math.isfinite
+        lines=lines, chart=chart(lines), data=data, rows=rows, draws=draws, colours=COLOURS
     )
     with atomic_write(path) as stream:
         stream.write(page)
@@ -84,4 +83,4 @@ def chart(lines: Sequence[Line]) -> Markup:
 
 
 def _whisker(one: Rise) -> float:
-    return one.error if math.isfinite(one.error) else 0.0
+    return one.error or 0.0

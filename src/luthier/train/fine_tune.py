@@ -6,18 +6,18 @@
 from __future__ import annotations
 
 import difflib
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 from transformers import TrainerCallback
 
-from luthier.errors import DiskError, SettingsError
+from luthier.errors import SettingsError
 from luthier.models.local import LocalModel
 from luthier.records import JSON, Conversation
-from luthier.train.sft import FULL, METRICS, MetricsCallback, encode, latest_checkpoint
+from luthier.train.sft import METRICS, MetricsCallback, encode, full_disk_named, latest_checkpoint
 
 Method = Literal["flat", "none", "neftune", "lora-sam", "bi-lora"]
 STRENGTHS: dict[Method, float] = {"flat": 0.05, "none": 0.0, "neftune": 5.0, "lora-sam": 0.003, "bi-lora": 0.05}
@@ -91,23 +91,22 @@ def fine_tune(
         )
     held, _ = _encoded(evaluation, model, config.max_length)
     trainer = _trainer(rows, held, model, folder, settings, config, progress)
-    try:
-        done = trainer.train(resume_from_checkpoint=latest_checkpoint(folder / "checkpoints"))
+    with full_disk_named(folder):
+        trainer.train(resume_from_checkpoint=latest_checkpoint(folder / "checkpoints"))
         measured = trainer.evaluate() if held else {}
         trainer.save_model(str(folder / "adapter"))
-    except Exception as problem:  # torch and safetensors name a full disk in words of their own
-        if shutil.disk_usage(folder).free < FULL:
-            raise DiskError(
-                f"{folder}: no space left for checkpoints; free some and run the same command again"
-            ) from problem
-        raise
     trainable = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
     return FineTuneResult(
-        trainer.state.global_step, float(done.training_loss), measured.get("eval_loss"), len(rows), left_out,
+        trainer.state.global_step, _mean_loss(trainer), measured.get("eval_loss"), len(rows), left_out,
         sum(len(row["input_ids"]) for row in rows), trainable, "adapter",
     )  # fmt: skip
+
+
+def _mean_loss(trainer: Any) -> float:
+    """Of all logged steps. The trainer's own mean forgets the steps before a resumed run's checkpoint."""
+    return fmean(row["loss"] for row in trainer.state.log_history if "loss" in row)
 
 
 def _check(settings: FineTuneSettings) -> None:
@@ -189,7 +188,10 @@ def _trainer(  # noqa: PLR0917
 
     set_seed(config.seed)
     base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=model.training_dtype, local_files_only=True)
-    kind = SFTTrainer if any(name in settings.sft for name in OTHER_LOSS) else answer_head_trainer()
+    stock = config.world_size > 1 or any(
+        name in settings.sft for name in OTHER_LOSS
+    )  # the cheaper head knows one process
+    kind = SFTTrainer if stock else answer_head_trainer()
     if settings.method == "lora-sam":
         kind = sam_trainer(kind, settings.amount)
     try:

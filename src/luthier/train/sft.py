@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -108,17 +109,24 @@ def train_sft(
     trainer = _trainer(ordered, model, folder, settings, progress)
     latest = latest_checkpoint(folder / "checkpoints")
     adapter = folder / "adapter"
-    try:
+    with full_disk_named(folder):
         trainer.train(resume_from_checkpoint=latest)
         trainer.model.save_pretrained(str(adapter))
         model.tokenizer.save_pretrained(adapter)
-    except Exception as problem:  # torch and safetensors name a full disk in words of their own
+    return _result(trainer, folder, too_long, adapter)
+
+
+@contextmanager
+def full_disk_named(folder: Path) -> Iterator[None]:
+    """Raises DiskError where the disk of `folder` is full: torch and safetensors name that in words of their own."""
+    try:
+        yield
+    except Exception as problem:
         if shutil.disk_usage(folder).free < FULL:
             raise DiskError(
                 f"{folder}: no space left for checkpoints; free some and run the same command again"
             ) from problem
         raise
-    return _result(trainer, folder, too_long, adapter)
 
 
 def _check(model: LocalModel, settings: SftSettings) -> None:

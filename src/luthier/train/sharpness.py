@@ -23,11 +23,11 @@ Rows = Sequence[dict[str, list[int]]]
 
 @dataclass(frozen=True)
 class Rise:
-    """The rise of the loss at one strength: nats a target token, mean and standard error over the draws, and each draw's own."""
+    """The rise of the loss at one strength: nats a target token, mean and standard error over the draws (None of one draw), and each draw's own."""
 
     sigma: float
     rise: float
-    error: float
+    error: float | None
     draws: list[float]
 
 
@@ -89,7 +89,7 @@ def sharpness(
                 with flat.step(draw, draws):
                     found.append(measured() - clean)
             flat.remove()
-            error = stdev(found) / math.sqrt(draws) if draws > 1 else math.nan
+            error = stdev(found) / math.sqrt(draws) if draws > 1 else None
             rises.append(Rise(sigma, mean(found), error, found))
         return Sharpness(clean, tokens, rises)
     finally:
