@@ -1,0 +1,420 @@
+"""A trainer for preference pairs on the public surface of `transformers.Trainer`: any of the losses with any of the token weights.
+
+Marks of what differs are made once, when the data are read; the reference model reads every pair once, and what it says is kept on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.utils import logging
+
+from luthier.errors import SettingsError
+from luthier.records import JSON, PreferencePair, to_pair
+from luthier.train.preference.forward import SIDES, PairCollator, answer_logps, takes_shared_rows
+from luthier.train.preference.losses import LOSSES, REFERENCE_FREE, Answers, nll
+from luthier.train.preference.pairs import EncodedPair, PairCounts, encode_pairs
+from luthier.train.preference.reference import ReferenceCache, fill, fingerprint
+from luthier.train.preference.weights import WEIGHTINGS, bmc_weights, d2po_weights, ld_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+logger = logging.get_logger(__name__)
+BETAS = {"dpo": 0.1, "ipo": 0.1, "rdpo": 0.1, "simpo": 2.0}
+CHOICES = {
+    "loss": tuple(LOSSES), "weighting": WEIGHTINGS, "length_norm": ("tokens", "weights"), "reference": ("start", "base"),
+    "too_long": ("leave-out", "truncate"),
+}  # fmt: skip
+
+
+@dataclass
+class PreferenceConfig(TrainingArguments):  # type: ignore[misc]
+    """All of `transformers.TrainingArguments`, and what pairs need. Raises SettingsError for a value that has no meaning.
+
+    beta: None for the usual one of the loss. delta: cap of the BMC weights, which are 1 to 1 + delta. alpha: of `rdpo`; gamma: margin of
+    `simpo`; orpo_weight: of the odds ratio. ld_alpha, d2po_gamma: of those weights. length_norm: whether a length counts tokens or their
+    weights. dpop, nll: weight of the DPOP penalty (dpo only) and of the chosen answers' cross-entropy, against falling chosen likelihood.
+    reference: `start`, the model as training finds it, or `base`, without its adapter; reference_cache: a folder that keeps what it says.
+    share_prefix: read what two answers have in common once. max_length: tokens of a prompt with an answer; too_long: leave-out or truncate.
+    """
+
+    loss: str = "dpo"
+    weighting: str = "bmc"
+    beta: float | None = None
+    delta: float = 2.0
+    alpha: float = 0.01
+    gamma: float = 0.5
+    orpo_weight: float = 0.1
+    ld_alpha: float = 0.5
+    d2po_gamma: float = 0.98
+    length_norm: str = "tokens"
+    dpop: float = 0.0
+    nll: float = 0.0
+    reference: str = "start"
+    reference_cache: str | None = None
+    share_prefix: bool = True
+    max_length: int | None = 1024
+    too_long: str = "leave-out"
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Pairs need columns no model knows of."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise SettingsError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(known)}")
+        for name in ("delta", "dpop", "nll", "d2po_gamma"):
+            if not getattr(self, name) >= 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+        if self.beta is not None and not self.beta > 0:
+            raise SettingsError(f"beta is {self.beta}; it must be above 0")
+        if self.dpop and self.loss != "dpo":
+            raise SettingsError(f"dpop goes with the loss dpo, not {self.loss}; use nll")
+        if self.remove_unused_columns:
+            raise SettingsError("remove_unused_columns would remove the answers; leave it false")
+
+    @property
+    def scale(self) -> float:
+        """What rewards are multiplied with."""
+        return self.orpo_weight if self.loss == "orpo" else BETAS[self.loss] if self.beta is None else self.beta
+
+
+class PreferenceTrainer(Trainer):  # type: ignore[misc]
+    """`transformers.Trainer` for preference pairs.
+
+    train_dataset, eval_dataset: rows with `prompt`, `chosen`, `rejected` as in TRL (conversations or plain texts), typed pairs, or ids; a
+    dictionary of evaluation sets works too. processing_class: the tokenizer. peft_config: a fresh adapter is trained. ref_model: a reference
+    other than the model itself; reference_progress gets (batches read, batches to read). `train_counts` says what became of the training pairs. Raises SettingsError where none is left.
+    """
+
+    loss_is_scaled_for_ga = False
+
+    def __init__(  # noqa: PLR0917  in the order of TRL's trainers
+        self,
+        model: Any,
+        args: PreferenceConfig,
+        train_dataset: Iterable[Any] | None = None,
+        eval_dataset: Iterable[Any] | dict[str, Iterable[Any]] | None = None,
+        processing_class: Any = None,
+        peft_config: Any = None,
+        ref_model: Any = None,
+        reference_progress: Callable[[int, int], None] | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        **options: Any,
+    ) -> None:
+        self.train_counts = PairCounts()
+        self.eval_counts: dict[str, PairCounts] = {}
+        tokenizer = processing_class
+        train = self._encoded(train_dataset, tokenizer, args, self.train_counts)
+        if train_dataset is not None and not train:
+            raise SettingsError(f"no pair to train on; {self.train_counts.left_out() or 'the data are empty'}")
+        held: Any = None
+        if isinstance(eval_dataset, dict):
+            held = {
+                name: self._encoded(rows, tokenizer, args, self._counts(name)) for name, rows in eval_dataset.items()
+            }
+        elif eval_dataset is not None:
+            held = self._encoded(eval_dataset, tokenizer, args, self._counts("eval"))
+        fresh = peft_config is not None
+        if fresh:
+            from peft import get_peft_model
+
+            if hasattr(model, "peft_config"):
+                raise SettingsError(
+                    "the model has an adapter already; leave peft_config out, or merge the adapter first"
+                )
+            set_seed(args.seed)  # the adapter's first weights are part of the run
+            model = get_peft_model(model, peft_config, autocast_adapter_dtype=True)
+        _refuse_prompt_learning(model)
+        self.reference_free = args.loss in REFERENCE_FREE
+        self.without_adapter = (
+            ref_model is None and hasattr(model, "peft_config") and (fresh or args.reference == "base")
+        )
+        self.ref_model, self.reference_progress = ref_model, reference_progress
+        apart = takes_shared_rows(model, _longest([*_flattened(train), *_flattened(held)]))
+        if args.share_prefix and apart:
+            logger.warning("the answers of a pair are read apart: %s", apart)
+        shared = args.share_prefix and not apart
+        pad = getattr(tokenizer, "pad_token_id", None)
+        self.collate = PairCollator(padding=0 if pad is None else pad, shared=shared)
+        self.cache: ReferenceCache | None = None
+        self._sums: dict[str, dict[str, list[Tensor]]] = {"train": {}, "eval": {}}
+        super().__init__(
+            model=model, args=args, data_collator=self._collate, train_dataset=train, eval_dataset=held,
+            processing_class=tokenizer, callbacks=[*(callbacks or []), _FillSharded(self)], **options,
+        )  # fmt: skip
+        self.cache = self._reference_cache()
+
+    def train(self, *args: Any, **options: Any) -> Any:
+        """As `transformers.Trainer.train`; before it, the reference reads what the cache lacks."""
+        if not self._is_sharded():
+            self._fill(self.train_dataset, self.eval_dataset)
+        return super().train(*args, **options)
+
+    def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> JSON:
+        """As `transformers.Trainer.evaluate`, with the rewards, margins and accuracies of the pairs; raw rows are read first."""
+        if isinstance(eval_dataset, dict):
+            return {
+                key: value
+                for name, rows in eval_dataset.items()
+                for key, value in self.evaluate(rows, ignore_keys, f"{metric_key_prefix}_{name}").items()
+            }
+        if eval_dataset is not None and not isinstance(eval_dataset, str):
+            eval_dataset = self._encoded(
+                eval_dataset, self.processing_class, self.args, self._counts(metric_key_prefix)
+            )
+        if not isinstance(eval_dataset, str):
+            self._fill(self.eval_dataset if eval_dataset is None else eval_dataset)
+        self._sums["eval"].clear()
+        measured: JSON = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+        return measured
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        chosen_logps, rejected_logps = answer_logps(model, inputs)
+        loss, measured = self.pair_losses(inputs, chosen_logps, rejected_logps)
+        self._note(measured, "train" if self.model.training else "eval")
+        mean = loss.mean()
+        return (mean, {"chosen_logps": chosen_logps, "rejected_logps": rejected_logps}) if return_outputs else mean
+
+    def pair_losses(self, batch: Any, chosen_logps: Tensor, rejected_logps: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Losses, (pairs,), of log-probabilities by token, (pairs, tokens), and what is logged of them, each (pairs,)."""
+        args = self.args
+        logps = {"chosen": chosen_logps, "rejected": rejected_logps}
+        weights = {
+            side: self._weights(batch, side, other, logps[side])
+            for side, other in zip(SIDES, reversed(SIDES), strict=True)
+        }
+        sides = {
+            side: Answers.of(
+                logps[side], batch[f"{side}_mask"], weights[side], batch.get(f"{side}_reference"),
+                by_weight=args.length_norm == "weights",
+            )
+            for side in SIDES
+        }  # fmt: skip
+        chosen, rejected = sides["chosen"], sides["rejected"]
+        loss = LOSSES[args.loss](chosen, rejected, **self._parameters())
+        if args.nll:
+            loss = loss + args.nll * nll(chosen)
+        return loss, self._measured(chosen, rejected, batch, weights)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        training = self.model.training
+        prefix = "" if training else _prefix(logs)
+        logs.update({f"{prefix}{name}": value for name, value in self._means("train" if training else "eval").items()})
+        super().log(logs, start_time)
+
+    def prediction_step(
+        self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> tuple[Any, None, None]:
+        import torch
+
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            return self.compute_loss(model, inputs).detach(), None, None
+
+    def _weights(self, batch: Any, side: str, other: str, logps: Tensor) -> Tensor:
+        import torch
+
+        args, mask = self.args, batch[f"{side}_mask"]
+        if args.weighting == "bmc":
+            return bmc_weights(logps, batch[f"{side}_diff"], args.delta)
+        if args.weighting == "ld":
+            return ld_weights(mask, batch[f"{other}_mask"], args.ld_alpha)
+        if args.weighting == "d2po":
+            return d2po_weights(mask, args.d2po_gamma)
+        if args.weighting == "column":
+            if f"{side}_weights" not in batch:
+                raise SettingsError(
+                    "weighting is column, but not every pair has chosen_weights and rejected_weights, a number for each token"
+                )
+            return batch[f"{side}_weights"]  # type: ignore[no-any-return]
+        return torch.ones_like(mask)
+
+    def _parameters(self) -> dict[str, float]:
+        args = self.args
+        extra = {
+            "dpo": {"dpop": args.dpop}, "rdpo": {"alpha": args.alpha}, "simpo": {"gamma": args.gamma},
+            "orpo": {"weight": args.orpo_weight},
+        }.get(args.loss, {})  # fmt: skip
+        return extra if args.loss == "orpo" else {"beta": args.scale, **extra}
+
+    def _measured(
+        self, chosen: Answers, rejected: Answers, batch: Any, weights: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Rewards in plain log-probabilities, which compare with other runs; those the loss sees go under `weighted/`."""
+        import torch
+
+        with torch.no_grad():
+            plain, seen = (
+                [self._reward(side, weighted=weighted) for side in (chosen, rejected)] for weighted in (False, True)
+            )
+            found: dict[str, Tensor] = {}
+            for name, (better, worse) in (("rewards", plain), ("weighted", seen)):
+                found |= {
+                    f"{name}/chosen": better, f"{name}/rejected": worse, f"{name}/margins": better - worse,
+                    f"{name}/accuracies": (better > worse).float(),
+                }  # fmt: skip
+            found |= {"logps/chosen": chosen.plain, "logps/rejected": rejected.plain, "nll/chosen": nll(chosen)}
+            for side in SIDES:
+                diff = batch[f"{side}_diff"].float()
+                found[f"weights/{side}"] = (weights[side] * diff).sum(-1) / diff.sum(-1).clamp(min=1)
+            return {name: value.detach().float() for name, value in found.items()}
+
+    def _reward(self, side: Answers, *, weighted: bool) -> Tensor:
+        if self.reference_free:
+            return self.args.scale * (side.weighted / side.length if weighted else side.plain / side.tokens)
+        return self.args.scale * (side.ratio if weighted else side.plain_ratio)
+
+    def _note(self, measured: dict[str, Tensor], mode: str) -> None:
+        for name, values in measured.items():
+            self._sums[mode].setdefault(name, []).append(values)
+
+    def _means(self, mode: str) -> dict[str, float]:
+        """Over all pairs of all processes since the last time."""
+        import torch
+
+        noted, self._sums[mode] = self._sums[mode], {}
+        if not noted:
+            return {}
+        joined = torch.stack([torch.cat(values) for values in noted.values()])  # (names, pairs)
+        totals = torch.cat([joined.sum(1), joined.new_tensor([joined.shape[1]])])
+        *sums, count = self.accelerator.reduce(totals, reduction="sum").tolist()
+        return {name: value / count for name, value in zip(noted, sums, strict=True)}
+
+    def _encoded(
+        self, rows: Iterable[Any] | None, tokenizer: Any, args: PreferenceConfig, counts: PairCounts
+    ) -> list[EncodedPair] | None:
+        if rows is None:
+            return None
+        given = list(rows)
+        if given and all(isinstance(row, dict) and "key" in row and "chosen_diff" in row for row in given):
+            return given
+        encoded, found = encode_pairs(
+            (_typed(row) for row in given),
+            tokenizer,
+            max_length=args.max_length,
+            too_long=args.too_long,  # type: ignore[arg-type]
+        )
+        counts.__dict__.update(found.__dict__)
+        if found.left_out():
+            logger.warning("pairs %s", found.left_out())
+        return encoded
+
+    def _counts(self, name: str) -> PairCounts:
+        return self.eval_counts.setdefault(name, PairCounts())
+
+    def _collate(self, pairs: Sequence[EncodedPair]) -> JSON:
+        if self.cache is not None:
+            pairs = [pair | self.cache.columns(pair) for pair in pairs]
+        return self.collate(pairs)
+
+    def _is_sharded(self) -> bool:
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def _fill(self, *datasets: Any) -> None:
+        """Let the reference read every pair that the cache does not know yet. Raises SettingsError where it is no longer at hand."""
+        if self.cache is None:
+            return
+        several = self.args.world_size > 1
+        if several:  # all must miss the same pairs, whatever their disks hold
+            self.cache.share()
+        missing = self.cache.missing(pair for rows in datasets for pair in _flattened(rows))
+        if not missing:
+            return
+        if self.state.global_step > 0 and not (self.without_adapter or self.ref_model is not None):
+            raise SettingsError(
+                f"{len(missing)} pairs are not in the cache of the reference, and the model has been trained since; give them to the"
+                " trainer before training, or a ref_model"
+            )
+        model = self.model_wrapped if self.ref_model is None else self.ref_model
+        with self._at_rest(model), self.compute_loss_context_manager():
+            fill(
+                self.cache, missing, model, lambda batch: self._prepare_inputs(self.collate(batch)),
+                batch_size=self.args.per_device_train_batch_size, rank=self.args.process_index, world=self.args.world_size,
+                progress=self.reference_progress,
+            )  # fmt: skip
+        if several:
+            self.cache.share()
+
+    @contextmanager
+    def _at_rest(self, model: Any) -> Iterator[None]:
+        """Evaluation mode, without the adapter where the reference has none."""
+        training = model.training
+        if self.ref_model is not None:
+            model.to(self.args.device)
+        bare = self.accelerator.unwrap_model(model).disable_adapter() if self.without_adapter else nullcontext()
+        model.eval()
+        try:
+            with bare:
+                yield
+        finally:
+            model.train(training)
+
+    def _reference_cache(self) -> ReferenceCache | None:
+        """Named by the reference's weights, which the first process reads: the others of a sharded run may not hold them."""
+        from accelerate.utils import broadcast_object_list
+
+        if self.reference_free:
+            return None
+        named: list[str | None] = [None]
+        if self.args.process_index == 0:
+            named = [
+                fingerprint(
+                    self.model if self.ref_model is None else self.ref_model, without_adapter=self.without_adapter
+                )
+            ]
+        if self.args.world_size > 1:
+            broadcast_object_list(named)
+        folder = self.args.reference_cache
+        return ReferenceCache(str(named[0]), None if folder is None else Path(folder))
+
+
+class _FillSharded(TrainerCallback):  # type: ignore[misc]
+    """Sharded models can be read only once they are wrapped, which training does."""
+
+    def __init__(self, trainer: PreferenceTrainer) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.trainer._is_sharded():
+            self.trainer._fill(self.trainer.train_dataset, self.trainer.eval_dataset)
+
+
+def _flattened(rows: Any) -> list[EncodedPair]:
+    if rows is None:
+        return []
+    return [pair for part in rows.values() for pair in part] if isinstance(rows, dict) else list(rows)
+
+
+def _longest(pairs: Sequence[EncodedPair]) -> int:
+    """Tokens of the longest prompt with an answer."""
+    return max((len(pair["prompt_ids"]) + max(len(pair[f"{side}_ids"]) for side in SIDES) for pair in pairs), default=0)
+
+
+def _typed(row: Any) -> Any:
+    """Conversations become typed pairs; texts and ids stay rows."""
+    if isinstance(row, PreferencePair) or "prompt_ids" in row:
+        return row
+    texts = all(isinstance(row.get(name), str) for name in ("prompt", "chosen", "rejected"))
+    return row if texts else to_pair(row)
+
+
+def _prefix(logs: dict[str, float]) -> str:
+    """`eval_` or, for a named set, `eval_NAME_`."""
+    name = next((key for key in logs if key.endswith("_loss")), "eval_loss")
+    return name.removesuffix("loss")
+
+
+def _refuse_prompt_learning(model: Any) -> None:
+    for name, config in getattr(model, "peft_config", {}).items():
+        if getattr(config, "is_prompt_learning", False):
+            raise SettingsError(
+                f"adapter {name} puts virtual tokens before the prompt, which shared rows cannot hold; use LoRA"
+            )
