@@ -1,4 +1,4 @@
-"""`luthier train sft`: fine-tune a model on conversations with LoRA, plainly or towards flat minima."""
+"""`luthier train`: fine-tune a model on conversations, or on preference pairs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from pathlib import Path
 import click
 
 METHODS = ("flat", "none", "neftune", "lora-sam", "bi-lora")
+PREFERENCE_METHODS = ("bmc", "dpo", "mc", "bc")
+LOSSES = ("dpo", "ipo", "rdpo", "simpo", "orpo")
+WEIGHTINGS = ("none", "bmc", "ld", "d2po", "column")
 
 
 @click.group()
@@ -107,3 +110,106 @@ def sft(
     )
     if made["left_out"]:
         click.echo(f"{made['left_out']} rows were left out: too long, or without an assistant turn", err=True)
+
+
+@command.command()
+@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=str))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/preference"),
+    show_default=True,
+    help="Run folder.",
+)
+@click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
+@click.option("--adapter", type=click.Path(path_type=str), help="A PEFT adapter of it that is trained further.")
+@click.option(
+    "--eval",
+    "evaluation",
+    multiple=True,
+    metavar="FILE",
+    help="Pairs that are judged before and after, and each epoch.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(PREFERENCE_METHODS),
+    default="bmc",
+    show_default=True,
+    help="bmc: bridged answers and weights; dpo: neither; mc: weights only; bc: bridged answers only.",
+)
+@click.option("--loss", type=click.Choice(LOSSES), help="dpo where nothing else is set.")
+@click.option("--weighting", type=click.Choice(WEIGHTINGS), help="Weights of tokens, other than the method's.")
+@click.option("--beta", type=float, help="Scale of the rewards: 0.1, for simpo 2.")
+@click.option("--delta", type=float, help="Cap of the weights of what differs; 2 where nothing else is set.")
+@click.option(
+    "--flat", "sigma", is_flag=False, flag_value=0.05, default=0.0, type=float, help="Flat-LoRA's noise, of this sigma."
+)
+@click.option("--full", is_flag=True, help="Train all weights, not an adapter.")
+@click.option("--epochs", type=float, help="Passes over the pairs; 1 where nothing else is set.")
+@click.option("--learning-rate", type=float, help="5e-5 where nothing else is set.")
+@click.option("--rank", type=int, help="Of LoRA; 8 where nothing else is set.")
+@click.option(
+    "--reference-cache",
+    type=click.Path(path_type=str, file_okay=False),
+    help="Folder for what the reference model says, to share between runs; else in the run folder.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="YAML with sections training (any field of transformers.TrainingArguments, and those of pairs) and lora.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="SECTION.NAME=VALUE",
+    help="One such setting: --set training.nll=0.1 --set lora.use_dora=true.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print run.json on standard output.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def preference(
+    data: tuple[str, ...], out: Path, model: str, adapter: str | None, evaluation: tuple[str, ...], method: str, loss: str | None,
+    weighting: str | None, beta: float | None, delta: float | None, sigma: float, full: bool, epochs: float | None,
+    learning_rate: float | None, rank: int | None, reference_cache: str | None, config: Path | None, changes: tuple[str, ...],
+    seed: int, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Tune a model on DATA, files of preference pairs (prompt, chosen, rejected), with DPO-BMC or any of its parts.
+
+    `luthier synthesize pairs` makes such files. A stopped run continues with the same command.
+    """
+    from luthier.cli.progress import Watch
+    from luthier.recipes.preference import PreferenceInputs, run_preference
+    from luthier.recipes.sections import read_sections
+    from luthier.train.preference.tuning import PreferenceSettings
+
+    short = {
+        "training.loss": loss, "training.beta": beta, "training.delta": delta, "training.num_train_epochs": epochs,
+        "training.learning_rate": learning_rate, "training.reference_cache": reference_cache, "lora.r": rank,
+    }  # fmt: skip
+    chosen = [f"{name}={value}" for name, value in short.items() if value is not None]
+    sections = read_sections(config, [*chosen, *changes], {"training": {}, "lora": {}})
+    settings = PreferenceSettings(method, weighting, sigma, full, **sections, seed=seed)  # type: ignore[arg-type]
+    with Watch(quiet) as watch:
+        record = run_preference(
+            PreferenceInputs(data, evaluation, model, adapter, settings),
+            out,
+            shlex.join(["luthier", *sys.argv[1:]]),
+            watch,
+        )
+    if int(os.environ.get("RANK", "0")):
+        return  # the first of several processes speaks
+    if as_json:
+        click.echo(json.dumps(record, indent=1, ensure_ascii=False))
+        return
+    made = record["steps"]["train"]["results"]
+    click.echo(
+        f"{made['steps']} steps of {made['method']} on {made['pairs']['kept']} pairs: loss {made['loss']:.3f}   {out / made['made']}"
+    )
+    left_out = {name: count for name, count in made["pairs"].items() if name not in ("kept", "truncated") and count}
+    if left_out:
+        told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in left_out.items())
+        click.echo(f"pairs left out: {told}", err=True)
+    if made["before"] is not None:
+        for name in ("rewards/accuracies", "rewards/margins", "logps/chosen"):
+            click.echo(f"  {name}: {made['before'][name]:.3f} → {made['after'][name]:.3f}")

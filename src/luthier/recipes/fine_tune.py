@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from luthier.errors import SettingsError
 from luthier.packages import file_sha256
 from luthier.recipes.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
+from luthier.recipes.sections import read_sections
 from luthier.recipes.tools import open_model
 from luthier.records import JSON, Conversation, read_conversations
 from luthier.train.fine_tune import FineTuneSettings
@@ -74,43 +74,8 @@ def read_settings(config: Path | None, changes: Sequence[str], base: FineTuneSet
 
     Raises SettingsError for what cannot be read.
     """
-    import yaml
-
-    sections: dict[str, dict[str, Any]] = {"sft": dict(base.sft), "lora": dict(base.lora), "flat": dict(base.flat)}
-    if config is not None:
-        try:
-            read = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError) as problem:
-            raise SettingsError(f"{config}: cannot be read ({problem})") from problem
-        except yaml.YAMLError as problem:
-            raise SettingsError(f"{config}: not YAML ({' '.join(str(problem).split())})") from problem
-        if not isinstance(read, dict) or any(
-            name not in sections or not isinstance(part, dict) for name, part in read.items()
-        ):
-            raise SettingsError(f"{config}: give sections sft, lora and flat, each with its settings")
-        for name, part in read.items():
-            sections[name] |= part
-    for change in changes:
-        place, equals, text = change.partition("=")
-        section, dot, name = place.partition(".")
-        if not equals or not dot or section not in sections:
-            raise SettingsError(f"--set {change}: write it as sft.NAME=VALUE, lora.NAME=VALUE or flat.NAME=VALUE")
-        try:
-            sections[section][name] = _number_or(yaml.safe_load(text))
-        except yaml.YAMLError as problem:
-            raise SettingsError(f"--set {change}: the value is not YAML") from problem
-    tidy = {name: {key: _number_or(value) for key, value in part.items()} for name, part in sections.items()}
-    return replace(base, sft=tidy["sft"], lora=tidy["lora"], flat=tidy["flat"])
-
-
-def _number_or(value: Any) -> Any:
-    """`1e-3` is text to YAML and a number to people."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+    sections = read_sections(config, changes, {name: getattr(base, name) for name in ("sft", "lora", "flat")})
+    return replace(base, sft=sections["sft"], lora=sections["lora"], flat=sections["flat"])
 
 
 def probe_sharpness(

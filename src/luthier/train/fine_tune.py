@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -17,6 +16,7 @@ from transformers import TrainerCallback
 from luthier.errors import SettingsError
 from luthier.models.local import LocalModel
 from luthier.records import JSON, Conversation
+from luthier.train.settings import check_names, first_line, lora_config, setting_names
 from luthier.train.sft import METRICS, MetricsCallback, encode, full_disk_named, latest_checkpoint
 
 Method = Literal["flat", "none", "neftune", "lora-sam", "bi-lora"]
@@ -118,22 +118,14 @@ def _check(settings: FineTuneSettings) -> None:
     if settings.flat and settings.method != "flat":
         raise SettingsError(f"settings of flat are given, but the method is {settings.method}; leave one of them out")
     known = {
-        "sft": [name for name in _names(SFTConfig) if name not in OWN], "lora": _names(LoraConfig),
+        "sft": [name for name in setting_names(SFTConfig) if name not in OWN], "lora": setting_names(LoraConfig),
         "flat": ["backend", "exclude", "ranks", "every", "seed"],
     }  # fmt: skip
     for section, names in known.items():
-        for name in getattr(settings, section):
-            if name not in names:
-                near = difflib.get_close_matches(name, names, 1)
-                hint = f"did you mean {near[0]}?" if near else f"see the fields of {_HOME[section]}"
-                raise SettingsError(f"{section}.{name} is not a setting; {hint}")
+        check_names(section, getattr(settings, section), names, _HOME[section])
 
 
 _HOME = {"sft": "trl.SFTConfig", "lora": "peft.LoraConfig", "flat": "luthier.train.flat.FlatNoise"}
-
-
-def _names(config: Any) -> list[str]:
-    return [one.name for one in fields(config) if one.init]
 
 
 def defaults(seed: int) -> JSON:
@@ -160,7 +152,7 @@ def _config(settings: FineTuneSettings, model: LocalModel, folder: Path, *, eval
     try:
         return SFTConfig(output_dir=str(folder / "checkpoints"), **given)
     except (TypeError, ValueError) as problem:
-        raise SettingsError(f"TRL refuses these settings: {_first_line(problem)}") from problem
+        raise SettingsError(f"TRL refuses these settings: {first_line(problem)}") from problem
 
 
 def _encoded(
@@ -197,22 +189,12 @@ def _trainer(  # noqa: PLR0917
     try:
         trainer = kind(
             model=base, args=config, train_dataset=Dataset.from_list(rows), eval_dataset=Dataset.from_list(held) if held else None,
-            processing_class=model.tokenizer, peft_config=_lora(settings), callbacks=list(_callbacks(settings, folder, config, progress)),
+            processing_class=model.tokenizer, peft_config=lora_config(settings.lora), callbacks=list(_callbacks(settings, folder, config, progress)),
         )  # fmt: skip
     except ValueError as problem:
-        raise SettingsError(f"TRL refuses these settings: {_first_line(problem)}") from problem
+        raise SettingsError(f"TRL refuses these settings: {first_line(problem)}") from problem
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def _lora(settings: FineTuneSettings) -> Any:
-    from peft import LoraConfig
-
-    given = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear", "task_type": "CAUSAL_LM"} | settings.lora
-    try:
-        return LoraConfig(**given)
-    except (TypeError, ValueError) as problem:
-        raise SettingsError(f"PEFT refuses these settings: {_first_line(problem)}") from problem
 
 
 def _callbacks(
@@ -229,10 +211,6 @@ def _callbacks(
         yield BiLoraCallback(settings.amount, seed=settings.seed)
 
 
-def _first_line(problem: Exception) -> str:
-    return str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-
-
 def adapted_model(model: LocalModel, adapter: str | None, seed: int = 0) -> Any:
     """The model with a saved adapter, or with a fresh one that changes nothing yet, as training holds it.
 
@@ -244,12 +222,12 @@ def adapted_model(model: LocalModel, adapter: str | None, seed: int = 0) -> Any:
     set_seed(seed)
     base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=model.training_dtype, local_files_only=True)
     if adapter is None:
-        return get_peft_model(base, _lora(FineTuneSettings()))
+        return get_peft_model(base, lora_config({}))
     check_adapter(adapter)
     try:
         return PeftModel.from_pretrained(base, adapter, is_trainable=True)
     except (RuntimeError, ValueError) as problem:
-        raise SettingsError(f"{adapter}: does not fit {model.name} ({_first_line(problem)})") from problem
+        raise SettingsError(f"{adapter}: does not fit {model.name} ({first_line(problem)})") from problem
 
 
 def check_adapter(adapter: str) -> None:

@@ -292,6 +292,7 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
             return
         row = {"step": state.global_step, "loss": logs["loss"], "learning_rate": logs["learning_rate"]}
         row["seconds"] = round(time.perf_counter() - self.started, 3)
+        row |= {name: value for name, value in logs.items() if "/" in name}  # rewards of preference pairs
         with self.path.open("a") as stream:
             stream.write(json.dumps(row) + "\n")
         if self.progress is not None:
