@@ -273,6 +273,11 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         return self.args.scale * (side.ratio if weighted else side.plain_ratio)
 
     def _note(self, measured: dict[str, Tensor], mode: str) -> None:
+        if mode == "eval":  # of all processes, without the pairs that fill up the last batch
+            import torch
+
+            table = self.accelerator.gather_for_metrics(torch.stack(list(measured.values()), dim=1))
+            measured = dict(zip(measured, table.unbind(1), strict=True))
         for name, values in measured.items():
             self._sums[mode].setdefault(name, []).append(values)
 
@@ -285,7 +290,9 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
             return {}
         joined = torch.stack([torch.cat(values) for values in noted.values()])  # (names, pairs)
         totals = torch.cat([joined.sum(1), joined.new_tensor([joined.shape[1]])])
-        *sums, count = self.accelerator.reduce(totals, reduction="sum").tolist()
+        if mode == "train":
+            totals = self.accelerator.reduce(totals, reduction="sum")
+        *sums, count = totals.tolist()
         return {name: value / count for name, value in zip(noted, sums, strict=True)}
 
     def _encoded(
@@ -303,7 +310,7 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
             too_long=args.too_long,  # type: ignore[arg-type]
         )
         counts.__dict__.update(found.__dict__)
-        if found.left_out():
+        if encoded and found.left_out():
             logger.warning("pairs %s", found.left_out())
         return encoded
 
