@@ -12,7 +12,7 @@ from luthier.packages import file_sha256
 from luthier.recipes.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.recipes.tools import open_model
-from luthier.records import JSON, Message, write_jsonl
+from luthier.records import JSON, Message, read_rows, write_jsonl
 
 if TYPE_CHECKING:
     from luthier.models.protocol import LanguageModel
@@ -51,7 +51,7 @@ class PairInputs:
 def run_pairs(
     inputs: PairInputs, folder: Path, command: str, progress: Progress = quiet, *, api_key: str | None = None
 ) -> JSON:
-    """Write `pairs.jsonl` in `folder` and return what `run.json` holds; a stopped run asks no answer twice.
+    """Write `pairs.jsonl` and `report.html` in `folder` and return what `run.json` holds; a stopped run asks no answer twice.
 
     api_key: for the endpoints; it is not written anywhere.
 
@@ -77,8 +77,17 @@ def run_pairs(
         }
         files_made = [PAIRS, *([EDITS] if inputs.bridge == "model" else [])]
         run.step("pairs", bridging, files_made, lambda: _bridge(questions, job), after=["answers"])
+        _write_page(run.record, folder, inputs)
         run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))
         return run.record
+
+
+def _write_page(record: JSON, folder: Path, inputs: PairInputs) -> None:
+    from luthier.report.preference_page import write_pairs_page
+
+    rows = [row for _, row in read_rows(folder / PAIRS)]
+    names = [Path(path).name for path in inputs.data]
+    write_pairs_page(record["steps"]["pairs"]["results"], rows, folder / "report.html", data=names, seed=inputs.seed)
 
 
 def _check(inputs: PairInputs) -> None:

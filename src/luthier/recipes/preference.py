@@ -12,7 +12,7 @@ from luthier.packages import file_sha256
 from luthier.recipes.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.recipes.tools import open_model
-from luthier.records import JSON, PreferencePair, read_pairs
+from luthier.records import JSON, PreferencePair, read_pairs, read_rows
 from luthier.train.preference.tuning import PreferenceSettings
 
 MADE = {False: "adapter", True: "model"}
@@ -30,7 +30,7 @@ class PreferenceInputs:
 
 
 def run_preference(inputs: PreferenceInputs, folder: Path, command: str, progress: Progress = quiet) -> JSON:
-    """Train in `folder` and return what `run.json` holds; the same call continues a stopped run.
+    """Train in `folder`, write `report.html` there and return what `run.json` holds; the same call continues a stopped run.
 
     Started by `torchrun` or `accelerate launch`, every process trains, and the first one keeps the record.
     """
@@ -50,8 +50,23 @@ def run_preference(inputs: PreferenceInputs, folder: Path, command: str, progres
             kept = ["reference"] if "reference_cache" not in inputs.settings.training else []
             keyed = {**asdict(inputs), "files": files}
             run.step("train", keyed, [*made, *kept], lambda: _train(inputs, folder, progress))
+        _write_page(run.record, folder, inputs)
         run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))
         return run.record
+
+
+def _write_page(record: JSON, folder: Path, inputs: PreferenceInputs) -> None:
+    from luthier.report.preference_page import write_preference_page
+    from luthier.train.preference.tuning import METHODS
+
+    settings = inputs.settings
+    told = {
+        "method": settings.method, "loss": settings.training.get("loss", "dpo"), "delta": settings.training.get("delta", 2.0),
+        "weighting": settings.weighting or METHODS[settings.method][1],
+    }  # fmt: skip
+    steps = [row for _, row in read_rows(folder / "metrics.jsonl")]
+    names = [Path(path).name for path in inputs.data]
+    write_preference_page(record["steps"]["train"]["results"], steps, folder / "report.html", data=names, settings=told)
 
 
 def _train(inputs: PreferenceInputs, folder: Path, progress: Progress) -> JSON:
