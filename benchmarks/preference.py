@@ -69,9 +69,9 @@ def _sums(count: int) -> list[dict[str, Any]]:
 
 
 def _of_kind(pair: Any, kind: str) -> Any:
-    from luthier.train.preference.tuning import _chosen
+    from luthier.train.preference.tuning import chosen_by_method
 
-    return _chosen(pair, kind == "bridged")
+    return chosen_by_method(pair, kind == "bridged")
 
 
 def _steps(base: Any, pairs: list[Any], rounds: int) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def _trainer(arm: str, base: Any, pairs: list[Any], folder: Path) -> Any:
     if arm == "ours":
         config = PreferenceConfig(**shared, weighting="bmc", delta=3.0)
         trainer = PreferenceTrainer(model, config, pairs, processing_class=base.tokenizer, peft_config=lora)
-        trainer._fill(trainer.train_dataset)
+        trainer.read_reference(trainer.train_dataset)
     else:
         rows = [
             {name: row[name] for name in ("prompt", "chosen", "rejected")} for row in (pair.to_row() for pair in pairs)

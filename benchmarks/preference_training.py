@@ -149,9 +149,9 @@ def _pair_logps(model: Any, pairs: list[Any], *, bridged: bool) -> list[tuple[fl
 
     from luthier.train.preference import encode_pairs
     from luthier.train.preference.forward import PairCollator, answer_logps
-    from luthier.train.preference.tuning import _chosen
+    from luthier.train.preference.tuning import chosen_by_method
 
-    rows, _ = encode_pairs([_chosen(pair, bridged) for pair in pairs], model.tokenizer)
+    rows, _ = encode_pairs([chosen_by_method(pair, bridged) for pair in pairs], model.tokenizer)
     found = []
     for at in range(0, len(rows), 8):
         with torch.inference_mode():

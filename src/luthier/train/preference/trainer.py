@@ -153,7 +153,7 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
     def train(self, *args: Any, **options: Any) -> Any:
         """As `transformers.Trainer.train`; before it, the reference reads what the cache lacks."""
         if not self._is_sharded():
-            self._fill(self.train_dataset, self.eval_dataset)
+            self.read_reference(self.train_dataset, self.eval_dataset)
         return super().train(*args, **options)
 
     def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> JSON:
@@ -169,7 +169,7 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
                 eval_dataset, self.processing_class, self.args, self._counts(metric_key_prefix)
             )
         if not isinstance(eval_dataset, str):
-            self._fill(self.eval_dataset if eval_dataset is None else eval_dataset)
+            self.read_reference(self.eval_dataset if eval_dataset is None else eval_dataset)
         self._sums["eval"].clear()
         measured: JSON = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         return measured
@@ -325,7 +325,7 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
     def _is_sharded(self) -> bool:
         return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
-    def _fill(self, *datasets: Any) -> None:
+    def read_reference(self, *datasets: Any) -> None:
         """Let the reference read every pair that the cache does not know yet. Raises SettingsError where it is no longer at hand."""
         if self.cache is None:
             return
@@ -391,7 +391,7 @@ class _FillSharded(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.trainer._is_sharded():
-            self.trainer._fill(self.trainer.train_dataset, self.trainer.eval_dataset)
+            self.trainer.read_reference(self.trainer.train_dataset, self.trainer.eval_dataset)
 
 
 def _flattened(rows: Any) -> list[EncodedPair]:

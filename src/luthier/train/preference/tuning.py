@@ -75,7 +75,7 @@ def tune_preferences(
     bridged, weighting = _check(settings)
     config = _config(settings, weighting, model, folder, evaluated=bool(evaluation))
     trainer = _trainer(
-        [_chosen(pair, bridged) for pair in pairs], [_chosen(pair, bridged) for pair in evaluation], model, folder,
+        [chosen_by_method(pair, bridged) for pair in pairs], [chosen_by_method(pair, bridged) for pair in evaluation], model, folder,
         settings, config, progress, reference_progress,
     )  # fmt: skip
     made = "model" if settings.full else "adapter"
@@ -108,7 +108,7 @@ def _check(settings: PreferenceSettings) -> tuple[bool, str]:
     return bridged, settings.weighting or weighting
 
 
-def _chosen(pair: PreferencePair, bridged: bool) -> PreferencePair:
+def chosen_by_method(pair: PreferencePair, bridged: bool) -> PreferencePair:
     """The pair with the answer the method prefers: as it stands in the data, or as it was before bridging."""
     original = pair.extra.get(ORIGINAL)
     if bridged or original is None:
