@@ -32,7 +32,7 @@ def test_the_page_of_pairs_marks_and_escapes(tmp_path: Path):
         "original_chosen": say("A tag & nothing else."), "bridged": True,
     }  # fmt: skip
     report = {
-        "questions": 3, "answers": 6, "right": 2, "wrong": 3, "without_answer": 1, "pairs": 1, "bridged": 1, "refused": {"empty": 2},
+        "questions": 3, "answers": 6, "right": 2, "wrong": 3, "without_answer": 1, "unclear": 0, "cut_off": 0, "pairs": 1, "bridged": 1, "refused": {"empty": 2},
         "before": [0] * 9 + [1], "after": [1] + [0] * 9, "mean_before": 0.95, "mean_after": 0.05, "acceptance": 1.0,
     }  # fmt: skip
     write_pairs_page(report, [row], tmp_path / "page.html", data=["rows.jsonl"], seed=0)

@@ -24,6 +24,7 @@ from luthier.synthesize.pairs import (
     Question,
     Splice,
     final_answer,
+    given_drafts,
     make_pairs,
     read_questions,
     same_answer,
@@ -45,6 +46,10 @@ DRAFT = Draft(ASKED, REFERENCE, WRONG, "bedroom")
     (r"Hence \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
     ("The answer is a, no.\nThe answer is b.", "b"),
     ("I think the answers are many", None),
+    ("The answer is 42. This is because 40 + 2 = 42.", "42"),
+    ("The answer is dog park because dogs go there.", "dog park"),
+    ("The answer is cats, dogs and birds", "cats, dogs and birds"),
+    ("The answer is 42.\n\nSo, is the answer is clear?", "42"),
     ("", None),
 ])  # fmt: skip
 def test_the_answer_a_text_states(text: str, answer: str | None):
@@ -57,6 +62,7 @@ def test_the_answer_a_text_states(text: str, answer: str | None):
 @pytest.mark.parametrize(("one", "two", "same"), [
     ("Bloody Mess", "bloody mess.", True), ("the bedroom", "Bedroom", True), ("1,200", "1200.0", True), ("$5", "5", True),
     ("(B)", "b", True), ("12", "12.5", False), ("bedroom", "bed room", False), ("", "x", False), ("10%", "10", True),
+    ("$42$", "42", True), ("42 apples", "42", True), ("42 of 50", "42", False), ("B) dog park", "dog park", True), ("4a", "4", False),
 ])  # fmt: skip
 def test_answers_that_say_the_same(one: str, two: str, same: bool):
     assert same_answer(one, two) is same
@@ -113,13 +119,20 @@ def test_the_gate_says_why(text: str | None, problem: str):
     assert Gate(farthest=0.7).problem(text, DRAFT) == problem
 
 
+def test_a_draft_that_is_right_is_not_bridged():
+    right = Draft(ASKED, REFERENCE, "Sleep.\nThe answer is Bedroom", "bedroom")
+    (row,) = make_pairs([right], AnswerSwap(), report := PairReport())
+    assert (row["bridged"], report.refused) == (False, {"draft is right": 1})
+
+
 def test_drafts_are_wrong_answers_once_each():
     question = Question(ASKED, REFERENCE, "bedroom")
     report = PairReport()
-    texts = [WRONG, WRONG, REFERENCE, "No idea.", "Cake.\nThe answer is cake"]
+    texts = [WRONG, WRONG, REFERENCE, "No idea.", "Cake.\nThe answer is cake", None, "The answer is bedroom at night"]
     drafts = wrong_drafts([question], [texts], report, per_question=2)
     assert [draft.text for draft in drafts] == [WRONG, "Cake.\nThe answer is cake"]
-    assert (report.answers, report.right, report.wrong, report.repeated, report.without_answer) == (5, 1, 2, 1, 1)
+    assert (report.answers, report.right, report.wrong, report.repeated, report.without_answer) == (7, 1, 2, 1, 1)
+    assert (report.cut_off, report.unclear) == (1, 1)
     assert len(wrong_drafts([question], [texts], PairReport())) == 1
 
 
@@ -186,6 +199,24 @@ def test_questions_are_read_from_the_usual_layouts(tmp_path: Path):
     assert [question.prompt[-1].content for question in found] == ["p", "q", "u", "p", "i"]
     assert [question.rejected for question in found] == [None, None, None, "r", None]
     assert found[4].place.endswith("rows.jsonl:5")
+
+
+def test_tools_and_other_columns_go_along_and_an_earlier_bridge_is_not_the_reference(tmp_path: Path):
+    tool = {
+        "type": "function",
+        "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}},
+    }
+    row = {
+        "prompt": "p", "chosen": "Swapped.\nThe answer is x", "rejected": "r\nThe answer is y", "original_chosen": "The answer is x",
+        "bridged": True, "tools": [tool], "id": 7, "answer": "x",
+    }  # fmt: skip
+    write_jsonl(tmp_path / "rows.jsonl", [row])
+    (question,) = read_questions(tmp_path / "rows.jsonl")
+    assert question.solution == "The answer is x"
+    (made,) = make_pairs(given_drafts([question], PairReport()), AnswerSwap(), PairReport())
+    assert made["original_chosen"] == [{"role": "assistant", "content": "The answer is x"}]
+    assert (made["id"], made["tools"], made["answer"]) == (7, [tool], "x")
+    assert made["chosen"] == [{"role": "assistant", "content": "r\nThe answer is x"}]
 
 
 @pytest.mark.parametrize(("row", "message"), [

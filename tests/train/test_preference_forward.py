@@ -10,7 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, MistralForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPTNeoConfig,
+    Lfm2Config,
+    LlamaConfig,
+    MistralConfig,
+    MistralForCausalLM,
+    MptConfig,
+)
 
 from luthier.train.preference.forward import PairCollator, answer_logps, takes_shared_rows
 
@@ -110,21 +119,43 @@ def test_only_positions_that_predict_go_through_the_head(model: Any):
     ]  # each token of each pair once, the common ones too, and the last common one for both
 
 
-def test_models_that_cannot_read_shared_rows_are_named(model: Any):
+SMALL = {"vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 1}
+
+
+def test_kernels_and_windows_that_rule_shared_rows_out_are_named(model: Any):
     assert takes_shared_rows(model, 64) == ""
-    small = {
-        "vocab_size": 64,
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-    }
-    windowed = MistralForCausalLM(MistralConfig(**small, num_key_value_heads=2, sliding_window=16))
+    config = MistralConfig(
+        **SMALL, intermediate_size=16, num_attention_heads=2, num_key_value_heads=2, sliding_window=16
+    )
+    windowed = MistralForCausalLM(config)
     assert "a sliding window of 16 tokens is shorter than the longest" in takes_shared_rows(windowed, 17)
     assert takes_shared_rows(windowed, 16) == ""
 
     class Flash:
-        config = LlamaConfig(**small)
+        config = LlamaConfig(**SMALL, intermediate_size=16, num_attention_heads=2)
 
     Flash.config._attn_implementation = "flash_attention_2"
     assert "flash_attention_2 takes no mask by position" in takes_shared_rows(Flash(), 16)
+
+
+@pytest.mark.parametrize("config", [
+    MptConfig(vocab_size=64, d_model=16, n_heads=2, n_layers=2),  # ALiBi counts columns
+    GPTNeoConfig(vocab_size=64, hidden_size=16, num_layers=2, num_heads=2, attention_types=[[["global", "local"], 1]], window_size=4),
+    Lfm2Config(vocab_size=64, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
+               layer_types=["conv", "full_attention"]),  # convolutions mix neighbours
+], ids=lambda config: config.model_type)  # fmt: skip
+def test_a_trial_finds_models_that_see_through_the_mask(config: Any):
+    torch.manual_seed(0)
+    config.initializer_range = 0.3
+    model = AutoModelForCausalLM.from_config(config)
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    assert "trial" in takes_shared_rows(model, 16)
+    assert_equal(model.eval(), PAIRS, shared=False, tolerance=1e-4)
+
+
+def test_other_architectures_pass_the_trial(model: Any):
+    torch.manual_seed(0)
+    gpt2 = AutoModelForCausalLM.from_config(GPT2Config(vocab_size=64, n_embd=16, n_layer=2, n_head=2))
+    assert takes_shared_rows(gpt2, 16) == ""
+    assert_equal(gpt2.eval(), PAIRS, shared=True)

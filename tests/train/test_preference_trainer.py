@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from luthier.errors import SettingsError
 from luthier.train.flat import FlatLoraCallback
 from luthier.train.preference import LOSSES, WEIGHTINGS, PreferenceConfig, PreferenceTrainer
+from luthier.train.preference.reference import fingerprint
 from preference_rows import ROWS
 
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
@@ -167,6 +169,71 @@ def test_a_cache_of_another_model_is_refused(base: Any, tokenizer: Any, tmp_path
         trainer_of(base, tokenizer, tmp_path, lora=False, reference_cache=str(cache))
 
 
+def test_another_adapter_setting_or_precision_is_another_reference(tiny_model_folder: Path):
+    def names(alpha: int, precision: str = "no") -> tuple[str, str]:
+        torch.manual_seed(0)
+        plain = AutoModelForCausalLM.from_pretrained(tiny_model_folder, dtype=torch.float32)
+        tuned = get_peft_model(plain, LoraConfig(**{**LORA, "lora_alpha": alpha}, init_lora_weights=False))
+        return fingerprint(tuned, precision), fingerprint(tuned, precision, without_adapter=True)
+
+    assert names(8)[0] == names(8)[0] != names(64)[0]
+    assert names(8)[1] == names(64)[1] != names(8, "bf16")[1]
+    plain = AutoModelForCausalLM.from_pretrained(tiny_model_folder, dtype=torch.float32)
+    assert names(8)[1] == fingerprint(plain, "no", without_adapter=True)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["lora", "full"])
+def test_in_bf16_the_reference_is_read_as_the_policy_is(
+    tiny_model_folder: Path, tokenizer: Any, tmp_path: Path, full: bool
+):
+    torch.manual_seed(0)
+    dtype = torch.float32 if full else torch.bfloat16
+    base = AutoModelForCausalLM.from_pretrained(tiny_model_folder, dtype=dtype)
+    trainer = trainer_of(
+        base,
+        tokenizer,
+        tmp_path,
+        lora=not full,
+        bf16=True,
+        learning_rate=0.0,
+        weighting="none",
+        train_sampling_strategy="sequential",
+    )
+    trainer.train()
+    assert logged(trainer, "loss") == pytest.approx([0.693147] * 3, abs=2e-3)  # padding may round a sum otherwise
+
+
+def test_dropout_is_off_in_the_policy_too(tiny_model_folder: Path, tokenizer: Any, tmp_path: Path):
+    base = AutoModelForCausalLM.from_pretrained(tiny_model_folder, dtype=torch.float32, attention_dropout=0.3)
+    config = {**QUIET, "learning_rate": 0.0, "max_steps": 1}
+    trainer = PreferenceTrainer(
+        base, PreferenceConfig(output_dir=str(tmp_path), **config), ROWS, processing_class=tokenizer,
+        peft_config=LoraConfig(**LORA, lora_dropout=0.3),
+    )  # fmt: skip
+    trainer.train()
+    assert logged(trainer, "loss") == pytest.approx([0.693147], abs=1e-6)
+
+
+def test_prediction_takes_raw_rows(base: Any, tokenizer: Any, tmp_path: Path):
+    measured = trainer_of(base, tokenizer, tmp_path).predict(ROWS[:3]).metrics
+    assert measured["test_loss"] == pytest.approx(0.693147, abs=1e-5)
+    assert measured["test_rewards/margins"] == pytest.approx(0, abs=1e-5)
+
+
+def test_text_that_is_not_an_answer_is_not_trained_on(base: Any, tokenizer: Any, tmp_path: Path):
+    moved = copy.deepcopy(tokenizer)  # a template that writes the user's turn otherwise once an answer follows it
+    moved.chat_template = "{% for m in messages %}{% if m.role == 'user' and not loop.last %}Asked: {% endif %}{{ m.content }}<|im_end|>{% endfor %}"
+    with pytest.raises(SettingsError, match="16 whose prompt the chat template renders otherwise"):
+        trainer_of(base, moved, tmp_path, lora=False)
+    thinking = copy.deepcopy(tokenizer)
+    thinking.chat_template = "{% for m in messages %}{% if m.role == 'assistant' %}<think></think>{% endif %}{{ m.content }}<|im_end|>{% endfor %}"
+    nothing = {**ROWS[0], "rejected": [{"role": "assistant", "content": " "}]}
+    turns = {**ROWS[1], "chosen": [*ROWS[1]["chosen"], {"role": "user", "content": "Sure?"}, *ROWS[1]["chosen"]]}
+    trainer = trainer_of(base, thinking, tmp_path, rows=[nothing, turns, *ROWS[2:]], lora=False)
+    counts = trainer.train_counts.to_row()
+    assert (counts["kept"], counts["empty"], counts["other_turns"]) == (14, 1, 1)
+
+
 def test_a_damaged_cache_is_named(base: Any, tokenizer: Any, tmp_path: Path):
     (tmp_path / "reference").mkdir()
     (tmp_path / "reference" / "x.safetensors").write_bytes(b"nonsense")
@@ -241,8 +308,8 @@ def test_a_column_of_weights_is_used(base: Any, tokenizer: Any, tmp_path: Path):
     trainer = trainer_of(base, tokenizer, tmp_path, rows=rows, lora=False, weighting="column", max_steps=1)
     trainer.train()
     assert logged(trainer, "grad_norm") == [0]
-    with pytest.raises(SettingsError, match="weighting is column, but not every pair has chosen_weights"):
-        trainer_of(base, tokenizer, tmp_path, lora=False, weighting="column").train()
+    with pytest.raises(SettingsError, match="weighting is column, but pair 1 has no chosen_weights"):
+        trainer_of(base, tokenizer, tmp_path, lora=False, weighting="column")
 
 
 def test_chosen_answers_hold_up_under_the_penalty(tiny_model_folder: Path, tokenizer: Any, tmp_path: Path):
@@ -257,10 +324,10 @@ def test_chosen_answers_hold_up_under_the_penalty(tiny_model_folder: Path, token
 
 
 @pytest.mark.parametrize(("rows", "message"), [
-    ([{**ROWS[0], "rejected": ROWS[0]["chosen"]}], r"no pair to train on; left out: 1 with identical answers \(the first: pair 1\)"),
+    ([{**ROWS[0], "rejected": ROWS[0]["chosen"]}], r"no pair is left; left out: 1 with identical answers \(the first: pair 1\)"),
     ([{**ROWS[0], "chosen": [{"role": "assistant", "content": " "}]}], r"left out: 1 with an empty answer"),
     ([{"prompt": "Say it.", "chosen": " it" * 400, "rejected": " no"}], r"left out: 1 too long \(the first: pair 1\)"),
-    ([], "no pair to train on; the data are empty"),
+    ([], "no pair is left; the data are empty"),
 ])  # fmt: skip
 def test_what_cannot_be_trained_on_is_named(base: Any, tokenizer: Any, tmp_path: Path, rows: Any, message: str):
     with pytest.raises(SettingsError, match=message):
@@ -271,7 +338,8 @@ def test_pairs_left_out_are_counted(base: Any, tokenizer: Any, tmp_path: Path):
     same = {**ROWS[0], "rejected": ROWS[0]["chosen"]}
     trainer = trainer_of(base, tokenizer, tmp_path, rows=[same, *ROWS, same])
     assert len(trainer.train_dataset) == 16
-    assert trainer.train_counts.to_row() == {"kept": 16, "identical": 2, "empty": 0, "too_long": 0, "truncated": 0}
+    counts = trainer.train_counts.to_row()
+    assert (counts.pop("kept"), counts.pop("identical"), set(counts.values())) == (16, 2, {0})
 
 
 def test_truncation_keeps_marks_on_their_tokens_and_drops_pairs_cut_to_the_same(
@@ -285,7 +353,7 @@ def test_truncation_keeps_marks_on_their_tokens_and_drops_pairs_cut_to_the_same(
         assert len(row["rejected_ids"]) == len(row["rejected_diff"])
         assert len(row["prompt_ids"]) + len(row["rejected_ids"]) <= longest - 2
     prompt = max(len(row["prompt_ids"]) for row in whole)
-    with pytest.raises(SettingsError, match=r"no pair to train on; left out: .*identical"):
+    with pytest.raises(SettingsError, match=r"no pair is left; left out: .*identical"):
         trainer_of(base, tokenizer, tmp_path, lora=False, rows=ROWS[:1], max_length=prompt + 1, too_long="truncate")
 
 

@@ -112,7 +112,7 @@ def pairs(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **settin
     made = record["steps"]["pairs"]["results"]
     click.echo(
         f"{made['pairs']} pairs of {made['questions']} questions ({made['answers']} answers: {made['wrong']} wrong, {made['right']} right,"
-        f" {made['without_answer']} without a final answer); {made['bridged']} bridged ({made['acceptance']:.0%})   {out / PAIRS}"
+        f" {made['without_answer']} without a final answer, {made['cut_off']} cut off, {made['unclear']} unclear); {made['bridged']} bridged ({made['acceptance']:.0%})   {out / PAIRS}"
     )
     for reason, count in made["refused"].items():
         click.echo(f"  not bridged, {reason}: {count}")

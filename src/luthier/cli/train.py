@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +15,7 @@ METHODS = ("flat", "none", "neftune", "lora-sam", "bi-lora")
 PREFERENCE_METHODS = ("bmc", "dpo", "mc", "bc")
 LOSSES = ("dpo", "ipo", "rdpo", "simpo", "orpo")
 WEIGHTINGS = ("none", "bmc", "ld", "d2po", "column")
+ATTENTION = ("sdpa", "eager", "flex_attention")
 
 
 @click.group()
@@ -144,6 +146,11 @@ def sft(
 @click.option(
     "--flat", "sigma", is_flag=False, flag_value=0.05, default=0.0, type=float, help="Flat-LoRA's noise, of this sigma."
 )
+@click.option(
+    "--attention",
+    type=click.Choice(ATTENTION),
+    help="Attention kernel; the model's own where left out. On a GPU, flex_attention skips what a pair's answers do not see.",
+)
 @click.option("--full", is_flag=True, help="Train all weights, not an adapter.")
 @click.option("--epochs", type=float, help="Passes over the pairs; 1 where nothing else is set.")
 @click.option("--learning-rate", type=float, help="5e-5 where nothing else is set.")
@@ -170,7 +177,7 @@ def sft(
 @click.option("--quiet", is_flag=True, help="No progress.")
 def preference(
     data: tuple[str, ...], out: Path, model: str, adapter: str | None, evaluation: tuple[str, ...], method: str, loss: str | None,
-    weighting: str | None, beta: float | None, delta: float | None, sigma: float, full: bool, epochs: float | None,
+    weighting: str | None, beta: float | None, delta: float | None, sigma: float, attention: str | None, full: bool, epochs: float | None,
     learning_rate: float | None, rank: int | None, reference_cache: str | None, config: Path | None, changes: tuple[str, ...],
     seed: int, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
@@ -183,13 +190,16 @@ def preference(
     from luthier.recipes.sections import read_sections
     from luthier.train.preference.tuning import PreferenceSettings
 
-    short = {
-        "training.loss": loss, "training.beta": beta, "training.delta": delta, "training.num_train_epochs": epochs,
-        "training.learning_rate": learning_rate, "training.reference_cache": reference_cache, "lora.r": rank,
+    given: dict[str, dict[str, Any]] = {
+        "training": {"loss": loss, "beta": beta, "delta": delta, "num_train_epochs": epochs, "learning_rate": learning_rate,
+                     "reference_cache": reference_cache},
+        "lora": {"r": rank},
     }  # fmt: skip
-    chosen = [f"{name}={value}" for name, value in short.items() if value is not None]
-    sections = read_sections(config, [*chosen, *changes], {"training": {}, "lora": {}})
-    settings = PreferenceSettings(method, weighting, sigma, full, **sections, seed=seed)  # type: ignore[arg-type]
+    options = {
+        section: {name: value for name, value in part.items() if value is not None} for section, part in given.items()
+    }
+    sections = read_sections(config, changes, {"training": {}, "lora": {}}, options)
+    settings = PreferenceSettings(method, weighting, sigma, full, attention, **sections, seed=seed)  # type: ignore[arg-type]
     with Watch(quiet) as watch:
         record = run_preference(
             PreferenceInputs(data, evaluation, model, adapter, settings),
@@ -206,10 +216,10 @@ def preference(
     click.echo(
         f"{made['steps']} steps of {made['method']} on {made['pairs']['kept']} pairs: loss {made['loss']:.3f}   {out / made['made']}"
     )
-    left_out = {name: count for name, count in made["pairs"].items() if name not in ("kept", "truncated") and count}
-    if left_out:
-        told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in left_out.items())
-        click.echo(f"pairs left out: {told}", err=True)
+    for title, counts in (("pairs", made["pairs"]), ("evaluation pairs", made["evaluated"] or {})):
+        told = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if name != "kept" and count]
+        if told:
+            click.echo(f"{title} left out or cut: {', '.join(told)}", err=True)
     if made["before"] is not None:
         for name in ("rewards/accuracies", "rewards/margins", "logps/chosen"):
             click.echo(f"  {name}: {made['before'][name]:.3f} → {made['after'][name]:.3f}")

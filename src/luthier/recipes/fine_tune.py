@@ -43,7 +43,8 @@ def run_fine_tune(inputs: TrainingInputs, folder: Path, command: str, progress: 
         run.record["inputs"] = files
         progress.step("train")
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all processes must train, or none
-            run.record["steps"]["train"] = {"results": _train(inputs, folder, progress)}
+            keyed = {**asdict(inputs), "files": files}
+            run.shared_step("train", keyed, lambda: _train(inputs, folder, progress))
         else:
             keyed = {**asdict(inputs), "files": files}
             run.step(

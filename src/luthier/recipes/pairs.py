@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from luthier.synthesize.pairs import Bridger, Draft, PairReport, Question
 
 BRIDGES = ("answer-swap", "splice", "model", "none")
-PAIRS, SAMPLES, EDITS = "pairs.jsonl", "samples.jsonl", "edits.jsonl"
+PAIRS, SAMPLES, EDITS = "pairs.jsonl", "samples", "edits"
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,11 @@ def run_pairs(
             name: getattr(inputs, name)
             for name in ("model", "adapter", "endpoint", "samples", "ask", "temperature", "max_tokens")
         }
-        run.step("answers", {**shared, **asking}, [SAMPLES] if asked else [], lambda: _sample(asked, job))
+        run.step("answers", {**shared, **asking}, [], lambda: _sample(asked, job))
         bridging = {
             name: getattr(inputs, name) for name in ("per_question", "bridge", "editor", "editor_endpoint", "farthest")
         }
-        files_made = [PAIRS, *([EDITS] if inputs.bridge == "model" else [])]
-        run.step("pairs", bridging, files_made, lambda: _bridge(questions, job), after=["answers"])
+        run.step("pairs", bridging, [PAIRS], lambda: _bridge(questions, job), after=["answers"])
         _write_page(run.record, folder, inputs)
         run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))
         return run.record
@@ -137,6 +137,10 @@ class _Job:
         model: LanguageModel = open_model(name, None if adapter is None else Path(adapter))
         return model
 
+    def journal(self, name: str, engine: LanguageModel) -> Path:
+        """Where the engine's answers are kept, found by their content: other settings do not ask them again."""
+        return self.folder / f"{name}-{hashlib.sha256(engine.name.encode()).hexdigest()[:8]}.jsonl"
+
 
 def _sample(asked: Sequence[Question], job: _Job) -> JSON:
     job.progress.step("answers", len(asked) * job.inputs.samples)
@@ -144,8 +148,8 @@ def _sample(asked: Sequence[Question], job: _Job) -> JSON:
     return {"questions": len(asked), "answers": len(asked) * job.inputs.samples}
 
 
-def _answers(asked: Sequence[Question], job: _Job, progress: Progress = quiet) -> list[list[str]]:
-    """`samples` answers to each question: from the journal where they are there, else from the model."""
+def _answers(asked: Sequence[Question], job: _Job, progress: Progress = quiet) -> list[list[str | None]]:
+    """`samples` answers to each question, None for one cut off: from the journal where they are there, else from the model."""
     from luthier.models.protocol import Prompt, Sampling
     from luthier.models.replay import RecordingModel
 
@@ -153,9 +157,13 @@ def _answers(asked: Sequence[Question], job: _Job, progress: Progress = quiet) -
     if not asked:
         return []
     sampling = Sampling(inputs.max_tokens, inputs.temperature, seed=inputs.seed)
-    prompts = [Prompt(_asking(question, inputs.ask)) for question in asked for _ in range(inputs.samples)]
-    with RecordingModel(job.engine(inputs.model, inputs.endpoint, inputs.adapter), job.folder / SAMPLES) as model:
-        texts = [answer.text for answer in model.generate(prompts, sampling, progress.advance)]
+    prompts = [
+        Prompt(_asking(question, inputs.ask), question.tools) for question in asked for _ in range(inputs.samples)
+    ]
+    engine = job.engine(inputs.model, inputs.endpoint, inputs.adapter)
+    with RecordingModel(engine, job.journal(SAMPLES, engine)) as model:
+        made = model.generate(prompts, sampling, progress.advance)
+    texts = [answer.text if answer.finish == "stop" else None for answer in made]
     return [texts[at : at + inputs.samples] for at in range(0, len(texts), inputs.samples)]
 
 
@@ -173,7 +181,8 @@ def _bridge(questions: Sequence[Question], job: _Job) -> JSON:
     job.progress.step("bridge", len(drafts) if inputs.bridge == "model" else None)
     made_by: JSON = {"bridger": inputs.bridge}
     if inputs.bridge == "model":
-        with RecordingModel(job.engine(str(inputs.editor), inputs.editor_endpoint), job.folder / EDITS) as editor:
+        engine = job.engine(str(inputs.editor), inputs.editor_endpoint)
+        with RecordingModel(engine, job.journal(EDITS, engine)) as editor:
             bridger = ModelBridger(editor, seed=inputs.seed)
             rows = make_pairs(drafts, bridger, report, gate, job.progress.advance)
         made_by = {"bridger": bridger.name, "instruction_sha256": bridger.prompt_sha256}
@@ -182,7 +191,8 @@ def _bridge(questions: Sequence[Question], job: _Job) -> JSON:
         rows = make_pairs(drafts, ways[inputs.bridge], report, gate)
     if not rows:
         raise SettingsError(
-            f"no pairs: of {report.answers} answers {report.right} are right and {report.without_answer} state no final answer;"
+            f"no pairs: of {report.answers} answers {report.right} are right, {report.without_answer} state no final answer"
+            f" and {report.cut_off} are cut off at {inputs.max_tokens} tokens;"
             " draw more with --samples, raise --temperature, or say with --ask how an answer must end"
         )
     write_jsonl(job.folder / PAIRS, rows)
@@ -191,13 +201,8 @@ def _bridge(questions: Sequence[Question], job: _Job) -> JSON:
 
 def _drafts(questions: Sequence[Question], job: _Job, report: PairReport) -> list[Draft]:
     """The losing answers that came with the data, and the model's wrong ones."""
-    from luthier.synthesize.pairs import Draft, wrong_drafts
+    from luthier.synthesize.pairs import given_drafts, wrong_drafts
 
     asked = [question for question in questions if question.rejected is None]
-    given = [
-        Draft(question.prompt, question.solution, question.rejected, question.answer)
-        for question in questions
-        if question.rejected is not None
-    ]
-    report.questions += len(given)
-    return given + wrong_drafts(asked, _answers(asked, job), report, per_question=job.inputs.per_question)
+    answers = _answers(asked, job)
+    return given_drafts(questions, report) + wrong_drafts(asked, answers, report, per_question=job.inputs.per_question)

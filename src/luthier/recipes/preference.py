@@ -13,6 +13,7 @@ from luthier.recipes.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.recipes.tools import open_model
 from luthier.records import JSON, PreferencePair, read_pairs, read_rows
+from luthier.train.preference.losses import REFERENCE_FREE
 from luthier.train.preference.tuning import PreferenceSettings
 
 MADE = {False: "adapter", True: "model"}
@@ -44,10 +45,12 @@ def run_preference(inputs: PreferenceInputs, folder: Path, command: str, progres
         files = {str(path): file_sha256(path) for path in [*paths, weights] if path.is_file()}
         run.record["inputs"] = files
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all processes must train, or none
-            run.record["steps"]["train"] = {"results": _train(inputs, folder, progress)}
+            keyed = {**asdict(inputs), "files": files}
+            run.shared_step("train", keyed, lambda: _train(inputs, folder, progress))
         else:
             made = ["metrics.jsonl", "checkpoints", MADE[inputs.settings.full]]
-            kept = ["reference"] if "reference_cache" not in inputs.settings.training else []
+            training = inputs.settings.training
+            kept = [] if "reference_cache" in training or training.get("loss") in REFERENCE_FREE else ["reference"]
             keyed = {**asdict(inputs), "files": files}
             run.step("train", keyed, [*made, *kept], lambda: _train(inputs, folder, progress))
         _write_page(run.record, folder, inputs)

@@ -96,6 +96,24 @@ class RunFolder:
         self.save()
         return results
 
+    def shared_step(self, name: str, inputs: JSON, work: Callable[[], JSON]) -> JSON:
+        """A step that several processes work on, none of which may be spared: it is never kept, and continues from its own files.
+
+        Raises SettingsError where the folder's files come from other inputs.
+        """
+        key = self._key(name, inputs, ())
+        before = self._kept.get("steps", {}).get(name, {}).get("key")
+        if before not in (None, key):
+            raise SettingsError(
+                f"{self.path}: holds a run with other data or settings; choose another folder with --out, or delete this one"
+            )
+        self.record["steps"][name] = {"key": key}
+        self.save()
+        results = work()
+        self.record["steps"][name] = {"key": key, "results": results}
+        self.save()
+        return results
+
     def was_kept(self, name: str) -> bool:
         """Whether the step's results come from an earlier invocation."""
         return name in self.record["steps"] and self.record["steps"][name] is self._kept.get("steps", {}).get(name)

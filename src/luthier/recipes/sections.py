@@ -12,13 +12,17 @@ from luthier.errors import SettingsError
 from luthier.records import JSON
 
 
-def read_sections(config: Path | None, changes: Sequence[str], base: dict[str, JSON]) -> dict[str, JSON]:
-    """The sections of `base`, changed by a YAML file that has some of them, then by `section.name=value` changes; values are YAML.
+def read_sections(
+    config: Path | None, changes: Sequence[str], base: dict[str, JSON], options: dict[str, JSON] | None = None
+) -> dict[str, JSON]:
+    """The sections of `base`, changed by a YAML file that has some of them, then by `options`, which are values already, then by
+    `section.name=value` changes; values are YAML.
 
     Raises SettingsError for what cannot be read.
     """
     sections = {name: dict(part) for name, part in base.items()}
-    names = ", ".join(sections)
+    *first, last = sections
+    names = f"{', '.join(first)} and {last}"
     if config is not None:
         try:
             read = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
@@ -32,6 +36,8 @@ def read_sections(config: Path | None, changes: Sequence[str], base: dict[str, J
             raise SettingsError(f"{config}: give sections {names}, each with its settings")
         for name, part in read.items():
             sections[name] |= part
+    for name, part in (options or {}).items():
+        sections[name] |= part
     for change in changes:
         place, equals, text = change.partition("=")
         section, dot, name = place.partition(".")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SHOWN = 10  # pairs on the page
 CURVES = (
-    ("loss", "Loss", "what training minimises; log 2 = 0.693 is where it starts"),
+    ("loss", "Loss", "what training minimises; that of dpo starts at log 2 = 0.693"),
     ("rewards/margins", "Margin", "reward of the chosen answer less that of the rejected one, in plain log-probabilities"),
     ("rewards/accuracies", "Accuracy", "share of the pairs whose chosen answer has the higher reward"),
     ("logps/chosen", "Chosen answers", "their log-probability, in nats: a fall says that training unlearns them"),

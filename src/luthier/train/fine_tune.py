@@ -211,16 +211,18 @@ def _callbacks(
         yield BiLoraCallback(settings.amount, seed=settings.seed)
 
 
-def adapted_model(model: LocalModel, adapter: str | None, seed: int = 0) -> Any:
+def adapted_model(model: LocalModel, adapter: str | None, seed: int = 0, *, attention: str | None = None) -> Any:
     """The model with a saved adapter, or with a fresh one that changes nothing yet, as training holds it.
 
-    Raises SettingsError where the folder holds no adapter of this model.
+    attention: kernel, None for the model's own. Raises SettingsError where the folder holds no adapter of this model.
     """
     from peft import PeftModel, get_peft_model
     from transformers import AutoModelForCausalLM, set_seed
 
     set_seed(seed)
-    base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=model.training_dtype, local_files_only=True)
+    base = AutoModelForCausalLM.from_pretrained(
+        model.folder, dtype=model.training_dtype, attn_implementation=attention, local_files_only=True
+    )
     if adapter is None:
         return get_peft_model(base, lora_config({}))
     check_adapter(adapter)

@@ -2,7 +2,7 @@
 
 from luthier.synthesize.pairs.answers import final_answer, same_answer
 from luthier.synthesize.pairs.bridging import AnswerSwap, Bridger, Draft, Gate, ModelBridger, Splice
-from luthier.synthesize.pairs.making import PairReport, make_pairs, wrong_drafts
+from luthier.synthesize.pairs.making import PairReport, given_drafts, make_pairs, wrong_drafts
 from luthier.synthesize.pairs.questions import Question, read_questions
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Question",
     "Splice",
     "final_answer",
+    "given_drafts",
     "make_pairs",
     "read_questions",
     "same_answer",

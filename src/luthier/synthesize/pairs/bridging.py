@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from luthier.models.protocol import LanguageModel, Prompt, Sampling
-from luthier.records import Message
+from luthier.records import JSON, Message, Tool
 from luthier.records.alignment import normalised_distance
 from luthier.synthesize.pairs.answers import final_answer, is_number, same_answer
 
@@ -29,6 +29,13 @@ class Draft:
     reference: str
     text: str
     answer: str | None = None  # the right final answer
+    tools: tuple[Tool, ...] = ()
+    extra: JSON = field(default_factory=dict)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether it states the right answer, so that there is nothing to put right."""
+        return self.answer is not None and self.wrong is not None and same_answer(self.wrong, self.answer)
 
     @property
     def wrong(self) -> str | None:
@@ -96,6 +103,8 @@ class Gate:
 
     def problem(self, bridged: str | None, draft: Draft) -> str:
         """Why it is refused; empty where it is taken."""
+        if draft.is_right:
+            return "draft is right"
         if bridged is None:
             return "not bridged"
         if not bridged.strip():

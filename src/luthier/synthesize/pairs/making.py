@@ -10,7 +10,7 @@ from typing import Any
 
 from luthier.records import JSON, Message
 from luthier.records.alignment import normalised_distance
-from luthier.synthesize.pairs.answers import final_answer, same_answer
+from luthier.synthesize.pairs.answers import final_answer, may_be_same, same_answer
 from luthier.synthesize.pairs.bridging import Bridger, Draft, Gate
 from luthier.synthesize.pairs.questions import Question
 
@@ -28,6 +28,8 @@ class PairReport:
     right: int = 0
     wrong: int = 0
     without_answer: int = 0
+    unclear: int = 0
+    cut_off: int = 0
     repeated: int = 0
     pairs: int = 0
     bridged: int = 0
@@ -47,11 +49,12 @@ class PairReport:
 
 
 def wrong_drafts(
-    questions: Sequence[Question], answers: Sequence[Sequence[str]], report: PairReport, *, per_question: int = 1
+    questions: Sequence[Question], answers: Sequence[Sequence[str | None]], report: PairReport, *, per_question: int = 1
 ) -> list[Draft]:
     """Drafts from answers that state another final answer than the right one, at most `per_question`, no text twice.
 
-    answers: a model's answers to each question. Answers that state none are not used: nobody can tell what is wrong with them.
+    answers: a model's answers to each question, None for one that was cut off. Those that state no answer, or begin with the right one and go
+    on, are not used: nobody can tell what is wrong with them.
     """
     drafts = []
     for question, texts in zip(questions, answers, strict=True):
@@ -59,19 +62,34 @@ def wrong_drafts(
         taken: set[str] = set()
         for text in texts:
             report.answers += 1
-            stated = final_answer(text)
-            if stated is None or question.answer is None:
+            stated = None if text is None else final_answer(text)
+            if text is None:
+                report.cut_off += 1
+            elif stated is None or question.answer is None:
                 report.without_answer += 1
             elif same_answer(stated.text, question.answer):
                 report.right += 1
+            elif may_be_same(stated.text, question.answer):
+                report.unclear += 1
             elif text.strip() in taken:
                 report.repeated += 1
             else:
                 report.wrong += 1
                 if len(taken) < per_question:
                     taken.add(text.strip())
-                    drafts.append(Draft(question.prompt, question.solution, text.strip(), question.answer))
+                    drafts.append(_draft(question, text))
     return drafts
+
+
+def given_drafts(questions: Sequence[Question], report: PairReport) -> list[Draft]:
+    """The losing answers that came with the data."""
+    given = [question for question in questions if question.rejected is not None]
+    report.questions += len(given)
+    return [_draft(question, str(question.rejected)) for question in given]
+
+
+def _draft(question: Question, text: str) -> Draft:
+    return Draft(question.prompt, question.solution, text.strip(), question.answer, question.tools, question.extra)
 
 
 def make_pairs(
@@ -104,7 +122,10 @@ def make_pairs(
 
 
 def _row(draft: Draft, chosen: str, bridger: str | None) -> JSON:
+    tools = {"tools": [tool.to_row() for tool in draft.tools]} if draft.tools else {}
     row: dict[str, Any] = {
+        **draft.extra,
+        **tools,
         "prompt": [message.to_row() for message in draft.prompt],
         "chosen": [Message("assistant", chosen).to_row()],
         "rejected": [Message("assistant", draft.text).to_row()],

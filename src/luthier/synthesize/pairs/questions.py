@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from luthier.errors import BadRowError
-from luthier.records import JSON, Message, SkippedRows, read_rows, to_conversation, to_pair
+from luthier.records import JSON, Message, SkippedRows, Tool, read_rows, to_conversation, to_pair
 from luthier.records.files import set_aside
 from luthier.records.lines import to_text
 from luthier.synthesize.pairs.answers import final_answer
@@ -15,19 +15,24 @@ from luthier.synthesize.pairs.answers import final_answer
 PROMPTS = ("problem", "question")
 SOLUTIONS = ("solution", "rationale", "answer")
 ANSWERS = ("answer", "final_answer", "gold")
+ORIGINAL = "original_chosen"
+MADE = (ORIGINAL, "bridged", "bridger", "rejected_answer")  # columns of pairs that are made anew
 
 
 @dataclass(frozen=True)
 class Question:
     """What is asked, a right solution as text, and its final answer where one is known.
 
-    rejected: a worse solution that came with it (a preference pair), else None. place: file and line.
+    rejected: a worse solution that came with it (a preference pair), else None. tools: on offer; extra: the row's other fields; place: file
+    and line.
     """
 
     prompt: tuple[Message, ...]
     solution: str
     answer: str | None
     rejected: str | None = None
+    tools: tuple[Tool, ...] = ()
+    extra: JSON = field(default_factory=dict)
     place: str = ""
 
 
@@ -47,21 +52,31 @@ def read_questions(path: str | Path, skipped: SkippedRows | None = None) -> Iter
 
 def _question(row: JSON, place: str) -> Question:
     if row.get("chosen") is not None and row.get("rejected") is not None:
-        pair = to_pair(row)
+        original = row.get(ORIGINAL) or row["chosen"]  # in pairs that were bridged before, the reference stands there
+        pair = to_pair({**row, "chosen": original})
         chosen, rejected = (_only_text(side) for side in (pair.chosen, pair.rejected))
-        return Question(pair.prompt, chosen, _answer(row, chosen), rejected, place)
+        return Question(pair.prompt, chosen, _answer(row, chosen), rejected, pair.tools, _others(pair.extra), place)
     asked = next((row[name] for name in PROMPTS if isinstance(row.get(name), str)), None)
     if asked is not None:
         solved = next((row[name] for name in SOLUTIONS if isinstance(row.get(name), str)), None)
         if not asked.strip() or solved is None or not solved.strip():
             raise BadRowError(f"a question needs a text in one of {', '.join(SOLUTIONS)}; the row has {', '.join(row)}")
-        return Question((Message("user", asked.strip()),), solved.strip(), _answer(row, solved), None, place)
+        used = (*PROMPTS, *SOLUTIONS)
+        extra = {name: value for name, value in row.items() if name not in used}
+        question = (Message("user", asked.strip()),)
+        return Question(question, solved.strip(), _answer(row, solved), None, (), _others(extra), place)
     conversation = to_conversation(row)
     *before, last = conversation.messages
     if last.role != "assistant" or not before:
         raise BadRowError("the last turn is not the assistant's: there is no right answer to start from")
     solution = _only_text((last,))
-    return Question(tuple(before), solution, _answer(row, solution), None, place)
+    others = _others(conversation.extra)
+    return Question(tuple(before), solution, _answer(row, solution), None, conversation.tools, others, place)
+
+
+def _others(extra: JSON) -> JSON:
+    """What a pair carries along unchanged."""
+    return {name: value for name, value in extra.items() if name not in MADE and name not in ANSWERS}
 
 
 def _only_text(messages: tuple[Message, ...]) -> str:

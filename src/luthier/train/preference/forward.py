@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SHARED_ATTENTION = ("sdpa", "eager", "flex_attention")  # kernels that take a mask by position
 SIDES = ("chosen", "rejected")
+TRIAL = 40  # tokens of a sequence long enough to show what sees through a mask
 
 
 @dataclass
@@ -99,7 +100,8 @@ def answer_logps(model: Any, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
 def takes_shared_rows(model: Any, longest: int) -> str:
     """Why the model cannot read rows that hold two answers; empty where it can.
 
-    longest: tokens of the longest prompt with an answer. FlashAttention ignores masks by position, and a mask by position replaces a sliding window.
+    longest: tokens of the longest prompt with an answer. FlashAttention ignores masks by position, a mask by position replaces a sliding
+    window, and layers that mix neighbours (convolutions, recurrences) or count columns (ALiBi) see through it: a trial tells.
     """
     config = _base(model).config
     kernel = getattr(config, "_attn_implementation", None)
@@ -109,9 +111,41 @@ def takes_shared_rows(model: Any, longest: int) -> str:
     window = getattr(text, "sliding_window", None)
     if window and getattr(text, "use_sliding_window", True) and longest > window:
         return f"a sliding window of {window} tokens is shorter than the longest answer with its prompt"
-    if getattr(text, "model_type", "") in ("mamba", "mamba2", "rwkv") or getattr(text, "linear_num_key_heads", None):
-        return "layers without attention read all tokens of a row"
-    return ""
+    return _trial(model, min(TRIAL, window or TRIAL))
+
+
+def _trial(model: Any, length: int) -> str:
+    """Whether one row gives what two give, on a made-up pair of sequences of that length."""
+    import torch
+
+    size = _base(model).config.get_text_config().vocab_size
+    draw = torch.Generator().manual_seed(0)
+    ids = torch.randint(size, (2 * length,), generator=draw).tolist()
+    start, common = length // 5, length // 10
+    pair = {
+        "prompt_ids": ids[:start], "chosen_ids": ids[start:length],
+        "rejected_ids": ids[start : start + common] + ids[length + start + common :],
+    }  # fmt: skip
+    parameter = next(model.parameters())
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            one, two = (
+                torch.cat(answer_logps(model, _on(parameter.device, PairCollator(shared=shared)([pair]))), dim=1)
+                for shared in (True, False)
+            )
+    except (RuntimeError, TypeError, ValueError) as problem:
+        return f"a trial failed: {str(problem).splitlines()[0]}"
+    finally:
+        model.train(training)
+    apart = float((one - two).abs().max())
+    allowed = 1e-3 if parameter.dtype == torch.float32 else 0.25  # bf16 itself rounds by some hundredths
+    return "" if apart <= allowed else f"on a trial pair its log-probabilities moved by {apart:.2g} nats"
+
+
+def _on(device: Any, batch: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.to(device) for name, value in batch.items()}
 
 
 @dataclass

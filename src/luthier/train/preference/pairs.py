@@ -29,6 +29,8 @@ class PairCounts:
     empty: int = 0
     too_long: int = 0
     truncated: int = 0
+    not_separable: int = 0
+    other_turns: int = 0
     first: dict[str, int] = field(default_factory=dict)
 
     def count(self, kind: str, position: int) -> None:
@@ -37,7 +39,11 @@ class PairCounts:
 
     def left_out(self) -> str:
         """One line on what is not trained on; empty where everything is."""
-        names = {"identical": "with identical answers", "empty": "with an empty answer", "too_long": "too long"}
+        names = {
+            "identical": "with identical answers", "empty": "with an empty answer", "too_long": "too long",
+            "not_separable": "whose prompt the chat template renders otherwise once an answer follows",
+            "other_turns": "whose answers hold turns that are not the assistant's",
+        }  # fmt: skip
         told = [
             f"{getattr(self, kind)} {name} (the first: pair {self.first[kind]})"
             for kind, name in names.items()
@@ -75,7 +81,13 @@ def encode_pairs(
     counts = PairCounts()
     rows = []
     for position, pair in enumerate(pairs, 1):
+        if isinstance(pair, PreferencePair) and (problem := _unfit(pair)):
+            counts.count(problem, position)
+            continue
         row = encode_pair(pair, tokenizer)
+        if row is None:
+            counts.count("not_separable", position)
+            continue
         longest = len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
         room = longest if max_length is None else max_length - len(row["prompt_ids"])
         cut = max_length is not None and longest > max_length
@@ -97,14 +109,16 @@ def encode_pairs(
     return rows, counts
 
 
-def encode_pair(pair: PreferencePair | JSON, tokenizer: Any) -> EncodedPair:
+def encode_pair(pair: PreferencePair | JSON, tokenizer: Any) -> EncodedPair | None:
     """Ids of one pair. The answers begin where the rendered prompt ends, or where it stops being a beginning of prompt and answer.
 
-    Raises BadRowError where the row has no prompt, chosen and rejected, or its weights do not fit its answers.
+    None where that is before the prompt's own turns end, so that the prompt's text would be taken for an answer. Raises BadRowError where the row has no prompt, chosen and rejected, or its weights do not fit its answers.
     """
     if isinstance(pair, PreferencePair):
-        prompt, chosen, rejected = _rendered(pair, tokenizer)
-        extra = pair.extra
+        rendered = _rendered(pair, tokenizer)
+        if rendered is None:
+            return None
+        (prompt, chosen, rejected), extra = rendered, pair.extra
     elif "prompt_ids" in pair:
         prompt, chosen, rejected = ([int(i) for i in pair[f"{name}_ids"]] for name in ("prompt", "chosen", "rejected"))
         extra = pair
@@ -122,12 +136,24 @@ def encode_pair(pair: PreferencePair | JSON, tokenizer: Any) -> EncodedPair:
     return row
 
 
-def _rendered(pair: PreferencePair, tokenizer: Any) -> tuple[list[int], list[int], list[int]]:
+def _unfit(pair: PreferencePair) -> str:
+    """Which count a pair of conversations belongs to that is not trained on; empty where it is."""
+    answers = (pair.chosen, pair.rejected)
+    if any(message.role != "assistant" for answer in answers for message in answer):
+        return "other_turns"
+    if not all(any((message.content or "").strip() or message.tool_calls for message in answer) for answer in answers):
+        return "empty"
+    return ""
+
+
+def _rendered(pair: PreferencePair, tokenizer: Any) -> tuple[list[int], list[int], list[int]] | None:
     row = pair.to_row()
     tools = row.get("tools")
     prompt = _template(tokenizer, row["prompt"], tools, add_generation_prompt=True)
     wholes = [_template(tokenizer, row["prompt"] + row[side], tools) for side in ("chosen", "rejected")]
     start = min(_common(prompt, whole) for whole in wholes)
+    if start < len(_template(tokenizer, row["prompt"], tools)):
+        return None
     return prompt[:start], wholes[0][start:], wholes[1][start:]
 
 

@@ -114,7 +114,7 @@ def fill(
 ) -> None:
     """Let the reference read what the cache lacks, this process its share: every process does equally many batches, as sharded models need.
 
-    model: in evaluation mode, under whatever precision training uses; collate gives batches on its device.
+    model: in evaluation mode; the caller sees to the precision of training; collate gives batches on its device.
     """
     import torch
 
@@ -144,12 +144,15 @@ def fill(
                 progress(number, len(mine))
 
 
-def fingerprint(model: Any, *, without_adapter: bool = False) -> str:
-    """Hash of all weights of a model: names, types and bytes. without_adapter: of what it is when its PEFT adapters are switched off."""
+def fingerprint(model: Any, precision: str | None = None, *, without_adapter: bool = False) -> str:
+    """Hash of what a model computes with: its weights (names, types and bytes), its configuration, its adapters and the precision.
+
+    without_adapter: of what it is when its PEFT adapters are switched off.
+    """
     import torch
 
     prefix = getattr(getattr(model, "base_model", None), "prefix", None) if without_adapter else None
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(json.dumps([precision, *_configurations(model, without_adapter)]).encode(), digest_size=16)
     for name, weight in model.state_dict().items():
         if not isinstance(weight, torch.Tensor) or (prefix and prefix in name):
             continue
@@ -159,6 +162,22 @@ def fingerprint(model: Any, *, without_adapter: bool = False) -> str:
         flat = weight.detach().cpu().contiguous().view(-1)
         digest.update(flat.view(torch.uint8).numpy() if flat.numel() else b"")
     return digest.hexdigest()
+
+
+def _configurations(model: Any, without_adapter: bool) -> list[Any]:
+    """The settings that shape a model's outputs, as JSON; where it was loaded from and by which version is not among them."""
+    passing = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "_attn_implementation", "use_cache")
+    own = {name: value for name, value in model.config.to_dict().items() if name not in passing}
+    shaping = ("peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "alpha_pattern", "rank_pattern")
+    adapters = (
+        []
+        if without_adapter
+        else [
+            {name: str(getattr(config, name, None)) for name in shaping}
+            for config in getattr(model, "peft_config", {}).values()
+        ]
+    )
+    return [json.loads(json.dumps(own, default=str, sort_keys=True)), adapters]
 
 
 def _length(pair: EncodedPair) -> int:

@@ -41,7 +41,8 @@ class PreferenceConfig(TrainingArguments):  # type: ignore[misc]
     `simpo`; orpo_weight: of the odds ratio. ld_alpha, d2po_gamma: of those weights. length_norm: whether a length counts tokens or their
     weights. dpop, nll: weight of the DPOP penalty (dpo only) and of the chosen answers' cross-entropy, against falling chosen likelihood.
     reference: `start`, the model as training finds it, or `base`, without its adapter; reference_cache: a folder that keeps what it says.
-    share_prefix: read what two answers have in common once. max_length: tokens of a prompt with an answer; too_long: leave-out or truncate.
+    share_prefix: read what two answers have in common once. max_length: tokens of a prompt with an answer; too_long: leave-out or truncate. disable_dropout: as in TRL, or the policy differs from
+    its reference before it has learned anything.
     """
 
     loss: str = "dpo"
@@ -61,6 +62,7 @@ class PreferenceConfig(TrainingArguments):  # type: ignore[misc]
     share_prefix: bool = True
     max_length: int | None = 1024
     too_long: str = "leave-out"
+    disable_dropout: bool = True
     remove_unused_columns: bool = field(default=False, metadata={"help": "Pairs need columns no model knows of."})
 
     def __post_init__(self) -> None:
@@ -111,8 +113,6 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         self.eval_counts: dict[str, PairCounts] = {}
         tokenizer = processing_class
         train = self._encoded(train_dataset, tokenizer, args, self.train_counts)
-        if train_dataset is not None and not train:
-            raise SettingsError(f"no pair to train on; {self.train_counts.left_out() or 'the data are empty'}")
         held: Any = None
         if isinstance(eval_dataset, dict):
             held = {
@@ -135,19 +135,25 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         self.without_adapter = (
             ref_model is None and hasattr(model, "peft_config") and (fresh or args.reference == "base")
         )
-        self.ref_model, self.reference_progress = ref_model, reference_progress
-        apart = takes_shared_rows(model, _longest([*_flattened(train), *_flattened(held)]))
-        if args.share_prefix and apart:
-            logger.warning("the answers of a pair are read apart: %s", apart)
-        shared = args.share_prefix and not apart
+        self.ref_model = None if ref_model is None else ref_model.to(args.device).eval()
+        self.reference_progress = reference_progress
+        if args.weighting == "column":
+            _check_weights(_flattened(train))
+        if args.disable_dropout:
+            _without_dropout(model)
         pad = getattr(tokenizer, "pad_token_id", None)
-        self.collate = PairCollator(padding=0 if pad is None else pad, shared=shared)
+        self.collate = PairCollator(padding=0 if pad is None else pad, shared=args.share_prefix)
         self.cache: ReferenceCache | None = None
         self._sums: dict[str, dict[str, list[Tensor]]] = {"train": {}, "eval": {}}
         super().__init__(
             model=model, args=args, data_collator=self._collate, train_dataset=train, eval_dataset=held,
             processing_class=tokenizer, callbacks=[*(callbacks or []), _FillSharded(self)], **options,
         )  # fmt: skip
+        if self.args.n_gpu > 1:
+            raise SettingsError(
+                "several devices in one process would split the rows of a pair; start with torchrun, or show it one device"
+            )
+        self._read_apart_where_needed([*_flattened(train), *_flattened(held)])
         self.cache = self._reference_cache()
 
     def train(self, *args: Any, **options: Any) -> Any:
@@ -170,9 +176,19 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
             )
         if not isinstance(eval_dataset, str):
             self.read_reference(self.eval_dataset if eval_dataset is None else eval_dataset)
+            self._read_apart_where_needed(_flattened(self.eval_dataset if eval_dataset is None else eval_dataset))
         self._sums["eval"].clear()
         measured: JSON = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         return measured
+
+    def predict(self, test_dataset: Any, ignore_keys: Any = None, metric_key_prefix: str = "test") -> Any:
+        """As `transformers.Trainer.predict`, for raw rows of pairs; there are no predictions, only metrics."""
+        rows = self._encoded(test_dataset, self.processing_class, self.args, self._counts(metric_key_prefix))
+        self.read_reference(rows)
+        self._sums["eval"].clear()
+        made = super().predict(rows, ignore_keys, metric_key_prefix)
+        made.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in self._means("eval").items()})
+        return made
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -230,10 +246,6 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         if args.weighting == "d2po":
             return d2po_weights(mask, args.d2po_gamma)
         if args.weighting == "column":
-            if f"{side}_weights" not in batch:
-                raise SettingsError(
-                    "weighting is column, but not every pair has chosen_weights and rejected_weights, a number for each token"
-                )
             return batch[f"{side}_weights"]  # type: ignore[no-any-return]
         return torch.ones_like(mask)
 
@@ -272,6 +284,22 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
             return self.args.scale * (side.weighted / side.length if weighted else side.plain / side.tokens)
         return self.args.scale * (side.ratio if weighted else side.plain_ratio)
 
+    def _read_apart_where_needed(self, pairs: Sequence[EncodedPair]) -> None:
+        """Two rows a pair where one would give other numbers, and a line that says why."""
+        if not self.collate.shared or not pairs:
+            return
+        models = [self.model, *([] if self.ref_model is None else [self.ref_model])]
+        reasons = [""]
+        if self.args.process_index == 0:  # the others of a sharded run may hold no weights yet
+            reasons = [next(filter(None, (takes_shared_rows(model, _longest(pairs)) for model in models)), "")]
+        if self.args.world_size > 1:
+            from accelerate.utils import broadcast_object_list
+
+            broadcast_object_list(reasons)
+        if reasons[0]:
+            logger.warning("the answers of a pair are read apart: %s", reasons[0])
+            self.collate.shared = False
+
     def _note(self, measured: dict[str, Tensor], mode: str) -> None:
         if mode == "eval":  # of all processes, without the pairs that fill up the last batch
             import torch
@@ -302,6 +330,7 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
             return None
         given = list(rows)
         if given and all(isinstance(row, dict) and "key" in row and "chosen_diff" in row for row in given):
+            counts.kept = len(given)
             return given
         encoded, found = encode_pairs(
             (_typed(row) for row in given),
@@ -312,6 +341,8 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         counts.__dict__.update(found.__dict__)
         if encoded and found.left_out():
             logger.warning("pairs %s", found.left_out())
+        if not encoded:
+            raise SettingsError(f"no pair is left; {found.left_out() or 'the data are empty'}")
         return encoded
 
     def _counts(self, name: str) -> PairCounts:
@@ -341,7 +372,7 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
                 " trainer before training, or a ref_model"
             )
         model = self.model_wrapped if self.ref_model is None else self.ref_model
-        with self._at_rest(model), self.compute_loss_context_manager():
+        with self._at_rest(model), self.accelerator.autocast():  # in the precision of training
             fill(
                 self.cache, missing, model, lambda batch: self._prepare_inputs(self.collate(batch)),
                 batch_size=self.args.per_device_train_batch_size, rank=self.args.process_index, world=self.args.world_size,
@@ -354,8 +385,6 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
     def _at_rest(self, model: Any) -> Iterator[None]:
         """Evaluation mode, without the adapter where the reference has none."""
         training = model.training
-        if self.ref_model is not None:
-            model.to(self.args.device)
         bare = self.accelerator.unwrap_model(model).disable_adapter() if self.without_adapter else nullcontext()
         model.eval()
         try:
@@ -374,7 +403,9 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         if self.args.process_index == 0:
             named = [
                 fingerprint(
-                    self.model if self.ref_model is None else self.ref_model, without_adapter=self.without_adapter
+                    self.model if self.ref_model is None else self.ref_model,
+                    self.args.mixed_precision,
+                    without_adapter=self.without_adapter,
                 )
             ]
         if self.args.world_size > 1:
@@ -417,6 +448,26 @@ def _prefix(logs: dict[str, float]) -> str:
     """`eval_` or, for a named set, `eval_NAME_`."""
     name = next((key for key in logs if key.endswith("_loss")), "eval_loss")
     return name.removesuffix("loss")
+
+
+def _check_weights(pairs: Sequence[EncodedPair]) -> None:
+    for position, pair in enumerate(pairs, 1):
+        if not all(f"{side}_weights" in pair for side in SIDES):
+            raise SettingsError(
+                f"weighting is column, but pair {position} has no chosen_weights and rejected_weights, a number for each token"
+            )
+
+
+def _without_dropout(model: Any) -> None:
+    """Also where attention keeps its rate as a number."""
+    import torch
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "attn_dropout", "activation_dropout", "dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
 
 
 def _refuse_prompt_learning(model: Any) -> None:

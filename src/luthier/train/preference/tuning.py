@@ -29,6 +29,7 @@ class PreferenceSettings:
     """method: plain preference tuning (dpo), with weights (mc), with bridged answers (bc) or with both (bmc), whatever the loss is.
 
     weighting: other weights than the method's. sigma: of Flat-LoRA's noise, 0 for none. full: train all weights instead of an adapter.
+    attention: kernel, None for the model's own.
     training: fields of `PreferenceConfig`; lora: of `peft.LoraConfig`. What is not given has the values of `defaults`.
     """
 
@@ -36,6 +37,7 @@ class PreferenceSettings:
     weighting: str | None = None
     sigma: float = 0.0
     full: bool = False
+    attention: str | None = None
     training: JSON = field(default_factory=dict)
     lora: JSON = field(default_factory=dict)
     seed: int = 0
@@ -43,11 +45,12 @@ class PreferenceSettings:
 
 @dataclass(frozen=True)
 class PreferenceResult:
-    """What a run did. before, after: loss, rewards, margins and accuracies on the evaluation pairs, None where there were none."""
+    """What a run did. pairs, evaluated: what became of the pairs given; bridged: how many of those given are; before, after: loss, rewards, margins and accuracies on the evaluation pairs, None where there were none."""
 
     steps: int
     loss: float
     pairs: JSON
+    evaluated: JSON | None
     bridged: int
     before: JSON | None
     after: JSON | None
@@ -81,14 +84,15 @@ def tune_preferences(
     made = "model" if settings.full else "adapter"
     with full_disk_named(folder):
         before = trainer.evaluate() if evaluation else None
-        trainer.train(resume_from_checkpoint=latest_checkpoint(folder / "checkpoints"))
+        trained = trainer.train(resume_from_checkpoint=latest_checkpoint(folder / "checkpoints"))
         after = trainer.evaluate() if evaluation else None
         trainer.save_model(str(folder / made))
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
-    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row] or [trained.training_loss]
     return PreferenceResult(
         trainer.state.global_step, sum(losses) / len(losses), trainer.train_counts.to_row(),
+        trainer.eval_counts["eval"].to_row() if evaluation else None,
         sum(bridged and ORIGINAL in pair.extra and pair.extra.get("bridged") is True for pair in pairs),
         _of_pairs(before), _of_pairs(after), sum(p.numel() for p in trainer.model.parameters() if p.requires_grad), made,
     )  # fmt: skip
@@ -97,6 +101,8 @@ def tune_preferences(
 def _check(settings: PreferenceSettings) -> tuple[bool, str]:
     if settings.method not in METHODS:
         raise SettingsError(f"method is {settings.method!r}; choose one of {', '.join(METHODS)}")
+    if settings.sigma < 0:
+        raise SettingsError(f"the sigma of flat noise is {settings.sigma}; it must be 0 or more")
     if settings.full and (settings.lora or settings.sigma):
         raise SettingsError("all weights are trained, so there is no adapter: leave lora settings and flat noise out")
     known = [name for name in setting_names(PreferenceConfig) if name not in OWN]
@@ -175,14 +181,16 @@ def _start(model: LocalModel, settings: PreferenceSettings) -> Any:
     if model.adapter is None:
         # Small steps vanish in bf16 weights, so all weights are trained in float32, computing in bf16 where that is fast.
         dtype = torch.float32 if settings.full else model.training_dtype
-        return AutoModelForCausalLM.from_pretrained(model.folder, dtype=dtype, local_files_only=True)
+        return AutoModelForCausalLM.from_pretrained(
+            model.folder, dtype=dtype, attn_implementation=settings.attention, local_files_only=True
+        )
     if settings.full:
         raise SettingsError(
             f"{model.adapter} is an adapter, and all weights are to be trained; merge it into a folder first"
         )
     if settings.lora:
         raise SettingsError(f"{model.adapter} has settings of its own; leave those of lora out")
-    return adapted_model(model, str(model.adapter))
+    return adapted_model(model, str(model.adapter), attention=settings.attention)
 
 
 def _of_pairs(measured: JSON | None) -> JSON | None:
