@@ -206,7 +206,6 @@ def test_the_choices_of_the_commands_are_those_of_the_library():
     (["train", "preference", "{pairs}", "--set", "training.max_length=4"], "no pair is left; left out:"),
     (["train", "preference", "{pairs}", "--full", "--rank", "4"], "leave lora settings and flat noise out"),
     (["train", "preference", "{pairs}", "--beta", "-1"], "beta is -1.0; it must be above 0"),
-    (["train", "preference", "{pairs}", "--flat=-1"], "the sigma of flat noise is -1.0; it must be 0 or more"),
     (["train", "preference", "{pairs}", "--eval", "{same}"], "no pair is left; left out: 1 with identical answers (the first: pair 1)"),
     (["synthesize", "pairs", "{pairs}", "--bridge", "model"], "name it with --editor"),
     (["synthesize", "pairs", "{open}"], "open.jsonl:1: no final answer to check drafts against"),
