@@ -42,11 +42,10 @@ def run_fine_tune(inputs: TrainingInputs, folder: Path, command: str, progress: 
         files = {path: file_sha256(Path(path)) for path in (*inputs.data, *inputs.evaluation) if Path(path).is_file()}
         run.record["inputs"] = files
         progress.step("train")
+        keyed = {**asdict(inputs), "files": files}
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all processes must train, or none
-            keyed = {**asdict(inputs), "files": files}
             run.shared_step("train", keyed, lambda: _train(inputs, folder, progress))
         else:
-            keyed = {**asdict(inputs), "files": files}
             run.step(
                 "train", keyed, ["metrics.jsonl", "checkpoints", ADAPTER], lambda: _train(inputs, folder, progress)
             )

@@ -44,14 +44,13 @@ def run_preference(inputs: PreferenceInputs, folder: Path, command: str, progres
         paths = [Path(path) for path in (*inputs.data, *inputs.evaluation)]
         files = {str(path): file_sha256(path) for path in [*paths, weights] if path.is_file()}
         run.record["inputs"] = files
+        keyed = {**asdict(inputs), "files": files}
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all processes must train, or none
-            keyed = {**asdict(inputs), "files": files}
             run.shared_step("train", keyed, lambda: _train(inputs, folder, progress))
         else:
             made = ["metrics.jsonl", "checkpoints", MADE[inputs.settings.full]]
             training = inputs.settings.training
             kept = [] if "reference_cache" in training or training.get("loss") in REFERENCE_FREE else ["reference"]
-            keyed = {**asdict(inputs), "files": files}
             run.step("train", keyed, [*made, *kept], lambda: _train(inputs, folder, progress))
         _write_page(run.record, folder, inputs)
         run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))

@@ -12,7 +12,8 @@ _STATED = re.compile(
 )
 _MARKED = re.compile(r"####\s*(?P<answer>[^\n]*\S)")
 _BOXED = re.compile(r"\\boxed\{(?P<answer>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
-_REST = re.compile(r"[.!?]\s|,?\s(?:because|since)\b", re.IGNORECASE)  # where an answer ends and talk about it begins
+# Where an answer ends and talk about it begins: at the end of a sentence, which that of "st." or "u.s." is not, or before a reason.
+_REST = re.compile(r"(?:(?<=[a-z]{3})|(?<=\d)|(?<=[)\]\"']))[.!?]\s|,?\s(?:because|since)\b", re.IGNORECASE)
 _OPTION = re.compile(r"^\(?[a-h][).:]\)?\s+(?=\S)")
 _NUMBER = re.compile(r"[-+]?[$€£]?\s?\d[\d,]*(?:\.\d+)?%?")
 _ARTICLE = re.compile(r"^(?:a|an|the)\s+")

@@ -27,7 +27,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name in ("PreferenceConfig", "PreferenceTrainer"):  # they bring in transformers
-        from luthier.train.preference import trainer
+        from luthier.train.preference import config, trainer
 
-        return getattr(trainer, name)
+        return getattr(config if name == "PreferenceConfig" else trainer, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

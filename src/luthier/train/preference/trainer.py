@@ -7,83 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import Trainer, TrainerCallback, set_seed
 from transformers.utils import logging
 
 from luthier.errors import SettingsError
 from luthier.records import JSON, PreferencePair, to_pair
+from luthier.train.preference.config import PreferenceConfig
 from luthier.train.preference.forward import SIDES, PairCollator, answer_logps, takes_shared_rows
-from luthier.train.preference.losses import LOSSES, REFERENCE_FREE, Answers, nll
+from luthier.train.preference.losses import REFERENCE_FREE
+from luthier.train.preference.objective import pair_losses
 from luthier.train.preference.pairs import EncodedPair, PairCounts, encode_pairs
 from luthier.train.preference.reference import ReferenceCache, fill, fingerprint
-from luthier.train.preference.weights import WEIGHTINGS, bmc_weights, d2po_weights, ld_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 logger = logging.get_logger(__name__)
-BETAS = {"dpo": 0.1, "ipo": 0.1, "rdpo": 0.1, "simpo": 2.0}
-CHOICES = {
-    "loss": tuple(LOSSES), "weighting": WEIGHTINGS, "length_norm": ("tokens", "weights"), "reference": ("start", "base"),
-    "too_long": ("leave-out", "truncate"),
-}  # fmt: skip
-
-
-@dataclass
-class PreferenceConfig(TrainingArguments):  # type: ignore[misc]
-    """All of `transformers.TrainingArguments`, and what pairs need. Raises SettingsError for a value that has no meaning.
-
-    beta: None for the usual one of the loss. delta: cap of the BMC weights, which are 1 to 1 + delta. alpha: of `rdpo`; gamma: margin of
-    `simpo`; orpo_weight: of the odds ratio. ld_alpha, d2po_gamma: of those weights. length_norm: whether a length counts tokens or their
-    weights. dpop, nll: weight of the DPOP penalty (dpo only) and of the chosen answers' cross-entropy, against falling chosen likelihood.
-    reference: `start`, the model as training finds it, or `base`, without its adapter; reference_cache: a folder that keeps what it says.
-    share_prefix: read what two answers have in common once. max_length: tokens of a prompt with an answer; too_long: leave-out or truncate. disable_dropout: as in TRL, or the policy differs from
-    its reference before it has learned anything.
-    """
-
-    loss: str = "dpo"
-    weighting: str = "bmc"
-    beta: float | None = None
-    delta: float = 2.0
-    alpha: float = 0.01
-    gamma: float = 0.5
-    orpo_weight: float = 0.1
-    ld_alpha: float = 0.5
-    d2po_gamma: float = 0.98
-    length_norm: str = "tokens"
-    dpop: float = 0.0
-    nll: float = 0.0
-    reference: str = "start"
-    reference_cache: str | None = None
-    share_prefix: bool = True
-    max_length: int | None = 1024
-    too_long: str = "leave-out"
-    disable_dropout: bool = True
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Pairs need columns no model knows of."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise SettingsError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(known)}")
-        for name in ("delta", "dpop", "nll", "d2po_gamma"):
-            if not getattr(self, name) >= 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; it must be 0 or more")
-        if self.beta is not None and not self.beta > 0:
-            raise SettingsError(f"beta is {self.beta}; it must be above 0")
-        if self.dpop and self.loss != "dpo":
-            raise SettingsError(f"dpop goes with the loss dpo, not {self.loss}; use nll")
-        if self.remove_unused_columns:
-            raise SettingsError("remove_unused_columns would remove the answers; leave it false")
-
-    @property
-    def scale(self) -> float:
-        """What rewards are multiplied with."""
-        return self.orpo_weight if self.loss == "orpo" else BETAS[self.loss] if self.beta is None else self.beta
 
 
 class PreferenceTrainer(Trainer):  # type: ignore[misc]
@@ -91,7 +33,8 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
 
     train_dataset, eval_dataset: rows with `prompt`, `chosen`, `rejected` as in TRL (conversations or plain texts), typed pairs, or ids; a
     dictionary of evaluation sets works too. processing_class: the tokenizer. peft_config: a fresh adapter is trained. ref_model: a reference
-    other than the model itself; reference_progress gets (batches read, batches to read). `train_counts` says what became of the training pairs. Raises SettingsError where none is left.
+    other than the model itself; reference_progress gets (batches read, batches to read). `train_counts` and `eval_counts` say what became of the
+    pairs. Raises SettingsError where none is left.
     """
 
     loss_is_scaled_for_ga = False
@@ -175,8 +118,7 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
                 eval_dataset, self.processing_class, self.args, self._counts(metric_key_prefix)
             )
         if not isinstance(eval_dataset, str):
-            self.read_reference(self.eval_dataset if eval_dataset is None else eval_dataset)
-            self._read_apart_where_needed(_flattened(self.eval_dataset if eval_dataset is None else eval_dataset))
+            self._make_ready(self.eval_dataset if eval_dataset is None else eval_dataset)
         self._sums["eval"].clear()
         measured: JSON = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         return measured
@@ -184,7 +126,7 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
     def predict(self, test_dataset: Any, ignore_keys: Any = None, metric_key_prefix: str = "test") -> Any:
         """As `transformers.Trainer.predict`, for raw rows of pairs; there are no predictions, only metrics."""
         rows = self._encoded(test_dataset, self.processing_class, self.args, self._counts(metric_key_prefix))
-        self.read_reference(rows)
+        self._make_ready(rows)
         self._sums["eval"].clear()
         made = super().predict(rows, ignore_keys, metric_key_prefix)
         made.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in self._means("eval").items()})
@@ -194,31 +136,10 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         chosen_logps, rejected_logps = answer_logps(model, inputs)
-        loss, measured = self.pair_losses(inputs, chosen_logps, rejected_logps)
+        loss, measured = pair_losses(self.args, inputs, chosen_logps, rejected_logps)
         self._note(measured, "train" if self.model.training else "eval")
         mean = loss.mean()
         return (mean, {"chosen_logps": chosen_logps, "rejected_logps": rejected_logps}) if return_outputs else mean
-
-    def pair_losses(self, batch: Any, chosen_logps: Tensor, rejected_logps: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Losses, (pairs,), of log-probabilities by token, (pairs, tokens), and what is logged of them, each (pairs,)."""
-        args = self.args
-        logps = {"chosen": chosen_logps, "rejected": rejected_logps}
-        weights = {
-            side: self._weights(batch, side, other, logps[side])
-            for side, other in zip(SIDES, reversed(SIDES), strict=True)
-        }
-        sides = {
-            side: Answers.of(
-                logps[side], batch[f"{side}_mask"], weights[side], batch.get(f"{side}_reference"),
-                by_weight=args.length_norm == "weights",
-            )
-            for side in SIDES
-        }  # fmt: skip
-        chosen, rejected = sides["chosen"], sides["rejected"]
-        loss = LOSSES[args.loss](chosen, rejected, **self._parameters())
-        if args.nll:
-            loss = loss + args.nll * nll(chosen)
-        return loss, self._measured(chosen, rejected, batch, weights)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         training = self.model.training
@@ -235,54 +156,10 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         with torch.no_grad(), self.compute_loss_context_manager():
             return self.compute_loss(model, inputs).detach(), None, None
 
-    def _weights(self, batch: Any, side: str, other: str, logps: Tensor) -> Tensor:
-        import torch
-
-        args, mask = self.args, batch[f"{side}_mask"]
-        if args.weighting == "bmc":
-            return bmc_weights(logps, batch[f"{side}_diff"], args.delta)
-        if args.weighting == "ld":
-            return ld_weights(mask, batch[f"{other}_mask"], args.ld_alpha)
-        if args.weighting == "d2po":
-            return d2po_weights(mask, args.d2po_gamma)
-        if args.weighting == "column":
-            return batch[f"{side}_weights"]  # type: ignore[no-any-return]
-        return torch.ones_like(mask)
-
-    def _parameters(self) -> dict[str, float]:
-        args = self.args
-        extra = {
-            "dpo": {"dpop": args.dpop}, "rdpo": {"alpha": args.alpha}, "simpo": {"gamma": args.gamma},
-            "orpo": {"weight": args.orpo_weight},
-        }.get(args.loss, {})  # fmt: skip
-        return extra if args.loss == "orpo" else {"beta": args.scale, **extra}
-
-    def _measured(
-        self, chosen: Answers, rejected: Answers, batch: Any, weights: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """Rewards in plain log-probabilities, which compare with other runs; those the loss sees go under `weighted/`."""
-        import torch
-
-        with torch.no_grad():
-            plain, seen = (
-                [self._reward(side, weighted=weighted) for side in (chosen, rejected)] for weighted in (False, True)
-            )
-            found: dict[str, Tensor] = {}
-            for name, (better, worse) in (("rewards", plain), ("weighted", seen)):
-                found |= {
-                    f"{name}/chosen": better, f"{name}/rejected": worse, f"{name}/margins": better - worse,
-                    f"{name}/accuracies": (better > worse).float(),
-                }  # fmt: skip
-            found |= {"logps/chosen": chosen.plain, "logps/rejected": rejected.plain, "nll/chosen": nll(chosen)}
-            for side in SIDES:
-                diff = batch[f"{side}_diff"].float()
-                found[f"weights/{side}"] = (weights[side] * diff).sum(-1) / diff.sum(-1).clamp(min=1)
-            return {name: value.detach().float() for name, value in found.items()}
-
-    def _reward(self, side: Answers, *, weighted: bool) -> Tensor:
-        if self.reference_free:
-            return self.args.scale * (side.weighted / side.length if weighted else side.plain / side.tokens)
-        return self.args.scale * (side.ratio if weighted else side.plain_ratio)
+    def _make_ready(self, rows: Any) -> None:
+        """Rows that may be longer than those of training, and unknown to the reference."""
+        self._read_apart_where_needed(_flattened(rows))
+        self.read_reference(rows)
 
     def _read_apart_where_needed(self, pairs: Sequence[EncodedPair]) -> None:
         """Two rows a pair where one would give other numbers, and a line that says why."""

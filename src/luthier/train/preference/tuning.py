@@ -10,7 +10,8 @@ from typing import Any, Literal
 from luthier.errors import SettingsError
 from luthier.models.local import LocalModel
 from luthier.records import JSON, PreferencePair, to_pair
-from luthier.train.preference.trainer import PreferenceConfig, PreferenceTrainer
+from luthier.train.preference.config import PreferenceConfig
+from luthier.train.preference.trainer import PreferenceTrainer
 from luthier.train.settings import check_names, first_line, lora_config, setting_names
 from luthier.train.sft import METRICS, MetricsCallback, full_disk_named, latest_checkpoint
 
@@ -45,7 +46,10 @@ class PreferenceSettings:
 
 @dataclass(frozen=True)
 class PreferenceResult:
-    """What a run did. pairs, evaluated: what became of the pairs given; bridged: how many of those given are; before, after: loss, rewards, margins and accuracies on the evaluation pairs, None where there were none."""
+    """What a run did. pairs, evaluated: what became of the pairs given; bridged: how many of those given are.
+
+    before, after: loss, rewards, margins and accuracies on the evaluation pairs, None where there were none.
+    """
 
     steps: int
     loss: float
@@ -71,7 +75,8 @@ def tune_preferences(
     """Train on the pairs; save `folder/adapter`, or `folder/model` where all weights are trained, with the tokenizer.
 
     A model with an adapter goes on training it, and is its own reference. The same call continues from the last checkpoint; what the
-    reference says is kept in `folder/reference`, or in the folder `reference_cache` of the settings. Raises SettingsError for settings that do not exist or do not fit together.
+    reference says is kept in `folder/reference`, or in the folder `reference_cache` of the settings. Raises SettingsError for settings that do
+    not exist or do not fit together.
     """
     import torch
 
