@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from interruption import kill_after
 from luthier.errors import SettingsError
 from luthier.recipes.fine_tune import read_settings
 from luthier.records import write_jsonl
@@ -89,17 +87,7 @@ def test_a_killed_training_continues_to_the_same_adapter(data: Path, tiny_model_
         ]
 
     luthier(*words("whole"))
-    metrics = tmp_path / "cut" / "metrics.jsonl"
-    with subprocess.Popen([sys.executable, "-m", "luthier", *words("cut")], stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 120
-        while (
-            process.poll() is None
-            and time.monotonic() < deadline
-            and not (metrics.is_file() and len(metrics.read_text().splitlines()) >= 7)
-        ):
-            os.sched_yield()
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    kill_after(words("cut"), tmp_path / "cut" / "metrics.jsonl")
     luthier(*words("cut"))
     whole, cut = ((tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes() for name in ("whole", "cut"))
     assert whole == cut

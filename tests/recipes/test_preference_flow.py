@@ -5,16 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from interruption import kill_after
 from luthier.cli.main import main
 from luthier.records import read_rows, write_jsonl
 from luthier.synthesize.pairs import final_answer
@@ -163,17 +159,7 @@ def test_a_killed_run_continues_to_the_same_adapter(made: Path, tiny_model_folde
                 "--flat", "--epochs", "12", *QUICK]  # fmt: skip
 
     luthier(*words("whole"))
-    metrics = tmp_path / "cut" / "metrics.jsonl"
-    with subprocess.Popen([sys.executable, "-m", "luthier", *words("cut")], stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 120
-        while (
-            process.poll() is None
-            and time.monotonic() < deadline
-            and not (metrics.is_file() and len(metrics.read_text().splitlines()) >= 7)
-        ):
-            os.sched_yield()
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    kill_after(words("cut"), tmp_path / "cut" / "metrics.jsonl")
     luthier(*words("cut"))
     whole, cut = ((tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes() for name in ("whole", "cut"))
     assert whole == cut

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from luthier.cli.options import run_options
+
 
 @click.group()
 def command() -> None:
@@ -46,13 +48,7 @@ def tools(out: Path, apis: tuple[str, ...], count: int, real_share: float, seed:
 
 @command.command()
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=str))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs/pairs"),
-    show_default=True,
-    help="Run folder.",
-)
+@run_options("runs/pairs")
 @click.option(
     "--model",
     default="bundled",
@@ -89,9 +85,6 @@ def tools(out: Path, apis: tuple[str, ...], count: int, real_share: float, seed:
     show_default=True,
     help="Largest edit distance of a bridged answer, in words over the longer length.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print run.json on standard output.")
-@click.option("--quiet", is_flag=True, help="No progress.")
 def pairs(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **settings: Any) -> None:
     """Make preference pairs from DATA, files of questions with right answers, or bridge pairs that are there.
 

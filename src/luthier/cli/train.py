@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from luthier.cli.options import run_options, section_options
+
 METHODS = ("flat", "none", "neftune", "lora-sam", "bi-lora")
 PREFERENCE_METHODS = ("bmc", "dpo", "mc", "bc")
 LOSSES = ("dpo", "ipo", "rdpo", "simpo", "orpo")
@@ -25,13 +27,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=str))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs/sft"),
-    show_default=True,
-    help="Run folder.",
-)
+@run_options("runs/sft")
 @click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
 @click.option(
     "--eval", "evaluation", multiple=True, metavar="FILE", help="Conversations whose loss is measured after each epoch."
@@ -59,21 +55,10 @@ def command() -> None:
 @click.option("--epochs", type=float, help="Passes over the data; 1 where nothing else is set.")
 @click.option("--learning-rate", type=float, help="5e-4 where nothing else is set.")
 @click.option("--rank", type=int, help="Of LoRA; 8 where nothing else is set.")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="YAML with sections sft (any field of trl.SFTConfig), lora (peft.LoraConfig) and flat.",
+@section_options(
+    "sft (any field of trl.SFTConfig), lora (peft.LoraConfig) and flat",
+    "--set sft.packing=true --set lora.use_dora=true",
 )
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="SECTION.NAME=VALUE",
-    help="One such setting: --set sft.packing=true --set lora.use_dora=true.",
-)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print run.json on standard output.")
-@click.option("--quiet", is_flag=True, help="No progress.")
 def sft(
     data: tuple[str, ...], out: Path, model: str, evaluation: tuple[str, ...], method: str, strength: float | None, backend: str | None,
     epochs: float | None, learning_rate: float | None, rank: int | None, config: Path | None, changes: tuple[str, ...], seed: int,
@@ -116,13 +101,7 @@ def sft(
 
 @command.command()
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=str))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs/preference"),
-    show_default=True,
-    help="Run folder.",
-)
+@run_options("runs/preference")
 @click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
 @click.option("--adapter", type=click.Path(path_type=str), help="A PEFT adapter of it that is trained further.")
 @click.option(
@@ -160,21 +139,10 @@ def sft(
     type=click.Path(path_type=str, file_okay=False),
     help="Folder for what the reference model says, to share between runs; else in the run folder.",
 )
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="YAML with sections training (any field of transformers.TrainingArguments, and those of pairs) and lora.",
+@section_options(
+    "training (any field of transformers.TrainingArguments, and those of pairs) and lora",
+    "--set training.nll=0.1 --set lora.use_dora=true",
 )
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="SECTION.NAME=VALUE",
-    help="One such setting: --set training.nll=0.1 --set lora.use_dora=true.",
-)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print run.json on standard output.")
-@click.option("--quiet", is_flag=True, help="No progress.")
 def preference(
     data: tuple[str, ...], out: Path, model: str, adapter: str | None, evaluation: tuple[str, ...], method: str, loss: str | None,
     weighting: str | None, beta: float | None, delta: float | None, sigma: float, attention: str | None, full: bool, epochs: float | None,

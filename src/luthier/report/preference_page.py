@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.records import JSON
 from luthier.records.alignment import align
-from luthier.records.files import atomic_write
 from luthier.report.charts import curve, share_bar
+from luthier.report.templating import write_page
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -42,7 +42,7 @@ def write_pairs_page(report: JSON, rows: Sequence[JSON], path: Path, *, data: Se
         }
         for at, (before, after) in enumerate(zip(report["before"], report["after"], strict=True))
     ]  # fmt: skip
-    _render(
+    write_page(
         "pairs_page.html.j2",
         path,
         report=report,
@@ -66,7 +66,9 @@ def write_preference_page(
     names = [name for name in ("rewards/accuracies", "rewards/margins", "weighted/margins", "logps/chosen", "logps/rejected", "loss")
              if results["before"] is not None and name in results["before"]]  # fmt: skip
     judged = [(name, results["before"][name], results["after"][name]) for name in names]
-    _render("preference_page.html.j2", path, results=results, curves=drawn, judged=judged, data=data, settings=settings)
+    write_page(
+        "preference_page.html.j2", path, results=results, curves=drawn, judged=judged, data=data, settings=settings
+    )
 
 
 def marked(source: str, target: str) -> tuple[list[Piece], list[Piece]]:
@@ -89,18 +91,3 @@ def _shown(row: JSON, number: int) -> JSON:
         "number": number, "asked": row["prompt"][-1]["content"], "rejected": left, "chosen": right, "bridged": row["bridged"],
         "original": original if original != chosen else None,
     }  # fmt: skip
-
-
-def _render(template: str, path: Path, **values: Any) -> None:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("luthier.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template(template).render(**values)
-    with atomic_write(path) as stream:
-        stream.write(page)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from luthier.records.files import atomic_write
 from luthier.report.charts import plot, ticks
+from luthier.report.templating import write_page
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -35,20 +35,16 @@ class Line:
 
 def write_sharpness_page(lines: Sequence[Line], path: Path, *, data: str, rows: int, draws: int) -> None:
     """Draw the lines as one HTML file that loads nothing. Raises DiskError."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("luthier.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    write_page(
+        "sharpness_page.html.j2",
+        path,
+        lines=lines,
+        chart=chart(lines),
+        data=data,
+        rows=rows,
+        draws=draws,
+        colours=COLOURS,
     )
-    page = environment.get_template("sharpness_page.html.j2").render(
-        lines=lines, chart=chart(lines), data=data, rows=rows, draws=draws, colours=COLOURS
-    )
-    with atomic_write(path) as stream:
-        stream.write(page)
 
 
 def chart(lines: Sequence[Line]) -> Markup:

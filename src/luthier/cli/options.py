@@ -1,0 +1,47 @@
+"""Options that commands share, so that they are named and explained alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+
+def run_options(folder: str) -> Callable[[Command], Command]:
+    """Of every command that keeps a run folder: --out, --seed, --json, --quiet."""
+
+    def add(command: Command) -> Command:
+        for option in (
+            click.option("--quiet", is_flag=True, help="No progress."),
+            click.option("--json", "as_json", is_flag=True, help="Print run.json on standard output."),
+            click.option("--seed", type=int, default=0, show_default=True),
+            click.option(
+                "--out",
+                type=click.Path(path_type=Path, file_okay=False),
+                default=Path(folder),
+                show_default=True,
+                help="Run folder.",
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+def section_options(sections: str, example: str) -> Callable[[Command], Command]:
+    """Settings of the libraries below: --config and --set."""
+
+    def add(command: Command) -> Command:
+        command = click.option(
+            "--set", "changes", multiple=True, metavar="SECTION.NAME=VALUE", help=f"One such setting: {example}."
+        )(command)
+        return click.option("--config", type=click.Path(path_type=Path), help=f"YAML with sections {sections}.")(
+            command
+        )
+
+    return add
