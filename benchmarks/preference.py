@@ -37,14 +37,15 @@ def measure(quick: bool, pairs: str, rounds: str, count: str) -> dict[str, Any]:
         else [to_pair(row) for row in _sums(200)]
     )
     rows = Random(0).sample(rows, min(len(rows), 200))
-    used = rows[: BATCH * (1 if quick else int(count))]
+    batch = 1 if quick else BATCH
+    used = rows[: batch * (1 if quick else int(count))]
     figures: dict[str, Any] = {
         "pairs": pairs or "sums made here",
-        "batch": BATCH,
-        "rounds": 2 if quick else int(rounds),
+        "batch": batch,
+        "rounds": 1 if quick else int(rounds),
     }
     for kind in KINDS:
-        figures[kind] = _steps(base, [_of_kind(pair, kind) for pair in used], figures["rounds"])
+        figures[kind] = _steps(base, [_of_kind(pair, kind) for pair in used], figures["rounds"], batch)
         print(f"{kind}: {figures[kind]['seconds']}", flush=True)
     return figures | {"marks": _marks([_of_kind(pair, "bridged") for pair in rows], base.tokenizer)}
 
@@ -74,10 +75,10 @@ def _of_kind(pair: Any, kind: str) -> Any:
     return chosen_by_method(pair, kind == "bridged")
 
 
-def _steps(base: Any, pairs: list[Any], rounds: int) -> dict[str, Any]:
+def _steps(base: Any, pairs: list[Any], rounds: int, batch_size: int) -> dict[str, Any]:
     """Median CPU-seconds of a step of each arm, and of its ratio to ours within a round."""
     with tempfile.TemporaryDirectory() as folder:
-        trainers = {arm: _trainer(arm, base, pairs, Path(folder)) for arm in ARMS}
+        trainers = {arm: _trainer(arm, base, pairs, Path(folder), batch_size) for arm in ARMS}
         batches = {arm: [*trainer.get_train_dataloader()] for arm, trainer in trainers.items()}
         spent: dict[str, list[float]] = {arm: [] for arm in ARMS}
         for number in range(rounds + 1):
@@ -96,7 +97,7 @@ def _steps(base: Any, pairs: list[Any], rounds: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _trainer(arm: str, base: Any, pairs: list[Any], folder: Path) -> Any:
+def _trainer(arm: str, base: Any, pairs: list[Any], folder: Path, batch_size: int) -> Any:
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -109,7 +110,7 @@ def _trainer(arm: str, base: Any, pairs: list[Any], folder: Path) -> Any:
     model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=base.training_dtype, local_files_only=True)
     lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
     shared = {
-        "output_dir": str(folder / arm), "per_device_train_batch_size": BATCH, "learning_rate": 5e-5, "use_cpu": True, "report_to": "none",
+        "output_dir": str(folder / arm), "per_device_train_batch_size": batch_size, "learning_rate": 5e-5, "use_cpu": True, "report_to": "none",
         "dataloader_pin_memory": False, "disable_tqdm": True, "bf16": base.training_dtype is torch.bfloat16, "seed": 0, "max_length": 1024,
         "gradient_checkpointing": False, "train_sampling_strategy": "sequential",
     }  # fmt: skip
@@ -189,4 +190,4 @@ def line(figures: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    benchmark("preference", measure, line, __doc__, pairs="", rounds="7", count="4")
+    benchmark("preference", measure, line, __doc__, pairs="", rounds="3", count="2")
