@@ -46,7 +46,7 @@ def test_the_page_of_pairs_marks_and_escapes(tmp_path: Path):
 
 
 def test_the_page_of_a_run_shows_curves_and_what_was_judged(tmp_path: Path):
-    names = ("loss", "rewards/margins", "rewards/accuracies", "logps/chosen")
+    names = ("loss", "rewards/margins", "rewards/accuracies", "rewards/chosen")
     steps = [{"step": n, **dict.fromkeys(names, 0.5 + n)} for n in range(1, 6)]
     measured = {"rewards/accuracies": 0.25, "logps/chosen": -12.5, "loss": 0.693}
     results = {

@@ -49,6 +49,9 @@ DRAFT = Draft(ASKED, REFERENCE, WRONG, "bedroom")
     ("The answer is 42. This is because 40 + 2 = 42.", "42"),
     ("The answer is dog park because dogs go there.", "dog park"),
     ("The answer is cats, dogs and birds", "cats, dogs and birds"),
+    ("The answer is St. Louis", "St. Louis"),
+    ("The answer is U.S. Congress.", "U.S. Congress"),
+    ("The answer is (B). It fits.", "(B)"),
     ("The answer is 42.\n\nSo, is the answer is clear?", "42"),
     ("", None),
 ])  # fmt: skip

@@ -20,7 +20,7 @@ CURVES = (
     ("loss", "Loss", "what training minimises; that of dpo starts at log 2 = 0.693"),
     ("rewards/margins", "Margin", "reward of the chosen answer less that of the rejected one, in plain log-probabilities"),
     ("rewards/accuracies", "Accuracy", "share of the pairs whose chosen answer has the higher reward"),
-    ("logps/chosen", "Chosen answers", "their log-probability, in nats: a fall says that training unlearns them"),
+    ("rewards/chosen", "Chosen answers", "their reward: below 0 they are less likely than under the reference"),
 )  # fmt: skip
 
 
