@@ -80,7 +80,7 @@ def test_an_answer_may_be_over_for_another_reason(module) -> None:
     ids, mask = batch([[5, 6], [7]])
     with torch.inference_mode():
         whole = decode(module, ids, mask, max_tokens=8, stop_ids=[])
-        cut = decode(module, ids, mask, max_tokens=8, stop_ids=[], ended=lambda tokens: len(tokens) == 3)
+        cut = decode(module, ids, mask, max_tokens=8, stop_ids=[], ended=lambda tokens, _: len(tokens) == 3)
         none = decode(module, ids, mask, max_tokens=0, stop_ids=[])
     assert [len(row) for row in whole] == [8, 8]
     assert cut == [row[:3] for row in whole]

@@ -1,4 +1,4 @@
-"""`luthier probe sharpness`: look at what training did to a model."""
+"""`luthier probe`: what training did to a model's minimum, and what a chain of thought does to its answer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ from pathlib import Path
 
 import click
 
+from luthier.cli import probe_chains
+
 
 @click.group()
 def command() -> None:
-    """Look into a trained model."""
+    """Look into a model: its chains of thought, its minimum."""
+
+
+for chains_command in (
+    probe_chains.run, probe_chains.report, probe_chains.tree, probe_chains.select_chains, probe_chains.online, probe_chains.export,
+):  # fmt: skip
+    command.add_command(chains_command)
 
 
 @command.command()

@@ -1,8 +1,9 @@
-"""Rates with their uncertainty: the Wilson score interval of a proportion."""
+"""Measures with their uncertainty: the Wilson score interval of a proportion, and a paired bootstrap of a difference."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,3 +37,30 @@ def wilson(correct: int, items: int, z: float = Z95) -> Rate:
     low = 0.0 if correct == 0 else max(0.0, (middle - spread) / scale)
     high = 1.0 if correct == items else min(1.0, (middle + spread) / scale)
     return Rate(correct, items, share, low, high)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The mean of a paired difference and its 95 % bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def to_row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def paired_difference(
+    one: Sequence[float], other: Sequence[float], *, draws: int = 10_000, seed: int = 0
+) -> Difference:
+    """How much higher `one` is than `other` on the same items, resampled by item. Raises ValueError where they are not as many."""
+    import numpy as np
+
+    if len(one) != len(other) or not len(one):
+        raise ValueError(f"{len(one)} and {len(other)} values cannot be paired")
+    apart = np.asarray(one, dtype=float) - np.asarray(other, dtype=float)
+    random = np.random.default_rng(seed)
+    means = np.array([apart[random.integers(0, len(apart), len(apart))].mean() for _ in range(draws)])
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Difference(float(apart.mean()), float(low), float(high))

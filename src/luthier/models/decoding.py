@@ -35,12 +35,12 @@ def decode(
     max_tokens: int,
     stop_ids: Sequence[int],
     processors: Sequence[RowProcessor] = (),
-    ended: Callable[[list[int]], bool] | None = None,
+    ended: Callable[[list[int], Any], bool] | None = None,
 ) -> list[list[int]]:
     """The tokens of each row's answer, up to and including a stop token.
 
     input_ids, attention_mask: (rows, length), padded on the left. ended: whether an answer is over for another reason, asked after
-    each token.
+    each token with the answer so far and the cache, which does not hold the last token yet and is to be left as it is.
     """
     import torch
 
@@ -58,7 +58,11 @@ def decode(
         for row, token in zip(rows, tokens.tolist(), strict=True):
             if row in open_rows:
                 answers[row].append(token)
-                if token in stop_ids or (ended is not None and ended(answers[row])) or len(answers[row]) == max_tokens:
+                if (
+                    token in stop_ids
+                    or (ended is not None and ended(answers[row], cache))
+                    or len(answers[row]) == max_tokens
+                ):
                     open_rows.remove(row)
         if not open_rows:
             break

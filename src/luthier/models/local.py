@@ -53,6 +53,16 @@ class LocalModel:
         self._tokenizer: Any = None
         self._grammar: GrammarEngine | None = None
 
+    @classmethod
+    def of(cls, module: Any, tokenizer: Any, name: str | None = None) -> LocalModel:
+        """The engine around a module and a tokenizer that are loaded already; neither is changed but for the padding side."""
+        path = Path(getattr(module.config, "_name_or_path", "") or "model")
+        model = cls.__new__(cls)
+        model.folder, model.adapter, model.dtype, model.batch_size = path, None, "auto", 32
+        model.name, model.usage, model._grammar = name or path.name, Usage(), None
+        model._module, model._tokenizer = module.eval(), _for_generation(tokenizer)
+        return model
+
     @property
     def tokenizer(self) -> Any:
         """The tokenizer, with left padding set for generation."""
@@ -65,10 +75,7 @@ class LocalModel:
                 raise _unreadable(self.folder, "tokenizer", problem) from problem
             if tokenizer.chat_template is None:
                 raise EngineError(f"{self.folder}: the tokenizer has no chat template; use an instruct model")
-            tokenizer.padding_side = "left"
-            if tokenizer.pad_token_id is None:
-                tokenizer.pad_token = tokenizer.eos_token
-            self._tokenizer = tokenizer
+            self._tokenizer = _for_generation(tokenizer)
         return self._tokenizer
 
     @property
@@ -183,7 +190,7 @@ class LocalModel:
             )  # fmt: skip
         return [self._completion(row, len(ids), sampling) for row, ids in zip(answers, encoded, strict=True)]
 
-    def _has_stop(self, stops: Sequence[str], ids: list[int]) -> bool:
+    def _has_stop(self, stops: Sequence[str], ids: list[int], cache: Any) -> bool:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         return any(stop in text for stop in stops)
 
@@ -225,6 +232,13 @@ class LocalModel:
             Score(tuple(after), tuple(row[longest - len(after) :].tolist()))
             for (_, after), row in zip(pairs, logprobs, strict=True)
         ]
+
+
+def _for_generation(tokenizer: Any) -> Any:
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
 
 
 def _unreadable(folder: Path, part: str, problem: Exception) -> MissingFileError:

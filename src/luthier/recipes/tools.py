@@ -257,7 +257,7 @@ def _by_tool_list(rows: Sequence[JSON]) -> list[list[int]]:
 # --- model ------------------------------------------------------------------------------------------------------------------
 
 
-def open_model(model: str, adapter: Path | None = None) -> Any:
+def open_model(model: str, adapter: Path | None = None, dtype: str = "auto") -> Any:
     """The bundled model, or one from a transformers folder, with an adapter where one is given."""
     from luthier.models import bundled
     from luthier.models.local import LocalModel
@@ -266,7 +266,7 @@ def open_model(model: str, adapter: Path | None = None) -> Any:
     name = bundled.NAME if bundle else model
     if adapter is not None and (weights := adapter / "adapter_model.safetensors").is_file():
         name += f"+{file_sha256(weights)[:12]}"
-    return LocalModel(bundled.pull() if bundle else model, adapter=adapter, name=name)
+    return LocalModel(bundled.pull() if bundle else model, adapter=adapter, dtype=dtype, name=name)
 
 
 def _train(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:

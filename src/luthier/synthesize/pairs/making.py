@@ -10,7 +10,7 @@ from typing import Any
 
 from luthier.records import JSON, Message
 from luthier.records.alignment import normalised_distance
-from luthier.synthesize.pairs.answers import final_answer, may_be_same, same_answer
+from luthier.records.answers import final_answer, may_be_same, same_answer
 from luthier.synthesize.pairs.bridging import Bridger, Draft, Gate
 from luthier.synthesize.pairs.questions import Question
 

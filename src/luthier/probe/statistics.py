@@ -1,0 +1,166 @@
+"""What many probed chains say together (Chain-of-Probe, sections 3 and 4): early answering, its necessity, and what chains change.
+
+Counts only: intervals are put on them where they are reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from luthier.probe.trace import SCORES, ChainTrace, ScoreKind
+from luthier.records import JSON
+
+if TYPE_CHECKING:
+    import numpy as np
+
+STEP_BANDS = ((0, 0), (1, 2), (3, 4), (5, 8), (9, 16), (17, 32))
+BINS = 10
+VALID_MASS = 0.5  # less: the probe does not ask for the options, and what it reads means little
+
+
+def summary(traces: Sequence[ChainTrace]) -> JSON:
+    """All statistics of some chains. Shares are (count, of how many); means are over chains. Without known answers those that need them are absent."""
+    known = [trace for trace in traces if trace.question.answer is not None]
+    early = [trace for trace in known if trace.early]
+    late = [trace for trace in known if not trace.early]
+    stated = [trace for trace in traces if trace.stated is not None]
+    found: JSON = {
+        "chains": len(traces),
+        "questions": len({question_key(trace) for trace in traces}),
+        "steps": _mean([len(trace.steps) for trace in traces]),
+        "tokens": sum(trace.tokens for trace in traces),
+        "forwarded": sum(trace.forwarded for trace in traces),
+        "naive": sum(trace.naive for trace in traces),
+        "early": _count(traces, lambda trace: trace.early),
+        "changes": _mean([trace.changes for trace in traces]),
+        "decision_share": _mean([trace.decision_step / len(trace.steps) for trace in traces if trace.steps]),
+        "area_over_curve": _mean([trace.area_over_curve for trace in traces]),
+        "confidence_before": _mean([float(trace.conf[0, trace.final]) for trace in traces]),
+        "confidence_after": _mean([trace.score("final") for trace in traces]),
+        "mass_before": _mean([float(trace.mass[0]) for trace in traces]),
+        "mass_after": _mean([float(trace.mass[-1]) for trace in traces]),
+        "valid": _count(traces, lambda trace: trace.mass[0] >= VALID_MASS),
+        "states": [len(stated), len(traces)],
+        "agrees_before": _count(stated, lambda trace: trace.answers[0] == trace.stated),
+        "agrees_after": _count(stated, lambda trace: trace.final == trace.stated),
+        "position": position_bias(traces),
+    }
+    if known:
+        said = [trace for trace in known if trace.stated is not None]
+        found |= {
+            "right_before": _count(known, lambda trace: trace.answers[0] == trace.question.answer),
+            "right_after": _count(known, lambda trace: bool(trace.right)),
+            "right_stated": _count(said, lambda trace: trace.stated == trace.question.answer),
+            "right_early": _count(early, lambda trace: bool(trace.right)),
+            "right_late": _count(late, lambda trace: bool(trace.right)),
+            "helpful": _count(known, lambda trace: trace.helpful),
+            "harmful": _count(known, lambda trace: trace.harmful),
+            "chance": _mean([1 / len(trace.question.options) for trace in known]),
+            "separation": {kind: separation(known, kind) for kind in SCORES},
+            "separation_stated": {kind: separation(said, kind, stated=True) for kind in SCORES},
+            "reliability": reliability(known),
+        }
+    return found
+
+
+def by_group(traces: Sequence[ChainTrace]) -> dict[str, JSON]:
+    """The summary of each group of questions (task, data set)."""
+    groups: dict[str, list[ChainTrace]] = {}
+    for trace in traces:
+        groups.setdefault(trace.question.group, []).append(trace)
+    return {name: summary(each) for name, each in sorted(groups.items())}
+
+
+def by_steps(traces: Sequence[ChainTrace]) -> list[JSON]:
+    """Early answering and what the chain is worth, by the number of steps: chains that the answer does not need are short, if the paper is right."""
+    rows = []
+    for low, high in STEP_BANDS:
+        here = [trace for trace in traces if low <= len(trace.steps) <= high]
+        if here:
+            known = [trace for trace in here if trace.question.answer is not None]
+            rows.append({
+                "steps": f"{low}–{high}" if high > low else str(low), "chains": len(here), "early": _count(here, lambda trace: trace.early),
+                "right_before": _count(known, lambda trace: trace.answers[0] == trace.question.answer),
+                "right_after": _count(known, lambda trace: bool(trace.right)),
+            })  # fmt: skip
+    return rows
+
+
+def question_key(trace: ChainTrace) -> tuple[str, tuple[str, ...]]:
+    """What tells questions apart."""
+    return trace.question.question, trace.question.options
+
+
+def position_bias(traces: Sequence[ChainTrace]) -> JSON:
+    """By the place of an option: mean confidence before the chain, how often it is held then, and how often it is right.
+
+    A model without a bias holds each place about as often as it is right. One row a question: chains of one question share theirs.
+    """
+    import numpy as np
+
+    first: dict[tuple[str, tuple[str, ...]], ChainTrace] = {}
+    for trace in traces:
+        first.setdefault(question_key(trace), trace)
+    most = max((len(trace.question.options) for trace in first.values()), default=0)
+    places = []
+    for place in range(most):
+        having = [trace for trace in first.values() if len(trace.question.options) > place]
+        places.append({
+            "place": place, "questions": len(having), "confidence": float(np.mean([trace.conf[0, place] for trace in having])),
+            "held": sum(trace.answers[0] == place for trace in having), "right": sum(trace.question.answer == place for trace in having),
+        })  # fmt: skip
+    return {
+        "places": places,
+        "largest": max((abs(one["held"] - one["right"]) / one["questions"] for one in places), default=0.0),
+    }
+
+
+def separation(traces: Sequence[ChainTrace], kind: ScoreKind, *, stated: bool = False) -> float | None:
+    """The area under the ROC curve of a score, right chains against wrong ones; None where one of the two is missing.
+
+    stated: judges the answers that the chains state, else those probed after them.
+    """
+    right = [(trace.stated if stated else trace.final) == trace.question.answer for trace in traces]
+    return area_under_curve([trace.score(kind) for trace in traces], right)
+
+
+def area_under_curve(scores: Sequence[float], positive: Sequence[bool]) -> float | None:
+    """The probability that a positive one scores above a negative one, ties counting half."""
+    import numpy as np
+
+    values, marks = np.asarray(scores, dtype=float), np.asarray(positive, dtype=bool)
+    count = int(marks.sum())
+    if count in (0, len(marks)):
+        return None
+    ranks = _average_ranks(values)
+    return float((ranks[marks].sum() - count * (count + 1) / 2) / (count * (len(marks) - count)))
+
+
+def reliability(traces: Sequence[ChainTrace], kind: ScoreKind = "final") -> list[JSON]:
+    """Chains by their score, in ten bins: how many are right, and what the score says on average."""
+    bins: list[list[ChainTrace]] = [[] for _ in range(BINS)]
+    for trace in traces:
+        bins[min(BINS - 1, max(0, int(BINS * trace.score(kind))))].append(trace)
+    return [
+        {"low": at / BINS, "high": (at + 1) / BINS, "chains": len(each), "right": sum(bool(trace.right) for trace in each),
+         "score": _mean([trace.score(kind) for trace in each])}
+        for at, each in enumerate(bins) if each
+    ]  # fmt: skip
+
+
+def _average_ranks(values: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = counts.cumsum()
+    return np.asarray((ends - (counts - 1) / 2)[place])
+
+
+def _count(traces: Iterable[ChainTrace], holds: Callable[[ChainTrace], bool]) -> list[int]:
+    marks = [bool(holds(trace)) for trace in traces]
+    return [sum(marks), len(marks)]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(sum(values) / len(values)) if values else None
