@@ -1,17 +1,20 @@
-"""`luthier evaluate tools`: a model or adapter on BFCL items, with the benchmark's own checker."""
+"""`luthier evaluate`: a model or adapter on BFCL items, with the benchmark's own checker, or on multiple-choice questions."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 
 @click.group()
 def command() -> None:
-    """Score a model with a public benchmark's own checker."""
+    """Score a model: calls of tools with the benchmark's own checker, multiple choice by likelihood."""
 
 
 @command.command()
@@ -68,3 +71,54 @@ def tools(
             f"{row['category']:14} {row['decoding']:12} {row['items']:4} items  official {official['rate']:6.1%} "
             f"({official['low']:.1%}-{official['high']:.1%})  strict {strict['rate']:6.1%}"
         )
+
+
+@command.command()
+@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=str))
+@click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
+@click.option("--adapter", type=click.Path(path_type=str), help="A PEFT adapter folder.")
+@click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True)
+@click.option(
+    "--by",
+    type=click.Choice(["texts", "letters"]),
+    default="texts",
+    show_default=True,
+    help="What of the options is scored.",
+)
+@click.option(
+    "--style",
+    type=click.Choice(["chat", "plain"]),
+    default="chat",
+    show_default=True,
+    help="Through the chat template, or as 'Question: … Answer:'.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Questions of each file, evenly spaced; all where left out.")
+@click.option("--skip-bad", type=click.Path(path_type=str), help="Set bad rows aside in this file instead of stopping.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/choice"),
+    show_default=True,
+    help="Run folder.",
+)
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def choice(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **settings: Any) -> None:
+    """Multiple-choice questions of DATA by the likelihood of their options, all of a question in one pass.
+
+    A stopped run continues with the same command.
+    """
+    from luthier.cli.progress import Watch
+    from luthier.recipes.choice import ChoiceInputs, run_choice
+
+    with Watch(quiet) as watch:
+        record = run_choice(ChoiceInputs(data, **settings), out, shlex.join(["luthier", *sys.argv[1:]]), watch)
+    if as_json:
+        click.echo(json.dumps(record, indent=1, ensure_ascii=False))
+        return
+    results = record["steps"]["scores"]["results"]
+    for name, one in [*results["groups"].items(), ("all", results["all"])]:
+        told = "   ".join(f"{title} {one[way]['rate']:.1%} ({one[way]['low']:.0%}–{one[way]['high']:.0%})"
+                          for way, title in (("none", "whole"), ("token", "by token"), ("byte", "by byte")))  # fmt: skip
+        click.echo(f"{name}: {one['known']} questions, chance {one['chance']:.0%}   {told}")
+    click.echo(str(out / "report.html"))

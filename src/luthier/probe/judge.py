@@ -121,7 +121,7 @@ class ChainJudge:
                 "a tree needs chains of two questions or more, to be tested on questions it was not fitted on"
             )
         alphas = _alphas(grow(x, y, growth))
-        middles = [math.sqrt(a * b) for a, b in itertools.pairwise(alphas)] + [alphas[-1]]
+        middles = [math.sqrt(a * b) for a, b in itertools.pairwise(alphas)] or [0.0]  # the root alone flags all or none
         held_out = np.zeros((len(middles), len(y)))
         for fold in sorted(set(folds)):
             test = np.array([each == fold for each in folds])
@@ -251,16 +251,17 @@ def probability(node: Node, values: Sequence[float]) -> float:
 
 
 def best_threshold(p: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """The probability from which flagging gives the best F1 of "wrong", and that F1; the highest of equals."""
+    """The probability from which flagging gives the best F1 of "wrong", half-way between two that occur, and that F1; the highest of equals."""
     import numpy as np
 
-    best = (1.1, 0.0)
-    for threshold in sorted({float(one) for one in p}):
+    occurring = np.unique(np.round(p, 9))
+    best = (1.0, 0.0)
+    for threshold in [occurring[0] / 2, *((occurring[1:] + occurring[:-1]) / 2)]:
         flagged = p >= threshold
         hit = int((flagged & y).sum())
         f1 = 2 * hit / (int(flagged.sum()) + int(np.asarray(y).sum()))
         if f1 >= best[1]:
-            best = (threshold, f1)
+            best = (float(threshold), f1)
     return best
 
 

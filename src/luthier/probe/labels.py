@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import itertools
 import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,13 @@ _BEFORE_NOT = re.compile(
     r"\b(is|are|was|were|can|could|will|would|should|does|do|has|have)\b(?!\s+not\b)(?=\s)", re.IGNORECASE
 )
 _NOT = re.compile(r"\s+not\b|\bcannot\b", re.IGNORECASE)
-_PROSE = re.compile(r"^.*?(?=[(\[\d\-]|\bnot\b|\bTrue\b|\bFalse\b)", re.DOTALL)
+_NUMBERS, _TRUTHS = (
+    r"[-+*/()\d.\s]*\d[-+*/()\d.\s]*",
+    r"(?:\b(?:not|and|or|True|False)\b|[()\s])*\b(?:True|False)\b(?:\b(?:not|and|or|True|False)\b|[()\s])*",
+)
+_AT_END = [re.compile(rf"(?<![\w%]){run}$") for run in (_TRUTHS, _NUMBERS)]
+_AT_START = [re.compile(rf"^{run}(?![\w%])") for run in (_TRUTHS, _NUMBERS)]
+_SIGNS = str.maketrans({"×": "*", "÷": "/", "−": "-", "[": "(", "]": ")", "$": " "})
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
@@ -101,15 +107,16 @@ def _turn_round(body: str, question: ChoiceQuestion, random: Random) -> Corrupte
 def equations_hold(chain: str) -> bool | None:
     """Whether all equations of a chain hold, None where it has none that can be computed.
 
-    Sides of arithmetic and of True, False, not, and, or are computed; sides with other words or letters are passed over.
+    Arithmetic, and True, False, not, and, or, are computed; a side that goes over into words counts as far as it is an expression, and one
+    with unknowns is passed over.
     """
     verdict: bool | None = None
-    for line in re.split(r"\n|(?<=[a-z])\.\s|\.\s(?=[A-Z])", chain):
-        sides = [_value(side) for side in line.split("=")]
-        for one, two in itertools.pairwise(sides):
-            if one is None or two is None or isinstance(one, bool) != isinstance(two, bool):
+    for line in re.split(r"\n|(?<=[a-z])[.:]\s|\.\s(?=[A-Z])", chain):
+        for one, two in pairwise(line.split("=")):
+            left, right = _value(one, _AT_END), _value(two, _AT_START)
+            if left is None or right is None or isinstance(left, bool) != isinstance(right, bool):
                 continue
-            if not _same(one, two):
+            if not _same(left, right):
                 return False
             verdict = True
     return verdict
@@ -119,25 +126,21 @@ def _same(one: Any, two: Any) -> bool:
     return bool(one == two) if isinstance(one, bool) else abs(one - two) <= TOLERANCE * max(1.0, abs(one), abs(two))
 
 
-def _value(side: str) -> Any:
-    """The value of an expression, None where it is none; only arithmetic and truth values are looked at, nothing is executed."""
-    text = (
-        side.strip()
-        .strip(".,;:\"'$ ")
-        .replace("×", "*")
-        .replace("÷", "/")
-        .replace(",", "")
-        .replace("[", "(")
-        .replace("]", ")")
-    )
-    found = _PROSE.match(text)
-    text = text[found.end() :] if found and re.search(r"[A-Za-z]", found[0]) and ":" in found[0] else text
-    if not text or len(text) > LONGEST_SIDE:
-        return None
-    try:
-        return _computed(ast.parse(text, mode="eval").body)
-    except (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError):
-        return None
+def _value(side: str, places: Sequence[re.Pattern[str]]) -> Any:
+    """The value of the expression that stands at one end of a side, None where there is none; nothing is executed."""
+    text = side.strip(" \t.,;:\"'").translate(_SIGNS)
+    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
+    for place in places:
+        found = place.search(text)
+        if found is None or len(found[0]) > LONGEST_SIDE:
+            continue
+        if found.start() > 0 and found[0].lstrip()[0] in "+-*/":  # goes on from an unknown
+            continue
+        try:
+            return _computed(ast.parse(found[0].strip(" ,.;"), mode="eval").body)
+        except (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError):
+            continue
+    return None
 
 
 def _computed(node: ast.AST) -> Any:

@@ -10,7 +10,7 @@ from luthier.models.decoding import decode
 from luthier.models.local import SeededDraw
 from luthier.models.options import Normalise, OptionReader, OptionScores
 from luthier.models.protocol import Sampling
-from luthier.probe.steps import LEAST_TOKENS, Steps, split_steps
+from luthier.probe.steps import LEAST_TOKENS, Steps, split_steps, token_ends
 
 if TYPE_CHECKING:
     from luthier.models.local import LocalModel
@@ -64,11 +64,13 @@ def generate_probed(
     chain = made[:-1] if made and made[-1] in stops else made
     if watcher.exited_at is not None:
         chain = chain[: watcher.exited_at]
-    elif sampling.stop:
-        chain = _before_stop(model, chain, sampling.stop)
+    text = model.tokenizer.decode(chain, skip_special_tokens=True)
+    cut = min((at for stop in sampling.stop if (at := text.find(stop)) >= 0), default=None)
+    if cut is not None:
+        text = text[:cut]
+        chain = chain[: sum(1 for end in token_ends(model.tokenizer, chain) if end <= cut)]
     steps = split_steps(model.tokenizer, chain)
     watcher.probe(chain, [0, *steps.ends])
-    text = model.tokenizer.decode(chain, skip_special_tokens=True)
     return ProbedChain(
         text, steps, [watcher.found[end] for end in (0, *steps.ends)], len(made), watcher.exited_at is not None
     )
@@ -119,11 +121,3 @@ class _Watcher:
         scores = self.reader.on_cache(whole, [len(self.prompt) + end for end in missing], self.cache, cached)
         for at, end in enumerate(missing):
             self.found[end] = scores.at(at, len(missing))
-
-
-def _before_stop(model: LocalModel, ids: list[int], stops: Sequence[str]) -> list[int]:
-    """The tokens before a stop text, and those of it that begin before it."""
-    for count in range(1, len(ids) + 1):
-        if any(stop in model.tokenizer.decode(ids[:count], skip_special_tokens=True) for stop in stops):
-            return ids[: count - 1]
-    return ids

@@ -71,7 +71,9 @@ def _archive(path: Path) -> tuple[str, list[JSON]]:
         names = archive.namelist()
         header = next((name for name in ("header.json", "_journal/start.json") if name in names), None)
         task = "" if header is None else str(json.loads(_member(archive, header)).get("eval", {}).get("task", ""))
-        found = sorted(name for name in names if name.startswith("samples/") and name.endswith(".json"))
+        found = sorted(
+            (n for n in names if n.startswith("samples/") and n.endswith(".json")), key=lambda n: (len(n), n)
+        )
         return task, [json.loads(_member(archive, name)) for name in found]
 
 

@@ -11,7 +11,7 @@ from luthier.records import JSON
 from luthier.records.choices import LETTERS
 from luthier.report.charts import plot
 from luthier.report.templating import write_page
-from luthier.report.wording import percent, percent_range
+from luthier.report.wording import THIN, percent, percent_range
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -43,7 +43,7 @@ def rate(value: JSON | None) -> str:
     """A rate with its interval in words; a dash where nothing was counted."""
     if value is None or not value["items"]:
         return "–"
-    return f"{percent(round(value['rate'], 3))} ({percent_range(round(value['low'], 2), round(value['high'], 2))})"
+    return f"{percent(round(value['rate'], 3))} ({percent_range(round(value['low'], 2), round(value['high'], 2)).removesuffix(f'{THIN}%')})"
 
 
 def trajectory(traces: Sequence[JSON]) -> Markup:
