@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def kill_after(words: Sequence[str], metrics: Path, steps: int = 7) -> None:
-    """Run `luthier WORDS` and send it SIGKILL once its metrics.jsonl has so many lines."""
+def kill_after(words: Sequence[str], rows: Path, count: int = 7) -> None:
+    """Run `luthier WORDS` and send it SIGKILL once a file of rows has so many."""
     with subprocess.Popen([sys.executable, "-m", "luthier", *words], stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while (
             process.poll() is None
             and time.monotonic() < deadline
-            and not (metrics.is_file() and len(metrics.read_text().splitlines()) >= steps)
+            and not (rows.is_file() and len(rows.read_text().splitlines()) >= count)
         ):
             os.sched_yield()
         process.send_signal(signal.SIGKILL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import NamedTuple
 
 _STATED = re.compile(
@@ -32,7 +33,7 @@ def final_answer(text: str) -> Stated | None:
 
     It ends with its sentence, or before "because" and "since"; a question ("is the answer …?") states none.
     """
-    found = [match for pattern in (_STATED, _MARKED, _BOXED) for match in pattern.finditer(text)]
+    found = [match for pattern in (_STATED, _MARKED, _BOXED) for match in _matches(pattern, text)]
     found = [match for match in found if not match["answer"].rstrip().endswith("?")]
     if not found:
         return None
@@ -42,6 +43,14 @@ def final_answer(text: str) -> Stated | None:
     if rest is not None and rest.start() > 0:
         answer = answer[: rest.start()]
     return Stated(answer, start, start + len(answer))
+
+
+def _matches(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+    """All matches, also those that begin within the answer of one before: a line may state an answer twice."""
+    match = pattern.search(text)
+    while match is not None:
+        yield match
+        match = pattern.search(text, match.start("answer"))
 
 
 def same_answer(one: str, two: str) -> bool:

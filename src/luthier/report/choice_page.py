@@ -25,7 +25,7 @@ def write_choice_page(path: Path, results: JSON, rows: Sequence[JSON], *, settin
     blocks = [
         {"name": name, "questions": one["known"], "chance": percent(round(one["chance"], 2)),
          "ways": [{"title": title, "bar": interval_bars([("after", one[way])]), "rate": percent(round(one[way]["rate"], 3)),
-                   "range": percent_range(round(one[way]["low"], 3), round(one[way]["high"], 3))} for way, title in ways]}
+                   "range": percent_range(round(one[way]["low"], 2), round(one[way]["high"], 2))} for way, title in ways]}
         for name, one in groups.items()
     ]  # fmt: skip
     write_page(

@@ -1,0 +1,114 @@
+"""Multiple-choice questions from the layouts in use, and answers found in texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luthier.errors import BadRowError
+from luthier.records import SkippedRows, write_jsonl
+from luthier.records.choices import ChoiceQuestion, match_option, read_choices, stated_choice, to_choice
+
+PLANETS = ("Mars", "Venus", "the Moon")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "Which one is red?", "options": list(PLANETS), "answer": "Mars"},
+        {"question": "Which one is red?", "choices": list(PLANETS), "answer": 0},
+        {"question": "Which one is red?", "choices": list(PLANETS), "answer": "A"},
+        {"question": "Which one is red?", "choices": {"text": list(PLANETS), "label": ["1", "2", "3"]}, "answerKey": "1"},
+        {"question_stem": "Which one is red?", "choices": {"text": list(PLANETS), "label": ["A", "B", "C"]}, "answerKey": "A"},
+        {"question": {"stem": "Which one is red?", "choices": [{"text": one, "label": letter} for one, letter in zip(PLANETS, "ABC", strict=True)]}, "answerKey": "A"},
+        {"question": "Which one is red?", "options": {"A": "Mars", "B": "Venus", "C": "the Moon"}, "answer": "(A)"},
+        {"problem": "Which one is red?\nOptions:\nMars\nVenus\nthe Moon", "solution": "The answer is Mars", "answer": "mars"},
+        {"question": "Which one is red?\nOptions:\n(A) Mars\n(B) Venus\n(C) the Moon", "target": "(A)"},
+        {"question": "Which one is red?\nChoices:\n- Mars\n- Venus\n- the Moon", "target": "Mars"},
+        {"doc": {"question": "Which one is red?", "choices": list(PLANETS), "answer": 0}, "resps": [["It is Mars."]], "doc_id": 4},
+    ],
+)  # fmt: skip
+def test_layouts_read_alike(row: dict[str, object]):
+    found = to_choice(row)
+    assert (found.question, found.options, found.answer) == ("Which one is red?", PLANETS, 0)
+    assert found.chain == ("It is Mars." if "resps" in row else None)
+
+
+def test_tasks_with_few_targets_have_these_for_options(tmp_path: Path):
+    rows = [
+        {"task": "logic", "question": "not True is", "prediction": "So False.", "target": "False"},
+        {"task": "logic", "question": "not False is", "prediction": "So True.", "target": "True"},
+        *({"task": "sums", "question": f"{n} + 1 =", "target": str(n + 1)} for n in range(20)),
+    ]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    skipped = SkippedRows()
+    found = list(read_choices(tmp_path / "rows.jsonl", skipped))
+    assert [(one.options, one.answer, one.group, one.chain) for one in found] == [
+        (("False", "True"), 0, "logic", "So False."), (("False", "True"), 1, "logic", "So True."),
+    ]  # fmt: skip
+    assert skipped.count == 20
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"text": "x"}, "a question needs a text"),
+        ({"question": "x", "options": ["a"]}, "two options or more; it has 1"),
+        ({"question": "x", "options": ["a", " "]}, "an option is empty"),
+        ({"question": "x", "options": ["a", "A "]}, "is there twice"),
+        ({"question": "x", "options": [str(n) for n in range(27)]}, "at most 26"),
+        ({"question": "x", "options": ["a", "b"], "answer": 2}, "not a place among 2"),
+        ({"question": "x", "options": ["a", "b"], "answer": "zebra"}, "is none of the options"),
+        ({"question": "x", "options": 7}, "neither a list of texts"),
+        ({"question": " ", "options": ["a", "b"]}, "the question is empty"),
+    ],
+)
+def test_bad_rows_say_what_is_wrong_and_where(row: dict[str, object], problem: str, tmp_path: Path):
+    write_jsonl(tmp_path / "rows.jsonl", [{"question": "ok", "options": ["a", "b"]}, row])
+    with pytest.raises(BadRowError, match=f"rows.jsonl:2: .*{problem}"):
+        list(read_choices(tmp_path / "rows.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("So the answer is Venus.", 1), ("The answer is (B).", 1), ("The answer is B. Venus", 1), ("Answer: option c", 2),
+        ("The answer is the moon, because it is near.", 2), ("#### A", 0), ("The answer is \\boxed{C}", 2), ("The answer is Jupiter.", None),
+        ("I do not know.", None), ("The answer is Mars. No: the answer is Venus.", 1), ("The answer is the planet Mars", 0),
+        ("The answer is Mars or Venus", None), ("The answer is (D)", None),
+    ],
+)  # fmt: skip
+def test_the_option_a_text_states(text: str, place: int | None):
+    assert stated_choice(text, PLANETS) == place
+
+
+@given(
+    st.lists(
+        st.text("abcdefg ", min_size=2, max_size=8), min_size=2, max_size=6, unique_by=lambda one: " ".join(one.split())
+    ),
+    st.data(),
+)
+def test_an_option_in_its_own_words_is_found(options: list[str], data: st.DataObject):
+    options = [f"x{option.strip()}x" for option in options]
+    if len(set(options)) < len(options):
+        return
+    place = data.draw(st.integers(0, len(options) - 1))
+    assert match_option(options[place], options) == place
+
+
+@given(st.integers(2, 6), st.integers(0, 12), st.data())
+def test_rotation_moves_the_answer_along(size: int, count: int, data: st.DataObject):
+    answer = data.draw(st.integers(0, size - 1))
+    question = ChoiceQuestion("?", tuple("abcdef"[:size]), answer)
+    turned = question.rotated(count)
+    assert turned.options[turned.answer or 0] == question.options[answer]
+    assert turned.rotated(-count) == question
+
+
+def test_questions_are_written_with_and_without_letters():
+    question = ChoiceQuestion("Red?", ("Mars", "Venus"))
+    assert question.lettered() == "Red?\nA. Mars\nB. Venus"
+    assert question.listed() == "Red?\n- Mars\n- Venus"
