@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from luthier.errors import SettingsError
 from luthier.packages import file_sha256
@@ -58,23 +58,38 @@ def _contexts(inputs: LabelInputs) -> list[Context]:
     from luthier.decode.contexts import mixture, read_contexts
 
     found = [context for path in inputs.data for context in read_contexts(path)]
-    contexts = list({context.key: context for context in found}.values()) if inputs.data else mixture(inputs.chat, inputs.facts, inputs.seed)
+    contexts = (
+        list({context.key: context for context in found}.values())
+        if inputs.data
+        else mixture(inputs.chat, inputs.facts, inputs.seed)
+    )
     if len(contexts) < 2:
         raise SettingsError("fewer than two contexts; give more data")
     return contexts
 
 
-def _label(inputs: LabelInputs, contexts: Sequence[Context], folder: Path, progress: Progress, api_key: str | None) -> JSON:
+def _label(
+    inputs: LabelInputs, contexts: Sequence[Context], folder: Path, progress: Progress, api_key: str | None
+) -> JSON:
     from luthier.decode.labels import DiversityLabeler
     from luthier.decode.similarity import StateEncoder
     from luthier.models.endpoint import EndpointModel
 
     if inputs.endpoint is not None and inputs.encoder is None:
-        raise SettingsError("a served model shows no states to compare replies with; name an --encoder (a transformers folder)")
-    engine = EndpointModel(inputs.endpoint, inputs.model, api_key) if inputs.endpoint else open_model(inputs.model, _path(inputs.adapter))
-    if inputs.endpoint is None:
+        raise SettingsError(
+            "a served model shows no states to compare replies with; name an --encoder (a transformers folder)"
+        )
+    engine: Any
+    if inputs.endpoint is not None:
+        engine = EndpointModel(inputs.endpoint, inputs.model, api_key)
+    else:
+        engine = open_model(inputs.model, _path(inputs.adapter))
         engine.batch_size = 64  # replies to one context are read once, and drawn side by side
-    encoder = StateEncoder.from_folder(inputs.encoder) if inputs.encoder else StateEncoder(engine.module, engine.tokenizer, name=engine.name)
+    encoder = (
+        StateEncoder.from_folder(inputs.encoder)
+        if inputs.encoder
+        else StateEncoder(engine.module, engine.tokenizer, name=engine.name)
+    )
     labeler = DiversityLabeler(
         engine, encoder, m=inputs.m, max_tokens=inputs.max_tokens, temperature=inputs.temperature, top_p=inputs.top_p,
         samples=inputs.samples, seed=inputs.seed,
@@ -83,9 +98,15 @@ def _label(inputs: LabelInputs, contexts: Sequence[Context], folder: Path, progr
     labels = labeler.run(contexts, folder, progress.advance, progress.advance)
     kinds = {kind: [label for label in labels if label.context.kind == kind] for kind in ("chat", "fact")}
     means = {
-        name: {kind: _mean([getattr(label, name) for label in some]) for kind, some in kinds.items()} for name in ("sampled", "referenced")
+        name: {kind: _mean([getattr(label, name) for label in some]) for kind, some in kinds.items()}
+        for name in ("sampled", "referenced")
     }
-    return {"contexts": len(labels), "kinds": {kind: len(some) for kind, some in kinds.items()}, "means": means, "encoder": encoder.name}
+    return {
+        "contexts": len(labels),
+        "kinds": {kind: len(some) for kind, some in kinds.items()},
+        "means": means,
+        "encoder": encoder.name,
+    }
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -1,0 +1,207 @@
+"""The diversity head (DDS, arXiv 2406.07850): a small network on a frozen model's own last vector that says how diverse replies should be.
+
+Knows the model it was fitted on by its fingerprint, and refuses another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from luthier.decode.labels import Label, Source, targets
+from luthier.decode.mappings import Statistics
+from luthier.decode.network import Network, fit_network
+from luthier.decode.tap import fingerprint, output_embedding
+from luthier.errors import MissingFileError, SettingsError
+from luthier.models.local import LocalModel
+from luthier.records import JSON, atomic_write
+
+if TYPE_CHECKING:
+    import torch
+
+    from luthier.decode.features import Features
+
+WEIGHTS, FACTS = "head.safetensors", "head.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What cross-validation saw: out-of-fold scores (n,) of the labels, their folds, and the steps a network takes."""
+
+    scores: list[float]
+    folds: list[int]
+    steps: int
+
+
+@dataclass
+class DiversityHead:
+    """s = sigmoid(w2 . tanh(W1 h + b1) + b2) of the vector h that makes the logits.
+
+    statistics: mean, 5th and 95th percentile of its out-of-fold scores; entropy: those of the normalised entropy on the same contexts.
+    model: name, fingerprint and width of the model it belongs to. facts: how it was fitted.
+    """
+
+    network: Network
+    statistics: Statistics
+    entropy: Statistics
+    model: JSON
+    facts: JSON = field(default_factory=dict)
+    outcome: Outcome | None = None
+    reads_states = True
+
+    def scores(self, states: torch.Tensor | None, logits: torch.Tensor | None = None) -> torch.Tensor:
+        """(rows, width) -> (rows,), in (0, 1). Raises SettingsError where the width is another model's."""
+        if states is None or states.shape[-1] != self.model["width"]:
+            found = "none" if states is None else states.shape[-1]
+            raise SettingsError(
+                f"the head reads vectors of {self.model['width']} numbers and was given {found}; fit it on this model"
+            )
+        if self.network.w1.device != states.device:
+            self.network = self.network.to(states.device)
+        return self.network(states)
+
+    def check(self, model: Any) -> None:
+        """Raises SettingsError where `model`, a torch module, is not the one it was fitted on."""
+        found = fingerprint(model)
+        if found != self.model["fingerprint"]:
+            raise SettingsError(
+                f"this head was fitted on the model {self.model['name']!r} ({self.model['fingerprint'][:8]}) and this is another ({found[:8]});"
+                " fit a head for it with `luthier decode fit`"
+            )
+
+    @classmethod
+    def fit(
+        cls, model: LocalModel, labels: Sequence[Label], *, source: Source = "blend", folds: int = 5, hidden: int = 256, along: int = 6,
+        seed: int = 0, features: Features | None = None, progress: Callable[[int], None] | None = None,
+    ) -> DiversityHead:  # fmt: skip
+        """Fit on labelled contexts; the model stays as it is.
+
+        Each context counts once at its end and once along its first reply (`along` positions share that weight; 0 leaves them out).
+        Folds keep groups together; out-of-fold scores are in `outcome`. features: read before, for several fits.
+        Raises SettingsError where there is too little to learn from.
+        """
+        import torch
+
+        from luthier.decode.features import read_features
+
+        wanted = torch.tensor(targets(labels, source), dtype=torch.float32)
+        read = features or read_features(model, labels, along=along, progress=progress)
+        fold_of = torch.tensor(assign_folds(labels, folds, seed))
+        share = torch.bincount(read.context[~read.first], minlength=len(labels)).clamp(min=1)
+        weights = torch.where(read.first, torch.tensor(1.0), 1.0 / share[read.context])
+        of_row, y = fold_of[read.context], wanted[read.context]
+        scores, steps = torch.zeros(len(labels)), []
+        for fold in range(folds):
+            rows = of_row != fold
+            network, made = fit_network(
+                read.states[rows],
+                y[rows],
+                weights[rows],
+                hidden=hidden,
+                seed=seed,
+                held=(of_row == (fold + 1) % folds)[rows],
+            )
+            steps.append(made)
+            ends = read.first & ~rows
+            scores[read.context[ends]] = network(read.states[ends])
+        step = max(1, sorted(steps)[len(steps) // 2])
+        network, _ = fit_network(read.states, y, weights, hidden=hidden, seed=seed, steps=step)
+        entropy = read.statistics[read.first, 0]
+        return cls(
+            network, statistics_of(scores), statistics_of(entropy), describe(model),
+            {"source": source, "folds": folds, "seed": seed, "contexts": len(labels), "steps": step, "hidden": hidden, "layer": -1},
+            Outcome(scores.tolist(), fold_of.tolist(), step),
+        )  # fmt: skip
+
+    def save(self, folder: Path | str) -> None:
+        """`head.safetensors` and `head.json` in a folder. Raises DiskError."""
+        from safetensors.torch import save
+
+        tensors = {name: getattr(self.network, name).contiguous().cpu() for name in ("w1", "b1", "w2", "b2")}
+        with atomic_write(Path(folder) / WEIGHTS, "wb") as stream:
+            stream.write(save(tensors))
+        told = {
+            "format": FORMAT, "model": self.model, "statistics": self.statistics._asdict(), "entropy": self.entropy._asdict(), "facts": self.facts,
+        }  # fmt: skip
+        with atomic_write(Path(folder) / FACTS) as stream:
+            json.dump(told, stream, indent=1, ensure_ascii=False)
+            stream.write("\n")
+
+    @classmethod
+    def load(cls, folder: Path | str, model: Any = None) -> DiversityHead:
+        """What `save` wrote; with a torch module, checked against it. Raises MissingFileError, SettingsError."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = Path(folder)
+        if not (path / FACTS).is_file() or not (path / WEIGHTS).is_file():
+            raise MissingFileError(
+                f"{folder}: no head here ({FACTS} and {WEIGHTS} are expected); make one with `luthier decode fit`"
+            )
+        try:
+            told, tensors = json.loads((path / FACTS).read_text(encoding="utf-8")), load_file(path / WEIGHTS)
+            head = cls(
+                Network(**tensors),
+                Statistics(**told["statistics"]),
+                Statistics(**told["entropy"]),
+                told["model"],
+                told["facts"],
+            )
+            fits = (
+                tensors["w1"].shape == (len(tensors["b1"]), told["model"]["width"])
+                and tensors["w2"].shape == tensors["b1"].shape
+            )
+        except (ValueError, KeyError, TypeError, SafetensorError) as problem:
+            raise SettingsError(
+                f"{folder}: not a head that can be read ({problem}); make it again with `luthier decode fit`"
+            ) from problem
+        if told.get("format") != FORMAT or not fits:
+            raise SettingsError(f"{folder}: a head of another format; make it again with `luthier decode fit`")
+        if model is not None:
+            head.check(model)
+        return head
+
+
+def describe(model: LocalModel) -> JSON:
+    """Name, fingerprint and state width of a model."""
+    module = model.module
+    return {
+        "name": model.name,
+        "fingerprint": fingerprint(module),
+        "width": int(output_embedding(module).weight.shape[1]),
+    }
+
+
+def statistics_of(scores: torch.Tensor) -> Statistics:
+    """Mean and outer percentiles of training scores (n,)."""
+    import torch
+
+    low, high = torch.quantile(scores.double(), torch.tensor([0.05, 0.95], dtype=torch.float64)).tolist()
+    return Statistics(float(scores.mean()), low, high)
+
+
+def assign_folds(labels: Sequence[Label], folds: int, seed: int) -> list[int]:
+    """A fold for each label: whole groups, the largest first into the emptiest fold, in seeded order. Raises SettingsError."""
+    from random import Random
+
+    if folds < 3:
+        raise SettingsError(f"folds is {folds}; at least 3 are needed, to train, to stop and to test")
+    sizes: dict[str, int] = {}
+    for label in labels:
+        name = label.context.group or label.context.key
+        sizes[name] = sizes.get(name, 0) + 1
+    if len(sizes) < folds:
+        raise SettingsError(
+            f"{len(sizes)} groups of contexts cannot fill {folds} folds; give more data, or groups, or fewer folds"
+        )
+    names = sorted(sizes)
+    Random(f"folds/{seed}").shuffle(names)
+    filled, place = [0] * folds, dict[str, int]()
+    for name in sorted(names, key=lambda one: -sizes[one]):
+        place[name] = min(range(folds), key=lambda fold: filled[fold])
+        filled[place[name]] += sizes[name]
+    return [place[label.context.group or label.context.key] for label in labels]
