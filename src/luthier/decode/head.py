@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from luthier.decode.contexts import Context
 from luthier.decode.labels import Label, Source, targets
 from luthier.decode.mappings import Statistics
-from luthier.decode.network import Network, fit_network
+from luthier.decode.network import TENSORS, Network, fit_network
 from luthier.decode.tap import fingerprint, output_embedding
 from luthier.errors import MissingFileError, SettingsError
 from luthier.models.local import LocalModel
@@ -24,17 +25,17 @@ if TYPE_CHECKING:
 
     from luthier.decode.features import Features
 
-WEIGHTS, FACTS = "head.safetensors", "head.json"
+WEIGHTS, FOLDS, FACTS = "head.safetensors", "folds.safetensors", "head.json"
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What cross-validation saw: out-of-fold scores (n,) of the labels, their folds, and the steps a network takes."""
+    """Cross-validation: the network of each fold, which has not seen the fold's contexts, and the fold and score of each context by key."""
 
-    scores: list[float]
-    folds: list[int]
-    steps: int
+    networks: list[Network]
+    folds: dict[str, int]
+    scores: dict[str, float]
 
 
 @dataclass
@@ -88,13 +89,14 @@ class DiversityHead:
 
         from luthier.decode.features import read_features
 
+        keys = [label.context.key for label in labels]
         wanted = torch.tensor(targets(labels, source), dtype=torch.float32)
         read = features or read_features(model, labels, along=along, progress=progress)
         fold_of = torch.tensor(assign_folds(labels, folds, seed))
         share = torch.bincount(read.context[~read.first], minlength=len(labels)).clamp(min=1)
         weights = torch.where(read.first, torch.tensor(1.0), 1.0 / share[read.context])
         of_row, y = fold_of[read.context], wanted[read.context]
-        scores, steps = torch.zeros(len(labels)), []
+        scores, steps, networks = torch.zeros(len(labels)), list[int](), list[Network]()
         for fold in range(folds):
             rows = of_row != fold
             network, made = fit_network(
@@ -106,6 +108,7 @@ class DiversityHead:
                 held=(of_row == (fold + 1) % folds)[rows],
             )
             steps.append(made)
+            networks.append(network)
             ends = read.first & ~rows
             scores[read.context[ends]] = network(read.states[ends])
         step = max(1, sorted(steps)[len(steps) // 2])
@@ -114,18 +117,35 @@ class DiversityHead:
         return cls(
             network, statistics_of(scores), statistics_of(entropy), describe(model),
             {"source": source, "folds": folds, "seed": seed, "contexts": len(labels), "steps": step, "hidden": hidden, "layer": -1},
-            Outcome(scores.tolist(), fold_of.tolist(), step),
+            Outcome(networks, dict(zip(keys, fold_of.tolist(), strict=True)), dict(zip(keys, scores.tolist(), strict=True))),
         )  # fmt: skip
 
+    def without(self, context: Context) -> DiversityHead:
+        """The head as fitted without that context's fold; itself where the context was not fitted on, or no folds are kept."""
+        fold = None if self.outcome is None else self.outcome.folds.get(context.key)
+        return (
+            self
+            if fold is None or self.outcome is None
+            else replace(self, network=self.outcome.networks[fold], outcome=None)
+        )
+
     def save(self, folder: Path | str) -> None:
-        """`head.safetensors` and `head.json` in a folder. Raises DiskError."""
+        """`head.safetensors` and `head.json` in a folder, and the networks of the folds in `folds.safetensors`. Raises DiskError."""
         from safetensors.torch import save
 
-        tensors = {name: getattr(self.network, name).contiguous().cpu() for name in ("w1", "b1", "w2", "b2")}
+        if self.outcome is not None:
+            by_fold = {
+                f"{at}.{name}": one
+                for at, network in enumerate(self.outcome.networks)
+                for name, one in network.tensors().items()
+            }
+            with atomic_write(Path(folder) / FOLDS, "wb") as stream:
+                stream.write(save(by_fold))
         with atomic_write(Path(folder) / WEIGHTS, "wb") as stream:
-            stream.write(save(tensors))
+            stream.write(save(self.network.tensors()))
         told = {
             "format": FORMAT, "model": self.model, "statistics": self.statistics._asdict(), "entropy": self.entropy._asdict(), "facts": self.facts,
+            "folds": {} if self.outcome is None else self.outcome.folds, "scores": {} if self.outcome is None else self.outcome.scores,
         }  # fmt: skip
         with atomic_write(Path(folder) / FACTS) as stream:
             json.dump(told, stream, indent=1, ensure_ascii=False)
@@ -155,6 +175,8 @@ class DiversityHead:
                 tensors["w1"].shape == (len(tensors["b1"]), told["model"]["width"])
                 and tensors["w2"].shape == tensors["b1"].shape
             )
+            if (path / FOLDS).is_file() and told.get("folds"):
+                head.outcome = Outcome(_by_fold(load_file(path / FOLDS)), told["folds"], told["scores"])
         except (ValueError, KeyError, TypeError, SafetensorError) as problem:
             raise SettingsError(
                 f"{folder}: not a head that can be read ({problem}); make it again with `luthier decode fit`"
@@ -164,6 +186,11 @@ class DiversityHead:
         if model is not None:
             head.check(model)
         return head
+
+
+def _by_fold(tensors: dict[str, torch.Tensor]) -> list[Network]:
+    count = len(tensors) // len(TENSORS)
+    return [Network(**{name: tensors[f"{fold}.{name}"] for name in TENSORS}) for fold in range(count)]
 
 
 def describe(model: LocalModel) -> JSON:

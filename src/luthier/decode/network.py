@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
+TENSORS = ("w1", "b1", "w2", "b2")
 MOST_STEPS = 400
 EVERY = 5  # steps between looks at the held-out loss
 PATIENCE = 12  # looks without a better one
@@ -29,8 +30,12 @@ class Network:
         inside = torch.addmm(self.b1, inputs.to(self.w1.dtype), self.w1.T).tanh()
         return torch.mv(inside, self.w2).add(self.b2).sigmoid()
 
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """As they are stored: by name, contiguous, on the CPU."""
+        return {name: getattr(self, name).contiguous().cpu() for name in TENSORS}
+
     def to(self, device: torch.device | str) -> Network:
-        return Network(**{one.name: getattr(self, one.name).to(device) for one in fields(self)})
+        return Network(*(getattr(self, name).to(device) for name in TENSORS))
 
 
 def fit_network(

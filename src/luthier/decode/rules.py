@@ -98,7 +98,11 @@ class Dynatemp:
         _check_t0(self.t0)
 
     def temperatures(self, states: torch.Tensor | None, logits: torch.Tensor) -> torch.Tensor:
-        share = (entropy(logits) / math.log(logits.shape[-1])).clamp(0, 1)
+        return self.of_entropy(entropy(logits), logits.shape[-1])
+
+    def of_entropy(self, nats: torch.Tensor, vocabulary: int) -> torch.Tensor:
+        """The temperature at these entropies; same shape."""
+        share = (nats / math.log(vocabulary)).clamp(0, 1)
         return clip(self.t0 * (self.least + (self.most - self.least) * share**self.exponent))
 
 
@@ -119,7 +123,11 @@ class Edt:
             )
 
     def temperatures(self, states: torch.Tensor | None, logits: torch.Tensor) -> torch.Tensor:
-        exponent = self.theta / entropy(logits).clamp(min=1e-6)
+        return self.of_entropy(entropy(logits), logits.shape[-1])
+
+    def of_entropy(self, nats: torch.Tensor, vocabulary: int) -> torch.Tensor:
+        """The temperature at these entropies; same shape. The vocabulary plays no part."""
+        exponent = self.theta / nats.clamp(min=1e-6)
         return clip(self.t0 * (math.log(self.base) * exponent).exp())
 
 

@@ -95,7 +95,16 @@ def _label(
         samples=inputs.samples, seed=inputs.seed,
     )  # fmt: skip
     progress.step("replies", len(contexts) * inputs.m if inputs.samples else None)
-    labels = labeler.run(contexts, folder, progress.advance, progress.advance)
+    phase = ""
+
+    def compared(amount: int) -> None:
+        nonlocal phase
+        if not phase:
+            phase = "compare"
+            progress.step(phase, len(contexts))
+        progress.advance(amount)
+
+    labels = labeler.run(contexts, folder, progress.advance, compared)
     kinds = {kind: [label for label in labels if label.context.kind == kind] for kind in ("chat", "fact")}
     means = {
         name: {kind: _mean([getattr(label, name) for label in some]) for kind, some in kinds.items()}
@@ -116,3 +125,92 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
+
+
+@dataclass(frozen=True)
+class FitInputs:
+    """Labels that `run_label` wrote, the model they belong to, and how the head is fitted."""
+
+    labels: str
+    model: str = "bundled"
+    adapter: str | None = None
+    source: str = "blend"
+    folds: int = 5
+    hidden: int = 256
+    along: int = 6
+    seed: int = 0
+
+
+def run_fit(inputs: FitInputs, folder: Path, command: str, progress: Progress = quiet) -> JSON:
+    """Write the head, its portable imitation and `report.html` in `folder` and return what `run.json` holds."""
+    with RunFolder(folder, "decode fit", command, asdict(inputs), inputs.seed) as run:
+        if Path(inputs.labels).is_file():
+            run.record["inputs"] = {inputs.labels: file_sha256(Path(inputs.labels))}
+        keyed = {**asdict(inputs), "files": run.record["inputs"]}
+        files = ["head.json", "head.safetensors", "folds.safetensors", "portable.json"]
+        run.step("fit", keyed, files, lambda: _fit(inputs, folder, progress))
+        _write_fit_page(run.record, folder, inputs)
+        run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))
+        return run.record
+
+
+def _fit(inputs: FitInputs, folder: Path, progress: Progress) -> JSON:
+    from luthier.decode.evaluation import agreement
+    from luthier.decode.features import read_features
+    from luthier.decode.head import DiversityHead
+    from luthier.decode.labels import read_labels, targets
+    from luthier.decode.portable import PortableHead, entropy_table
+
+    labels = read_labels(inputs.labels)
+    wanted = targets(labels, inputs.source)  # type: ignore[arg-type]
+    model = open_model(inputs.model, _path(inputs.adapter))
+    progress.step("read", len(labels))
+    features = read_features(model, labels, along=inputs.along, progress=progress.advance)
+    progress.step("fit")
+    head = DiversityHead.fit(
+        model, labels, source=inputs.source, folds=inputs.folds, hidden=inputs.hidden, seed=inputs.seed, features=features,  # type: ignore[arg-type]
+    )  # fmt: skip
+    head.save(folder)
+    portable = PortableHead.imitate(head, features, seed=inputs.seed)
+    portable.facts["entropy_table"] = entropy_table(head, features)
+    portable.save(folder / "portable.json")
+    held_out = {} if head.outcome is None else head.outcome.scores
+    scores = [held_out[label.context.key] for label in labels]
+    ends = features.context[features.first]
+    entropy = features.statistics[features.first, 0][ends.argsort()].tolist()
+    error = sum(abs(a - b) for a, b in zip(scores, wanted, strict=True)) / len(wanted)
+    return {
+        "contexts": len(labels), "source": inputs.source, "statistics": head.statistics._asdict(), "steps": head.facts["steps"],
+        "mean_absolute_error": error, "agreement": agreement(scores, labels, wanted, entropy), "portable": portable.facts["held_out_spearman"],
+        "model": head.model,
+    }  # fmt: skip
+
+
+def _write_fit_page(record: JSON, folder: Path, inputs: FitInputs) -> None:
+    from luthier.decode.head import DiversityHead
+    from luthier.decode.labels import read_labels, targets
+    from luthier.report.decoding_page import Scored, write_fit_page
+
+    labels = read_labels(inputs.labels)
+    head = DiversityHead.load(folder)
+    scores = {} if head.outcome is None else head.outcome.scores
+    wanted = targets(labels, inputs.source)  # type: ignore[arg-type]
+    rows = [
+        Scored(
+            label.context.messages[-1].content or "", label.context.kind, scores[label.context.key], aim, label.sampled
+        )
+        for label, aim in zip(labels, wanted, strict=True)
+        if label.context.key in scores
+    ]
+    write_fit_page(record["steps"]["fit"]["results"], rows, folder / "report.html")
+
+
+def export_head(head: Path, target: Path) -> Path:
+    """Copy the portable imitation of a fitted head to `target`, one JSON file for engines that show no states.
+
+    Raises MissingFileError where the folder has none.
+    """
+    from luthier.decode.portable import PortableHead
+
+    PortableHead.load(head / "portable.json").save(target)
+    return target
