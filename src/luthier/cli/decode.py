@@ -13,6 +13,7 @@ import click
 
 from luthier.cli.options import decoding_options, run_options
 
+METHODS = ("ridge", "network")
 SOURCES = ("samples", "references", "task", "blend")
 
 
@@ -93,8 +94,15 @@ def label(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **settin
 @click.option(
     "--source", type=click.Choice(SOURCES), default="blend", show_default=True, help="Which label is learned."
 )
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default="ridge",
+    show_default=True,
+    help="network trains --hidden units, and wants thousands of contexts.",
+)
 @click.option("--folds", type=int, default=5, show_default=True)
-@click.option("--hidden", type=click.IntRange(min=1), default=256, show_default=True, help="Width of the head.")
+@click.option("--hidden", type=click.IntRange(min=1), default=256, show_default=True, help="Units of --method network.")
 @click.option(
     "--along",
     type=click.IntRange(min=0),

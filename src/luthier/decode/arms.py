@@ -58,18 +58,22 @@ class Bench:
     vocabulary: int
 
 
-def matched(arm: Arm, bench: Bench, target: float) -> float:
-    """The base temperature at which the arm's expected mean over contexts is `target`.
+def matched(arm: Arm, bench: Bench, target: float, places: Sequence[int]) -> float:
+    """The base temperature at which the arm's expected mean over the contexts at `places` is `target`.
 
     Expected on the positions that were read at temperature 1: the end of each context, for arms of token level also along a reply.
     Raises SettingsError where no base temperature gives it.
     """
-    low, high = 1e-3, HOTTEST
-    if not float(expected(arm, bench, low).mean()) <= target <= float(expected(arm, bench, high).mean()):
+    low, high, chosen = 1e-3, HOTTEST, list(places)
+    if (
+        not float(expected(arm, bench, low)[chosen].mean())
+        <= target
+        <= float(expected(arm, bench, high)[chosen].mean())
+    ):
         raise SettingsError(f"{arm.name}: no base temperature gives a mean of {target:g}; choose one nearer to 1")
     for _ in range(60):
         middle = math.sqrt(low * high)
-        if float(expected(arm, bench, middle).mean()) < target:
+        if float(expected(arm, bench, middle)[chosen].mean()) < target:
             low = middle
         else:
             high = middle

@@ -22,7 +22,7 @@ from luthier.records import JSON, Journal
 if TYPE_CHECKING:
     import numpy as np
 
-CHAT, FACT = ("distinct_2", "diversity", "self_bleu"), ("correct", "consistency")
+CHAT, FACT = ("distinct_2", "diversity", "self_bleu"), ("correct", "consistency", "likeness")
 CONTEXTS_AT_ONCE = 16  # drawn and then written down
 
 
@@ -65,7 +65,7 @@ def run_arm(
 ) -> ArmResult:
     """Sample and measure the contexts at `places`; what the journal holds already is not drawn again."""
     bench = trial.bench
-    t0 = matched(arm, bench, trial.draws.target)
+    t0 = matched(arm, bench, trial.draws.target, places)
     told = json.dumps([asdict(arm), asdict(trial.draws), round(t0, 6), trial.model.name], sort_keys=True)
     key = hashlib.sha256(told.encode()).hexdigest()[:16]
     rows: dict[int, JSON] = {}
@@ -109,8 +109,8 @@ def _draw(trial: Trial, arm: Arm, t0: float, places: Sequence[int]) -> list[JSON
         mine = replies[number * draws.m : (number + 1) * draws.m]
         texts, context = [reply.text for reply in mine], bench.labels[at].context
         told: JSON = measure(context, texts)
-        if context.kind == "chat":
-            told["diversity"] = 1 - mean_similarity(trial.encoder.encode(texts))
+        likeness = mean_similarity(trial.encoder.encode(texts))
+        told |= {"diversity": 1 - likeness} if context.kind == "chat" else {"likeness": likeness}
         told["temperature"] = sum(reply.mean_temperature for reply in mine) / len(mine)
         told["tokens"] = sum(len(reply.tokens) for reply in mine) / len(mine)
         told["replies"] = texts

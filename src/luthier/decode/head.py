@@ -9,12 +9,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from luthier.decode.contexts import Context
 from luthier.decode.labels import Label, Source, targets
 from luthier.decode.mappings import Statistics
 from luthier.decode.network import TENSORS, Network, fit_network
+from luthier.decode.ridge import fit_ridge
 from luthier.decode.tap import fingerprint, output_embedding
 from luthier.errors import MissingFileError, SettingsError
 from luthier.models.local import LocalModel
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 WEIGHTS, FOLDS, FACTS = "head.safetensors", "folds.safetensors", "head.json"
 FORMAT = 1
+Method = Literal["ridge", "network"]
+METHODS: tuple[Method, ...] = ("ridge", "network")
+SIZES = {"ridge": "strength", "network": "steps"}
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,12 @@ class DiversityHead:
 
     @classmethod
     def fit(
-        cls, model: LocalModel, labels: Sequence[Label], *, source: Source = "blend", folds: int = 5, hidden: int = 256, along: int = 6,
-        seed: int = 0, features: Features | None = None, progress: Callable[[int], None] | None = None,
+        cls, model: LocalModel, labels: Sequence[Label], *, source: Source = "blend", method: Method = "ridge", folds: int = 5, hidden: int = 256,
+        along: int = 6, seed: int = 0, features: Features | None = None, progress: Callable[[int], None] | None = None,
     ) -> DiversityHead:  # fmt: skip
         """Fit on labelled contexts; the model stays as it is.
 
+        method: "ridge", in closed form, or "network", trained with `hidden` units, which wants thousands of contexts.
         Each context counts once at its end and once along its first reply (`along` positions share that weight; 0 leaves them out).
         Folds keep groups together; out-of-fold scores are in `outcome`. features: read before, for several fits.
         Raises SettingsError where there is too little to learn from.
@@ -89,34 +94,24 @@ class DiversityHead:
 
         from luthier.decode.features import read_features
 
+        if method not in METHODS:
+            raise SettingsError(f"method is {method!r}; choose one of {', '.join(METHODS)}")
         keys = [label.context.key for label in labels]
         wanted = torch.tensor(targets(labels, source), dtype=torch.float32)
-        read = features or read_features(model, labels, along=along, progress=progress)
         fold_of = torch.tensor(assign_folds(labels, folds, seed))
-        share = torch.bincount(read.context[~read.first], minlength=len(labels)).clamp(min=1)
-        weights = torch.where(read.first, torch.tensor(1.0), 1.0 / share[read.context])
-        of_row, y = fold_of[read.context], wanted[read.context]
-        scores, steps, networks = torch.zeros(len(labels)), list[int](), list[Network]()
-        for fold in range(folds):
-            rows = of_row != fold
-            network, made = fit_network(
-                read.states[rows],
-                y[rows],
-                weights[rows],
-                hidden=hidden,
-                seed=seed,
-                held=(of_row == (fold + 1) % folds)[rows],
-            )
-            steps.append(made)
-            networks.append(network)
-            ends = read.first & ~rows
+        read = features or read_features(model, labels, along=along, progress=progress)
+        rows = _Rows(read, fold_of[read.context], wanted[read.context], _weights(read, len(labels)), hidden, seed)
+        scores, networks = torch.zeros(len(labels)), list[Network]()
+        fitted = [rows.fit(method, fold, folds) for fold in range(folds)]
+        for fold, (network, _) in enumerate(fitted):
+            ends = read.first & (rows.folds == fold)
             scores[read.context[ends]] = network(read.states[ends])
-        step = max(1, sorted(steps)[len(steps) // 2])
-        network, _ = fit_network(read.states, y, weights, hidden=hidden, seed=seed, steps=step)
-        entropy = read.statistics[read.first, 0]
+            networks.append(network)
+        size = sorted(size for _, size in fitted)[folds // 2]
+        network, size = rows.fit_all(method, size)
         return cls(
-            network, statistics_of(scores), statistics_of(entropy), describe(model),
-            {"source": source, "folds": folds, "seed": seed, "contexts": len(labels), "steps": step, "hidden": hidden, "layer": -1},
+            network, statistics_of(scores), statistics_of(read.statistics[read.first, 0]), describe(model),
+            {"source": source, "method": method, "folds": folds, "seed": seed, "contexts": len(labels), SIZES[method]: size, "layer": -1},
             Outcome(networks, dict(zip(keys, fold_of.tolist(), strict=True)), dict(zip(keys, scores.tolist(), strict=True))),
         )  # fmt: skip
 
@@ -186,6 +181,44 @@ class DiversityHead:
         if model is not None:
             head.check(model)
         return head
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Positions with their folds, targets and weights, each (n,)."""
+
+    read: Features
+    folds: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+    hidden: int
+    seed: int
+
+    def fit(self, method: Method, fold: int, folds: int) -> tuple[Network, float]:
+        """Without a fold; what stops or strengthens the fit is judged on the folds that are left."""
+        rows = self.folds != fold
+        x, y, w = self.read.states[rows], self.targets[rows], self.weights[rows]
+        if method == "ridge":
+            return fit_ridge(x, y, w, self.folds[rows], self.read.first[rows])
+        held = (self.folds == (fold + 1) % folds)[rows]
+        network, steps = fit_network(x, y, w, hidden=self.hidden, seed=self.seed, held=held)
+        return network, float(steps)
+
+    def fit_all(self, method: Method, size: float) -> tuple[Network, float]:
+        """On everything; size: the steps a network takes."""
+        x, y, w = self.read.states, self.targets, self.weights
+        if method == "ridge":
+            return fit_ridge(x, y, w, self.folds, self.read.first)
+        steps = max(1, int(size))
+        return fit_network(x, y, w, hidden=self.hidden, seed=self.seed, steps=steps)[0], steps
+
+
+def _weights(read: Features, contexts: int) -> torch.Tensor:
+    """1 at the end of a context, and 1 shared by the positions of its reply; (n,)."""
+    import torch
+
+    along = torch.bincount(read.context[~read.first], minlength=contexts).clamp(min=1)
+    return torch.where(read.first, torch.tensor(1.0), 1.0 / along[read.context])
 
 
 def _by_fold(tensors: dict[str, torch.Tensor]) -> list[Network]:

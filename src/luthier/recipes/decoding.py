@@ -135,6 +135,7 @@ class FitInputs:
     model: str = "bundled"
     adapter: str | None = None
     source: str = "blend"
+    method: str = "ridge"
     folds: int = 5
     hidden: int = 256
     along: int = 6
@@ -167,9 +168,8 @@ def _fit(inputs: FitInputs, folder: Path, progress: Progress) -> JSON:
     progress.step("read", len(labels))
     features = read_features(model, labels, along=inputs.along, progress=progress.advance)
     progress.step("fit")
-    head = DiversityHead.fit(
-        model, labels, source=inputs.source, folds=inputs.folds, hidden=inputs.hidden, seed=inputs.seed, features=features,  # type: ignore[arg-type]
-    )  # fmt: skip
+    chosen: Any = {name: getattr(inputs, name) for name in ("source", "method", "folds", "hidden", "seed")}
+    head = DiversityHead.fit(model, labels, features=features, **chosen)
     head.save(folder)
     portable = PortableHead.imitate(head, features, seed=inputs.seed)
     portable.facts["entropy_table"] = entropy_table(head, features)
@@ -180,7 +180,7 @@ def _fit(inputs: FitInputs, folder: Path, progress: Progress) -> JSON:
     entropy = features.statistics[features.first, 0][ends.argsort()].tolist()
     error = sum(abs(a - b) for a, b in zip(scores, wanted, strict=True)) / len(wanted)
     return {
-        "contexts": len(labels), "source": inputs.source, "statistics": head.statistics._asdict(), "steps": head.facts["steps"],
+        "contexts": len(labels), "source": inputs.source, "statistics": head.statistics._asdict(), "method": inputs.method,
         "mean_absolute_error": error, "agreement": agreement(scores, labels, wanted, entropy), "portable": portable.facts["held_out_spearman"],
         "model": head.model,
     }  # fmt: skip

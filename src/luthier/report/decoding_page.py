@@ -22,6 +22,7 @@ MEASURES = (
     ("self_bleu", "self-BLEU", "chat: likeness of replies, less is more varied"),
     ("correct", "correct", "facts: share of replies with the right answer"),
     ("consistency", "consistency", "facts: share of replies with the commonest answer"),
+    ("likeness", "likeness", "facts: mean similarity of replies"),
     ("repetition", "repetition", "all: share of word triples a reply has said before"),
 )  # fmt: skip
 
