@@ -137,7 +137,7 @@ def test_another_model_is_an_error(tiny: LocalModel, tiny_model_folder: Path, tm
     with torch.no_grad():
         other.model.layers[0].mlp.up_proj.weight.mul_(1.05)
     for use in (lambda: DiversityHead.load(tmp_path, other), lambda: DDS(head).processor(other)):
-        with pytest.raises(SettingsError, match="was fitted on the model 'tiny'.* and this is another"):
+        with pytest.raises(SettingsError, match=r"was fitted on the model 'tiny'.* and this is another"):
             use()
     with pytest.raises(SettingsError, match="reads vectors of 64 numbers and was given 8"):
         head.scores(torch.zeros(2, 8))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def test_the_temperature_comes_before_every_truncation(model: Any, head: Diversi
     assert {TopKLogitsWarper.__name__, TypicalLogitsWarper.__name__} <= set(order)
 
 
-@pytest.mark.parametrize("dds_of", [lambda head: DDS(head, level="token"), lambda head: DDS(head), lambda head: DDS(Edt(theta=0.3), level="token"),
+@pytest.mark.parametrize("dds_of", [lambda head: DDS(head, level="token"), DDS, lambda head: DDS(Edt(theta=0.3), level="token"),
                                     lambda head: DDS(Dynatemp(), level="token"), lambda head: DDS(EntropyScore(head.entropy), "linear")])  # fmt: skip
 def test_t0_inside_or_as_the_models_temperature_is_the_same(model: Any, head: DiversityHead, dds_of: Any):
     dds = dds_of(head)
@@ -226,15 +227,15 @@ def test_token_temperatures_of_beams_belong_to_the_beams_own_text(model: Any, he
     processor.close()
     sample(model, [PROMPTS[0]], logits_processor=[watch], num_beams=3, temperature=2.0)
     moved = 0
-    for (before, _), (ids, temperatures) in zip(seen, seen[1:], strict=False):
+    for (before, _), (ids, temperatures) in itertools.pairwise(seen):
         moved += int(not torch.equal(ids[:, :-1], before))
         tap = StateTap(model)
         with torch.no_grad():
             logits = model(input_ids=ids).logits[:, -1]
         assert torch.allclose(dds.rule.temperatures(tap.take(), logits), temperatures, atol=1e-4)
     assert moved > 0
+    smooth = DDS(head, level="token", smooth=0.5).processor(model)
     with pytest.raises(SettingsError, match="rows changed places between steps"):
-        smooth = DDS(head, level="token", smooth=0.5).processor(model)
         sample(model, [PROMPTS[0]], logits_processor=[smooth], num_beams=3, temperature=2.0)
 
 
@@ -249,7 +250,7 @@ def test_decoding_without_one_pass_a_step_is_refused(
         "guidance": {"guidance_scale": 1.5},
     }[settings]
     repeating = [[5, 9, 70, 5, 9, 70, 5, 9, 70, 5, 9]]
-    with pytest.raises(SettingsError, match="no forward pass of this model came before|ran 2 times for one step"):
+    with pytest.raises(SettingsError, match=r"no forward pass of this model came before|ran 2 times for one step"):
         sample(model, repeating, logits_processor=[DDS(head, level=level).processor(model)], **given)
     processor = DDS(head, level=level).processor(model)
     assert torch.equal(
@@ -316,3 +317,25 @@ def test_a_long_prompt_may_be_read_in_pieces(model: Any, head: DiversityHead):
 def test_a_model_without_an_output_embedding_is_refused(model: Any, head: DiversityHead):
     with pytest.raises(SettingsError, match="has no output embedding"):
         StateTap(torch.nn.Linear(2, 2))
+
+
+@pytest.mark.weights
+def test_the_bundled_model_with_its_tied_embedding(bundled_model: Any):
+    """A head of its own; the tap sees the output side of weights that the input shares; nothing changes where nothing should."""
+    module = bundled_model.module
+    assert module.config.tie_word_embeddings
+    head, ids = random_head(module, scale=0.05), bundled_model.tokenizer("The capital of Japan is", return_tensors="pt")
+    settings: dict[str, Any] = {"max_new_tokens": 5, "do_sample": False, "repetition_penalty": 1.0}
+    plain = module.generate(**ids, **settings)
+    tap = StateTap(module)
+    with torch.no_grad():
+        logits = module(**ids).logits[:, -1]
+        assert torch.allclose(output_embedding(module)(tap.take()), logits, atol=1e-3)
+    with DDS(head, level="token").attach(module) as processor:
+        assert torch.equal(module.generate(**ids, **settings), plain)
+        assert len(processor.dds.trace) == plain.shape[1] - ids["input_ids"].shape[1]
+    sampled: list[torch.Tensor] = []
+    for given in ({"temperature": 0.7}, {"logits_processor": [DDS(Fixed(0.7)).processor(module)]}):
+        torch.manual_seed(1)
+        sampled.append(module.generate(**ids, **settings | {"do_sample": True, "top_p": 0.9}, **given))
+    assert torch.equal(*sampled)

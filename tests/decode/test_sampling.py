@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from chat_server import ChatServer
 from decode_heads import random_head

@@ -237,14 +237,10 @@ def test_chat_shows_the_temperature_of_each_reply_and_token(head: Path, tiny_mod
 
 
 def test_the_choices_of_the_commands_are_those_of_the_library():
-    from luthier.cli.decode import METHODS as methods
-    from luthier.cli.decode import SOURCES as sources
-    from luthier.cli.options import MAPPINGS
-    from luthier.decode.head import METHODS
-    from luthier.decode.labels import SOURCES
-    from luthier.decode.mappings import KINDS
+    from luthier.cli import decode, options
+    from luthier.decode import head, labels, mappings
 
-    assert (methods, sources, MAPPINGS) == (METHODS, SOURCES, KINDS)
+    assert (decode.METHODS, decode.SOURCES, options.MAPPINGS) == (head.METHODS, labels.SOURCES, mappings.KINDS)
 
 
 @pytest.mark.parametrize(("words", "message"), [
