@@ -81,6 +81,7 @@ def test_diversity_is_in_range_and_0_for_equal_1_for_unrelated(similarity: float
     assert diversity(1.0, zero) == 0
     assert diversity(zero, zero) == pytest.approx(1)
     assert diversity(None) is None
+    assert diversity(0.7, 1.0) == 0
 
 
 def test_the_sources_of_labels():
@@ -173,6 +174,10 @@ def test_labels_are_made_once_and_stopped_work_continues(tiny: LocalModel, tmp_p
     (cut / "labels.jsonl").unlink()
     assert DiversityLabeler(tiny, encoder, m=3, max_tokens=6).run(contexts, cut) == made
     assert tiny.usage.calls == calls  # no reply was asked twice
+
+    fewer = DiversityLabeler(tiny, encoder, m=2, max_tokens=6).run(contexts, cut)  # in the same folder, and back again
+    assert [label.replies for label in fewer] != [label.replies for label in made]
+    assert labeler.run(contexts, cut) == made
 
     only = DiversityLabeler(tiny, encoder, samples=False).run(contexts, tmp_path / "references")
     assert [label.replies for label in only] == [()] * 6

@@ -6,6 +6,8 @@ does not know, not only where many replies are right.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,17 +83,16 @@ class DiversityLabeler:
         if len({context.key for context in contexts}) < len(contexts):
             raise SettingsError("some contexts are there twice; give each once")
         replies = self._sample(contexts, folder, progress) if self.samples else [() for _ in contexts]
+        zero = self._unrelated(contexts, replies)
+        labels = []
         with Journal(folder / SIMILARITIES) as journal:
-            rows = self._compare(contexts, replies, journal, compared)
-        zero = next(row["unrelated"] for row in rows if "unrelated" in row)
-        by_key = {row["key"]: row for row in rows if row.get("key")}
-        labels = [
-            Label(
-                context, said,
-                diversity(by_key[context.key]["sampled"], zero), diversity(by_key[context.key]["referenced"], zero),
-            )
-            for context, said in zip(contexts, replies, strict=True)
-        ]  # fmt: skip
+            known = {row["of"]: row for row in journal}
+            for context, said in zip(contexts, replies, strict=True):
+                row = self._compare(context, said, known, journal)
+                measured = (diversity(row[name], zero) for name in ("sampled", "referenced"))
+                labels.append(Label(context, said, *measured))
+                if compared is not None:
+                    compared(1)
         write_jsonl(folder / LABELS, (label.to_row() for label in labels))
         return labels
 
@@ -101,29 +102,15 @@ class DiversityLabeler:
             made = [answer.text.strip() for answer in model.generate(prompts, self.sampling, progress)]
         return [tuple(made[at : at + self.m]) for at in range(0, len(made), self.m)]
 
-    def _compare(
-        self,
-        contexts: Sequence[Context],
-        replies: Sequence[tuple[str, ...]],
-        journal: Journal,
-        compared: Progress | None,
-    ) -> list[JSON]:
-        """Mean similarities of each context, and of unrelated replies; a change of encoder or replies is a new journal entry."""
-        rows = [row for row in journal if row.get("encoder") == self.encoder.name]
-        known = {(row.get("key"), tuple(row.get("replies", ()))) for row in rows}
-        if not any("unrelated" in row for row in rows):
-            rows.append({"encoder": self.encoder.name, "unrelated": self._unrelated(contexts, replies)})
-            journal.append(rows[-1])
-        for context, said in zip(contexts, replies, strict=True):
-            if (context.key, said) not in known:
-                rows.append({
-                    "encoder": self.encoder.name, "key": context.key, "replies": list(said),
-                    "sampled": self._similarity(said), "referenced": self._similarity(context.references),
-                })  # fmt: skip
-                journal.append(rows[-1])
-            if compared is not None:
-                compared(1)
-        return rows
+    def _compare(self, context: Context, said: tuple[str, ...], known: dict[str, JSON], journal: Journal) -> JSON:
+        """Mean similarities of a context's replies: from the journal where the same texts were compared by the same encoder."""
+        told = json.dumps([self.encoder.name, context.key, said, context.references], ensure_ascii=False)
+        name = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        if name not in known:
+            row = {"of": name, "sampled": self._similarity(said), "referenced": self._similarity(context.references)}
+            journal.append(row)
+            known[name] = row
+        return known[name]
 
     def _similarity(self, texts: Sequence[str]) -> float | None:
         return mean_similarity(self.encoder.encode(texts)) if len(texts) > 1 else None
@@ -148,6 +135,8 @@ def diversity(similarity: float | None, unrelated: float = 0.0) -> float | None:
     """D = 1 - similarity, on a scale where unrelated texts have similarity 0; clipped to [0, 1]. None stays None."""
     if similarity is None:
         return None
+    if unrelated >= 1:  # whatever is said, it is the same
+        return 0.0
     return min(1.0, max(0.0, 1 - (similarity - unrelated) / (1 - unrelated)))
 
 
