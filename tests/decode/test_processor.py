@@ -259,6 +259,27 @@ def test_decoding_without_one_pass_a_step_is_refused(
     )
 
 
+@pytest.mark.parametrize("settings", ["assistant", "prompt_lookup"])
+def test_a_rule_on_logits_alone_needs_no_pass_of_its_own(model: Any, tiny_model_folder: Path, settings: str):
+    """At token level it holds nothing between steps, so several positions a pass are right. (An assistant that samples proposes other
+    tokens, which changes the draw and not its distribution; so only the look-up is compared token by token.)"""
+    repeating = [[5, 9, 70, 5, 9, 70, 5, 9, 70, 5, 9]]
+
+    def assisted(**given: Any) -> torch.Tensor:
+        helper: Any = (
+            {"assistant_model": load(tiny_model_folder)} if settings == "assistant" else {"prompt_lookup_num_tokens": 3}
+        )
+        return sample(model, repeating, **helper, **given)
+
+    if settings == "prompt_lookup":
+        fixed = DDS(Fixed(0.6), level="token")
+        assert torch.equal(assisted(logits_processor=[fixed.processor(model)]), assisted(temperature=0.6))
+    edt = DDS(Edt(theta=0.3), level="token")
+    assert torch.equal(
+        assisted(logits_processor=[edt.processor(model)], do_sample=False), sample(model, repeating, do_sample=False)
+    )
+
+
 def test_one_processor_serves_one_generation_after_the_other(model: Any, head: DiversityHead):
     dds = DDS(head)
     processor = dds.processor(model)
