@@ -23,6 +23,8 @@ VERBS = {
     "synthesize": ("luthier.cli.synthesize", "Make training data."),
     "select": ("luthier.cli.select", "Choose the rows of a pool that teach most; how redundant a pool is."),
     "train": ("luthier.cli.train", "Fine-tune a model, plainly, towards flat minima, or on preference pairs."),
+    "decode": ("luthier.cli.decode", "Learn a temperature that knows when variety is wanted."),
+    "generate": ("luthier.cli.generate", "Reply to prompts, at temperatures a head chooses."),
     "probe": ("luthier.cli.probe", "Look into a model: chains of thought, step by step; how sharp its minimum is."),
     "evaluate": (
         "luthier.cli.evaluate",

@@ -75,14 +75,22 @@ class EndpointModel:
         self.generate_each(list(enumerate(prompts)), sampling or Sampling(), keep)
         return [answers[index] for index in range(len(prompts))]
 
-    def generate_each(self, prompts: Sequence[tuple[int, Prompt]], sampling: Sampling, on_answer: OnAnswer) -> None:
-        """Answer numbered prompts in any order, each handed to `on_answer` as it arrives; the number fixes a prompt's seed."""
+    def generate_each(
+        self, prompts: Sequence[tuple[int, Prompt]], sampling: Sampling | Sequence[Sampling], on_answer: OnAnswer
+    ) -> None:
+        """Answer numbered prompts in any order, each handed to `on_answer` as it arrives; the number fixes a prompt's seed.
+
+        sampling: one for all, or one a prompt.
+        """
         for index, prompt in prompts:
             if prompt.grammar is not None:
                 raise EngineError(
                     f"prompt {index + 1}: an endpoint takes no grammar; use a JSON Schema, or a local model"
                 )
-        requests = [(index, self._request(prompt, sampling, index)) for index, prompt in prompts]
+        each = [sampling] * len(prompts) if isinstance(sampling, Sampling) else sampling
+        requests = [
+            (index, self._request(prompt, one, index)) for (index, prompt), one in zip(prompts, each, strict=True)
+        ]
         _run(self._ask_all(requests, on_answer))
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[Score]:

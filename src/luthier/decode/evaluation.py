@@ -1,0 +1,190 @@
+"""Does a dynamic temperature help at equal mean temperature? Samples every arm on the same contexts with the same draws, and compares in pairs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from luthier.decode.agreement import Interval, auc, bootstrap, spearman
+from luthier.decode.arms import Arm, Bench, dds_for, expected, matched
+from luthier.decode.labels import Label
+from luthier.decode.measures import measure
+from luthier.decode.sampling import read_sampler, sample_replies
+from luthier.decode.similarity import StateEncoder, mean_similarity
+from luthier.models.local import LocalModel
+from luthier.models.protocol import Prompt
+from luthier.records import JSON, Journal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CHAT, FACT = ("distinct_2", "diversity", "self_bleu"), ("correct", "consistency", "likeness")
+CONTEXTS_AT_ONCE = 16  # drawn and then written down
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How replies are drawn: m to each context, at an expected mean temperature."""
+
+    target: float = 0.8
+    m: int = 3
+    max_tokens: int = 24
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One arm: its base temperature, and a row of measures for each context, by the context's place."""
+
+    arm: Arm
+    t0: float
+    rows: dict[int, JSON]
+
+    def mean_temperature(self, labels: Sequence[Label], kind: str | None = None) -> float:
+        """Realised, over tokens of a context, then over contexts (of one kind)."""
+        chosen = [at for at in self.rows if kind is None or labels[at].context.kind == kind]
+        return sum(float(self.rows[at]["temperature"]) for at in chosen) / max(1, len(chosen))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The model whose replies are judged, what compares them, the contexts with their features, and how replies are drawn."""
+
+    model: LocalModel
+    encoder: StateEncoder
+    bench: Bench
+    draws: Draws
+
+
+def run_arm(
+    trial: Trial, arm: Arm, places: Sequence[int], journal: Path, progress: Callable[[int], None] | None = None
+) -> ArmResult:
+    """Sample and measure the contexts at `places`; what the journal holds already is not drawn again."""
+    bench = trial.bench
+    t0 = matched(arm, bench, trial.draws.target, places)
+    told = json.dumps([asdict(arm), asdict(trial.draws), round(t0, 6), trial.model.name], sort_keys=True)
+    key = hashlib.sha256(told.encode()).hexdigest()[:16]
+    rows: dict[int, JSON] = {}
+    with Journal(journal) as kept:
+        found = {row["context"]: row["measures"] for row in kept if row["arm"] == key}
+        rows |= {at: found[name] for at in places if (name := bench.labels[at].context.key) in found}
+        if progress is not None and rows:
+            progress(len(rows))
+        for group in _groups(arm, bench, [at for at in places if at not in rows]):
+            for start in range(0, len(group), CONTEXTS_AT_ONCE):
+                chosen = group[start : start + CONTEXTS_AT_ONCE]
+                for at, measures in zip(chosen, _draw(trial, arm, t0, chosen), strict=True):
+                    rows[at] = measures
+                    name = bench.labels[at].context.key
+                    kept.append({"arm": key, "name": arm.name, "context": name, "measures": measures})
+                if progress is not None:
+                    progress(len(chosen))
+    return ArmResult(arm, t0, rows)
+
+
+def _groups(arm: Arm, bench: Bench, places: Sequence[int]) -> list[list[int]]:
+    """Places that are decoded alike: the folds of a head, the kinds of the oracle."""
+    groups: dict[object, list[int]] = {}
+    for at in places:
+        context = bench.labels[at].context
+        outcome = bench.heads[arm.head].outcome if arm.source == "head" else None
+        same = context.kind if arm.source == "oracle" else None if outcome is None else outcome.folds.get(context.key)
+        groups.setdefault(same, []).append(at)
+    return list(groups.values())
+
+
+def _draw(trial: Trial, arm: Arm, t0: float, places: Sequence[int]) -> list[JSON]:
+    bench, draws = trial.bench, trial.draws
+    prompts = [Prompt(bench.labels[at].context.messages) for at in places for _ in range(draws.m)]
+    replies = sample_replies(
+        trial.model, prompts, dds_for(arm, bench, t0, places[0]), max_tokens=draws.max_tokens, truncation=read_sampler(arm.sampler),
+        seed=draws.seed, numbers=[at * draws.m + one for at in places for one in range(draws.m)],
+    )  # fmt: skip
+    made = []
+    for number, at in enumerate(places):
+        mine = replies[number * draws.m : (number + 1) * draws.m]
+        texts, context = [reply.text for reply in mine], bench.labels[at].context
+        told: JSON = measure(context, texts)
+        likeness = mean_similarity(trial.encoder.encode(texts))
+        told |= {"diversity": 1 - likeness} if context.kind == "chat" else {"likeness": likeness}
+        told["temperature"] = sum(reply.mean_temperature for reply in mine) / len(mine)
+        told["tokens"] = sum(len(reply.tokens) for reply in mine) / len(mine)
+        told["replies"] = texts
+        made.append(told)
+    return made
+
+
+def summarise(result: ArmResult, bench: Bench) -> JSON:
+    """Means with intervals over contexts, realised temperatures, and the expected one."""
+    measures = {}
+    for name in (*CHAT, *FACT, "repetition"):
+        values = [row[name] for row in result.rows.values() if name in row]
+        measures[name] = mean_interval(values)._asdict() if values else None
+    temperatures = {kind: result.mean_temperature(bench.labels, kind) for kind in ("chat", "fact")}
+    places = list(result.rows)
+    return {
+        "name": result.arm.name, **asdict(result.arm), "t0": result.t0, "contexts": len(places), "measures": measures,
+        "temperature": {"expected": float(expected(result.arm, bench, result.t0)[places].mean()), "realised": result.mean_temperature(bench.labels), **temperatures},
+    }  # fmt: skip
+
+
+def compare(one: ArmResult, other: ArmResult) -> JSON:
+    """Paired differences `one` less `other` on the contexts both have, with bootstrap intervals."""
+    told: JSON = {"one": one.arm.name, "other": other.arm.name, "measures": {}}
+    for name in (*CHAT, *FACT):
+        pairs = [row[name] - other.rows[at][name] for at, row in one.rows.items() if at in other.rows and name in row]
+        told["measures"][name] = mean_interval(pairs)._asdict() if pairs else None
+    return told
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    import numpy as np
+
+    numbers = np.array(values)
+    return bootstrap(lambda at: float(numbers[at].mean()), range(len(numbers)))
+
+
+def agreement(
+    scores: Sequence[float], labels: Sequence[Label], wanted: Sequence[float], entropy: Sequence[float]
+) -> JSON:
+    """How a head's out-of-fold scores and the entropy of the first token order the contexts: within each kind, in all, between kinds.
+
+    wanted: the targets the head was fitted to. Spearman against them and against the diversity of the sampled replies; intervals over
+    contexts; `lead` is head less entropy.
+    """
+    import numpy as np
+
+    kinds = np.array([label.context.kind == "chat" for label in labels])
+    sampled = [label.sampled for label in labels]
+    sides = {"target": np.array(wanted)}
+    if all(value is not None for value in sampled):
+        sides["sampled"] = np.array(sampled, dtype=float)
+    by = {"head": np.array(scores), "entropy": np.array(entropy)}
+    told: JSON = {}
+    for side, values in sides.items():
+        for part, rows in (("chat", kinds), ("fact", ~kinds), ("all", np.ones(len(kinds), dtype=bool))):
+            cell = {name: _rank(each[rows], values[rows]) for name, each in by.items()}
+            cell["lead"] = _lead(by["head"][rows], by["entropy"][rows], values[rows])
+            told[f"{side}/{part}"] = {name: one._asdict() for name, one in cell.items()}
+    told["auc"] = {name: bootstrap(_auc_of(each, kinds), range(len(kinds)))._asdict() for name, each in by.items()}
+    return told
+
+
+def _rank(scores: np.ndarray, values: np.ndarray) -> Interval:
+    return bootstrap(lambda at: spearman(scores[at], values[at]), range(len(scores)))
+
+
+def _lead(one: np.ndarray, other: np.ndarray, values: np.ndarray) -> Interval:
+    def difference(at: np.ndarray) -> float | None:
+        a, b = spearman(one[at], values[at]), spearman(other[at], values[at])
+        return None if a is None or b is None else a - b
+
+    return bootstrap(difference, range(len(values)))
+
+
+def _auc_of(scores: np.ndarray, kinds: np.ndarray) -> Callable[[np.ndarray], float | None]:
+    return lambda at: auc(scores[at], kinds[at])
