@@ -1,4 +1,4 @@
-"""`luthier evaluate tools`: a model or adapter on BFCL items, with the benchmark's own checker."""
+"""`luthier evaluate`: a model or adapter on BFCL items, with the benchmark's own checker; retrievers on code (`luthier.cli.retrieval`)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 
+from luthier.cli.retrieval import command as retrieval
+
 
 @click.group()
 def command() -> None:
-    """Score a model with a public benchmark's own checker."""
+    """Score a model: function calling, code retrieval."""
 
 
 @command.command()
@@ -68,3 +70,6 @@ def tools(
             f"{row['category']:14} {row['decoding']:12} {row['items']:4} items  official {official['rate']:6.1%} "
             f"({official['low']:.1%}-{official['high']:.1%})  strict {strict['rate']:6.1%}"
         )
+
+
+command.add_command(retrieval, "retrieval")

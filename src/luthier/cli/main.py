@@ -24,7 +24,10 @@ VERBS = {
     "select": ("luthier.cli.select", "Choose the rows of a pool that teach most; how redundant a pool is."),
     "train": ("luthier.cli.train", "Fine-tune a model, plainly, towards flat minima, or on preference pairs."),
     "probe": ("luthier.cli.probe", "Look into a trained model: how sharp its minimum is."),
-    "evaluate": ("luthier.cli.evaluate", "Score a model with a public benchmark's own checker."),
+    "evaluate": (
+        "luthier.cli.evaluate",
+        "Score a model: function calling by the benchmark's own checker, code retrieval.",
+    ),
     "report": ("luthier.cli.report", "Write report.html for a run folder."),
 }
 STOPPED = 130

@@ -1,0 +1,135 @@
+"""Trains an embedder on pairs with sentence-transformers: in-batch negatives, a temperature of 0.05, no batch with a text twice.
+
+A query and its answers come as (query, document); documents of the same text, and of near-copies if the task marks them, never serve as each
+other's negatives within a batch because of the sampler. Works for static embeddings and for transformers alike.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import EngineError, SettingsError
+from luthier.records import JSON
+
+
+@dataclass(frozen=True)
+class RetrieverSettings:
+    """epochs, batch_size, learning_rate (None: 0.02 for static embeddings, 5e-5 for transformers), warmup share; scale: 1 / temperature.
+
+    seconds: stop after so many, None for no limit. max_length: tokens read of a text by a transformer.
+    """
+
+    epochs: float = 5.0
+    batch_size: int = 512
+    learning_rate: float | None = None
+    warmup: float = 0.1
+    scale: float = 20.0
+    seconds: float | None = None
+    max_length: int | None = 128
+    seed: int = 0
+
+
+def train_retriever(
+    pairs: Sequence[tuple[str, str]],
+    base: Path,
+    folder: Path,
+    settings: RetrieverSettings | None = None,
+    *,
+    static: bool = False,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> JSON:
+    """Train on (query, document) and write a sentence-transformers folder under `folder`; returns steps, loss and CPU-seconds.
+
+    base: the model to begin with; static: it is a folder of static embeddings. Raises SettingsError, EngineError.
+    """
+    chosen = settings or RetrieverSettings()
+    if len(pairs) < 2:
+        raise SettingsError(f"{len(pairs)} pairs to train on; in-batch negatives need at least 2")
+    if chosen.batch_size < 2 or chosen.epochs <= 0:
+        raise SettingsError("batch_size must be 2 or more and epochs above 0")
+    start = time.process_time()
+    model = _open(base, static, chosen.max_length)
+    trainer = _trainer(model, pairs, folder, chosen, static=static, progress=progress)
+    result = trainer.train()
+    model.save(str(folder), safe_serialization=True, create_model_card=False)
+    return {
+        "pairs": len(pairs), "steps": int(result.global_step), "loss": float(result.training_loss),
+        "cpu_seconds": round(time.process_time() - start, 1), "settings": asdict(chosen),
+    }  # fmt: skip
+
+
+def _open(base: Path, static: bool, max_length: int | None) -> Any:
+    try:
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    except ImportError:
+        raise SettingsError(
+            "training a retriever needs sentence-transformers; run: pip install 'luthier[retrieval]'"
+        ) from None
+    if static:
+        from luthier.models.static_embedder import StaticEmbedder
+
+        source = StaticEmbedder(base)
+        return SentenceTransformer(
+            modules=[StaticEmbedding(source.tokenizer, embedding_weights=source.table)], device="cpu"
+        )
+    try:
+        model = SentenceTransformer(str(base), local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as problem:
+        raise EngineError(f"{base}: cannot be read ({str(problem).splitlines()[0]})") from problem
+    if max_length is not None:
+        model.max_seq_length = max_length
+    return model
+
+
+def _trainer(
+    model: Any,
+    pairs: Sequence[tuple[str, str]],
+    folder: Path,
+    settings: RetrieverSettings,
+    *,
+    static: bool,
+    progress: Callable[[int, int, float], None] | None,
+) -> Any:
+    import torch
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from transformers.trainer_callback import PrinterCallback
+
+    rows = Dataset.from_dict({"anchor": [query for query, _ in pairs], "positive": [document for _, document in pairs]})
+    rate = settings.learning_rate or (0.02 if static else 5e-5)
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(folder / "checkpoints"), num_train_epochs=settings.epochs, per_device_train_batch_size=min(settings.batch_size, len(pairs)),
+        learning_rate=rate, warmup_steps=settings.warmup, seed=settings.seed, batch_sampler="no_duplicates", save_strategy="no",
+        logging_steps=5, report_to="none", disable_tqdm=True, dataloader_pin_memory=False, use_cpu=static or not torch.cuda.is_available(),
+    )  # fmt: skip
+    trainer = SentenceTransformerTrainer(
+        model=model, args=arguments, train_dataset=rows, loss=MultipleNegativesRankingLoss(model, scale=settings.scale),
+        callbacks=[_watch(progress, settings.seconds)],
+    )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _watch(progress: Callable[[int, int, float], None] | None, seconds: float | None) -> Any:
+    """A callback that tells how far training is, and ends it when its time is up."""
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.begun = time.monotonic()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if seconds is not None and time.monotonic() - self.begun > seconds:
+                control.should_training_stop = True
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+            if progress is not None and "loss" in logs:
+                progress(state.global_step, state.max_steps, float(logs["loss"]))
+
+    return Watch()
