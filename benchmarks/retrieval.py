@@ -20,7 +20,31 @@ from harness import benchmark
 
 CHUNK, TOP = 50_000, 1000
 CUTS = (1, 3, 5, 10, 100, 1000)
-PACKAGES = "torch transformers sympy pandas numpy scipy sklearn networkx ray datasets huggingface_hub peft trl accelerate joblib hypothesis mypy pip pydantic rich jinja2 pyarrow openai".split()
+PACKAGES = (
+    "torch",
+    "transformers",
+    "sympy",
+    "pandas",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "networkx",
+    "ray",
+    "datasets",
+    "huggingface_hub",
+    "peft",
+    "trl",
+    "accelerate",
+    "joblib",
+    "hypothesis",
+    "mypy",
+    "pip",
+    "pydantic",
+    "rich",
+    "jinja2",
+    "pyarrow",
+    "openai",
+)
 
 
 def measure(quick: bool, train: str, minilm: str) -> dict[str, Any]:
@@ -33,8 +57,9 @@ def measure(quick: bool, train: str, minilm: str) -> dict[str, Any]:
         print(f"build: {figures['build']}", flush=True)
         figures["models"] = _models(Path(folder), minilm="minilm" if minilm else "")
         print(f"models: {figures['models']}", flush=True)
-        figures["stage"] = _stage(rounds, documents=4_000 if quick else 20_000, queries=500 if quick else 2_000)
-        print(f"stage: {figures['stage']}", flush=True)
+        figures["stage"] = _stage(rounds, documents=3_800, queries=500 if quick else 2_000)
+        figures["larger_stage"] = {} if quick else _stage(rounds, documents=50_000, queries=1_000)
+        print(f"stage: {figures['stage']} {figures['larger_stage']}", flush=True)
         figures["metrics"] = _metrics(rounds, queries=1_000 if quick else 5_000)
         print(f"metrics: {figures['metrics']}", flush=True)
         figures["search"] = _search(rounds, documents=20_000 if quick else 100_000)
@@ -77,7 +102,9 @@ def _models(folder: Path, minilm: str) -> dict[str, Any]:
 
     task, found = Task.load(folder / "stdlib"), {}
     for name in [name for name in ("bm25:code", "bm25:word", "static", minilm) if name]:
-        cpu, result = _cpu(lambda name=name: retrieve(task, open_retriever(name), cache=EmbeddingCache(folder / "cache")))
+        cpu, result = _cpu(
+            lambda name=name: retrieve(task, open_retriever(name), cache=EmbeddingCache(folder / "cache"))
+        )
         row = score(task, result.run, ("ndcg@10",)).to_row()["ndcg@10"]["expected"]
         found[name] = {"ndcg@10": [round(100 * row[key], 2) for key in ("mean", "low", "high")], "cpu": round(cpu, 1)}
     return found
@@ -114,7 +141,13 @@ def _stage(rounds: int, documents: int, queries: int) -> dict[str, Any]:
         for name, work in (("reference", lambda: _reference(left, right, names, judged)), ("ours", ours)):
             spent, means[name] = _cpu(work)
             seconds[name].append(spent)
-    memory = {name: _peak(work) for name, work in (("reference", lambda: _reference(left[:200], right, names, judged)), ("ours", lambda: search(left[:200], right, TOP)))}
+    memory = {
+        name: _peak(work)
+        for name, work in (
+            ("reference", lambda: _reference(left[:200], right, names, judged)),
+            ("ours", lambda: search(left[:200], right, TOP)),
+        )
+    }
     return {
         "documents": documents, "queries": queries, "cpu": {name: round(median(values), 3) for name, values in seconds.items()},
         "ratio": round(median(a / b for a, b in zip(seconds["reference"], seconds["ours"], strict=True)), 1),
@@ -124,28 +157,41 @@ def _stage(rounds: int, documents: int, queries: int) -> dict[str, Any]:
 
 
 def _reference(left: Any, right: Any, names: list[str], judged: dict[str, dict[str, int]]) -> dict[str, float]:
+    """Cosines of whole chunks, NaN set to -1, the best of a chunk pushed one by one; then dictionaries, without equal ids, through trec_eval."""
     import pytrec_eval
     import torch
 
     queries = list(judged)[: len(left)]
     heaps: dict[str, list[tuple[float, str]]] = {query: [] for query in queries}
     for start in range(0, len(right), CHUNK):
-        scores = torch.mm(torch.from_numpy(left), torch.from_numpy(right[start : start + CHUNK]).T)
+        sides = [
+            torch.nn.functional.normalize(torch.from_numpy(side), dim=1)
+            for side in (left, right[start : start + CHUNK])
+        ]
+        scores = torch.mm(sides[0], sides[1].T)
+        scores[torch.isnan(scores)] = -1
         values, places = torch.topk(scores, min(TOP + 1, scores.shape[1]), dim=1, largest=True, sorted=False)
         rows, ids = values.tolist(), places.tolist()
         for at, query in enumerate(queries):
             for place, value in zip(ids[at], rows[at], strict=True):
-                entry = (value, names[start + place])
-                if len(heaps[query]) < TOP:
-                    heapq.heappush(heaps[query], entry)
-                else:
-                    heapq.heappushpop(heaps[query], entry)
+                name = names[start + place]
+                if name != query:
+                    if len(heaps[query]) < TOP:
+                        heapq.heappush(heaps[query], (value, name))
+                    else:
+                        heapq.heappushpop(heaps[query], (value, name))
     results = {query: {name: value for value, name in heap} for query, heap in heaps.items()}
+    for query, found in results.items():
+        found.pop(query, None)
     cuts = ",".join(map(str, CUTS))
     measures = {f"ndcg_cut.{cuts}", f"map_cut.{cuts}", f"recall.{cuts}", f"P.{cuts}"}
     told = pytrec_eval.RelevanceEvaluator({query: judged[query] for query in queries}, measures).evaluate(results)
     short = {"ndcg": "ndcg_cut", "map": "map_cut", "recall": "recall", "precision": "P"}
-    return {f"{name}@{cut}": sum(row[f"{theirs}_{cut}"] for row in told.values()) / len(told) for name, theirs in short.items() for cut in CUTS}
+    return {
+        f"{name}@{cut}": sum(row[f"{theirs}_{cut}"] for row in told.values()) / len(told)
+        for name, theirs in short.items()
+        for cut in CUTS
+    }
 
 
 def _peak(work: Callable[[], Any]) -> float:
@@ -167,7 +213,11 @@ def _metrics(rounds: int, queries: int) -> dict[str, Any]:
     draw = np.random.default_rng(0)
     documents = np.stack([draw.choice(20_000, 100, replace=False) for _ in range(queries)]).astype(np.int32)
     scores = np.round(draw.random((queries, 100)), 1).astype(np.float32)
-    triples = [(at, int(documents[at, place]), int(draw.integers(1, 4))) for at in range(queries) for place in draw.choice(100, 3, replace=False)]
+    triples = [
+        (at, int(documents[at, place]), int(draw.integers(1, 4)))
+        for at in range(queries)
+        for place in draw.choice(100, 3, replace=False)
+    ]
     qrels, names = Qrels.from_triples(queries, triples), [f"d{at}" for at in range(20_000)]
     order = np.empty(20_000, dtype=np.int32)
     order[sorted(range(20_000), key=lambda at: names[at], reverse=True)] = np.arange(20_000)
@@ -180,13 +230,23 @@ def _metrics(rounds: int, queries: int) -> dict[str, Any]:
     evaluator = pytrec_eval.RelevanceEvaluator(judged, measures)
     spent: dict[str, list[float]] = {"dictionaries": [], "trec": [], "ours": []}
     for _ in range(rounds):
-        seconds, run = _cpu(lambda: {f"q{at}": {names[d]: float(s) for d, s in zip(documents[at].tolist(), scores[at].tolist(), strict=True)} for at in range(queries)})
+        seconds, run = _cpu(
+            lambda: {
+                f"q{at}": {names[d]: float(s) for d, s in zip(documents[at].tolist(), scores[at].tolist(), strict=True)}
+                for at in range(queries)
+            }
+        )
         spent["dictionaries"].append(seconds)
         seconds, told = _cpu(lambda run=run: evaluator.evaluate(run))
         spent["trec"].append(seconds)
         seconds, ours = _cpu(lambda: evaluate_run(Run(documents, scores), qrels, wanted, "trec", id_order=order))
         spent["ours"].append(seconds)
-    theirs = np.array([[told[f"q{at}"][f"{short[name.split('@')[0]]}_{name.split('@')[1]}"] for name in wanted] for at in range(queries)])
+    theirs = np.array(
+        [
+            [told[f"q{at}"][f"{short[name.split('@')[0]]}_{name.split('@')[1]}"] for name in wanted]
+            for at in range(queries)
+        ]
+    )
     return {
         "queries": queries, "cpu": {name: round(median(values), 4) for name, values in spent.items()},
         "ratio": round(median((a + b) / c for a, b, c in zip(*spent.values(), strict=True)), 1),
@@ -247,7 +307,10 @@ def _bm25(folder: Path, queries: int) -> dict[str, Any]:
     from luthier.evaluate.retrieval.task import Task
 
     task = Task.load(folder / "stdlib")
-    corpus, asked = [code_tokens(text) for text in task.document_texts], [code_tokens(text) for text in task.query_texts]
+    corpus, asked = (
+        [code_tokens(text) for text in task.document_texts],
+        [code_tokens(text) for text in task.query_texts],
+    )
     index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
     index.index(corpus, show_progress=False)
     peer = BM25Okapi(corpus)
@@ -255,7 +318,11 @@ def _bm25(folder: Path, queries: int) -> dict[str, Any]:
     ours, _ = _cpu(lambda: [_best(index.get_scores(tokens), 100) for tokens in known if tokens])
     theirs, _ = _cpu(lambda: [peer.get_scores(tokens).argsort()[::-1][:100] for tokens in asked[:queries]])
     mine, peers = 1000 * ours / len(asked), 1000 * theirs / queries
-    return {"documents": len(corpus), "ms": {"ours": round(mine, 4), "rank_bm25": round(peers, 3)}, "ratio": round(peers / mine, 1)}
+    return {
+        "documents": len(corpus),
+        "ms": {"ours": round(mine, 4), "rank_bm25": round(peers, 3)},
+        "ratio": round(peers / mine, 1),
+    }
 
 
 def _training(folder: Path) -> dict[str, Any]:
@@ -268,7 +335,11 @@ def _training(folder: Path) -> dict[str, Any]:
     there = tuple(name for name in PACKAGES if importlib.util.find_spec(name) is not None)
     report = build(BuildSettings("doc2code", there, train=0.95, exclude=(str(folder / "stdlib"),)), folder / "packages")
     settings = RetrieverSettings(epochs=3)
-    record = run_training(RetrieverInputs(str(folder / "packages"), "static", (str(folder / "stdlib"),), settings), folder / "trained", "benchmark")
+    record = run_training(
+        RetrieverInputs(str(folder / "packages"), "static", (str(folder / "stdlib"),), settings),
+        folder / "trained",
+        "benchmark",
+    )
     trained, (test,) = record["steps"]["train"]["results"], record["steps"]["measure"]["results"]["tests"]
     return {
         "packages": len(there), "excluded": {key: value for key, value in report["dropped"].items() if "excluded" in key}, "pairs": trained["pairs"],

@@ -13,12 +13,11 @@ from luthier.evaluate.retrieval.metrics import Run
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from numpy.typing import NDArray
 
 BLOCK = (
     512,
-    16384,
+    8192,
 )  # queries, documents: scores of a block stay in the processor's cache, and the product is large enough to run at full rate
 BACKENDS = ("torch", "faiss")
 
@@ -44,18 +43,14 @@ def search(
         return _faiss(queries, documents, k, name)
     if backend != "torch":
         raise SettingsError(f"backend is {backend!r}; choose one of {', '.join(BACKENDS)}")
-    import torch
-
-    right = torch.from_numpy(np.ascontiguousarray(documents, dtype=np.float32))
+    right = np.ascontiguousarray(documents, dtype=np.float32)
     found = [
-        _search_rows(
-            torch.from_numpy(np.ascontiguousarray(queries[at : at + block[0]], dtype=np.float32)), right, k, block[1]
-        )
+        _search_rows(np.ascontiguousarray(queries[at : at + block[0]], dtype=np.float32), right, k, block[1])
         for at in range(0, len(queries), block[0])
     ]
     if not found:
         return Run(np.zeros((0, k), dtype=np.int32), np.zeros((0, k), dtype=np.float32), name)
-    return Run(torch.cat([ids for ids, _ in found]).numpy(), torch.cat([scores for _, scores in found]).numpy(), name)
+    return Run(np.concatenate([ids for ids, _ in found]), np.concatenate([scores for _, scores in found]), name)
 
 
 def merge_runs(runs: list[Run], offsets: list[int], k: int) -> Run:
@@ -71,72 +66,56 @@ def merge_runs(runs: list[Run], offsets: list[int], k: int) -> Run:
 
 
 def _search_rows(
-    queries: torch.Tensor, documents: torch.Tensor, k: int, width: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+    queries: NDArray[np.float32], documents: NDArray[np.float32], k: int, width: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """torch multiplies; NumPy compares and selects, several times as fast there (its partition and sort are vectorised)."""
     import numpy as np
     import torch
 
     best = _Best(len(queries), min(k, len(documents)))
-    buffer = torch.empty(len(queries) * min(width, len(documents)))
-    passed = np.empty(len(buffer), dtype=bool)
+    left, right = torch.from_numpy(queries), torch.from_numpy(documents)
+    scores = np.empty(len(queries) * min(width, len(documents)), dtype=np.float32)
+    passed = np.empty(len(scores), dtype=bool)
     for start in range(0, len(documents), width):
-        part = documents[start : start + width]
-        block = buffer[: len(queries) * len(part)].view(len(queries), len(part))
-        torch.mm(queries, part.T, out=block)
+        part = right[start : start + width]
+        block = scores[: len(queries) * len(part)].reshape(len(queries), len(part))
+        torch.mm(left, part.T, out=torch.from_numpy(block))
         least = best.threshold if best.full else _first_threshold(block, best.k)
-        rows, columns = _at_least(block, least, passed)
-        best.add(rows, columns + start, block[rows, columns])
+        hits = passed[: block.size].reshape(block.shape)
+        np.greater_equal(block, least, out=hits)
+        places = np.flatnonzero(hits)
+        best.add(places // len(part), places % len(part) + start, block.ravel()[places])
     ids, values = best.merged()
-    missing = k - ids.shape[1]
-    if missing > 0:
-        ids = torch.nn.functional.pad(ids, (0, missing), value=-1)
-        values = torch.nn.functional.pad(values, (0, missing), value=float("-inf"))
-    return ids, values
+    missing = ((0, 0), (0, k - ids.shape[1]))
+    return np.pad(ids, missing, constant_values=-1), np.pad(values, missing, constant_values=-np.inf)
 
 
-def _first_threshold(block: torch.Tensor, k: int) -> torch.Tensor:
+def _first_threshold(block: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     """A score that at least k documents of the block reach, (rows, 1): the k-th greatest maximum of small groups. -inf where k are not there."""
+    import numpy as np
+
     rows, width = block.shape
     if width < k:
-        return block.new_full((rows, 1), float("-inf"))
+        return np.full((rows, 1), -np.inf, dtype=np.float32)
     size = max(1, width // (2 * k))
-    return _maxima(block, size).topk(k, dim=1).values[:, -1:]
-
-
-def _at_least(block: torch.Tensor, least: torch.Tensor, passed: NDArray[np.bool_]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows and columns of the scores that reach their row's threshold. NumPy compares and counts several times as fast as torch here."""
-    import numpy as np
-    import torch
-
-    hits = passed[: block.numel()].reshape(block.shape)
-    np.greater_equal(block.numpy(), least.numpy(), out=hits)
-    places = torch.from_numpy(np.flatnonzero(hits))
-    return places // block.shape[1], places % block.shape[1]
-
-
-def _maxima(block: torch.Tensor, size: int) -> torch.Tensor:
-    """The greatest score of each run of `size` columns, the last run shorter, (rows, runs)."""
-    import torch
-
-    whole = block.shape[1] // size * size
-    found = block[:, :whole].unflatten(1, (-1, size)).amax(-1) if whole else block.new_empty((len(block), 0))
-    return found if whole == block.shape[1] else torch.cat([found, block[:, whole:].amax(1, keepdim=True)], dim=1)
+    maxima = block[:, : width // size * size].reshape(rows, size, -1).max(axis=1) if size > 1 else block
+    return np.partition(maxima, maxima.shape[1] - k, axis=1)[:, -k][:, None]
 
 
 class _Best:
     """The k best of each row so far, and those collected since. threshold: (rows, 1), the score that a newcomer must reach."""
 
     def __init__(self, rows: int, k: int) -> None:
-        import torch
+        import numpy as np
 
         self.rows, self.k = rows, k
-        self.keys = torch.full((rows, k), torch.iinfo(torch.int64).min)
-        self.threshold = torch.full((rows, 1), float("-inf"))
-        self.waiting: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.keys = np.full((rows, k), _NONE, dtype=np.int64)
+        self.threshold = np.full((rows, 1), -np.inf, dtype=np.float32)
+        self.waiting: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
         self.count = 0
         self.full = False
 
-    def add(self, rows: torch.Tensor, ids: torch.Tensor, scores: torch.Tensor) -> None:
+    def add(self, rows: NDArray[np.int64], ids: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
         self.waiting.append((rows, _keys(scores, ids)))
         self.count += len(rows)
         if not self.full or self.count > self.rows * self.k // 4:
@@ -144,45 +123,51 @@ class _Best:
 
     def _merge(self) -> None:
         """Put what waits into a table as wide as the longest row, and keep the best."""
-        import torch
+        import numpy as np
 
-        rows = torch.cat([rows for rows, _ in self.waiting])
-        keys = torch.cat([keys for _, keys in self.waiting])
-        order = torch.argsort(rows, stable=True)
-        rows, keys = rows[order], keys[order]
-        counts = torch.bincount(rows, minlength=self.rows)
-        places = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[rows]
-        table = torch.full((self.rows, int(counts.max())), torch.iinfo(torch.int64).min)
-        table[rows, places] = keys
-        self.keys = torch.cat([self.keys, table], dim=1).topk(self.k, dim=1).values
-        self.full = bool((self.keys[:, -1] != torch.iinfo(torch.int64).min).all())
+        rows = np.concatenate([rows for rows, _ in self.waiting])
+        keys = np.concatenate([keys for _, keys in self.waiting])
+        if len(self.waiting) > 1:
+            order = np.argsort(rows.astype(np.int32), kind="stable")
+            rows, keys = rows[order], keys[order]
+        counts = np.bincount(rows, minlength=self.rows)
+        table = np.full((self.rows, self.k + int(counts.max(initial=0))), _NONE, dtype=np.int64)
+        table[:, : self.k] = self.keys
+        table[rows, self.k + np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]] = keys
+        self.keys = np.partition(table, self.k - 1, axis=1)[:, : self.k]
+        last = self.keys[:, -1:]
+        self.full = bool((last != _NONE).all())
         if self.full:
-            self.threshold = _scores(self.keys[:, -1:])
+            self.threshold = _scores(last)
         self.waiting, self.count = [], 0
 
-    def merged(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Ids, int32, and scores, (rows, k), best first, the lower id first among equals."""
-        import torch
+    def merged(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Ids and scores, (rows, k), best first, the lower id first among equals."""
+        import numpy as np
 
         if self.waiting:
             self._merge()
-        return (0xFFFFFFFF - (self.keys & 0xFFFFFFFF)).to(torch.int32), _scores(self.keys)
+        keys = np.sort(self.keys, axis=1)
+        return (keys & 0xFFFFFFFF).astype(np.int32), _scores(keys)
 
 
-def _keys(scores: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-    """Integers that order by score, then by lower id: the bits of a float order like integers once the negative ones are flipped."""
-    import torch
-
-    bits = (scores + 0.0).view(torch.int32)  # -0 becomes 0, which it equals
-    ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(torch.int64)
-    return (ordered << 32) | (0xFFFFFFFF - ids)
+_NONE = 2**63 - 1  # a place without a document
 
 
-def _scores(keys: torch.Tensor) -> torch.Tensor:
-    import torch
+def _keys(scores: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Integers that are smaller for a greater score, then for a lower id: the bits of a float order like integers once the negative ones are flipped."""
+    import numpy as np
 
-    ordered = (keys >> 32).to(torch.int32)
-    return torch.where(ordered < 0, ordered ^ 0x7FFFFFFF, ordered).view(torch.float32)
+    bits = (scores + np.float32(0)).view(np.int32)  # -0 becomes 0, which it equals
+    ordered = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).astype(np.int64)
+    return (~ordered << 32) | ids
+
+
+def _scores(keys: NDArray[np.int64]) -> NDArray[np.float32]:
+    import numpy as np
+
+    ordered = (~(keys >> 32)).astype(np.int32)
+    return np.where(ordered < 0, ordered ^ 0x7FFFFFFF, ordered).view(np.float32)
 
 
 def _check(queries: NDArray[np.float32], documents: NDArray[np.float32], k: int) -> None:
