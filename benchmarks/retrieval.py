@@ -2,7 +2,7 @@
 
 The scheme of the reference (`coir-eval`) is written out here as its own code does it: a score matrix for each 50,000 documents, the 1,000 best of each
 query pushed one by one on a heap, dictionaries of ids, trec_eval. Same vectors, same metrics, one thread, CPU-seconds; arms take turns, and a round
-is compared with itself. `--train` also trains a static model on installed packages, less what repeats the test, and measures it again.
+is compared with itself. `--parts training` trains a static model on installed packages, less what repeats the test, and measures it again.
 """
 
 from __future__ import annotations
@@ -47,28 +47,29 @@ PACKAGES = (
 )
 
 
-def measure(quick: bool, train: str, minilm: str) -> dict[str, Any]:
+def measure(quick: bool, parts: str) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
     rounds = 1 if quick else 3
-    with tempfile.TemporaryDirectory() as folder:
-        figures: dict[str, Any] = {"build": _build(Path(folder))}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        arms: dict[str, Callable[[], dict[str, Any]]] = {
+            "models": lambda: _models(folder),
+            "stage": lambda: _stage(rounds, documents=3_800, queries=500 if quick else 2_000),
+            "larger_stage": lambda: _stage(
+                rounds, documents=3_800 if quick else 50_000, queries=200 if quick else 1_000
+            ),
+            "metrics": lambda: _metrics(rounds, queries=1_000 if quick else 5_000),
+            "search": lambda: _search(rounds, documents=20_000 if quick else 100_000),
+            "bm25": lambda: _bm25(folder, queries=5 if quick else 40),
+            "training": lambda: _training(folder),
+        }
+        figures: dict[str, Any] = {"build": _build(folder)}
         print(f"build: {figures['build']}", flush=True)
-        figures["models"] = _models(Path(folder), minilm="minilm" if minilm else "")
-        print(f"models: {figures['models']}", flush=True)
-        figures["stage"] = _stage(rounds, documents=3_800, queries=500 if quick else 2_000)
-        figures["larger_stage"] = {} if quick else _stage(rounds, documents=50_000, queries=1_000)
-        print(f"stage: {figures['stage']} {figures['larger_stage']}", flush=True)
-        figures["metrics"] = _metrics(rounds, queries=1_000 if quick else 5_000)
-        print(f"metrics: {figures['metrics']}", flush=True)
-        figures["search"] = _search(rounds, documents=20_000 if quick else 100_000)
-        print(f"search: {figures['search']}", flush=True)
-        figures["bm25"] = _bm25(Path(folder), queries=5 if quick else 40)
-        print(f"bm25: {figures['bm25']}", flush=True)
-        if train:
-            figures["training"] = _training(Path(folder))
-            print(f"training: {figures['training']}", flush=True)
+        for name in parts.split(","):
+            figures[name] = arms[name]()
+            print(f"{name}: {figures[name]}", flush=True)
     return figures
 
 
@@ -93,7 +94,7 @@ def _build(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _models(folder: Path, minilm: str) -> dict[str, Any]:
+def _models(folder: Path) -> dict[str, Any]:
     from luthier.evaluate.retrieval.cache import EmbeddingCache
     from luthier.evaluate.retrieval.retrieve import retrieve
     from luthier.evaluate.retrieval.scoring import score
@@ -101,7 +102,7 @@ def _models(folder: Path, minilm: str) -> dict[str, Any]:
     from luthier.recipes.retrievers import open_retriever
 
     task, found = Task.load(folder / "stdlib"), {}
-    for name in [name for name in ("bm25:code", "bm25:word", "static", minilm) if name]:
+    for name in ("bm25:code", "bm25:word", "static"):
         cpu, result = _cpu(
             lambda name=name: retrieve(task, open_retriever(name), cache=EmbeddingCache(folder / "cache"))
         )
@@ -143,16 +144,13 @@ def _stage(rounds: int, documents: int, queries: int) -> dict[str, Any]:
             seconds[name].append(spent)
     memory = {
         name: _peak(work)
-        for name, work in (
-            ("reference", lambda: _reference(left[:200], right, names, judged)),
-            ("ours", lambda: search(left[:200], right, TOP)),
-        )
+        for name, work in (("reference", lambda: _reference(left, right, names, judged)), ("ours", ours))
     }
     return {
         "documents": documents, "queries": queries, "cpu": {name: round(median(values), 3) for name, values in seconds.items()},
         "ratio": round(median(a / b for a, b in zip(seconds["reference"], seconds["ours"], strict=True)), 1),
         "largest_difference": max(abs(means["ours"][name] - means["reference"][name]) for name in wanted), "ndcg@10": means["ours"]["ndcg@10"],
-        "python_memory_of_200_queries_mib": memory,
+        "memory_mib": memory,
     }  # fmt: skip
 
 
@@ -349,16 +347,18 @@ def _training(folder: Path) -> dict[str, Any]:
 
 
 def _line(figures: dict[str, Any]) -> str:
-    parts = [
-        f"{figures['build']['pairs']:,} pairs in {figures['build']['wall']} s",
-        f"stage {figures['stage']['ratio']}x", f"metrics {figures['metrics']['ratio']}x",
-        f"search {100 * figures['search']['share_of_products']:.0f} % of the products", f"BM25 {figures['bm25']['ratio']}x rank_bm25",
-        *(f"{name} {row['ndcg@10'][0]}" for name, row in figures["models"].items()),
-    ]  # fmt: skip
-    if "training" in figures:
-        parts.append(f"training {figures['training']['change'][0]:+.1f} points in {figures['training']['cpu']} CPU-s")
-    return ", ".join(parts)
+    told = {
+        "build": lambda f: f"{f['pairs']:,} pairs in {f['wall']} s",
+        "models": lambda f: ", ".join(f"{name} {row['ndcg@10'][0]}" for name, row in f.items()),
+        "stage": lambda f: f"stage {f['ratio']}x",
+        "larger_stage": lambda f: f"at {f['documents']:,} documents {f['ratio']}x",
+        "metrics": lambda f: f"metrics {f['ratio']}x",
+        "search": lambda f: f"search {100 * f['share_of_products']:.0f} % of the products",
+        "bm25": lambda f: f"BM25 {f['ratio']}x rank_bm25",
+        "training": lambda f: f"training {f['change'][0]:+.1f} points in {f['cpu']} CPU-s",
+    }
+    return ", ".join(told[name](row) for name, row in figures.items())
 
 
 if __name__ == "__main__":
-    benchmark("retrieval", measure, _line, __doc__, train="", minilm="")
+    benchmark("retrieval", measure, _line, __doc__, parts="models,stage,larger_stage,metrics,search,bm25")

@@ -41,12 +41,12 @@ class {label}(AbsTaskRetrieval):
         with (FOLDER / "qrels" / "{split}.tsv").open(encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream, delimiter="\\t", quoting=csv.QUOTE_NONE):
                 judged.setdefault(row["query-id"], {{}})[row["corpus-id"]] = int(row["score"])
-        self.dataset["default"][{split!r}] = {{
+        self.dataset = {{"default": {{{split!r}: {{
             "corpus": Dataset.from_list([{{"id": row["_id"], "title": {title}, "text": row["text"]}} for row in corpus]),
             "queries": Dataset.from_list([{{"id": row["_id"], "text": row["text"]}} for row in queries if row["_id"] in judged]),
             "relevant_docs": judged,
             "top_ranked": None,
-        }}
+        }}}}}}
         self.data_loaded = True
 '''
 

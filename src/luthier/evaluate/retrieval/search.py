@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BLOCK = (
-    512,
-    8192,
-)  # queries, documents: scores of a block stay in the processor's cache, and the product is large enough to run at full rate
+# Queries and documents of a block: its scores stay in the processor's cache, and the product is large enough to run at full rate.
+BLOCK = (512, 8192)
 BACKENDS = ("torch", "faiss")
 
 
