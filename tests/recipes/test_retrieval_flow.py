@@ -195,7 +195,7 @@ def test_training_teaches_and_says_by_how_much(place: Path, tmp_path: Path):
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     (test,) = record["steps"]["measure"]["results"]["tests"]
     assert test["before"]["mean"] < 0.2
-    assert test["after"]["mean"] > 0.8
+    assert test["after"]["mean"] > 0.45
     assert test["change"]["p"] < 0.01
     assert f"{100 * test['before']['mean']:.2f} -> {100 * test['after']['mean']:.2f}" in said
     assert luthier(*words).stdout == said  # kept, not trained again

@@ -60,7 +60,7 @@ def model_options(function: Command) -> Command:
     multiple=True,
     default=("minilm",),
     show_default=True,
-    help="minilm, static, bm25, bm25:word, bm25:stem, vectors:FOLDER, a folder, or a served model.",
+    help="minilm, static, bm25, bm25:word, bm25:stem, bundled (the language model), vectors:FOLDER, a folder, or a served model.",
 )
 @click.option(
     "--top", type=click.IntRange(min=1), default=100, show_default=True, help="Distinct documents kept of a query."

@@ -11,7 +11,7 @@ from luthier.errors import MissingFileError, SettingsError
 if TYPE_CHECKING:
     from luthier.models.embedder import Kind
 
-KNOWN = ("minilm", "static", "bm25", "bm25:code", "bm25:word", "bm25:stem", "vectors:FOLDER", "a folder")
+KNOWN = ("minilm", "static", "bm25", "bm25:code", "bm25:word", "bm25:stem", "bundled", "vectors:FOLDER", "a folder")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def open_retriever(name: str, options: ModelOptions | None = None, api_key: str 
         prompts["query"] = chosen.query_prompt
     if chosen.document_prompt:
         prompts["document"] = chosen.document_prompt
-    if name != "minilm" and chosen.endpoint is not None:
+    if name not in ("minilm", "bundled") and chosen.endpoint is not None:
         from luthier.models.endpoint_embedder import EndpointEmbedder
 
         return EndpointEmbedder(chosen.endpoint, name, api_key, dimensions=chosen.dimensions, prompts=prompts)
@@ -61,12 +61,12 @@ def open_retriever(name: str, options: ModelOptions | None = None, api_key: str 
 
 
 def _folder(name: str, options: ModelOptions, prompts: dict[Kind, str]) -> Any:
-    from luthier.models import minilm
+    from luthier.models import bundled, minilm
     from luthier.models.sentence_transformer_embedder import SentenceTransformerEmbedder
     from luthier.models.static_embedder import StaticEmbedder, static_place
     from luthier.models.transformer_embedder import TransformerEmbedder
 
-    folder = minilm.pull() if name == "minilm" else Path(name)
+    folder = minilm.pull() if name == "minilm" else bundled.pull() if name == "bundled" else Path(name)
     if not folder.is_dir():
         raise MissingFileError(f"{name}: no such model; known: {', '.join(KNOWN)}, or a served model with --endpoint")
     if (folder / "config.json").is_file() and _is_transformer(folder):

@@ -159,6 +159,22 @@ def test_names_that_are_unknown_or_offline(tmp_path: Path, monkeypatch: pytest.M
         Task.load("coir:apps")
 
 
+def test_a_snapshot_in_the_hubs_cache_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from huggingface_hub import constants
+
+    task = small_task()
+    repository = tmp_path / "datasets--CoIR-Retrieval--codetrans-dl"
+    task.save(repository / "snapshots" / "0123abc")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0123abc")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setitem(coir.SIZES, "codetrans-dl", coir.Size(20, 40))
+    loaded = Task.load("coir:codetrans-dl")
+    assert (loaded.fingerprint, loaded.name) == (task.fingerprint, "coir:codetrans-dl")
+    assert coir.instruction("CodeSearchNet-go") == coir.INSTRUCTIONS["CodeSearchNet"]
+
+
 def test_limiting_keeps_the_corpus_and_the_judgements():
     task = small_task()
     few = task.limited(5)

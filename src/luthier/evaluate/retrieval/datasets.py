@@ -111,11 +111,10 @@ def _read(name: str, split: str, reading: str, source: Path | None) -> Task:
     folders = _folders(name, source)
     if len(folders) == 1 and subset is None:
         return read_task(folders[0], split, reading=reading, name=f"coir:{name}")
-    tables = [find_tables(folder) for folder in folders]
-    part = {
-        kind: [path for table in tables for path in table[kind] if subset is None or _belongs(path, subset)]
-        for kind in ("corpus", "queries", "qrels")
-    }
+    part: dict[str, list[Path]] = {"corpus": [], "queries": [], "qrels": []}
+    for folder in folders:
+        for kind, found in find_tables(folder).items():
+            part[kind] += [path for path in found if subset is None or _belongs(path.relative_to(folder), subset)]
     for kind, files in part.items():
         if not files:
             raise MissingFileError(f"{', '.join(map(str, folders))}: no {kind} of {name}")
