@@ -59,6 +59,9 @@ class HashEmbedder:
         self.fingerprint, self.dimensions = fingerprint, dimensions
         self.seen: list[str] = []
 
+    def key(self, kind):
+        return self.fingerprint
+
     def encode(self, texts, kind="document"):
         self.seen += texts
         rows = np.zeros((len(texts), self.dimensions), dtype=np.float32)

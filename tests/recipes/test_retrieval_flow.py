@@ -148,6 +148,32 @@ def test_a_language_model_reranks(place: Path, tiny_model_folder: Path, tmp_path
         assert len(kept) < 4 or kept[2] > kept[3]
 
 
+def test_instructions_change_queries_alone(
+    place: Path, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from luthier.evaluate.retrieval import datasets
+
+    monkeypatch.setitem(datasets.SIZES, "codetrans-dl", datasets.Size(30, 50))
+    Task.load(place / "copies").save(tmp_path / "codetrans-dl")
+    words = [
+        "run",
+        "coir:codetrans-dl",
+        "--source",
+        str(tmp_path),
+        "--model",
+        str(tiny_model_folder),
+        "--cache",
+        str(tmp_path / "cache"),
+        "--quiet",
+    ]
+    luthier(*words, "--out", str(tmp_path / "plain"))
+    luthier(*words, "--instruct", "--out", str(tmp_path / "told"))
+    kinds = sorted(path.name.rpartition("-")[2] for path in (tmp_path / "cache").iterdir())
+    assert kinds == ["document", "query", "query"]  # documents were not encoded again
+    scores = [json.loads((tmp_path / name / "run.json").read_text())["steps"] for name in ("plain", "told")]
+    assert next(iter(scores[0].values()))["results"]["metrics"] != next(iter(scores[1].values()))["results"]["metrics"]
+
+
 def test_search_finds_with_places(place: Path):
     rows = json.loads(
         luthier(
@@ -224,6 +250,7 @@ def test_pairs_that_repeat_a_test_are_not_trained_on(place: Path):
     (["run", "{task}", "--model", "no-such-model"], "no-such-model: no such model; known: minilm, static"),
     (["run", "{task}", "--model", "bm25:morse"], "unknown tokenizer 'morse'"),
     (["run", "{task}", "--model", "bm25", "--fuse", "rrf"], "fusion needs two models"),
+    (["run", "{task}", "--instruct"], "only CoIR's data sets have instructions"),
     (["run", "{task}", "--model", "vectors:{empty}"], "queries.npy: No such file"),
     (["run", "{task}", "--split", "validation", "--model", "bm25"], "no judgements of the split 'validation'"),
     (["audit", "{empty}"], "no corpus"),

@@ -84,13 +84,14 @@ def model_options(function: Command) -> Command:
     help="A language model that reads the first documents of the last run: 'bundled', or a folder.",
 )
 @click.option("--rerank-top", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--instruct", is_flag=True, help="Put CoIR's instruction of the data set before each query.")
 @click.option(
     "--cache", type=click.Path(path_type=str), help="Folder of embeddings; in the user's cache where left out."
 )
 def run(
     tasks: tuple[str, ...], out: Path, seed: int, as_json: bool, quiet: bool, split: str, reading: str, source: str | None, models: tuple[str, ...],
     top: int, limit: int | None, adjustment: str, fuse: str | None, weights: tuple[float, ...], rerank: str | None, rerank_top: int,
-    cache: str | None, **options: Any,
+    cache: str | None, instruct: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Score models on TASKS: folders, or coir:NAME. A stopped run continues with the same command."""
     from luthier.cli.progress import Watch
@@ -98,7 +99,7 @@ def run(
     from luthier.recipes.retrievers import ModelOptions
 
     inputs = RetrievalInputs(
-        tasks, models, split, reading, source, top, limit, adjustment, ModelOptions(**options), fuse, weights, rerank, rerank_top, cache, seed
+        tasks, models, split, reading, source, top, limit, adjustment, ModelOptions(**options), fuse, weights, rerank, rerank_top, cache, instruct, seed
     )  # fmt: skip
     with Watch(quiet) as watch:
         record = run_retrieval(inputs, out, _command(), watch, api_key=os.environ.get("LUTHIER_API_KEY"))

@@ -33,6 +33,10 @@ class Embedder(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
+    def key(self, kind: Kind) -> str:
+        """Hash of what the vectors of this kind depend on: a prompt before queries leaves documents as they are."""
+        ...
+
     def encode(self, texts: Sequence[str], kind: Kind = "document") -> NDArray[np.float32]:
         """Unit vectors, (texts, dimensions) float32, in order. Raises EngineError where a vector is not finite."""
         ...

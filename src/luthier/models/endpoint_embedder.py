@@ -52,6 +52,11 @@ class EndpointEmbedder:
         """The server's address and the name it gives: weights cannot be seen from here."""
         return fingerprint_of(url=self.base_url, model=self.name, dimensions=self.dimensions, prompts=self.prompts)
 
+    def key(self, kind: Kind) -> str:
+        return fingerprint_of(
+            url=self.base_url, model=self.name, dimensions=self.dimensions, prompt=self.prompts.get(kind, "")
+        )
+
     @cached_property
     def client(self) -> Any:
         from openai import OpenAI

@@ -55,6 +55,9 @@ class SentenceTransformerEmbedder:
             files={str(path.relative_to(self.folder)): file_sha256(path) for path in files}, length=self._asked
         )
 
+    def key(self, kind: Kind) -> str:
+        return self.fingerprint
+
     def encode(self, texts: Sequence[str], kind: Kind = "document") -> NDArray[np.float32]:
         """Unit vectors, (texts, dimensions), with the model's own prompt for queries or documents."""
         encode = self.model.encode_query if kind == "query" else self.model.encode_document

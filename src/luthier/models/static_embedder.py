@@ -39,6 +39,9 @@ class StaticEmbedder:
         files = (self.place / "model.safetensors", self.place / "tokenizer.json")
         return fingerprint_of(kind="static", files=[file_sha256(file) for file in files])
 
+    def key(self, kind: Kind) -> str:
+        return self.fingerprint
+
     @cached_property
     def tokenizer(self) -> Any:
         from tokenizers import Tokenizer

@@ -58,13 +58,20 @@ class TransformerEmbedder:
         self.prompts: dict[str, str] = told["prompts"] | dict(prompts or {})
         self.name = name or self.folder.name
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
+        return fingerprint_of(base=self._base, prompts=self.prompts)
+
+    def key(self, kind: Kind) -> str:
+        return fingerprint_of(base=self._base, prompt=self.prompts.get(kind, ""))
+
+    @cached_property
+    def _base(self) -> str:
         weights = {file.name: file_sha256(file) for file in sorted(self.folder.glob("*.safetensors"))}
         tokenizer = {file.name: file_sha256(file) for file in sorted(self.folder.glob("tokenizer.json"))}
         return fingerprint_of(
             weights=weights, tokenizer=tokenizer, config=file_sha256(self.folder / "config.json"), pooling=self.pooling,
-            length=self.max_length, prompts=self.prompts,
+            length=self.max_length,
         )  # fmt: skip
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ class RetrievalInputs:
     """tasks: folders or coir:NAME. models: see `recipes.retrievers.KNOWN`. top: distinct documents kept of a query.
 
     limit: queries taken of each task, evenly spaced, None for all; the corpus stays whole. adjustment: of vectors. fuse: add a run made of all models,
-    with `weights`. rerank: a language model that reads the first `rerank_top` documents of the last run. cache: folder of embeddings.
+    with `weights`. instruct: put CoIR's instruction of the data set before each query, for models that follow one. rerank: a language model that reads the first `rerank_top` documents of the last run. cache: folder of embeddings.
     """
 
     tasks: tuple[str, ...]
@@ -44,6 +44,7 @@ class RetrievalInputs:
     rerank: str | None = None
     rerank_top: int = 20
     cache: str | None = None
+    instruct: bool = False
     seed: int = 0
 
 
@@ -111,7 +112,7 @@ def _score_task(job: _Job, cache: EmbeddingCache, api_key: str | None) -> None:
     inputs = job.inputs
     labels = []
     for model in inputs.models:
-        retriever = open_retriever(model, inputs.options, api_key)
+        retriever = open_retriever(model, _options(job), api_key)
         label = retriever.name if inputs.adjustment == "none" else f"{retriever.name}, {inputs.adjustment}"
         told: JSON = {
             "model": _identity(retriever),
@@ -128,6 +129,18 @@ def _score_task(job: _Job, cache: EmbeddingCache, api_key: str | None) -> None:
     if inputs.rerank is not None:
         reading: JSON = {"reranker": inputs.rerank, "top": inputs.rerank_top, "max_length": None}
         job.score(f"{last}+{inputs.rerank}", reading, partial(_rerank, job, last), after=[last])
+
+
+def _options(job: _Job) -> ModelOptions:
+    """The options of the models, with the task's instruction before each query where it is wanted. Raises SettingsError where there is none."""
+    from luthier.evaluate.retrieval.datasets import instruction
+
+    options, name = job.inputs.options, job.task.name
+    if not job.inputs.instruct:
+        return options
+    if not name.startswith("coir:"):
+        raise SettingsError(f"{name}: only CoIR's data sets have instructions; write your own with --query-prompt")
+    return replace(options, query_prompt=f"Instruct: {instruction(name.removeprefix('coir:'))}\nQuery: ")
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class EmbeddingCache:
 
         keys = [text_key(text) for text in texts]
         distinct = dict(zip(keys, texts, strict=True))
-        place = self.folder / f"{model.fingerprint}-{kind}"
+        place = self.folder / f"{model.key(kind)}-{kind}"
         found = _Found()
         for path in sorted(place.glob("*.safetensors")):
             found.add(path, *_read_shard(path))
