@@ -1,7 +1,7 @@
 """Trains an embedder on pairs with sentence-transformers: in-batch negatives, a temperature of 0.05, no batch with a text twice.
 
-A query and its answers come as (query, document); documents of the same text, and of near-copies if the task marks them, never serve as each
-other's negatives within a batch because of the sampler. Works for static embeddings and for transformers alike.
+The texts of a batch are all different, so that no copy of an answer counts as wrong. Works for static embeddings and for transformers alike; a
+stopped training continues from its checkpoint.
 """
 
 from __future__ import annotations
