@@ -146,8 +146,7 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor
 
 def stored_settings(folder: Path) -> dict[str, Any]:
     """Pooling, length and prompts of a sentence-transformers folder; the defaults where it is none. Raises SettingsError for other modules."""
-    modules = _json(folder / "modules.json") or []
-    kinds = [str(module.get("type", "")).rsplit(".", 1)[-1] for module in modules]
+    modules, kinds = _json(folder / "modules.json") or [], module_kinds(folder)
     if strange := [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")]:
         raise SettingsError(
             f"{folder}: has a module {strange[0]}, which transformers alone does not run; open it with sentence-transformers"
@@ -160,6 +159,11 @@ def stored_settings(folder: Path) -> dict[str, Any]:
     stored = (_json(folder / "config_sentence_transformers.json") or {}).get("prompts") or {}
     prompts = {kind: stored[kind] for kind in ("query", "document") if stored.get(kind)}
     return {"pooling": _pooling_name(folder, pooling), "max_length": int(length or LENGTH), "prompts": prompts}
+
+
+def module_kinds(folder: Path) -> list[str]:
+    """The class names of the modules of a sentence-transformers folder, in order; none where it is not one."""
+    return [str(module.get("type", "")).rsplit(".", 1)[-1] for module in _json(folder / "modules.json") or []]
 
 
 def _pooling_name(folder: Path, config: Any) -> str:

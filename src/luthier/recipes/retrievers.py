@@ -63,12 +63,15 @@ def open_retriever(name: str, options: ModelOptions | None = None, api_key: str 
 def _folder(name: str, options: ModelOptions, prompts: dict[Kind, str]) -> Any:
     from luthier.models import bundled, minilm
     from luthier.models.sentence_transformer_embedder import SentenceTransformerEmbedder
-    from luthier.models.static_embedder import StaticEmbedder, static_place
-    from luthier.models.transformer_embedder import TransformerEmbedder
+    from luthier.models.static_embedder import StaticEmbedder
+    from luthier.models.transformer_embedder import TransformerEmbedder, module_kinds
 
     folder = minilm.pull() if name == "minilm" else bundled.pull() if name == "bundled" else Path(name)
     if not folder.is_dir():
         raise MissingFileError(f"{name}: no such model; known: {', '.join(KNOWN)}, or a served model with --endpoint")
+    kinds = set(module_kinds(folder))
+    if kinds and not (kinds <= {"Transformer", "Pooling", "Normalize"} or kinds <= {"StaticEmbedding", "Normalize"}):
+        return SentenceTransformerEmbedder(folder, max_length=options.max_length, name=name)
     if (folder / "config.json").is_file() and _is_transformer(folder):
         try:
             return TransformerEmbedder(
@@ -78,15 +81,7 @@ def _folder(name: str, options: ModelOptions, prompts: dict[Kind, str]) -> Any:
         except SettingsError as problem:
             if "sentence-transformers" not in str(problem) or options.pooling is not None:
                 raise
-            return SentenceTransformerEmbedder(folder, max_length=options.max_length)
-    try:
-        static_place(folder)
-    except MissingFileError:
-        if (folder / "modules.json").is_file():
-            return SentenceTransformerEmbedder(folder, max_length=options.max_length)
-        raise MissingFileError(
-            f"{folder}: no model here; give a folder of transformers or sentence-transformers"
-        ) from None
+            return SentenceTransformerEmbedder(folder, max_length=options.max_length, name=name)
     return StaticEmbedder(folder, name=name)
 
 
