@@ -183,6 +183,16 @@ def test_scores_that_are_no_numbers_are_refused():
         evaluate_run({"q": {"a": math.nan}}, {"q": {"a": 1}})
 
 
+def test_repeats_and_empty_judgements_are_refused():
+    twice = Run(np.array([[3, 1, 3, -1, -1]], dtype=np.int32), np.zeros((1, 5), dtype=np.float32))
+    with pytest.raises(SettingsError, match="query 0 of the run has document 3 twice"):
+        evaluate_run(twice, Qrels.from_triples(1, [(0, 3, 1)]))
+    with pytest.raises(SettingsError, match="no query is judged"):
+        evaluate_run({"q": {"a": 1.0}}, {})
+    with pytest.raises(SettingsError, match="both as arrays or both as dictionaries"):
+        evaluate_run(twice, {"q": {"a": 1}})
+
+
 def test_intervals_cover_the_mean_and_twins_widen_them():
     draw = np.random.default_rng(0)
     values = draw.random(400)

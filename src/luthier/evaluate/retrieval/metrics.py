@@ -83,6 +83,8 @@ def evaluate_run(
     if ties not in TIES:
         raise SettingsError(f"ties is {ties!r}; choose one of {', '.join(TIES)}")
     wanted = [parse_metric(metric) for metric in metrics]
+    if not len(qrels):
+        raise SettingsError("no query is judged; there is nothing to score")
     if isinstance(run, Run) and isinstance(qrels, Qrels):
         if len(run.documents) != len(qrels):
             raise SettingsError(f"the run has {len(run.documents)} queries, the judgements have {len(qrels)}")
@@ -106,11 +108,24 @@ def evaluate_arrays(
         raise SettingsError(f"documents are {documents.shape}, scores are {scores.shape}; they must be alike")
     if np.isnan(scores[documents >= 0]).any():
         raise SettingsError(f"the run {run.name or ''} has scores that are no numbers (NaN); make it again")
+    _refuse_repeats(documents)
     gains, judged = gains_of(documents, qrels)
     ranked = ordered(documents, Ranked(gains, judged, scores, documents >= 0), ties, id_order)
     groups = tie_groups(ranked.scores, ranked.alive) if ties == "expected" else None
     facts = _Facts(ranked.gains, ranked.gains > 0, ranked.judged, groups, Ideal.of(qrels))
     return np.stack([_value(metric, facts) for metric in metrics], axis=1) if metrics else np.zeros((len(qrels), 0))
+
+
+def _refuse_repeats(documents: NDArray[np.int32]) -> None:
+    """A document found twice for a query would be counted twice."""
+    import numpy as np
+
+    ordered = np.sort(documents, axis=1)
+    rows, places = np.nonzero((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0))
+    if len(rows):
+        raise SettingsError(
+            f"query {rows[0]} of the run has document {ordered[rows[0], places[0]]} twice; a document may be found once"
+        )
 
 
 def gains_of(documents: NDArray[np.int32], qrels: Qrels) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
