@@ -1,4 +1,4 @@
-"""`luthier evaluate`: a model or adapter on BFCL items, with the benchmark's own checker, or on multiple-choice questions."""
+"""`luthier evaluate`: function calling with the benchmark's own checker, multiple choice, and code retrieval (`luthier.cli.retrieval`)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import Any
 
 import click
 
+from luthier.cli.retrieval import command as retrieval
+
 
 @click.group()
 def command() -> None:
-    """Score a model: calls of tools with the benchmark's own checker, multiple choice by likelihood."""
+    """Score a model: function calling, multiple choice, code retrieval."""
 
 
 @command.command()
@@ -122,3 +124,6 @@ def choice(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **setti
                           for way, title in (("none", "whole"), ("token", "by token"), ("byte", "by byte")))  # fmt: skip
         click.echo(f"{name}: {one['known']} questions, chance {one['chance']:.0%}   {told}")
     click.echo(str(out / "report.html"))
+
+
+command.add_command(retrieval, "retrieval")

@@ -28,7 +28,7 @@ VERBS = {
     "probe": ("luthier.cli.probe", "Look into a model: chains of thought, step by step; how sharp its minimum is."),
     "evaluate": (
         "luthier.cli.evaluate",
-        "Score a model: calls of tools with the benchmark's own checker, multiple choice.",
+        "Score a model: function calling, multiple choice, code retrieval.",
     ),
     "report": ("luthier.cli.report", "Write report.html for a run folder."),
 }

@@ -18,6 +18,8 @@ TITLES = {
     "answers": "Asking the model",
     "bridge": "Bridging",
     "reference": "Reading with the reference",
+    "encode": "Encoding texts",
+    "rerank": "Reranking",
     "train": "Training",
     "chains": "Writing chains of thought",
     "probe": "Probing",

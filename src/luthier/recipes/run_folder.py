@@ -26,7 +26,19 @@ from luthier.errors import LuthierError, SettingsError
 from luthier.records import JSON
 from luthier.records.files import atomic_write
 
-PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "llguidance", "tokenizers", "numpy", "mimesis")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "llguidance",
+    "tokenizers",
+    "numpy",
+    "mimesis",
+    "sentence-transformers",
+    "bm25s",
+)
 
 
 class RunFolder:

@@ -1,0 +1,151 @@
+"""Trains an embedder on pairs with sentence-transformers: in-batch negatives, a temperature of 0.05, no batch with a text twice.
+
+The texts of a batch are all different, so that no copy of an answer counts as wrong. Works for static embeddings and for transformers alike; a
+stopped training continues from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import EngineError, SettingsError
+from luthier.records import JSON
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class RetrieverSettings:
+    """epochs, batch_size, learning_rate (None: 0.02 for static embeddings, 5e-5 for transformers), warmup share; scale: 1 / temperature.
+
+    seconds: stop after so many, None for no limit; save_seconds: between checkpoints, what a kill may cost. max_length: tokens read of a text by a transformer.
+    """
+
+    epochs: float = 5.0
+    batch_size: int = 512
+    learning_rate: float | None = None
+    warmup: float = 0.1
+    scale: float = 20.0
+    seconds: float | None = None
+    save_seconds: float = 60.0
+    max_length: int | None = 128
+    seed: int = 0
+
+
+def train_retriever(
+    pairs: Sequence[tuple[str, str]],
+    base: Path,
+    folder: Path,
+    settings: RetrieverSettings | None = None,
+    *,
+    static: bool = False,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> JSON:
+    """Train on (query, document) and write a sentence-transformers folder under `folder`; returns steps, last loss and CPU-seconds.
+
+    Continues from the checkpoint that a stopped training of the same pairs left in `folder`.
+
+    base: the model to begin with; static: it is a folder of static embeddings. Raises SettingsError, EngineError.
+    """
+    chosen = settings or RetrieverSettings()
+    if len(pairs) < 2:
+        raise SettingsError(f"{len(pairs)} pairs to train on; in-batch negatives need at least 2")
+    if chosen.batch_size < 2 or chosen.epochs <= 0:
+        raise SettingsError("batch_size must be 2 or more and epochs above 0")
+    from transformers.trainer_utils import get_last_checkpoint
+
+    start, checkpoints = time.process_time(), folder / CHECKPOINTS
+    model = _open(base, static, chosen.max_length)
+    trainer = _trainer(model, pairs, folder, chosen, static=static, progress=progress)
+    result = trainer.train(
+        resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    )
+    model.save(str(folder), safe_serialization=True, create_model_card=False)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return {
+        "pairs": len(pairs), "steps": int(result.global_step), "loss": next((row["loss"] for row in reversed(trainer.state.log_history) if "loss" in row), float(result.training_loss)),
+        "cpu_seconds": round(time.process_time() - start, 1), "settings": asdict(chosen),
+    }  # fmt: skip
+
+
+def _open(base: Path, static: bool, max_length: int | None) -> Any:
+    try:
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    except ImportError:
+        raise SettingsError(
+            "training a retriever needs sentence-transformers; run: pip install 'luthier[retrieval]'"
+        ) from None
+    if static:
+        from luthier.models.static_embedder import StaticEmbedder
+
+        source = StaticEmbedder(base)
+        model = SentenceTransformer(
+            modules=[StaticEmbedding(source.tokenizer, embedding_weights=source.table)], device="cpu"
+        )
+    else:
+        try:
+            model = SentenceTransformer(str(base), local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError) as problem:
+            raise EngineError(f"{base}: cannot be read ({str(problem).splitlines()[0]})") from problem
+        if max_length is not None:
+            model.max_seq_length = max_length
+    model.model_card_data.generate_widget_examples = False  # the user's texts do not belong in a card
+    return model
+
+
+def _trainer(
+    model: Any,
+    pairs: Sequence[tuple[str, str]],
+    folder: Path,
+    settings: RetrieverSettings,
+    *,
+    static: bool,
+    progress: Callable[[int, int, float], None] | None,
+) -> Any:
+    import torch
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from transformers.trainer_callback import PrinterCallback
+
+    rows = Dataset.from_dict({"anchor": [query for query, _ in pairs], "positive": [document for _, document in pairs]})
+    rate = settings.learning_rate or (0.02 if static else 5e-5)
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(folder / CHECKPOINTS), num_train_epochs=settings.epochs, per_device_train_batch_size=min(settings.batch_size, len(pairs)),
+        learning_rate=rate, warmup_steps=settings.warmup, seed=settings.seed, batch_sampler="no_duplicates", save_strategy="no", save_total_limit=1,
+        logging_steps=5, report_to="none", disable_tqdm=True, dataloader_pin_memory=False, use_cpu=static or not torch.cuda.is_available(),
+    )  # fmt: skip
+    trainer = SentenceTransformerTrainer(
+        model=model, args=arguments, train_dataset=rows, loss=MultipleNegativesRankingLoss(model, scale=settings.scale),
+        callbacks=[_watch(progress, settings)],
+    )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _watch(progress: Callable[[int, int, float], None] | None, settings: RetrieverSettings) -> Any:
+    """A callback that tells how far training is, saves it now and then, and ends it when its time is up."""
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.begun = self.saved = time.monotonic()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            now = time.monotonic()
+            if settings.seconds is not None and now - self.begun > settings.seconds:
+                control.should_training_stop = True
+            if now - self.saved >= settings.save_seconds:
+                control.should_save, self.saved = True, now
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+            if progress is not None and "loss" in logs:
+                progress(state.global_step, state.max_steps, float(logs["loss"]))
+
+    return Watch()
