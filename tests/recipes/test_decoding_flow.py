@@ -113,7 +113,7 @@ def test_killed_labelling_continues_to_the_same_labels(labels: Path, tiny_model_
         "--quiet",
     ]
     luthier(*words, "--out", str(tmp_path / "whole"))
-    kill_after([*words, "--out", str(tmp_path / "cut")], tmp_path / "cut" / "replies.jsonl", steps=64)
+    kill_after([*words, "--out", str(tmp_path / "cut")], tmp_path / "cut" / "replies.jsonl", count=64)
     cut = (tmp_path / "cut" / "replies.jsonl").read_bytes()
     luthier(*words, "--out", str(tmp_path / "cut"))
     assert (tmp_path / "cut" / "replies.jsonl").read_bytes().startswith(cut[: cut.rfind(b"\n") + 1])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import logging
 import os
 import sys
 import warnings
@@ -95,6 +96,7 @@ def _prepare_environment() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.simplefilter("ignore", FutureWarning)  # deprecations between libraries are not the user's to mend
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it speaks of faster kernels whenever PEFT imports it
     _share_one_arena()
 
 
