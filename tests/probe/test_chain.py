@@ -12,7 +12,7 @@ from luthier.models.local import LocalModel
 from luthier.models.options import OptionReader, Probe
 from luthier.models.protocol import Sampling
 from luthier.probe import EarlyExit, probe_chain, probe_chains
-from luthier.probe.chain import chain_prompt, encode, write_chain
+from luthier.probe.chain import chain_prompt, encode, stated_answer, write_chain
 from luthier.records.choices import ChoiceQuestion
 
 QUESTION = ChoiceQuestion("What is the weather in Lisbon?", ("fine weather", "a table", "12 people", "no function"), 0)
@@ -135,6 +135,14 @@ def test_a_stop_text_ends_the_chain_as_it_does_without_probes(model: LocalModel)
     made = write_chain(model, QUESTION, sampling=stop)
     assert made.chain == model.generate([chain_prompt(QUESTION, "letters")], stop)[0].text
     assert made.tokens < 48
+
+
+@pytest.mark.parametrize(
+    ("chain", "place"),
+    [("I think.\nB. a table", 1), ("(C)", 2), ("A. fine weather\nB. a table", None), ("no function\n\nno function", 3), ("Hm.", None), ("", None)],
+)  # fmt: skip
+def test_the_last_line_may_be_the_answer(chain: str, place: int | None):
+    assert stated_answer(chain, QUESTION) == place
 
 
 def test_a_transformers_model_with_its_tokenizer(model: LocalModel):

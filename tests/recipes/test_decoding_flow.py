@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from click.testing import CliRunner
 
 from chat_server import ChatServer
+from command import luthier
 from interruption import kill_after
-from luthier.cli.main import cli, main
+from luthier.cli.main import cli
 from luthier.records import read_rows, write_jsonl
-
-
-class Said(NamedTuple):
-    """What a command printed and how it ended."""
-
-    stdout: str
-    stderr: str
-    code: int
-
-
-def luthier(*words: str, ok: bool = True) -> Said:
-    """The command in this process, which has torch in memory already."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-        main(list(words))
-    code = int(ended.value.code or 0)
-    assert (code == 0) is ok, err.getvalue()
-    return Said(out.getvalue(), err.getvalue(), code)
 
 
 def label_words(model: Path, out: Path) -> list[str]:

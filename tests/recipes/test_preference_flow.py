@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
+from command import luthier
 from interruption import kill_after
-from luthier.cli.main import main
 from luthier.records import read_rows, write_jsonl
 from luthier.synthesize.pairs import final_answer
 
@@ -20,24 +17,6 @@ QUICK = [
     "--set", "training.per_device_train_batch_size=2", "--set", "training.gradient_accumulation_steps=1", "--set", "training.save_steps=2",
     "--set", "training.lr_scheduler_type=constant", "--learning-rate", "5e-3", "--quiet",
 ]  # fmt: skip
-
-
-class Said(NamedTuple):
-    """What a command printed and how it ended."""
-
-    stdout: str
-    stderr: str
-    code: int
-
-
-def luthier(*words: str, ok: bool = True) -> Said:
-    """The command in this process, which has torch in memory already."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-        main(list(words))
-    code = int(ended.value.code or 0)
-    assert (code == 0) is ok, err.getvalue()
-    return Said(out.getvalue(), err.getvalue(), code)
 
 
 @pytest.fixture(scope="module")

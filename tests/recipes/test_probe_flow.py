@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
 
 import pytest
 
+from command import luthier as command
 from interruption import kill_after
-from luthier.cli.main import main
 from luthier.records import read_rows, write_jsonl
 
 COLOURS = ("red", "green", "blue", "grey")
 
 
 def luthier(*words: object, ok: bool = True) -> str:
-    """What the command prints, or with ok=False what it complains of; in this process, which has torch in memory already."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    assert (int(ended.value.code or 0) == 0) is ok, err.getvalue()
-    return out.getvalue() if ok else err.getvalue()
+    """What the command prints, or with ok=False what it complains of."""
+    said = command(*words, ok=ok)
+    return said.stdout if ok else said.stderr
 
 
 @pytest.fixture(scope="module")

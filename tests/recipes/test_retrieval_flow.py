@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from luthier.cli.main import main
+from command import Said
+from command import luthier as command
 from luthier.evaluate.retrieval import Task
 from luthier.records import write_jsonl
 from retrieval_tasks import WORDS, small_task, static_folder
 
 
-class Said(NamedTuple):
-    """What a command printed and how it ended."""
-
-    stdout: str
-    stderr: str
-    code: int
-
-
 def luthier(*words: str, ok: bool = True) -> Said:
-    """`luthier evaluate retrieval WORDS` in this process, which has torch in memory already."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-        main(["evaluate", "retrieval", *words])
-    code = int(ended.value.code or 0)
-    assert (code == 0) is ok, err.getvalue()
-    return Said(out.getvalue(), err.getvalue(), code)
+    """`luthier evaluate retrieval WORDS`."""
+    return command("evaluate", "retrieval", *words, ok=ok)
 
 
 @pytest.fixture(scope="module")

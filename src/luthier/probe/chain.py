@@ -141,17 +141,17 @@ def trace_of(
 
 
 def stated_answer(chain: str, question: ChoiceQuestion) -> int | None:
-    """The option that a chain states in the end; a last line that is an option, or its letter, counts."""
+    """The option that a chain states in the end; a last line that is an option, or its letter, counts, unless it ends a list of options."""
     stated = stated_choice(chain, question.options)
     if stated is not None:
         return stated
-    lines = chain.strip().splitlines()
-    last = lines[-1] if lines else ""
-    return (
-        match_option(last, question.options)
-        if len(last.split()) <= 1 + max(len(option.split()) for option in question.options)
-        else None
-    )
+    longest = 1 + max(len(option.split()) for option in question.options)
+    named = [
+        match_option(line, question.options) if len(line.split()) <= longest else None
+        for line in chain.strip().splitlines()
+        if line.strip()
+    ]
+    return named[-1] if named and {*named[:-1]} <= {None, named[-1]} else None
 
 
 def as_local(model: Any, tokenizer: Any = None) -> LocalModel:
