@@ -6,8 +6,8 @@ import socket
 import threading
 
 import pytest
-from chat_server import ChatServer, Reply, completion, echo
 
+from chat_server import ChatServer, Reply, completion, echo
 from luthier.errors import BudgetError, EngineError, SettingsError
 from luthier.models.endpoint import EndpointModel
 from luthier.models.endpoint_rows import message_rows

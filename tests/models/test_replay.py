@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from chat_server import ChatServer, Reply, completion
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chat_server import ChatServer, Reply, completion
 from luthier.errors import BadRowError, BudgetError, EngineError, MissingFileError
 from luthier.models.endpoint import EndpointModel
 from luthier.models.protocol import Capability, Completion, LanguageModel, Progress, Prompt, Sampling, Score, Usage
