@@ -40,13 +40,13 @@ def _probing(model: Any, steps: int, rounds: int) -> dict[str, Any]:
     import torch
 
     from luthier.models.options import ChainPlaces, OptionReader
-    from luthier.probe.chain import chain_prompt, encode
+    from luthier.probe.chain import chain_prompt
     from luthier.probe.steps import split_steps
     from luthier.records.choices import ChoiceQuestion
 
     question = ChoiceQuestion("On a shelf stand books in a fixed order. Which one is the leftmost?", OPTIONS, 0)
-    prompt = encode(model, model.render(chain_prompt(question, "letters")))
-    chain = encode(model, "".join(SENTENCE.format(n=n) for n in range(steps)))
+    prompt = model.encode(model.render(chain_prompt(question, "letters")))
+    chain = model.encode("".join(SENTENCE.format(n=n) for n in range(steps)))
     ends = list(split_steps(model.tokenizer, chain).ends)
     readers = {mode: OptionReader(model, "letters", OPTIONS, mode) for mode in ("naive", "rollback", "packed")}
     with torch.inference_mode():
@@ -80,7 +80,6 @@ def _probing(model: Any, steps: int, rounds: int) -> dict[str, Any]:
 def _choice(model: Any, count: int, rounds: int) -> dict[str, Any]:
     from luthier.evaluate.choice import score_choices
     from luthier.models.protocol import Prompt
-    from luthier.probe.chain import encode
     from luthier.records import Message
     from luthier.records.choices import ChoiceQuestion
 
@@ -96,7 +95,7 @@ def _choice(model: Any, count: int, rounds: int) -> dict[str, Any]:
 
     def apart() -> list[float]:
         pairs = [
-            (encode(model, model.render(Prompt((Message("user", one.question),)))) + encode(model, "The answer is"), encode(model, f" {option}"))
+            (model.encode(model.render(Prompt((Message("user", one.question),)))) + model.encode("The answer is"), model.encode(f" {option}"))
             for one in questions for option in OPTIONS
         ]  # fmt: skip
         return [score.total for score in model.score_tokens(pairs)]

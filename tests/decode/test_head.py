@@ -1,4 +1,4 @@
-"""The head: what it learns when there is something to learn, folds, its file, its model, and the measures of agreement beside SciPy's."""
+"""The head: what it learns when there is something to learn, folds, its file, its model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from decode_heads import load, random_head
 from luthier.decode import DDS, Context, DiversityHead, Label
-from luthier.decode.agreement import auc, bootstrap, ranks, spearman
 from luthier.decode.features import Features, logit_statistics, read_features
 from luthier.decode.head import assign_folds
 from luthier.decode.portable import PortableHead, entropy_table
@@ -23,36 +22,7 @@ from luthier.errors import MissingFileError, SettingsError
 from luthier.models.local import LocalModel
 from luthier.models.protocol import Prompt
 from luthier.records import Message
-
-PAIRS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=30)
-
-
-@given(PAIRS)
-def test_agreement_is_that_of_scipy_and_sklearn(pairs: list[tuple[int, int]]):
-    from scipy.stats import rankdata, spearmanr
-    from sklearn.metrics import roc_auc_score
-
-    one, other = (np.array(side, dtype=float) for side in zip(*pairs, strict=True))
-    assert ranks(one).tolist() == rankdata(one).tolist()
-    if len(set(one)) > 1 and len(set(other)) > 1:
-        assert spearman(one, other) == pytest.approx(spearmanr(one, other).statistic)
-    else:
-        assert spearman(one, other) is None
-    kinds = other > 2
-    if 0 < kinds.sum() < len(kinds):
-        assert auc(one, kinds) == pytest.approx(roc_auc_score(kinds, one))
-    else:
-        assert auc(one, kinds) is None
-
-
-def test_an_interval_covers_the_mean_and_widens_with_clusters():
-    values = np.random.default_rng(0).normal(size=200).repeat(2)
-    alone = bootstrap(lambda at: float(values[at].mean()), range(400))
-    together = bootstrap(lambda at: float(values[at].mean()), np.arange(200).repeat(2).tolist())
-    assert alone.low < alone.value < alone.high
-    assert together.high - together.low > 1.2 * (alone.high - alone.low)
-    assert abs((alone.high - alone.low) / 2 - 1.96 * values.std() / 20) < 0.02
-    assert bootstrap(lambda at: None, range(3)).value is None
+from luthier.statistics.ranks import spearman
 
 
 def labels_of(count: int, groups: int = 12) -> list[Label]:

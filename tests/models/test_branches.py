@@ -27,7 +27,7 @@ def module() -> torch.nn.Module:
 
 
 def test_the_packed_layout_is_the_worked_example() -> None:
-    """The fixture of the specification: four tokens, boundaries 2 and 4, probes of two tokens."""
+    """Four tokens, boundaries 2 and 4, probes of two tokens."""
     tree = TokenTree()
     trunk = tree.add([10, 11, 12, 13])
     tree.add([20, 21], trunk, 2)

@@ -12,7 +12,7 @@ from luthier.models.local import LocalModel
 from luthier.models.options import OptionReader, Probe
 from luthier.models.protocol import Sampling
 from luthier.probe import EarlyExit, probe_chain, probe_chains
-from luthier.probe.chain import chain_prompt, encode, stated_answer, write_chain
+from luthier.probe.chain import chain_prompt, stated_answer, write_chain
 from luthier.records.choices import ChoiceQuestion
 
 QUESTION = ChoiceQuestion("What is the weather in Lisbon?", ("fine weather", "a table", "12 people", "no function"), 0)
@@ -62,7 +62,7 @@ def test_a_chain_does_not_notice_that_it_is_probed(model: LocalModel, sampling: 
 
 def test_probing_on_the_cache_puts_only_probes_through(model: LocalModel):
     made = write_chain(model, QUESTION, sampling=WARM)
-    asked = len(encode(model, "\nThe best option is ("))
+    asked = len(model.encode("\nThe best option is ("))
     assert made.forwarded <= (len(made.steps) + 1) * asked
     assert len(made.conf) == len(made.steps) + 1
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.models.protocol import Completion, Usage
+from chat_server import ChatServer, completion
+from luthier.models.endpoint import EndpointModel
 from luthier.probe.labels import corrupt, equations_hold, judged_wrong
 from luthier.records.choices import ChoiceQuestion
 
@@ -75,23 +78,23 @@ def test_a_chain_without_hold_is_left():
     assert corrupt("The answer is a sword", SWORD, 0) is None
 
 
-class Judge:
-    name, supports = "judge", frozenset({"generate"})
+def test_a_judge_is_asked_over_http_and_its_verdicts_are_read():
+    """A server whose verdict depends on the chain that it is shown, through the engine for served models."""
+    verdicts = {
+        "Chain a": "right",
+        "Chain b": "Wrong, because",
+        "Chain c": "The solution is incorrect.",
+        "Chain d": "hm",
+    }
 
-    def __init__(self, said: list[str]) -> None:
-        self.said, self.usage, self.asked = said, Usage(), []
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        asked = request["messages"][-1]["content"]
+        return completion(next(said for chain, said in verdicts.items() if chain in asked))
 
-    def generate(self, prompts, sampling=None, progress=None):
-        self.asked += prompts
-        return [Completion(text, "stop", 1, 1) for text in self.said]
-
-    def score(self, prompts, continuations):
-        raise NotImplementedError
-
-
-def test_verdicts_of_a_model():
-    judge = Judge(["right", "Wrong, because", "The solution is incorrect.", "hm"])
-    assert judged_wrong(judge, [SWORD] * 4, ["a", "b", "c", "d"]) == [False, True, True, None]
-    told = judge.asked[0].messages[-1].content
-    assert "B. a sword" in told
-    assert "Right answer: B. a sword" in told
+    with ChatServer(answer) as server:
+        marks = judged_wrong(EndpointModel(server.url, "judge"), [SWORD] * 4, list(verdicts))
+    assert marks == [False, True, True, None]
+    told = server.requests[0]["messages"]
+    assert "every step" in told[0]["content"]
+    assert "B. a sword" in told[-1]["content"]
+    assert "Right answer: B. a sword" in told[-1]["content"]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from probe_traces import drawn, trace
 
 from luthier.errors import SettingsError
+from luthier.probe import ChainTrace
 from luthier.probe.choosing import STRATEGIES, by_question, choose, chosen_right, fit_mix, held, tokens_spent
 from luthier.probe.judge import ChainJudge, Node
 
@@ -66,10 +67,33 @@ def test_the_tree_leaves_flagged_chains_out_unless_all_are():
     traces = [trace([[0.5, 0.5]], stated=place, number=number) for number, place in enumerate([0, 0, 1])]
     assert choose(traces, "tree", judge=Picky(Node(0.5, 1, 0), 0.5)) == 1
     assert choose(traces, "tree", judge=FLAGGING) == 0
-    with pytest.raises(SettingsError, match="needs a tree"):
-        choose(traces, "tree")
+    for strategy in ("tree", "resample"):
+        with pytest.raises(SettingsError, match="needs a tree"):
+            choose(traces, strategy)
     with pytest.raises(SettingsError, match="no chains"):
         choose([], "vote")
+
+
+def test_drawing_again_stops_at_the_first_accepted_chain():
+    def suspect(one: ChainTrace) -> float:
+        return [0.9, 0.6, 0.2, 0.1][one.number]
+
+    class Reading(ChainJudge):
+        def predict(self, one: ChainTrace) -> float:
+            return suspect(one)
+
+    traces = [trace([[0.5, 0.5, 0.5, 0.5]], stated=number, number=number) for number in range(4)]
+    patient, strict = Reading(Node(0.5, 1, 0), 0.5), Reading(Node(0.5, 1, 0), 0.05)
+    assert choose(traces, "resample", judge=patient) == 2
+    assert tokens_spent([traces], "resample", patient) == (30, 60)
+    assert choose(traces, "resample", judge=strict) == 3  # all are flagged: the least suspect
+    assert tokens_spent([traces], "resample", strict) == (40, 80)
+
+
+def test_a_vote_counts_what_chains_state():
+    silent = [trace([[0.1, 0.9]], stated=None, number=number) for number in range(3)]
+    assert choose([trace([[0.4, 0.6]], stated=0, number=9), *silent], "vote") == 0
+    assert choose(silent, "vote") == 1  # none states anything: the probes stand in
 
 
 def test_questions_are_gathered_and_tokens_counted():
@@ -77,7 +101,12 @@ def test_questions_are_gathered_and_tokens_counted():
     questions = by_question(traces)
     assert [[each.number for each in one] for one in questions] == [[0, 1], [0, 1]]
     assert chosen_right(questions, "vote") == [True, True]
-    assert [tokens_spent(questions, name) for name in ("no-cot", "first", "vote", "cop")] == [0, 14, 28, 28 + 4 * 20]
+    assert [tokens_spent(questions, name) for name in ("no-cot", "first", "vote", "cop")] == [
+        (0, 0),
+        (14, 0),
+        (28, 0),
+        (28, 80),
+    ]
 
 
 def test_the_mix_learns_the_sign_of_what_matters():

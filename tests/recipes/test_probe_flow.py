@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chat_server import ChatServer, completion
 from command import luthier as command
 from interruption import kill_after
 from luthier.records import read_rows, write_jsonl
@@ -147,6 +149,61 @@ def test_online_chains_stop_early_and_are_compared(questions: Path, tiny_model_f
     assert "saved" in said
     cut, whole = ([row for _, row in read_rows(tmp_path / name)] for name in ("online.jsonl", "whole.jsonl"))
     assert all(one["chain"].startswith(short["chain"]) for one, short in zip(whole, cut, strict=True))
+
+
+def test_a_stopped_online_run_continues(questions: Path, tiny_model_folder: Path, tmp_path: Path):
+    words = [
+        "probe",
+        "online",
+        str(questions),
+        "--model",
+        str(tiny_model_folder),
+        "--max-tokens",
+        "60",
+        "--temperature",
+        "1.2",
+        "--quiet",
+        "--out",
+    ]
+    luthier(*words, tmp_path / "whole")
+    kill_after([*words, str(tmp_path / "cut")], tmp_path / "cut" / "online.jsonl", 5)
+    luthier(*words, tmp_path / "cut")
+    for name in ("online.jsonl", "whole.jsonl"):
+        one, other = ([row for _, row in read_rows(tmp_path / folder / name)] for folder in ("whole", "cut"))
+        assert [(row["question"], row["chain"], row["ends"]) for row in one] == [
+            (row["question"], row["chain"], row["ends"]) for row in other
+        ]
+
+
+def test_a_served_judge_labels_chains_and_is_asked_once(run: Path, tmp_path: Path):
+    """The server calls a chain wrong by its length, so the labels are there to be found in the record of verdicts."""
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        chain = request["messages"][-1]["content"].split("Solution:\n")[1]
+        return completion("wrong" if len(chain) % 2 else "right")
+
+    with ChatServer(answer) as server:
+        words = (
+            "probe",
+            "tree",
+            "fit",
+            run,
+            "--labels",
+            "judge",
+            "--judge",
+            "judge",
+            "--judge-endpoint",
+            server.url,
+            "--least",
+            5,
+            "--quiet",
+        )
+        found = json.loads(luthier(*words, "--out", tmp_path / "tree.json", "--json"))
+        again = json.loads(luthier(*words, "--out", tmp_path / "again.json", "--json"))
+        assert len(server.requests) == 72
+    expected = sum(len(row["chain"]) % 2 for _, row in read_rows(run / "traces.jsonl"))
+    assert found["wrong"] == again["wrong"] == expected
+    assert found["wrong_of_right"]["items"] > 0
 
 
 def test_the_page_is_written_again(run: Path):

@@ -99,15 +99,6 @@ def test_an_option_in_its_own_words_is_found(options: list[str], data: st.DataOb
     assert match_option(options[place], options) == place
 
 
-@given(st.integers(2, 6), st.integers(0, 12), st.data())
-def test_rotation_moves_the_answer_along(size: int, count: int, data: st.DataObject):
-    answer = data.draw(st.integers(0, size - 1))
-    question = ChoiceQuestion("?", tuple("abcdef"[:size]), answer)
-    turned = question.rotated(count)
-    assert turned.options[turned.answer or 0] == question.options[answer]
-    assert turned.rotated(-count) == question
-
-
 def test_questions_are_written_with_and_without_letters():
     question = ChoiceQuestion("Red?", ("Mars", "Venus"))
     assert question.lettered() == "Red?\nA. Mars\nB. Venus"

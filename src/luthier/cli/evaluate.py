@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from luthier.cli.options import question_options
 from luthier.cli.retrieval import command as retrieval
 
 
@@ -77,9 +78,7 @@ def tools(
 
 @command.command()
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=str))
-@click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
-@click.option("--adapter", type=click.Path(path_type=str), help="A PEFT adapter folder.")
-@click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True)
+@question_options
 @click.option(
     "--by",
     type=click.Choice(["texts", "letters"]),
@@ -94,8 +93,6 @@ def tools(
     show_default=True,
     help="Through the chat template, or as 'Question: … Answer:'.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Questions of each file, evenly spaced; all where left out.")
-@click.option("--skip-bad", type=click.Path(path_type=str), help="Set bad rows aside in this file instead of stopping.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

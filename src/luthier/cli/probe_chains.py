@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
-from luthier.cli.options import run_options
+from luthier.cli.options import question_options, run_options
 
 SCORES = ("mean", "gain", "final", "mono")
-STRATEGIES = ("first", "no-cot", "vote", "cop", "confidence", "weighted", "tree")
+STRATEGIES = ("first", "no-cot", "vote", "cop", "confidence", "weighted", "tree", "resample")
 RUN = click.argument("run", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
 
@@ -23,18 +23,13 @@ JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
 def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of the commands that ask a model."""
     for option in (
-        click.option("--skip-bad", type=click.Path(path_type=str), help="Set bad rows aside in this file instead of stopping."),
         click.option("--mode", type=click.Choice(["auto", "packed", "rollback", "naive"]), default="auto", show_default=True, help="How probes are read; the numbers are the same."),
         click.option("--normalise", type=click.Choice(["token", "byte", "none"]), default="token", show_default=True, help="How the length of an option's words counts."),
         click.option("--probe", default="letters", show_default=True, help="'letters', 'texts', or a text after which an answer would stand."),
         click.option("--max-tokens", type=click.IntRange(min=1), default=160, show_default=True, help="Longest chain."),
-        click.option("--limit", type=click.IntRange(min=1), help="Questions of each file or task, evenly spaced; all where left out."),
-        click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True, help="float32 reads probes to the last digit."),
-        click.option("--adapter", type=click.Path(path_type=str), help="A PEFT adapter of it."),
-        click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder."),
     ):  # fmt: skip
         command = option(command)
-    return command
+    return question_options(command)
 
 
 @click.command()
@@ -149,6 +144,8 @@ def fit(
         f"{found['chains']} chains, {found['wrong']} wrong ({found['without_label']} without a label left out); on unseen questions: flagged {_rate(found['flagged'])},"
         f" precision {_rate(found['precision'])}, recall {_rate(found['recall'])}, F1 {found['f1']:.2f}, area under the curve {area}   {out}"
     )
+    if found["wrong_of_right"]["items"]:
+        click.echo(f"of the chains with right answers, wrong in themselves: {_rate(found['wrong_of_right'])}")
 
 
 @tree.command()
@@ -179,7 +176,7 @@ def apply(run: Path, judge: Path, out: Path, as_json: bool) -> None:
     "--tree",
     "judge",
     type=click.Path(path_type=Path),
-    help="A tree of `luthier probe tree fit`, for the strategy tree.",
+    help="A tree of `luthier probe tree fit`, for the strategies tree and resample.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Answers of --strategy, one row a question, JSONL.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
@@ -207,7 +204,10 @@ def select_chains(
             if row["strategy"] == "vote"
             else f"   against vote {100 * apart['mean']:+.1f} points ({100 * apart['low']:+.1f} to {100 * apart['high']:+.1f})"
         )
-        click.echo(f"{row['strategy']:11} {_rate(row['right'])}   {row['tokens']:>9,} tokens{told}")
+        spent = row["tokens"]
+        click.echo(
+            f"{row['strategy']:11} {_rate(row['right'])}   {spent['generated']:>9,} tokens written, {spent['probed']:>9,} probed{told}"
+        )
 
 
 @click.command()
@@ -248,11 +248,19 @@ def online(
     click.echo(
         f"{found['chains']} chains, {found['exited']} of them cut: {found['tokens']:,} tokens written, {found['forwarded']:,} probed; right {_rate(found['right'])}"
     )
-    if found["whole"] is not None:
-        whole_found = found["whole"]
-        click.echo(f"whole chains: {whole_found['tokens']:,} tokens ({1 - found['tokens'] / max(1, whole_found['tokens']):.0%} saved); right {_rate(whole_found['right'])}; "
-                   f"same answer {_rate(whole_found['same_answer'])}; difference {100 * whole_found['difference']['mean']:+.1f} points "
-                   f"({100 * whole_found['difference']['low']:+.1f} to {100 * whole_found['difference']['high']:+.1f})")  # fmt: skip
+    full = found["whole"]
+    if full is None:
+        return
+    apart = full["difference"]
+    told = (
+        ""
+        if apart is None
+        else f"; difference {100 * apart['mean']:+.1f} points ({100 * apart['low']:+.1f} to {100 * apart['high']:+.1f})"
+    )
+    click.echo(
+        f"whole chains: {full['tokens']:,} tokens ({1 - found['tokens'] / max(1, full['tokens']):.0%} saved); right {_rate(full['right'])};"
+        f" same answer {_rate(full['same_answer'])}{told}"
+    )
 
 
 @click.command()

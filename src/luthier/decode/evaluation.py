@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luthier.decode.agreement import Interval, auc, bootstrap, spearman
 from luthier.decode.arms import Arm, Bench, dds_for, expected, matched
 from luthier.decode.labels import Label
 from luthier.decode.measures import measure
@@ -18,6 +17,8 @@ from luthier.decode.similarity import StateEncoder, mean_similarity
 from luthier.models.local import LocalModel
 from luthier.models.protocol import Prompt
 from luthier.records import JSON, Journal
+from luthier.statistics.ranks import area_under_curve, spearman
+from luthier.statistics.resampling import Estimate, bootstrap_statistic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,11 +142,11 @@ def compare(one: ArmResult, other: ArmResult) -> JSON:
     return told
 
 
-def mean_interval(values: Sequence[float]) -> Interval:
+def mean_interval(values: Sequence[float]) -> Estimate:
     import numpy as np
 
     numbers = np.array(values)
-    return bootstrap(lambda at: float(numbers[at].mean()), range(len(numbers)))
+    return bootstrap_statistic(lambda at: float(numbers[at].mean()), range(len(numbers)))
 
 
 def agreement(
@@ -170,21 +171,23 @@ def agreement(
             cell = {name: _rank(each[rows], values[rows]) for name, each in by.items()}
             cell["lead"] = _lead(by["head"][rows], by["entropy"][rows], values[rows])
             told[f"{side}/{part}"] = {name: one._asdict() for name, one in cell.items()}
-    told["auc"] = {name: bootstrap(_auc_of(each, kinds), range(len(kinds)))._asdict() for name, each in by.items()}
+    told["auc"] = {
+        name: bootstrap_statistic(_auc_of(each, kinds), range(len(kinds)))._asdict() for name, each in by.items()
+    }
     return told
 
 
-def _rank(scores: np.ndarray, values: np.ndarray) -> Interval:
-    return bootstrap(lambda at: spearman(scores[at], values[at]), range(len(scores)))
+def _rank(scores: np.ndarray, values: np.ndarray) -> Estimate:
+    return bootstrap_statistic(lambda at: spearman(scores[at], values[at]), range(len(scores)))
 
 
-def _lead(one: np.ndarray, other: np.ndarray, values: np.ndarray) -> Interval:
+def _lead(one: np.ndarray, other: np.ndarray, values: np.ndarray) -> Estimate:
     def difference(at: np.ndarray) -> float | None:
         a, b = spearman(one[at], values[at]), spearman(other[at], values[at])
         return None if a is None or b is None else a - b
 
-    return bootstrap(difference, range(len(values)))
+    return bootstrap_statistic(difference, range(len(values)))
 
 
 def _auc_of(scores: np.ndarray, kinds: np.ndarray) -> Callable[[np.ndarray], float | None]:
-    return lambda at: auc(scores[at], kinds[at])
+    return lambda at: area_under_curve(scores[at], kinds[at])

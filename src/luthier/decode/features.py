@@ -106,11 +106,8 @@ def _read(module: Any, ids: Any, mask: Any, places: Sequence[tuple[int, int]]) -
 
 
 def _ids(model: LocalModel, label: Label) -> tuple[list[int], list[int]]:
-    tokenizer = model.tokenizer
-    before = tokenizer(model.render(Prompt(label.context.messages)), add_special_tokens=False)["input_ids"]
     reply = label.replies[0] if label.replies else ""
-    after = tokenizer(reply, add_special_tokens=False)["input_ids"] if reply else []
-    return list(before), list(after)
+    return model.encode(model.render(Prompt(label.context.messages))), model.encode(reply) if reply else []
 
 
 def _steps(length: int, along: int) -> list[int]:

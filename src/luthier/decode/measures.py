@@ -1,4 +1,4 @@
-"""What sampled replies to a context are worth: variety where it is wanted, the same right answer where it is not (spec: DDS evaluation)."""
+"""What sampled replies to a context are worth: variety where it is wanted, the same right answer where it is not."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class PortableHead:
         """Fit to the head's scores at every position that was read; a fifth of the contexts is held out to stop and to measure."""
         import torch
 
-        from luthier.decode.agreement import spearman
+        from luthier.statistics.ranks import spearman
 
         wanted = head.scores(features.states)
         weights = torch.ones(len(wanted))

@@ -77,7 +77,7 @@ def sample_replies(
 
     truncation: {"top_p": 0.95} and the like, applied after the temperature. Raises SettingsError where the head is another model's.
     """
-    encoded = [list(model.tokenizer(model.render(one), add_special_tokens=False)["input_ids"]) for one in prompts]
+    encoded = [model.encode(model.render(one)) for one in prompts]
     numbers = range(len(prompts)) if numbers is None else numbers
     warpers = [Truncation(name, value) for name, value in (truncation or {}).items()]
     processor = dds.processor(model.module)

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from luthier.errors import BadRowError, SettingsError
-from luthier.evaluate.intervals import wilson
 from luthier.models.branches import Mode
 from luthier.models.options import Normalise, OptionReader, Probe, Targets
 from luthier.models.protocol import Prompt
 from luthier.records import JSON, Message
 from luthier.records.choices import ChoiceQuestion, check_options
+from luthier.statistics.rates import wilson
 
 if TYPE_CHECKING:
     from luthier.models.local import LocalModel
 
 Style = Literal["chat", "plain"]
-STYLES: tuple[Style, ...] = ("chat", "plain")
 NORMALISATIONS: tuple[Normalise, ...] = ("none", "token", "byte")
 PROBES: dict[tuple[Style, Targets], Probe] = {
     ("chat", "texts"): Probe("The answer is", "texts"), ("chat", "letters"): Probe("The best option is (", "letters"),
@@ -89,9 +88,7 @@ def score_choices(
     for question in questions:
         check_options(question.options)
         reader = OptionReader(model, probe, question.options, mode)
-        scores, _ = reader.chains(
-            model.tokenizer(_asked(model, question, by, style), add_special_tokens=False)["input_ids"], []
-        )
+        scores, _ = reader.chains(model.encode(_asked(model, question, by, style)), [])
         yield ChoiceScore(
             question, *(tuple(each.tolist()) for each in (scores.logprobs[0], scores.tokens, scores.octets))
         )

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import torch
 
 Mode = Literal["auto", "packed", "rollback", "naive"]
-MODES: tuple[Mode, ...] = ("auto", "packed", "rollback", "naive")
 MASK_ENTRIES = 1 << 26  # of one pass: 64 MiB as booleans; a wider tree is read in several passes on one cache
 KERNELS = ("sdpa", "eager")  # attention that takes a mask by position
 TRIAL_SEED = 0
@@ -117,13 +116,19 @@ def reading_mode(module: Any, longest: int) -> tuple[Mode, str]:
     Kernels without masks by position, sliding windows, recurrent layers and position codes by column see through a packed row or cannot
     be rolled back: a trial on a small tree tells.
     """
-    text = module.config.get_text_config()
-    window = getattr(text, "sliding_window", None)
-    if window and getattr(text, "use_sliding_window", True) and longest > window:
+    window = attention_window(module)
+    if window and longest > window:
         return "naive", f"a sliding window of {window} tokens is shorter than a path of {longest}"
     if module not in _TRIED:
         _TRIED[module] = _try_modes(module)
     return _TRIED[module]
+
+
+def attention_window(module: Any) -> int | None:
+    """The tokens that an attention layer sees at most, which a mask by position would override; None where it sees all."""
+    text = module.config.get_text_config()
+    window: int | None = getattr(text, "sliding_window", None)
+    return window if window and getattr(text, "use_sliding_window", True) else None
 
 
 _TRIED: weakref.WeakKeyDictionary[Any, tuple[Mode, str]] = weakref.WeakKeyDictionary()
@@ -297,7 +302,7 @@ def _packed_pass(
     places = sorted({at[head.segment] + head.token for head in heads})
     output = module(
         input_ids=torch.tensor([ids], device=module.device), position_ids=torch.tensor([positions], device=module.device),
-        attention_mask=_for_kernel(module, allowed), cache=cache, use_cache=cache is not None or keep,
+        attention_mask=mask_for_kernel(module, allowed[None, None].to(module.device)), cache=cache, use_cache=cache is not None or keep,
         logits_to_keep=torch.tensor(places, device=module.device) if places else 1,
     )  # fmt: skip
     if cache is not None and not keep:
@@ -350,10 +355,10 @@ def packed_mask(tree: TokenTree, members: Sequence[int], cached: int = 0) -> tor
     return mask
 
 
-def _for_kernel(module: Any, mask: torch.Tensor) -> torch.Tensor:
+def mask_for_kernel(module: Any, mask: torch.Tensor) -> torch.Tensor:
+    """A mask by position, (rows, 1, queries, keys), True where a key is seen, as the module's attention kernel takes it."""
     import torch
 
-    mask = mask[None, None].to(module.device)
     if module.config._attn_implementation != "eager":
         return mask
     least = torch.finfo(module.dtype).min  # the eager kernel adds its mask

@@ -46,13 +46,9 @@ class EndpointModel:
         retries: int = 4,
         timeout: float = 60.0,
     ) -> None:
-        if not base_url.startswith(("http://", "https://")):
-            raise SettingsError(
-                f"the server's URL is {base_url!r}; it must start with http:// or https:// and usually ends in /v1"
-            )
         if concurrency < 1:
             raise SettingsError(f"concurrency is {concurrency}; it must be at least 1")
-        self.base_url, self.name, self.api_key = base_url.rstrip("/"), model, api_key
+        self.base_url, self.name, self.api_key = server_url(base_url), model, api_key
         self.concurrency, self.retries, self.timeout = concurrency, retries, timeout
         self.max_calls, self.max_tokens = max_calls, max_tokens
         self.usage = Usage()
@@ -222,6 +218,15 @@ class _Budget:
     def _tokens_left(self) -> float:
         spent = self.usage.prompt_tokens + self.usage.completion_tokens + self.tokens_held
         return float("inf") if self.max_tokens is None else self.max_tokens - spent
+
+
+def server_url(text: str) -> str:
+    """The base URL of a server, without a slash at its end. Raises SettingsError where it is no http address."""
+    if not text.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"the server's URL is {text!r}; it must start with http:// or https:// and usually ends in /v1"
+        )
+    return text.rstrip("/")
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import EngineError, SettingsError
 from luthier.models.embedder import Kind, fingerprint_of, unit_rows
+from luthier.models.endpoint import server_url
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,13 +38,9 @@ class EndpointEmbedder:
         retries: int = 4,
         timeout: float = 60.0,
     ) -> None:
-        if not base_url.startswith(("http://", "https://")):
-            raise SettingsError(
-                f"the server's URL is {base_url!r}; it must start with http:// or https:// and usually ends in /v1"
-            )
         if batch < 1:
             raise SettingsError(f"batch is {batch}; it must be 1 or more")
-        self.base_url, self.name, self.api_key = base_url.rstrip("/"), model, api_key
+        self.base_url, self.name, self.api_key = server_url(base_url), model, api_key
         self.dimensions, self.prompts, self.batch = dimensions, dict(prompts or {}), batch
         self.retries, self.timeout = retries, timeout
 

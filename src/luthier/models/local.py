@@ -129,7 +129,7 @@ class LocalModel:
 
         Prompts that read alike (several draws, or free and constrained answers to one question) are read once a batch.
         """
-        encoded = [self._encode(self.render(prompt)) for prompt in prompts]
+        encoded = [self.encode(self.render(prompt)) for prompt in prompts]
         answers: list[Completion | None] = [None] * len(prompts)
         for batch in self._batches(encoded):
             made = self._generate_batch([encoded[i] for i in batch], [prompts[i] for i in batch], batch, sampling)
@@ -145,7 +145,7 @@ class LocalModel:
         if len(prompts) != len(continuations):
             raise EngineError(f"{len(prompts)} prompts but {len(continuations)} continuations to score")
         return self.score_tokens(
-            [(self._encode(self.render(p)), self._encode(text)) for p, text in zip(prompts, continuations, strict=True)]
+            [(self.encode(self.render(p)), self.encode(text)) for p, text in zip(prompts, continuations, strict=True)]
         )
 
     def score_tokens(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Score]:
@@ -158,7 +158,8 @@ class LocalModel:
                 scores[index] = score
         return [score for score in scores if score is not None]
 
-    def _encode(self, text: str) -> list[int]:
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text as it stands, without special tokens before or after it."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _batches(self, encoded: Sequence[list[int]]) -> Iterator[list[int]]:

@@ -79,10 +79,10 @@ class OptionScores:
         shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
         return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
-    def at(self, place: int, parts: int = 1) -> OptionScores:
-        """The scores at one place; what reading cost is counted in `parts` equal parts."""
+    def at(self, places: slice, parts: int = 1) -> OptionScores:
+        """The scores at some of the places, which bear one of `parts` equal parts of what reading cost."""
         return OptionScores(
-            self.logprobs[place : place + 1], self.tokens, self.octets, self.forwarded // parts, self.naive // parts
+            self.logprobs[places], self.tokens, self.octets, self.forwarded // parts, self.naive // parts
         )
 
     @property
@@ -101,13 +101,13 @@ class OptionReader:
 
     def __init__(self, model: LocalModel, probe: str | Probe, options: Sequence[str], mode: Mode = "auto") -> None:
         self.model, self.probe, self.mode = model, probe_of(probe), mode
-        self.asked = self._encode(self.probe.text) if self.probe.text else []
+        self.asked = model.encode(self.probe.text) if self.probe.text else []
         letters = self.probe.targets == "letters"
         if letters and len(options) > len(LETTERS):
             raise EngineError(f"{len(options)} options, {len(LETTERS)} letters; probe with their texts")
         lead = "" if not self.probe.text or self.probe.text[-1].isspace() else " "
         written = list(LETTERS[: len(options)]) if letters else [f"{lead}{option.strip()}" for option in options]
-        self.targets = [tuple(self._encode(text)) for text in written]
+        self.targets = [tuple(model.encode(text)) for text in written]
         if letters and any(len(ids) != 1 for ids in self.targets):
             raise EngineError(
                 f"{model.name}: a letter is not one token of its vocabulary; probe with the options' texts"
@@ -115,9 +115,6 @@ class OptionReader:
         if len(set(self.targets)) < len(self.targets) or not all(self.targets):
             raise EngineError("two options are the same tokens, or one has none: they cannot be told apart")
         self.octets = [len(text.encode()) for text in written]
-
-    def _encode(self, text: str) -> list[int]:
-        return list(self.model.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def chains(self, prompt: Sequence[int], chains: Sequence[ChainPlaces]) -> tuple[OptionScores, list[OptionScores]]:
         """Scores right after the prompt, and at the places of each chain; chains share the prompt, and passes up to some length."""
@@ -180,17 +177,14 @@ class OptionReader:
             places += [(segment, place) if place else (trunk, len(prompt)) for place in chain.places]
         scores = self._read(tree, places)
         cut = 1 if with_start else 0
-        start = self._part(scores, slice(0, 1)) if with_start else None
+        start = scores.at(slice(0, 1)) if with_start else None
+        if start is not None and chains:
+            start.forwarded = start.naive = 0  # the chains bear the cost, in equal parts
         found = []
         for chain in chains:
-            found.append(self._part(scores, slice(cut, cut + len(chain.places))))
+            found.append(scores.at(slice(cut, cut + len(chain.places)), len(chains)))
             cut += len(chain.places)
-        for part in found:  # the pass is paid for once, by chains in equal parts
-            part.forwarded, part.naive = scores.forwarded // len(found), scores.naive // len(found)
         return start, found
-
-    def _part(self, scores: OptionScores, rows: slice) -> OptionScores:
-        return OptionScores(scores.logprobs[rows], scores.tokens, scores.octets, scores.forwarded, scores.naive)
 
     def _read(
         self, tree: TokenTree, places: Sequence[tuple[int, int]], cache: Any = None, cached: int = 0

@@ -73,8 +73,8 @@ def probe_chains(
 ) -> list[ChainTrace]:  # fmt: skip
     """Probe stored chains of one question; the prompt, and the probe after it, are read once for all of them."""
     target = probe_of(probe)
-    prompt = encode(model, model.render(chain_prompt(question, target.targets)))
-    ids = [encode(model, chain) for chain in chains]
+    prompt = model.encode(model.render(chain_prompt(question, target.targets)))
+    ids = [model.encode(chain) for chain in chains]
     split = [split_steps(model.tokenizer, each) for each in ids]
     reader = OptionReader(model, target, question.options, mode)
     first, found = reader.chains(
@@ -106,7 +106,7 @@ def write_chain(
     index: the place of the draw, as in a list of prompts.
     """
     target = probe_of(probe)
-    prompt = encode(model, model.render(chain_prompt(question, target.targets)))
+    prompt = model.encode(model.render(chain_prompt(question, target.targets)))
     reader = OptionReader(model, target, question.options, mode)
     made = generate_probed(model, prompt, reader, sampling, index=index, early_exit=early_exit, normalise=normalise)
     used = reader.mode_for(len(prompt) + made.tokens)
@@ -135,7 +135,7 @@ def trace_of(
     return ChainTrace(
         question, chain, steps.texts, np.concatenate([part.confidence(normalise) for part in parts]),
         np.concatenate([part.mass for part in parts]), stated_answer(chain, question), steps.statement, tokens,
-        sum(part.forwarded for part in scores[1:]), sum(part.naive for part in scores[1:]), mode, probe.targets, number, steps.ends,
+        sum(part.forwarded for part in scores), sum(part.naive for part in scores), mode, probe.targets, number, steps.ends,
         {"exited": True} if exited else {},
     )  # fmt: skip
 
@@ -168,10 +168,6 @@ def as_local(model: Any, tokenizer: Any = None) -> LocalModel:
             f"{model.name}: probing reads logits at every step, which this engine does not give; use a local model"
         )
     raise EngineError("give a LocalModel, or a transformers model with tokenizer=…")
-
-
-def encode(model: LocalModel, text: str) -> list[int]:
-    return list(model.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def letter(place: int | None) -> str:

@@ -1,12 +1,12 @@
 """Choosing among several chains of one question (Chain-of-Probe, section 4): strategies side by side on the same candidates.
 
-A strategy gives one answer, a place among the options. Majority vote counts the answers that the chains state; the others look at the probes.
+A strategy gives one answer, a place among the options. Majority vote counts the answers that the chains state; most others look at the probes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from luthier.errors import SettingsError
 from luthier.probe.statistics import question_key
@@ -15,8 +15,8 @@ from luthier.probe.trace import ChainTrace, Mix, ScoreKind
 if TYPE_CHECKING:
     from luthier.probe.judge import ChainJudge
 
-Strategy = Literal["first", "no-cot", "vote", "cop", "confidence", "weighted", "tree"]
-STRATEGIES: tuple[Strategy, ...] = ("first", "no-cot", "vote", "cop", "confidence", "weighted", "tree")
+Strategy = Literal["first", "no-cot", "vote", "cop", "confidence", "weighted", "tree", "resample"]
+STRATEGIES: tuple[Strategy, ...] = ("first", "no-cot", "vote", "cop", "confidence", "weighted", "tree", "resample")
 
 
 def choose(
@@ -25,9 +25,10 @@ def choose(
 ) -> int:  # fmt: skip
     """The answer to one question from its chains.
 
-    `first`: of the first chain; `no-cot`: the probe before any chain; `vote`: majority of the chains' answers, ties to the larger summed
-    confidence; `cop`: the chain with the highest score; `confidence`: the final confidences of all chains added up; `weighted`: votes
-    weighted by score; `tree`: a vote of the chains that `judge` accepts, of all where it accepts none.
+    `first`: of the first chain; `no-cot`: the probe before any chain; `vote`: majority of the answers that chains state, or of the
+    probed ones where none states any, ties to the larger summed confidence; `cop`: the chain with the highest score; `confidence`: the final confidences of all chains added up; `weighted`: votes
+    weighted by score; `tree`: a vote of the chains that `judge` accepts, of all where it accepts none; `resample`: the first chain that it
+    accepts, as if one after the other were drawn, the least suspect one where it accepts none.
     """
     if not traces:
         raise SettingsError("no chains to choose from")
@@ -37,11 +38,14 @@ def choose(
         return traces[0].answers[0]
     if strategy == "cop":
         return held(max(traces, key=lambda trace: trace.score(score, mix)))
-    if strategy == "tree":
+    if strategy in ("tree", "resample"):
         if judge is None:
             raise SettingsError(
-                "the strategy 'tree' needs a tree that judges chains; fit one with `luthier probe tree fit`"
+                f"the strategy {strategy!r} needs a tree that judges chains; fit one with `luthier probe tree fit`"
             )
+        if strategy == "resample":
+            tried = drawn_until_accepted(traces, judge)
+            return held(tried[-1] if judge.accepts(tried[-1]) else min(tried, key=judge.predict))
         accepted = [trace for trace in traces if judge.accepts(trace)]
         return _vote(accepted or traces, lambda trace: 1.0)
     if strategy == "weighted":
@@ -51,7 +55,13 @@ def choose(
         return _vote(traces, lambda trace: weights[id(trace)])
     if strategy == "confidence":
         return int(sum(trace.conf[-1] for trace in traces).argmax())
-    return _vote(traces, lambda trace: 1.0)
+    return _vote([trace for trace in traces if trace.stated is not None] or traces, lambda trace: 1.0)
+
+
+def drawn_until_accepted(traces: Sequence[ChainTrace], judge: ChainJudge) -> list[ChainTrace]:
+    """The chains in their order up to the first that the tree accepts, all of them where it accepts none."""
+    stop = next((at for at, trace in enumerate(traces) if judge.accepts(trace)), len(traces) - 1)
+    return list(traces[: stop + 1])
 
 
 def held(trace: ChainTrace) -> int:
@@ -75,14 +85,28 @@ def chosen_right(
     return [choose(each, strategy, score=score, mix=mix, judge=judge) == each[0].question.answer for each in questions]
 
 
-def tokens_spent(questions: Sequence[Sequence[ChainTrace]], strategy: Strategy) -> int:
-    """Tokens generated and probed by a strategy over all questions; the prompts are the same for all."""
+class Tokens(NamedTuple):
+    """What a strategy costs: tokens generated, and tokens of probes and chains read for them."""
+
+    generated: int
+    probed: int
+
+
+def tokens_spent(
+    questions: Sequence[Sequence[ChainTrace]], strategy: Strategy, judge: ChainJudge | None = None
+) -> Tokens:
+    """Over all questions; the prompts are the same for all strategies and not counted."""
     if strategy == "no-cot":
-        return 0
+        return Tokens(0, 0)
     if strategy == "first":
-        return sum(each[0].tokens for each in questions)
-    probes = sum(trace.forwarded for each in questions for trace in each) if strategy != "vote" else 0
-    return sum(trace.tokens for each in questions for trace in each) + probes
+        used = [[each[0]] for each in questions]
+    elif strategy == "resample" and judge is not None:
+        used = [drawn_until_accepted(each, judge) for each in questions]
+    else:
+        used = [list(each) for each in questions]
+    chains = [trace for each in used for trace in each]
+    probes = 0 if strategy in ("first", "vote") else sum(trace.forwarded for trace in chains)
+    return Tokens(sum(trace.tokens for trace in chains), probes)
 
 
 def fit_mix(traces: Sequence[ChainTrace], *, ridge: float = 1.0, rounds: int = 25) -> Mix:

@@ -120,4 +120,4 @@ class _Watcher:
             cached = len(whole)
         scores = self.reader.on_cache(whole, [len(self.prompt) + end for end in missing], self.cache, cached)
         for at, end in enumerate(missing):
-            self.found[end] = scores.at(at, len(missing))
+            self.found[end] = scores.at(slice(at, at + 1), len(missing))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from luthier.probe.trace import SCORES, ChainTrace, ScoreKind
 from luthier.records import JSON
+from luthier.statistics.ranks import area_under_curve
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 STEP_BANDS = ((0, 0), (1, 2), (3, 4), (5, 8), (9, 16), (17, 32))
 BINS = 10
@@ -125,18 +126,6 @@ def separation(traces: Sequence[ChainTrace], kind: ScoreKind, *, stated: bool = 
     return area_under_curve([trace.score(kind) for trace in traces], right)
 
 
-def area_under_curve(scores: Sequence[float], positive: Sequence[bool]) -> float | None:
-    """The probability that a positive one scores above a negative one, ties counting half."""
-    import numpy as np
-
-    values, marks = np.asarray(scores, dtype=float), np.asarray(positive, dtype=bool)
-    count = int(marks.sum())
-    if count in (0, len(marks)):
-        return None
-    ranks = _average_ranks(values)
-    return float((ranks[marks].sum() - count * (count + 1) / 2) / (count * (len(marks) - count)))
-
-
 def reliability(traces: Sequence[ChainTrace], kind: ScoreKind = "final") -> list[JSON]:
     """Chains by their score, in ten bins: how many are right, and what the score says on average."""
     bins: list[list[ChainTrace]] = [[] for _ in range(BINS)]
@@ -147,14 +136,6 @@ def reliability(traces: Sequence[ChainTrace], kind: ScoreKind = "final") -> list
          "score": _mean([trace.score(kind) for trace in each])}
         for at, each in enumerate(bins) if each
     ]  # fmt: skip
-
-
-def _average_ranks(values: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = counts.cumsum()
-    return np.asarray((ends - (counts - 1) / 2)[place])
 
 
 def _count(traces: Iterable[ChainTrace], holds: Callable[[ChainTrace], bool]) -> list[int]:

@@ -39,9 +39,10 @@ def fit_judge(
     (another model's verdict). Chains without a label are left out and counted.
     Raises SettingsError.
     """
-    from luthier.evaluate.intervals import wilson
+    from luthier.probe.choosing import held
     from luthier.probe.judge import ChainJudge
-    from luthier.probe.statistics import area_under_curve
+    from luthier.statistics.ranks import area_under_curve
+    from luthier.statistics.rates import wilson
 
     traces = read_traces(run)
     wrong = _labels(traces, labels, run, judge, progress)
@@ -56,20 +57,21 @@ def fit_judge(
     tree = ChainJudge.fit([trace for trace, _ in kept], marks, growth=growth)
     tree.save(out)
     found = tree.validation
-    assert tree.held_out is not None  # noqa: S101
+    right = [mark for trace, mark in kept if trace.question.answer is not None and held(trace) == trace.question.answer]
     return {
         "labels": labels, "chains": len(kept), "without_label": len(traces) - len(kept), "wrong": sum(marks),
-        "threshold": tree.threshold, "f1": found["f1"], "area": area_under_curve(tree.held_out, marks),
+        "threshold": tree.threshold, "f1": found["f1"], "area": area_under_curve(tree.held_out or [], marks),
         "precision": wilson(found["flagged_wrong"], found["flagged"]).to_row(),
         "recall": wilson(found["flagged_wrong"], found["wrong"]).to_row(),
-        "flagged": wilson(found["flagged"], found["chains"]).to_row(), "base_rate": sum(marks) / len(marks), "rules": tree.rules(),
+        "flagged": wilson(found["flagged"], found["chains"]).to_row(), "base_rate": sum(marks) / len(marks),
+        "wrong_of_right": wilson(sum(right), len(right)).to_row(), "rules": tree.rules(),
     }  # fmt: skip
 
 
 def apply_judge(run: Path, tree: Path, out: Path) -> JSON:
     """Write for each chain of a run the tree's probability of "wrong" and whether it is flagged; returns the counts."""
-    from luthier.evaluate.intervals import wilson
     from luthier.probe.judge import ChainJudge
+    from luthier.statistics.rates import wilson
 
     judge, traces = ChainJudge.load(tree), read_traces(run)
     rows = [
@@ -87,37 +89,42 @@ def apply_judge(run: Path, tree: Path, out: Path) -> JSON:
     }  # fmt: skip
 
 
-def compare_strategies(
-    run: Path, *, score: ScoreKind = "mean", tree: Path | None = None, draws: int = 10_000, seed: int = 0
-) -> list[JSON]:
+def compare_strategies(run: Path, *, score: ScoreKind = "mean", tree: Path | None = None, seed: int = 0) -> list[JSON]:
     """Every strategy on the chains of a run: accuracy with its interval, the paired difference from majority vote, and tokens.
 
     `cop-mix` is the fitted score, each half of the questions with weights from the other. Raises SettingsError where no answer is known, or
     no question has two chains.
     """
-    from luthier.evaluate.intervals import paired_difference, wilson
-    from luthier.probe.choosing import STRATEGIES, by_question, chosen_right, tokens_spent
+    import numpy as np
+
+    from luthier.probe.choosing import STRATEGIES, Tokens, by_question, chosen_right, tokens_spent
     from luthier.probe.judge import ChainJudge
+    from luthier.statistics.rates import wilson
+    from luthier.statistics.resampling import paired
 
     traces = [trace for trace in read_traces(run) if trace.question.answer is not None]
     questions = by_question(traces)
     if not any(len(each) > 1 for each in questions):
         raise SettingsError(f"{run}: no question with a known answer has two chains; probe with --samples 5, say")
     judge = None if tree is None else ChainJudge.load(tree)
-    judged: list[tuple[str, list[bool], int]] = []
+    judged: list[tuple[str, list[bool], Tokens]] = []
     for strategy in STRATEGIES:
-        if strategy == "tree" and judge is None:
+        if strategy in ("tree", "resample") and judge is None:
             continue
         judged.append(
-            (strategy, chosen_right(questions, strategy, score=score, judge=judge), tokens_spent(questions, strategy))
+            (
+                strategy,
+                chosen_right(questions, strategy, score=score, judge=judge),
+                tokens_spent(questions, strategy, judge),
+            )
         )
     mixed = _mixed(questions, seed)
     if mixed is not None:
         judged.append(("cop-mix", mixed, tokens_spent(questions, "cop")))
-    vote = next(right for name, right, _ in judged if name == "vote")
+    vote = np.array(next(right for name, right, _ in judged if name == "vote"), dtype=float)
     return [
         {"strategy": name, "score": score if name in ("cop", "weighted") else None, "right": wilson(sum(right), len(right)).to_row(),
-         "against_vote": paired_difference(right, vote, draws=draws, seed=seed).to_row(), "tokens": tokens}
+         "against_vote": paired(vote, np.array(right, dtype=float), seed=seed).to_row(), "tokens": tokens._asdict()}
         for name, right, tokens in judged
     ]  # fmt: skip
 

@@ -92,14 +92,16 @@ def _chains(work: _Work, rule: EarlyExit | None, path: Path) -> list[ChainTrace]
 
 
 def _compared(cut: Sequence[ChainTrace], full: Sequence[ChainTrace]) -> JSON:
-    from luthier.evaluate.intervals import paired_difference, wilson
+    import numpy as np
+
+    from luthier.statistics.rates import wilson
+    from luthier.statistics.resampling import paired
 
     known = [(one, other) for one, other in zip(cut, full, strict=True) if one.question.answer is not None]
     difference: Any = None
     if known:
-        difference = paired_difference(
-            [float(bool(one.right)) for one, _ in known], [float(bool(other.right)) for _, other in known]
-        ).to_row()
+        right = np.array([[bool(other.right), bool(one.right)] for one, other in known], dtype=float)
+        difference = paired(right[:, 0], right[:, 1]).to_row()
     same = sum(one.final == other.final for one, other in zip(cut, full, strict=True))
     return {
         "tokens": sum(trace.tokens for trace in full),
@@ -110,7 +112,7 @@ def _compared(cut: Sequence[ChainTrace], full: Sequence[ChainTrace]) -> JSON:
 
 
 def _right(traces: Sequence[ChainTrace]) -> JSON:
-    from luthier.evaluate.intervals import wilson
+    from luthier.statistics.rates import wilson
 
     known = [trace for trace in traces if trace.question.answer is not None]
     return wilson(sum(bool(trace.right) for trace in known), len(known)).to_row()

@@ -352,7 +352,7 @@ def traces_mode(folder: Path) -> list[str]:
 
 def _with_intervals(value: Any) -> Any:
     """Every (count, of how many) as a rate with its Wilson interval."""
-    from luthier.evaluate.intervals import wilson
+    from luthier.statistics.rates import wilson
 
     if isinstance(value, dict):
         return {name: _with_intervals(each) for name, each in value.items()}

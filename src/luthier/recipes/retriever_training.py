@@ -89,9 +89,9 @@ def disjoint_pairs(training: Task, tests: list[Task]) -> tuple[list[tuple[str, s
 
 
 def _measure(tests: list[Task], base: Any, folder: Path) -> JSON:
-    from luthier.evaluate.retrieval.intervals import bootstrap, paired
     from luthier.evaluate.retrieval.metrics import evaluate_run
     from luthier.evaluate.retrieval.retrieve import expand, retrieve
+    from luthier.statistics.resampling import bootstrap, paired
 
     if not (folder / MODEL).is_dir():
         raise MissingFileError(f"{folder / MODEL}: the trained model is gone; run again in another folder")

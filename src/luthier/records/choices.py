@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,6 @@ class ChoiceQuestion:
     def listed(self) -> str:
         """The question and its options, a line each, without letters."""
         return "\n".join([self.question, *(f"- {option}" for option in self.options)])
-
-    def rotated(self, count: int) -> ChoiceQuestion:
-        """The options moved up by `count` places, the right one with them."""
-        size = len(self.options)
-        order = [(place + count) % size for place in range(size)]
-        answer = None if self.answer is None else (self.answer - count) % size
-        return replace(self, options=tuple(self.options[place] for place in order), answer=answer)
 
 
 def check_options(options: Sequence[str]) -> None:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from luthier.errors import SettingsError
 from luthier.evaluate.retrieval import Qrels, Run, Task, Texts, ceiling, evaluate_run
-from luthier.evaluate.retrieval.intervals import bootstrap, paired
 from luthier.evaluate.retrieval.retrieve import expand
 from luthier.evaluate.retrieval.scoring import perfect_run, score
 from retrieval_tasks import small_task
@@ -191,27 +190,3 @@ def test_repeats_and_empty_judgements_are_refused():
         evaluate_run({"q": {"a": 1.0}}, {})
     with pytest.raises(SettingsError, match="both as arrays or both as dictionaries"):
         evaluate_run(twice, {"q": {"a": 1}})
-
-
-def test_intervals_cover_the_mean_and_twins_widen_them():
-    draw = np.random.default_rng(0)
-    values = draw.random(400)
-    alone = bootstrap(values)
-    assert alone.low < values.mean() < alone.high
-    assert alone.high - alone.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
-    twins = bootstrap(np.repeat(values[:100], 4), np.repeat(np.arange(100, dtype=np.int32), 4))
-    assert twins.high - twins.low > 1.7 * (
-        bootstrap(np.repeat(values[:100], 4)).high - bootstrap(np.repeat(values[:100], 4)).low
-    )
-
-
-def test_paired_comparison_finds_a_difference_and_none():
-    draw = np.random.default_rng(0)
-    base = draw.random(300)
-    better = paired(base, base + 0.05 + draw.normal(0, 0.1, 300))
-    assert better.p < 0.01
-    assert better.low > 0
-    assert paired(base, base + draw.normal(0, 0.1, 300)).p > 0.01
-    assert paired(base, base).p == 1
-    with pytest.raises(SettingsError, match="300 queries on one side, 299"):
-        paired(base, base[1:])

@@ -14,12 +14,12 @@ from typing import Any
 from luthier.evaluate.retrieval.bm25 import BM25
 from luthier.evaluate.retrieval.build.building import contaminated
 from luthier.evaluate.retrieval.build.pairs import leaks
-from luthier.evaluate.retrieval.intervals import bootstrap
 from luthier.evaluate.retrieval.metrics import Ideal, discounts
 from luthier.evaluate.retrieval.retrieve import retrieve, truncation
 from luthier.evaluate.retrieval.scoring import ceiling, score
 from luthier.evaluate.retrieval.task import Task
 from luthier.records import JSON
+from luthier.statistics.resampling import bootstrap
 
 SATURATED, HOPELESS = 0.90, 0.02  # NDCG@10 of BM25 beyond which a task tells models apart badly
 SAMPLE = 2000  # queries looked through for leaks, evenly spaced

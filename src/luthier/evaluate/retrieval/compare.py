@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import BadRowError, MissingFileError, SettingsError
-from luthier.evaluate.retrieval.intervals import paired
 from luthier.evaluate.retrieval.metrics import Run
 from luthier.records import JSON, atomic_write
 from luthier.records.lines import parse_value, to_text
+from luthier.statistics.resampling import paired
 
 if TYPE_CHECKING:
     import numpy as np

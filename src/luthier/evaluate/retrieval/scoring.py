@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from luthier.evaluate.retrieval.intervals import intervals
 from luthier.evaluate.retrieval.metrics import DEFAULT, TIES, Run, Scores, evaluate_run
 from luthier.evaluate.retrieval.retrieve import expand
 from luthier.evaluate.retrieval.task import Task
 from luthier.records import JSON
+from luthier.statistics.resampling import intervals
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from luthier.models.branches import KERNELS, attention_window, mask_for_kernel
 from luthier.train.preference.pairs import EncodedPair
 from luthier.train.shared_prompts import PADDING
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SHARED_ATTENTION = ("sdpa", "eager", "flex_attention")  # kernels that take a mask by position
+SHARED_ATTENTION = (*KERNELS, "flex_attention")  # kernels that take a mask by position
 SIDES = ("chosen", "rejected")
 TRIAL = 40  # tokens of a sequence long enough to show what sees through a mask
 
@@ -103,13 +104,12 @@ def takes_shared_rows(model: Any, longest: int) -> str:
     longest: tokens of the longest prompt with an answer. FlashAttention ignores masks by position, a mask by position replaces a sliding
     window, and layers that mix neighbours (convolutions, recurrences) or count columns (ALiBi) see through it: a trial tells.
     """
-    config = _base(model).config
-    kernel = getattr(config, "_attn_implementation", None)
+    base = _base(model)
+    kernel = getattr(base.config, "_attn_implementation", None)
     if kernel not in SHARED_ATTENTION:
         return f"attention kernel {kernel} takes no mask by position"
-    text = config.get_text_config()
-    window = getattr(text, "sliding_window", None)
-    if window and getattr(text, "use_sliding_window", True) and longest > window:
+    window = attention_window(base)
+    if window and longest > window:
         return f"a sliding window of {window} tokens is shorter than the longest answer with its prompt"
     return _trial(model, min(TRIAL, window or TRIAL))
 
@@ -216,11 +216,7 @@ def _attention(model: Any, branch: Tensor) -> Any:
         return _block_mask(branch)
     sees = (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
     mask = (sees & torch.ones(width, width, dtype=torch.bool, device=branch.device).tril())[:, None]
-    if kernel == "eager":  # adds its mask
-        return torch.zeros(mask.shape, dtype=base.dtype, device=mask.device).masked_fill(
-            ~mask, torch.finfo(base.dtype).min
-        )
-    return mask
+    return mask_for_kernel(base, mask)
 
 
 def _block_mask(branch: Tensor) -> Any:

@@ -17,7 +17,6 @@ from luthier.evaluate.retrieval.build.sources import Function
 from luthier.records import JSON
 
 CUT = (0.4, 0.7)  # where CodeSearchNet-CCR cuts a function, as shares of its characters
-LEAK = 0.6  # share of a query that stands in its answer word for word
 CODE_LINES, DOC_WORDS = 3, (3, 256)
 
 

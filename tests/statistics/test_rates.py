@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.evaluate.intervals import Z95, wilson
+from luthier.statistics.rates import Z95, wilson
 
 
 @pytest.mark.parametrize(
