@@ -29,7 +29,7 @@ def measure(quick: bool, rounds: str) -> dict[str, Any]:
     model = LocalModel(bundled.pull(), dtype="float32", name=bundled.NAME)
     count = 1 if quick else int(rounds)
     found: dict[str, Any] = {"rounds": count}
-    for steps in (5, 20) if quick else STEPS:
+    for steps in (5, 10) if quick else STEPS:
         found[f"steps_{steps}"] = _probing(model, steps, count)
         print(f"{steps} steps: {found[f'steps_{steps}']}", flush=True)
     found["choice"] = _choice(model, 2 if quick else 10, count)

@@ -85,6 +85,7 @@ def test_a_judge_is_asked_over_http_and_its_verdicts_are_read():
         "Chain b": "Wrong, because",
         "Chain c": "The solution is incorrect.",
         "Chain d": "hm",
+        "Chain e": "You're right, I will",
     }
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -92,8 +93,8 @@ def test_a_judge_is_asked_over_http_and_its_verdicts_are_read():
         return completion(next(said for chain, said in verdicts.items() if chain in asked))
 
     with ChatServer(answer) as server:
-        marks = judged_wrong(EndpointModel(server.url, "judge"), [SWORD] * 4, list(verdicts))
-    assert marks == [False, True, True, None]
+        marks = judged_wrong(EndpointModel(server.url, "judge"), [SWORD] * 5, list(verdicts))
+    assert marks == [False, True, True, None, None]
     told = server.requests[0]["messages"]
     assert "every step" in told[0]["content"]
     assert "B. a sword" in told[-1]["content"]

@@ -31,6 +31,11 @@ _NUMBERS, _TRUTHS = (
 )
 _AT_END = [re.compile(rf"(?<![\w%]){run}$") for run in (_TRUTHS, _NUMBERS)]
 _AT_START = [re.compile(rf"^{run}(?![\w%])") for run in (_TRUTHS, _NUMBERS)]
+# A verdict opens the reply; "you are right" is no verdict on a solution.
+_VERDICT = re.compile(
+    r"\W*(?:(?:the|this)\s+(?:solution|reasoning|chain)\s+is\s+|verdict\W+)?(right|wrong|correct|incorrect)\b",
+    re.IGNORECASE,
+)
 _SIGNS = str.maketrans({"×": "*", "÷": "/", "−": "-", "[": "(", "]": ")", "$": " "})
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.FloorDiv: operator.floordiv,
@@ -198,6 +203,5 @@ def judged_wrong(
 
 
 def _verdict(text: str) -> bool | None:
-    words = re.findall(r"[a-z]+", text.casefold())
-    said = [word for word in words if word in ("right", "wrong", "correct", "incorrect")]
-    return said[0] in ("wrong", "incorrect") if said else None
+    found = _VERDICT.match(text)
+    return None if found is None else found[1].casefold() in ("wrong", "incorrect")
