@@ -80,7 +80,7 @@ class PortableHead:
         import torch
 
         if not Path(path).is_file():
-            raise MissingFileError(f"{path}: no such file; make a portable head with `luthier decode export`")
+            raise MissingFileError(f"{path}: no such file; `luthier decode fit` writes one beside its head")
         try:
             told = json.loads(Path(path).read_text(encoding="utf-8"))
             if told["format"] != FORMAT or told["inputs"] != list(STATISTICS):
