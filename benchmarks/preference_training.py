@@ -197,7 +197,7 @@ def _likeliest(
 ) -> list[tuple[bool, float]]:
     """(is the likeliest option the right one, log-probability of the right one among the options), by summed log-probabilities."""
     asked = [
-        (model._encode(model.render(prompt) + start.rstrip()), model._encode(" " + option))
+        (model.encode(model.render(prompt) + start.rstrip()), model.encode(" " + option))
         for prompt, test, start in zip(prompts, tests, starts, strict=True)
         for option in test["options"]
     ]

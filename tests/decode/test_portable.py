@@ -87,7 +87,7 @@ def test_saved_and_loaded_it_says_the_same(tmp_path: Path):
     assert torch.allclose(again.scores(None, rows()), head.scores(None, rows()))
     assert again.statistics == head.statistics
     assert json.loads((tmp_path / "head.json").read_text())["inputs"][0] == "entropy"
-    with pytest.raises(MissingFileError, match="luthier decode export"):
+    with pytest.raises(MissingFileError, match="luthier decode fit"):
         PortableHead.load(tmp_path / "none.json")
     for text in ("{", "{}", '{"format": "other", "inputs": []}'):
         (tmp_path / "bad.json").write_text(text)

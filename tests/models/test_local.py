@@ -74,7 +74,7 @@ def test_equal_prompts_are_read_once_and_answered_as_if_read_apart(
     assert shared.generate(prompts, sampling) == alone
     read.clear()
     shared.generate([PROMPTS[3]] * 4, Sampling(max_tokens=3))
-    length = len(shared._encode(shared.render(PROMPTS[3])))
+    length = len(shared.encode(shared.render(PROMPTS[3])))
     assert read == [length, 4, 4]  # one prompt, then four rows of a token each
 
 

@@ -176,7 +176,7 @@ def test_token_budgets_are_kept(bundled_model) -> None:
     made = select(ROWS, budget="1500 tokens", tokenizer=tokenizer, k3=10, **OPEN)
     from luthier.select.rows import row_text
 
-    costs = [len(bundled_model._encode(row_text(row))) for row in made.rows()]
+    costs = [len(bundled_model.encode(row_text(row))) for row in made.rows()]
     assert 1300 < sum(costs) <= 1500
 
 
