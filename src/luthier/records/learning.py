@@ -1,0 +1,308 @@
+"""Learners' answers: who answered what, in which order, and how well; and the items and concepts that the answers are about.
+
+A learner is a pupil or a language model. One row is one answer to one item, whatever the number of its concepts: concepts belong to
+the item, so a label never stands in two rows. Columns are arrays; ten million rows take 200 MB.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from luthier.errors import BadRowError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+RELATIONS = ("prerequisite", "related")
+PROVENANCES = ("expert", "llm", "knn", "train")
+
+
+class Item(NamedTuple):
+    """A question: its text, where there is one, and the names of its concepts."""
+
+    item: str
+    text: str = ""
+    concepts: tuple[str, ...] = ()
+
+
+class Concept(NamedTuple):
+    """A skill or topic; its text is what a text encoder reads."""
+
+    concept: str
+    text: str = ""
+
+
+class Edge(NamedTuple):
+    """Concept `source` is a prerequisite of `target`, or related to it. provenance: `expert`, `llm`, `knn` or `train`; evidence: a word on why."""
+
+    source: str
+    target: str
+    relation: str = "prerequisite"
+    weight: float = 1.0
+    provenance: str = "expert"
+    evidence: str = ""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Items, concepts and the relations between concepts. Raises BadRowError for a name that is there twice or is not known."""
+
+    items: tuple[Item, ...] = ()
+    concepts: tuple[Concept, ...] = ()
+    edges: tuple[Edge, ...] = ()
+
+    def __post_init__(self) -> None:
+        for kind, names in (("item", [i.item for i in self.items]), ("concept", [c.concept for c in self.concepts])):
+            if len(set(names)) < len(names):
+                twice = next(name for at, name in enumerate(names) if name in names[:at])
+                raise BadRowError(f"the {kind} {twice!r} is there twice")
+        known = self.concept_places
+        for item in self.items:
+            missing = next((name for name in item.concepts if name not in known), None)
+            if missing is not None:
+                raise BadRowError(f"item {item.item!r} names the concept {missing!r}, which is not among the concepts")
+        for edge in self.edges:
+            missing = next((name for name in edge[:2] if name not in known), None)
+            if missing is not None:
+                raise BadRowError(f"an edge names the concept {missing!r}, which is not among the concepts")
+            if edge.relation not in RELATIONS or edge.provenance not in PROVENANCES:
+                raise BadRowError(
+                    f"an edge is {edge.relation!r} by {edge.provenance!r}; relations are {', '.join(RELATIONS)}, "
+                    f"provenances {', '.join(PROVENANCES)}"
+                )
+
+    @cached_property
+    def item_places(self) -> dict[str, int]:
+        return {item.item: place for place, item in enumerate(self.items)}
+
+    @cached_property
+    def concept_places(self) -> dict[str, int]:
+        return {concept.concept: place for place, concept in enumerate(self.concepts)}
+
+    @cached_property
+    def concepts_of(self) -> list[tuple[int, ...]]:
+        """Of each item the places of its concepts, in ascending order."""
+        places = self.concept_places
+        return [tuple(sorted({places[name] for name in item.concepts})) for item in self.items]
+
+    def with_edges(self, edges: Iterable[Edge]) -> Catalogue:
+        return replace(self, edges=tuple(edges))
+
+    @staticmethod
+    def of(items: Iterable[Item], concepts: Iterable[Concept] = (), edges: Iterable[Edge] = ()) -> Catalogue:
+        """The same, where concepts that only items or edges name are added with their name as text."""
+        items, edges = tuple(items), tuple(edges)
+        known = {concept.concept: concept for concept in concepts}
+        named = [name for item in items for name in item.concepts] + [name for edge in edges for name in edge[:2]]
+        for name in named:
+            known.setdefault(name, Concept(name, name))
+        return Catalogue(items, tuple(known.values()), edges)
+
+
+@dataclass(frozen=True)
+class AnswerLog:
+    """Answers in columns, learner by learner, each learner's in order of time.
+
+    learner, item: int32 (answers,), places in `learners` and `catalogue.items`; correct: float32 in [0, 1]; time: float64, seconds or
+    any growing number, zeros where only the order is known. merged: rows that named a further concept of the answer before them;
+    moved: answers that did not stand in order of time.
+    """
+
+    learners: tuple[str, ...]
+    catalogue: Catalogue
+    learner: NDArray[np.int32]
+    item: NDArray[np.int32]
+    correct: NDArray[np.float32]
+    time: NDArray[np.float64]
+    merged: int = 0
+    moved: int = 0
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """(learners + 1,): the answers of learner l are starts[l] to starts[l + 1]."""
+        import numpy as np
+
+        return np.searchsorted(self.learner, np.arange(len(self.learners) + 1)).astype(np.int64)
+
+    def of_learner(self, place: int) -> slice:
+        return slice(int(self.starts[place]), int(self.starts[place + 1]))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The answers as rows of the long table."""
+        for learner, item, correct, time in zip(self.learner, self.item, self.correct, self.time, strict=True):
+            right = int(correct) if correct in (0.0, 1.0) else float(correct)
+            yield {
+                "learner": self.learners[learner],
+                "item": self.catalogue.items[item].item,
+                "correct": right,
+                "timestamp": float(time),
+            }
+
+    def take_learners(self, places: Sequence[int] | NDArray[np.int64]) -> AnswerLog:
+        """The answers of some learners, numbered anew in the order given."""
+        import numpy as np
+
+        at = [np.arange(self.starts[place], self.starts[place + 1]) for place in places]
+        rows = np.concatenate(at) if at else np.zeros(0, dtype=np.int64)
+        numbers = np.repeat(np.arange(len(at), dtype=np.int32), [len(some) for some in at]).astype(np.int32)
+        names = tuple(self.learners[place] for place in places)
+        return replace(self, learners=names, learner=numbers, item=self.item[rows], correct=self.correct[rows], time=self.time[rows])  # fmt: skip
+
+    def where(self, keep: NDArray[np.bool_]) -> AnswerLog:
+        """The answers that are marked, of the same learners."""
+        return replace(
+            self, learner=self.learner[keep], item=self.item[keep], correct=self.correct[keep], time=self.time[keep]
+        )
+
+
+class AnswerCollector:
+    """Gathers answers in any order and makes a log of them.
+
+    Rows of one answer, one a concept, are merged: the same learner and item at the same time (next to each other where no time is
+    given), each with a concept that the answer does not have yet.
+    """
+
+    def __init__(self) -> None:
+        self._learners: dict[str, int] = {}
+        self._items: dict[str, int] = {}
+        self._concepts: dict[str, int] = {}
+        self._columns = {name: array(code) for name, code in (("learner", "i"), ("item", "i"), ("concept", "i"), ("line", "q"))}  # fmt: skip
+        self._correct, self._time = array("f"), array("d")
+        self._of_item: dict[int, dict[int, None]] = {}
+        self._timed = False
+
+    def __len__(self) -> int:
+        return len(self._correct)
+
+    def add(  # noqa: PLR0917
+        self, learner: str, item: str, correct: float, time: float | None = None, concept: str | None = None, line: int = 0
+    ) -> None:  # fmt: skip
+        """One row; concept: where the format writes a row for each. Raises BadRowError for a score outside [0, 1]."""
+        if not 0.0 <= correct <= 1.0:
+            raise BadRowError(f"correct is {correct}; it must lie between 0 and 1", line=line or None)
+        place = self._items.setdefault(item, len(self._items))
+        tag = -1
+        if concept is not None:
+            tag = self._concepts.setdefault(concept, len(self._concepts))
+            self._of_item.setdefault(place, {})[tag] = None
+        self._timed |= time is not None
+        number = self._learners.setdefault(learner, len(self._learners))
+        for name, value in (("learner", number), ("item", place), ("concept", tag), ("line", line)):
+            self._columns[name].append(value)
+        self._correct.append(correct)
+        self._time.append(0.0 if time is None else time)
+
+    def add_columns(
+        self, learner: Sequence[str], item: Sequence[str], correct: NDArray[np.float32], time: NDArray[np.float64] | None
+    ) -> None:  # fmt: skip
+        """Many rows without concepts at once: codes are made from the distinct names only. learner, item: pyarrow dictionary arrays."""
+        import numpy as np
+
+        for name, values, known in (("learner", learner, self._learners), ("item", item, self._items)):
+            column: Any = values
+            codes = np.array(
+                [known.setdefault(text, len(known)) for text in column.dictionary.to_pylist()], dtype=np.int32
+            )
+            self._columns[name].frombytes(codes[np.asarray(column.indices)].tobytes())
+        self._columns["concept"].frombytes(np.full(len(correct), -1, dtype=np.int32).tobytes())
+        self._columns["line"].frombytes(np.zeros(len(correct), dtype=np.int64).tobytes())
+        self._correct.frombytes(correct.astype(np.float32).tobytes())
+        self._timed |= time is not None
+        self._time.frombytes((np.zeros(len(correct)) if time is None else time.astype(np.float64)).tobytes())
+
+    def log(self, catalogue: Catalogue | None = None, notes: Sequence[str] = ()) -> AnswerLog:
+        """All rows as a log, sorted and merged. Raises BadRowError for one answer with two labels, and where nothing was added.
+
+        catalogue: items that must cover the answers; without one it is made of the names and concepts that were seen.
+        """
+        import numpy as np
+
+        if not len(self):
+            raise BadRowError("there is no answer in it")
+        learner, item, concept, line = (np.frombuffer(self._columns[n], dtype=t) for n, t in (
+            ("learner", np.int32), ("item", np.int32), ("concept", np.int32), ("line", np.int64)))  # fmt: skip
+        correct = np.frombuffer(self._correct, dtype=np.float32)
+        time = np.frombuffer(self._time, dtype=np.float64)
+        if np.isnan(time).any():
+            raise BadRowError("a timestamp is not a number", line=int(line[np.isnan(time)][0]) or None)
+        keys = (time, learner) if self._timed else (learner,)
+        order = np.lexsort(keys)
+        moved = _out_of_order(learner, time) if self._timed else 0
+        learner, item, concept, line, correct, time = (
+            column[order] for column in (learner, item, concept, line, correct, time)
+        )
+        further = _further_concepts(learner, item, time, concept)
+        _refuse_conflicts(further, correct, line)
+        keep = ~further
+        catalogue, item = self._catalogue(catalogue, item)
+        return AnswerLog(
+            tuple(self._learners), catalogue, learner[keep], item[keep], correct[keep], time[keep],
+            int(further.sum()), moved, tuple(notes),
+        )  # fmt: skip
+
+    def _catalogue(self, given: Catalogue | None, item: NDArray[np.int32]) -> tuple[Catalogue, NDArray[np.int32]]:
+        import numpy as np
+
+        names = list(self._concepts)
+        seen = [Item(name, "", tuple(names[tag] for tag in self._of_item.get(place, ()))) for name, place in self._items.items()]  # fmt: skip
+        if given is None:
+            return Catalogue.of(seen), item
+        missing = next((each.item for each in seen if each.item not in given.item_places), None)
+        if missing is not None:
+            raise BadRowError(f"the item {missing!r} was answered but is not among the items")
+        places = np.array([given.item_places[each.item] for each in seen], dtype=np.int32)
+        return given, places[item]
+
+
+def _out_of_order(learner: NDArray[np.int32], time: NDArray[np.float64]) -> int:
+    """Answers that stand after a later one of the same learner."""
+    import numpy as np
+
+    order = np.argsort(learner, kind="stable")
+    same = learner[order][1:] == learner[order][:-1]
+    return int((same & (time[order][1:] < time[order][:-1])).sum())
+
+
+def _further_concepts(
+    learner: NDArray[np.int32], item: NDArray[np.int32], time: NDArray[np.float64], concept: NDArray[np.int32]
+) -> NDArray[np.bool_]:
+    """Rows that only add a concept to the answer in the row before."""
+    import numpy as np
+
+    further = np.zeros(len(item), dtype=bool)
+    same = (learner[1:] == learner[:-1]) & (item[1:] == item[:-1]) & (time[1:] == time[:-1])
+    same &= (concept[1:] >= 0) & (concept[:-1] >= 0)
+    held: set[int] = set()
+    before = -2
+    for row in np.flatnonzero(same) + 1:
+        if row != before + 1:
+            held = {int(concept[row - 1])}
+        if int(concept[row]) in held:
+            held = {int(concept[row])}  # the same concept again: another attempt
+        else:
+            held.add(int(concept[row]))
+            further[row] = True
+        before = int(row)
+    return further
+
+
+def _refuse_conflicts(further: NDArray[np.bool_], correct: NDArray[np.float32], line: NDArray[np.int64]) -> None:
+    import numpy as np
+
+    bad = np.flatnonzero(further[1:] & (correct[1:] != correct[:-1])) + 1
+    if len(bad):
+        row = int(bad[0])
+        raise BadRowError(
+            f"one answer has two labels: {correct[row - 1]:g} for one concept and {correct[row]:g} for another; "
+            "give each answer one label",
+            line=int(line[row]) or None,
+        )
