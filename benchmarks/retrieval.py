@@ -95,10 +95,10 @@ def _build(folder: Path) -> dict[str, Any]:
 
 
 def _models(folder: Path) -> dict[str, Any]:
-    from luthier.evaluate.retrieval.cache import EmbeddingCache
     from luthier.evaluate.retrieval.retrieve import retrieve
     from luthier.evaluate.retrieval.scoring import score
     from luthier.evaluate.retrieval.task import Task
+    from luthier.models.embedding_cache import EmbeddingCache
     from luthier.recipes.retrievers import open_retriever
 
     task, found = Task.load(folder / "stdlib"), {}

@@ -15,9 +15,9 @@ from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.records import JSON
 
 if TYPE_CHECKING:
-    from luthier.evaluate.retrieval.cache import EmbeddingCache
     from luthier.evaluate.retrieval.metrics import Run
     from luthier.evaluate.retrieval.task import Task
+    from luthier.models.embedding_cache import EmbeddingCache
 
 RESULTS = "results"
 
@@ -55,7 +55,7 @@ def run_retrieval(
 
     Raises SettingsError, MissingFileError, BadRowError.
     """
-    from luthier.evaluate.retrieval.cache import EmbeddingCache
+    from luthier.models.embedding_cache import EmbeddingCache
     from luthier.report.retrieval_page import write_retrieval_page
 
     _check(inputs)

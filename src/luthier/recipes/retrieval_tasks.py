@@ -46,9 +46,9 @@ def search_task(
     api_key: str | None = None,
 ) -> list[JSON]:
     """The first documents for one query: id, score, text, and the file and line where the task knows them."""
-    from luthier.evaluate.retrieval.cache import EmbeddingCache
     from luthier.evaluate.retrieval.retrieve import first_rows, retrieve
     from luthier.evaluate.retrieval.task import Qrels, Task, Texts
+    from luthier.models.embedding_cache import EmbeddingCache
 
     if not query.strip():
         raise SettingsError("the query is empty; say what to look for")

@@ -7,6 +7,7 @@ the item, so a label never stands in two rows. Columns are arrays; ten million r
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -59,7 +60,7 @@ class Catalogue:
     def __post_init__(self) -> None:
         for kind, names in (("item", [i.item for i in self.items]), ("concept", [c.concept for c in self.concepts])):
             if len(set(names)) < len(names):
-                twice = next(name for at, name in enumerate(names) if name in names[:at])
+                twice = next(name for name, count in Counter(names).items() if count > 1)
                 raise BadRowError(f"the {kind} {twice!r} is there twice")
         known = self.concept_places
         for item in self.items:
@@ -228,18 +229,19 @@ class AnswerCollector:
 
         if not len(self):
             raise BadRowError("there is no answer in it")
-        learner, item, concept, line = (np.frombuffer(self._columns[n], dtype=t) for n, t in (
-            ("learner", np.int32), ("item", np.int32), ("concept", np.int32), ("line", np.int64)))  # fmt: skip
+        numbers: dict[str, Any] = {
+            name: np.frombuffer(column, dtype=np.int64 if name == "line" else np.int32)
+            for name, column in self._columns.items()
+        }
         correct = np.frombuffer(self._correct, dtype=np.float32)
         time = np.frombuffer(self._time, dtype=np.float64)
         if np.isnan(time).any():
-            raise BadRowError("a timestamp is not a number", line=int(line[np.isnan(time)][0]) or None)
-        keys = (time, learner) if self._timed else (learner,)
-        order = np.lexsort(keys)
+            raise BadRowError("a timestamp is not a number", line=int(numbers["line"][np.isnan(time)][0]) or None)
+        learner = numbers["learner"]
+        order = np.lexsort((time, learner) if self._timed else (learner,))
         moved = _out_of_order(learner, time) if self._timed else 0
-        learner, item, concept, line, correct, time = (
-            column[order] for column in (learner, item, concept, line, correct, time)
-        )
+        learner, correct, time = learner[order], correct[order], time[order]
+        item, concept, line = (numbers[name][order] for name in ("item", "concept", "line"))
         further = _further_concepts(learner, item, time, concept)
         _refuse_conflicts(further, correct, line)
         keep = ~further

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from luthier.errors import BadRowError, SettingsError
 from luthier.evaluate.retrieval import BM25, Run, retrieve, search
 from luthier.evaluate.retrieval.bm25 import code_tokens, tokenizer
-from luthier.evaluate.retrieval.cache import EmbeddingCache
 from luthier.evaluate.retrieval.fusion import fuse
 from luthier.evaluate.retrieval.retrieve import Vectors, adjust
 from luthier.evaluate.retrieval.search import merge_runs
+from luthier.models.embedding_cache import EmbeddingCache
 from retrieval_tasks import WORDS, HashEmbedder, small_task
 
 
@@ -162,7 +162,7 @@ def test_damaged_shards_and_other_dimensions_are_named(tmp_path: Path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from luthier.evaluate.retrieval.cache import EmbeddingCache
+from luthier.models.embedding_cache import EmbeddingCache
 from retrieval_tasks import HashEmbedder
 texts = [f"text number {n} " + "word " * (n % 7) for n in range(60)]
 left = [int(sys.argv[2])]

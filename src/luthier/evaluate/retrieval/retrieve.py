@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from luthier.errors import MissingFileError, SettingsError
 from luthier.evaluate.retrieval.bm25 import BM25
-from luthier.evaluate.retrieval.cache import EmbeddingCache
 from luthier.evaluate.retrieval.metrics import Run
 from luthier.evaluate.retrieval.search import search
 from luthier.evaluate.retrieval.task import Task
 from luthier.models.embedder import Embedder, unit_length
+from luthier.models.embedding_cache import EmbeddingCache
 from luthier.records import JSON
 
 if TYPE_CHECKING:
