@@ -31,6 +31,8 @@ TITLES = {
     "compare": "Comparing replies",
     "read": "Reading contexts",
     "fit": "Fitting the head",
+    "calibrate": "Calibrating items",
+    "held-out": "Leaving families out",
     "draw": "Sampling with every temperature",
     "sharpness": "Measuring sharpness",
     "evaluate-after": "Scoring the model after",

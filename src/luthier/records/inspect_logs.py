@@ -36,14 +36,22 @@ def inspect_rows(path: str | Path) -> Iterator[tuple[int, JSON]]:
 
     Raises MissingFileError or BadRowError.
     """
-    try:
-        task, samples = _archive(Path(path)) if Path(path).suffix == ".eval" else _json(Path(path))
-    except OSError as problem:
-        raise MissingFileError(f"{path}: cannot be read ({problem.strerror or problem})") from None
-    except (zipfile.BadZipFile, ValueError, KeyError, TypeError) as problem:
-        raise BadRowError(f"not a log of Inspect ({type(problem).__name__}: {problem})", path) from None
+    head, samples = _read(Path(path))
     for number, sample in enumerate(samples, 1):
-        yield number, _row(sample, task)
+        yield number, _row(sample, str(head.get("task", "")))
+
+
+def inspect_scores(path: str | Path) -> Iterator[tuple[int, JSON]]:
+    """(sample number from 1, row) with `model`, `task`, `id`, `question`, `metadata`, and `scores`: the value by scorer, empty where a sample
+    was not scored. Raises MissingFileError or BadRowError."""
+    head, samples = _read(Path(path))
+    for number, sample in enumerate(samples, 1):
+        scores = sample.get("scores") or {}
+        yield number, {
+            "model": str(head.get("model", "")), "task": str(head.get("task", "")), "id": sample.get("id"),
+            "question": _asked(sample), "metadata": sample.get("metadata") or {},
+            "scores": {name: score.get("value") for name, score in scores.items() if isinstance(score, dict)},
+        }  # fmt: skip
 
 
 def write_inspect_log(path: str | Path, samples: Sequence[JSON], *, task: str, model: str, created: str) -> None:
@@ -61,20 +69,30 @@ def write_inspect_log(path: str | Path, samples: Sequence[JSON], *, task: str, m
         stream.write("\n")
 
 
-def _json(path: Path) -> tuple[str, list[JSON]]:
+def _read(path: Path) -> tuple[JSON, list[JSON]]:
+    """What was evaluated (`task`, `model`), and the samples."""
+    try:
+        return _archive(path) if path.suffix == ".eval" else _json(path)
+    except OSError as problem:
+        raise MissingFileError(f"{path}: cannot be read ({problem.strerror or problem})") from None
+    except (zipfile.BadZipFile, ValueError, KeyError, TypeError) as problem:
+        raise BadRowError(f"not a log of Inspect ({type(problem).__name__}: {problem})", path) from None
+
+
+def _json(path: Path) -> tuple[JSON, list[JSON]]:
     log = json.loads(path.read_text(encoding="utf-8"))
-    return str(log["eval"].get("task", "")), list(log.get("samples") or [])
+    return dict(log["eval"]), list(log.get("samples") or [])
 
 
-def _archive(path: Path) -> tuple[str, list[JSON]]:
+def _archive(path: Path) -> tuple[JSON, list[JSON]]:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         header = next((name for name in ("header.json", "_journal/start.json") if name in names), None)
-        task = "" if header is None else str(json.loads(_member(archive, header)).get("eval", {}).get("task", ""))
+        head = {} if header is None else dict(json.loads(_member(archive, header)).get("eval", {}))
         found = sorted(
             (n for n in names if n.startswith("samples/") and n.endswith(".json")), key=lambda n: (len(n), n)
         )
-        return task, [json.loads(_member(archive, name)) for name in found]
+        return head, [json.loads(_member(archive, name)) for name in found]
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -93,9 +111,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _row(sample: JSON, task: str) -> JSON:
-    asked = sample.get("input")
-    if isinstance(asked, list):
-        asked = next((_text(message) for message in reversed(asked) if message.get("role") == "user"), "")
+    asked = _asked(sample)
     target = sample.get("target")
     choices = (sample.get("output") or {}).get("choices") or []
     said = _text(choices[0].get("message", {})) if choices else next(
@@ -106,6 +122,13 @@ def _row(sample: JSON, task: str) -> JSON:
         "chain": said, "task": task, "id": sample.get("id"),
     }  # fmt: skip
     return {name: value for name, value in row.items() if value is not None}
+
+
+def _asked(sample: JSON) -> Any:
+    asked = sample.get("input")
+    if isinstance(asked, list):
+        return next((_text(message) for message in reversed(asked) if message.get("role") == "user"), "")
+    return asked
 
 
 def _text(message: JSON) -> str:

@@ -1,0 +1,1 @@
+"""Follow learners, pupils or language models: what they can do, from which answers, and how sure that is."""

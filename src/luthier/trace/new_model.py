@@ -1,0 +1,234 @@
+"""How good a new model is from its answers to a few items, with an interval; and which items to ask it.
+
+The items' difficulties come from models evaluated before (`luthier.trace.calibration`); answers to 50 or 100 items place the new model among them,
+and the rest of the items is predicted. The same family of methods as tinyBenchmarks (arXiv 2402.14992).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
+
+from luthier.errors import SettingsError
+from luthier.records.learning import AnswerLog
+from luthier.statistics.rates import Z95
+from luthier.trace.ability import AbilityModel
+from luthier.trace.calibration import calibrate
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+_FAMILY = re.compile(r"[a-z]+")
+_LEADS = {"meta", "chat", "chatgpt", "the"}  # before the name proper
+
+
+@dataclass(frozen=True)
+class AccuracyEstimate:
+    """Share of all items that a learner answers right, estimated from some of them, with its 95 % interval.
+
+    answered: items asked; observed: the share right among them; ability, ability_sd: logits.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    answered: int
+    items: int
+    observed: float
+    ability: float
+    ability_sd: float
+
+    def to_row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def estimate_accuracy(
+    model: AbilityModel,
+    items: NDArray[Any],
+    correct: NDArray[Any],
+    among: NDArray[Any] | None = None,
+    inflation: float = 1.0,
+) -> AccuracyEstimate:
+    """Accuracy over the items `among` (all where None) of a learner who answered `items` with `correct`, (answers,) each.
+
+    Answered items count as they were answered, the others as predicted. The interval holds the doubt about the ability and the luck of the
+    items not asked; inflation widens it (`interval_inflation` measures by how much it must). Raises SettingsError without answers.
+    """
+    import numpy as np
+
+    if not len(items):
+        raise SettingsError("no answers: an estimate needs some")
+    state = model.state_of(items, correct)
+    known = model.posterior(state)
+    every = np.arange(len(model.difficulty)) if among is None else np.asarray(among)
+    sums, counts = np.zeros(len(model.difficulty)), np.zeros(len(model.difficulty))
+    np.add.at(sums, items, correct)
+    np.add.at(counts, items, 1)
+    rest = every[counts[every] == 0]
+    p = model.predict(state, rest)
+    done = every[counts[every] > 0]
+    total = float((sums[done] / counts[done]).sum() + p.sum())
+    variance = float((p * (1 - p)).sum()) + _ability_variance(
+        model, known.group_ability, known.group_sd, known.sd, rest
+    )
+    spread = Z95 * inflation * variance**0.5
+    low, high = (min(1.0, max(0.0, (total + side * spread) / len(every))) for side in (-1, 1))
+    return AccuracyEstimate(
+        total / len(every), low, high, len(items), len(every), float(np.mean(correct)), float(known.ability), float(known.sd)
+    )  # fmt: skip
+
+
+def _ability_variance(model: AbilityModel, ability: Array, sd: Array, common_sd: Array, items: NDArray[Any]) -> float:
+    """Variance of the sum of chances that the doubt about the abilities brings: what is shared between concepts adds up, the rest does not."""
+    import numpy as np
+
+    shares, slopes = model.shares[items], model.slopes[items]
+    p = 1 / (1 + np.exp(-slopes * (shares @ ability - model.difficulty[items])))
+    gains = shares.T @ (slopes * p * (1 - p))
+    shared = np.minimum(sd, common_sd)
+    own = np.sqrt(np.maximum(sd**2 - shared**2, 0))
+    return float((gains * shared).sum() ** 2 + ((gains * own) ** 2).sum())
+
+
+def choose_items(model: AbilityModel, count: int, asked: Iterable[int] = (), seed: int = 0) -> NDArray[np.int64]:
+    """Places of the items to ask next: spread over the concepts in proportion and, within one, over the difficulties. Sorted by place.
+
+    Each concept's unasked items are cut into strata of like difficulty and one is drawn from each by the seed.
+    """
+    import numpy as np
+
+    taken = set(asked)
+    draw = np.random.default_rng(seed)
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for item, places in enumerate(model.groups_of):
+        if item not in taken:
+            groups.setdefault(places, []).append(item)
+    left = sum(len(each) for each in groups.values())
+    chosen: list[int] = []
+    for shares, members in zip(
+        _apportion([len(each) for each in groups.values()], min(count, left)), groups.values(), strict=True
+    ):
+        ordered = sorted(members, key=lambda item: (float(model.difficulty[item]), item))
+        bounds = np.linspace(0, len(ordered), shares + 1).astype(int)
+        chosen += [ordered[int(draw.integers(low, high))] for low, high in pairwise(bounds)]
+    return np.array(sorted(chosen), dtype=np.int64)
+
+
+def _apportion(sizes: Sequence[int], seats: int) -> list[int]:
+    """Whole numbers in proportion to sizes that sum to seats, by largest remainders; never more than the size."""
+    total = sum(sizes)
+    exact = [seats * size / total if total else 0.0 for size in sizes]
+    shares = [int(each) for each in exact]
+    for place in sorted(range(len(sizes)), key=lambda at: (shares[at] - exact[at], at))[: seats - sum(shares)]:
+        shares[place] += 1
+    return shares
+
+
+def family_of(name: str) -> str:
+    """The family a model's name speaks of: its first word of letters, an owner before a slash left out. `meta-llama/Llama-3.1-8B` is `llama`."""
+    words: list[str] = _FAMILY.findall(name.rsplit("/", 1)[-1].casefold())
+    if words and words[0].startswith("chatgpt"):
+        return "gpt"
+    proper = [word for word in words if word not in _LEADS]
+    return (proper or words or [name.casefold()])[0]
+
+
+def families(learners: Sequence[str], given: Mapping[str, str] | None = None) -> list[str]:
+    """The family of each learner: as given, else by its name."""
+    return [(given or {}).get(name) or family_of(name) for name in learners]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A learner estimated from a few items by a calibration that knew nothing of its family. accuracy: the truth over all its items;
+    estimate: by the model; plain: the share right among the items asked."""
+
+    learner: str
+    family: str
+    asked: int
+    accuracy: float
+    estimate: AccuracyEstimate
+    plain: float
+
+    @property
+    def guess(self) -> float:
+        return self.estimate.accuracy
+
+    def to_row(self) -> dict[str, Any]:
+        return {
+            "learner": self.learner, "family": self.family, "asked": self.asked, "accuracy": self.accuracy, "estimate": self.guess,
+            "low": self.estimate.low, "high": self.estimate.high, "plain": self.plain,
+        }  # fmt: skip
+
+
+def hold_out_families(
+    log: AnswerLog, counts: Sequence[int] = (50,), *, names: Sequence[str] | None = None, draws: int = 1, parameters: int = 1,
+    seed: int = 0, inflation: float = 1.0, chosen: Literal["random", "spread"] = "random", progress: Callable[[int], None] | None = None,
+) -> list[HeldOut]:  # fmt: skip
+    """Estimate every learner from `counts` of its items, after calibrating on the other families only. draws: samples of items for each.
+
+    names: the family of each learner. chosen: `random` items, or `spread` over difficulties as `choose_items` does.
+    Raises SettingsError where there is but one family.
+    """
+    import numpy as np
+
+    names = families(log.learners) if names is None else names
+    if len(set(names)) < 2:
+        raise SettingsError(f"all learners are of one family ({names[0]}); name families that tell them apart")
+    found: list[HeldOut] = []
+    for family in dict.fromkeys(names):
+        inside = [place for place, name in enumerate(names) if name == family]
+        others = log.take_learners([place for place, name in enumerate(names) if name != family])
+        model = calibrate(others, parameters).model(others)
+        for place in inside:
+            part = log.of_learner(place)
+            items, correct = log.item[part], log.correct[part].astype(np.float64)
+            for draw in range(draws):
+                for count in counts:
+                    if count > len(items):
+                        continue
+                    random = np.random.default_rng((seed, place, draw, count))
+                    at = (
+                        _sample(model, items, count, random)
+                        if chosen == "spread"
+                        else random.choice(len(items), count, replace=False)
+                    )
+                    estimate = estimate_accuracy(model, items[at], correct[at], np.unique(items), inflation)
+                    found.append(
+                        HeldOut(
+                            log.learners[place],
+                            family,
+                            count,
+                            float(correct.mean()),
+                            estimate,
+                            float(correct[at].mean()),
+                        )
+                    )
+        if progress is not None:
+            progress(1)
+    return found
+
+
+def _sample(model: AbilityModel, items: NDArray[Any], count: int, random: Any) -> NDArray[np.int64]:
+    import numpy as np
+
+    others = set(range(len(model.difficulty))) - set(items.tolist())
+    chosen = set(choose_items(model, count, others, int(random.integers(2**31))).tolist())
+    return np.flatnonzero([int(item) in chosen for item in items])
+
+
+def interval_inflation(held: Sequence[HeldOut]) -> float:
+    """By how much intervals must be widened to hold 95 % of the truth, measured on held-out learners: at least 1."""
+    import numpy as np
+
+    ratios = [
+        abs(one.accuracy - one.estimate.accuracy) / max(1e-9, (one.estimate.high - one.estimate.low) / 2)
+        for one in held
+    ]
+    return max(1.0, float(np.quantile(ratios, 0.95))) if ratios else 1.0

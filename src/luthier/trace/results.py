@@ -1,0 +1,253 @@
+"""Evaluation results as learners' answers: the learner is a model or a checkpoint, an item what it was asked, a concept the skill that item asks for.
+
+Reads the files of BFCL, lm-evaluation-harness, Inspect, EvalPlus and Luthier's own evaluations (`luthier.trace.result_layouts`), and the plain long
+table with the columns learner, item, correct.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import BadRowError, MissingFileError
+from luthier.records.conversations import JSON
+from luthier.records.files import SkippedRows, read_rows, set_aside
+from luthier.records.learning import AnswerCollector, AnswerLog, Catalogue, Item
+from luthier.records.lines import to_text
+from luthier.trace.result_layouts import Answered, Reader, layout_of
+
+COLUMNS = ("learner", "item", "correct")
+LAYOUTS = (
+    "BFCL score files, samples_*.jsonl of lm-evaluation-harness, logs of Inspect, *_eval_results.json of EvalPlus, judged answers of `luthier "
+    "evaluate tools` or `luthier run`, scores.jsonl of `luthier evaluate choice`, or a table with the columns learner, item, correct"
+)
+
+
+def read_results(
+    paths: Sequence[str | Path], items: str | Path | None = None, skipped: SkippedRows | None = None
+) -> AnswerLog:
+    """The answers in files, and in all files of folders that are of a known layout, as one log.
+
+    paths: `PATH` or `NAME=PATH`, which names the learner. Learners stand in the order of the files, those of a folder in natural order
+    (step-2 before step-10). items: rows with `item`, `text`, `concepts` (a list, or one text), for tables that know neither; what they say
+    of an item goes before what the results say. skipped: takes bad rows. Raises BadRowError with file and line, MissingFileError.
+    """
+    gathered = _Gathered()
+    for given in paths:
+        name, path = _named(given)
+        if path.is_dir():
+            found = [(each, reader) for each in _files(path) if (reader := _reader(each)) is not None]
+            if not found:
+                raise MissingFileError(f"{path}: no evaluation results there; known are {LAYOUTS}")
+        else:
+            if not path.exists():
+                raise MissingFileError(f"{path} does not exist")
+            reader = _reader(path)
+            if reader is None:
+                raise BadRowError(f"not a layout of evaluation results; known are {LAYOUTS}", path)
+            found = [(path, reader)]
+        for each, reader in found:
+            gathered.read(each, reader, name, skipped)
+    return gathered.log(_read_items(items) if items is not None else {})
+
+
+class _Gathered:
+    """Answers, and what is known of their items."""
+
+    def __init__(self) -> None:
+        self.answers = AnswerCollector()
+        self.items: dict[str, Item] = {}
+        self.notes: list[str] = []
+
+    def read(self, path: Path, reader: Reader | str, name: str | None, skipped: SkippedRows | None) -> None:
+        if reader == "table":
+            self._table(path, name, skipped)
+            return
+        count, unscored = 0, 0
+        for line, answered in reader(path, name, skipped):  # type: ignore[operator]
+            if answered.correct is None:
+                unscored += 1
+                continue
+            try:
+                self.answers.add(answered.learner, answered.item, answered.correct, line=line)
+            except BadRowError as problem:
+                set_aside(problem.at(path, line), to_text(answered._asdict()), skipped)
+                continue
+            count += 1
+            self._note(answered)
+        if unscored:
+            self.notes.append(f"{path}: {unscored} of {count + unscored} samples were not scored and are left out")
+
+    def _note(self, answered: Answered) -> None:
+        known = self.items.get(answered.item)
+        if known is None or (not known.text and answered.text):
+            self.items[answered.item] = Item(answered.item, answered.text, answered.concepts)
+
+    def _table(self, path: Path, name: str | None, skipped: SkippedRows | None) -> None:
+        if _is_csv(path):
+            self._csv(path, name)
+            return
+        for line, row in read_rows(path, skipped):
+            try:
+                learner, item, correct = _cells(row)
+                self.answers.add(name or learner, item, correct, _time(row), line=line)
+            except BadRowError as problem:
+                set_aside(problem.at(path, line), to_text(row), skipped)
+                continue
+            self._note(Answered(learner, item, correct, str(row.get("text") or ""), _concepts(row)))
+
+    def _csv(self, path: Path, name: str | None) -> None:
+        """A whole table at once, by columns."""
+        import numpy as np
+        import pyarrow as pa
+
+        table = _read_csv(path)
+        correct = table["correct"].to_numpy()
+        bad = np.flatnonzero(~((correct >= 0) & (correct <= 1)))
+        if len(bad):
+            raise BadRowError(f"correct is {correct[bad[0]]}; it must lie between 0 and 1", path, int(bad[0]) + 2)
+        for column in COLUMNS[:2]:
+            empty = np.flatnonzero(np.asarray(table[column].is_null()))
+            if len(empty):
+                raise BadRowError(f"the {column} is empty", path, int(empty[0]) + 2)
+        learner, item = (table[column].combine_chunks() for column in COLUMNS[:2])
+        if name is not None:
+            learner = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(correct), dtype=np.int32)), pa.array([name]))
+        time = table["timestamp"].to_numpy().astype(np.float64) if "timestamp" in table.column_names else None
+        self.answers.add_columns(learner, item, correct.astype(np.float32), time)
+        for text in item.dictionary.to_pylist():
+            self.items.setdefault(text, Item(text))
+
+    def log(self, given: dict[str, Item]) -> AnswerLog:
+        items = [
+            item if (known := given.get(item.item)) is None
+            else Item(item.item, known.text or item.text, known.concepts or item.concepts)
+            for item in self.items.values()
+        ]  # fmt: skip
+        items += [item for name, item in given.items() if name not in self.items]
+        return self.answers.log(Catalogue.of(items), self.notes)
+
+
+# --- finding out what a file is -----------------------------------------------------------------------------------------------
+
+
+def _named(given: str | Path) -> tuple[str | None, Path]:
+    """NAME=PATH, or a path alone."""
+    if isinstance(given, str) and "=" in given and not Path(given).exists():
+        name, path = given.split("=", 1)
+        return name, Path(path)
+    return None, Path(given)
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files below, in natural order."""
+    return sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: _natural(str(path)))
+
+
+def _natural(text: str) -> list[tuple[int, int, str]]:
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text)]
+
+
+def _reader(path: Path) -> Reader | str | None:
+    """The reader of a file's layout, `table` for a long table, None for anything else."""
+    found = layout_of(path)
+    if found is not None:
+        return found
+    if _is_csv(path):
+        with _text_of(path) as stream:
+            return "table" if set(COLUMNS) <= set(stream.readline().strip("\ufeff\r\n ").split(",")) else None
+    first = _first_row(path)
+    return "table" if first is not None and set(COLUMNS) <= set(first) else None
+
+
+def _is_csv(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(".csv")
+
+
+def _text_of(path: Path) -> Any:
+    import gzip
+
+    packed = path.suffix == ".gz"
+    return (gzip.open if packed else open)(path, "rt", encoding="utf-8", errors="replace")  # type: ignore[operator]
+
+
+def _first_row(path: Path) -> JSON | None:
+    kind = Path(path.name.lower().removesuffix(".gz")).suffix
+    if kind == ".parquet":
+        return next((row for _, row in read_rows(path)), None)
+    if kind not in (".jsonl", ".ndjson"):
+        return None
+    with _text_of(path) as stream:
+        line = next((line for line in stream if line.strip()), "")
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+# --- the long table -----------------------------------------------------------------------------------------------------------
+
+
+def _read_csv(path: Path) -> Any:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    name = pa.dictionary(pa.int32(), pa.string())
+    options = csv.ConvertOptions(
+        column_types={"learner": name, "item": name, "correct": pa.float64(), "timestamp": pa.float64()},
+        true_values=["1"], false_values=["0"],
+    )  # fmt: skip
+    with path.open("rb") as head:
+        packed = head.read(2) == b"\x1f\x8b"
+    try:
+        with pa.input_stream(str(path), compression="gzip" if packed else None) as stream:
+            return csv.read_csv(
+                stream, csv.ReadOptions(use_threads=False), convert_options=options
+            ).unify_dictionaries()
+    except (pa.ArrowException, OSError) as problem:
+        told = " ".join(str(problem).split())
+        row = re.search(r"[Rr]ow #(\d+)", told)
+        raise BadRowError(
+            f"{told}; expected are the columns {', '.join(COLUMNS)} and, if known, timestamp as numbers",
+            path,
+            int(row[1]) if row else None,
+        ) from None
+
+
+def _cells(row: JSON) -> tuple[str, str, float]:
+    missing = next((name for name in COLUMNS if row.get(name) in (None, "")), None)
+    if missing is not None:
+        raise BadRowError(f"the row has no {missing}; it needs {', '.join(COLUMNS)}")
+    correct = row["correct"]
+    if not isinstance(correct, bool | int | float):
+        raise BadRowError(f"correct is {correct!r}; give true, false, or a number between 0 and 1")
+    return str(row["learner"]), str(row["item"]), float(correct)
+
+
+def _time(row: JSON) -> float | None:
+    time = row.get("timestamp")
+    if time is None:
+        return None
+    if isinstance(time, bool) or not isinstance(time, int | float):
+        raise BadRowError(f"timestamp is {time!r}; give a number, seconds for example")
+    return float(time)
+
+
+def _concepts(row: JSON) -> tuple[str, ...]:
+    given = row.get("concepts", row.get("concept"))
+    if given in (None, "", []):
+        return ()
+    return tuple(str(one) for one in given) if isinstance(given, list) else (str(given),)
+
+
+def _read_items(path: str | Path) -> dict[str, Item]:
+    found: dict[str, Item] = {}
+    for line, row in read_rows(path):
+        if not isinstance(row.get("item"), str):
+            raise BadRowError("an item needs its name in `item`; beside it may stand `text` and `concepts`", path, line)
+        found[row["item"]] = Item(row["item"], str(row.get("text") or ""), _concepts(row))
+    return found
