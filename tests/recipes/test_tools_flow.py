@@ -117,6 +117,7 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
         "evaluate-before",
         "train",
         "evaluate-after",
+        "skills",
     ]
     assert "simple_python" in out
 

@@ -1,6 +1,6 @@
 """Teach a small model to call tools, and show what changed: the main job, from API definitions to a measured adapter.
 
-Reads top to bottom: pool, dialogues, checks, selection, evaluation before, training, evaluation after, report. Each step writes its
+Reads top to bottom: pool, dialogues, checks, selection, evaluation before, training, evaluation after, skills, report. Each step writes its
 artefacts into the run folder and is kept when the same command runs again.
 """
 
@@ -65,6 +65,7 @@ def run_tools(settings: ToolsSettings, folder: Path, command: str, progress: Pro
         _evaluate(run, settings, "evaluate-before", None, progress)
         _train(run, settings, progress)
         _evaluate(run, settings, "evaluate-after", folder / ADAPTER, progress)
+        _skills(run)
         run.finish(
             peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)),
             nondeterminism=NONDETERMINISM,
@@ -346,6 +347,22 @@ def _evaluate(run: RunFolder, settings: ToolsSettings, name: str, adapter: Path 
 
     inputs = {"items": limits, "decodings": decodings, "benchmark": BFCL.sha256, "model": settings.model}
     run.step(name, inputs, [answers], work, after=[] if adapter is None else ["train"])
+
+
+def _skills(run: RunFolder) -> None:
+    """Step 8: which skills training gained or lost, by the answers before and after to the same items."""
+    files = {when: run.path / f"evaluation-{when}.jsonl" for when in ("before", "after")}
+
+    def work() -> JSON:
+        from luthier.trace.calibration import calibrate
+        from luthier.trace.checkpoints import changes, follow
+        from luthier.trace.results import read_results
+
+        log = read_results([f"{when}={file}" for when, file in files.items()])
+        model = calibrate(log).model(log)
+        return {"changes": [change.to_row() for change in changes(model, log, follow(model, log))]}
+
+    run.step("skills", {}, [], work, after=["evaluate-before", "evaluate-after"])
 
 
 def _third(items: int | None) -> int | None:

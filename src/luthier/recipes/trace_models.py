@@ -7,28 +7,26 @@ estimated, follow every learner, write the tables and the page.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.packages import file_sha256
+from luthier.recipes.model_tables import TABLES, Traced, with_text, write_table, write_tables
 from luthier.recipes.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
-from luthier.records import JSON, SkippedRows, atomic_write
+from luthier.records import JSON, SkippedRows
 from luthier.records.learning import AnswerLog
 
 if TYPE_CHECKING:
-    from luthier.trace.ability import AbilityModel
     from luthier.trace.calibration import Calibration
-    from luthier.trace.checkpoints import Learners
     from luthier.trace.difficulty import TextDifficulty
 
 PARTLY = 0.5  # of the items that a whole evaluation has: a learner with fewer is new, and its accuracy is estimated
 FEW_ANSWERS = 8  # an item with as many learns nothing more from its text
 HELD_OUT_DRAWS = 3  # samples of items for each learner
-TABLES = ("items.csv", "learners.csv", "mastery.csv", "changes.csv", "ask.csv", "train.csv")
 
 
 @dataclass(frozen=True)
@@ -55,17 +53,6 @@ class TraceModelsInputs:
     seed: int = 0
 
 
-class Traced(NamedTuple):
-    """What the steps share. new: places of learners that did not calibrate."""
-
-    log: AnswerLog
-    new: list[int]
-    calibration: Calibration
-    model: AbilityModel
-    text: TextDifficulty | None
-    learners: Learners
-
-
 def run_trace_models(inputs: TraceModelsInputs, folder: Path, command: str, progress: Progress = quiet) -> JSON:
     """Write the tables and `report.html` in `folder` and return what `run.json` holds; the same call continues a stopped run.
 
@@ -84,9 +71,14 @@ def run_trace_models(inputs: TraceModelsInputs, folder: Path, command: str, prog
         held = run.step(
             "held-out", keyed, ["held_out.csv"], lambda: _hold_out(traced, families, inputs, folder, progress)
         )
-        results = run.step(
-            "trace", keyed, TABLES, lambda: _tables(traced, families, held, inputs, folder), after=["held-out"]
-        )
+
+        def tables() -> JSON:
+            inflation = held.get("inflation", 1.0)
+            return write_tables(
+                traced, families, inflation, folder, ask=inputs.ask, train=inputs.train, seed=inputs.seed
+            )
+
+        results = run.step("trace", keyed, TABLES, tables, after=["held-out"])
         run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))
         progress.step("report")
         from luthier.report.trace_models_page import write_trace_models_page
@@ -107,7 +99,7 @@ def trace(log: AnswerLog, new: Sequence[int], inputs: TraceModelsInputs, progres
     calibration = calibrate(old, inputs.parameters)
     text, features = _text(log, calibration, inputs, progress)
     if text is not None and features is not None:
-        few = (calibration.answers < FEW_ANSWERS) & _with_text(log)
+        few = (calibration.answers < FEW_ANSWERS) & with_text(log)
         if few.any():
             told = text.predict(features)
             mean, sd = calibration.prior
@@ -115,7 +107,7 @@ def trace(log: AnswerLog, new: Sequence[int], inputs: TraceModelsInputs, progres
                 old, inputs.parameters, DifficultyPrior(np.where(few, told.mean, mean), np.where(few, told.sd, sd))
             )
     model = calibration.model(old)
-    return Traced(log, list(new), calibration, model, text, follow(model, log))
+    return Traced(log, list(new), calibration, model, text, follow(model, log), inputs.checkpoints)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------------
@@ -182,12 +174,6 @@ def _share(log: AnswerLog, place: int) -> float:
     return len(items) / max(1, sum(each in kinds for each in concepts))
 
 
-def _with_text(log: AnswerLog) -> Any:
-    import numpy as np
-
-    return np.array([bool(item.text.strip()) for item in log.catalogue.items])
-
-
 def _text(
     log: AnswerLog, calibration: Calibration, inputs: TraceModelsInputs, progress: Progress
 ) -> tuple[TextDifficulty | None, Any]:
@@ -197,7 +183,7 @@ def _text(
     from luthier.trace.calibration import FEW
     from luthier.trace.difficulty import LEAST_ITEMS, fit_text_difficulty, text_features
 
-    known = _with_text(log) & (calibration.answers >= FEW)
+    known = with_text(log) & (calibration.answers >= FEW)
     if inputs.embedder == "none" or known.sum() < LEAST_ITEMS:
         return None, None
     embedder = open_retriever(inputs.embedder)
@@ -245,131 +231,7 @@ def _hold_out(
                 "learners": len({one.learner for one in held}), "families": len(set(names)), "asked": inputs.ask, "error": float(np.mean(missed)),
                 "plain_error": float(np.mean(plain)), "covered": float(np.mean(inside)), "inflation": interval_inflation(held),
             }  # fmt: skip
-    _write_table(
+    write_table(
         folder / "held_out.csv", rows, ["learner", "family", "asked", "accuracy", "estimate", "low", "high", "plain"]
     )
     return results
-
-
-def _tables(traced: Traced, families: Sequence[str], held: JSON, inputs: TraceModelsInputs, folder: Path) -> JSON:
-    from luthier.trace.checkpoints import changes
-
-    log, model = traced.log, traced.model
-    estimates = _estimates(traced, families, held.get("inflation", 1.0))
-    moved = (
-        [change.to_row() for change in changes(model, log, traced.learners, seed=inputs.seed)]
-        if inputs.checkpoints
-        else []
-    )
-    asked, trained = _ask(traced, inputs), _train(traced, inputs)
-    mastery = _mastery(traced)
-    _write_table(folder / "items.csv", _items(traced), [])
-    _write_table(folder / "learners.csv", estimates, [])
-    _write_table(folder / "mastery.csv", mastery, ["learner", "concept", "mastery", "low", "high", "answers"])
-    _write_table(folder / "changes.csv", moved, ["concept", "before", "after", "p", "p_all", "verdict"])
-    _write_table(folder / "ask.csv", asked, ["learner", "item", "concepts", "difficulty"])
-    _write_table(folder / "train.csv", trained, ["learner", "item", "concepts", "chance"])
-    text = traced.text
-    return {
-        "answers": len(log), "items": len(log.catalogue.items), "learners": estimates, "concepts": [each.concept for each in log.catalogue.concepts],
-        "mastery": mastery, "changes": moved, "alarms": sum(one["verdict"] == "lost" for one in moved), "ask": asked, "train": trained,
-        "ability_sd": model.sd, "spread": model.spread, "rounds": traced.calibration.rounds, "notes": list(log.notes),
-        "text": None if text is None else {"items": text.items, "correlation": text.correlation, "doubt": text.doubt, "points": _points(traced)},
-    }  # fmt: skip
-
-
-def _estimates(traced: Traced, families: Sequence[str], inflation: float) -> list[JSON]:
-    """A row a learner: what it answered, and its accuracy over all items of the skills it was asked about."""
-    import numpy as np
-
-    from luthier.trace.new_model import estimate_accuracy
-
-    log, model, rows = traced.log, traced.model, []
-    for place, name in enumerate(log.learners):
-        part = log.of_learner(place)
-        if not len(log.item[part]):
-            continue
-        groups = {group for item in np.unique(log.item[part]) for group in model.groups_of[item]}
-        among = np.flatnonzero([
-            (traced.calibration.answers[item] > 0 and groups.issuperset(model.groups_of[item])) for item in range(len(model.difficulty))
-        ])  # fmt: skip
-        among = np.union1d(among, log.item[part])
-        estimate = estimate_accuracy(model, log.item[part], log.correct[part].astype(np.float64), among, inflation)
-        rows.append({"learner": name, "family": families[place], "new": place in traced.new, **estimate.to_row()})
-    return rows
-
-
-def _mastery(traced: Traced) -> list[JSON]:
-    """A row for each learner and concept it has answers on."""
-    log, mastery = traced.log, traced.learners.mastery
-    return [
-        {"learner": name, "concept": each.concept, "mastery": float(mastery.probability[place, at]), "low": float(mastery.low[place, at]),
-         "high": float(mastery.high[place, at]), "answers": int(mastery.evidence[place, at])}
-        for place, name in enumerate(log.learners) for at, each in enumerate(log.catalogue.concepts) if mastery.evidence[place, at] > 0
-    ]  # fmt: skip
-
-
-def _items(traced: Traced) -> list[JSON]:
-    log, fitted = traced.log, traced.calibration
-    told = _from_text(traced)
-    return [
-        {"item": item.item, "concepts": "|".join(item.concepts), "answers": int(fitted.answers[at]), "difficulty": float(fitted.difficulty[at]),
-         "sd": float(fitted.difficulty_sd[at]), "discrimination": float(fitted.discrimination[at]),
-         "from_text": told.get(at), "predicted": bool(fitted.answers[at] == 0)}
-        for at, item in enumerate(log.catalogue.items)
-    ]  # fmt: skip
-
-
-def _from_text(traced: Traced) -> dict[int, float]:
-    """Of the items the regression was fitted on, what the others' texts say of theirs."""
-    import numpy as np
-
-    from luthier.trace.calibration import FEW
-
-    if traced.text is None:
-        return {}
-    known = np.flatnonzero(_with_text(traced.log) & (traced.calibration.answers >= FEW))
-    return {int(item): float(value) for item, value in zip(known, traced.text.left_out, strict=True)}
-
-
-def _points(traced: Traced, most: int = 1500) -> list[tuple[float, float]]:
-    """(difficulty from text, observed), evenly thinned."""
-    told = list(_from_text(traced).items())
-    step = max(1, -(-len(told) // most))
-    return [(round(value, 3), round(float(traced.calibration.difficulty[item]), 3)) for item, value in told[::step]]
-
-
-def _ask(traced: Traced, inputs: TraceModelsInputs) -> list[JSON]:
-    """Items to ask next: each new learner, or any where none is new."""
-    from luthier.trace.new_model import choose_items
-
-    log, model = traced.log, traced.model
-    rows: list[JSON] = []
-    places: list[int | None] = [*traced.new] or [None]
-    for place in places:
-        asked = [] if place is None else log.item[log.of_learner(place)].tolist()
-        for item in choose_items(model, inputs.ask, asked, inputs.seed):
-            named = log.catalogue.items[item]
-            rows.append({"learner": "" if place is None else log.learners[place], "item": named.item,
-                         "concepts": "|".join(named.concepts), "difficulty": float(model.difficulty[item])})  # fmt: skip
-    return rows
-
-
-def _train(traced: Traced, inputs: TraceModelsInputs) -> list[JSON]:
-    """Items to train on next, for the new learners, or else the last one read."""
-    from luthier.trace.checkpoints import items_to_train
-
-    log = traced.log
-    return [
-        {"learner": log.learners[place], "item": log.catalogue.items[item].item, "concepts": "|".join(log.catalogue.items[item].concepts), "chance": chance}
-        for place in (traced.new or [len(log.learners) - 1])
-        for item, chance in items_to_train(traced.model, log, traced.learners.states[place], inputs.train)
-    ]  # fmt: skip
-
-
-def _write_table(path: Path, rows: Iterable[JSON], columns: Sequence[str]) -> None:
-    rows = list(rows)
-    with atomic_write(path) as stream:
-        writer = csv.DictWriter(stream, list(rows[0]) if rows else list(columns), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

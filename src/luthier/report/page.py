@@ -64,6 +64,7 @@ def _content(folder: RunFolder) -> dict[str, Any]:
         "comparisons": rows,
         "charts": charts(rows),
         "irrelevance": any("irrelevance" in row.category for row in rows),
+        "skills": folder.results("skills").get("changes", []),
         "results": {name.replace("-", "_"): folder.results(name) for name in STEPS},
         "training": _training(folder),
         "dialogues": [dialogue(row) for row in folder.sample("selected.jsonl", "select", DIALOGUES)],
@@ -137,7 +138,11 @@ def _checks(check: JSON) -> list[tuple[str, str, int]]:
 
 def _timings(folder: RunFolder) -> list[tuple[str, float]]:
     seconds = {name: step.get("seconds") for name, step in folder.steps.items()}
-    return [(STEPS.get(name, name), float(took)) for name, took in seconds.items() if isinstance(took, int | float)]
+    return [
+        ({**STEPS, "skills": "Compare skills"}.get(name, name), float(took))
+        for name, took in seconds.items()
+        if isinstance(took, int | float)
+    ]
 
 
 def _flat(settings: Any, prefix: str = "") -> Any:

@@ -238,7 +238,7 @@ def tool_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> I
                 raise BadRowError("a judged answer needs `official`, true or false")
             free = row.get("decoding") == "free"
             item = f"bfcl/{row.get('id')}{'' if free else ' ' + str(row.get('decoding'))}"
-            category = str(row.get("category"))
+            category = f"{row.get('category')}{'' if free else ', ' + str(row.get('decoding'))}"
             yield line, Answered(learner, item, float(row["official"]), str(row.get("question") or ""), (category,))
         except BadRowError as problem:
             set_aside(problem.at(path, line), to_text(row), skipped)

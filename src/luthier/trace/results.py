@@ -51,6 +51,11 @@ def read_results(
             found = [(path, reader)]
         for each, reader in found:
             gathered.read(each, reader, name, skipped)
+    if not len(gathered.answers):
+        told = "; ".join(gathered.notes)
+        raise BadRowError(
+            f"no scored answer in {', '.join(str(given) for given in paths)}" + (f" ({told})" if told else "")
+        )
     return gathered.log(_read_items(items) if items is not None else {})
 
 

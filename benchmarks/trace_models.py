@@ -1,0 +1,198 @@
+"""Accuracy of a language model from a few items, its family left out of the calibration, beside the share right among as many random items;
+and items that no model has answered, by the models' ability alone, with difficulty read from text, and with the true difficulty.
+
+`--data` is a folder with events.csv.gz (learner, item, correct) and items.jsonl.gz (item, text, concepts); each concept is a benchmark of its
+own. Without it, and with `--quick`, answers of made-up families to made-up sums stand in. Intervals draw families again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from harness import benchmark
+
+COUNTS = (20, 50, 100)
+FOLDS = 5
+DRAWS = 200  # of families, for intervals
+
+
+def measure(quick: bool, data: str, draws: str, embedder: str, cache: str) -> dict[str, Any]:
+    from luthier.trace.results import read_results
+
+    with tempfile.TemporaryDirectory() as scratch:
+        made = quick or not data
+        folder = _made_up(Path(scratch)) if made else Path(data)
+        log = read_results([folder / "events.csv.gz"], folder / "items.jsonl.gz")
+    read = None if quick or embedder == "none" else _embedder(embedder)
+    figures: dict[str, Any] = {
+        "data": "made up here" if made else folder.name,
+        "embedder": embedder if read else "none",
+        "draws": 1 if quick else int(draws),
+    }
+    for concept in log.catalogue.concepts:
+        figures[concept.concept] = _one(_part(log, concept.concept), figures["draws"], read, cache)
+        print(f"{concept.concept}: {figures[concept.concept]}", flush=True)
+    return figures
+
+
+def _embedder(name: str) -> Any:
+    from luthier.recipes.retrievers import open_retriever
+
+    return open_retriever(name)
+
+
+def _part(log: Any, concept: str) -> Any:
+    """The answers to one concept's items, of the learners that answered nearly all of them."""
+    import numpy as np
+
+    from luthier.records.learning import AnswerCollector, Catalogue
+
+    inside = np.array([concept in item.concepts for item in log.catalogue.items])
+    items = [item for item, keep in zip(log.catalogue.items, inside, strict=True) if keep]
+    whole = np.bincount(log.learner[inside[log.item]], minlength=len(log.learners)) >= 0.9 * len(items)
+    collector = AnswerCollector()
+    for learner, item, correct in zip(log.learner, log.item, log.correct, strict=True):
+        if inside[item] and whole[learner]:
+            collector.add(log.learners[learner], log.catalogue.items[item].item, float(correct))
+    return collector.log(Catalogue.of(items))
+
+
+def _one(log: Any, draws: int, embedder: Any, cache: str) -> dict[str, Any]:
+    from luthier.trace.new_model import families
+
+    names = families(log.learners)
+    return {"learners": len(log.learners), "items": len(log.catalogue.items), "families": len(set(names)),
+            "left_out": _left_out(log, names, draws), "unseen": _unseen(log, names, embedder, cache)}  # fmt: skip
+
+
+def _left_out(log: Any, names: Sequence[str], draws: int) -> dict[str, Any]:
+    """Mean absolute error in points, by items asked."""
+    import numpy as np
+
+    from luthier.statistics.resampling import bootstrap_statistic
+    from luthier.trace.new_model import hold_out_families
+
+    held = hold_out_families(log, COUNTS, names=names, draws=draws)
+    found = {}
+    for count in COUNTS:
+        some = [one for one in held if one.asked == count]
+        ours, plain = (
+            np.array([100 * abs(getattr(one, side) - one.accuracy) for one in some]) for side in ("guess", "plain")
+        )
+        clusters = [one.family for one in some]
+        found[str(count)] = {
+            "irt": _interval(bootstrap_statistic(lambda at, ours=ours: float(ours[at].mean()), clusters, draws=1000)),
+            "random": _interval(bootstrap_statistic(lambda at, plain=plain: float(plain[at].mean()), clusters, draws=1000)),
+            "difference": _interval(bootstrap_statistic(lambda at, both=plain - ours: float(both[at].mean()), clusters, draws=1000)),
+            "covered": round(float(np.mean([one.estimate.low <= one.accuracy <= one.estimate.high for one in some])), 3),
+            "width": round(100 * float(np.mean([one.estimate.high - one.estimate.low for one in some])), 2),
+        }  # fmt: skip
+    return found
+
+
+def _unseen(log: Any, names: Sequence[str], embedder: Any, cache: str) -> dict[str, Any]:
+    """Areas under the ROC curve over all answers to items left out in FOLDS parts; abilities come from the other parts."""
+    import numpy as np
+
+    from luthier.models.embedding_cache import EmbeddingCache
+    from luthier.statistics.ranks import area_under_curve, spearman
+    from luthier.statistics.resampling import bootstrap_statistic
+    from luthier.trace.calibration import calibrate
+    from luthier.trace.difficulty import fit_text_difficulty, text_features
+
+    texts = [item.text for item in log.catalogue.items]
+    kinds = {"length": text_features(texts, None)}
+    if embedder is not None:
+        kinds["text"] = text_features(texts, embedder, EmbeddingCache(cache or None))
+    truth = calibrate(log).difficulty
+    fold = np.random.default_rng(0).permutation(len(texts)) % FOLDS
+    scores = {name: np.zeros(len(log)) for name in ("ability", *kinds, "ceiling")}
+    read = {name: np.zeros(len(texts)) for name in kinds}
+    for part in range(FOLDS):
+        kept, left = fold != part, np.flatnonzero(fold == part)
+        fitted = calibrate(log.where(kept[log.item]))
+        answers = ~kept[log.item]
+        ability = fitted.ability[log.learner[answers]]
+        scores["ability"][answers] = ability
+        scores["ceiling"][answers] = ability - truth[log.item[answers]]
+        for name, features in kinds.items():
+            told = (
+                fit_text_difficulty(features[kept], fitted.difficulty[kept], fitted.difficulty_sd[kept])
+                .predict(features[left])
+                .mean
+            )
+            read[name][left] = told
+            scores[name][answers] = ability - read[name][log.item[answers]]
+    right = log.correct > 0.5
+    clusters = [names[learner] for learner in log.learner]
+    areas = {
+        name: _interval(bootstrap_statistic(lambda at, score=score: area_under_curve(score[at], right[at]), clusters, draws=DRAWS), 4)
+        for name, score in scores.items()
+    }  # fmt: skip
+    return {"auc": areas, "spearman": {name: round(spearman(told, truth) or 0.0, 3) for name, told in read.items()}}
+
+
+def _interval(found: Any, digits: int = 2) -> list[float]:
+    return [round(value, digits) for value in found]
+
+
+def _made_up(folder: Path) -> Path:
+    """24 models of 8 families and 300 sums: longer ones are harder, families differ in ability and members a little."""
+    import csv
+    import gzip
+    import math
+
+    from luthier.records import write_jsonl
+
+    random = Random(0)
+    items, rows = [], []
+    for number in range(300):
+        terms = random.randint(2, 9)
+        text = "What is " + " + ".join(str(random.randint(1, 10 ** random.randint(1, 4))) for _ in range(terms)) + "?"
+        items.append(
+            {
+                "item": f"sum-{number}",
+                "text": text,
+                "concepts": ["sums"],
+                "difficulty": 0.09 * len(text) - 3 + random.gauss(0, 1),
+            }
+        )
+    for family in ("ash", "birch", "cedar", "elm", "fir", "maple", "oak", "pine"):
+        level = random.gauss(0, 1.2)
+        for size in (1, 2, 3):
+            ability = level + 0.5 * size + random.gauss(0, 0.3)
+            for item in items:
+                chance = 1 / (1 + math.exp(item["difficulty"] - ability))
+                rows.append(
+                    {"learner": f"{family}-{size}b", "item": item["item"], "correct": int(random.random() < chance)}
+                )
+    write_jsonl(
+        folder / "items.jsonl.gz", [{name: item[name] for name in ("item", "text", "concepts")} for item in items]
+    )
+    with gzip.open(folder / "events.csv.gz", "wt", newline="") as stream:
+        writer = csv.DictWriter(stream, ["learner", "item", "correct"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def line(figures: dict[str, Any]) -> str:
+    told = []
+    for name, one in figures.items():
+        if isinstance(one, dict) and "left_out" in one:
+            at, area = one["left_out"]["50"], one["unseen"]["auc"]
+            best = "text" if "text" in area else "length"
+            told.append(
+                f"{name}: {one['families']} families left out, 50 items: {at['irt'][0]} points of error, random {at['random'][0]}, "
+                f"{at['covered']:.0%} of intervals hold; unseen items AUC {area['ability'][0]:.3f} ability, {area[best][0]:.3f} + {best}, "
+                f"{area['ceiling'][0]:.3f} ceiling"
+            )
+    return "; ".join(told)
+
+
+if __name__ == "__main__":
+    benchmark("trace_models", measure, line, __doc__, data="", draws="5", embedder="minilm", cache="")
