@@ -89,9 +89,10 @@ def calibrate(
         theta, theta_sd = answers.learner_step(theta, b, log_a, sd)
         sd = max(0.1, float(np.sqrt((theta**2 + theta_sd**2).mean())))
         moved, b_sd, log_a = answers.item_step(theta, theta_sd, b, log_a, mean=mean, width=width, parameters=parameters)
+        shift = float(theta.mean()) if prior is None else 0.0  # the population's mean is 0; difficulties go along
+        moved, theta = moved - shift, theta - shift
         change = float(np.abs(moved - b).max())
-        shift = float(theta.mean())  # the population's mean is 0; difficulties go along
-        b, theta = moved - (shift if prior is None else 0.0), theta - (shift if prior is None else 0.0)
+        b = moved
         if prior is None:
             seen = answers.of_item > 0
             middle = float(b[seen].mean())
