@@ -26,7 +26,9 @@ def planted(
     ability = common[:, None] + draw.normal(0, spread, (learners, concepts))
     difficulty, slope = draw.normal(0.3, 1.3, items), np.exp(draw.normal(0, slopes, items))
     rows = [
-        Item(f"item-{at}", "x" * max(1, round(40 + 15 * difficulty[at] + draw.normal(0, 5))), (f"skill-{at % concepts}",))
+        Item(
+            f"item-{at}", "x" * max(1, round(40 + 15 * difficulty[at] + draw.normal(0, 5))), (f"skill-{at % concepts}",)
+        )
         for at in range(items)
     ]
     collector = AnswerCollector()

@@ -134,7 +134,7 @@ def test_a_fraction_counts_between_wrong_and_right() -> None:
 
 
 def test_what_has_no_meaning_is_refused() -> None:
-    with pytest.raises(SettingsError, match="correct is 1.5"):
+    with pytest.raises(SettingsError, match=r"correct is 1\.5"):
         model().update(model().start(), 0, 1.5)
     with pytest.raises(SettingsError, match="24 difficulties for 2 items"):
         replace(model(), concepts_of=[(0,), (1,)])

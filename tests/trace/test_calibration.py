@@ -17,7 +17,10 @@ def test_planted_difficulties_abilities_and_their_spread_come_back() -> None:
     assert np.corrcoef(fitted.difficulty, made.difficulty)[0, 1] > 0.97
     assert np.corrcoef(fitted.ability, made.ability[:, 0])[0, 1] > 0.97
     assert fitted.sd == pytest.approx(1.2, abs=0.25)
-    within = abs((fitted.difficulty - fitted.difficulty.mean()) - (made.difficulty - made.difficulty.mean())) < 1.96 * fitted.difficulty_sd
+    within = (
+        abs((fitted.difficulty - fitted.difficulty.mean()) - (made.difficulty - made.difficulty.mean()))
+        < 1.96 * fitted.difficulty_sd
+    )
     assert 0.88 < within.mean() <= 1.0
 
 
@@ -37,7 +40,9 @@ def penalised_likelihood(difficulty: np.ndarray, sd: float, prior: DifficultyPri
     for learner in range(len(log.learners)):
         part = log.of_learner(learner)
         logits = x - difficulty[log.item[part]][:, None]
-        total += np.log((weights * np.exp((log.correct[part][:, None] * logits - np.logaddexp(0, logits)).sum(0))).sum())
+        total += np.log(
+            (weights * np.exp((log.correct[part][:, None] * logits - np.logaddexp(0, logits)).sum(0))).sum()
+        )
     return float(total)
 
 
@@ -97,7 +102,9 @@ def test_little_to_go_by_gives_finite_numbers(rows: list[tuple[str, str, float]]
     log = collector.log()
     for parameters in (1, 2):
         fitted = calibrate(log, parameters)
-        assert np.isfinite(np.r_[fitted.difficulty, fitted.difficulty_sd, fitted.ability, fitted.ability_sd, fitted.sd]).all()
+        assert np.isfinite(
+            np.r_[fitted.difficulty, fitted.difficulty_sd, fitted.ability, fitted.ability_sd, fitted.sd]
+        ).all()
         assert 0 < fitted.model(log).predict(fitted.model(log).start(), [0])[0] < 1
 
 
