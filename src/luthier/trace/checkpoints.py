@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05  # of all alarms together
 LEAST_SHARED = 5  # items that both checkpoints answered, for a test on the same items
-FLIPS = 20_000  # of signs: the least p is 1 in so many
+FLIPS = 20_000  # of signs of the items that differ: the least p is 1 in so many
 MASTERED = 0.5  # of a prerequisite, before what builds on it is trained
 
 
@@ -116,8 +116,9 @@ def _change(
     low = high = None
     if len(same) >= LEAST_SHARED:
         sides = [np.array([answered[place][item] for item in same]) for place in pair]
-        tested = paired(sides[0], sides[1], seed=seed, draws=FLIPS)
-        by, difference, low, high, p = "items", tested.mean, tested.low, tested.high, tested.p
+        tested, differ = paired(sides[0], sides[1], seed=seed), sides[0] != sides[1]  # a sign flips nothing where both agree
+        p = paired(sides[0][differ], sides[1][differ], seed=seed, draws=FLIPS).p if differ.any() else 1.0
+        by, difference, low, high = "items", tested.mean, tested.low, tested.high
     else:
         known = model.posterior(learners.states[list(pair)])
         ability, sd = known.group_ability[:, concept], known.group_sd[:, concept]
