@@ -116,7 +116,10 @@ def _change(
     low = high = None
     if len(same) >= LEAST_SHARED:
         sides = [np.array([answered[place][item] for item in same]) for place in pair]
-        tested, differ = paired(sides[0], sides[1], seed=seed), sides[0] != sides[1]  # a sign flips nothing where both agree
+        tested, differ = (
+            paired(sides[0], sides[1], seed=seed),
+            sides[0] != sides[1],
+        )  # a sign flips nothing where both agree
         p = paired(sides[0][differ], sides[1][differ], seed=seed, draws=FLIPS).p if differ.any() else 1.0
         by, difference, low, high = "items", tested.mean, tested.low, tested.high
     else:
