@@ -17,6 +17,7 @@ from harness import benchmark
 
 COUNTS = (20, 50, 100)
 FOLDS = 5
+FEW = (0, 1, 2, 4, 8)  # answers to an item
 DRAWS = 200  # of families, for intervals
 
 
@@ -31,7 +32,7 @@ def measure(quick: bool, data: str, draws: str, embedder: str, cache: str) -> di
     figures: dict[str, Any] = {
         "data": "made up here" if made else folder.name,
         "embedder": embedder if read else "none",
-        "draws": 1 if quick else int(draws),
+        "draws": 3 if quick else int(draws),
     }
     for concept in log.catalogue.concepts:
         figures[concept.concept] = _one(_part(log, concept.concept), figures["draws"], read, cache)
@@ -66,7 +67,7 @@ def _one(log: Any, draws: int, embedder: Any, cache: str) -> dict[str, Any]:
 
     names = families(log.learners)
     return {"learners": len(log.learners), "items": len(log.catalogue.items), "families": len(set(names)),
-            "left_out": _left_out(log, names, draws), "unseen": _unseen(log, names, embedder, cache)}  # fmt: skip
+            "left_out": _left_out(log, names, draws), **_unseen(log, names, embedder, cache)}  # fmt: skip
 
 
 def _left_out(log: Any, names: Sequence[str], draws: int) -> dict[str, Any]:
@@ -133,7 +134,49 @@ def _unseen(log: Any, names: Sequence[str], embedder: Any, cache: str) -> dict[s
         name: _interval(bootstrap_statistic(lambda at, score=score: area_under_curve(score[at], right[at]), clusters, draws=DRAWS), 4)
         for name, score in scores.items()
     }  # fmt: skip
-    return {"auc": areas, "spearman": {name: round(spearman(told, truth) or 0.0, 3) for name, told in read.items()}}
+    return {
+        "unseen": {
+            "auc": areas,
+            "spearman": {name: round(spearman(told, truth) or 0.0, 3) for name, told in read.items()},
+        },
+        "few_answers": _few(log, fold, [*kinds.values()][-1]),
+    }
+
+
+def _few(log: Any, fold: Any, features: Any) -> dict[str, list[float]]:
+    """Items with a few answers: area under the curve over their other answers, with one prior for all and with that of their text."""
+    import numpy as np
+
+    from luthier.statistics.ranks import area_under_curve
+    from luthier.trace.calibration import DifficultyPrior, calibrate
+    from luthier.trace.difficulty import fit_text_difficulty
+
+    order, found = np.random.default_rng(1).random(len(log)), {}
+    rank = np.empty(len(log), dtype=int)  # of an answer among those to its item, at random
+    for item in range(len(fold)):
+        rows = np.flatnonzero(log.item == item)
+        rank[rows] = np.argsort(np.argsort(order[rows]))
+    for count in FEW:
+        scores = np.zeros((2, len(log)))
+        asked = rank >= FEW[-1]  # the same answers for every count
+        for part in range(FOLDS):
+            left = fold[log.item] == part
+            part_log = log.where(~left | (rank < count))
+            flat = calibrate(part_log)
+            known = fold != part
+            told = fit_text_difficulty(features[known], flat.difficulty[known], flat.difficulty_sd[known]).predict(
+                features
+            )
+            text = calibrate(
+                part_log,
+                prior=DifficultyPrior(
+                    np.where(known, flat.prior.mean, told.mean), np.where(known, flat.prior.sd, told.sd)
+                ),
+            )
+            for row, fitted in zip(scores, (flat, text), strict=True):
+                row[left] = fitted.ability[log.learner[left]] - fitted.difficulty[log.item[left]]
+        found[str(count)] = [round(area_under_curve(row[asked], log.correct[asked] > 0.5) or 0.0, 4) for row in scores]
+    return found
 
 
 def _interval(found: Any, digits: int = 2) -> list[float]:
