@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from luthier.errors import SettingsError
 from luthier.records import atomic_write
 from luthier.statistics.ranks import area_under_curve
-from luthier.trace.sequences import WINDOW, history_batches, spread, training_batches
+from luthier.trace.sequences import WINDOW, Answers, history_batches, spread, training_batches
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,18 +26,20 @@ if TYPE_CHECKING:
     from luthier.records.learning import AnswerLog
 
 
+RESIDUAL_PACE = 0.2
+
+
 @dataclass(frozen=True)
 class FitSettings:
-    """epochs over the learners; learning_rate of Adam; batch: learners; window: last answers read of each; least: learners with fewer
-    answers are left out; item_drop: share of items whose residual is left out of a batch; item_decay: pulls residuals to zero."""
+    """epochs over the learners; learning_rate of Adam, multiplied by `decay` after each; batch: learners; window: last answers read of each;
+    least: learners with fewer answers are left out."""
 
     epochs: int = 5
     learning_rate: float = 2e-3
-    batch: int = 64
+    decay: float = 0.7
+    batch: int = 32
     window: int = WINDOW
     least: int = 10
-    item_drop: float = 0.3
-    item_decay: float = 1e-5
     seed: int = 0
 
 
@@ -60,13 +62,16 @@ def fit(
             f"no learner has {settings.least} answers or more; there is nothing to learn from (lower --least)"
         )
     kept = _Kept(folder, settings, model)
-    optimiser = _optimiser(model, settings)
+    optimiser = _optimiser(model)
+    read, checked = Answers(train), Answers(valid)
     epochs, best = kept.load(model, optimiser)
     for number in range(len(epochs), settings.epochs):
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + number)
         torch.manual_seed(settings.seed * 1_000_003 + number)  # dropout
-        loss = _epoch(model, train, settings, optimiser, generator)
-        auc = _auc(model, valid)
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * settings.decay**number * group["pace"]
+        loss = _epoch(model, read, settings, optimiser, generator)
+        auc = _auc(model, checked)
         epochs.append(Epoch(loss, auc))
         if auc is None or auc >= max(each.auc or 0.0 for each in epochs):
             best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -78,15 +83,16 @@ def fit(
     return epochs
 
 
-def predict_log(model: Any, log: AnswerLog, drop: Tensor | None = None) -> NDArray[np.float64]:
-    """The logit of every answer given all answers of its learner before it, (answers,)."""
+def predict_log(model: Any, log: AnswerLog | Answers, **options: Any) -> NDArray[np.float64]:
+    """The logit of every answer given all answers of its learner before it, (answers,). options: of the model's `answer_logits`."""
     import numpy as np
 
+    answers = log if isinstance(log, Answers) else Answers(log)
     model.eval()
-    found = np.zeros(len(log))
+    found = np.zeros(len(answers.log))
     with torch.inference_mode():
-        for batch in history_batches(log):
-            spread(found, batch, model.answer_logits(batch, drop))
+        for batch in history_batches(answers):
+            spread(found, batch, model.answer_logits(batch, **options))
     return found
 
 
@@ -97,37 +103,32 @@ def long_enough(log: AnswerLog, least: int) -> AnswerLog:
     return log.take_learners(np.flatnonzero(np.diff(log.starts) >= max(1, least)))
 
 
-def _epoch(model: Any, train: AnswerLog, settings: FitSettings, optimiser: Any, generator: torch.Generator) -> float:
+def _optimiser(model: Any) -> torch.optim.Optimizer:
+    """Adam; it would move the row of an item that few answers touch as far as a weight that all of them do, so residuals go slower."""
+    parts: dict[float, list[Any]] = {1.0: [], RESIDUAL_PACE: []}
+    for name, each in model.named_parameters():
+        parts[RESIDUAL_PACE if "residual" in name else 1.0].append(each)
+    return torch.optim.Adam([{"params": some, "pace": pace} for pace, some in parts.items() if some])
+
+
+def _epoch(model: Any, train: Answers, settings: FitSettings, optimiser: Any, generator: torch.Generator) -> float:
     model.train()
     total, count = 0.0, 0
-    items = len(train.catalogue.items)
     for batch in training_batches(train, settings.batch, generator, settings.window):
-        drop = torch.rand(items, generator=generator) < settings.item_drop
-        logits = model.answer_logits(batch, drop)
-        losses = nn.functional.binary_cross_entropy_with_logits(logits, batch.correct, reduction="none")
-        loss = losses[batch.mask].mean()
+        loss = model.loss(batch)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimiser.step()
-        total, count = total + float(loss.detach()) * int(batch.mask.sum()), count + int(batch.mask.sum())
+        answers = int(batch.mask.sum())
+        total, count = total + float(loss.detach()) * answers, count + answers
     return total / count
 
 
-def _auc(model: Any, valid: AnswerLog) -> float | None:
-    if not len(valid):
+def _auc(model: Any, valid: Answers) -> float | None:
+    if not len(valid.log):
         return None
-    return area_under_curve(predict_log(model, valid), valid.correct > 0.5)
-
-
-def _optimiser(model: Any, settings: FitSettings) -> torch.optim.Optimizer:
-    named = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
-    residual = [each for name, each in named if "residual" in name]
-    other = [each for name, each in named if "residual" not in name]
-    groups = [{"params": other, "weight_decay": 0.0}]
-    if residual:
-        groups.append({"params": residual, "weight_decay": settings.item_decay})
-    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+    return area_under_curve(predict_log(model, valid), valid.log.correct > 0.5)
 
 
 class _Kept:

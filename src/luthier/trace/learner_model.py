@@ -16,11 +16,18 @@ if TYPE_CHECKING:
     from luthier.trace.texts import TextVectors
 
 
+RESIDUAL_PENALTY = 0.01
+
+
 class SequenceModel(Protocol):
     """What is trained and scored alike."""
 
-    def answer_logits(self, batch: Batch, drop: Tensor | None = None) -> Tensor:
-        """(B, T): each answer's logit given the answers before it. drop: bool (items,), items whose own vectors are left out."""
+    def answer_logits(self, batch: Batch) -> Tensor:
+        """(B, T): each answer's logit given the answers before it."""
+        ...
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean cross-entropy over the answers of a batch."""
         ...
 
     def parameters(self) -> object: ...
@@ -49,14 +56,30 @@ class GraphTracer(nn.Module):
 
     def train(self, mode: bool = True) -> GraphTracer:
         self._kept = None
-        return super().train(mode)
+        super().train(mode)
+        return self
 
-    def answer_logits(self, batch: Batch, drop: Tensor | None = None) -> Tensor:
+    def answer_logits(self, batch: Batch, text_only: bool = False) -> Tensor:
+        return self._both(batch)[1 if text_only else 0]
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Half on items with their residual, half on texts alone; residuals are drawn to zero, so that one answer says little of an item."""
+        full, text = self._both(batch)
+        if not self.sinkt.settings.item_residual:
+            return cross_entropy(full, batch)
+        size = self.sinkt.residual(batch.item[batch.mask]).square().sum(-1).mean()
+        return (cross_entropy(full, batch) + cross_entropy(text, batch)) / 2 + RESIDUAL_PENALTY * size
+
+    def _both(self, batch: Batch) -> tuple[Tensor, Tensor]:
         nodes, means = self.vectors()
         node = self.node_of_item[batch.item]
-        concept = means[node]
-        question = self.sinkt.item_vectors(nodes.question[node], batch.item, drop)
-        return self.sinkt.logits(self.sinkt.states(concept, batch.correct), question, concept)
+        concept, question = means[node], nodes.question[node]
+        state = self.sinkt.states(concept, batch.correct)
+        text = self.sinkt.logits(state, question, concept, batch.evidence)
+        if not self.sinkt.settings.item_residual:
+            return text, text
+        full = self.sinkt.logits(state, self.sinkt.item_vectors(question, batch.item), concept, batch.evidence)
+        return full, text
 
 
 class Dkt(nn.Module):
@@ -78,7 +101,10 @@ class Dkt(nn.Module):
             means[row, list(some)] = 1 / max(1, len(some))
         self.register_buffer("means", means, persistent=False)
 
-    def answer_logits(self, batch: Batch, drop: Tensor | None = None) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
+        return cross_entropy(self.answer_logits(batch), batch)
+
+    def answer_logits(self, batch: Batch) -> Tensor:
         group, share = self.group_of_item[batch.item], batch.correct[..., None]
         right, wrong = (self.means @ table.weight for table in (self.right, self.wrong))
         after, _ = self.gru(right[group] * share + wrong[group] * (1 - share))
@@ -86,6 +112,11 @@ class Dkt(nn.Module):
         out, bias = self.means @ self.out.weight, (self.means @ self.bias.weight)[:, 0]
         logits: Tensor = (before * out[group]).sum(-1) + bias[group]
         return logits
+
+
+def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
+    losses = nn.functional.binary_cross_entropy_with_logits(logits, batch.correct, reduction="none")
+    return losses[batch.mask].mean()
 
 
 def to_edges(some: EdgeList) -> Edges:

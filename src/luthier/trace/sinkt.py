@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 RELATION_TYPES = {"cq": ("concept", "question"), "qc": ("question", "concept"),
                   "prerequisite": ("concept", "concept"), "related": ("concept", "concept")}  # fmt: skip
+EVIDENCE = 4  # columns of `luthier.trace.evidence`
 SLOPE = 0.2  # of the leaky ReLU in attention scores
 
 
@@ -22,8 +23,8 @@ class SinktSettings:
     """Shapes and forms. dim: width d; layers: K, 0 for a linear adapter of the texts; hidden: the state, 2d where None.
 
     attention: `projected` scores projected vectors, `raw` the vectors themselves (eq. 2-7). predictor: `mlp`, or the paper's `linear`
-    (eq. 15). item_residual: adds a gated vector per item to the text path, dropped for a share of items in training, so that items never
-    seen stay in distribution; 0 leaves it out.
+    (eq. 15). item_residual: adds a gated vector per item to the text path, which is trained without it as well, so that items never seen
+    stay in distribution. evidence: gives the predictor the counts of `luthier.trace.evidence` beside the state; the paper has neither.
     """
 
     text_dim: int
@@ -33,7 +34,8 @@ class SinktSettings:
     attention: Literal["projected", "raw"] = "projected"
     predictor: Literal["mlp", "linear"] = "mlp"
     dropout: float = 0.3
-    item_residual: float = 0.0
+    item_residual: bool = True
+    evidence: bool = True
     items: int = 0
 
     @property
@@ -157,14 +159,15 @@ class Sinkt(nn.Module):
         super().__init__()
         self.settings = settings
         dim, state = settings.dim, settings.state_dim
+        wide = state + 2 * dim + (EVIDENCE if settings.evidence else 0)
         self.encoder = StructureEncoder(settings)
         self.gru = nn.GRU(2 * dim, state, batch_first=True)
         if settings.predictor == "mlp":
             self.predictor: nn.Module = nn.Sequential(
-                nn.Linear(state + 2 * dim, dim), nn.Tanh(), nn.Dropout(settings.dropout), nn.Linear(dim, 1)
+                nn.Linear(wide, dim), nn.Tanh(), nn.Dropout(settings.dropout), nn.Linear(dim, 1)
             )
         else:
-            self.predictor = nn.Linear(state + 2 * dim, 1)
+            self.predictor = nn.Linear(wide, 1)
         if settings.item_residual:
             self.residual = nn.Embedding(settings.items, dim)
             nn.init.zeros_(self.residual.weight)
@@ -174,14 +177,11 @@ class Sinkt(nn.Module):
         nodes: Nodes = self.encoder(texts, edges)[-1]
         return nodes
 
-    def item_vectors(self, questions: Tensor, items: Tensor, drop: Tensor | None = None) -> Tensor:
-        """Vectors of items whose node vectors are `questions` (..., d); items: (...), -1 for one without a residual; drop: mask of items whose residual is left out."""
+    def item_vectors(self, questions: Tensor, items: Tensor) -> Tensor:
+        """Vectors of items whose node vectors are `questions` (..., d); items: (...), -1 for one without a residual."""
         if not self.settings.item_residual:
             return questions
-        known = items >= 0
-        if drop is not None:
-            known = known & ~drop[items.clamp(min=0)]
-        rows = self.residual(items.clamp(min=0)) * (torch.sigmoid(self.gate) * known[..., None])
+        rows = self.residual(items.clamp(min=0)) * (torch.sigmoid(self.gate) * (items >= 0)[..., None])
         return questions + rows
 
     def states(self, concepts: Tensor, correct: Tensor, start: Tensor | None = None) -> Tensor:
@@ -190,9 +190,10 @@ class Sinkt(nn.Module):
         first = torch.zeros_like(after[:, :1]) if start is None else start.transpose(0, 1)
         return torch.cat([first, after[:, :-1]], dim=1)
 
-    def logits(self, state: Tensor, question: Tensor, concept: Tensor) -> Tensor:
-        """(...): state (..., state), item vector (..., d) and mean concept vector (..., d) of the item asked."""
-        found: Tensor = self.predictor(torch.cat([state, question, concept], dim=-1))
+    def logits(self, state: Tensor, question: Tensor, concept: Tensor, evidence: Tensor) -> Tensor:
+        """(...): state (..., state), item vector (..., d) and mean concept vector (..., d) of the item asked; evidence: (..., 4)."""
+        seen = [state, question, concept, evidence] if self.settings.evidence else [state, question, concept]
+        found: Tensor = self.predictor(torch.cat(seen, dim=-1))
         return found.squeeze(-1)
 
 

@@ -40,29 +40,27 @@ def read_blocks(paths: list[Path], kind: str, names: Path | None = None) -> Answ
     """The answers of files of one layout. names: JSON of concept name to number. Raises BadRowError with file and line."""
     collector = AnswerCollector()
     titles = _titles(names)
-    spread = False
     for path in paths:
         for block in _blocks(path, LINES[kind]):
             try:
-                spread |= _add(collector, block, kind)
+                _add(collector, block, kind)
             except BadRowError as problem:
                 raise problem.at(path, problem.line or block.line) from None
     try:
         log = collector.log()
     except BadRowError as problem:
-        raise problem.at(paths[0], problem.line) from None
+        raise problem.at(paths[0], problem.line or 1) from None
     return log if not titles else _named(log, titles)
 
 
-def _add(collector: AnswerCollector, block: Block, kind: str) -> bool:
+def _add(collector: AnswerCollector, block: Block, kind: str) -> None:
+    cells = [_cells(line) for line in block.lines]
     if kind == "dkt":
-        learner, (items, labels) = f"{block.line}", (_cells(line) for line in block.lines[1:3])
-        concepts, times = items, ["NA"]
+        learner, items, concepts, labels, times = str(block.line), cells[1], cells[1], cells[2], ["NA"]
     elif kind == "akt":
-        learner, (items, concepts, labels) = block.lines[0].strip().split(",")[-1], (_cells(l) for l in block.lines[1:4])  # fmt: skip
-        times = ["NA"]
+        learner, (items, concepts, labels), times = cells[0][-1], cells[1:4], ["NA"]
     else:
-        learner, (items, concepts, labels, times) = block.lines[0].strip().split(",")[0], (_cells(l) for l in block.lines[1:5])  # fmt: skip
+        learner, (items, concepts, labels, times) = cells[0][0], cells[1:5]
     items = concepts if items in (["NA"], []) else items
     concepts = items if concepts in (["NA"], []) else concepts
     if not len(items) == len(concepts) == len(labels):
@@ -81,7 +79,6 @@ def _add(collector: AnswerCollector, block: Block, kind: str) -> bool:
         many = [one for one in some.split("_") if one] if kind == "pykt" else [some]
         for concept in many:
             collector.add(learner, item, right, time, concept, block.line)
-    return True
 
 
 def _blocks(path: Path, lines: int) -> Iterator[Block]:
