@@ -162,7 +162,7 @@ class Irt:
         self.spread, self.memory = spread, memory
 
     def fit(self, seen: Any) -> None:
-        from luthier.trace.calibration import calibrate
+        from luthier.trace.item_response import calibrate
 
         log = _log(seen.reshape(-1, seen.shape[2]))
         self.model = calibrate(log).model(log, self.spread)

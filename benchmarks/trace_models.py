@@ -102,8 +102,8 @@ def _unseen(log: Any, names: Sequence[str], embedder: Any, cache: str) -> dict[s
     from luthier.models.embedding_cache import EmbeddingCache
     from luthier.statistics.ranks import area_under_curve, spearman
     from luthier.statistics.resampling import bootstrap_statistic
-    from luthier.trace.calibration import calibrate
     from luthier.trace.difficulty import fit_text_difficulty, text_features
+    from luthier.trace.item_response import calibrate
 
     texts = [item.text for item in log.catalogue.items]
     kinds = {"length": text_features(texts, None)}
@@ -148,8 +148,8 @@ def _few(log: Any, fold: Any, features: Any) -> dict[str, list[float]]:
     import numpy as np
 
     from luthier.statistics.ranks import area_under_curve
-    from luthier.trace.calibration import DifficultyPrior, calibrate
     from luthier.trace.difficulty import fit_text_difficulty
+    from luthier.trace.item_response import DifficultyPrior, calibrate
 
     order, found = np.random.default_rng(1).random(len(log)), {}
     rank = np.empty(len(log), dtype=int)  # of an answer among those to its item, at random

@@ -7,8 +7,8 @@ import pytest
 
 from luthier.records.learning import AnswerCollector, AnswerLog, Catalogue, Edge, Item
 from luthier.trace.ability import AbilityModel
-from luthier.trace.calibration import calibrate
 from luthier.trace.checkpoints import changes, follow, items_to_train
+from luthier.trace.item_response import calibrate
 
 SKILLS = ("sums", "slices", "dates")
 

@@ -5,7 +5,7 @@ import pytest
 
 from luthier.errors import SettingsError
 from luthier.trace.ability import AbilityModel
-from luthier.trace.calibration import calibrate
+from luthier.trace.item_response import calibrate
 from luthier.trace.new_model import (
     choose_items,
     estimate_accuracy,

@@ -12,9 +12,9 @@ from luthier.records.learning import AnswerLog
 
 if TYPE_CHECKING:
     from luthier.trace.ability import AbilityModel
-    from luthier.trace.calibration import Calibration
     from luthier.trace.checkpoints import Learners
     from luthier.trace.difficulty import TextDifficulty
+    from luthier.trace.item_response import Calibration
 
 TABLES = ("items.csv", "learners.csv", "mastery.csv", "changes.csv", "ask.csv", "train.csv")
 
@@ -105,7 +105,7 @@ def _from_text(traced: Traced) -> dict[int, float]:
     """Of the items the regression was fitted on, what the others' texts say of theirs."""
     import numpy as np
 
-    from luthier.trace.calibration import FEW
+    from luthier.trace.item_response import FEW
 
     if traced.text is None:
         return {}

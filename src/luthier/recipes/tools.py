@@ -354,8 +354,8 @@ def _skills(run: RunFolder) -> None:
     files = {when: run.path / f"evaluation-{when}.jsonl" for when in ("before", "after")}
 
     def work() -> JSON:
-        from luthier.trace.calibration import calibrate
         from luthier.trace.checkpoints import changes, follow
+        from luthier.trace.item_response import calibrate
         from luthier.trace.results import read_results
 
         log = read_results([f"{when}={file}" for when, file in files.items()])

@@ -21,8 +21,8 @@ from luthier.records import JSON, SkippedRows
 from luthier.records.learning import AnswerLog
 
 if TYPE_CHECKING:
-    from luthier.trace.calibration import Calibration
     from luthier.trace.difficulty import TextDifficulty
+    from luthier.trace.item_response import Calibration
 
 PARTLY = 0.5  # of the items that a whole evaluation has: a learner with fewer is new, and its accuracy is estimated
 FEW_ANSWERS = 8  # an item with as many learns nothing more from its text
@@ -92,8 +92,8 @@ def trace(log: AnswerLog, new: Sequence[int], inputs: TraceModelsInputs, progres
     """Calibrate the items on the learners that are not new, read difficulty from text, and follow every learner."""
     import numpy as np
 
-    from luthier.trace.calibration import DifficultyPrior, calibrate
     from luthier.trace.checkpoints import follow
+    from luthier.trace.item_response import DifficultyPrior, calibrate
 
     old = log.take_learners([place for place in range(len(log.learners)) if place not in set(new)])
     calibration = calibrate(old, inputs.parameters)
@@ -180,8 +180,8 @@ def _text(
     """The regression on texts and the features of all items; None where there are too few texts, or no embedder is wanted."""
     from luthier.models.embedding_cache import EmbeddingCache
     from luthier.recipes.retrievers import open_retriever
-    from luthier.trace.calibration import FEW
     from luthier.trace.difficulty import LEAST_ITEMS, fit_text_difficulty, text_features
+    from luthier.trace.item_response import FEW
 
     known = with_text(log) & (calibration.answers >= FEW)
     if inputs.embedder == "none" or known.sum() < LEAST_ITEMS:

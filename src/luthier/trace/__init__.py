@@ -1,1 +1,1 @@
-"""Follow learners, pupils or language models: what they can do, from which answers, and how sure that is."""
+"""Knowledge tracing (SINKT, arXiv 2407.01245): what a learner, a pupil or a model, will answer right next, also on items never seen before."""

@@ -54,7 +54,7 @@ class Mastery(NamedTuple):
 
 @dataclass(frozen=True)
 class AbilityModel:
-    """Items and the population of learners; see `luthier.trace.calibration` for fitting them.
+    """Items and the population of learners; see `luthier.trace.item_response` for fitting them.
 
     difficulty, discrimination, difficulty_sd: (items,), logits; None for discriminations of 1 and difficulties that are certain.
     concepts_of: of each item the places of its concepts; concepts: their number. mean, sd: of abilities in the population; spread: of a

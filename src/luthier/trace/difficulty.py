@@ -15,7 +15,7 @@ from luthier.errors import SettingsError
 from luthier.models.embedder import Embedder
 from luthier.models.embedding_cache import EmbeddingCache
 from luthier.statistics.ranks import spearman
-from luthier.trace.calibration import DifficultyPrior
+from luthier.trace.item_response import DifficultyPrior
 
 if TYPE_CHECKING:
     import numpy as np

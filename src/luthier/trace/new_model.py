@@ -1,6 +1,6 @@
 """How good a new model is from its answers to a few items, with an interval; and which items to ask it.
 
-The items' difficulties come from models evaluated before (`luthier.trace.calibration`); answers to 50 or 100 items place the new model among them,
+The items' difficulties come from models evaluated before (`luthier.trace.item_response`); answers to 50 or 100 items place the new model among them,
 and the rest of the items is predicted. The same family of methods as tinyBenchmarks (arXiv 2402.14992).
 """
 
@@ -16,7 +16,7 @@ from luthier.errors import SettingsError
 from luthier.records.learning import AnswerLog
 from luthier.statistics.rates import Z95
 from luthier.trace.ability import AbilityModel
-from luthier.trace.calibration import calibrate
+from luthier.trace.item_response import calibrate
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ import pytest
 
 from luthier.errors import SettingsError
 from luthier.records.learning import AnswerCollector, Catalogue, Item
-from luthier.trace.calibration import DifficultyPrior, calibrate
+from luthier.trace.item_response import DifficultyPrior, calibrate
 from model_answers import planted
 
 

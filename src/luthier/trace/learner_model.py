@@ -1,0 +1,123 @@
+"""SINKT and DKT behind one face: logits of every answer of a batch from the answers before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from luthier.trace.graph import EdgeList, TraceGraph
+from luthier.trace.sequences import Batch
+from luthier.trace.sinkt import Edges, Nodes, Sinkt, SinktSettings, mean_concepts
+
+if TYPE_CHECKING:
+    from luthier.trace.texts import TextVectors
+
+
+RESIDUAL_PENALTY = 0.01
+
+
+class SequenceModel(Protocol):
+    """What is trained and scored alike."""
+
+    def answer_logits(self, batch: Batch) -> Tensor:
+        """(B, T): each answer's logit given the answers before it."""
+        ...
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean cross-entropy over the answers of a batch."""
+        ...
+
+    def parameters(self) -> object: ...
+
+
+class GraphTracer(nn.Module):
+    """A `Sinkt` with its graph and text vectors, which are buffers: they follow the module and are never trained."""
+
+    def __init__(self, settings: SinktSettings, graph: TraceGraph, texts: TextVectors) -> None:
+        super().__init__()
+        self.sinkt = Sinkt(settings)
+        self.edges: Mapping[str, Edges] = {name: to_edges(some) for name, some in graph.edges.items()}
+        self.register_buffer("question_texts", torch.from_numpy(texts.question), persistent=False)
+        self.register_buffer("concept_texts", torch.from_numpy(texts.concept), persistent=False)
+        self.register_buffer("node_of_item", torch.from_numpy(graph.node_of_item), persistent=False)
+        self._kept: tuple[Nodes, Tensor] | None = None
+
+    def vectors(self) -> tuple[Nodes, Tensor]:
+        """All node vectors and u of each question node; computed once while the module is in evaluation mode."""
+        if self._kept is not None and not self.training:
+            return self._kept
+        nodes = self.sinkt.encode(Nodes(self.question_texts, self.concept_texts), self.edges)
+        found = nodes, mean_concepts(nodes.concept, self.edges["cq"], len(nodes.question))
+        self._kept = None if self.training else found
+        return found
+
+    def train(self, mode: bool = True) -> GraphTracer:
+        self._kept = None
+        super().train(mode)
+        return self
+
+    def answer_logits(self, batch: Batch, text_only: bool = False) -> Tensor:
+        return self._both(batch)[1 if text_only else 0]
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Half on items with their residual, half on texts alone; residuals are drawn to zero, so that one answer says little of an item."""
+        full, text = self._both(batch)
+        if not self.sinkt.settings.item_residual:
+            return cross_entropy(full, batch)
+        size = self.sinkt.residual(batch.item[batch.mask]).square().sum(-1).mean()
+        return (cross_entropy(full, batch) + cross_entropy(text, batch)) / 2 + RESIDUAL_PENALTY * size
+
+    def _both(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        nodes, means = self.vectors()
+        node = self.node_of_item[batch.item]
+        concept, question = means[node], nodes.question[node]
+        state = self.sinkt.states(concept, batch.correct)
+        text = self.sinkt.logits(state, question, concept, batch.evidence)
+        if not self.sinkt.settings.item_residual:
+            return text, text
+        full = self.sinkt.logits(state, self.sinkt.item_vectors(question, batch.item), concept, batch.evidence)
+        return full, text
+
+
+class Dkt(nn.Module):
+    """Deep knowledge tracing on concept identities: one vector for each concept and label in, one logit for each concept out, means over the
+    concepts of an item. The opponent that knows nothing of texts."""
+
+    def __init__(self, concepts_of: list[tuple[int, ...]], concepts: int, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.wrong, self.right = nn.Embedding(concepts, 2 * dim), nn.Embedding(concepts, 2 * dim)
+        self.gru = nn.GRU(2 * dim, hidden, batch_first=True)
+        self.out, self.bias = nn.Embedding(concepts, hidden), nn.Embedding(concepts, 1)
+        nn.init.normal_(self.out.weight, std=hidden**-0.5)
+        nn.init.zeros_(self.bias.weight)
+        groups: dict[tuple[int, ...], int] = {}
+        of_item = torch.tensor([groups.setdefault(some, len(groups)) for some in concepts_of])
+        self.register_buffer("group_of_item", of_item, persistent=False)
+        means = torch.zeros(len(groups), concepts)
+        for some, row in groups.items():
+            means[row, list(some)] = 1 / max(1, len(some))
+        self.register_buffer("means", means, persistent=False)
+
+    def loss(self, batch: Batch) -> Tensor:
+        return cross_entropy(self.answer_logits(batch), batch)
+
+    def answer_logits(self, batch: Batch) -> Tensor:
+        group, share = self.group_of_item[batch.item], batch.correct[..., None]
+        right, wrong = (self.means @ table.weight for table in (self.right, self.wrong))
+        after, _ = self.gru(right[group] * share + wrong[group] * (1 - share))
+        before = torch.cat([torch.zeros_like(after[:, :1]), after[:, :-1]], dim=1)
+        out, bias = self.means @ self.out.weight, (self.means @ self.bias.weight)[:, 0]
+        logits: Tensor = (before * out[group]).sum(-1) + bias[group]
+        return logits
+
+
+def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
+    losses = nn.functional.binary_cross_entropy_with_logits(logits, batch.correct, reduction="none")
+    return losses[batch.mask].mean()
+
+
+def to_edges(some: EdgeList) -> Edges:
+    return Edges(*(torch.from_numpy(column) for column in some))
