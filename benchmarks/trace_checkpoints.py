@@ -16,6 +16,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
+import numpy as np
+
 from harness import benchmark
 
 CHARACTERS = "0123456789abcdefgh+-=><^ \n"
@@ -25,7 +27,6 @@ FOLDS = 3
 
 
 def measure(quick: bool, runs: str, checkpoints: str, items: str, answers: str) -> dict[str, Any]:
-    import numpy as np
     import torch
 
     torch.set_num_threads(1)
@@ -38,7 +39,7 @@ def measure(quick: bool, runs: str, checkpoints: str, items: str, answers: str) 
     )
     if file is not None and not file.is_file():
         _write(file, seen)
-    found = _compare(seen, epochs=40 if quick else 300)
+    found = _compare(seen, epochs=60 if quick else 600)
     rates = {
         skill: np.round(seen[:, :, np.arange(seen.shape[2]) % 6 == at].mean(axis=2), 2).tolist()
         for at, skill in enumerate(SKILLS)
@@ -74,8 +75,6 @@ def task(skill: str, random: Random) -> tuple[str, str]:
 def _train(runs: int, checkpoints: int, count: int, *, steps: int, base: int) -> Any:
     """Answers (runs, checkpoints + 1, items): the base, then every checkpoint; item i is of skill i % 6."""
     import copy
-
-    import numpy as np
 
     random = Random(0)
     asked = [task(SKILLS[at % 6], random) for at in range(count)]
@@ -147,11 +146,8 @@ class StateModel(Protocol):
     """What is compared. Answers of one checkpoint are an array (items,); predictions are chances (items,)."""
 
     def fit(self, seen: Any) -> None: ...
-
     def start(self) -> Any: ...
-
     def update(self, state: Any, answers: Any) -> Any: ...
-
     def predict(self, state: Any) -> Any: ...
 
 
@@ -171,14 +167,10 @@ class Irt:
         return self.model.start()
 
     def update(self, state: Any, answers: Any) -> Any:
-        import numpy as np
-
         new = self.model.state_of(np.arange(len(answers)), answers)
         return state + new if self.memory else new
 
     def predict(self, state: Any) -> Any:
-        import numpy as np
-
         return self.model.predict(state, np.arange(len(self.model.difficulty)))
 
 
@@ -207,7 +199,6 @@ class Both:
         self.skills = Irt(None, memory=False)
 
     def fit(self, seen: Any) -> None:
-        import numpy as np
         from sklearn.linear_model import LogisticRegression
 
         self.skills.fit(seen)
@@ -219,8 +210,6 @@ class Both:
         self.mixture = LogisticRegression(C=10.0).fit(np.concatenate(rows), np.concatenate(right))
 
     def _features(self, before: Any) -> Any:
-        import numpy as np
-
         chance = self.skills.predict(self.skills.update(None, before)).clip(1e-4, 1 - 1e-4)
         return np.stack([np.log(chance / (1 - chance)), before - 0.5], axis=1)
 
@@ -239,53 +228,68 @@ class Both:
 
 
 class Gru:
-    """A recurrent state over checkpoints: reads the skills' rates and all answers, says each item's chance."""
+    """A recurrent state over checkpoints, as in DKT: reads the skills' rates, says each item's chance. carry: adds the answer before.
 
-    def __init__(self, epochs: int, hidden: int = 32) -> None:
-        self.epochs, self.hidden = epochs, hidden
+    A quarter of the runs it is fitted on choose the number of epochs.
+    """
+
+    def __init__(self, epochs: int, carry: bool, hidden: int = 32) -> None:
+        self.epochs, self.carry, self.hidden = epochs, carry, hidden
 
     def fit(self, seen: Any) -> None:
+        import copy
+
         import torch
         from torch import nn
 
         torch.manual_seed(0)
         items = seen.shape[2]
         self.skill = torch.eye(6)[torch.arange(items) % 6]
-        self.read, self.cell = nn.Linear(items, 16), nn.GRUCell(16 + 6, self.hidden)
-        self.say, self.own = nn.Linear(self.hidden, 6), nn.Linear(self.hidden, items)
-        self.level = nn.Parameter(torch.zeros(items))
-        parts = (self.read, self.cell, self.say, self.own)
-        optimizer = torch.optim.AdamW(
-            [self.level, *(each for part in parts for each in part.parameters())], lr=5e-3, weight_decay=1e-2
+        cell, say = nn.GRUCell(6, self.hidden), nn.Linear(self.hidden, 6)
+        self.net = nn.ModuleDict(
+            {"cell": cell, "say": say, "level": nn.Embedding(1, items), "before": nn.Embedding(1, 1)}
         )
+        self.net["level"].weight.data.zero_()
+        self.net["before"].weight.data.zero_()
+        optimizer = torch.optim.AdamW(self.net.parameters(), lr=5e-3, weight_decay=1e-2)
         answers = torch.tensor(seen, dtype=torch.float32)
+        judging = torch.arange(len(answers)) // 2 % 4 == 0
+        best = (float("inf"), copy.deepcopy(self.net.state_dict()))
         for _ in range(self.epochs):
-            state, loss = torch.zeros(len(answers), self.hidden), 0.0
-            for step in range(answers.shape[1]):
-                loss = loss + nn.functional.binary_cross_entropy_with_logits(
-                    self._logits(state, dropout=0.2), answers[:, step]
-                )
-                state = self._next(state, answers[:, step])
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[union-attr]
+            self._loss(answers[~judging]).backward()
             optimizer.step()
+            with torch.no_grad():
+                judged = float(self._loss(answers[judging]))
+            if judged < best[0]:
+                best = (judged, copy.deepcopy(self.net.state_dict()))
+        self.net.load_state_dict(best[1])
+
+    def _loss(self, answers: Any) -> Any:
+        import torch
+
+        state, loss = self._first(len(answers)), torch.zeros(())
+        for step in range(answers.shape[1]):
+            loss = loss + torch.nn.functional.binary_cross_entropy_with_logits(self._logits(state), answers[:, step])
+            state = self._next(state, answers[:, step])
+        return loss / answers.shape[1]
+
+    def _first(self, runs: int) -> Any:
+        import torch
+
+        return torch.zeros(runs, self.hidden), torch.full((runs, len(self.skill)), 0.5)
 
     def _next(self, state: Any, answers: Any) -> Any:
-        import torch
-
         rates = answers @ self.skill / self.skill.sum(0)
-        return self.cell(torch.cat([torch.tanh(self.read(answers - 0.5)), 2 * rates - 1], dim=1), state)
+        return self.net["cell"](2 * rates - 1, state[0]), answers
 
-    def _logits(self, state: Any, dropout: float = 0.0) -> Any:
-        import torch
-
-        kept = torch.nn.functional.dropout(state, dropout, training=dropout > 0)
-        return self.level + self.say(kept) @ self.skill.T + self.own(kept)
+    def _logits(self, state: Any) -> Any:
+        hidden, before = state
+        told = self.net["level"].weight + self.net["say"](hidden) @ self.skill.T
+        return told + self.net["before"].weight * (before - 0.5) if self.carry else told
 
     def start(self) -> Any:
-        import torch
-
-        return torch.zeros(1, self.hidden)
+        return self._first(1)
 
     def update(self, state: Any, answers: Any) -> Any:
         import torch
@@ -303,14 +307,12 @@ class Gru:
 def _models(epochs: int) -> dict[str, StateModel]:
     return {
         "ability": Irt(0.0, memory=False), "skills": Irt(None, memory=False), "skills, all checkpoints": Irt(None, memory=True),
-        "answer before": Carry(), "skills + answer before": Both(), "gru": Gru(epochs),
+        "answer before": Carry(), "skills + answer before": Both(), "gru": Gru(epochs, carry=False), "gru + answer before": Gru(epochs, carry=True),
     }  # fmt: skip
 
 
 def _compare(seen: Any, epochs: int) -> dict[str, Any]:
     """Log-loss (nats), area under the ROC curve, and both right after the change of task; the first checkpoint is given, not predicted."""
-    import numpy as np
-
     from luthier.statistics.ranks import area_under_curve
     from luthier.statistics.resampling import bootstrap_statistic
 
@@ -349,8 +351,6 @@ def _interval(found: Any) -> list[float]:
 
 def _log(answers: Any) -> Any:
     """Rows of answers (learners, items) as a log."""
-    import numpy as np
-
     from luthier.records.learning import AnswerLog, Catalogue, Item
 
     learners, items = answers.shape
@@ -375,8 +375,6 @@ def _write(path: Path, seen: Any) -> None:
 
 
 def _read(path: Path) -> Any:
-    import numpy as np
-
     with path.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     names = [tuple(int(part.rsplit("-", 1)[1]) for part in row["learner"].split("/")) for row in rows]

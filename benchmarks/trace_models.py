@@ -78,18 +78,23 @@ def _left_out(log: Any, names: Sequence[str], draws: int) -> dict[str, Any]:
     from luthier.trace.new_model import hold_out_families
 
     held = hold_out_families(log, COUNTS, names=names, draws=draws)
+    adaptive = hold_out_families(log, COUNTS, names=names, draws=draws, chosen="adaptive")
     found = {}
     for count in COUNTS:
         some = [one for one in held if one.asked == count]
         ours, plain = (
             np.array([100 * abs(getattr(one, side) - one.accuracy) for one in some]) for side in ("guess", "plain")
         )
+        asked = [one for one in adaptive if one.asked == count]
+        chosen = np.array([100 * abs(one.guess - one.accuracy) for one in asked])
         clusters = [one.family for one in some]
         found[str(count)] = {
             "irt": _interval(bootstrap_statistic(lambda at, ours=ours: float(ours[at].mean()), clusters, draws=1000)),
+            "adaptive": _interval(bootstrap_statistic(lambda at, chosen=chosen: float(chosen[at].mean()), [one.family for one in asked], draws=1000)),
             "random": _interval(bootstrap_statistic(lambda at, plain=plain: float(plain[at].mean()), clusters, draws=1000)),
             "difference": _interval(bootstrap_statistic(lambda at, both=plain - ours: float(both[at].mean()), clusters, draws=1000)),
             "covered": round(float(np.mean([one.estimate.low <= one.accuracy <= one.estimate.high for one in some])), 3),
+            "covered_adaptive": round(float(np.mean([one.estimate.low <= one.accuracy <= one.estimate.high for one in asked])), 3),
             "width": round(100 * float(np.mean([one.estimate.high - one.estimate.low for one in some])), 2),
         }  # fmt: skip
     return found
@@ -230,7 +235,7 @@ def line(figures: dict[str, Any]) -> str:
             at, area = one["left_out"]["50"], one["unseen"]["auc"]
             best = "text" if "text" in area else "length"
             told.append(
-                f"{name}: {one['families']} families left out, 50 items: {at['irt'][0]} points of error, random {at['random'][0]}, "
+                f"{name}: {one['families']} families left out, 50 items: {at['irt'][0]} points of error, adaptive {at['adaptive'][0]}, random {at['random'][0]}, "
                 f"{at['covered']:.0%} of intervals hold; unseen items AUC {area['ability'][0]:.3f} ability, {area[best][0]:.3f} + {best}, "
                 f"{area['ceiling'][0]:.3f} ceiling"
             )

@@ -78,7 +78,7 @@ def test_models_with_families_left_out(tmp_path: Path) -> None:
         "94 %",
         "widened by 1.13",
         "estimated",
-        "To ask m<0>: 1 item spread",
+        "To ask m<0>: 1 item that would tell most",
     ):
         assert words in made.text
     assert "Lost and gained" not in made.text

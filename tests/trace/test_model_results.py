@@ -292,7 +292,7 @@ def test_judged_answers_keep_free_and_constrained_decoding_apart(tmp_path: Path)
         write_jsonl(tmp_path / f"evaluation-{when}.jsonl", rows)
     write_jsonl(tmp_path / "answers.jsonl", rows)
     log = read_results([tmp_path / "answers.jsonl", tmp_path])
-    assert log.learners == ("m", f"{tmp_path.name} after", f"{tmp_path.name} before")
+    assert log.learners == ("m", f"{tmp_path.name} before", f"{tmp_path.name} after")
     assert {(item.item, item.concepts[0]) for item in log.catalogue.items} == {
         ("bfcl/multiple_0", "multiple"), ("bfcl/multiple_1", "multiple"),
         ("bfcl/multiple_0 constrained", "multiple, constrained"), ("bfcl/multiple_1 constrained", "multiple, constrained"),

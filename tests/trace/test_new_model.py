@@ -74,6 +74,27 @@ def test_items_to_ask_are_spread_over_concepts_and_difficulties_and_not_asked_be
     assert choose_items(model, 12, seed=1).tolist() != choose_items(model, 12, seed=2).tolist()
 
 
+def test_items_for_a_learner_are_those_that_tell_most_of_it() -> None:
+    model = AbilityModel(np.linspace(-4, 4, 200), mean=0.0, sd=1.0)
+    strong = model.start()
+    for _ in range(30):
+        strong = model.update(strong, 160, 1.0)
+    ability = float(model.posterior(strong).ability)
+    assert ability > 2
+    near = abs(model.difficulty[choose_items(model, 40, state=strong)] - ability).mean()
+    assert near < 0.8 * abs(model.difficulty[choose_items(model, 40)] - ability).mean()
+
+
+def test_an_adaptive_choice_leaves_less_doubt_and_still_holds_the_truth() -> None:
+    log = planted(40, 300, sd=1.5, seed=5).log
+    held = {
+        chosen: hold_out_families(log, (40,), draws=2, chosen=chosen) for chosen in ("random", "spread", "adaptive")
+    }
+    widths = {chosen: np.mean([one.estimate.high - one.estimate.low for one in each]) for chosen, each in held.items()}
+    assert widths["adaptive"] < 0.95 * widths["random"]
+    assert np.mean([one.estimate.low <= one.accuracy <= one.estimate.high for one in held["adaptive"]]) > 0.85
+
+
 @pytest.mark.parametrize(
     ("name", "family"),
     [

@@ -139,7 +139,7 @@ def _points(traced: Traced, most: int = 1500) -> list[tuple[float, float]]:
 
 
 def _ask(traced: Traced, count: int, seed: int) -> list[JSON]:
-    """Items to ask next: each new learner, or any where none is new."""
+    """Items to ask next: each new learner those that would tell most of it, or any learner where none is new."""
     from luthier.trace.new_model import choose_items
 
     log, model = traced.log, traced.model
@@ -147,7 +147,8 @@ def _ask(traced: Traced, count: int, seed: int) -> list[JSON]:
     places: list[int | None] = [*traced.new] or [None]
     for place in places:
         asked = [] if place is None else log.item[log.of_learner(place)].tolist()
-        for item in choose_items(model, count, asked, seed):
+        state = None if place is None else traced.learners.states[place]
+        for item in choose_items(model, count, asked, seed, state):
             named = log.catalogue.items[item]
             rows.append({"learner": "" if place is None else log.learners[place], "item": named.item,
                          "concepts": "|".join(named.concepts), "difficulty": float(model.difficulty[item])})  # fmt: skip

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _FAMILY = re.compile(r"[a-z]+")
+Choice = Literal["random", "spread", "adaptive"]
+FIRST, NEXT = 10, 5  # items of an adaptive choice
 _LEADS = {"meta", "chat", "chatgpt", "the"}  # before the name proper
 
 
@@ -96,10 +98,13 @@ def _ability_variance(model: AbilityModel, ability: Array, sd: Array, common_sd:
     return float((gains * shared).sum() ** 2 + ((gains * own) ** 2).sum())
 
 
-def choose_items(model: AbilityModel, count: int, asked: Iterable[int] = (), seed: int = 0) -> NDArray[np.int64]:
-    """Places of the items to ask next: spread over the concepts in proportion and, within one, over the difficulties. Sorted by place.
+def choose_items(
+    model: AbilityModel, count: int, asked: Iterable[int] = (), seed: int = 0, state: Array | None = None
+) -> NDArray[np.int64]:
+    """Places of the items to ask next, spread over the concepts in proportion to their unasked items. Sorted by place.
 
-    Each concept's unasked items are cut into strata of like difficulty and one is drawn from each by the seed.
+    state: of a learner that has answers. With it, items are drawn by the seed in proportion to what their answers would tell of the ability
+    (Fisher's information at the present guess); without it, each concept's items are cut into strata of like difficulty, and one is drawn from each.
     """
     import numpy as np
 
@@ -109,14 +114,17 @@ def choose_items(model: AbilityModel, count: int, asked: Iterable[int] = (), see
     for item, places in enumerate(model.groups_of):
         if item not in taken:
             groups.setdefault(places, []).append(item)
-    left = sum(len(each) for each in groups.values())
+    sizes = [len(each) for each in groups.values()]
     chosen: list[int] = []
-    for shares, members in zip(
-        _apportion([len(each) for each in groups.values()], min(count, left)), groups.values(), strict=True
-    ):
-        ordered = sorted(members, key=lambda item: (float(model.difficulty[item]), item))
-        bounds = np.linspace(0, len(ordered), shares + 1).astype(int)
-        chosen += [ordered[int(draw.integers(low, high))] for low, high in pairwise(bounds)]
+    for share, members in zip(_apportion(sizes, min(count, sum(sizes))), groups.values(), strict=True):
+        if state is not None:
+            chances = model.predict(state, members)
+            told = model.slopes[members] ** 2 * chances * (1 - chances) + 1e-12
+            chosen += draw.choice(members, share, replace=False, p=told / told.sum()).tolist()
+        else:
+            ordered = sorted(members, key=lambda item: (float(model.difficulty[item]), item))
+            bounds = np.linspace(0, len(ordered), share + 1).astype(int)
+            chosen += [ordered[int(draw.integers(low, high))] for low, high in pairwise(bounds)]
     return np.array(sorted(chosen), dtype=np.int64)
 
 
@@ -169,11 +177,12 @@ class HeldOut:
 
 def hold_out_families(
     log: AnswerLog, counts: Sequence[int] = (50,), *, names: Sequence[str] | None = None, draws: int = 1, parameters: int = 1,
-    seed: int = 0, inflation: float = 1.0, chosen: Literal["random", "spread"] = "random", progress: Callable[[int], None] | None = None,
+    seed: int = 0, inflation: float = 1.0, chosen: Choice = "random", progress: Callable[[int], None] | None = None,
 ) -> list[HeldOut]:  # fmt: skip
     """Estimate every learner from `counts` of its items, after calibrating on the other families only. draws: samples of items for each.
 
-    names: the family of each learner. chosen: `random` items, or `spread` over difficulties as `choose_items` does.
+    names: the family of each learner. chosen: `random` items, `spread` over difficulties, or `adaptive`: FIRST spread ones, then NEXT at a time by
+    what their answers would tell (`choose_items`).
     Raises SettingsError where there is but one family.
     """
     import numpy as np
@@ -194,11 +203,7 @@ def hold_out_families(
                     if count > len(items):
                         continue
                     random = np.random.default_rng((seed, place, draw, count))
-                    at = (
-                        _sample(model, items, count, random)
-                        if chosen == "spread"
-                        else random.choice(len(items), count, replace=False)
-                    )
+                    at = _sample(model, items, correct, count, chosen, random)
                     estimate = estimate_accuracy(model, items[at], correct[at], np.unique(items), inflation)
                     found.append(
                         HeldOut(
@@ -215,12 +220,24 @@ def hold_out_families(
     return found
 
 
-def _sample(model: AbilityModel, items: NDArray[Any], count: int, random: Any) -> NDArray[np.int64]:
+def _sample(  # noqa: PLR0917
+    model: AbilityModel, items: NDArray[Any], correct: Array, count: int, chosen: Choice, random: Any
+) -> NDArray[np.int64]:  # fmt: skip
+    """Places among a learner's answers that stand for `count` items asked."""
     import numpy as np
 
-    others = set(range(len(model.difficulty))) - set(items.tolist())
-    chosen = set(choose_items(model, count, others, int(random.integers(2**31))).tolist())
-    return np.flatnonzero([int(item) in chosen for item in items])
+    if chosen == "random":
+        picked: NDArray[np.int64] = random.choice(len(items), count, replace=False)
+        return picked
+    asked: list[int] = []
+    missing = sorted(set(range(len(model.difficulty))) - set(items.tolist()))
+    place = {int(item): at for at, item in enumerate(items)}
+    while len(asked) < count:
+        size = count if chosen == "spread" else min(count - len(asked), NEXT if asked else FIRST)
+        at = [place[item] for item in asked]
+        state = model.state_of(items[at], correct[at]) if asked else None
+        asked += choose_items(model, size, [*missing, *asked], int(random.integers(2**31)), state).tolist()
+    return np.array([place[item] for item in asked], dtype=np.int64)
 
 
 def interval_inflation(held: Sequence[HeldOut]) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from luthier.errors import BadRowError, MissingFileError
+from luthier.errors import BadRowError, FetchError
 from luthier.packages import BFCL, unpack_wheel
 from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_rows, set_aside
@@ -106,9 +106,7 @@ def _bfcl_texts(category: str) -> dict[str, str]:
     """What the items of a category ask, by id, from the benchmark's package; empty where it has no such file or cannot be had."""
     try:
         file = unpack_wheel(BFCL) / "bfcl_eval" / "data" / f"BFCL_v4_{category}.json"
-    except Exception as problem:  # offline: the result folder then names the items
-        if not isinstance(problem, (OSError, MissingFileError)) and type(problem).__name__ != "FetchError":
-            raise
+    except FetchError:  # offline: the result folder then names the items
         return {}
     rows = (
         [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]

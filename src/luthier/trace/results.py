@@ -20,6 +20,7 @@ from luthier.records.lines import to_text
 from luthier.trace.result_layouts import Answered, Reader, layout_of
 
 COLUMNS = ("learner", "item", "correct")
+BEFORE = "evaluation-before.jsonl"
 LAYOUTS = (
     "BFCL score files, samples_*.jsonl of lm-evaluation-harness, logs of Inspect, *_eval_results.json of EvalPlus, judged answers of `luthier "
     "evaluate tools` or `luthier run`, scores.jsonl of `luthier evaluate choice`, or a table with the columns learner, item, correct"
@@ -148,12 +149,13 @@ def _named(given: str | Path) -> tuple[str | None, Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """All files below, in natural order."""
-    return sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: _natural(str(path)))
+    """All files below, in natural order; what a run scored before training stands before what it scored after."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(found, key=lambda path: (_natural(str(path.parent)), path.name != BEFORE, _natural(path.name)))
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text)]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text)]
 
 
 def _reader(path: Path) -> Reader | str | None:
