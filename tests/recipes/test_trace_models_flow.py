@@ -166,8 +166,10 @@ def test_checkpoints_raise_an_alarm_with_its_evidence(tmp_path: Path) -> None:
     said = luthier(*given, "--items", tmp_path / "items" / "items.jsonl", "--checkpoints", "--out", tmp_path / "run")
     assert f"lost: {HOSTILE}skill-1, step 100 → step 200" in said
     changes = table(tmp_path / "run" / "changes.csv")
-    assert len(changes) == 9
-    assert [(row["concept"], row["after"]) for row in changes if row["verdict"]] == [(f"{HOSTILE}skill-1", "step 200")]
+    assert len(changes) == 3 * 5  # neighbours, and two apart
+    assert [(row["concept"], row["after"]) for row in changes if row["narrowest"] == "True"] == [
+        (f"{HOSTILE}skill-1", "step 200")
+    ]
     page = (tmp_path / "run" / "report.html").read_text()
     assert "1 skill lost" in page
     assert "Lost and gained" in page

@@ -18,14 +18,14 @@ SETTINGS: dict[str, Any] = {"checkpoints": True, "parameters": 1}
 def change(concept: str = "<b>sums</b>", **changes: Any) -> dict[str, Any]:
     return {
         "concept": concept, "before": "s1", "after": "s2", "mastery_before": 0.8, "mastery_after": 0.41, "evidence_before": 30, "evidence_after": 31,
-        "by": "items", "items": 30, "difference": -0.4, "low": -0.5, "high": -0.3, "p": 1e-5, "p_all": 2e-5, "verdict": "lost", **changes,
+        "by": "items", "items": 30, "difference": -0.4, "low": -0.5, "high": -0.3, "p": 1e-5, "p_all": 2e-5, "verdict": "lost", "narrowest": changes.get("verdict", "lost") != "", **changes,
     }  # fmt: skip
 
 
 def results(learners: int = 3, concepts: int = 2, **changes: Any) -> dict[str, Any]:
     names, skills = [f"m<{at}>" for at in range(learners)], [f"<i>skill {at}</i>" for at in range(concepts)]
     return {
-        "answers": 300, "items": 150, "concepts": skills, "notes": ["<u>one was not scored</u>"], "alarms": 1, "ability_sd": 1.0, "spread": 0.4, "rounds": 9,
+        "answers": 300, "items": 150, "concepts": skills, "notes": ["<u>one was not scored</u>"], "alarms": 2, "ability_sd": 1.0, "spread": 0.4, "rounds": 9,
         "learners": [{"learner": name, "family": "m", "new": at == 0, "accuracy": 0.1 + 0.8 * at / learners, "low": 0.05, "high": 0.95, "answered": 30,
                       "items": 150, "observed": 0.5, "ability": 0.0, "ability_sd": 0.3} for at, name in enumerate(names)],
         "mastery": [{"learner": name, "concept": skill, "mastery": 0.6, "low": 0.4, "high": 0.8, "answers": 12 + at}

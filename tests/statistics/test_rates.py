@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.statistics.rates import Z95, wilson
+from luthier.statistics.rates import Z95, mcnemar, wilson
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,13 @@ def test_without_items_nothing_is_known():
 def test_counts_without_meaning_are_refused(correct: int, items: int):
     with pytest.raises(ValueError, match=f"{correct} correct of {items} items"):
         wilson(correct, items)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_is_the_exact_sign_test(gained: int, lost: int):
+    from scipy.stats import binomtest
+
+    told = mcnemar(gained, lost)
+    assert told == mcnemar(lost, gained)
+    expected = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
+    assert told == pytest.approx(expected, rel=1e-9)

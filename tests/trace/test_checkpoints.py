@@ -7,7 +7,7 @@ import pytest
 
 from luthier.records.learning import AnswerCollector, AnswerLog, Catalogue, Edge, Item
 from luthier.trace.ability import AbilityModel
-from luthier.trace.checkpoints import changes, follow, items_to_train
+from luthier.trace.checkpoints import changes, follow, items_to_train, spans
 from luthier.trace.item_response import calibrate
 
 SKILLS = ("sums", "slices", "dates")
@@ -40,13 +40,39 @@ def test_a_lost_skill_is_an_alarm_and_the_others_are_not(same_items: bool) -> No
     model = calibrate(log).model(log)
     found = changes(model, log, follow(model, log))
     verdicts = {(one.concept, one.after): one.verdict for one in found if one.verdict}
-    assert verdicts == {("sums", "step-1"): "gained", ("slices", "step-2"): "lost"}
-    lost = next(one for one in found if one.verdict == "lost")
+    assert {name for name, _ in verdicts} == {"sums", "slices"}
+    narrow = {(one.concept, one.before, one.after): one.verdict for one in found if one.narrowest}
+    assert narrow == {("sums", "step-0", "step-1"): "gained", ("slices", "step-1", "step-2"): "lost"}
+    lost = next(one for one in found if one.verdict == "lost" and one.narrowest)
     assert (lost.by, lost.items) == (("items", 80) if same_items else ("ability", 0))
     assert (lost.evidence_before, lost.evidence_after) == (80, 80)
     assert lost.p <= lost.p_all < 0.05
     assert lost.mastery_after < lost.mastery_before - 0.2
     assert lost.difference < -0.2
+
+
+def test_what_fades_slowly_is_found_over_a_distance() -> None:
+    log = checkpoints([(0.5, 0.9 - 0.1 * step, 0.5) for step in range(9)], items=40)
+    model = calibrate(log).model(log)
+    found = [one for one in changes(model, log, follow(model, log)) if one.narrowest]
+    assert {(one.concept, one.verdict) for one in found} == {("slices", "lost")}
+    places = [(log.learners.index(one.before), log.learners.index(one.after)) for one in found]
+    assert all(after - before > 1 for before, after in places)
+    assert not any(a[0] <= b[0] and b[1] <= a[1] for a in places for b in places if a != b)
+
+
+def test_fractions_are_tested_too() -> None:
+    log = checkpoints([(0.5, 0.9, 0.5), (0.5, 0.3, 0.5)], items=60)
+    halves = replace(log, correct=(0.8 * log.correct + 0.1).astype(np.float32))
+    for each in (log, halves):
+        model = calibrate(each).model(each)
+        assert {one.concept: one.verdict for one in changes(model, each, follow(model, each))}["slices"] == "lost"
+
+
+def test_spans_are_powers_of_two() -> None:
+    assert spans(4) == [(0, 1), (1, 2), (2, 3), (0, 2), (1, 3)]
+    assert spans(1) == []
+    assert max(b - a for a, b in spans(20)) == 16
 
 
 def test_without_a_change_alarms_are_as_rare_as_they_say() -> None:

@@ -105,7 +105,7 @@ def models(
         )
     if inputs.checkpoints:
         for change in made["changes"]:
-            if change["verdict"]:
+            if change["narrowest"]:
                 click.echo(
                     f"{change['verdict']}: {change['concept']}, {change['before']} → {change['after']}: {change['mastery_before']:.0%} → "
                     f"{change['mastery_after']:.0%} on {change['evidence_after']} answers (p {change['p_all']:.2g} over all tests)"

@@ -53,7 +53,7 @@ def write_tables(
     text = traced.text
     return {
         "answers": len(log), "items": len(log.catalogue.items), "learners": estimates, "concepts": [each.concept for each in log.catalogue.concepts],
-        "mastery": mastery, "changes": moved, "alarms": sum(one["verdict"] == "lost" for one in moved), "ask": asked, "train": trained,
+        "mastery": mastery, "changes": moved, "alarms": len({one["concept"] for one in moved if one["verdict"] == "lost"}), "ask": asked, "train": trained,
         "ability_sd": model.sd, "spread": model.spread, "rounds": traced.calibration.rounds, "notes": list(log.notes),
         "text": None if text is None else {"items": text.items, "correlation": text.correlation, "doubt": text.doubt, "within": _within(traced), "points": _points(traced)},
     }  # fmt: skip

@@ -27,7 +27,7 @@ def write_trace_models_page(path: Path, results: JSON, held: JSON, *, settings: 
     write_page(
         "trace_models_page.html.j2", path, results=results, held=held, settings=settings, estimates=[_estimate(one) for one in learners],
         left_out=len(results["learners"]) - len(learners), heat=heat_map(results, [one["learner"] for one in learners]),
-        changed=[_change(one) for one in results["changes"] if one["verdict"]], tested=len(results["changes"]), text=_text(results["text"]),
+        changed=[_change(one) for one in results["changes"] if one["narrowest"]], tested=len(results["changes"]), text=_text(results["text"]),
         ask=results["ask"][:LISTED], train=results["train"][:LISTED], percent=percent, number=number,
     )  # fmt: skip
 

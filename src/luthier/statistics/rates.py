@@ -1,4 +1,4 @@
-"""Rates with their uncertainty: the Wilson score interval of a proportion."""
+"""Rates with their uncertainty: the Wilson score interval of a proportion, and the exact test of two on the same items."""
 
 from __future__ import annotations
 
@@ -36,3 +36,10 @@ def wilson(correct: int, items: int, z: float = Z95) -> Rate:
     low = 0.0 if correct == 0 else max(0.0, (middle - spread) / scale)
     high = 1.0 if correct == items else min(1.0, (middle + spread) / scale)
     return Rate(correct, items, share, low, high)
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """Exact two-sided p that as many items change from wrong to right as back (McNemar's test); 1 where none changes."""
+    changed, fewer = gained + lost, min(gained, lost)
+    ways = sum(math.comb(changed, count) for count in range(fewer + 1))
+    return min(1.0, 2 * ways / (1 << changed))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luthier.records.learning import AnswerLog
 from luthier.statistics.multiplicity import holm
-from luthier.statistics.resampling import paired
+from luthier.statistics.rates import mcnemar
+from luthier.statistics.resampling import bootstrap, paired
 from luthier.trace.ability import AbilityModel, Mastery
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05  # of all alarms together
 LEAST_SHARED = 5  # items that both checkpoints answered, for a test on the same items
-FLIPS = 20_000  # of signs of the items that differ: the least p is 1 in so many
+FLIPS = 20_000  # of signs, where answers are fractions: the least p is 1 in so many
 MASTERED = 0.5  # of a prerequisite, before what builds on it is trained
 
 
@@ -34,8 +35,9 @@ class Learners(NamedTuple):
 @dataclass(frozen=True)
 class Change:
     """A skill of two checkpoints. rates: over the `items` that both answered, where `by` is `items`; mastery: by the model. difference:
-    after less before, of the rates with a bootstrap interval, or of the masteries (by `ability`) without one. p: two-sided, by flipping signs
-    of items, or by the normal posteriors of the abilities; p_all: after Holm's correction over all tests. verdict: `lost`, `gained` or nothing.
+    after less before, of the rates with a bootstrap interval, or of the masteries (by `ability`) without one. p: two-sided, by McNemar's exact
+    test (flipped signs where answers are fractions), or by the normal posteriors of the abilities; p_all: after Holm's correction over all tests.
+    verdict: `lost`, `gained` or nothing; narrowest: it is not explained by the same verdict between checkpoints that lie within.
     """
 
     concept: str
@@ -53,6 +55,7 @@ class Change:
     p: float
     p_all: float = 1.0
     verdict: str = ""
+    narrowest: bool = False
 
     def to_row(self) -> dict[str, Any]:
         return asdict(self)
@@ -76,11 +79,12 @@ def changes(
     level: float = LEVEL,
     seed: int = 0,
 ) -> list[Change]:
-    """What changed from checkpoint to checkpoint, every skill that both have answers on; the tests are corrected together.
+    """What changed between checkpoints, every skill that both have answers on; the tests are corrected together.
 
-    pairs: places of learners to compare, each with the next one where None. level: the chance of one false alarm in all.
+    pairs: places of learners to compare; None for each with those 1, 2, 4, 8 ... further on, because what fades slowly shows only over a
+    distance. level: the chance of one false alarm in all.
     """
-    pairs = [(place, place + 1) for place in range(len(log.learners) - 1)] if pairs is None else pairs
+    pairs = spans(len(log.learners)) if pairs is None else pairs
     answered = [_item_means(log, place) for place in range(len(log.learners))]
     found = []
     for before, after in pairs:
@@ -94,13 +98,32 @@ def changes(
                     model, log, learners, pair=(before, after), concept=concept, answered=answered, same=same, seed=seed
                 )
             )
-    verdicts = []
+    judged = []
     for change, p in zip(found, holm([change.p for change in found]), strict=True):
         sure = p < level and change.difference != 0
-        verdicts.append(
+        judged.append(
             replace(change, p_all=p, verdict="" if not sure else "lost" if change.difference < 0 else "gained")
         )
-    return verdicts
+    return _narrowed(judged, {name: place for place, name in enumerate(log.learners)})
+
+
+def spans(count: int) -> list[tuple[int, int]]:
+    """Pairs of places 1, 2, 4, 8 ... apart, the nearest first."""
+    lags = [2**power for power in range(max(1, count).bit_length())]
+    return [(place, place + lag) for lag in lags for place in range(count - lag)]
+
+
+def _narrowed(judged: Sequence[Change], places: Mapping[str, int]) -> list[Change]:
+    """The same with `narrowest` told, in the order of the checkpoints. judged: the nearest pairs first."""
+    spent: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    found = []
+    for change in judged:
+        span = places[change.before], places[change.after]
+        inside = spent.setdefault((change.concept, change.verdict), [])
+        new = change.verdict != "" and not any(span[0] <= low and high <= span[1] for low, high in inside)
+        inside += [span] if change.verdict else []
+        found.append(replace(change, narrowest=new))
+    return sorted(found, key=lambda change: (places[change.before], places[change.after]))
 
 
 def _change(
@@ -116,12 +139,9 @@ def _change(
     low = high = None
     if len(same) >= LEAST_SHARED:
         sides = [np.array([answered[place][item] for item in same]) for place in pair]
-        tested, differ = (
-            paired(sides[0], sides[1], seed=seed),
-            sides[0] != sides[1],
-        )  # a sign flips nothing where both agree
-        p = paired(sides[0][differ], sides[1][differ], seed=seed, draws=FLIPS).p if differ.any() else 1.0
+        tested = bootstrap(sides[1] - sides[0], seed=seed)
         by, difference, low, high = "items", tested.mean, tested.low, tested.high
+        p = _paired_p(sides[1] - sides[0], seed)
     else:
         known = model.posterior(learners.states[list(pair)])
         ability, sd = known.group_ability[:, concept], known.group_sd[:, concept]
@@ -131,6 +151,16 @@ def _change(
         log.catalogue.concepts[concept].concept, log.learners[pair[0]], log.learners[pair[1]], float(mastery[0]), float(mastery[1]),
         int(evidence[0]), int(evidence[1]), by, len(same), difference, low, high, p,
     )  # fmt: skip
+
+
+def _paired_p(differences: Array, seed: int) -> float:
+    """Two-sided, over items that changed: the others say nothing of a direction."""
+    import numpy as np
+
+    changed = differences[differences != 0]
+    if (np.abs(changed) == 1).all():
+        return mcnemar(int((changed > 0).sum()), int((changed < 0).sum()))
+    return paired(np.zeros(len(changed)), changed, seed=seed, draws=FLIPS).p
 
 
 def _item_means(log: AnswerLog, place: int) -> dict[int, float]:
