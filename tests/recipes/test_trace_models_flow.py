@@ -73,8 +73,8 @@ def test_a_new_model_is_estimated_and_families_are_left_out(run: tuple[Path, str
     assert "newcomer: " in said
     held = record["steps"]["held-out"]["results"]
     assert (held["learners"], held["families"], held["asked"]) == (30, 10, 20)
-    assert held["error"] < held["plain_error"]
-    assert len(table(out / "held_out.csv")) == 30 * 3
+    assert held["error_random"] < held["plain_error"]
+    assert len(table(out / "held_out.csv")) == 30 * 3 * 2
     assert "families left out, 20 items" in said
 
 
@@ -193,6 +193,15 @@ def test_misuse_is_said_in_one_line(
     said = luthier(*given, *words, "--out", tmp_path / "run", ok=False)
     assert problem in said
     assert len(said.strip().splitlines()) == 1
+
+
+def test_bad_rows_are_set_aside_and_told(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "answers.jsonl").write_text((results / "answers.jsonl").read_text() + '{"learner": "a"}\n')
+    words = [tmp_path / "answers.jsonl", "--ask", 0, "--out", tmp_path / "run"]
+    assert "answers.jsonl:3641: the row has no item" in luthier(*words, ok=False)
+    command("trace", "models", "--quiet", "--embedder", "none", *words, "--skip-bad", tmp_path / "bad.jsonl")
+    assert len((tmp_path / "bad.jsonl").read_text().splitlines()) == 1
+    assert "1 bad row is set aside" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_families_from_a_table_and_only_new_learners(results: Path, tmp_path: Path) -> None:

@@ -100,8 +100,9 @@ def models(
             )
     if held["learners"]:
         click.echo(
-            f"families left out, {held['asked']} items: mean error {100 * held['error']:.1f} points, by the share right {100 * held['plain_error']:.1f}; "
-            f"{held['covered']:.0%} of the intervals hold the truth"
+            f"families left out, {held['asked']} items: mean error {100 * held['error_adaptive']:.1f} points where they are chosen one after another, "
+            f"{100 * held['error_random']:.1f} at random, {100 * held['plain_error']:.1f} by the share right; "
+            f"{held['covered_random']:.0%} of the intervals hold the truth"
         )
     if inputs.checkpoints:
         for change in made["changes"]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,11 @@ from luthier.records.learning import AnswerLog
 if TYPE_CHECKING:
     from luthier.trace.difficulty import TextDifficulty
     from luthier.trace.item_response import Calibration
+    from luthier.trace.new_model import Choice
 
 PARTLY = 0.5  # of the items that a whole evaluation has: a learner with fewer is new, and its accuracy is estimated
 FEW_ANSWERS = 8  # an item with as many learns nothing more from its text
+CHOICES: tuple[Choice, ...] = ("random", "adaptive")
 HELD_OUT_DRAWS = 3  # samples of items for each learner
 
 
@@ -117,7 +119,11 @@ def _read(inputs: TraceModelsInputs) -> AnswerLog:
     from luthier.trace.results import read_results
 
     skipped = SkippedRows(Path(inputs.skip_bad)) if inputs.skip_bad else None
-    return read_results(inputs.results, inputs.items, skipped)
+    log = read_results(inputs.results, inputs.items, skipped)
+    if skipped is not None and skipped.count:
+        rows = "1 bad row is" if skipped.count == 1 else f"{skipped.count} bad rows are"
+        return replace(log, notes=(*log.notes, f"{rows} set aside in {inputs.skip_bad}"))
+    return log
 
 
 def _hashes(inputs: TraceModelsInputs) -> dict[str, str]:
@@ -206,32 +212,32 @@ def _hold_out(
     """How well families that were left out are estimated from `ask` items; empty where that cannot be tried."""
     import numpy as np
 
-    from luthier.trace.new_model import hold_out_families, interval_inflation
+    from luthier.trace.new_model import HeldOut, hold_out_families, interval_inflation
 
     kept = [place for place in range(len(traced.log.learners)) if place not in traced.new]
     names = [families[place] for place in kept]
     rows: list[JSON] = []
     results: JSON = {"learners": 0}
     if not inputs.checkpoints and len(set(names)) >= 3 and inputs.ask > 0:
-        progress.step("held-out", len(set(names)))
-        held = hold_out_families(
-            traced.log.take_learners(kept),
-            (inputs.ask,),
-            names=names,
-            draws=HELD_OUT_DRAWS,
-            parameters=inputs.parameters,
-            seed=inputs.seed,
-            progress=progress.advance,
-        )
-        rows = [one.to_row() for one in held]
-        if held:
-            missed, plain = ([abs(getattr(one, side) - one.accuracy) for one in held] for side in ("guess", "plain"))
-            inside = [one.estimate.low <= one.accuracy <= one.estimate.high for one in held]
-            results = {
-                "learners": len({one.learner for one in held}), "families": len(set(names)), "asked": inputs.ask, "error": float(np.mean(missed)),
-                "plain_error": float(np.mean(plain)), "covered": float(np.mean(inside)), "inflation": interval_inflation(held),
-            }  # fmt: skip
-    write_table(
-        folder / "held_out.csv", rows, ["learner", "family", "asked", "accuracy", "estimate", "low", "high", "plain"]
-    )
+        progress.step("held-out", 2 * len(set(names)))
+        tried: dict[str, list[HeldOut]] = {
+            chosen: hold_out_families(
+                traced.log.take_learners(kept), (inputs.ask,), names=names, draws=HELD_OUT_DRAWS, parameters=inputs.parameters, seed=inputs.seed,
+                chosen=chosen, progress=progress.advance,
+            )
+            for chosen in CHOICES
+        }  # fmt: skip
+        rows = [{**one.to_row(), "chosen": chosen} for chosen, held in tried.items() for one in held]
+        if rows:
+            results = {"learners": len({row["learner"] for row in rows}), "families": len(set(names)), "asked": inputs.ask,
+                       "plain_error": float(np.mean([abs(row["plain"] - row["accuracy"]) for row in rows if row["chosen"] == "random"])),
+                       "inflation": max(interval_inflation(held) for held in tried.values())}  # fmt: skip
+            for chosen in CHOICES:
+                some = [row for row in rows if row["chosen"] == chosen]
+                results[f"error_{chosen}"] = float(np.mean([abs(row["estimate"] - row["accuracy"]) for row in some]))
+                results[f"covered_{chosen}"] = float(
+                    np.mean([row["low"] <= row["accuracy"] <= row["high"] for row in some])
+                )
+    columns = ["learner", "family", "asked", "accuracy", "estimate", "low", "high", "plain", "chosen"]
+    write_table(folder / "held_out.csv", rows, columns)
     return results
