@@ -8,9 +8,11 @@ own. Without it, and with `--quick`, answers of made-up families to made-up sums
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Any
 
 from harness import benchmark
@@ -37,7 +39,40 @@ def measure(quick: bool, data: str, draws: str, embedder: str, cache: str) -> di
     for concept in log.catalogue.concepts:
         figures[concept.concept] = _one(_part(log, concept.concept), figures["draws"], read, cache)
         print(f"{concept.concept}: {figures[concept.concept]}", flush=True)
-    return figures
+    return figures | {"state": _state(log)}
+
+
+def _state(log: Any) -> dict[str, float]:
+    """CPU-time of one learner's state, medians of rounds in which short and long histories take turns."""
+    import numpy as np
+
+    from luthier.trace.item_response import calibrate
+
+    model, draw = calibrate(log).model(log), np.random.default_rng(0)
+    count = len(model.difficulty)
+    states = [model.state_of(draw.integers(0, count, size), draw.integers(0, 2, size)) for size in (10, 10_000)]
+    spent: dict[str, list[float]] = {
+        name: [] for name in ("update_us_after_10", "update_us_after_10000", "predict_ms", "mastery_ms")
+    }
+    for _ in range(21):
+        for name, state in zip(list(spent)[:2], states, strict=True):
+            started = time.process_time()
+            for item in range(200):
+                model.update(state, item % count, 1.0)
+            spent[name].append((time.process_time() - started) / 200 * 1e6)
+        for name, read in (
+            ("predict_ms", lambda: model.predict(states[1], range(count))),
+            ("mastery_ms", lambda: model.mastery(states[1])),
+        ):
+            started = time.process_time()
+            read()
+            spent[name].append((time.process_time() - started) * 1e3)
+    ratio = median(b / a for a, b in zip(spent["update_us_after_10"], spent["update_us_after_10000"], strict=True))
+    return {name: round(median(values), 2) for name, values in spent.items()} | {
+        "ratio": round(ratio, 3),
+        "items": count,
+        "bytes": states[0].nbytes,
+    }
 
 
 def _embedder(name: str) -> Any:
@@ -239,6 +274,10 @@ def line(figures: dict[str, Any]) -> str:
                 f"{at['covered']:.0%} of intervals hold; unseen items AUC {area['ability'][0]:.3f} ability, {area[best][0]:.3f} + {best}, "
                 f"{area['ceiling'][0]:.3f} ceiling"
             )
+    state = figures["state"]
+    told.append(
+        f"a state of {state['bytes']} bytes takes an answer in {state['update_us_after_10']} us, {state['ratio']} times that after 10,000 answers"
+    )
     return "; ".join(told)
 
 
