@@ -47,6 +47,15 @@ def test_a_long_table_is_read_from_every_kind_of_file(tmp_path: Path, name: str)
     assert told(read_results([table(tmp_path / name)])) == ROWS
 
 
+def test_quoted_headers_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        '\ufeff"learner","item","correct","timestamp"\n"a, b","x",1,5\n"a, b","y",0,4\n', encoding="utf-8"
+    )
+    log = read_results([tmp_path / "t.csv"])
+    assert told(log) == [("a, b", "y", 0), ("a, b", "x", 1)]
+    assert log.moved == 1
+
+
 def test_items_bring_texts_and_concepts_and_a_name_goes_before_the_files(tmp_path: Path) -> None:
     write_jsonl(
         tmp_path / "items.jsonl",

@@ -6,6 +6,7 @@ table with the columns learner, item, correct.
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Sequence
@@ -165,7 +166,8 @@ def _reader(path: Path) -> Reader | str | None:
         return found
     if _is_csv(path):
         with _text_of(path) as stream:
-            return "table" if set(COLUMNS) <= set(stream.readline().strip("\ufeff\r\n ").split(",")) else None
+            head = next(csv.reader([stream.readline().lstrip("\ufeff")]), [])
+        return "table" if set(COLUMNS) <= set(head) else None
     first = _first_row(path)
     return "table" if first is not None and set(COLUMNS) <= set(first) else None
 
@@ -201,10 +203,10 @@ def _first_row(path: Path) -> JSON | None:
 
 def _read_csv(path: Path) -> Any:
     import pyarrow as pa
-    from pyarrow import csv
+    from pyarrow import csv as columns
 
     name = pa.dictionary(pa.int32(), pa.string())
-    options = csv.ConvertOptions(
+    options = columns.ConvertOptions(
         column_types={"learner": name, "item": name, "correct": pa.float64(), "timestamp": pa.float64()},
         true_values=["1"], false_values=["0"],
     )  # fmt: skip
@@ -212,8 +214,8 @@ def _read_csv(path: Path) -> Any:
         packed = head.read(2) == b"\x1f\x8b"
     try:
         with pa.input_stream(str(path), compression="gzip" if packed else None) as stream:
-            return csv.read_csv(
-                stream, csv.ReadOptions(use_threads=False), convert_options=options
+            return columns.read_csv(
+                stream, columns.ReadOptions(use_threads=False), convert_options=options
             ).unify_dictionaries()
     except (pa.ArrowException, OSError) as problem:
         told = " ".join(str(problem).split())
