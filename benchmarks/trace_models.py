@@ -23,7 +23,7 @@ FEW = (0, 1, 2, 4, 8)  # answers to an item
 DRAWS = 200  # of families, for intervals
 
 
-def measure(quick: bool, data: str, draws: str, embedder: str, cache: str) -> dict[str, Any]:
+def measure(quick: bool, *, data: str, draws: str, embedder: str, cache: str, rows: str) -> dict[str, Any]:
     from luthier.trace.results import read_results
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -39,7 +39,35 @@ def measure(quick: bool, data: str, draws: str, embedder: str, cache: str) -> di
     for concept in log.catalogue.concepts:
         figures[concept.concept] = _one(_part(log, concept.concept), figures["draws"], read, cache)
         print(f"{concept.concept}: {figures[concept.concept]}", flush=True)
-    return figures | {"state": _state(log)}
+    return figures | {"state": _state(log), "table": _table(100_000 if quick else int(rows))}
+
+
+def _table(rows: int) -> dict[str, float]:
+    """CPU-seconds to read a table of so many answers and to calibrate its items, and the peak of the process's memory."""
+    import numpy as np
+
+    from luthier.recipes.run_folder import peak_memory_mib
+    from luthier.trace.item_response import calibrate
+    from luthier.trace.results import read_results
+
+    draw, learners, items = np.random.default_rng(0), 1 + rows // 500, 5000
+    ability, difficulty = draw.normal(0, 1, learners), draw.normal(0, 1, items)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "answers.csv"
+        with file.open("w") as stream:
+            stream.write("learner,item,correct\n")
+            for start in range(0, rows, 100_000):
+                who, what = (draw.integers(0, most, min(100_000, rows - start)) for most in (learners, items))
+                right = draw.random(len(who)) < 1 / (1 + np.exp(difficulty[what] - ability[who]))
+                stream.writelines(f"{a},{b},{c:d}\n" for a, b, c in zip(who, what, right, strict=True))
+        started = time.process_time()
+        log = read_results([file])
+        read = time.process_time()
+        fitted = calibrate(log)
+        spent = time.process_time() - read
+    names = [int(item.item) for item in log.catalogue.items]
+    return {"rows": rows, "read_s": round(read - started, 2), "calibrate_s": round(spent, 2), "peak_mib": peak_memory_mib(),
+            "correlation": round(float(np.corrcoef(fitted.difficulty, difficulty[names])[0, 1]), 4)}  # fmt: skip
 
 
 def _state(log: Any) -> dict[str, float]:
@@ -278,8 +306,12 @@ def line(figures: dict[str, Any]) -> str:
     told.append(
         f"a state of {state['bytes']} bytes takes an answer in {state['update_us_after_10']} us, {state['ratio']} times that after 10,000 answers"
     )
+    table = figures["table"]
+    told.append(
+        f"{table['rows']:,} answers read in {table['read_s']} CPU-s and calibrated in {table['calibrate_s']}, peak {table['peak_mib']} MiB"
+    )
     return "; ".join(told)
 
 
 if __name__ == "__main__":
-    benchmark("trace_models", measure, line, __doc__, data="", draws="5", embedder="minilm", cache="")
+    benchmark("trace_models", measure, line, __doc__, data="", draws="5", embedder="minilm", cache="", rows="1000000")
