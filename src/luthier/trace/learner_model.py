@@ -43,13 +43,21 @@ class GraphTracer(nn.Module):
         self.register_buffer("question_texts", torch.from_numpy(texts.question), persistent=False)
         self.register_buffer("concept_texts", torch.from_numpy(texts.concept), persistent=False)
         self.register_buffer("node_of_item", torch.from_numpy(graph.node_of_item), persistent=False)
+        rows = torch.arange(len(graph.node_of_item))
+        rows[rows >= settings.items] = -1  # items that came after training have no residual
+        self.register_buffer("residual_row", rows, persistent=False)
         self._kept: tuple[Nodes, Tensor] | None = None
+
+    def layers(self) -> list[Nodes]:
+        """The vectors of all nodes after each layer, texts first."""
+        found: list[Nodes] = self.sinkt.encoder(Nodes(self.question_texts, self.concept_texts), self.edges)
+        return found
 
     def vectors(self) -> tuple[Nodes, Tensor]:
         """All node vectors and u of each question node; computed once while the module is in evaluation mode."""
         if self._kept is not None and not self.training:
             return self._kept
-        nodes = self.sinkt.encode(Nodes(self.question_texts, self.concept_texts), self.edges)
+        nodes = self.layers()[-1]
         found = nodes, mean_concepts(nodes.concept, self.edges["cq"], len(nodes.question))
         self._kept = None if self.training else found
         return found
@@ -67,7 +75,7 @@ class GraphTracer(nn.Module):
         full, text = self._both(batch)
         if not self.sinkt.settings.item_residual:
             return cross_entropy(full, batch)
-        size = self.sinkt.residual(batch.item[batch.mask]).square().sum(-1).mean()
+        size = self.sinkt.residual(self.residual_row[batch.item[batch.mask]].clamp(min=0)).square().sum(-1).mean()
         return (cross_entropy(full, batch) + cross_entropy(text, batch)) / 2 + RESIDUAL_PENALTY * size
 
     def _both(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -78,7 +86,9 @@ class GraphTracer(nn.Module):
         text = self.sinkt.logits(state, question, concept, batch.evidence)
         if not self.sinkt.settings.item_residual:
             return text, text
-        full = self.sinkt.logits(state, self.sinkt.item_vectors(question, batch.item), concept, batch.evidence)
+        full = self.sinkt.logits(
+            state, self.sinkt.item_vectors(question, self.residual_row[batch.item]), concept, batch.evidence
+        )
         return full, text
 
 
