@@ -28,12 +28,12 @@ class Bank:
     """Rows of items and concepts.
 
     layers: vectors of all nodes after each layer of the encoder, texts first; table: rows of the items; trained: (items,) whether training
-    answered them; encode: texts to unit vectors.
+    answered them; encode: texts to unit vectors; virtual: rows of a question of each concept alone, made where None.
     """
 
     def __init__(
         self, catalogue: Catalogue, layers: list[Nodes], table: ItemTable, trained: NDArray[np.bool_], *,
-        encoder: StructureEncoder, stepper: Stepper, encode: Encode,
+        encoder: StructureEncoder, stepper: Stepper, encode: Encode, virtual: ItemTable | None = None,
     ) -> None:  # fmt: skip
         self.items, self.concepts, self.edges = list(catalogue.items), list(catalogue.concepts), list(catalogue.edges)
         self.item_rows, self.concept_rows = dict(catalogue.item_places), dict(catalogue.concept_places)
@@ -42,7 +42,7 @@ class Bank:
         self.attached = 0
         self._encoder, self._stepper, self._encode = encoder, stepper, encode
         self._padded_members: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
-        self.virtual = self._alone(range(len(self.concepts)))
+        self.virtual = self._alone(range(len(self.concepts))) if virtual is None else virtual
 
     @property
     def catalogue(self) -> Catalogue:

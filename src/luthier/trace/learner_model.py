@@ -36,8 +36,10 @@ class SequenceModel(Protocol):
 class GraphTracer(nn.Module):
     """A `Sinkt` with its graph and text vectors, which are buffers: they follow the module and are never trained."""
 
-    def __init__(self, settings: SinktSettings, graph: TraceGraph, texts: TextVectors) -> None:
+    def __init__(self, settings: SinktSettings, graph: TraceGraph, texts: TextVectors, expert_edges: int = 0) -> None:
+        """expert_edges: how many of the catalogue's edges the graph was made with."""
         super().__init__()
+        self.expert_edges = expert_edges
         self.sinkt = Sinkt(settings)
         self.edges: Mapping[str, Edges] = {name: to_edges(some) for name, some in graph.edges.items()}
         self.register_buffer("question_texts", torch.from_numpy(texts.question), persistent=False)

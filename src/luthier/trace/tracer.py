@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from luthier.models.embedder import Embedder
     from luthier.models.embedding_cache import EmbeddingCache
+    from luthier.trace.advice import Influence, Recommendation
 
 Z95 = 1.959963984540054
 GRAPHS = ("qmatrix", "expert", "knn")
@@ -73,7 +74,7 @@ class Fitted(NamedTuple):
 
 
 class Tracer:
-    """Fit on answers, or `luthier.trace.tracer_files.load_tracer` one that was saved.
+    """Fit on answers, or `Tracer.load` one that was saved.
 
     module: the torch model; bank: items and concepts with their vectors; stepper: the weights for one answer at a time; platt: how logits of
     trained and of other items become chances; spreads: of mastery, by evidence; version: changes where stored states lose their meaning.
@@ -184,6 +185,37 @@ class Tracer:
         self.module.load_state_dict(before.state_dict())
         self._freeze(catalogue, trained)
 
+    def recommend(self, state: LearnerState, n: int = 10, target: tuple[float, float] = (0.4, 0.7), respect_prereq: bool = True) -> list[Recommendation]:  # fmt: skip
+        """Items to ask next, see `luthier.trace.advice.recommend`."""
+        from luthier.trace.advice import recommend
+
+        return recommend(self, state, n, target, respect_prerequisites=respect_prereq)
+
+    def explain(self, history: Sequence[tuple[str, float]], item: str) -> tuple[float, list[Influence]]:
+        """The chance of an item after a history, and what each answer changed, see `luthier.trace.advice.explain`."""
+        from luthier.trace.advice import explain
+
+        return explain(self, history, item)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write everything to a folder; `Tracer.load` reads it."""
+        from luthier.trace.tracer_files import save_tracer
+
+        return save_tracer(self, folder)
+
+    @staticmethod
+    def load(folder: str | Path) -> Tracer:
+        """A tracer that was saved. Raises MissingFileError, BadRowError."""
+        from luthier.trace.tracer_files import load_tracer
+
+        return load_tracer(folder)
+
+    def export(self, path: str | Path) -> Path:
+        """Write one step as an ONNX graph, see `luthier.trace.tracer_files.export_onnx`."""
+        from luthier.trace.tracer_files import export_onnx
+
+        return export_onnx(self, path)
+
     @property
     def catalogue(self) -> Catalogue:
         return self.bank.catalogue
@@ -200,7 +232,7 @@ class Tracer:
         }
         torch.manual_seed(self.settings.fit.seed)
         settings = SinktSettings(texts.concept.shape[1], items=items, **shapes)
-        return GraphTracer(settings, build_graph(catalogue.with_edges(edges)), texts)
+        return GraphTracer(settings, build_graph(catalogue.with_edges(edges)), texts, len(catalogue.edges))
 
     def _calibrate(self, valid: AnswerLog) -> None:
         """On validation learners, of items with their residual and of the same items by text alone, as unseen ones are read."""
@@ -221,10 +253,10 @@ class Tracer:
             question = self.module.sinkt.item_vectors(nodes.question[node], self.module.residual_row)
         self.stepper = Stepper(self.module.sinkt)
         table = self.stepper.table(question.numpy(), means[node].numpy())
-        self.bank = Bank(catalogue, layers, table, trained, encoder=self.module.sinkt.encoder, stepper=self.stepper, encode=self._encode)  # fmt: skip
+        self.bank = Bank(catalogue, layers, table, trained, encoder=self.module.sinkt.encoder, stepper=self.stepper, encode=self.encode)  # fmt: skip
         self.version = _version(layers[-1], self.stepper)
 
-    def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """New texts, past the cache on disk, whose shards are made for many; rounded as it rounds them."""
         return unit_length(self.embedder.encode(list(texts)).astype(np.float16).astype(np.float32))
 
