@@ -116,14 +116,33 @@ class Dkt(nn.Module):
     def loss(self, batch: Batch) -> Tensor:
         return cross_entropy(self.answer_logits(batch), batch)
 
-    def answer_logits(self, batch: Batch) -> Tensor:
+    def answer_logits(self, batch: Batch, known: Tensor | None = None) -> Tensor:
+        """(B, T). known: bool (items,); answers to other items move no state, and they are asked by the mean of all known concepts, which is how
+        such a system would be run on concepts that it was not trained on. Without it their untrained rows are read as they are."""
         group, share = self.group_of_item[batch.item], batch.correct[..., None]
         right, wrong = (self.means @ table.weight for table in (self.right, self.wrong))
-        after, _ = self.gru(right[group] * share + wrong[group] * (1 - share))
-        before = torch.cat([torch.zeros_like(after[:, :1]), after[:, :-1]], dim=1)
+        given = right[group] * share + wrong[group] * (1 - share)
         out, bias = self.means @ self.out.weight, (self.means @ self.bias.weight)[:, 0]
-        logits: Tensor = (before * out[group]).sum(-1) + bias[group]
-        return logits
+        if known is None:
+            before = _shifted(self.gru(given)[0])
+            logits: Tensor = (before * out[group]).sum(-1) + bias[group]
+            return logits
+        seen = known[batch.item] & batch.mask
+        first = torch.argsort(
+            (~seen).to(torch.int8), dim=1, stable=True
+        )  # known answers move to the front, in their order
+        after = self.gru(given.gather(1, first[..., None].expand_as(given)))[0]
+        padded = torch.cat([torch.zeros_like(after[:, :1]), after], dim=1)
+        count = seen.long().cumsum(1) - seen.long()
+        before = padded.gather(1, count[..., None].expand(-1, -1, padded.shape[-1]))
+        mean_out, mean_bias = (table[torch.unique(self.group_of_item[known])].mean(0) for table in (out, bias))
+        chosen = torch.where(known[batch.item][..., None], out[group], mean_out)
+        return (before * chosen).sum(-1) + torch.where(known[batch.item], bias[group], mean_bias)
+
+
+def _shifted(after: Tensor) -> Tensor:
+    """What is known before each answer: zeros, then the state after the one before."""
+    return torch.cat([torch.zeros_like(after[:, :1]), after[:, :-1]], dim=1)
 
 
 def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
