@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from luthier.records import atomic_write
-from luthier.trace.splits import Split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,23 +19,25 @@ COLUMNS = ("user_id", "timestamp", "split", "kc_ids", "item_id", "y_true", "y_pr
 MOST = 200_000  # rows up to which the audit computes its own baseline
 
 
-def write_audit(path: Path, log: AnswerLog, split: Split, test: AnswerLog, chance: NDArray[np.float64], fold: str = "0") -> int:  # fmt: skip
-    """Write test answers with their chances, and training and validation answers as the file has room for whole learners. Returns the rows.
+def write_audit(
+    path: Path, parts: dict[str, AnswerLog], chances: dict[str, NDArray[np.float64]], fold: str = "0"
+) -> int:
+    """Write the answers of `test`, and those of `train` and `valid` as the file has room for whole learners. Returns the rows.
 
-    chance: (test answers,). Where no time is known the order of the answers stands for it.
+    chances: of each part the chance of every answer. Where no time is known the order of the answers stands for it.
     """
     rows = 0
     with atomic_write(path) as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
         for name in ("test", "train", "valid"):
-            part = test if name == "test" else split.part(log, name)
+            part = parts[name]
             for place in range(len(part.learners)):
                 some = part.of_learner(place)
                 if name != "test" and rows + some.stop - some.start > MOST:
                     break
                 rows += some.stop - some.start
-                writer.writerows(_rows(part, some, name, chance, fold))
+                writer.writerows(_rows(part, some, name, chances[name], fold))
     return rows
 
 
@@ -50,6 +51,6 @@ def _rows(part: AnswerLog, some: slice, name: str, chance: NDArray[np.float64], 
         concepts = "|".join(each.replace("|", "/") for each in item.concepts) or "none"
         found.append([
             part.learners[part.learner[at]], time, name, concepts, item.item, int(part.correct[at] > 0.5),
-            f"{chance[at]:.6f}" if name == "test" else "", fold,
+            f"{chance[at]:.6f}", fold,
         ])  # fmt: skip
     return found

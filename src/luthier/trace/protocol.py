@@ -28,7 +28,7 @@ from luthier.trace.scoring import (
     score,
     within_learners,
 )
-from luthier.trace.splits import Split
+from luthier.trace.splits import PARTS, Split
 from luthier.trace.tracer import Tracer
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 SINKT, DKT, DKT_KNOWN, BKT = "sinkt", "dkt", "dkt-known", "bkt"
 RUNNING, DIFFICULTY, MEAN = "running", "running+difficulty", "mean"
+MAIN = ("all", "unseen", "seen")
 TITLES = {
     SINKT: "SINKT", DKT: "DKT on identities", DKT_KNOWN: "DKT, unknown concepts skipped", BKT: "BKT",
     DIFFICULTY: "running accuracy and difficulty", RUNNING: "running accuracy", MEAN: "mean of training",
@@ -45,9 +46,9 @@ TITLES = {
 
 
 class Evaluated(NamedTuple):
-    """The test answers, each model's chances of them (answers,), and the results that are reported."""
+    """The answers of train, valid and test, each model's chances of the test answers, (answers,), and the results that are reported."""
 
-    test: AnswerLog
+    parts: dict[str, AnswerLog]
     chances: dict[str, NDArray[np.float64]]
     results: dict[str, Any]
 
@@ -64,7 +65,8 @@ def evaluate_tracer(
         raise SettingsError(
             "edges made from training answers know what is held out; leave them out of an inductive run"
         )
-    train, valid, test = (split.part(log, name) for name in ("train", "valid", "test"))
+    parts = {name: split.part(log, name) for name in PARTS}
+    train, test = parts["train"], parts["test"]
     if not len(test) or not len(train):
         raise SettingsError(f"{len(train)} training and {len(test)} test answers; both are needed")
     tell("SINKT")
@@ -73,29 +75,30 @@ def evaluate_tracer(
     raw = 1 / (1 + np.exp(-logits))
     unseen = split.unseen(log)[test.item]
     chances = {SINKT: tracer.calibrated(logits, tracer.bank.trained[test.item])}
-    chances |= _baselines(tracer, train, valid, test, folder, tell)
+    chances |= _baselines(tracer, parts, folder, tell)
     results: dict[str, Any] = {
         "split": {"sha256": split.sha256, "seed": split.seed, "held_concepts": list(split.held_concepts), "held_items": len(split.held_items),
-                  "learners": {name: len(part.learners) for name, part in (("train", train), ("valid", valid), ("test", test))},
-                  "answers": {"train": len(train), "valid": len(valid), "test": len(test)}},
+                  "learners": {name: len(part.learners) for name, part in parts.items()},
+                  "answers": {name: len(part) for name, part in parts.items()}},
         "epochs": [epoch._asdict() for epoch in fitted.epochs],
         "uncalibrated_ece": calibration_error(raw, test.correct), "platt": [each._asdict() for each in tracer.platt], "spreads": tracer.spreads,
         "reliability": reliability(chances[SINKT], test.correct),
     }  # fmt: skip
     results["scores"] = {name: _scores(each, test, unseen, draws) for name, each in chances.items()}
     results["differences"] = _differences(chances, test, unseen, draws)
-    return Evaluated(test, chances, results)
+    return Evaluated(parts, chances, results)
+
+
+def tracer_chances(tracer: Tracer, log: AnswerLog) -> NDArray[np.float64]:
+    """The calibrated chance of every answer of a log given those before it, (answers,)."""
+    return tracer.calibrated(predict_log(tracer.module, log), tracer.bank.trained[log.item])
 
 
 def _baselines(
-    tracer: Tracer,
-    train: AnswerLog,
-    valid: AnswerLog,
-    test: AnswerLog,
-    folder: Path | None,
-    tell: Callable[[str], None],
+    tracer: Tracer, parts: dict[str, AnswerLog], folder: Path | None, tell: Callable[[str], None]
 ) -> dict[str, NDArray[np.float64]]:
     """DKT has the tracer's width and settings, so a comparison of costs is fair too."""
+    train, valid, test = (parts[name] for name in PARTS)
     tell("DKT")
     torch.manual_seed(tracer.settings.fit.seed)
     shapes = tracer.module.sinkt.settings
@@ -134,8 +137,9 @@ def _subsets(test: AnswerLog, unseen: NDArray[np.bool_]) -> dict[str, NDArray[np
 
 
 def _scores(chance: NDArray[np.float64], test: AnswerLog, unseen: NDArray[np.bool_], draws: int) -> dict[str, Any]:
+    """All measures on every part of the test answers; the smaller parts take fewer draws."""
     found: dict[str, Any] = {
-        name: score(chance[some], test.correct[some], test.learner[some], draws=draws)
+        name: score(chance[some], test.correct[some], test.learner[some], draws=draws if name in MAIN else draws // 4)
         for name, some in _subsets(test, unseen).items()
     }
     found["within learners"] = within_learners(chance, test)
