@@ -32,6 +32,8 @@ TITLES = {
     "read": "Reading contexts",
     "fit": "Fitting the head",
     "draw": "Sampling with every temperature",
+    "trace": "Training tracers",
+    "mastery": "Following learners",
     "sharpness": "Measuring sharpness",
     "evaluate-after": "Scoring the model after",
     "report": "Writing the report",

@@ -216,6 +216,10 @@ class Tracer:
 
         return export_onnx(self, path)
 
+    def concepts_of(self, item: str) -> tuple[str, ...]:
+        """The names of an item's concepts. Raises BadRowError."""
+        return tuple(self.bank.concepts[place].concept for place in self.bank.members[self.bank.row(item)])
+
     @property
     def catalogue(self) -> Catalogue:
         return self.bank.catalogue
