@@ -52,12 +52,14 @@ def over_time(rows: Sequence[JSON], concepts: Sequence[str]) -> list[JSON]:
 
 
 def weakest(rows: Sequence[JSON], least: int = 3) -> list[JSON]:
-    """Concepts by mean mastery, the lowest first, of learners with `least` answers on them or more."""
+    """Concepts by mean mastery, the lowest first, of learners with `least` answers on them or more; of five such learners where there are."""
     found: dict[str, list[float]] = {}
     for row in rows:
         for concept, (chance, _, _, answers) in row["mastery"].items():
             if answers >= least:
                 found.setdefault(concept, []).append(chance)
+    enough = min(5, max((len(some) for some in found.values()), default=0))  # one learner is not a class
+    found = {name: some for name, some in found.items() if len(some) >= enough}
     means = [{"concept": name, "mean": sum(some) / len(some), "learners": len(some)} for name, some in found.items()]
     return sorted(means, key=lambda one: (one["mean"], one["concept"]))[:10]
 

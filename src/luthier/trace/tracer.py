@@ -245,7 +245,7 @@ class Tracer:
             answers = Answers(valid)
             full, text = (predict_log(self.module, answers, text_only=only) for only in (False, True))
             self.platt = (fit_platt(full, valid.correct), fit_platt(text, valid.correct))
-            self.spreads = fit_spreads(self.platt[1].scale * text + self.platt[1].shift, valid)
+            self.spreads = fit_spreads(self.platt[0].scale * full + self.platt[0].shift, valid)
 
     def _freeze(self, catalogue: Catalogue, trained: NDArray[np.bool_]) -> None:
         """The tables for one answer at a time."""
