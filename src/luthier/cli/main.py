@@ -31,7 +31,7 @@ VERBS = {
         "luthier.cli.evaluate",
         "Score a model: function calling, multiple choice, code retrieval.",
     ),
-    "trace": ("luthier.cli.trace", "Follow learners, pupils or models: what they master, and on what evidence."),
+    "trace": ("luthier.cli.trace", "Follow learners, pupils or models: what they know, what comes next."),
     "report": ("luthier.cli.report", "Write report.html for a run folder."),
 }
 STOPPED = 130

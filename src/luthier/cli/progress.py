@@ -34,6 +34,8 @@ TITLES = {
     "calibrate": "Calibrating items",
     "held-out": "Leaving families out",
     "draw": "Sampling with every temperature",
+    "trace": "Training tracers",
+    "mastery": "Following learners",
     "sharpness": "Measuring sharpness",
     "evaluate-after": "Scoring the model after",
     "report": "Writing the report",

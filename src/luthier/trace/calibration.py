@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 EVIDENCE = (0, 1, 3, 6, 11)  # answers on a concept from which each spread counts
 _SPREADS = 41
-_LOOK_AHEAD = 10  # answers on the concept that show how well it is mastered
+_LOOK_AHEAD = 5  # answers on the concept that show how well it is mastered
 _STEPS = 50
 
 
@@ -84,23 +84,19 @@ def spread_at(spreads: list[float], evidence: NDArray[np.float64]) -> NDArray[np
 
 
 def _groups(logit: NDArray[np.float64], log: AnswerLog) -> NDArray[np.float64]:
-    """(groups, 4): evidence bucket, mean estimated logit, right ones and number of a learner's next answers on items of the same concepts."""
+    """(groups, 4): evidence bucket, the logit estimated there, right ones and number of the learner's answers on the same concepts from there."""
     import numpy as np
 
     sets: dict[tuple[int, ...], int] = {}
     of_item = np.array([sets.setdefault(some, len(sets)) for some in log.catalogue.concepts_of], dtype=np.int64)
     key = log.learner.astype(np.int64) * len(sets) + of_item[log.item]
     order = np.lexsort((np.arange(len(log)), key))
-    key = key[order]
-    place = np.arange(len(key))
-    begins = np.maximum.accumulate(np.where(np.concatenate([[True], key[1:] != key[:-1]])[: len(key)], place, 0))
-    bucket = np.searchsorted(np.array(EVIDENCE), place - begins, side="right") - 1
-    late = place - begins < EVIDENCE[-1] + _LOOK_AHEAD
-    group = key * len(EVIDENCE) + bucket
-    _, number = np.unique(group[late], return_inverse=True)
-    answers = np.bincount(number)
-    rows = np.stack([
-        np.bincount(number, bucket[late]) / answers, np.bincount(number, logit[order][late]) / answers,
-        np.bincount(number, log.correct[order][late].astype(np.float64)), answers.astype(np.float64),
-    ], axis=1)  # fmt: skip
-    return rows[answers >= 2]
+    _, starts, sizes = np.unique(key[order], return_index=True, return_counts=True)
+    right = np.concatenate([[0.0], np.cumsum(log.correct[order], dtype=np.float64)])
+    rows = []
+    for bucket, anchor in enumerate(EVIDENCE):
+        long = sizes >= anchor + 2
+        begin = starts[long] + anchor
+        ahead = np.minimum(sizes[long] - anchor, _LOOK_AHEAD)
+        rows.append(np.stack([np.full(len(begin), float(bucket)), logit[order][begin], right[begin + ahead] - right[begin], ahead.astype(np.float64)], axis=1))  # fmt: skip
+    return np.concatenate(rows)

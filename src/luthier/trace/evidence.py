@@ -54,14 +54,13 @@ def concept_counts(log: AnswerLog) -> tuple[NDArray[np.float64], NDArray[np.floa
 def evidence_columns(
     answers: NDArray[np.float64], right: NDArray[np.float64], concept_answers: NDArray[np.float64], concept_right: NDArray[np.float64],
 ) -> NDArray[np.float32]:  # fmt: skip
-    """(n, 4): logit of the smoothed accuracy, its weight, how far the accuracy on the concepts lies from it, and that one's weight."""
+    """(n, 4), or one learner's overall counts for n items: logit of the smoothed accuracy, its weight, how far the accuracy on the concepts lies from it, and that one's weight."""
     import numpy as np
 
     overall = (right + _OVERALL / 2) / (answers + _OVERALL)
     concept = (concept_right + _CONCEPT * overall) / (concept_answers + _CONCEPT)
-    return np.stack(
-        [_logit(overall), np.log1p(answers) / 5, _logit(concept) - _logit(overall), np.log1p(concept_answers) / 3], axis=-1
-    ).astype(np.float32)  # fmt: skip
+    columns = [_logit(overall), np.log1p(answers) / 5, _logit(concept) - _logit(overall), np.log1p(concept_answers) / 3]
+    return np.stack(np.broadcast_arrays(*columns), axis=-1).astype(np.float32)
 
 
 def _logit(share: NDArray[np.float64]) -> NDArray[np.float64]:

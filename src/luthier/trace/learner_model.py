@@ -36,20 +36,30 @@ class SequenceModel(Protocol):
 class GraphTracer(nn.Module):
     """A `Sinkt` with its graph and text vectors, which are buffers: they follow the module and are never trained."""
 
-    def __init__(self, settings: SinktSettings, graph: TraceGraph, texts: TextVectors) -> None:
+    def __init__(self, settings: SinktSettings, graph: TraceGraph, texts: TextVectors, expert_edges: int = 0) -> None:
+        """expert_edges: how many of the catalogue's edges the graph was made with."""
         super().__init__()
+        self.expert_edges = expert_edges
         self.sinkt = Sinkt(settings)
         self.edges: Mapping[str, Edges] = {name: to_edges(some) for name, some in graph.edges.items()}
         self.register_buffer("question_texts", torch.from_numpy(texts.question), persistent=False)
         self.register_buffer("concept_texts", torch.from_numpy(texts.concept), persistent=False)
         self.register_buffer("node_of_item", torch.from_numpy(graph.node_of_item), persistent=False)
+        rows = torch.arange(len(graph.node_of_item))
+        rows[rows >= settings.items] = -1  # items that came after training have no residual
+        self.register_buffer("residual_row", rows, persistent=False)
         self._kept: tuple[Nodes, Tensor] | None = None
+
+    def layers(self) -> list[Nodes]:
+        """The vectors of all nodes after each layer, texts first."""
+        found: list[Nodes] = self.sinkt.encoder(Nodes(self.question_texts, self.concept_texts), self.edges)
+        return found
 
     def vectors(self) -> tuple[Nodes, Tensor]:
         """All node vectors and u of each question node; computed once while the module is in evaluation mode."""
         if self._kept is not None and not self.training:
             return self._kept
-        nodes = self.sinkt.encode(Nodes(self.question_texts, self.concept_texts), self.edges)
+        nodes = self.layers()[-1]
         found = nodes, mean_concepts(nodes.concept, self.edges["cq"], len(nodes.question))
         self._kept = None if self.training else found
         return found
@@ -67,7 +77,7 @@ class GraphTracer(nn.Module):
         full, text = self._both(batch)
         if not self.sinkt.settings.item_residual:
             return cross_entropy(full, batch)
-        size = self.sinkt.residual(batch.item[batch.mask]).square().sum(-1).mean()
+        size = self.sinkt.residual(self.residual_row[batch.item[batch.mask]].clamp(min=0)).square().sum(-1).mean()
         return (cross_entropy(full, batch) + cross_entropy(text, batch)) / 2 + RESIDUAL_PENALTY * size
 
     def _both(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -78,7 +88,9 @@ class GraphTracer(nn.Module):
         text = self.sinkt.logits(state, question, concept, batch.evidence)
         if not self.sinkt.settings.item_residual:
             return text, text
-        full = self.sinkt.logits(state, self.sinkt.item_vectors(question, batch.item), concept, batch.evidence)
+        full = self.sinkt.logits(
+            state, self.sinkt.item_vectors(question, self.residual_row[batch.item]), concept, batch.evidence
+        )
         return full, text
 
 
@@ -104,14 +116,33 @@ class Dkt(nn.Module):
     def loss(self, batch: Batch) -> Tensor:
         return cross_entropy(self.answer_logits(batch), batch)
 
-    def answer_logits(self, batch: Batch) -> Tensor:
+    def answer_logits(self, batch: Batch, known: Tensor | None = None) -> Tensor:
+        """(B, T). known: bool (items,); answers to other items move no state, and they are asked by the mean of all known concepts, which is how
+        such a system would be run on concepts that it was not trained on. Without it their untrained rows are read as they are."""
         group, share = self.group_of_item[batch.item], batch.correct[..., None]
         right, wrong = (self.means @ table.weight for table in (self.right, self.wrong))
-        after, _ = self.gru(right[group] * share + wrong[group] * (1 - share))
-        before = torch.cat([torch.zeros_like(after[:, :1]), after[:, :-1]], dim=1)
+        given = right[group] * share + wrong[group] * (1 - share)
         out, bias = self.means @ self.out.weight, (self.means @ self.bias.weight)[:, 0]
-        logits: Tensor = (before * out[group]).sum(-1) + bias[group]
-        return logits
+        if known is None:
+            before = _shifted(self.gru(given)[0])
+            logits: Tensor = (before * out[group]).sum(-1) + bias[group]
+            return logits
+        seen = known[batch.item] & batch.mask
+        first = torch.argsort(
+            (~seen).to(torch.int8), dim=1, stable=True
+        )  # known answers move to the front, in their order
+        after = self.gru(given.gather(1, first[..., None].expand_as(given)))[0]
+        padded = torch.cat([torch.zeros_like(after[:, :1]), after], dim=1)
+        count = seen.long().cumsum(1) - seen.long()
+        before = padded.gather(1, count[..., None].expand(-1, -1, padded.shape[-1]))
+        mean_out, mean_bias = (table[torch.unique(self.group_of_item[known])].mean(0) for table in (out, bias))
+        chosen = torch.where(known[batch.item][..., None], out[group], mean_out)
+        return (before * chosen).sum(-1) + torch.where(known[batch.item], bias[group], mean_bias)
+
+
+def _shifted(after: Tensor) -> Tensor:
+    """What is known before each answer: zeros, then the state after the one before."""
+    return torch.cat([torch.zeros_like(after[:, :1]), after[:, :-1]], dim=1)
 
 
 def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from luthier.records.learning import AnswerLog
 
-DRAWS = 300
+DRAWS = 200
 BINS = 10
 POSITIONS = ((1, 10), (11, 50), (51, 200), (201, None))
 

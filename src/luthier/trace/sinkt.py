@@ -173,10 +173,6 @@ class Sinkt(nn.Module):
             nn.init.zeros_(self.residual.weight)
             self.gate = nn.Parameter(torch.tensor(0.0))
 
-    def encode(self, texts: Nodes, edges: Mapping[str, Edges]) -> Nodes:
-        nodes: Nodes = self.encoder(texts, edges)[-1]
-        return nodes
-
     def item_vectors(self, questions: Tensor, items: Tensor) -> Tensor:
         """Vectors of items whose node vectors are `questions` (..., d); items: (...), -1 for one without a residual."""
         if not self.settings.item_residual:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from luthier.errors import SettingsError
 from luthier.models.embedder import Embedder, unit_length
 from luthier.models.embedding_cache import EmbeddingCache
 from luthier.trace.graph import TraceGraph
@@ -35,3 +37,20 @@ def text_vectors(graph: TraceGraph, embedder: Embedder, cache: EmbeddingCache | 
         elif members:
             question[node] = concept[list(members)].mean(axis=0)
     return TextVectors(unit_length(question), np.ascontiguousarray(concept))
+
+
+def open_embedder(name: str) -> Embedder:
+    """`minilm` (bundled), `static` (distilled from it), or the folder of a transformer. Raises SettingsError."""
+    if name == "minilm":
+        from luthier.models.minilm import bundled_embedder
+
+        return bundled_embedder()
+    if name == "static":
+        from luthier.models.minilm import static_embedder
+
+        return static_embedder()
+    from luthier.models.transformer_embedder import TransformerEmbedder
+
+    if not Path(name).is_dir():
+        raise SettingsError(f"{name}: not a text encoder; name minilm, static or the folder of one")
+    return TransformerEmbedder(Path(name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,10 +113,11 @@ def _titles(path: Path | None) -> dict[str, str]:
 
 
 def _named(log: AnswerLog, titles: dict[str, str]) -> AnswerLog:
-    from dataclasses import replace
-
-    concepts = tuple(Concept(c.concept, titles.get(c.concept, c.concept)) for c in log.catalogue.concepts)
-    items = tuple(Item(*item) for item in log.catalogue.items)
+    """Concepts by their names; by their numbers, with the name as text, where two share one."""
+    unique = len(set(titles.values())) == len(titles)
+    names = {each.concept: titles.get(each.concept, each.concept) if unique else each.concept for each in log.catalogue.concepts}  # fmt: skip
+    concepts = tuple(Concept(names[number], titles.get(number, number)) for number in names)
+    items = tuple(Item(item, text, tuple(names[number] for number in some)) for item, text, some in log.catalogue.items)
     return replace(log, catalogue=Catalogue(items, concepts))
 
 

@@ -1,0 +1,99 @@
+"""One entrance for answers of any layout, and the long table that all of them can be written as."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from luthier.errors import BadRowError, MissingFileError, SettingsError
+from luthier.records import SkippedRows, write_jsonl
+from luthier.records.learning import AnswerLog, Catalogue
+from luthier.trace.readers.catalogue import read_catalogue_files
+from luthier.trace.readers.line_blocks import LINES, guess_blocks, read_blocks
+from luthier.trace.readers.tables import LAYOUTS, guess_table, is_table, read_table
+from luthier.trace.readers.xapi import is_statements, read_statements
+
+FORMATS = ("auto", *LAYOUTS, *LINES, "xapi")
+EVENTS = "events.jsonl"
+
+
+def read_answers(
+    paths: Sequence[str | Path], layout: str = "auto", *, items: str | Path | None = None, concepts: str | Path | None = None,
+    edges: str | Path | None = None, names: str | Path | None = None, skipped: SkippedRows | None = None,
+) -> AnswerLog:  # fmt: skip
+    """The answers of files of one layout (`FORMATS`); a folder stands for the long table that `write_long_table` wrote there.
+
+    items, concepts, edges: files that say what items ask and how concepts hang together; names: JSON of concept name to number, for layouts
+    of numbers only. skipped: takes bad rows. Raises BadRowError with file and line, MissingFileError, SettingsError.
+    """
+    files = [Path(path) for path in paths]
+    if len(files) == 1 and files[0].is_dir():
+        folder = files[0]
+        known = {name: folder / f"{name}.jsonl" for name in ("items", "concepts", "edges")}
+        items, concepts, edges = (given or (known[name] if known[name].is_file() else None) for name, given in (("items", items), ("concepts", concepts), ("edges", edges)))  # fmt: skip
+        files = [folder / EVENTS]
+    missing = next((path for path in files if not path.is_file()), None)
+    if missing is not None or not files:
+        raise MissingFileError(f"{missing or 'no file'} does not exist; give the file of answers")
+    chosen = guess_layout(files[0]) if layout == "auto" else layout
+    if chosen not in FORMATS:
+        raise SettingsError(f"there is no layout {layout!r}; choose one of {', '.join(FORMATS)}")
+    if chosen in LINES:
+        log = read_blocks(files, chosen, None if names is None else Path(names))
+    elif chosen == "xapi":
+        log = read_statements(files, skipped)
+    else:
+        log = read_table(files, chosen, skipped)
+    if items or concepts or edges:
+        catalogue = read_catalogue_files(log.catalogue, *(None if path is None else Path(path) for path in (items, concepts, edges)))  # fmt: skip
+        log = _placed(log, catalogue, files[0])
+    return log
+
+
+def guess_layout(path: Path) -> str:
+    """The layout that a file's beginning shows. Raises BadRowError where it shows none."""
+    if path.suffix.lower() in (".jsonl", ".ndjson", ".json", ".parquet", ".gz") and not is_table(path):
+        return "xapi" if is_statements(path) else "long"
+    head = _head(path)
+    found = guess_blocks(head) or guess_table(head)
+    if found is None:
+        raise BadRowError(
+            f"the layout of the answers is not clear; name it: {', '.join(FORMATS[1:])}, or give columns learner, item, correct",
+            path, 1,
+        )  # fmt: skip
+    return found
+
+
+def write_long_table(log: AnswerLog, folder: str | Path) -> Path:
+    """Write `events.jsonl`, `items.jsonl`, `concepts.jsonl` and `edges.jsonl`, which `read_answers(folder)` reads. Raises DiskError."""
+    folder = Path(folder)
+    write_jsonl(folder / "items.jsonl", (each._asdict() | {"concepts": list(each.concepts)} for each in log.catalogue.items))  # fmt: skip
+    write_jsonl(folder / "concepts.jsonl", (each._asdict() for each in log.catalogue.concepts))
+    write_jsonl(folder / "edges.jsonl", (each._asdict() for each in log.catalogue.edges))
+    timed = bool((log.time != 0).any())
+    rows = ({k: v for k, v in row.items() if timed or k != "timestamp"} for row in log.rows())
+    write_jsonl(folder / EVENTS, rows)
+    return folder
+
+
+def _placed(log: AnswerLog, catalogue: Catalogue, path: Path) -> AnswerLog:
+    """The same answers over a wider catalogue."""
+    import numpy as np
+
+    names = [item.item for item in log.catalogue.items]
+    missing = next((name for name in names if name not in catalogue.item_places), None)
+    if missing is not None:
+        raise BadRowError(f"the item {missing!r} was answered but is not among the items", path)
+    places = np.array([catalogue.item_places[name] for name in names], dtype=np.int32)
+    return replace(log, catalogue=catalogue, item=places[log.item])
+
+
+def _head(path: Path) -> list[str]:
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", errors="replace") as stream:
+            return [line.rstrip("\r\n") for _, line in zip(range(6), stream, strict=False)]
+    except (OSError, EOFError) as problem:
+        raise MissingFileError(f"{path}: cannot be read ({problem})") from None
