@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from checkpoint_states import state_models
 from harness import benchmark
 
 CHARACTERS = "0123456789abcdefgh+-=><^ \n"
@@ -39,7 +39,8 @@ def measure(quick: bool, runs: str, checkpoints: str, items: str, answers: str) 
     )
     if file is not None and not file.is_file():
         _write(file, seen)
-    found = _compare(seen, epochs=60 if quick else 600)
+    skills = [SKILLS[at % 6] for at in range(seen.shape[2])]
+    found = _compare(seen, skills, epochs=60 if quick else 600, sinkt_epochs=5 if quick else 60)
     rates = {
         skill: np.round(seen[:, :, np.arange(seen.shape[2]) % 6 == at].mean(axis=2), 2).tolist()
         for at, skill in enumerate(SKILLS)
@@ -139,188 +140,19 @@ def _answers(model: Any, asked: Sequence[tuple[str, str]]) -> list[float]:
     return right
 
 
-# --- the state models ---------------------------------------------------------------------------------------------------------
+# --- the comparison -------------------------------------------------------------------------------------------------------
 
 
-class StateModel(Protocol):
-    """What is compared. Answers of one checkpoint are an array (items,); predictions are chances (items,)."""
-
-    def fit(self, seen: Any) -> None: ...
-    def start(self) -> Any: ...
-    def update(self, state: Any, answers: Any) -> Any: ...
-    def predict(self, state: Any) -> Any: ...
-
-
-class Irt:
-    """Order-free abilities; spread 0 leaves one for all skills. memory: whether answers of earlier checkpoints count as well."""
-
-    def __init__(self, spread: float | None, memory: bool) -> None:
-        self.spread, self.memory = spread, memory
-
-    def fit(self, seen: Any) -> None:
-        from luthier.trace.item_response import calibrate
-
-        log = _log(seen.reshape(-1, seen.shape[2]))
-        self.model = calibrate(log).model(log, self.spread)
-
-    def start(self) -> Any:
-        return self.model.start()
-
-    def update(self, state: Any, answers: Any) -> Any:
-        new = self.model.state_of(np.arange(len(answers)), answers)
-        return state + new if self.memory else new
-
-    def predict(self, state: Any) -> Any:
-        return self.model.predict(state, np.arange(len(self.model.difficulty)))
-
-
-class Carry:
-    """An item goes on as it was: the chance by the answer before, and by item where there is none."""
-
-    def fit(self, seen: Any) -> None:
-        before, after = seen[:, :-1].ravel(), seen[:, 1:].ravel()
-        self.chance = [(after[before == side].sum() + 1) / ((before == side).sum() + 2) for side in (0.0, 1.0)]
-        self.first = (seen.sum(axis=(0, 1)) + 1) / (seen.shape[0] * seen.shape[1] + 2)
-
-    def start(self) -> Any:
-        return None
-
-    def update(self, state: Any, answers: Any) -> Any:
-        return answers
-
-    def predict(self, state: Any) -> Any:
-        return self.first if state is None else self.chance[0] + (self.chance[1] - self.chance[0]) * state
-
-
-class Both:
-    """A logistic mixture of the chance by skill and the answer before."""
-
-    def __init__(self) -> None:
-        self.skills = Irt(None, memory=False)
-
-    def fit(self, seen: Any) -> None:
-        from sklearn.linear_model import LogisticRegression
-
-        self.skills.fit(seen)
-        rows, right = [], []
-        for run in seen:
-            for before, after in pairwise(run):
-                rows.append(self._features(before))
-                right.append(after)
-        self.mixture = LogisticRegression(C=10.0).fit(np.concatenate(rows), np.concatenate(right))
-
-    def _features(self, before: Any) -> Any:
-        chance = self.skills.predict(self.skills.update(None, before)).clip(1e-4, 1 - 1e-4)
-        return np.stack([np.log(chance / (1 - chance)), before - 0.5], axis=1)
-
-    def start(self) -> Any:
-        return None
-
-    def update(self, state: Any, answers: Any) -> Any:
-        return answers
-
-    def predict(self, state: Any) -> Any:
-        return (
-            self.skills.predict(self.skills.start())
-            if state is None
-            else self.mixture.predict_proba(self._features(state))[:, 1]
-        )
-
-
-class Gru:
-    """A recurrent state over checkpoints, as in DKT: reads the skills' rates, says each item's chance. carry: adds the answer before.
-
-    A quarter of the runs it is fitted on choose the number of epochs.
-    """
-
-    def __init__(self, epochs: int, carry: bool, hidden: int = 32) -> None:
-        self.epochs, self.carry, self.hidden = epochs, carry, hidden
-
-    def fit(self, seen: Any) -> None:
-        import copy
-
-        import torch
-        from torch import nn
-
-        torch.manual_seed(0)
-        items = seen.shape[2]
-        self.skill = torch.eye(6)[torch.arange(items) % 6]
-        cell, say = nn.GRUCell(6, self.hidden), nn.Linear(self.hidden, 6)
-        self.net = nn.ModuleDict(
-            {"cell": cell, "say": say, "level": nn.Embedding(1, items), "before": nn.Embedding(1, 1)}
-        )
-        self.net["level"].weight.data.zero_()
-        self.net["before"].weight.data.zero_()
-        optimizer = torch.optim.AdamW(self.net.parameters(), lr=5e-3, weight_decay=1e-2)
-        answers = torch.tensor(seen, dtype=torch.float32)
-        judging = torch.arange(len(answers)) // 2 % 4 == 0
-        best = (float("inf"), copy.deepcopy(self.net.state_dict()))
-        for _ in range(self.epochs):
-            optimizer.zero_grad()
-            self._loss(answers[~judging]).backward()
-            optimizer.step()
-            with torch.no_grad():
-                judged = float(self._loss(answers[judging]))
-            if judged < best[0]:
-                best = (judged, copy.deepcopy(self.net.state_dict()))
-        self.net.load_state_dict(best[1])
-
-    def _loss(self, answers: Any) -> Any:
-        import torch
-
-        state, loss = self._first(len(answers)), torch.zeros(())
-        for step in range(answers.shape[1]):
-            loss = loss + torch.nn.functional.binary_cross_entropy_with_logits(self._logits(state), answers[:, step])
-            state = self._next(state, answers[:, step])
-        return loss / answers.shape[1]
-
-    def _first(self, runs: int) -> Any:
-        import torch
-
-        return torch.zeros(runs, self.hidden), torch.full((runs, len(self.skill)), 0.5)
-
-    def _next(self, state: Any, answers: Any) -> Any:
-        rates = answers @ self.skill / self.skill.sum(0)
-        return self.net["cell"](2 * rates - 1, state[0]), answers
-
-    def _logits(self, state: Any) -> Any:
-        hidden, before = state
-        told = self.net["level"].weight + self.net["say"](hidden) @ self.skill.T
-        return told + self.net["before"].weight * (before - 0.5) if self.carry else told
-
-    def start(self) -> Any:
-        return self._first(1)
-
-    def update(self, state: Any, answers: Any) -> Any:
-        import torch
-
-        with torch.no_grad():
-            return self._next(state, torch.tensor(answers, dtype=torch.float32)[None])
-
-    def predict(self, state: Any) -> Any:
-        import torch
-
-        with torch.no_grad():
-            return torch.sigmoid(self._logits(state))[0].numpy()
-
-
-def _models(epochs: int) -> dict[str, StateModel]:
-    return {
-        "ability": Irt(0.0, memory=False), "skills": Irt(None, memory=False), "skills, all checkpoints": Irt(None, memory=True),
-        "answer before": Carry(), "skills + answer before": Both(), "gru": Gru(epochs, carry=False), "gru + answer before": Gru(epochs, carry=True),
-    }  # fmt: skip
-
-
-def _compare(seen: Any, epochs: int) -> dict[str, Any]:
+def _compare(seen: Any, skills: Sequence[str], **epochs: int) -> dict[str, Any]:
     """Log-loss (nats), area under the ROC curve, and both right after the change of task; the first checkpoint is given, not predicted."""
     from luthier.statistics.ranks import area_under_curve
     from luthier.statistics.resampling import bootstrap_statistic
 
     runs, checkpoints, items = seen.shape
-    told = {name: np.zeros((runs, checkpoints - 1, items)) for name in _models(epochs)}
+    told = {name: np.zeros((runs, checkpoints - 1, items)) for name in state_models(skills, **epochs)}
     for fold in range(FOLDS):
         left = np.arange(runs) // 2 % FOLDS == fold  # pairs of runs: one of each order
-        for name, model in _models(epochs).items():
+        for name, model in state_models(skills, **epochs).items():
             model.fit(seen[~left])
             for run in np.flatnonzero(left):
                 state = model.start()
@@ -347,18 +179,6 @@ def _compare(seen: Any, epochs: int) -> dict[str, Any]:
 
 def _interval(found: Any) -> list[float]:
     return [round(value, 4) for value in found]
-
-
-def _log(answers: Any) -> Any:
-    """Rows of answers (learners, items) as a log."""
-    from luthier.records.learning import AnswerLog, Catalogue, Item
-
-    learners, items = answers.shape
-    catalogue = Catalogue.of(Item(f"item-{at:03d}", "", (SKILLS[at % 6],)) for at in range(items))
-    return AnswerLog(
-        tuple(f"learner-{at}" for at in range(learners)), catalogue, np.repeat(np.arange(learners, dtype=np.int32), items),
-        np.tile(np.arange(items, dtype=np.int32), learners), answers.ravel().astype(np.float32), np.zeros(answers.size),
-    )  # fmt: skip
 
 
 def _write(path: Path, seen: Any) -> None:
