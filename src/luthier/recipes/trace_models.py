@@ -127,12 +127,9 @@ def _read(inputs: TraceModelsInputs) -> AnswerLog:
 
 
 def _hashes(inputs: TraceModelsInputs) -> dict[str, str]:
-    paths = [Path(given if Path(given).exists() else given.split("=", 1)[-1]) for given in inputs.results]
-    files = [
-        file
-        for path in paths
-        for file in ([path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()))
-    ]
+    from luthier.trace.results import result_files
+
+    files = [path for _, path, _ in result_files(inputs.results)]
     files += [Path(each) for each in (inputs.items, inputs.families) if each is not None]
     return {str(file): file_sha256(file) for file in files}
 

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from luthier.errors import BadRowError, MissingFileError
 from luthier.records.conversations import JSON
@@ -38,27 +38,37 @@ def read_results(
     of an item goes before what the results say. skipped: takes bad rows. Raises BadRowError with file and line, MissingFileError.
     """
     gathered = _Gathered()
-    for given in paths:
-        name, path = _named(given)
-        if path.is_dir():
-            found = [(each, reader) for each in _files(path) if (reader := _reader(each)) is not None]
-            if not found:
-                raise MissingFileError(f"{path}: no evaluation results there; known are {LAYOUTS}")
-        else:
-            if not path.exists():
-                raise MissingFileError(f"{path} does not exist")
-            reader = _reader(path)
-            if reader is None:
-                raise BadRowError(f"not a layout of evaluation results; known are {LAYOUTS}", path)
-            found = [(path, reader)]
-        for each, reader in found:
-            gathered.read(each, reader, name, skipped)
+    for name, path, reader in result_files(paths):
+        gathered.read(path, reader, name, skipped)
     if not len(gathered.answers):
         told = "; ".join(gathered.notes)
         raise BadRowError(
             f"no scored answer in {', '.join(str(given) for given in paths)}" + (f" ({told})" if told else "")
         )
     return gathered.log(_read_items(items) if items is not None else {})
+
+
+def result_files(paths: Sequence[str | Path]) -> list[tuple[str | None, Path, Reader | Literal["table"]]]:
+    """(name of the learner if given, file, its reader) of everything in `paths` that `read_results` reads, in its order.
+
+    Raises MissingFileError, and BadRowError for a file of no known layout.
+    """
+    found: list[tuple[str | None, Path, Reader | Literal["table"]]] = []
+    for given in paths:
+        name, path = _named(given)
+        if not path.exists():
+            raise MissingFileError(f"{path} does not exist")
+        known = [
+            (name, each, reader)
+            for each in (_files(path) if path.is_dir() else [path])
+            if (reader := _reader(each)) is not None
+        ]
+        if not known and path.is_dir():
+            raise MissingFileError(f"{path}: no evaluation results there; known are {LAYOUTS}")
+        if not known:
+            raise BadRowError(f"not a layout of evaluation results; known are {LAYOUTS}", path)
+        found += known
+    return found
 
 
 class _Gathered:
@@ -69,12 +79,14 @@ class _Gathered:
         self.items: dict[str, Item] = {}
         self.notes: list[str] = []
 
-    def read(self, path: Path, reader: Reader | str, name: str | None, skipped: SkippedRows | None) -> None:
+    def read(
+        self, path: Path, reader: Reader | Literal["table"], name: str | None, skipped: SkippedRows | None
+    ) -> None:
         if reader == "table":
             self._table(path, name, skipped)
             return
         count, unscored = 0, 0
-        for line, answered in reader(path, name, skipped):  # type: ignore[operator]
+        for line, answered in reader(path, name, skipped):
             if answered.correct is None:
                 unscored += 1
                 continue
@@ -159,7 +171,7 @@ def _natural(text: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text)]
 
 
-def _reader(path: Path) -> Reader | str | None:
+def _reader(path: Path) -> Reader | Literal["table"] | None:
     """The reader of a file's layout, `table` for a long table, None for anything else."""
     found = layout_of(path)
     if found is not None:
