@@ -195,6 +195,30 @@ def test_misuse_is_said_in_one_line(
     assert len(said.strip().splitlines()) == 1
 
 
+def test_a_new_model_is_estimated_from_calibrated_items_alone(
+    run: tuple[Path, str], results: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in (results / "answers.jsonl").read_text().splitlines()]
+    mine = [row for row in rows if row["learner"] == "newcomer"]
+    write_jsonl(tmp_path / "new.jsonl", [*mine, {"learner": "newcomer", "item": "other", "correct": 1}])
+    said = luthier(tmp_path / "new.jsonl", "--calibrated", run[0], "--ask", 20, "--out", tmp_path / "run")
+    whole = next(row for row in table(run[0] / "learners.csv") if row["learner"] == "newcomer")
+    alone = table(tmp_path / "run" / "learners.csv")[0]
+    for name in ("accuracy", "low", "high", "ability"):
+        assert float(alone[name]) == pytest.approx(float(whole[name]), abs=1e-9)
+    assert alone["answered"] == "40"
+    assert (tmp_path / "run" / "ask.csv").read_bytes() == (run[0] / "ask.csv").read_bytes()
+    assert f"newcomer: {float(whole['accuracy']):.1%}" in said
+    assert "1 answers to items that are not calibrated are left out" in (tmp_path / "run" / "report.html").read_text()
+    write_jsonl(tmp_path / "none.jsonl", [{"learner": "a", "item": "other", "correct": 1}])
+    assert "none of the items is calibrated" in luthier(
+        tmp_path / "none.jsonl", "--calibrated", run[0], "--out", tmp_path / "no", ok=False
+    )
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+    for path, words in ((tmp_path / "bad.safetensors", "not calibrated items"), (tmp_path, "give a run folder")):
+        assert words in luthier(tmp_path / "new.jsonl", "--calibrated", path, "--out", tmp_path / "no", ok=False)
+
+
 def test_bad_rows_are_set_aside_and_told(results: Path, tmp_path: Path) -> None:
     (tmp_path / "answers.jsonl").write_text((results / "answers.jsonl").read_text() + '{"learner": "a"}\n')
     words = [tmp_path / "answers.jsonl", "--ask", 0, "--out", tmp_path / "run"]

@@ -37,6 +37,11 @@ PATH = click.Path(path_type=str)
     help="Estimate this learner from what it answered; those with less than half of the items where left out.",
 )
 @click.option(
+    "--calibrated",
+    type=PATH,
+    help="A run folder of this command: its items are used as calibrated there, and all learners are new.",
+)
+@click.option(
     "--ask",
     type=click.IntRange(min=0),
     default=50,

@@ -19,6 +19,7 @@ from luthier.recipes.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.records import JSON, SkippedRows
 from luthier.records.learning import AnswerLog
+from luthier.trace.calibrated import NAME, CalibratedItems, onto, read_calibrated, write_calibrated
 
 if TYPE_CHECKING:
     from luthier.trace.difficulty import TextDifficulty
@@ -38,7 +39,7 @@ class TraceModelsInputs:
     items: rows with the text and the concepts of items. families: a table learner,family; by name where left out. new: learners that are
     estimated from the items they answered and do not calibrate; None for those that answered less than half. checkpoints: the learners are
     stages of one model, in order, so a lost skill is an alarm. ask: how many items to ask next; train: how many to train on next.
-    parameters: of an item, 1 or 2. embedder: `minilm`, `static`, a folder, or `none`: then difficulty is not read from text.
+    calibrated: a run folder whose items are used as they were calibrated there; then every learner is new. parameters: of an item, 1 or 2. embedder: `minilm`, `static`, a folder, or `none`: then difficulty is not read from text.
     """
 
     results: tuple[str, ...]
@@ -48,6 +49,7 @@ class TraceModelsInputs:
     checkpoints: bool = False
     ask: int = 50
     train: int = 50
+    calibrated: str | None = None
     parameters: int = 1
     embedder: str = "minilm"
     cache: str | None = None
@@ -63,24 +65,27 @@ def run_trace_models(inputs: TraceModelsInputs, folder: Path, command: str, prog
     if not inputs.results:
         raise SettingsError("no results: give files or folders with --results")
     with RunFolder(folder, "trace models", command, asdict(inputs), inputs.seed) as run:
-        log = _read(inputs)
+        log, known = _read(inputs), None if inputs.calibrated is None else read_calibrated(inputs.calibrated)
+        log = log if known is None else onto(log, known)
         run.record["inputs"] = _hashes(inputs)
         keyed = {**asdict(inputs), "files": run.record["inputs"]}
         families = _families(inputs, log)
-        new = _new(inputs, log)
         progress.step("calibrate")
-        traced = trace(log, new, inputs, progress)
+        traced = trace(log, _new(inputs, log), inputs, progress) if known is None else _trace_onto(log, known, inputs)
         held = run.step(
             "held-out", keyed, ["held_out.csv"], lambda: _hold_out(traced, families, inputs, folder, progress)
         )
+        inflation = held.get("inflation", 1.0) if known is None else known.inflation
 
         def tables() -> JSON:
-            inflation = held.get("inflation", 1.0)
+            if known is None:
+                fitted = replace(traced.calibration, sd=traced.model.sd)
+                write_calibrated(folder / NAME, CalibratedItems(fitted, log.catalogue, traced.model.spread, inflation))
             return write_tables(
                 traced, families, inflation, folder, ask=inputs.ask, train=inputs.train, seed=inputs.seed
             )
 
-        results = run.step("trace", keyed, TABLES, tables, after=["held-out"])
+        results = run.step("trace", keyed, [*TABLES, *([NAME] if known is None else [])], tables, after=["held-out"])
         run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))
         progress.step("report")
         from luthier.report.trace_models_page import write_trace_models_page
@@ -112,6 +117,13 @@ def trace(log: AnswerLog, new: Sequence[int], inputs: TraceModelsInputs, progres
     return Traced(log, list(new), calibration, model, text, follow(model, log), inputs.checkpoints)
 
 
+def _trace_onto(log: AnswerLog, known: CalibratedItems, inputs: TraceModelsInputs) -> Traced:
+    from luthier.trace.checkpoints import follow
+
+    model, new = known.model(), [] if inputs.checkpoints else list(range(len(log.learners)))
+    return Traced(log, new, known.calibration, model, None, follow(model, log), inputs.checkpoints)
+
+
 # --- reading ------------------------------------------------------------------------------------------------------------------
 
 
@@ -130,6 +142,8 @@ def _hashes(inputs: TraceModelsInputs) -> dict[str, str]:
     from luthier.trace.results import result_files
 
     files = [path for _, path, _ in result_files(inputs.results)]
+    if inputs.calibrated is not None:
+        files.append(Path(inputs.calibrated) / NAME if Path(inputs.calibrated).is_dir() else Path(inputs.calibrated))
     files += [Path(each) for each in (inputs.items, inputs.families) if each is not None]
     return {str(file): file_sha256(file) for file in files}
 
