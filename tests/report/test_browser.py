@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from report_run import STEPS, dialogue, run, write_rows, write_run
+from test_trace_models_page import SETTINGS, change, results
 
 from luthier.report import write_report
+from luthier.report.trace_models_page import write_trace_models_page
 
 pytestmark = pytest.mark.skipif(
     shutil.which("chromium") is None or shutil.which("chromedriver") is None,
@@ -38,8 +40,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     driver.quit()
 
 
-@pytest.fixture(scope="module", params=["finished", "unfinished", "long words"])
+@pytest.fixture(scope="module", params=["finished", "unfinished", "long words", "traced models"])
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if request.param == "traced models":
+        page = tmp_path_factory.mktemp("traced") / "page.html"
+        found = results(30, 12)
+        found |= {"changes": [change(LONG), change()], "concepts": [*found["concepts"][1:], LONG], "notes": [LONG]}
+        found["learners"][1]["learner"] = LONG
+        write_trace_models_page(page, found, {"learners": 0}, settings=SETTINGS)
+        return page
     folder = write_run(tmp_path_factory.mktemp("run"), STEPS[:3] if request.param == "unfinished" else STEPS)
     if request.param == "long words":
         _stretch(folder)
