@@ -209,7 +209,7 @@ def test_a_new_model_is_estimated_from_calibrated_items_alone(
     assert alone["answered"] == "40"
     assert (tmp_path / "run" / "ask.csv").read_bytes() == (run[0] / "ask.csv").read_bytes()
     assert f"newcomer: {float(whole['accuracy']):.1%}" in said
-    assert "1 answers to items that are not calibrated are left out" in (tmp_path / "run" / "report.html").read_text()
+    assert "1 answer to an item that is not calibrated is left out" in (tmp_path / "run" / "report.html").read_text()
     write_jsonl(tmp_path / "none.jsonl", [{"learner": "a", "item": "other", "correct": 1}])
     assert "none of the items is calibrated" in luthier(
         tmp_path / "none.jsonl", "--calibrated", run[0], "--out", tmp_path / "no", ok=False

@@ -89,5 +89,10 @@ def onto(log: AnswerLog, items: CalibratedItems) -> AnswerLog:
         )
     kept = log.where(known)
     left = int((~known).sum())
-    notes = (*log.notes, f"{left} answers to items that are not calibrated are left out") if left else log.notes
+    told = (
+        "1 answer to an item that is not calibrated is"
+        if left == 1
+        else f"{left} answers to items that are not calibrated are"
+    )
+    notes = (*log.notes, f"{told} left out") if left else log.notes
     return replace(kept, catalogue=items.catalogue, item=named[kept.item], notes=notes)

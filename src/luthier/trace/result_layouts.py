@@ -1,7 +1,7 @@
 """The layouts in which evaluation programs write what a model got right: one reader for each, all giving the same rows.
 
-A reader takes (path, name of the learner or None, where bad rows go) and yields (line, Answered). Formats checked against bfcl-eval
-2026.3.23, lm-eval 0.4.13, inspect-ai 0.3 and evalplus 0.3.1.
+A reader takes (path, name of the learner or None, where bad rows go) and yields (line, Answered). Checked on files that
+bfcl-eval 2026.3.23, lm-eval 0.4.13 and inspect-ai 0.3.285 wrote, and against the source of evalplus 0.3.1.
 """
 
 from __future__ import annotations
