@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from luthier.errors import SettingsError
+from luthier.records.learning import AnswerLog, Catalogue, Item
 from luthier.statistics.ranks import spearman
-from luthier.trace.difficulty import GAIN, PLAIN, fit_text_difficulty, text_features
+from luthier.trace.difficulty import GAIN, PLAIN, calibrate_with_text, fit_text_difficulty, text_features
+from luthier.trace.item_response import calibrate
+from model_answers import planted
 
 
 def texts_and_difficulties(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -46,6 +49,30 @@ def test_new_texts_lie_within_what_the_prediction_says() -> None:
 def test_length_and_digits_are_read() -> None:
     features = text_features(["", "abc", "1234"], None)
     assert features == pytest.approx(np.log([[1, 1], [4, 1], [5, 5]]))
+
+
+def test_items_with_few_answers_start_from_their_text() -> None:
+    made = planted(60, 120, seed=2)  # longer texts are harder
+    few = np.arange(120) % 4 == 0
+    kept = ~few[made.log.item] | (made.log.learner < 1)
+    log = made.log.where(kept)
+    plain = calibrate(log)
+    fitted, text = calibrate_with_text(log, lambda texts: text_features(texts, None))
+    assert text is not None
+    assert text.items == 90
+    errors = [abs(found.difficulty - made.difficulty)[few].mean() for found in (fitted, plain)]
+    assert errors[0] < 0.7 * errors[1]
+    assert (fitted.difficulty_sd[few] < plain.difficulty_sd[few]).all()
+    assert fitted.difficulty[~few] == pytest.approx(plain.difficulty[~few], abs=0.15)
+    without = AnswerLog(
+        log.learners,
+        Catalogue.of(Item(i.item) for i in log.catalogue.items),
+        log.learner,
+        log.item,
+        log.correct,
+        log.time,
+    )
+    assert calibrate_with_text(without, lambda _: pytest.fail("nothing to read"))[1] is None
 
 
 def test_one_value_everywhere_is_no_crash_and_few_items_are_refused() -> None:

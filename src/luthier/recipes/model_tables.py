@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.records import JSON, atomic_write
 from luthier.records.learning import AnswerLog
@@ -105,11 +105,11 @@ def _from_text(traced: Traced) -> dict[int, float]:
     """Of the items the regression was fitted on, what the others' texts say of theirs."""
     import numpy as np
 
-    from luthier.trace.item_response import FEW
+    from luthier.trace.difficulty import items_with_text_and_answers
 
     if traced.text is None:
         return {}
-    known = np.flatnonzero(with_text(traced.log) & (traced.calibration.answers >= FEW))
+    known = np.flatnonzero(items_with_text_and_answers(traced.log, traced.calibration))
     return {int(item): float(value) for item, value in zip(known, traced.text.left_out, strict=True)}
 
 
@@ -165,12 +165,6 @@ def _train(traced: Traced, count: int) -> list[JSON]:
         for place in (traced.new or [len(log.learners) - 1])
         for item, chance in items_to_train(traced.model, log, traced.learners.states[place], count)
     ]  # fmt: skip
-
-
-def with_text(log: AnswerLog) -> Any:
-    import numpy as np
-
-    return np.array([bool(item.text.strip()) for item in log.catalogue.items])
 
 
 def write_table(path: Path, rows: Iterable[JSON], columns: Sequence[str]) -> None:

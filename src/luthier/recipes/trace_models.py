@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.packages import file_sha256
-from luthier.recipes.model_tables import TABLES, Traced, with_text, write_table, write_tables
+from luthier.recipes.model_tables import TABLES, Traced, write_table, write_tables
 from luthier.recipes.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.records import JSON, SkippedRows
@@ -22,12 +22,9 @@ from luthier.records.learning import AnswerLog
 from luthier.trace.calibrated import NAME, CalibratedItems, onto, read_calibrated, write_calibrated
 
 if TYPE_CHECKING:
-    from luthier.trace.difficulty import TextDifficulty
-    from luthier.trace.item_response import Calibration
     from luthier.trace.new_model import Choice
 
 PARTLY = 0.5  # of the items that a whole evaluation has: a learner with fewer is new, and its accuracy is estimated
-FEW_ANSWERS = 8  # an item with as many learns nothing more from its text
 CHOICES: tuple[Choice, ...] = ("random", "adaptive")
 HELD_OUT_DRAWS = 3  # samples of items for each learner
 
@@ -97,22 +94,16 @@ def run_trace_models(inputs: TraceModelsInputs, folder: Path, command: str, prog
 
 def trace(log: AnswerLog, new: Sequence[int], inputs: TraceModelsInputs, progress: Progress = quiet) -> Traced:
     """Calibrate the items on the learners that are not new, read difficulty from text, and follow every learner."""
-    import numpy as np
-
     from luthier.trace.checkpoints import follow
-    from luthier.trace.item_response import DifficultyPrior, calibrate
+    from luthier.trace.difficulty import calibrate_with_text
+    from luthier.trace.item_response import calibrate
 
     old = log.take_learners([place for place in range(len(log.learners)) if place not in set(new)])
-    calibration = calibrate(old, inputs.parameters)
-    text, features = _text(log, calibration, inputs, progress)
-    if text is not None and features is not None:
-        few = (calibration.answers < FEW_ANSWERS) & with_text(log)
-        if few.any():
-            told = text.predict(features)
-            mean, sd = calibration.prior
-            calibration = calibrate(
-                old, inputs.parameters, DifficultyPrior(np.where(few, told.mean, mean), np.where(few, told.sd, sd))
-            )
+    calibration, text = (
+        (calibrate(old, inputs.parameters), None)
+        if inputs.embedder == "none"
+        else calibrate_with_text(old, lambda texts: _features(texts, inputs, progress), inputs.parameters)
+    )
     model = calibration.model(old)
     return Traced(log, list(new), calibration, model, text, follow(model, log), inputs.checkpoints)
 
@@ -191,27 +182,16 @@ def _share(log: AnswerLog, place: int) -> float:
     return len(items) / max(1, sum(each in kinds for each in concepts))
 
 
-def _text(
-    log: AnswerLog, calibration: Calibration, inputs: TraceModelsInputs, progress: Progress
-) -> tuple[TextDifficulty | None, Any]:
-    """The regression on texts and the features of all items; None where there are too few texts, or no embedder is wanted."""
+def _features(texts: Sequence[str], inputs: TraceModelsInputs, progress: Progress) -> Any:
     from luthier.models.embedding_cache import EmbeddingCache
     from luthier.recipes.retrievers import open_retriever
-    from luthier.trace.difficulty import LEAST_ITEMS, fit_text_difficulty, text_features
-    from luthier.trace.item_response import FEW
+    from luthier.trace.difficulty import text_features
 
-    known = with_text(log) & (calibration.answers >= FEW)
-    if inputs.embedder == "none" or known.sum() < LEAST_ITEMS:
-        return None, None
     embedder = open_retriever(inputs.embedder)
     if not hasattr(embedder, "encode"):
         raise SettingsError(f"{inputs.embedder} gives no vectors; choose minilm, static, a folder, or none")
-    texts = [item.text for item in log.catalogue.items]
     progress.step("encode", len(set(texts)))
-    features = text_features(texts, embedder, EmbeddingCache(inputs.cache), progress.advance)
-    return fit_text_difficulty(
-        features[known], calibration.difficulty[known], calibration.difficulty_sd[known]
-    ), features
+    return text_features(texts, embedder, EmbeddingCache(inputs.cache), progress.advance)
 
 
 # --- tables -------------------------------------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from luthier.errors import SettingsError
 from luthier.models.embedder import Embedder
 from luthier.models.embedding_cache import EmbeddingCache
+from luthier.records.learning import AnswerLog
 from luthier.statistics.ranks import spearman
-from luthier.trace.item_response import DifficultyPrior
+from luthier.trace.item_response import FEW, Calibration, DifficultyPrior, calibrate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,7 @@ PLAIN = (
     2  # columns at the end: length and digits, which the penalty shrinks a hundredth as much as those of the embedder
 )
 GAIN = 10.0
+FEW_ANSWERS = 8  # an item with as many learns nothing more from its text
 LEAST_ITEMS = 20  # fewer teach nothing
 
 
@@ -47,6 +49,41 @@ def text_features(
         return plain
     vectors = (cache or EmbeddingCache()).encode(embedder, texts, progress=progress)
     return np.concatenate([vectors.astype(np.float64), plain], axis=1)
+
+
+def calibrate_with_text(
+    log: AnswerLog, read: Callable[[Sequence[str]], Array], parameters: int = 1
+) -> tuple[Calibration, TextDifficulty | None]:
+    """Calibrate a log's items; those with text and fewer than FEW_ANSWERS answers have the difficulty of their text for a prior.
+
+    read: texts of the items to features, as `text_features` gives them; it is not called, and None comes with the calibration, where fewer than
+    LEAST_ITEMS items have both text and answers.
+    """
+    import numpy as np
+
+    calibration = calibrate(log, parameters)
+    taught = items_with_text_and_answers(log, calibration)
+    if taught.sum() < LEAST_ITEMS:
+        return calibration, None
+    features = read([item.text for item in log.catalogue.items])
+    text = fit_text_difficulty(features[taught], calibration.difficulty[taught], calibration.difficulty_sd[taught])
+    few = (calibration.answers < FEW_ANSWERS) & _with_text(log)
+    if few.any():
+        told, (mean, sd) = text.predict(features), calibration.prior
+        prior = DifficultyPrior(np.where(few, told.mean, mean), np.where(few, told.sd, sd))
+        calibration = calibrate(log, parameters, prior)
+    return calibration, text
+
+
+def items_with_text_and_answers(log: AnswerLog, calibration: Calibration) -> NDArray[np.bool_]:
+    """(items,): those that a regression on texts is fitted on."""
+    return _with_text(log) & (calibration.answers >= FEW)
+
+
+def _with_text(log: AnswerLog) -> NDArray[np.bool_]:
+    import numpy as np
+
+    return np.array([bool(item.text.strip()) for item in log.catalogue.items])
 
 
 @dataclass(frozen=True)
