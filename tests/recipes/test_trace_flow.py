@@ -115,6 +115,18 @@ def test_a_killed_mastery_run_continues_to_the_same_rows(place: Path, run: Path,
         assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
 
 
+def test_new_items_find_their_place_by_text_and_bare_ones_are_refused(place: Path, run: Path, tmp_path: Path):
+    path = tmp_path / "new.csv"
+    path.write_text("learner,item,correct,concept\nnew,week 9 a,1,adding numbers\nnew,week 9 b,0,dividing numbers\n")
+    said = luthier("mastery", run, path, "--learner", "new", "--out", tmp_path / "out", "--quiet")
+    assert "3 items and concepts that training did not know" in said
+    assert "dividing numbers" in said
+    path.write_text("learner,item,correct\nnew,week 9 a,1\n")
+    said = luthier("mastery", run, path, "--out", tmp_path / "bare", "--quiet", ok=False)
+    assert "new.csv:1" in said
+    assert "neither text nor concepts" in said
+
+
 def test_names_are_escaped_on_pages(place: Path, run: Path, tmp_path: Path):
     items = [row for _, row in read_rows(place / "answers" / "items.jsonl")]
     write_jsonl(tmp_path / "answers.jsonl", [{"learner": "<img src=x>", "item": items[n]["item"], "correct": n % 2} for n in range(6)])  # fmt: skip
