@@ -66,6 +66,8 @@ def test_a_stopped_training_continues_to_the_same_weights(tmp_path: Path, after:
     other = replace(SETTINGS, learning_rate=1e-3)
     fit(model(log, tmp_path), log, valid, other, folder=tmp_path / "epochs", tell=told.append)
     assert len(told) == 2 * SETTINGS.epochs  # other settings begin anew
+    fit(model(log, tmp_path), learners(40, seed=2), valid, other, folder=tmp_path / "epochs", tell=told.append)
+    assert len(told) == 3 * SETTINGS.epochs  # and so do other answers
 
 
 def test_held_out_concepts_are_in_no_training_batch():
