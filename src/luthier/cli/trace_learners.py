@@ -147,7 +147,9 @@ def mastery(
         click.echo(f"{row['learner']}: {row['answers']} answers, {row['right']:.0%} right")
         for name, (chance, low, high, count) in sorted(row["mastery"].items(), key=lambda pair: pair[1][0]):
             click.echo(f"  {chance:4.0%} ({low:.0%}-{high:.0%}), {count:g} answers: {name}")
-    click.echo(f"{record['steps']['mastery']['results']['learners']} learners   {out / 'report.html'}")
+    new = record["data"]["attached"]
+    told = f", {new} items and concepts that training did not know" if new else ""
+    click.echo(f"{record['steps']['mastery']['results']['learners']} learners{told}   {out / 'report.html'}")
 
 
 @click.command()

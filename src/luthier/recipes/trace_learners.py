@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luthier.errors import SettingsError
+from luthier.errors import BadRowError, SettingsError
 from luthier.packages import file_sha256
 from luthier.recipes.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
@@ -38,7 +38,7 @@ def mastery_run(
         run.record["inputs"] = files.hashes() | _tracer_hash(tracer_folder)
         tracer = open_tracer(tracer_folder)
         log = chosen_learners(files.read(), learners)
-        run.record["data"] = describe(log)
+        run.record["data"] = describe(log) | {"attached": attach_new(tracer, log, files.data[0])}
         run.step(
             "mastery", {"inputs": run.record["inputs"], "learners": list(learners)}, [LEARNERS, TABLE],
             lambda: _follow_all(tracer, log, folder, progress),
@@ -63,6 +63,7 @@ def recommend_items(
 
     tracer = open_tracer(tracer_folder)
     log = chosen_learners(files.read(), [learner])
+    attach_new(tracer, log, files.data[0])
     state = tracer.replay(history_of(log, 0))
     return recommend(tracer, state, n, target, respect_prerequisites=respect_prerequisites)
 
@@ -71,8 +72,9 @@ def explain_item(tracer_folder: Path, files: AnswerFiles, learner: str, item: st
     """The chance of an item for a learner, and what each past answer did to it; see `luthier.trace.advice.explain`."""
     from luthier.trace.advice import explain
 
-    log = chosen_learners(files.read(), [learner])
-    return explain(open_tracer(tracer_folder), history_of(log, 0), item)
+    tracer, log = open_tracer(tracer_folder), chosen_learners(files.read(), [learner])
+    attach_new(tracer, log, files.data[0])
+    return explain(tracer, history_of(log, 0), item)
 
 
 def chosen_learners(log: AnswerLog, names: Sequence[str]) -> AnswerLog:
@@ -84,6 +86,28 @@ def chosen_learners(log: AnswerLog, names: Sequence[str]) -> AnswerLog:
     if missing is not None:
         raise SettingsError(f"learner {missing!r} has no answers there")
     return log.take_learners([places[name] for name in names])
+
+
+def attach_new(tracer: Tracer, log: AnswerLog, path: str) -> int:
+    """Give the items and concepts that the tracer does not know their place by text and concepts, without training; returns how many.
+
+    Raises BadRowError for an answered item that has neither.
+    """
+    known = log.catalogue
+    concepts = [each for each in known.concepts if each.concept not in tracer.bank.concept_rows]
+    items = [each for each in known.items if each.item not in tracer.bank.item_rows]
+    bare = next((each.item for each in items if not each.text and not each.concepts), None)
+    if bare is not None:
+        raise BadRowError(
+            f"the item {bare!r} was not trained and has neither text nor concepts; give them with --items", path, 1
+        )
+    if concepts:
+        names = {each.concept for each in concepts}
+        edges = [edge for edge in known.edges if names & set(edge[:2])]
+        tracer.add_concepts(concepts, edges)
+    if items:
+        tracer.add_items(items)
+    return len(items) + len(concepts)
 
 
 def history_of(log: AnswerLog, place: int) -> list[tuple[str, float]]:

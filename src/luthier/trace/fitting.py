@@ -5,6 +5,7 @@ After each epoch everything is on disk if a folder is given; a stopped run conti
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -54,23 +55,21 @@ def fit(
 ) -> list[Epoch]:  # fmt: skip
     """Train in place and leave the weights of the best epoch; returns loss and validation AUC of each.
 
-    folder: keeps every finished epoch, and the next call with the same settings continues from it. Raises SettingsError without answers to learn from.
+    folder: keeps every finished epoch, and the next call with the same settings and answers continues from it. Raises SettingsError without answers to learn from.
     """
     train = long_enough(train, settings.least)
     if not len(train):
         raise SettingsError(
             f"no learner has {settings.least} answers or more; there is nothing to learn from (lower --least)"
         )
-    kept = _Kept(folder, settings, model)
+    kept = _Kept(folder, settings, model, (train, valid))
     optimiser = _optimiser(model)
     read, checked = Answers(train), Answers(valid)
     epochs, best = kept.load(model, optimiser)
     for number in range(len(epochs), settings.epochs):
-        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + number)
-        torch.manual_seed(settings.seed * 1_000_003 + number)  # dropout
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * settings.decay**number * group["pace"]
-        loss = _epoch(model, read, settings, optimiser, generator)
+        loss = _epoch(model, read, settings, optimiser, number)
         auc = _auc(model, checked)
         epochs.append(Epoch(loss, auc))
         if auc is None or auc >= max(each.auc or 0.0 for each in epochs):
@@ -111,17 +110,21 @@ def _optimiser(model: Any) -> torch.optim.Optimizer:
     return torch.optim.Adam([{"params": some, "pace": pace} for pace, some in parts.items() if some])
 
 
-def _epoch(model: Any, train: Answers, settings: FitSettings, optimiser: Any, generator: torch.Generator) -> float:
+def _epoch(model: Any, train: Answers, settings: FitSettings, optimiser: Any, number: int) -> float:
+    """The mean loss of one pass over the learners; its order and its dropout follow from the seed and the epoch's number."""
+    seed = settings.seed * 1_000_003 + number
     model.train()
     total, count = 0.0, 0
-    for batch in training_batches(train, settings.batch, generator, settings.window):
-        loss = model.loss(batch)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimiser.step()
-        answers = int(batch.mask.sum())
-        total, count = total + float(loss.detach()) * answers, count + answers
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for batch in training_batches(train, settings.batch, torch.Generator().manual_seed(seed), settings.window):
+            loss = model.loss(batch)
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimiser.step()
+            answers = int(batch.mask.sum())
+            total, count = total + float(loss.detach()) * answers, count + answers
     return total / count
 
 
@@ -134,10 +137,14 @@ def _auc(model: Any, valid: Answers) -> float | None:
 class _Kept:
     """The finished epochs of a fit on disk."""
 
-    def __init__(self, folder: Path | None, settings: FitSettings, model: Any) -> None:
+    def __init__(self, folder: Path | None, settings: FitSettings, model: Any, logs: tuple[AnswerLog, ...]) -> None:
         self.folder = folder
         shapes = {name: list(each.shape) for name, each in model.state_dict().items()}
-        self.key = json.dumps([asdict(settings) | {"epochs": 0}, shapes], sort_keys=True)
+        answers = hashlib.sha256()
+        for log in logs:
+            for column in (log.learner, log.item, log.correct):
+                answers.update(column.tobytes())
+        self.key = json.dumps([asdict(settings) | {"epochs": 0}, shapes, answers.hexdigest()], sort_keys=True)
 
     def load(self, model: Any, optimiser: torch.optim.Optimizer) -> tuple[list[Epoch], dict[str, Tensor]]:
         if self.folder is None or not (self.folder / "epochs.json").is_file():

@@ -100,9 +100,10 @@ def _baselines(
     """DKT has the tracer's width and settings, so a comparison of costs is fair too."""
     train, valid, test = (parts[name] for name in PARTS)
     tell("DKT")
-    torch.manual_seed(tracer.settings.fit.seed)
     shapes = tracer.module.sinkt.settings
-    dkt = Dkt(train.catalogue.concepts_of, len(train.catalogue.concepts), shapes.dim, shapes.state_dim)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(tracer.settings.fit.seed)
+        dkt = Dkt(train.catalogue.concepts_of, len(train.catalogue.concepts), shapes.dim, shapes.state_dim)
     fit(dkt, train, valid, tracer.settings.fit, folder=None if folder is None else folder / DKT, tell=tell)
     found = {DKT: _sigmoid(predict_log(dkt, test))}
     known = _known_concepts(train)

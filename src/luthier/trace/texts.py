@@ -40,7 +40,7 @@ def text_vectors(graph: TraceGraph, embedder: Embedder, cache: EmbeddingCache | 
 
 
 def open_embedder(name: str) -> Embedder:
-    """`minilm` (bundled), `static` (distilled from it), or the folder of a transformer. Raises SettingsError."""
+    """`minilm` (bundled), `static` (distilled from it), or the folder of a transformer or of static embeddings. Raises SettingsError."""
     if name == "minilm":
         from luthier.models.minilm import bundled_embedder
 
@@ -49,8 +49,13 @@ def open_embedder(name: str) -> Embedder:
         from luthier.models.minilm import static_embedder
 
         return static_embedder()
-    from luthier.models.transformer_embedder import TransformerEmbedder
-
-    if not Path(name).is_dir():
+    folder = Path(name)
+    if not folder.is_dir():
         raise SettingsError(f"{name}: not a text encoder; name minilm, static or the folder of one")
-    return TransformerEmbedder(Path(name))
+    if (folder / "config.json").is_file():
+        from luthier.models.transformer_embedder import TransformerEmbedder
+
+        return TransformerEmbedder(folder)
+    from luthier.models.static_embedder import StaticEmbedder
+
+    return StaticEmbedder(folder)

@@ -234,9 +234,10 @@ class Tracer:
         shapes = {
             name: value for name, value in asdict(self.settings).items() if name not in ("encoder", "graph", "fit")
         }
-        torch.manual_seed(self.settings.fit.seed)
         settings = SinktSettings(texts.concept.shape[1], items=items, **shapes)
-        return GraphTracer(settings, build_graph(catalogue.with_edges(edges)), texts, len(catalogue.edges))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.fit.seed)
+            return GraphTracer(settings, build_graph(catalogue.with_edges(edges)), texts, len(catalogue.edges))
 
     def _calibrate(self, valid: AnswerLog) -> None:
         """On validation learners, of items with their residual and of the same items by text alone, as unseen ones are read."""

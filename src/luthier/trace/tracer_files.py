@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,10 +106,16 @@ def export_onnx(tracer: Tracer, path: str | Path) -> Path:
     state = tracer.stepper.wide
     example = (torch.zeros(1, state), torch.zeros(1, dtype=torch.int64), torch.ones(1), torch.zeros(2, dtype=torch.int64), torch.zeros(2, 4))  # fmt: skip
     n = torch.export.Dim("asked", min=1)
-    program = torch.onnx.export(
-        step, example, dynamo=True, opset_version=OPSET, verbose=False, input_names=["hidden", "item", "correct", "asked", "evidence"],
-        output_names=["new_hidden", "logits"], dynamic_shapes=({}, {}, {}, {0: n}, {0: n}),
-    )  # fmt: skip
+    noisy = logging.getLogger("torch.onnx")
+    level = noisy.level
+    noisy.setLevel(logging.ERROR)  # about packages of vision models that are not needed here
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            step, example, dynamo=True, opset_version=OPSET, verbose=False, input_names=["hidden", "item", "correct", "asked", "evidence"],
+            output_names=["new_hidden", "logits"], dynamic_shapes=({}, {}, {}, {0: n}, {0: n}),
+        )  # fmt: skip
+    noisy.setLevel(level)
     if program is None:
         raise SettingsError("torch made no ONNX program of the step")
     with atomic_write(path, "wb") as stream:
