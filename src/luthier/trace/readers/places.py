@@ -70,10 +70,13 @@ def records_of(path: Path) -> Iterator[Record]:
         text = (line.decode("utf-8", "replace") for line in stream)
         reader = csv.reader(text, delimiter="\t" if tabs else ",")
         start = 2
-        for cells in reader:
-            if cells:
-                yield Record(start, cells)
-            start = 2 + reader.line_num
+        try:
+            for cells in reader:
+                if cells:
+                    yield Record(start, cells)
+                start = 2 + reader.line_num
+        except csv.Error as problem:
+            raise BadRowError(f"not a row of a table ({problem})", path, start) from None
 
 
 class RecordLines:
@@ -101,7 +104,18 @@ def header_of(path: Path) -> list[str]:
     first = next(lines_of(path), (1, ""))[1]
     if not first.strip():
         raise BadRowError("the file has no header; give columns such as learner, item, correct", path, 1)
-    return [name.strip() for name in next(csv.reader([first], delimiter="\t" if "\t" in first else ","))]
+    cells = header_cells(first)
+    if cells is None:
+        raise BadRowError("the header is not a row of a table; lines must end with a line feed", path, 1)
+    return cells
+
+
+def header_cells(line: str) -> list[str] | None:
+    """The names in a header line; None where it is none."""
+    try:
+        return [name.strip() for name in next(csv.reader([line], delimiter="\t" if "\t" in line else ","), [])]
+    except csv.Error:
+        return None
 
 
 class Clock:

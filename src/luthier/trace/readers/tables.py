@@ -6,7 +6,6 @@ JSONL and Parquet are read row by row.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -21,6 +20,7 @@ from luthier.records.lines import to_text
 from luthier.trace.readers.places import (
     Clock,
     RecordLines,
+    header_cells,
     header_of,
     is_table,
     lines_of,
@@ -68,7 +68,7 @@ def guess_table(head: Sequence[str]) -> str | None:
     """`assistments`, `datashop` or `long` from a header line; None where it is none of theirs."""
     if not head:
         return None
-    names = {name.strip() for name in next(csv.reader([head[0]], delimiter="\t" if "\t" in head[0] else ","), [])}
+    names = set(header_cells(head[0]) or ())
     for kind in ("datashop", "assistments", "long"):
         layout = LAYOUTS[kind]
         if kind == "assistments" and not names & {"skill_name", "skill", "skill_id", "order_id"}:
@@ -116,6 +116,7 @@ def _read_columns(  # noqa: PLR0917
 ) -> None:  # fmt: skip
     """By Arrow, block by block; every column is text until its own check."""
     import pyarrow as pa
+    from pyarrow import compute
 
     path, file = place
     names = header_of(path)
@@ -134,39 +135,42 @@ def _read_columns(  # noqa: PLR0917
     codes = [str(at) for at in range(len(names))]
     at = {what: codes[names.index(name)] for what, name in wanted.items()}
     narrow: list[str] = []
+    if skipped is not None:
+        for _ in lines_of(path):  # what is not UTF-8 no row can be read of
+            pass
     lines, line = RecordLines(path), 2
     try:
-        reader = _open_columns(path, codes, [*dict.fromkeys(at.values())], narrow)
+        reader = _open_columns(path, codes, [*dict.fromkeys(at.values())], None if skipped is None else narrow)
         for batch in reader:
-            if narrow and skipped is None:
-                break
             cells = {what: batch.column(batch.schema.get_field_index(code)) for what, code in at.items()}
             if "problem" in cells:
-                cells["item"] = pa.compute.binary_join_element_wise(cells.pop("problem"), cells["item"], " / ")
+                cells["item"] = compute.binary_join_element_wise(cells.pop("problem"), cells["item"], " / ")
             _add_block(collector, cells, layout, (lines, file, line), skipped)
             line += batch.num_rows
     except (pa.ArrowInvalid, OSError, EOFError) as problem:
         for _ in lines_of(path):  # names the line of what is not UTF-8, and of packed data cut off
             pass
+        _refuse_widths(path, len(names), skipped)
         if next(records_of(path), None) is not None:
             raise BadRowError(f"not a table ({str(problem).splitlines()[0][:160]})", path, line) from None
     if narrow:
         _refuse_widths(path, len(names), skipped)
 
 
-def _open_columns(path: Path, codes: list[str], wanted: list[str], narrow: list[str]) -> Any:
-    """Arrow's reader of a table whose columns are called `codes`; rows of another width are left to `narrow`."""
+def _open_columns(path: Path, codes: list[str], wanted: list[str], narrow: list[str] | None) -> Any:
+    """Arrow's reader of a table whose columns are called `codes`; rows of another width are left to `narrow`, or refused where it is None."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
     def leave(row: Any) -> str:
-        narrow.append(row.text)
+        if narrow is not None:
+            narrow.append(row.text)
         return "skip"
 
     sign = "\t" if "\t" in next(lines_of(path))[1] else ","
     return arrow_csv.open_csv(
         pa.input_stream(str(path), compression="detect"), arrow_csv.ReadOptions(column_names=codes, skip_rows=1, block_size=1 << 24),
-        arrow_csv.ParseOptions(delimiter=sign, newlines_in_values=True, invalid_row_handler=leave),
+        arrow_csv.ParseOptions(delimiter=sign, newlines_in_values=True, invalid_row_handler=None if narrow is None else leave),
         arrow_csv.ConvertOptions(include_columns=wanted, column_types=dict.fromkeys(codes, pa.string()), strings_can_be_null=True),
     )  # fmt: skip
 
