@@ -331,7 +331,6 @@ DAMAGED = PACKED[: len(PACKED) // 2] + bytes(9) + PACKED[len(PACKED) // 2 + 9 :]
         ("t.csv", b"learner,item,correct\n\n\n", "there is no answer"),
         ("t.csv", b"one,two\n1,2\n", "layout of the answers is not clear"),
         ("t.csv", b"learner,item,correct\n1,q,1\nJos\xe9,q,1\n", r"t\.csv:3: not UTF-8 text; convert the file"),
-        ("t.csv", b"learner,item,correct\n1,\"q,1\n2,r,0\n", r"t\.csv:2: "),
         ("t.csv", b"learner,item,correct\r1,q,1\r", "not clear|line feed"),
         ("t.csv", b"learner,item,correct\n1,q\xff,r,1\n", r"t\.csv:2: not UTF-8"),
         ("t.csv.gz", gzip.compress(b"learner,item,correct\n" + os.urandom(999).hex().encode() + b",q,1\n")[:-60], "damaged or cut off"),
@@ -357,6 +356,15 @@ def test_an_empty_file_of_a_named_layout_is_refused(tmp_path: Path, layout: str)
     path = written(tmp_path, "t.jsonl" if layout == "xapi" else "t.csv", b"")
     with pytest.raises(BadRowError, match=r"no answer|no header"):
         read_answers([path], layout)
+
+
+def test_a_quote_that_is_not_closed_takes_the_rest_with_it(tmp_path: Path) -> None:
+    path = written(tmp_path, "t.csv", 'learner,item,correct\n1,p,1\n1,"q,1\n2,r,0\n')
+    with pytest.raises(BadRowError, match=r"t\.csv:3: the row has 2 cells and the header 3"):
+        read_answers([path])
+    skipped = SkippedRows()
+    assert rows_of(read_answers([path], skipped=skipped)) == [("1", "p", 1)]
+    assert skipped.count == 1
 
 
 def test_wrong_names_are_refused(tmp_path: Path) -> None:
