@@ -17,7 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.errors import BadRowError, MissingFileError, SettingsError
+from luthier.errors import BadRowError, DiskError, MissingFileError, SettingsError
+from luthier.records import Journal
+from luthier.records.learning import Item
 from luthier.trace.advice import recommend
 from luthier.trace.service import Roster, Service
 from luthier.trace.service import roster as roster_module
@@ -297,6 +299,59 @@ def test_a_kill_between_the_two_writes_of_a_compaction_counts_nothing_twice(trac
         again.answer("a", "q3", 0.0)
     with Roster(load_tracer(saved), tmp_path) as again:
         assert again.history("a") == [("q1", 1.0), ("q3", 0.0)]
+
+
+def test_a_full_disk_loses_and_doubles_nothing(tracer: Tracer, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    def full(*_: object) -> None:
+        raise DiskError("no space left on device")
+
+    monkeypatch.setattr(roster_module, "COMPACT_AFTER", 4)
+    with Roster(tracer, tmp_path) as roster:
+        roster.answer("a", "q1", 1.0)
+        roster.answer("b", "q5", 1.0)
+        with monkeypatch.context() as disk:
+            disk.setattr(Journal, "append", full)
+            with pytest.raises(DiskError):
+                roster.answer("a", "q2", 1.0)
+            with pytest.raises(DiskError):
+                roster.add_items([Item("new", "", (CONCEPTS[0],))])
+        assert roster.history("a") == [("q1", 1.0)]
+        roster.answer("a", "new", 0.0)
+        with monkeypatch.context() as disk:
+            disk.setattr(roster_module, "write_jsonl", full)
+            roster.answer("a", "q2", 1.0)
+            with pytest.raises(DiskError):
+                roster.forget("b")
+            assert roster.answers_of("b") is None
+        assert "q5" in (tmp_path / roster_module.ANSWERS).read_text()
+        assert roster.forget("b") == 1
+        assert "q5" not in "".join(path.read_text() for path in tmp_path.iterdir())
+        assert roster.forget("b") is None
+    with Roster(load_tracer(saved, embedder=WordEmbedder()), tmp_path) as again:
+        assert again.history("a") == [("q1", 1.0), ("new", 0.0), ("q2", 1.0)]
+
+
+def test_who_was_to_be_forgotten_before_a_kill_is_gone_after_it(held: Tracer, tmp_path: Path) -> None:
+    with Roster(held, tmp_path) as roster:
+        roster.answer("a", "q1", 1.0)
+        roster.answer("b", "q5", 1.0)
+        rows = (tmp_path / roster_module.ANSWERS).read_text()
+        row = json.loads(rows.splitlines()[1])
+    (tmp_path / roster_module.LEARNERS).unlink()
+    (tmp_path / roster_module.ANSWERS).write_text(rows + json.dumps({"seq": 3, "forget": row["learner"]}) + "\n")
+    with Roster(held, tmp_path) as again:
+        assert (len(again), again.answers_of("b")) == (1, None)
+        assert "q5" not in "".join(path.read_text() for path in tmp_path.iterdir())
+
+
+def test_a_fault_is_one_line_that_names_nobody(service: Service, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    def faulty(*_: object) -> None:
+        raise RuntimeError("Ann")
+
+    monkeypatch.setattr(service.roster.tracer, "mastery", faulty)
+    status, reply = client.send("GET", "/mastery?learner=Ann")
+    assert (status, reply) == (500, {"error": "the service has a fault (RuntimeError)"})
+    assert client.ok("GET", "/predict?learner=Ann&item=q1")["answers"] == 0
 
 
 def test_another_tracer_replays_the_answers(tracer: Tracer, tmp_path: Path) -> None:

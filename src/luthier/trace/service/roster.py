@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from luthier.errors import BadRowError, MissingFileError, SettingsError
+from luthier.errors import BadRowError, DiskError, MissingFileError, SettingsError
 from luthier.records import JSON, Journal, atomic_write, read_rows, write_jsonl
 from luthier.records.files import disk_error
 from luthier.records.learning import Concept, Edge, Item
@@ -64,6 +64,7 @@ class Roster:
         self._learners: dict[str, Learner] = {}
         self._sequence = self._since = 0  # of the last journal row; rows since learners were last written
         self._unsaved: list[JSON] = []
+        self._leaving: dict[str, int] = {}  # forgotten, and still on disk
         self._trusted = False  # whether the states on disk are of this tracer
         self._guard = _lock(self.folder)
         try:
@@ -121,18 +122,25 @@ class Roster:
         self._sequence += 1
         self._count(learner, entry, after)
         if self._since >= max(COMPACT_AFTER, self.answers // 4):
-            self.compact()
+            try:
+                self.compact()
+            except DiskError:  # this answer is in the journal and counts: the next attempt comes as much later
+                self._since = 0
         return Answered(len(learner.items), False)
 
     def forget(self, name: str) -> int | None:
-        """Remove a learner from memory and from every file; returns the number of answers, None where nothing is known. Raises DiskError."""
+        """Remove a learner from memory and from every file; returns the number of answers, None where nothing is known.
+
+        After a DiskError nothing is known of the learner, but rows may be left on disk until the next call for the same name succeeds.
+        """
         key = self._key(name)
-        if key not in self._learners:
-            return None
-        self._journal.append({"seq": self._sequence + 1, "forget": key})
-        self._sequence += 1
-        gone = self._drop(key)
-        self.compact()
+        if key in self._learners:
+            self._journal.append({"seq": self._sequence + 1, "forget": key})
+            self._sequence += 1
+            self._leaving[key] = self._drop(key)
+        gone = self._leaving.get(key)
+        if gone is not None:
+            self.compact()
         return gone
 
     def add_items(self, items: Sequence[Item]) -> None:
@@ -157,7 +165,7 @@ class Roster:
                 pass
         finally:
             self._journal = Journal(self.folder / ANSWERS)
-        self._since = 0
+        self._since, self._leaving = 0, {}
 
     def close(self) -> None:
         """Write what the journal holds to the learners' file, and give the folder free."""
