@@ -88,7 +88,7 @@ def _library(tracer: Any, requests: int) -> float:
 
 
 def _load(folder: Path, clients: int, requests: int) -> dict[str, float]:
-    """Requests a second of all clients together, and milliseconds of one request: median and 99th percentile."""
+    """Requests a second of all clients together, CPU-milliseconds of the server for one, and how long one takes: median, 99th percentile."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     server = context.Process(target=_serve, args=(folder / "tracer", folder / f"learners-{clients}", theirs))
@@ -102,9 +102,10 @@ def _load(folder: Path, clients: int, requests: int) -> dict[str, float]:
         times = found.get()
         wall = time.perf_counter() - begin
     server.terminate()
+    cpu = ours.recv()
     server.join()
     assert server.exitcode == 0, f"the service ended with {server.exitcode}"
-    figures = {"per_second": 2 * each * clients / wall}
+    figures = {"per_second": 2 * each * clients / wall, "server_cpu_ms": 1e3 * cpu / (2 * each * clients)}
     for at, kind in enumerate(("answer", "predict")):
         took = sorted(one for some in times for one in some[at])
         figures |= {f"{kind}_median_ms": 1e3 * median(took), f"{kind}_p99_ms": 1e3 * took[int(len(took) * 0.99)]}
@@ -119,7 +120,10 @@ def _serve(saved: Path, folder: Path, ready: Any) -> None:
         if line.startswith("serving on"):
             ready.send(int(line.split()[2].rsplit(":", 1)[1]))
 
-    serve(Tracer.load(saved), folder, port=0, tell=tell)
+    tracer = Tracer.load(saved)
+    begin = time.process_time()
+    serve(tracer, folder, port=0, tell=tell)
+    ready.send(time.process_time() - begin)
 
 
 def _meet(gate: Any) -> None:
@@ -179,7 +183,7 @@ def _opening(tracer: Any, folder: Path, answers: int) -> dict[str, float]:
 
 def line(figures: dict[str, Any]) -> str:
     parts = [
-        f"{clients} clients {each['per_second']:.0f} requests/s, answer {each['answer_median_ms']:.2f} ms (p99 {each['answer_p99_ms']:.2f}), "
+        f"{clients} clients {each['per_second']:.0f} requests/s, server CPU {each['server_cpu_ms']:.2f} ms, answer {each['answer_median_ms']:.2f} ms (p99 {each['answer_p99_ms']:.2f}), "
         f"predict {each['predict_median_ms']:.2f} ms (p99 {each['predict_p99_ms']:.2f})"
         for clients, each in figures["clients"].items()
     ]
