@@ -65,7 +65,7 @@ class Chosen(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """edges: without circles of prerequisites; dropped: the weakest of each circle; unread: targets whose replies could not be read, which
+    """edges: without circles of prerequisites, two that are each said to come first being related; dropped: the weakest of each circle; unread: targets whose replies could not be read, which
     keep their nearest texts as `knn` edges; asked: targets that were not in the journal."""
 
     edges: list[Edge]
@@ -184,8 +184,19 @@ def _selection(  # noqa: PLR0917
                 why = f"{name}: {place + 1} of {len(lists[target])}" if odds is None else f"{name}: log-odds {odds:.2f}"
                 weight = 1.0 if odds is None else _sigmoid(odds)
                 edges.append(Edge(names[lists[target][place]], names[target], relation, weight, "llm", why))
-    kept, dropped = break_circles(edges + near)
+    kept, dropped = break_circles(_both_ways(edges) + near)
     return Selection(kept, dropped, unread, asked)
+
+
+def _both_ways(edges: Sequence[Edge]) -> list[Edge]:
+    """Two concepts that are each said to come first, and equally so, are related and no more."""
+    first = {edge[:2]: edge.weight for edge in edges if edge.relation == "prerequisite"}
+    return [
+        edge._replace(relation="related", evidence=f"{edge.evidence}, both ways")
+        if edge.relation == "prerequisite" and first.get((edge.target, edge.source)) == edge.weight
+        else edge
+        for edge in edges
+    ]
 
 
 def _ask_numbers(model: LanguageModel, pairs: Sequence[tuple[Concept, list[Concept]]], settings: RelationSettings) -> list[Chosen | None]:  # fmt: skip
