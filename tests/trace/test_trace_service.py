@@ -241,6 +241,18 @@ def test_what_is_not_http_is_refused_in_json(standing: Service) -> None:
     assert b'{"error": "Bad request' in answer
 
 
+def test_a_client_that_asks_before_it_sends_its_body_is_answered(standing: Service) -> None:
+    host, port = standing.url.removeprefix("http://").split(":")
+    body = b'{"learner": "a", "items": ["q1"]}'
+    head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=60) as raw:
+        raw.sendall(head.encode())
+        answer = raw.makefile("rb")
+        assert answer.readline() == b"HTTP/1.1 100 Continue\r\n"
+        raw.sendall(body)
+        assert b'"predictions": {"q1": 0.' in answer.read()
+
+
 def test_answers_of_many_clients_at_once_all_count(service: Service, saved: Path) -> None:
     def work(client: int) -> None:
         own = Client(service.url)

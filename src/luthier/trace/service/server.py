@@ -176,6 +176,12 @@ class _Handler(BaseHTTPRequestHandler):
         except BadRowError as problem:
             raise RequestError(400, f"the body is {problem.problem}") from None
 
+    def handle_expect_100(self) -> bool:
+        """A client that waits before it sends its body must hear at once."""
+        go_on = super().handle_expect_100()
+        self.wfile.flush()
+        return go_on
+
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the standard library refuses by itself, in JSON as everything else."""
         self.close_connection = True
