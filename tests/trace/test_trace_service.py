@@ -139,6 +139,9 @@ def test_added_items_and_concepts_are_there_after_a_restart(client: Client, serv
     with Roster(load_tracer(saved, embedder=WordEmbedder()), service.roster.folder) as again:
         mastery = again.tracer.mastery(again.state("a"), ["fractions"])
         assert mastery["fractions"]._asdict() == reply["mastery"]["fractions"]
+        enlarged = again.tracer.save(service.roster.folder.parent / "enlarged")
+    with Roster(load_tracer(enlarged), service.roster.folder) as again:  # needs no encoder: nothing is new to it
+        assert again.tracer.mastery(again.state("a"), ["fractions"]) == mastery
 
 
 def test_a_forgotten_learner_is_in_no_file(client: Client, service: Service, saved: Path) -> None:

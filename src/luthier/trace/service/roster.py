@@ -144,9 +144,9 @@ class Roster:
         return gone
 
     def add_items(self, items: Sequence[Item]) -> None:
-        """As `Tracer.add_items`, and again whenever the folder is opened."""
+        """As `Tracer.add_items`, and again whenever the folder is opened, unless the tracer was saved with them meanwhile."""
         self.tracer.add_items(items)
-        self._unsaved += [{"item": each.item, "text": each.text, "concepts": list(each.concepts)} for each in items]
+        self._unsaved.append({"items": [each._asdict() | {"concepts": list(each.concepts)} for each in items]})
         self._save()
 
     def add_concepts(self, concepts: Sequence[Concept], edges: Sequence[Edge] = ()) -> None:
@@ -231,9 +231,11 @@ class Roster:
 
     def _add(self, row: JSON) -> None:
         bank = self.tracer.bank
-        if "item" in row:
-            if row["item"] not in bank.item_rows:
-                self.tracer.add_items([Item(row["item"], row["text"], tuple(row["concepts"]))])
+        if "items" in row:  # together as they came: an encoder may round texts otherwise one by one
+            items = [Item(each["item"], each["text"], tuple(each["concepts"])) for each in row["items"]]
+            items = [each for each in items if each.item not in bank.item_rows]
+            if items:
+                self.tracer.add_items(items)
             return
         fresh = [Concept(**each) for each in row["concepts"] if each["concept"] not in bank.concept_rows]
         edges = [Edge(**each) for each in row["edges"]]
