@@ -132,6 +132,22 @@ def test_two_that_each_come_first_are_related() -> None:
     assert all(edge.relation == "related" and edge.evidence.endswith("both ways") for edge in found.edges)
 
 
+def test_who_names_a_whole_long_list_has_selected_nothing() -> None:
+    def everyone(request: Reply) -> Reply:
+        _, numbers = listed(request)
+        half = len(numbers) // 2
+        return completion(json.dumps({"before": list(numbers)[:half], "related": list(numbers)[half:]}))
+
+    names = [f"{step} again" for step in STEPS[:4]]
+    many = Catalogue(concepts=(*CATALOGUE.concepts, *(Concept(f"c{at}", name) for at, name in enumerate(names, 8))))
+    vectors = WordEmbedder().encode([*STEPS, *names])
+    with ChatServer(everyone) as server:
+        found = select_relations(many, vectors, EndpointModel(server.url, "m"))
+        assert len(server.requests) == 24
+    assert found.unread == [f"c{at}" for at in range(12)]
+    assert found.edges == nearest_relations(many, vectors)
+
+
 WORKER = """
 import sys
 from pathlib import Path

@@ -34,7 +34,7 @@ SYSTEM = (
     'have before starting on the target. "related" holds the numbers of skills that touch the same matter without having to come first. '
     "Choose few, use only numbers of the list, and leave a list empty where none fits."
 )
-AGAIN = 'That cannot be read. Reply with one JSON object such as {"before": [2], "related": []} and nothing else.'
+AGAIN = 'That cannot be used. Reply with one JSON object such as {"before": [2], "related": []}, naming only the few that fit, and nothing else.'
 QUESTIONS = {
     "prerequisite": 'Does a learner have to master "{source}" before starting on "{target}"? Answer Yes or No.',
     "related": 'Do the skills "{source}" and "{target}" deal with closely related matter? Answer Yes or No.',
@@ -65,7 +65,7 @@ class Chosen(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """edges: without circles of prerequisites, two that are each said to come first being related; dropped: the weakest of each circle; unread: targets whose replies could not be read, which
+    """edges: without circles of prerequisites, two that are each said to come first being related; dropped: the weakest of each circle; unread: targets whose replies could not be used, which
     keep their nearest texts as `knn` edges; asked: targets that were not in the journal."""
 
     edges: list[Edge]
@@ -200,18 +200,25 @@ def _both_ways(edges: Sequence[Edge]) -> list[Edge]:
 
 
 def _ask_numbers(model: LanguageModel, pairs: Sequence[tuple[Concept, list[Concept]]], settings: RelationSettings) -> list[Chosen | None]:  # fmt: skip
-    """Once, and once more where the reply cannot be read."""
+    """Once, and once more where the reply cannot be used."""
     schema = settings.schema and "json_schema" in model.supports
     prompts = [Prompt((Message("system", SYSTEM), Message("user", _list(*pair))), json_schema=_schema(len(pair[1])) if schema else None) for pair in pairs]  # fmt: skip
     sampling = Sampling(max_tokens=settings.max_tokens)
     replies = [answer.text for answer in model.generate(prompts, sampling)]
-    found = [read_numbers(reply, len(some)) for reply, (_, some) in zip(replies, pairs, strict=True)]
+    found = [_selected(reply, len(some)) for reply, (_, some) in zip(replies, pairs, strict=True)]
     unread = [at for at, chosen in enumerate(found) if chosen is None]
     if unread:
         again = [Prompt((*prompts[at].messages, Message("assistant", replies[at]), Message("user", AGAIN)), json_schema=prompts[at].json_schema) for at in unread]  # fmt: skip
         for at, answer in zip(unread, model.generate(again, sampling), strict=True):
-            found[at] = read_numbers(answer.text, len(pairs[at][1]))
+            found[at] = _selected(answer.text, len(pairs[at][1]))
     return found
+
+
+def _selected(reply: str, count: int) -> Chosen | None:
+    """What a reply names, unless that is the whole of a long list, which selects nothing; small models do that."""
+    chosen = read_numbers(reply, count)
+    whole = chosen is not None and len(chosen.before) + len(chosen.related) == count > NEIGHBOURS
+    return None if whole else chosen
 
 
 def _ask_pairs(model: LanguageModel, pairs: Sequence[tuple[Concept, list[Concept]]], settings: RelationSettings) -> list[Chosen | None]:  # fmt: skip
