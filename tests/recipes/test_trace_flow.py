@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chat_server import ChatServer, completion
 from command import luthier as command
 from interruption import kill_after
 from luthier.records import read_rows, write_jsonl
@@ -159,6 +160,19 @@ def test_a_step_is_exported(run: Path, tmp_path: Path):
     pytest.importorskip("onnx")
     assert "step.onnx" in luthier("export", run, tmp_path / "step.onnx")
     assert (tmp_path / "step.onnx").stat().st_size > 1000
+
+
+def test_a_served_model_chooses_relations_that_a_fit_takes(place: Path, tmp_path: Path):
+    with ChatServer(lambda request: completion('{"before": [1], "related": [2]}')) as server:
+        words = ["relate", place / "answers", "--model", "any", "--endpoint", server.url, "--encoder", place / "encoder", "--out", tmp_path / "edges.jsonl", "--quiet"]  # fmt: skip
+        said = luthier(*words)
+        asked = len(server.requests)
+        luthier(*words)
+        assert len(server.requests) == asked  # every reply is kept
+    assert "edges into 4 concepts" in said
+    assert "against the expert's edges" in said
+    assert {row["provenance"] for _, row in read_rows(tmp_path / "edges.jsonl")} == {"llm"}
+    luthier("fit", place / "answers", "--edges", tmp_path / "edges.jsonl", "--out", tmp_path / "run", *settings(place))
 
 
 @pytest.mark.parametrize(("rows", "told"), [

@@ -36,6 +36,7 @@ TITLES = {
     "draw": "Sampling with every temperature",
     "trace": "Training tracers",
     "mastery": "Following learners",
+    "relations": "Asking about concepts",
     "sharpness": "Measuring sharpness",
     "evaluate-after": "Scoring the model after",
     "report": "Writing the report",

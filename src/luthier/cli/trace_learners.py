@@ -1,8 +1,9 @@
-"""`luthier trace import|fit|evaluate|mastery|recommend|explain|export`."""
+"""`luthier trace import|fit|evaluate|mastery|recommend|explain|export|serve|relate`."""
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -208,6 +209,57 @@ def export(tracer: Path, target: Path) -> None:
     from luthier.recipes.tracing import open_tracer
 
     click.echo(str(open_tracer(tracer).export(target)))
+
+
+@click.command()
+@TRACER
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs/trace-service"), show_default=True, help="Where learners and added items are kept.")  # fmt: skip
+@click.option("--host", default="127.0.0.1", show_default=True, help="Others than this machine can ask only if you say so here.")  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one.")
+def serve(tracer: Path, out: Path, host: str, port: int) -> None:
+    """Serve TRACER over HTTP to a tutoring system: answers in; predictions, mastery and next items out, as JSON.
+
+    Learners' names are kept as salted hashes, and DELETE /learners/NAME forgets one.
+    """
+    from luthier.recipes.tracing import open_tracer
+    from luthier.trace.service import serve
+
+    serve(open_tracer(tracer), out, host, port, tell=click.echo)
+
+
+@click.command()
+@DATA
+@click.option("--out", type=click.Path(path_type=Path), default=Path("edges.jsonl"), show_default=True, help="Edges, for --edges of the other commands.")  # fmt: skip
+@click.option("--model", default="bundled", show_default=True, help="'bundled', a transformers folder, or with --endpoint a served model.")  # fmt: skip
+@click.option("--endpoint", metavar="URL", help="Base URL of an OpenAI-compatible server; a key is read from LUTHIER_API_KEY.")  # fmt: skip
+@click.option("--ask", type=click.Choice(["numbers", "yes_no"]), default="numbers", show_default=True, help="Numbers of a list, or yes or no for every pair (local models).")  # fmt: skip
+@click.option("--candidates", type=click.IntRange(1, 30), default=30, show_default=True, help="Nearest concepts that are shown for each.")  # fmt: skip
+@click.option("--encoder", default="minilm", show_default=True, help="Finds the candidates.")
+@answer_options
+@JSON
+@click.option("--quiet", is_flag=True, help="No progress.")
+def relate(
+    data: tuple[str, ...], out: Path, model: str, endpoint: str | None, ask: Any, candidates: int, encoder: str, as_json: bool, quiet: bool, **files: Any
+) -> None:  # fmt: skip
+    """Let a language model choose which concepts must be known before which, among the nearest by text.
+
+    Edges given with --edges are an expert's, which the choice is scored against. A stopped run continues with the same command.
+    """
+    from luthier.cli.progress import Watch
+    from luthier.recipes.trace_relations import Chooser, relate_concepts
+    from luthier.recipes.tracing import AnswerFiles
+
+    chooser = Chooser(model, endpoint, os.environ.get("LUTHIER_API_KEY"))
+    with Watch(quiet) as watch:
+        found = relate_concepts(AnswerFiles(data, **files), chooser, out, ask=ask, candidates=candidates, encoder=encoder, progress=watch)  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False))
+        return
+    extra = [f"{len(found['unread'])} concepts kept their nearest texts, because the reply could not be read"] if found["unread"] else []  # fmt: skip
+    extra += [f"{found['dropped']} edges left out, because prerequisites went round in a circle"] if found["dropped"] else []  # fmt: skip
+    scored = found.get("against_expert")
+    extra += [f"against the expert's edges: precision {scored['precision']:.2f}, recall {scored['recall']:.2f}"] if scored else []  # fmt: skip
+    click.echo("; ".join([f"{found['edges']} edges into {found['concepts']} concepts", *extra]) + f"   {out}")
 
 
 def _split(data: tuple[str, ...], options: dict[str, Any]) -> tuple[Any, Any]:
