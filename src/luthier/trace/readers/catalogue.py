@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from luthier.errors import BadRowError, MissingFileError
@@ -17,22 +17,27 @@ def read_catalogue_files(known: Catalogue, items: Path | None, concepts: Path | 
 
     Raises BadRowError with file and line.
     """
-    listed = {each.item: each for each in known.items}
+    answered = {each.item: each for each in known.items}
+    listed: dict[str, Item] = {}
     for number, row in _rows(items):
         name = _name(row, ("item", "question", "id"), items, number)
+        _refuse_twice(name, listed, items, number)
         given = row.get("concepts", row.get("concept"))
-        some = listed[name].concepts if given is None and name in listed else _names(given, items, number)
+        some = answered[name].concepts if given is None and name in answered else _names(given, items, number)
         listed[name] = Item(name, str(row.get("text") or ""), some)
-    titles = {each.concept: each for each in known.concepts}
+    listed |= {name: each for name, each in answered.items() if name not in listed}
+    titles: dict[str, Concept] = {}
     for number, row in _rows(concepts):
         name = _name(row, ("concept", "id"), concepts, number)
-        text = row.get("text") or " ".join(str(row[key]) for key in ("name", "description") if row.get(key)) or name
-        titles[name] = Concept(name, str(text))
+        _refuse_twice(name, titles, concepts, number)
+        named = " ".join(str(row[key]) for key in ("name", "description") if row.get(key)) or name
+        titles[name] = Concept(name, named if row.get("text") is None else str(row["text"]))
+    titles |= {each.concept: each for each in known.concepts if each.concept not in titles}
     found = list(known.edges)
     for number, row in _rows(edges):
         source, target = (_name(row, keys, edges, number) for keys in (("source", "src"), ("target", "dst")))
         try:
-            weight = float(row.get("weight") or 1.0)
+            weight = 1.0 if row.get("weight") is None else float(row["weight"])
         except (TypeError, ValueError):
             raise BadRowError(f"weight {row['weight']!r} is not a number", edges, number) from None
         found.append(
@@ -66,6 +71,11 @@ def _name(row: JSON, keys: tuple[str, ...], path: Path | None, number: int) -> s
     if found is None:
         raise BadRowError(f"the field {keys[0]!r} is missing; the row has {', '.join(row) or 'nothing'}", path, number)
     return found
+
+
+def _refuse_twice(name: str, known: Container[str], path: Path | None, number: int) -> None:
+    if name in known:
+        raise BadRowError(f"{name!r} stands here for the second time", path, number)
 
 
 def _names(given: object, path: Path | None, number: int) -> tuple[str, ...]:

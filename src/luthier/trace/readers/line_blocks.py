@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
 from luthier.errors import BadRowError
+from luthier.records import SkippedRows
+from luthier.records.files import set_aside
 from luthier.records.learning import AnswerCollector, AnswerLog, Catalogue, Concept, Item
+from luthier.trace.readers.places import lines_of, located, place_of
 
 
 class Block(NamedTuple):
@@ -27,6 +31,8 @@ def guess_blocks(head: list[str]) -> str | None:
     if len(head) < 3 or not head[0].strip():
         return None
     first = head[0].strip().split(",")
+    if head[0].startswith("('"):
+        first = [_pykt_name(head[0]), first[-1]]
     width = _width(head[1])
     if len(first) == 1 and first[0].isdigit() and int(first[0]) == width and _labels(head[2]):
         return "dkt"
@@ -37,86 +43,118 @@ def guess_blocks(head: list[str]) -> str | None:
     return "pykt" if len(head) >= 6 and first[1].isdigit() and int(first[1]) == width and _second_pykt(head) else "akt"
 
 
-def read_blocks(paths: list[Path], kind: str, names: Path | None = None) -> AnswerLog:
-    """The answers of files of one layout. names: JSON of concept name to number. Raises BadRowError with file and line."""
+def read_blocks(paths: list[Path], kind: str, names: Path | None = None, skipped: SkippedRows | None = None) -> AnswerLog:  # fmt: skip
+    """The answers of files of one layout. names: JSON of concept name to number. Raises BadRowError with file and line, or leaves bad
+    blocks to `skipped`."""
     collector = AnswerCollector()
     titles = _titles(names)
-    for path in paths:
-        for block in _blocks(path, LINES[kind]):
+    for file, path in enumerate(paths):
+        for block in _blocks(path, LINES[kind], skipped):
             try:
-                _add(collector, block, kind)
+                answers = _answers(block, kind, f"{file + 1}." if len(paths) > 1 else "")
             except BadRowError as problem:
-                raise problem.at(path, problem.line or block.line) from None
+                set_aside(problem.at(path, problem.line or block.line), "\n".join(block.lines), skipped)
+                continue
+            for learner, item, right, time, concepts in answers:
+                tags: list[str | None] = [*concepts]
+                for concept in tags:
+                    collector.add(learner, item, right, time, concept, place_of(file, block.line))
     try:
         log = collector.log()
     except BadRowError as problem:
-        raise problem.at(paths[0], problem.line or 1) from None
+        raise located(problem, paths, tables=False) from None
     return log if not titles else _named(log, titles)
 
 
-def _add(collector: AnswerCollector, block: Block, kind: str) -> None:
+def _answers(block: Block, kind: str, file: str) -> list[tuple[str, str, float, float | None, list[str]]]:
+    """Learner, item, share right, time and concepts of each answer. file: what tells nameless learners of several files apart."""
     cells = [_cells(line) for line in block.lines]
+    count = cells[0][-1] if cells[0] else ""
+    times = ["NA"]
     if kind == "dkt":
-        learner, items, concepts, labels, times = str(block.line), cells[1], cells[1], cells[2], ["NA"]
+        learner, items, concepts, labels = f"{file}{block.line}", cells[1], cells[1], cells[2]
     elif kind == "akt":
-        learner, (items, concepts, labels), times = cells[0][-1], cells[1:4], ["NA"]
+        learner, (items, concepts, labels), count = count, cells[1:4], ""
     else:
-        learner, (items, concepts, labels, times) = cells[0][0], cells[1:5]
+        learner, (items, concepts, labels, times) = _pykt_name(block.lines[0]), cells[1:5]
+    if not learner:
+        raise BadRowError("the block's first line names no learner")
     items = concepts if items in (["NA"], []) else items
     concepts = items if concepts in (["NA"], []) else concepts
-    if not len(items) == len(concepts) == len(labels):
-        raise BadRowError(
-            f"learner {learner} has {len(items)} items, {len(concepts)} concepts and {len(labels)} labels; the lines must be equally long",
-            line=block.line,
-        )
-    timed = len(times) == len(labels) and times != ["NA"]
-    for at, (item, some, label) in enumerate(zip(items, concepts, labels, strict=True)):
-        try:
-            right, time = float(label), float(times[at]) if timed else None
-        except ValueError:
-            raise BadRowError(
-                f"label {label!r} of answer {at + 1} is not a number", line=block.line + (2 if kind == "dkt" else 3)
-            ) from None
-        many = [one for one in some.split("_") if one] if kind == "pykt" else [some]
-        for concept in many:
-            collector.add(learner, item, right, time, concept, block.line)
+    timed = times not in (["NA"], [])
+    if not len(items) == len(concepts) == len(labels) or (timed and len(times) != len(labels)):
+        also = f" and {len(times)} times" if timed else ""
+        raise BadRowError(f"learner {learner} has {len(items)} items, {len(concepts)} concepts, {len(labels)} labels{also}; the lines must be equally long")  # fmt: skip
+    if count.isdigit() and int(count) != len(labels):
+        raise BadRowError(f"the block announces {count} answers and has {len(labels)}")
+    rights = [_number(label, "label", block.line + (2 if kind == "dkt" else 3)) for label in labels]
+    moments = [_number(time, "time", block.line + 4) for time in times] if timed else [None] * len(labels)
+    if not all(0 <= right <= 1 for right in rights):
+        raise BadRowError("a label does not lie between 0 and 1", line=block.line + (2 if kind == "dkt" else 3))
+    some = [list(dict.fromkeys(part for part in each.split("_") if part)) if kind == "pykt" else [each] for each in concepts]  # fmt: skip
+    if not all(items) or not all(all(each) and each for each in some):
+        raise BadRowError("an item or a concept has no name", line=block.line + 1)
+    return [
+        (learner, _pykt_text(item) if kind == "pykt" else item, right, time, [_pykt_text(one) for one in each] if kind == "pykt" else each)
+        for item, right, time, each in zip(items, rights, moments, some, strict=True)
+    ]  # fmt: skip
 
 
-def _blocks(path: Path, lines: int) -> Iterator[Block]:
+def _pykt_name(line: str) -> str:
+    """The learner of a first line `name,count`; newer versions of pandas make pyKT write the name as a tuple."""
+    name = line.rpartition(",")[0].strip()
+    return name.removeprefix("('").removesuffix("',)") if name.startswith("('") else name
+
+
+def _pykt_text(name: str) -> str:
+    """pyKT writes `####` for `_` and `@@@@` for a comma within a name."""
+    return name.replace("####", "_").replace("@@@@", ",")
+
+
+def _number(text: str, what: str, line: int) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = float("nan")
+    if not isfinite(found):
+        raise BadRowError(f"the {what} {text[:40]!r} is not a number", line=line)
+    return found
+
+
+def _blocks(path: Path, lines: int, skipped: SkippedRows | None) -> Iterator[Block]:
     held: list[str] = []
     start = 1
-    try:
-        with path.open(encoding="utf-8-sig") as stream:
-            for number, line in enumerate(stream, 1):
-                if not held and not line.strip():
-                    start = number + 1
-                    continue
-                held.append(line.rstrip("\r\n"))
-                if len(held) == lines:
-                    yield Block(start, held)
-                    held, start = [], number + 1
-    except UnicodeDecodeError as problem:
-        raise BadRowError(f"not UTF-8 text at byte {problem.start + 1}", path) from None
+    for number, line in lines_of(path):
+        if not held and not line.strip():
+            start = number + 1
+            continue
+        held.append(line)
+        if len(held) == lines:
+            yield Block(start, held)
+            held, start = [], number + 1
     if held:
-        raise BadRowError(f"a block of {len(held)} lines at the end; a learner has {lines} in this layout", path, start)
+        problem = BadRowError(f"a block of {len(held)} lines at the end; a learner has {lines} in this layout", path, start)  # fmt: skip
+        set_aside(problem, "\n".join(held), skipped)
 
 
 def _titles(path: Path | None) -> dict[str, str]:
-    """Concept number to name."""
+    """Concept number to name. Raises BadRowError, also for a number with two names."""
     if path is None:
         return {}
+    titles: dict[str, str] = {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {str(number): str(name) for name, number in found.items()}
+        for name, number in json.loads(path.read_text(encoding="utf-8")).items():
+            if titles.setdefault(str(number), name) != name:
+                raise BadRowError(f"the number {number} has two names: {titles[str(number)]!r} and {name!r}", path)
     except (OSError, ValueError, AttributeError) as problem:
         raise BadRowError(f"not a JSON object of concept name to number ({problem})", path) from None
+    return titles
 
 
 def _named(log: AnswerLog, titles: dict[str, str]) -> AnswerLog:
-    """Concepts by their names; by their numbers, with the name as text, where two share one."""
-    unique = len(set(titles.values())) == len(titles)
-    names = {each.concept: titles.get(each.concept, each.concept) if unique else each.concept for each in log.catalogue.concepts}  # fmt: skip
-    concepts = tuple(Concept(names[number], titles.get(number, number)) for number in names)
+    """Concepts by their names; numbers without one stay."""
+    names = {each.concept: titles.get(each.concept, each.concept) for each in log.catalogue.concepts}
+    concepts = tuple(Concept(name, name) for name in names.values())
     items = tuple(Item(item, text, tuple(names[number] for number in some)) for item, text, some in log.catalogue.items)
     return replace(log, catalogue=Catalogue(items, concepts))
 

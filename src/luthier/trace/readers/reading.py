@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
+import zlib
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from luthier.records import SkippedRows, write_jsonl
 from luthier.records.learning import AnswerLog, Catalogue
 from luthier.trace.readers.catalogue import read_catalogue_files
 from luthier.trace.readers.line_blocks import LINES, guess_blocks, read_blocks
-from luthier.trace.readers.tables import LAYOUTS, guess_table, is_table, read_table
+from luthier.trace.readers.places import is_table, opened
+from luthier.trace.readers.tables import LAYOUTS, guess_table, read_table
 from luthier.trace.readers.xapi import is_statements, read_statements
 
 FORMATS = ("auto", *LAYOUTS, *LINES, "xapi")
@@ -41,7 +43,7 @@ def read_answers(
     if chosen not in FORMATS:
         raise SettingsError(f"there is no layout {layout!r}; choose one of {', '.join(FORMATS)}")
     if chosen in LINES:
-        log = read_blocks(files, chosen, None if names is None else Path(names))
+        log = read_blocks(files, chosen, None if names is None else Path(names), skipped)
     elif chosen == "xapi":
         log = read_statements(files, skipped)
     else:
@@ -91,9 +93,9 @@ def _placed(log: AnswerLog, catalogue: Catalogue, path: Path) -> AnswerLog:
 
 
 def _head(path: Path) -> list[str]:
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", errors="replace") as stream:
-            return [line.rstrip("\r\n") for _, line in zip(range(6), stream, strict=False)]
-    except (OSError, EOFError) as problem:
-        raise MissingFileError(f"{path}: cannot be read ({problem})") from None
+    with closing(opened(path)) as stream:
+        try:
+            lines = [line for _, line in zip(range(6), stream, strict=False)]
+        except (OSError, EOFError, zlib.error):
+            raise BadRowError("the packed data is damaged or cut off; make or fetch the file again", path) from None
+    return [line.decode("utf-8-sig", "replace").rstrip("\r\n") for line in lines]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,17 @@ from luthier.records import SkippedRows, read_rows
 from luthier.records.files import set_aside
 from luthier.records.learning import AnswerCollector, AnswerLog
 from luthier.records.lines import to_text
+from luthier.trace.readers.places import (
+    Clock,
+    RecordLines,
+    header_cells,
+    header_of,
+    is_table,
+    lines_of,
+    located,
+    place_of,
+    records_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,16 +64,11 @@ LAYOUTS = {
 }  # fmt: skip
 
 
-def is_table(path: Path) -> bool:
-    """Whether a file's name says CSV or TSV, packed or not."""
-    return Path(path.name.lower().removesuffix(".gz")).suffix in (".csv", ".tsv", ".txt")
-
-
 def guess_table(head: Sequence[str]) -> str | None:
     """`assistments`, `datashop` or `long` from a header line; None where it is none of theirs."""
     if not head:
         return None
-    names = {name.strip().strip('"') for name in head[0].replace("\t", ",").split(",")}
+    names = set(header_cells(head[0]) or ())
     for kind in ("datashop", "assistments", "long"):
         layout = LAYOUTS[kind]
         if kind == "assistments" and not names & {"skill_name", "skill", "skill_id", "order_id"}:
@@ -73,77 +80,120 @@ def guess_table(head: Sequence[str]) -> str | None:
 
 def read_table(paths: Sequence[Path], kind: str, skipped: SkippedRows | None = None) -> AnswerLog:
     """The answers of tables of one layout. Raises BadRowError with file and line, or leaves bad rows to `skipped`."""
-    collector, layout = AnswerCollector(), LAYOUTS[kind]
-    for path in paths:
+    collector, layout, clock = AnswerCollector(), LAYOUTS[kind], Clock()
+    for file, path in enumerate(paths):
         if is_table(path):
-            _read_columns(collector, path, layout, kind, skipped)
+            _read_columns(collector, (path, file), layout, kind, clock, skipped)
         else:
-            _read_each(collector, path, layout, skipped)
+            _read_each(collector, (path, file), layout, clock, skipped)
     try:
         return collector.log()
     except BadRowError as problem:
-        raise problem.at(paths[0], problem.line or 1) from None
+        raise located(problem, paths, tables=True) from None
 
 
-def _read_each(collector: AnswerCollector, path: Path, layout: Layout, skipped: SkippedRows | None) -> None:
+def _read_each(
+    collector: AnswerCollector, place: tuple[Path, int], layout: Layout, clock: Clock, skipped: SkippedRows | None
+) -> None:
+    path, file = place
     for number, row in read_rows(path, skipped):
         try:
             learner, item, label = (_field(row, names) for names in (layout.learner, layout.item, layout.correct))
             time = next((row[name] for name in layout.time if row.get(name) is not None), None)
             concepts = next((row[name] for name in layout.concept if row.get(name) not in (None, "")), None)
-            some = [str(each) for each in concepts] if isinstance(concepts, list) else [] if concepts is None else str(concepts).split(layout.parts)  # fmt: skip
+            some = [str(each) for each in concepts] if isinstance(concepts, list) else _parts(concepts, layout)
             correct, when = _label(label, layout), None if time is None else _time(time)
-            tags: list[str | None] = [*some] or [None]
+            clock.check(when is not None)
+            tags: list[str | None] = [*dict.fromkeys(some)] or [None]
             for concept in tags:
-                collector.add(str(learner), str(item), correct, when, concept, number)
+                collector.add(str(learner), str(item), correct, when, concept, place_of(file, number))
         except BadRowError as problem:
             set_aside(problem.at(path, number), to_text(row), skipped)
 
 
-def _read_columns(collector: AnswerCollector, path: Path, layout: Layout, kind: str, skipped: SkippedRows | None) -> None:  # fmt: skip
+def _read_columns(  # noqa: PLR0917
+    collector: AnswerCollector, place: tuple[Path, int], layout: Layout, kind: str, clock: Clock, skipped: SkippedRows | None
+) -> None:  # fmt: skip
     """By Arrow, block by block; every column is text until its own check."""
     import pyarrow as pa
-    from pyarrow import csv
+    from pyarrow import compute
 
-    with pa.input_stream(str(path), compression="detect") as stream:
-        first: bytes = stream.read(1 << 16)
-    header = first.split(b"\n", 1)[0].decode("utf-8", "replace").lstrip("\ufeff").rstrip("\r")
-    tabs = "\t" in header
-    names = [name.strip().strip('"') for name in header.split("\t" if tabs else ",")]
+    path, file = place
+    names = header_of(path)
     columns = {what: _column(names, options, path, what in ("learner", "item", "correct")) for what, options in (
         ("learner", layout.learner), ("item", layout.item), ("correct", layout.correct), ("time", layout.time), ("concept", layout.concept))}  # fmt: skip
     if kind == "datashop":
         columns["concept"] = next((name for name in names if name.startswith("KC (")), None)
-    wanted = {what: name for what, name in columns.items() if name is not None}
-    extra = ["Problem Name"] if kind == "datashop" and "Problem Name" in names else []
-    line = 2
     try:
-        reader = csv.open_csv(
-            pa.input_stream(str(path), compression="detect"), csv.ReadOptions(column_names=names, skip_rows=1, block_size=1 << 24),
-            csv.ParseOptions(delimiter="\t" if tabs else ",", newlines_in_values=True),
-            csv.ConvertOptions(include_columns=[*dict.fromkeys(wanted.values()), *extra], column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True),
-        )  # fmt: skip
+        clock.check(columns["time"] is not None)
+    except BadRowError as problem:
+        raise problem.at(path, 1) from None
+    wanted = {what: name for what, name in columns.items() if name is not None}
+    if kind == "datashop" and "Problem Name" in names:
+        wanted["problem"] = "Problem Name"
+    # by place: a name may stand in a header twice
+    codes = [str(at) for at in range(len(names))]
+    at = {what: codes[names.index(name)] for what, name in wanted.items()}
+    narrow: list[str] = []
+    if skipped is not None:
+        for _ in lines_of(path):  # what is not UTF-8 no row can be read of
+            pass
+    lines, line = RecordLines(path), 2
+    try:
+        reader = _open_columns(path, codes, [*dict.fromkeys(at.values())], None if skipped is None else narrow)
         for batch in reader:
-            cells = {what: batch.column(batch.schema.get_field_index(name)) for what, name in wanted.items()}
-            if extra:
-                cells["item"] = pa.compute.binary_join_element_wise(batch.column(batch.schema.get_field_index(extra[0])), cells["item"], " / ")  # fmt: skip
-            _add_block(collector, cells, layout, (path, line), skipped)
+            cells = {what: batch.column(batch.schema.get_field_index(code)) for what, code in at.items()}
+            if "problem" in cells:
+                cells["item"] = compute.binary_join_element_wise(cells.pop("problem"), cells["item"], " / ")
+            _add_block(collector, cells, layout, (lines, file, line), skipped)
             line += batch.num_rows
-    except pa.ArrowInvalid as problem:
-        raise BadRowError(f"not a table ({str(problem).splitlines()[0][:160]})", path, line) from None
+    except (pa.ArrowInvalid, OSError, EOFError) as problem:
+        for _ in lines_of(path):  # names the line of what is not UTF-8, and of packed data cut off
+            pass
+        _refuse_widths(path, len(names), skipped)
+        if next(records_of(path), None) is not None:
+            raise BadRowError(f"not a table ({str(problem).splitlines()[0][:160]})", path, line) from None
+    if narrow:
+        _refuse_widths(path, len(names), skipped)
+
+
+def _open_columns(path: Path, codes: list[str], wanted: list[str], narrow: list[str] | None) -> Any:
+    """Arrow's reader of a table whose columns are called `codes`; rows of another width are left to `narrow`, or refused where it is None."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    def leave(row: Any) -> str:
+        if narrow is not None:
+            narrow.append(row.text)
+        return "skip"
+
+    sign = "\t" if "\t" in next(lines_of(path))[1] else ","
+    return arrow_csv.open_csv(
+        pa.input_stream(str(path), compression="detect"), arrow_csv.ReadOptions(column_names=codes, skip_rows=1, block_size=1 << 24),
+        arrow_csv.ParseOptions(delimiter=sign, newlines_in_values=True, invalid_row_handler=None if narrow is None else leave),
+        arrow_csv.ConvertOptions(include_columns=wanted, column_types=dict.fromkeys(codes, pa.string()), strings_can_be_null=True),
+    )  # fmt: skip
+
+
+def _refuse_widths(path: Path, width: int, skipped: SkippedRows | None) -> None:
+    for line, cells in records_of(path):
+        if len(cells) != width:
+            problem = BadRowError(f"the row has {len(cells)} cells and the header {width}", path, line)
+            set_aside(problem, ",".join(cells), skipped)
+
+
+def _parts(cell: Any, layout: Layout) -> list[str]:
+    """The concepts that one cell names."""
+    return [] if cell is None else [part.strip() for part in str(cell).split(layout.parts) if part.strip()]
 
 
 def _add_block(
-    collector: AnswerCollector,
-    cells: dict[str, Any],
-    layout: Layout,
-    place: tuple[Path, int],
-    skipped: SkippedRows | None,
-) -> None:
-    """A block of columns; place: the file and the line of its first row."""
+    collector: AnswerCollector, cells: dict[str, Any], layout: Layout, place: tuple[RecordLines, int, int], skipped: SkippedRows | None
+) -> None:  # fmt: skip
+    """A block of columns; place: the lines of the file, its number, and the number of the block's first row."""
     import numpy as np
 
-    path, line = place
+    lines, file, line = place
     labels = cells["correct"].dictionary_encode()
     values = np.array([_label_or_nan(text, layout) for text in labels.dictionary.to_pylist()] or [np.nan], dtype=np.float32)  # fmt: skip
     correct = np.where(np.asarray(labels.indices.fill_null(-1)) >= 0, values[np.asarray(labels.indices.fill_null(0))], np.nan)  # fmt: skip
@@ -152,10 +202,11 @@ def _add_block(
     for what in ("learner", "item"):
         bad |= np.asarray(cells[what].is_null())
     if times is not None:
-        bad |= np.isnan(times)
+        bad |= ~np.isfinite(times)
     for row in np.flatnonzero(bad):
         shown = {what: column[int(row)].as_py() for what, column in cells.items()}
-        set_aside(BadRowError(_complaint(shown, layout), path, line + int(row)), to_text(shown), skipped)
+        problem = BadRowError(_complaint(shown, layout), lines.path, lines.of(line + int(row)))
+        set_aside(problem, to_text(shown), skipped)
     keep = np.flatnonzero(~bad)
     if "concept" not in cells:
         import pyarrow as pa
@@ -165,9 +216,9 @@ def _add_block(
         return
     learner, item, concept = (cells[what].to_pylist() for what in ("learner", "item", "concept"))
     for row in keep:
-        concepts = [part.strip() for part in str(concept[row]).split(layout.parts)] if concept[row] else [None]
+        concepts: list[str | None] = [*dict.fromkeys(_parts(concept[row], layout))] or [None]
         for one in concepts:
-            collector.add(learner[row], item[row], float(correct[row]), None if times is None else float(times[row]), one, line + int(row))  # fmt: skip
+            collector.add(learner[row], item[row], float(correct[row]), None if times is None else float(times[row]), one, place_of(file, line + int(row)))  # fmt: skip
 
 
 def _times(column: Any) -> NDArray[np.float64]:
@@ -187,17 +238,17 @@ def _time(value: Any) -> float:
     """Seconds since 1970 of a number or a date. Raises BadRowError."""
     from datetime import UTC, datetime
 
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
     try:
-        return float(value)
+        seconds = float(value)
     except (TypeError, ValueError):
-        pass
-    try:
-        when = datetime.fromisoformat(str(value).strip())
-    except ValueError:
-        raise BadRowError(f"the time {str(value)[:40]!r} is neither a number nor a date like 2024-05-17T09:30:00") from None  # fmt: skip
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+        try:
+            when = datetime.fromisoformat(str(value).strip())
+        except ValueError:
+            raise BadRowError(f"the time {str(value)[:40]!r} is neither a number nor a date like 2024-05-17T09:30:00") from None  # fmt: skip
+        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    if not isfinite(seconds):
+        raise BadRowError(f"the time {seconds} is no moment")
+    return seconds
 
 
 def _time_or_nan(text: str | None) -> float:
@@ -237,7 +288,9 @@ def _complaint(cells: dict[str, Any], layout: Layout) -> str:
         return f"the {missing} is missing"
     try:
         _label(cells["correct"], layout)
-        _time(cells.get("time"))
+        if cells.get("time") is None:
+            return "the time is missing"
+        _time(cells["time"])
     except BadRowError as problem:
         return problem.problem
     return "the row cannot be read"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,46 +13,69 @@ from luthier.records import JSON, SkippedRows, read_rows
 from luthier.records.files import set_aside
 from luthier.records.learning import AnswerCollector, AnswerLog
 from luthier.records.lines import to_text
+from luthier.trace.readers.places import Clock, located, place_of
 
 VERBS = ("answered", "attempted", "passed", "failed", "completed")
 
 
 def is_statements(path: Path) -> bool:
-    """Whether the first row is a statement: an actor, a verb and an object."""
+    """Whether the first row is a statement (an actor, a verb and an object), or holds a list of them as a store answers."""
     try:
         _, row = next(iter(read_rows(path)))
     except (StopIteration, BadRowError):
         return False
-    return isinstance(row.get("actor"), dict) and isinstance(row.get("verb"), dict)
+    return isinstance(row.get("statements"), list) or (isinstance(row.get("actor"), dict) and isinstance(row.get("verb"), dict))  # fmt: skip
 
 
 def read_statements(paths: Sequence[Path], skipped: SkippedRows | None = None) -> AnswerLog:
     """The answers among statements; others are counted in the log's notes. Raises BadRowError with file and line."""
-    collector, other = AnswerCollector(), 0
-    for path in paths:
-        for number, row in read_rows(path, skipped):
+    collector, clock, other = AnswerCollector(), Clock(), 0
+    for file, path in enumerate(paths):
+        for number, row in _statements(path, skipped):
             try:
-                verb = str((row.get("verb") or {}).get("id", "")).rstrip("/").rsplit("/", 1)[-1]
+                verb = str(_part(row, "verb").get("id", "")).rstrip("/").rsplit("/", 1)[-1]
                 correct = _result(row, verb)
                 if verb not in VERBS or correct is None:
                     other += 1
                     continue
+                actor, item, time = _actor(row), _object(row), _time(row)
+                clock.check(time is not None)
                 tags: list[str | None] = [*_concepts(row)] or [None]
                 for concept in tags:
-                    collector.add(_actor(row), _object(row), correct, _time(row), concept, number)
+                    collector.add(actor, item, correct, time, concept, place_of(file, number))
             except BadRowError as problem:
                 set_aside(problem.at(path, number), to_text(row), skipped)
     try:
         return collector.log(notes=[f"{other} statements are no answers"] if other else [])
     except BadRowError as problem:
-        raise problem.at(paths[0], problem.line or 1) from None
+        raise located(problem, paths) from None
+
+
+def _statements(path: Path, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
+    """One a row, or several in a row's `statements`."""
+    for number, row in read_rows(path, skipped):
+        if not isinstance(row.get("statements"), list):
+            yield number, row
+            continue
+        for each in row["statements"]:
+            if isinstance(each, dict):
+                yield number, each
+            else:
+                set_aside(BadRowError("one of the statements is no object", path, number), to_text(each), skipped)
+
+
+def _part(row: JSON, name: str) -> JSON:
+    """A field that holds an object; an empty one where it is missing. Raises BadRowError."""
+    found = row.get(name)
+    if found is not None and not isinstance(found, dict):
+        raise BadRowError(f"{name} is not an object of fields")
+    return found or {}
 
 
 def _result(row: JSON, verb: str) -> float | None:
-    result = row.get("result") or {}
-    score = result.get("score")
-    scaled = score.get("scaled") if isinstance(score, dict) else None
-    if isinstance(scaled, int | float):
+    result = _part(row, "result")
+    scaled = _part(result, "score").get("scaled")
+    if isinstance(scaled, int | float) and not isinstance(scaled, bool):
         return min(1.0, max(0.0, float(scaled)))
     if isinstance(result.get("success"), bool):
         return float(result["success"])
@@ -61,20 +84,17 @@ def _result(row: JSON, verb: str) -> float | None:
 
 def _actor(row: JSON) -> str:
     """A hash of whatever names the learner."""
-    actor = row.get("actor")
-    account = actor.get("account") if isinstance(actor, dict) else None
-    found: Any = None
-    if isinstance(account, dict):
-        found = f"{account.get('homePage', '')}/{account.get('name', '')}"
-    elif isinstance(actor, dict):
-        found = next((actor[name] for name in ("mbox", "mbox_sha1sum", "openid", "name") if actor.get(name)), None)
+    actor = _part(row, "actor")
+    account = _part(actor, "account")
+    found: Any = f"{account.get('homePage', '')}/{account.get('name', '')}" if account else None
+    found = found or next((actor[name] for name in ("mbox", "mbox_sha1sum", "openid", "name") if actor.get(name)), None)
     if not found:
         raise BadRowError("the statement names no actor (account, mbox, mbox_sha1sum or openid)")
     return hashlib.sha256(str(found).encode()).hexdigest()[:16]
 
 
 def _object(row: JSON) -> str:
-    found = (row.get("object") or {}).get("id")
+    found = _part(row, "object").get("id")
     if not found:
         raise BadRowError("the statement's object has no id")
     return str(found)
@@ -82,10 +102,9 @@ def _object(row: JSON) -> str:
 
 def _concepts(row: JSON) -> list[str]:
     """Grouping activities of the context."""
-    context = (row.get("context") or {}).get("contextActivities") or {}
-    grouping = context.get("grouping") or []
+    grouping = _part(_part(row, "context"), "contextActivities").get("grouping") or []
     some = grouping if isinstance(grouping, list) else [grouping]
-    return [str(each["id"]) for each in some if isinstance(each, dict) and each.get("id")]
+    return list(dict.fromkeys(str(each["id"]) for each in some if isinstance(each, dict) and each.get("id")))
 
 
 def _time(row: JSON) -> float | None:
@@ -93,6 +112,7 @@ def _time(row: JSON) -> float | None:
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(str(text)).timestamp()
+        when = datetime.fromisoformat(str(text))
     except ValueError:
         raise BadRowError(f"the timestamp {str(text)[:40]!r} is not an ISO 8601 time") from None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

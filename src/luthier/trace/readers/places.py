@@ -1,0 +1,132 @@
+"""Where an answer stands: files and lines for messages, which are looked up only when something is wrong."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+from luthier.errors import BadRowError, MissingFileError
+
+_FILE = 1 << 40  # a place is the number of its file and its line in one integer, as collectors keep it
+
+
+def place_of(file: int, line: int) -> int:
+    return file * _FILE + line
+
+
+def located(problem: BadRowError, paths: Sequence[Path], *, tables: bool = False) -> BadRowError:
+    """The same problem with file and line, where its line is a place; tables: whether lines of CSV files count records."""
+    file, line = divmod(problem.line or 1, _FILE)
+    path = paths[file]
+    return problem.at(path, RecordLines(path).of(line) if problem.line and tables and is_table(path) else line)
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file's name says CSV or TSV, packed or not."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix in (".csv", ".tsv", ".txt")
+
+
+def opened(path: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked. Raises MissingFileError."""
+    try:
+        return cast("IO[bytes]", gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
+    except OSError as problem:
+        raise MissingFileError(f"cannot read {path}: {problem.strerror or problem}") from None
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Number and text of each line. Raises BadRowError for a line that is not UTF-8 and for damaged gzip data, MissingFileError."""
+    number = 0
+    with closing(opened(path)) as stream:
+        try:
+            for number, line in enumerate(stream, 1):
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise BadRowError(NOT_UTF8, path, number) from None
+        except (OSError, EOFError, zlib.error):
+            raise BadRowError("the file is damaged or cut off after this line; make or fetch it again", path, number or 1) from None  # fmt: skip
+
+
+NOT_UTF8 = "not UTF-8 text; convert the file first, for example with: iconv -f latin1 -t utf-8"
+
+
+class Record(NamedTuple):
+    """A row of a table: the line where it begins, and its cells."""
+
+    line: int
+    cells: list[str]
+
+
+def records_of(path: Path) -> Iterator[Record]:
+    """The rows of a table after its header, blank lines left out; a cell may hold line breaks."""
+    with closing(opened(path)) as stream:
+        header = stream.readline()
+        tabs = b"\t" in header
+        text = (line.decode("utf-8", "replace") for line in stream)
+        reader = csv.reader(text, delimiter="\t" if tabs else ",")
+        start = 2
+        try:
+            for cells in reader:
+                if cells:
+                    yield Record(start, cells)
+                start = 2 + reader.line_num
+        except csv.Error as problem:
+            raise BadRowError(f"not a row of a table ({problem})", path, start) from None
+
+
+class RecordLines:
+    """Lines of a table's rows, counted from 2 as if every row were a line, among rows as wide as the header. Ascending questions read the file once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._width = len(header_of(path))
+        self._records, self._number, self._line = records_of(path), 1, 1
+
+    def of(self, number: int) -> int:
+        """The line where the row begins."""
+        if number < self._number:
+            self._records, self._number = records_of(self.path), 1
+        for record in self._records:
+            if len(record.cells) == self._width:
+                self._number, self._line = self._number + 1, record.line
+            if self._number >= number:
+                break
+        return self._line
+
+
+def header_of(path: Path) -> list[str]:
+    """The names of a table's columns. Raises BadRowError for an empty file."""
+    first = next(lines_of(path), (1, ""))[1]
+    if not first.strip():
+        raise BadRowError("the file has no header; give columns such as learner, item, correct", path, 1)
+    cells = header_cells(first)
+    if cells is None:
+        raise BadRowError("the header is not a row of a table; lines must end with a line feed", path, 1)
+    return cells
+
+
+def header_cells(line: str) -> list[str] | None:
+    """The names in a header line; None where it is none."""
+    try:
+        return [name.strip() for name in next(csv.reader([line], delimiter="\t" if "\t" in line else ","), [])]
+    except csv.Error:
+        return None
+
+
+class Clock:
+    """Either all answers have a time or none has: an answer without one has no place among the others."""
+
+    def __init__(self) -> None:
+        self._timed: bool | None = None
+
+    def check(self, timed: bool) -> None:
+        """Raises BadRowError."""
+        if self._timed is None:
+            self._timed = timed
+        elif self._timed != timed:
+            raise BadRowError("a time is here and none before" if timed else "the time is missing; answers before this one have it")  # fmt: skip
