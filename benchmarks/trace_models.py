@@ -2,7 +2,8 @@
 and items that no model has answered, by the models' ability alone, with difficulty read from text, and with the true difficulty.
 
 `--data` is a folder with events.csv.gz (learner, item, correct) and items.jsonl.gz (item, text, concepts); each concept is a benchmark of its
-own. Without it, and with `--quick`, answers of made-up families to made-up sums stand in. Intervals draw families again.
+own. Without it, and with `--quick`, answers of made-up families to made-up sums stand in. Intervals draw families again. `--pupils` is a folder
+with fold*.csv and skill.json (ASSISTments 2009 as in AKT): the same state on people.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ FEW = (0, 1, 2, 4, 8)  # answers to an item
 DRAWS = 200  # of families, for intervals
 
 
-def measure(quick: bool, *, data: str, draws: str, embedder: str, cache: str, rows: str) -> dict[str, Any]:
+def measure(quick: bool, *, data: str, draws: str, embedder: str, cache: str, rows: str, pupils: str) -> dict[str, Any]:
     from luthier.trace.results import read_results
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -39,7 +40,50 @@ def measure(quick: bool, *, data: str, draws: str, embedder: str, cache: str, ro
     for concept in log.catalogue.concepts:
         figures[concept.concept] = _one(_part(log, concept.concept), figures["draws"], read, cache)
         print(f"{concept.concept}: {figures[concept.concept]}", flush=True)
+    if pupils and not quick:
+        figures["pupils"] = _pupils(Path(pupils))
+        print(f"pupils: {figures['pupils']}", flush=True)
     return figures | {"state": _state(log), "table": _table(100_000 if quick else int(rows))}
+
+
+def _pupils(folder: Path) -> dict[str, Any]:
+    """Pupils' answers in their order, the first fold left out: every answer by the state of those before it, the last 200 of each pupil."""
+    import numpy as np
+
+    from luthier.statistics.ranks import area_under_curve
+    from luthier.statistics.resampling import bootstrap_statistic
+    from luthier.trace.item_response import calibrate
+    from luthier.trace.readers.reading import read_answers
+
+    files = sorted(folder.glob("fold*.csv"))
+    log, first = (read_answers(some, names=folder / "skill.json") for some in (files, files[:1]))
+    left = len(first.learners)
+    train = log.take_learners(range(left, len(log.learners)))
+    started = time.process_time()
+    model = calibrate(train).model(train)
+    seconds = time.process_time() - started
+    chances: list[float] = []
+    right: list[bool] = []
+    pupils: list[int] = []
+    for pupil in range(left):
+        part = log.of_learner(pupil)
+        if part.stop - part.start < 10:
+            continue
+        state = model.start()
+        for item, correct in zip(log.item[part][-200:], log.correct[part][-200:], strict=True):
+            chances.append(float(model.predict(state, [item])[0]))
+            state = model.update(state, int(item), float(correct))
+            right.append(bool(correct > 0.5))
+            pupils.append(pupil)
+    told, seen = np.array(chances), np.array(right)
+    area = bootstrap_statistic(lambda at: area_under_curve(told[at], seen[at]), pupils, draws=DRAWS)
+    return {
+        "pupils": len(set(pupils)),
+        "answers": len(told),
+        "fit_s": round(seconds, 1),
+        "spread": round(model.spread, 2),
+        "auc": _interval(area, 4),
+    }
 
 
 def _table(rows: int) -> dict[str, float]:
@@ -314,4 +358,15 @@ def line(figures: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    benchmark("trace_models", measure, line, __doc__, data="", draws="5", embedder="minilm", cache="", rows="1000000")
+    benchmark(
+        "trace_models",
+        measure,
+        line,
+        __doc__,
+        data="",
+        draws="5",
+        embedder="minilm",
+        cache="",
+        rows="1000000",
+        pupils="",
+    )
