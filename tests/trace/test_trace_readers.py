@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from hypothesis import strategies as st
 
 from luthier.errors import BadRowError, LuthierError, MissingFileError, SettingsError
 from luthier.records import SkippedRows, write_jsonl, write_parquet
-from luthier.records.learning import AnswerCollector, AnswerLog, Catalogue, Concept, Edge, Item
-from luthier.trace.readers import FORMATS, read_answers, write_long_table
+from luthier.records.learning import AnswerLog, Concept
+from luthier.trace.readers import FORMATS, read_answers
 from luthier.trace.readers.reading import guess_layout
 
 # What every layout below says: two learners, three items, the second of two concepts. Where a layout knows no time, the order is the same.
@@ -174,35 +173,6 @@ def test_bad_statements_are_named_and_may_be_set_aside(tmp_path: Path, change: d
     skipped = SkippedRows()
     assert rows_of(read_answers([path], skipped=skipped)) == rows_of(read_answers([written(tmp_path, "good.json", json.dumps(STATEMENTS))]))  # fmt: skip
     assert skipped.count == 1
-
-
-CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), min_size=1, max_size=5).map(lambda text: f"n{text}n")  # fmt: skip
-
-
-@st.composite
-def logs(draw: st.DrawFn) -> AnswerLog:
-    concepts = draw(st.lists(CELLS, max_size=4, unique=True))
-    names = draw(st.lists(CELLS, min_size=1, max_size=5, unique=True))
-    some = st.lists(st.sampled_from(concepts), max_size=3, unique=True) if concepts else st.just([])
-    items = tuple(Item(name, draw(st.text(max_size=5)), tuple(draw(some))) for name in names)
-    edges = tuple(
-        Edge(draw(st.sampled_from(concepts)), draw(st.sampled_from(concepts)), relation, draw(st.floats(0, 2)), provenance, "why")
-        for relation, provenance in draw(st.lists(st.tuples(st.sampled_from(("prerequisite", "related")), st.sampled_from(("expert", "llm"))), max_size=3 if concepts else 0))
-    )  # fmt: skip
-    catalogue = Catalogue(items, tuple(Concept(name, draw(st.text(max_size=5))) for name in concepts), edges)
-    collector, timed = AnswerCollector(), draw(st.booleans())
-    for learner, item, right, time in draw(st.lists(st.tuples(CELLS, st.sampled_from(names), st.floats(0, 1, width=32), st.floats(-1e9, 1e9)), min_size=1, max_size=20)):  # fmt: skip
-        collector.add(learner, item, right, time if timed else None)
-    return collector.log(catalogue)
-
-
-@given(log=logs())
-def test_a_log_comes_back_from_its_long_table(tmp_path_factory: pytest.TempPathFactory, log: AnswerLog) -> None:
-    again = read_answers([write_long_table(log, tmp_path_factory.mktemp("table"))])
-    assert again.catalogue == log.catalogue
-    # learners are numbered as they come, and come one after the other
-    assert list(again.rows()) == list(log.rows())
-    assert (again.merged, again.moved) == (0, 0)
 
 
 @given(answers=st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from("pq"), st.sampled_from([0, 1]), st.integers(1, 3)), min_size=1, max_size=12))  # fmt: skip
@@ -382,48 +352,6 @@ def test_wrong_names_are_refused(tmp_path: Path) -> None:
 def test_a_name_that_stands_in_the_header_twice_is_its_first_column(tmp_path: Path) -> None:
     path = written(tmp_path, "t.csv", 'learner,"item",correct,item\n1,q,1,no\n')
     assert rows_of(read_answers([path])) == [("1", "q", 1)]
-
-
-def with_files(folder: Path, **files: str) -> Callable[[], AnswerLog]:
-    answers = written(folder, "t.csv", "learner,item,correct\n1,q2,1\n1,q1,0\n")
-    paths: Any = {name: written(folder, f"{name}.csv", text) for name, text in files.items()}
-    return lambda: read_answers([answers], **paths)
-
-
-def test_items_concepts_and_edges_come_from_files(tmp_path: Path) -> None:
-    read = with_files(
-        tmp_path, items="item,text,concepts\nq0,never asked,a\nq1,\"2, and 3\",a|b\nq2,,b;c\n", concepts="concept,name,description\na,Adding,two numbers\n",
-        edges="src,dst,relation,weight\na,b,prerequisite,0\nb,c,related,\n",
-    )  # fmt: skip
-    log = read()
-    assert log.catalogue.items == (Item("q0", "never asked", ("a",)), Item("q1", "2, and 3", ("a", "b")), Item("q2", "", ("b", "c")))  # fmt: skip
-    assert log.catalogue.concepts == (Concept("a", "Adding two numbers"), Concept("b", "b"), Concept("c", "c"))
-    assert log.catalogue.edges == (Edge("a", "b", "prerequisite", 0.0), Edge("b", "c", "related", 1.0))
-    assert rows_of(log) == [("1", "q2", 1), ("1", "q1", 0)]
-
-
-@pytest.mark.parametrize(
-    ("files", "words"),
-    [
-        ({"items": "item,text\nq1,x\nq1,y\n"}, r"items\.csv:3: 'q1' stands here for the second time"),
-        ({"items": "name,text\nq1,x\n"}, r"items\.csv:2: the field 'item' is missing"),
-        ({"concepts": "concept\na\na\n"}, r"concepts\.csv:3: 'a' stands here"),
-        ({"edges": "source,target,weight\na,b,heavy\n"}, r"edges\.csv:2: weight 'heavy' is not a number"),
-        ({"edges": "source,target,relation\na,b,before\n"}, r"edges\.csv:.*relations are"),
-    ],
-)  # fmt: skip
-def test_bad_files_of_items_concepts_and_edges(tmp_path: Path, files: dict[str, str], words: str) -> None:
-    with pytest.raises(BadRowError, match=words):
-        with_files(tmp_path, **files)()
-
-
-def test_an_item_that_is_not_listed_keeps_its_answers(tmp_path: Path) -> None:
-    log = with_files(tmp_path, items="item,text\nq1,one\n")()
-    assert [item.item for item in log.catalogue.items] == ["q1", "q2"]
-    collector = AnswerCollector()
-    collector.add("1", "q9", 1.0)
-    with pytest.raises(BadRowError, match="'q9' was answered but is not among the items"):
-        collector.log(log.catalogue)
 
 
 @given(data=st.binary(max_size=60), name=st.sampled_from(["t.csv", "t.jsonl", "t.txt", "t.json", "t.csv.gz"]), layout=st.sampled_from(FORMATS))  # fmt: skip
