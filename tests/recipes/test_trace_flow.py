@@ -80,7 +80,7 @@ def test_a_killed_fit_continues_to_the_same_tracer(place: Path, run: Path, tmp_p
 def test_an_evaluation_scores_everything_and_draws_its_page(place: Path, tmp_path: Path):
     words = ["evaluate", place / "answers", "--hold", "concepts", "--draws", 2, "--resamples", 20, "--out", tmp_path, *settings(place)]  # fmt: skip
     said = luthier(*words)
-    assert {"sinkt", "dkt", "dkt-known", "bkt", "running", "running+difficulty", "mean"} <= {line.split(" ")[0] for line in said.splitlines()}  # fmt: skip
+    assert {"sinkt", "dkt", "dkt-known", "irt", "bkt", "running", "running+difficulty", "mean"} <= {line.split(" ")[0] for line in said.splitlines()}  # fmt: skip
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["over_draws"]["draws"] == 2
     page = (tmp_path / "report.html").read_text()

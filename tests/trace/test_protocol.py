@@ -16,11 +16,12 @@ from luthier.errors import BadRowError, SettingsError
 from luthier.models.embedding_cache import EmbeddingCache
 from luthier.records.learning import AnswerCollector, Edge
 from luthier.trace.audit import write_audit
-from luthier.trace.baselines import global_mean, running_accuracy, running_accuracy_with_difficulty
+from luthier.trace.baselines import global_mean, item_response, running_accuracy, running_accuracy_with_difficulty
 from luthier.trace.bkt import Bkt, _expectations, _sequences, fit_bkt, predict_bkt
 from luthier.trace.calibration import EVIDENCE, fit_platt, fit_spreads, spread_at
 from luthier.trace.evidence import concept_counts, evidence_of
 from luthier.trace.fitting import FitSettings
+from luthier.trace.item_rates import fold_rates, item_rates
 from luthier.trace.protocol import evaluate_tracer, tracer_chances
 from luthier.trace.scoring import (
     auc_difference,
@@ -76,6 +77,37 @@ def test_baselines_by_hand():
     hard = (0 + 5 * mean) / 6
     expected = 1 / (1 + np.exp(-(logit(running[1]) + logit(hard) - logit(mean))))
     assert running_accuracy_with_difficulty(log, log)[1] == pytest.approx(expected)
+
+
+def test_item_response_theory_reads_only_what_came_before():
+    from luthier.trace.item_response import calibrate
+
+    train, log = learners(80), learners(6, seed=3)
+    found = item_response(train, log)
+    model = calibrate(train).model(train)
+    for learner in range(6):
+        some, state = log.of_learner(learner), model.start()
+        for place in range(some.start, some.stop):
+            assert found[place] == pytest.approx(model.predict(state, [int(log.item[place])])[0], abs=1e-9)
+            state = model.update(state, int(log.item[place]), float(log.correct[place]))
+
+
+def test_rates_of_items_by_hand_and_no_answer_tells_itself():
+    log = learners(40)
+    whole, folds = item_rates(log), fold_rates(log)
+    place = int(log.item[0])
+    same = [at for at, some in enumerate(log.catalogue.concepts_of) if some == log.catalogue.concepts_of[place]]
+    mine, group = log.item == place, np.isin(log.item, same)
+    of_group = (log.correct[group].sum() + 5 * log.correct.mean()) / (group.sum() + 5)
+    rate = (log.correct[mine].sum() + 5 * of_group) / (mine.sum() + 5)
+    logit = lambda p: np.log(p / (1 - p))  # noqa: E731
+    assert whole[place] == pytest.approx([logit(rate) - logit(of_group), np.log1p(mine.sum()) / 5], abs=1e-5)
+    flipped = log.correct.copy()
+    flipped[0] = 1 - flipped[0]  # of learner 0, who is in fold 0
+    other = fold_rates(replace(log, correct=flipped))
+    assert np.array_equal(folds[0], other[0])
+    assert not np.array_equal(folds[1], other[1])
+    assert not item_rates(log.take_learners([])).any()
 
 
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=7), st.tuples(*[st.floats(0.05, 0.45)] * 4))
@@ -208,7 +240,7 @@ def test_a_whole_evaluation_passes_an_independent_audit(tmp_path: Path, hold):
     kt_audit = pytest.importorskip("kt_audit.audit")
     log = learners(260, 30)
     split = split_learners(log, hold=hold, seed=1)
-    tracer = Tracer(TracerSettings(dim=16, fit=FitSettings(epochs=6, batch=16)), embedder=WordVectors(), cache=EmbeddingCache(tmp_path))  # fmt: skip
+    tracer = Tracer(TracerSettings(dim=16, fit=FitSettings(epochs=10, learning_rate=4e-3, batch=16)), embedder=WordVectors(), cache=EmbeddingCache(tmp_path))  # fmt: skip
     found = evaluate_tracer(log, split, tracer, draws=20)
     scores = found.results["scores"]
     assert ("unseen" in scores["sinkt"]) is (hold is not None)

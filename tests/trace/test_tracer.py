@@ -133,7 +133,7 @@ def test_a_saved_tracer_says_the_same_and_so_does_its_onnx_step(tracer: Tracer, 
     table = tracer.bank.table
     with torch.inference_mode():
         expected = tracer.module.sinkt.logits(
-            torch.from_numpy(after.hidden).expand(7, -1), torch.from_numpy(table.question[asked]), torch.from_numpy(table.concept[asked]), torch.zeros(7, 4)
+            torch.from_numpy(after.hidden).expand(7, -1), torch.from_numpy(table.question[asked]), torch.from_numpy(table.concept[asked]), torch.cat([torch.zeros(7, 4), torch.from_numpy(table.rates[asked])], dim=1)
         )  # fmt: skip
     assert np.allclose(logits, expected.numpy(), atol=1e-4)
 

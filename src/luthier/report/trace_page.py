@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 TITLES = {
-    "sinkt": "SINKT", "dkt": "DKT on identities", "dkt-known": "DKT, unknown concepts skipped", "bkt": "BKT",
+    "sinkt": "SINKT", "dkt": "DKT on identities", "dkt-known": "DKT, unknown concepts skipped", "irt": "item response theory", "bkt": "BKT",
     "running+difficulty": "running accuracy and difficulty", "running": "running accuracy", "mean": "mean of training",
 }  # fmt: skip
 MEASURES = (("auc", "AUC"), ("accuracy", "accuracy"), ("log_loss", "log-loss"), ("brier", "Brier"), ("ece", "calibration error"))  # fmt: skip

@@ -102,10 +102,11 @@ def explain(
     members = tracer.bank.members[asked]
     shares = np.array([[float(one in tracer.bank.members[row]) for one in members] or [0.0] for row in rows]).mean(axis=1)  # fmt: skip
     seen = [evidence_columns(np.array(float(len(k))), np.array(float(correct[k].sum())), np.array([shares[k].sum()]), np.array([(shares[k] * correct[k]).sum()])) for k in keep]  # fmt: skip
+    rates = np.repeat(tracer.bank.table.rates[asked][None], len(keep), axis=0)
     part = torch.from_numpy(np.repeat(tracer.bank.table.question[asked][None], len(keep), axis=0))
     with torch.inference_mode():
         logits = tracer.module.sinkt.logits(
-            hidden, part, table[asked][None].expand(len(keep), -1), torch.from_numpy(np.concatenate(seen))
+            hidden, part, table[asked][None].expand(len(keep), -1), torch.from_numpy(np.concatenate([np.concatenate(seen), rates], axis=1))
         ).double().numpy()  # fmt: skip
     chances = tracer.calibrated(logits, np.full(len(keep), tracer.bank.trained[asked]))
     moved = [Influence(first + at, *history[first + at], float(chances[0] - without)) for at, without in enumerate(chances[1:])]  # fmt: skip

@@ -50,6 +50,32 @@ def running_accuracy_with_difficulty(train: AnswerLog, log: AnswerLog, prior: fl
     return chance
 
 
+def item_response(train: AnswerLog, log: AnswerLog) -> NDArray[np.float64]:
+    """Order-free item response theory with an ability for each concept (`luthier.trace.ability`), read anew before each answer."""
+    import numpy as np
+
+    from luthier.trace.ability import squashed
+    from luthier.trace.item_response import calibrate
+
+    model = calibrate(train).model(train)
+    sizes = np.diff(log.starts)
+    order = np.argsort(-sizes, kind="stable")  # the longest first, so that those who still answer are the first rows
+    states = np.stack([model.start()] * len(order)) if len(order) else np.zeros((0, 1, 1))
+    chances = np.zeros(len(log))
+    for step in range(int(sizes.max(initial=0))):
+        active = int((sizes > step).sum())
+        place = log.starts[:-1][order[:active]] + step
+        items = log.item[place]
+        known, shares = model.posterior(states[:active]), model.shares[items]
+        middle, variance = (known.group_ability * shares).sum(1), (known.group_sd**2 * shares).sum(1)
+        doubt = 0.0 if model.difficulty_sd is None else model.difficulty_sd[items] ** 2
+        slope = model.slopes[items]
+        chances[place] = squashed(slope * (middle - model.difficulty[items]), slope**2 * (variance + doubt))
+        for row, (item, correct) in enumerate(zip(items, log.correct[place], strict=True)):
+            states[row] = model.update(states[row], int(item), float(correct))
+    return chances
+
+
 def _logit(share: NDArray[np.float64]) -> NDArray[np.float64]:
     import numpy as np
 

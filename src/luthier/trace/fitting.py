@@ -62,6 +62,7 @@ def fit(
         raise SettingsError(
             f"no learner has {settings.least} answers or more; there is nothing to learn from (lower --least)"
         )
+    model.prepare(train)
     kept = _Kept(folder, settings, model, (train, valid))
     optimiser = _optimiser(model)
     read, checked = Answers(train), Answers(valid)

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from luthier.trace.graph import EdgeList, TraceGraph
+from luthier.trace.item_rates import COLUMNS, FOLDS, fold_rates, item_rates
 from luthier.trace.sequences import Batch
 from luthier.trace.sinkt import Edges, Nodes, Sinkt, SinktSettings, mean_concepts
 
 if TYPE_CHECKING:
+    from luthier.records.learning import AnswerLog
     from luthier.trace.texts import TextVectors
 
 
@@ -28,6 +30,10 @@ class SequenceModel(Protocol):
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean cross-entropy over the answers of a batch."""
+        ...
+
+    def prepare(self, train: AnswerLog) -> None:
+        """Count what it needs of the training answers, before the first epoch."""
         ...
 
     def parameters(self) -> object: ...
@@ -48,7 +54,15 @@ class GraphTracer(nn.Module):
         rows = torch.arange(len(graph.node_of_item))
         rows[rows >= settings.items] = -1  # items that came after training have no residual
         self.register_buffer("residual_row", rows, persistent=False)
+        self.register_buffer("item_rates", torch.zeros(len(rows), COLUMNS), persistent=False)
+        self.register_buffer("fold_rates", torch.zeros(FOLDS, len(rows), COLUMNS), persistent=False)
         self._kept: tuple[Nodes, Tensor] | None = None
+
+    def prepare(self, train: AnswerLog) -> None:
+        """Count how items were answered; learners in training read the counts of the others."""
+        if self.sinkt.settings.item_residual:
+            self.item_rates = torch.from_numpy(item_rates(train))
+            self.fold_rates = torch.from_numpy(fold_rates(train))
 
     def layers(self) -> list[Nodes]:
         """The vectors of all nodes after each layer, texts first."""
@@ -85,13 +99,13 @@ class GraphTracer(nn.Module):
         node = self.node_of_item[batch.item]
         concept, question = means[node], nodes.question[node]
         state = self.sinkt.states(concept, batch.correct)
-        text = self.sinkt.logits(state, question, concept, batch.evidence)
+        rates = self.fold_rates[batch.fold, batch.item] if self.training else self.item_rates[batch.item]
+        bare = torch.cat([batch.evidence, torch.zeros_like(rates)], dim=-1)
+        text = self.sinkt.logits(state, question, concept, bare)
         if not self.sinkt.settings.item_residual:
             return text, text
-        full = self.sinkt.logits(
-            state, self.sinkt.item_vectors(question, self.residual_row[batch.item]), concept, batch.evidence
-        )
-        return full, text
+        vector = self.sinkt.item_vectors(question, self.residual_row[batch.item])
+        return self.sinkt.logits(state, vector, concept, torch.cat([batch.evidence, rates], dim=-1)), text
 
 
 class Dkt(nn.Module):
@@ -112,6 +126,9 @@ class Dkt(nn.Module):
         for some, row in groups.items():
             means[row, list(some)] = 1 / max(1, len(some))
         self.register_buffer("means", means, persistent=False)
+
+    def prepare(self, train: AnswerLog) -> None:
+        """Nothing to count."""
 
     def loss(self, batch: Batch) -> Tensor:
         return cross_entropy(self.answer_logits(batch), batch)

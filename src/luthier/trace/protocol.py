@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from luthier.errors import SettingsError
-from luthier.trace.baselines import global_mean, running_accuracy, running_accuracy_with_difficulty
+from luthier.trace.baselines import global_mean, item_response, running_accuracy, running_accuracy_with_difficulty
 from luthier.trace.bkt import fit_bkt, predict_bkt
 from luthier.trace.fitting import fit, predict_log
 from luthier.trace.learner_model import Dkt
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
     from luthier.records.learning import AnswerLog
 
-SINKT, DKT, DKT_KNOWN, BKT = "sinkt", "dkt", "dkt-known", "bkt"
+SINKT, DKT, DKT_KNOWN, IRT, BKT = "sinkt", "dkt", "dkt-known", "irt", "bkt"
 RUNNING, DIFFICULTY, MEAN = "running", "running+difficulty", "mean"
 MAIN = ("all", "unseen", "seen")
 TITLES = {
-    SINKT: "SINKT", DKT: "DKT on identities", DKT_KNOWN: "DKT, unknown concepts skipped", BKT: "BKT",
+    SINKT: "SINKT", DKT: "DKT on identities", DKT_KNOWN: "DKT, unknown concepts skipped", IRT: "item response theory", BKT: "BKT",
     DIFFICULTY: "running accuracy and difficulty", RUNNING: "running accuracy", MEAN: "mean of training",
 }  # fmt: skip
 
@@ -109,6 +109,8 @@ def _baselines(
     known = _known_concepts(train)
     if not known[np.unique(test.item)].all():
         found[DKT_KNOWN] = _sigmoid(predict_log(dkt, test, known=torch.from_numpy(known)))
+    tell("IRT")
+    found[IRT] = item_response(train, test)
     found[BKT] = predict_bkt(fit_bkt(train), test)
     found[DIFFICULTY] = running_accuracy_with_difficulty(train, test)
     found[RUNNING] = running_accuracy(train, test)

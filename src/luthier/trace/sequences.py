@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from luthier.trace.evidence import evidence_of
+from luthier.trace.item_rates import FOLDS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,13 +23,14 @@ _CELLS = 64 * WINDOW  # of a batch of long histories
 
 class Batch(NamedTuple):
     """item: int64 (B, T), 0 where padded; correct: (B, T); mask: bool (B, T); place: int64 (B, T), the answer's place in its log;
-    evidence: (B, T, 4) before each answer."""
+    evidence: (B, T, 4) before each answer; fold: int64 (B, 1), of the learner."""
 
     item: Tensor
     correct: Tensor
     mask: Tensor
     place: Tensor
     evidence: Tensor
+    fold: Tensor
 
 
 class Answers:
@@ -75,7 +77,8 @@ def pad(answers: Answers, learners: Sequence[int], window: int | None) -> Batch:
         mask[row, : end - start] = True
     item = np.where(mask, log.item[place], 0).astype(np.int64)
     correct = np.where(mask, log.correct[place], 0).astype(np.float32)
-    return Batch(*(torch.from_numpy(array) for array in (item, correct, mask, place, answers.evidence[place])))
+    fold = np.array(learners, dtype=np.int64)[:, None] % FOLDS
+    return Batch(*(torch.from_numpy(array) for array in (item, correct, mask, place, answers.evidence[place], fold)))
 
 
 def spread(values: NDArray[np.float64], batch: Batch, found: Tensor) -> None:

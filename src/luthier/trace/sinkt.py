@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 RELATION_TYPES = {"cq": ("concept", "question"), "qc": ("question", "concept"),
                   "prerequisite": ("concept", "concept"), "related": ("concept", "concept")}  # fmt: skip
-EVIDENCE = 4  # columns of `luthier.trace.evidence`
+EVIDENCE = 4 + 2  # columns of `luthier.trace.evidence` and of `luthier.trace.item_rates`
 SLOPE = 0.2  # of the leaky ReLU in attention scores
 
 
@@ -23,8 +23,8 @@ class SinktSettings:
     """Shapes and forms. dim: width d; layers: K, 0 for a linear adapter of the texts; hidden: the state, 2d where None.
 
     attention: `projected` scores projected vectors, `raw` the vectors themselves (eq. 2-7). predictor: `mlp`, or the paper's `linear`
-    (eq. 15). item_residual: adds a gated vector per item to the text path, which is trained without it as well, so that items never seen
-    stay in distribution. evidence: gives the predictor the counts of `luthier.trace.evidence` beside the state; the paper has neither.
+    (eq. 15). item_residual: adds a gated vector per item, and how training answered it, to the text path, which is trained without them as
+    well, so that items never seen stay in distribution. evidence: gives the predictor the counts of `luthier.trace.evidence` beside the state; the paper has neither.
     """
 
     text_dim: int
@@ -187,7 +187,8 @@ class Sinkt(nn.Module):
         return torch.cat([first, after[:, :-1]], dim=1)
 
     def logits(self, state: Tensor, question: Tensor, concept: Tensor, evidence: Tensor) -> Tensor:
-        """(...): state (..., state), item vector (..., d) and mean concept vector (..., d) of the item asked; evidence: (..., 4)."""
+        """(...): state (..., state), item vector (..., d) and mean concept vector (..., d) of the item asked; evidence: (..., 6), counts
+        of the learner and rates of the item, zeros where it has none."""
         seen = [state, question, concept, evidence] if self.settings.evidence else [state, question, concept]
         found: Tensor = self.predictor(torch.cat(seen, dim=-1))
         return found.squeeze(-1)

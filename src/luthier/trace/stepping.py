@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from luthier.errors import BadRowError
-from luthier.trace.evidence import evidence_columns
+from luthier.trace.evidence import COLUMNS, evidence_columns
+from luthier.trace.item_rates import COLUMNS as RATES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,10 +58,12 @@ class LearnerState:
 
 
 class ItemTable(NamedTuple):
-    """Rows of items: question vectors with residual and mean concept vectors, (n, d); their parts of the predictor's first layer, (n, d)."""
+    """Rows of items: question vectors with residual and mean concept vectors, (n, d); how training answered them, (n, 2); all their parts of
+    the predictor's first layer together, (n, d)."""
 
     question: Floats
     concept: Floats
+    rates: Floats
     part: Floats
 
     def joined(self, other: ItemTable) -> ItemTable:
@@ -79,18 +82,23 @@ class Stepper:
         first, self._bias = weights["predictor.0.weight"], weights["predictor.0.bias"]
         self._of_state = np.ascontiguousarray(first[:, : self.wide])
         self._of_item = np.ascontiguousarray(first[:, self.wide : self.wide + 2 * self.dim])
-        self._of_evidence = np.ascontiguousarray(first[:, self.wide + 2 * self.dim :].T)
+        rest = np.ascontiguousarray(first[:, self.wide + 2 * self.dim :].T)
+        self._of_evidence, self._of_rates = rest[:COLUMNS], rest[COLUMNS:]
         self._last, self._last_bias = weights["predictor.3.weight"][0], weights["predictor.3.bias"][0]
 
     def start(self, concepts: int, version: str) -> LearnerState:
         counts = np.zeros(concepts, dtype=np.float32)
         return LearnerState(np.zeros(self.wide, dtype=np.float32), 0.0, 0.0, counts, counts.copy(), version)
 
-    def table(self, question: Floats, concept: Floats) -> ItemTable:
-        """The rows of items from their vectors, each from itself alone."""
+    def table(self, question: Floats, concept: Floats, rates: Floats | None = None) -> ItemTable:
+        """The rows of items from their vectors and rates, each from itself alone; without rates they are items that training does not know."""
+        known = np.zeros((len(question), RATES), dtype=np.float32) if rates is None else rates
         both = np.concatenate([question, concept], axis=1)
         part = np.stack([self._of_item @ row for row in both]) if len(both) else np.zeros((0, self.dim), np.float32)
-        return ItemTable(question, concept, part.astype(np.float32))
+        if self._evidence:
+            for column, weight in enumerate(self._of_rates):
+                part = part + known[:, column, None] * weight
+        return ItemTable(question, concept, known, part.astype(np.float32))
 
     def update(self, state: LearnerState, concept: Floats, members: tuple[int, ...], correct: float) -> LearnerState:
         """The state after one answer: concept is the item's u, (d,), members its concepts; section 3.3 of the paper."""

@@ -183,6 +183,7 @@ class Tracer:
         catalogue, trained, before = self.bank.catalogue, self.bank.trained, self.module
         self.module = self._new_module(catalogue, before.sinkt.settings.items)
         self.module.load_state_dict(before.state_dict())
+        self.module.item_rates[: len(before.item_rates)] = before.item_rates
         self._freeze(catalogue, trained)
 
     def recommend(self, state: LearnerState, n: int = 10, target: tuple[float, float] = (0.4, 0.7), respect_prereq: bool = True) -> list[Recommendation]:  # fmt: skip
@@ -257,7 +258,7 @@ class Tracer:
             node = self.module.node_of_item
             question = self.module.sinkt.item_vectors(nodes.question[node], self.module.residual_row)
         self.stepper = Stepper(self.module.sinkt)
-        table = self.stepper.table(question.numpy(), means[node].numpy())
+        table = self.stepper.table(question.numpy(), means[node].numpy(), self.module.item_rates.numpy())
         self.bank = Bank(catalogue, layers, table, trained, encoder=self.module.sinkt.encoder, stepper=self.stepper, encode=self.encode)  # fmt: skip
         self.version = _version(layers[-1], self.stepper)
 

@@ -45,7 +45,7 @@ def save_tracer(tracer: Tracer, folder: str | Path) -> Path:
     write_jsonl(folder / CONCEPTS, (each._asdict() for each in bank.concepts))
     write_jsonl(folder / EDGES, (each._asdict() for each in bank.edges))
     tensors = {f"module.{name}": each.numpy() for name, each in module.state_dict().items()}
-    tensors |= {"texts.question": module.question_texts.numpy(), "texts.concept": module.concept_texts.numpy(), "trained": bank.trained.astype(np.uint8)}  # fmt: skip
+    tensors |= {"texts.question": module.question_texts.numpy(), "texts.concept": module.concept_texts.numpy(), "rates": module.item_rates.numpy(), "trained": bank.trained.astype(np.uint8)}  # fmt: skip
     for depth, nodes in enumerate(bank.layers):
         tensors |= {f"layer.{depth}.{name}": each.numpy() for name, each in nodes._asdict().items()}
     for kind, table in (("table", bank.table), ("virtual", bank.virtual)):
@@ -131,6 +131,7 @@ class _Step(nn.Module):
         self.sinkt = tracer.module.sinkt
         self.register_buffer("question", torch.from_numpy(tracer.bank.table.question.copy()))
         self.register_buffer("concept", torch.from_numpy(tracer.bank.table.concept.copy()))
+        self.register_buffer("rates", torch.from_numpy(tracer.bank.table.rates.copy()))
 
     def forward(self, hidden: Tensor, item: Tensor, correct: Tensor, asked: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor]:  # fmt: skip
         gru = self.sinkt.gru
@@ -140,7 +141,8 @@ class _Step(nn.Module):
         reset, keep = torch.sigmoid(a[0] + b[0]), torch.sigmoid(a[1] + b[1])
         new = (1 - keep) * torch.tanh(a[2] + reset * b[2]) + keep * hidden
         state = new.expand(asked.shape[0], -1)
-        return new, self.sinkt.logits(state, self.question[asked], self.concept[asked], evidence)
+        seen = torch.cat([evidence, self.rates[asked]], dim=-1)
+        return new, self.sinkt.logits(state, self.question[asked], self.concept[asked], seen)
 
 
 def _fill(tracer: Tracer, record: dict[str, Any], tensors: dict[str, Any], catalogue: Catalogue) -> None:
@@ -152,6 +154,7 @@ def _fill(tracer: Tracer, record: dict[str, Any], tensors: dict[str, Any], catal
         edges += nearest_relations(part, texts.concept)
     module = GraphTracer(SinktSettings(**record["shapes"]), build_graph(part.with_edges(edges)), texts, encoded["edges"])  # fmt: skip
     module.load_state_dict({name[7:]: torch.from_numpy(each) for name, each in tensors.items() if name.startswith("module.")})  # fmt: skip
+    module.item_rates = torch.from_numpy(tensors["rates"])
     module.eval()
     tracer.module, tracer.stepper = module, Stepper(module.sinkt)
     depth = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("layer."))
