@@ -1,0 +1,236 @@
+"""A suite: items at every noise level with labels by computation, the questions of the retention check, the infusion sets, and a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from luthier.errors import SettingsError
+from luthier.records import JSON, write_jsonl
+from luthier.records.files import atomic_write
+from luthier.records.fusion import SCENARIOS, Fact, FusionItem, Scenario, Snippet
+from luthier.records.fusion_suite import CONVERSATIONS, FACTS, ITEMS, MANIFEST, RETENTION, STATEMENTS, computed_label, problems
+from luthier.records.lines import to_text
+from luthier.synthesize.fusion import infusion_sets, wording
+from luthier.synthesize.fusion.contexts import Passages, Search, Shelf, retrieved, shuffled
+from luthier.synthesize.fusion.questions import FORMS, Draft, Pool, drafts, needed, retention_question, sides
+from luthier.synthesize.fusion.splitting import Half, Split
+
+
+@dataclass(frozen=True)
+class SuiteSettings:
+    """per_scenario: test questions of each scenario; training_per_scenario: those of the supervised set, None for as many.
+    distractors: noise levels, one item each. memory: how many facts are infused at most, the tested ones first; None for all.
+    forms: of S2. absent: share of S4 whose attribute no document tells. wordings: statements of each infused fact. closed_book: training
+    questions without context on each. refusals: training refusals for each item of the largest other scenario. depth: passages that a retriever finds."""
+
+    per_scenario: int = 200
+    training_per_scenario: int | None = None
+    distractors: tuple[int, ...] = (0, 1, 3)
+    memory: int | None = None
+    forms: tuple[str, ...] = FORMS
+    absent: float = 0.25
+    wordings: int = 5
+    closed_book: int = 2
+    refusals: float = 1.5
+    depth: int = 3
+
+
+@dataclass(frozen=True)
+class FusionSuite:
+    """facts: all that items and infusion name, by id; memory: ids of the infused ones. retention: closed-book questions on those that tests need."""
+
+    facts: dict[str, Fact]
+    memory: frozenset[str]
+    items: tuple[FusionItem, ...]
+    retention: tuple[FusionItem, ...]
+    statements: tuple[JSON, ...]
+    conversations: tuple[JSON, ...]
+    report: JSON = field(default_factory=dict)
+
+    @classmethod
+    def build(
+        cls, split: Split, settings: SuiteSettings = SuiteSettings(), *, known: AbstractSet[str] = frozenset(), search: Search | None = None,
+        written: Mapping[str, str] | None = None,
+    ) -> FusionSuite:
+        """The suite of a split. known: ids of facts that the untrained model answers already, left out. search: a retriever in place of chosen
+        distractors; what it misses decides the label. written: test questions by fact id that a model wrote.
+
+        Raises SettingsError where a setting has no meaning or no scenario gets an item.
+        """
+        return _build(split, settings, known, search, written)
+
+    def save(self, folder: Path) -> JSON:
+        """Write the suite's files, the manifest last; the same suite gives the same bytes. Returns the manifest."""
+        rows = {
+            FACTS: [fact.to_row() | {"memory": fact.id in self.memory} for fact in self.facts.values()],
+            ITEMS: [item.to_row() for item in self.items], RETENTION: [item.to_row() for item in self.retention],
+            STATEMENTS: list(self.statements), CONVERSATIONS: list(self.conversations),
+        }  # fmt: skip
+        manifest: JSON = {**self.report, "files": {}}
+        for name, some in rows.items():
+            write_jsonl(folder / name, some)
+            manifest["files"][name] = {"rows": len(some), "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest()}
+        with atomic_write(folder / MANIFEST) as stream:
+            stream.write(to_text(manifest) + "\n")
+        return manifest
+
+
+def _build(split: Split, settings: SuiteSettings, known: AbstractSet[str], search: Search | None, written: Mapping[str, str] | None) -> FusionSuite:
+    _check(settings)
+    dropped: Counter[str] = Counter(split.dropped)
+    split = _unknown(split, known, dropped)
+    training = settings.per_scenario if settings.training_per_scenario is None else settings.training_per_scenario
+    test = replace(Pool.of(split, "test", forms=settings.forms, absent=settings.absent), written=written)
+    train = Pool.of(split, "train", forms=settings.forms, absent=settings.absent)
+    infused, test, train = _infused(test, train, settings)
+    updates = (*split.conflicts[0], *split.conflicts[1])
+    changing = [sides(update, split.seed)[1] for update in updates]
+    memory = frozenset(fact.id for fact in (*infused, *changing))
+    facts = [*split.memory.all, *split.external.all, *split.held.all]
+    bench = _Bench(Passages(facts, split.seed), settings, memory, search, dropped)
+    items = {name: bench.items(some, Shelf(test.external, bench.passages), bench.search) for name, some in drafts(test, settings.per_scenario, dropped).items()}
+    dropped_in_training: Counter[str] = Counter()
+    lessons = replace(bench, search=None, dropped=dropped_in_training)
+    taught = {
+        name: lessons.one_each(some, Shelf(train.external, bench.passages))
+        for name, some in drafts(train, round(training * max(1.0, settings.refusals)), dropped_in_training).items()
+    }
+    taught = {name: some if name == "S4" else some[:training] for name, some in taught.items()}
+    flat = tuple(item for name in SCENARIOS for item in items[name])
+    if not flat:
+        raise SettingsError(f"no scenario gets an item ({_told(dropped)}); move the date of the split, or give more documents")
+    checked = _retention(flat, {fact.id: fact for fact in infused})
+    rows = tuple(infusion_sets.statements(infused, split.seed, settings.wordings, changing))
+    talks = tuple(infusion_sets.conversations(infused, taught, split.seed, closed_book=settings.closed_book, refusals=settings.refusals))
+    told = {fact.id: fact for fact in (*facts, *changing)}
+    report: JSON = {
+        "split": split.settings, "settings": asdict(settings) | {"distractors": list(settings.distractors), "forms": list(settings.forms)},
+        "facts": {"memory": _sizes(split.memory), "external": _sizes(split.external), "held": _sizes(split.held), "updates": len(updates), "infused": len(infused)},
+        "items": {name: len(some) for name, some in items.items()}, "questions": {name: len({one.base for one in some}) for name, some in items.items()},
+        "retention": len(checked), "taught": infusion_sets.taught(talks), "dropped": dict(sorted(dropped.items())), "retriever": search is not None,
+    }  # fmt: skip
+    return FusionSuite(told, memory, flat, checked, rows, talks, report)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """Gives questions their contexts and keeps those whose computed label is the intended one."""
+
+    passages: Passages
+    settings: SuiteSettings
+    memory: frozenset[str]
+    search: Search | None
+    dropped: Counter[str]
+
+    def items(self, some: Sequence[Draft], shelf: Shelf, search: Search | None) -> list[FusionItem]:
+        if search is not None:
+            return self._retrieved(some, shelf, search)
+        made = [self._with_noise(draft, shelf, noise) for draft in some for noise in self.settings.distractors]
+        return [item for item in made if item is not None]
+
+    def one_each(self, some: Sequence[Draft], shelf: Shelf) -> list[FusionItem]:
+        """Every question once, the noise levels in turn."""
+        levels = self.settings.distractors
+        made = [self._with_noise(draft, shelf, levels[at % len(levels)]) for at, draft in enumerate(some)]
+        return [item for item in made if item is not None]
+
+    def _with_noise(self, draft: Draft, shelf: Shelf, noise: int) -> FusionItem | None:
+        gold = [self.passages.snippet(fact, "gold", dated=draft.dated) for fact in draft.gold]
+        others = shelf.distractors(draft.base, draft.about, draft.guarded, noise)
+        if others is None:
+            self.dropped[f"{draft.scenario}: too few distractors without the answer"] += 1
+            return None
+        return self._item(draft, shuffled(draft.base, [*gold, *others], self.passages.seed), noise, draft.scenario)
+
+    def _retrieved(self, some: Sequence[Draft], shelf: Shelf, search: Search) -> list[FusionItem]:
+        facts = [fact for each in shelf.by_attribute.values() for fact in each]
+        found = retrieved([d.question for d in some], facts, [frozenset(one.fact for one in d.needed) for d in some], self.passages, search, self.settings.depth)
+        made = [
+            self._item(draft, context, sum(one.role == "distractor" for one in context), None) for draft, context in zip(some, found, strict=True)
+        ]
+        return [item for item in made if item is not None]
+
+    def _item(self, draft: Draft, context: Sequence[Snippet], noise: int, wanted: Scenario | None) -> FusionItem | None:
+        """The item with its computed label. wanted: the label it must have; None takes whichever it has, as a retriever's misses decide."""
+        name = f"{draft.base}-{'r' if wanted is None else 'd'}{noise}"
+        item = FusionItem(
+            name, draft.base, draft.scenario, draft.form, draft.question, draft.answer, draft.needed, tuple(context), noise, draft.conclusion, draft.stale,
+        )  # fmt: skip
+        label = computed_label(item, self.memory)
+        if label is None or (wanted is not None and label != wanted):
+            self.dropped[f"{draft.scenario}: the facts at hand make it {label or 'no scenario'}"] += 1
+            return None
+        item = _relabelled(item, label)
+        problem = next(problems([item], self.memory), None)
+        if problem is not None:
+            self.dropped[f"{draft.scenario}: the context lacks or leaks a value"] += 1
+            return None
+        return item
+
+
+def _relabelled(item: FusionItem, label: str) -> FusionItem:
+    """An item whose gold passage a retriever missed asks for a refusal."""
+    if label == item.scenario:
+        return item
+    lost = label == "S4"
+    held = tuple(replace(one, part="nowhere") for one in item.needed) if lost else item.needed
+    one = item.needed[0]
+    refusal = f"I do not know the {one.attribute} of {one.subject}." if lost else item.answer
+    return replace(item, scenario=label, needed=held, answer=refusal)
+
+
+def _check(settings: SuiteSettings) -> None:
+    if settings.per_scenario < 1:
+        raise SettingsError(f"per_scenario is {settings.per_scenario}; it must be at least 1")
+    if not settings.distractors or min(settings.distractors) < 0 or len(set(settings.distractors)) < len(settings.distractors):
+        raise SettingsError("distractors are different numbers from 0, at least one: 0,1,3")
+    unknown = set(settings.forms) - set(FORMS)
+    if unknown or not settings.forms:
+        raise SettingsError(f"forms of S2 are {', '.join(FORMS)}; {', '.join(sorted(unknown)) or 'none'} is not among them")
+    if settings.wordings < 1 or settings.memory is not None and settings.memory < 1:
+        raise SettingsError("wordings and memory must be at least 1")
+
+
+def _unknown(split: Split, known: AbstractSet[str], dropped: Counter[str]) -> Split:
+    """Without the facts that the untrained model knows."""
+
+    def left(half: Half) -> Half:
+        kept = Half(*(tuple(fact for fact in some if fact.id not in known) for some in (half.train, half.test)))
+        lost = len(half.all) - len(kept.all)
+        if lost:
+            dropped["the untrained model knows it"] += lost
+        return kept
+
+    return replace(split, memory=left(split.memory), external=left(split.external), held=left(split.held)) if known else split
+
+
+def _infused(test: Pool, train: Pool, settings: SuiteSettings) -> tuple[list[Fact], Pool, Pool]:
+    """The facts that are trained into the weights, and the pools with no other memory: those that tests ask for first, then those of training."""
+    if settings.memory is None:
+        return [*test.memory, *train.memory], test, train
+    asked = test.memory[: max(1, settings.memory // 2)]
+    shown = train.memory[: settings.memory - len(asked)]
+    return [*asked, *shown], replace(test, memory=asked), replace(train, memory=shown)
+
+
+def _retention(items: Sequence[FusionItem], memory: Mapping[str, Fact]) -> tuple[FusionItem, ...]:
+    """A closed-book question on each infused fact that an item needs."""
+    asked = dict.fromkeys(one.fact for item in items for one in item.needed if one.fact in memory and not item.stale)
+    return tuple(
+        FusionItem(f"K-{place}", f"K-{place}", "S3", "retention", retention_question(fact), wording.fill(wording.STATEMENTS[0], fact), (needed(fact, "memory"),), (), 0)
+        for place in asked
+        for fact in (memory[place],)
+    )
+
+
+def _sizes(half: Half) -> JSON:
+    return {"train": len(half.train), "test": len(half.test)}
+
+
+def _told(dropped: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "no facts on a side of the split"
