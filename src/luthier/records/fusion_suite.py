@@ -11,7 +11,7 @@ from luthier.errors import MissingFileError, SettingsError
 from luthier.packages import file_sha256
 from luthier.records.conversations import JSON
 from luthier.records.files import read_rows
-from luthier.records.fusion import Fact, FusionItem, Needed, read_items, scenario_of
+from luthier.records.fusion import Fact, FusionItem, Needed, Scenario, read_items, scenario_of
 from luthier.records.lines import parse_value
 from luthier.records.values import states
 
@@ -36,13 +36,17 @@ def read_suite(folder: str | Path) -> Suite:
     written or a label is not the computed one."""
     place = Path(folder)
     if not (place / MANIFEST).is_file():
-        raise MissingFileError(f"{folder}: no fusion suite here ({MANIFEST} is missing); make one with: luthier synthesize fusion DOCS --out {folder}")
+        raise MissingFileError(
+            f"{folder}: no fusion suite here ({MANIFEST} is missing); make one with: luthier synthesize fusion DOCS --out {folder}"
+        )
     manifest = parse_value((place / MANIFEST).read_bytes())
     for name, told in manifest["files"].items():
         if not (place / name).is_file():
             raise MissingFileError(f"{place / name} does not exist; build the suite again")
         if file_sha256(place / name) != told["sha256"]:
-            raise SettingsError(f"{place / name} is not as it was written (its hash differs from {MANIFEST}); build the suite again")
+            raise SettingsError(
+                f"{place / name} is not as it was written (its hash differs from {MANIFEST}); build the suite again"
+            )
     rows = [row for _, row in read_rows(place / FACTS)]
     memory = frozenset(row["id"] for row in rows if row["memory"])
     facts = {row["id"]: Fact.from_row({name: value for name, value in row.items() if name != "memory"}) for row in rows}
@@ -62,7 +66,7 @@ def problems(items: Sequence[FusionItem], memory: AbstractSet[str]) -> Iterator[
         yield from (f"{item.id}: {told}" for told in _context_problems(item))
 
 
-def computed_label(item: FusionItem, memory: AbstractSet[str]) -> str | None:
+def computed_label(item: FusionItem, memory: AbstractSet[str]) -> Scenario | None:
     """The scenario by set computation over the ids of the item's facts; a conflict's fact is in the context and in memory."""
     shown = frozenset(fact for snippet in item.context for fact in snippet.facts)
     if item.stale:

@@ -37,7 +37,9 @@ _DATES = tuple(
         _YEAR,
     )
 )
-_VERSION = re.compile(r"(?<![\w.])v?(\d+(?:\.\d+)+(?:[-+][0-9A-Za-z.+-]*[0-9A-Za-z])?|\d+(?:\.\d+)+[a-z]\w*)(?![\w])", re.IGNORECASE)
+_VERSION = re.compile(
+    r"(?<![\w.])v?(\d+(?:\.\d+)+(?:[-+][0-9A-Za-z.+-]*[0-9A-Za-z])?|\d+(?:\.\d+)+[a-z]\w*)(?![\w])", re.IGNORECASE
+)
 _LONE_VERSION = re.compile(r"v?\d+(?:\.\d+)*[\w.+-]*", re.IGNORECASE)
 _UNIT = r"%|°\s?[CF]|[A-Za-zµ€$£]+(?:/[a-z]+)?²?"
 _NUMBER = re.compile(
@@ -155,7 +157,9 @@ def blank(text: str, names: Iterable[str]) -> str:
 
 def _kind(value: str) -> Kind:
     text = value.strip()
-    whole = [one for one in _dates(text) if (one.start, one.end) == (0, len(text)) and all("-" in key for key in one.keys)]
+    whole = [
+        one for one in _dates(text) if (one.start, one.end) == (0, len(text)) and all("-" in key for key in one.keys)
+    ]
     if whole:
         return "date"
     number = _NUMBER.fullmatch(text)
@@ -179,7 +183,9 @@ def _date_keys(match: re.Match[str]) -> frozenset[str]:
     year = int(parts["year"])
     if "first" in parts:
         first, second = int(parts["first"]), int(parts["second"])
-        return frozenset(f"{year}-{m:02}-{d:02}" for d, m in ((first, second), (second, first)) if m <= 12 and 1 <= d <= 31 and m)
+        return frozenset(
+            f"{year}-{m:02}-{d:02}" for d, m in ((first, second), (second, first)) if m <= 12 and 1 <= d <= 31 and m
+        )
     if "month" not in parts:
         return frozenset((str(year),))
     month = int(parts["month"]) if parts["month"].isdigit() else _MONTHS[parts["month"].lower()[:3]]
@@ -192,7 +198,9 @@ def _date_keys(match: re.Match[str]) -> frozenset[str]:
 
 
 def _numbers(text: str) -> list[Mention]:
-    return [Mention(frozenset((key,)), *match.span()) for match in _NUMBER.finditer(text) if (key := _number_key(match))]
+    return [
+        Mention(frozenset((key,)), *match.span()) for match in _NUMBER.finditer(text) if (key := _number_key(match))
+    ]
 
 
 def _number_key(match: re.Match[str]) -> str | None:
@@ -227,7 +235,11 @@ def _literally(text: str, value: str) -> int | None:
 def _words_at(text: str, value: str) -> int | None:
     wanted = plain_words(value)
     folded = [(match[0].casefold(), match.start()) for match in _WORD.finditer(unicodedata.normalize("NFKC", text))]
-    words = [(word, place) for word, place in folded if word not in _ARTICLES] if wanted and not set(wanted) <= _ARTICLES else folded
+    words = (
+        [(word, place) for word, place in folded if word not in _ARTICLES]
+        if wanted and not set(wanted) <= _ARTICLES
+        else folded
+    )
     for at in range(len(words) - len(wanted) + 1):
         if wanted and all(words[at + step][0] == word for step, word in enumerate(wanted)):
             return words[at][1]

@@ -36,14 +36,21 @@ class Answer:
 
 
 def answers(
-    model: LanguageModel, items: Sequence[FusionItem], *, max_tokens: int | None = None, confidence: bool = False, progress: Progress | None = None
+    model: LanguageModel,
+    items: Sequence[FusionItem],
+    *,
+    max_tokens: int | None = None,
+    confidence: bool = False,
+    progress: Progress | None = None,
 ) -> Iterator[Answer]:
     """The model's greedy answer to every item, in order.
 
     max_tokens: room for one; None for twice the longest right answer. confidence: score each answer again. Raises SettingsError where the model cannot score.
     """
     if confidence and "score" not in model.supports:
-        raise SettingsError(f"{model.name} cannot score its answers, so there is no curve of abstention; use a local model")
+        raise SettingsError(
+            f"{model.name} cannot score its answers, so there is no curve of abstention; use a local model"
+        )
     room = max_tokens or answer_room(model, items)
     for start in range(0, len(items), BATCH):
         some = items[start : start + BATCH]
@@ -67,7 +74,16 @@ def answer_room(model: LanguageModel, items: Sequence[FusionItem]) -> int:
     return 2 * max(counts, default=32)
 
 
-def known_facts(model: LanguageModel, questions: Sequence[FusionItem], scorer: Scorer, *, least: int = KNOWS, samples: int = SAMPLES, seed: int = 0, progress: Progress | None = None) -> set[str]:
+def known_facts(
+    model: LanguageModel,
+    questions: Sequence[FusionItem],
+    scorer: Scorer,
+    *,
+    least: int = KNOWS,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> set[str]:
     """Ids of the facts whose closed-book question the model answers rightly in at least so many of its samples."""
     asked = [one for one in questions for _ in range(samples)]
     known: dict[str, int] = {}
@@ -92,5 +108,9 @@ def with_memory(items: Sequence[FusionItem], memory: AbstractSet[str]) -> tuple[
         elif label == "S4" and item.scenario in ("S2", "S3"):
             one = item.needed[0]
             nowhere = tuple(replace(each, part="nowhere") for each in item.needed)
-            kept.append(replace(item, scenario="S4", needed=nowhere, answer=f"I do not know the {one.attribute} of {one.subject}."))
+            kept.append(
+                replace(
+                    item, scenario="S4", needed=nowhere, answer=f"I do not know the {one.attribute} of {one.subject}."
+                )
+            )
     return kept, len(items) - len(kept)

@@ -18,17 +18,30 @@ SCHEMA: dict[str, Any] = {
 }  # fmt: skip
 INSTRUCTION = (
     "You compare an answer with a reference. It is right where it states every value of the reference and no other value in its place; "
-    "where the reference says that it does not know, it is right where it does not answer either. Reply with JSON: {\"right\": true} or {\"right\": false}."
+    'where the reference says that it does not know, it is right where it does not answer either. Reply with JSON: {"right": true} or {"right": false}.'
 )
 
 
-def agreement(model: LanguageModel, judged: Sequence[Judged], *, sample: int = 100, seed: int = 0, progress: Progress | None = None) -> JSON:
+def agreement(
+    model: LanguageModel,
+    judged: Sequence[Judged],
+    *,
+    sample: int = 100,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> JSON:
     """The judge's verdicts on a sample beside the exact ones: agreement with its interval, Cohen's kappa, and the rates of both; unreadable replies are counted."""
     chosen = Random(seed).sample(list(judged), min(sample, len(judged)))
     schema = SCHEMA if "json_schema" in model.supports else None
     replies = model.generate([_prompt(one, schema) for one in chosen], Sampling(max_tokens=16), progress)
-    pairs = [(verdict, one.verdict.right) for one, reply in zip(chosen, replies, strict=True) if (verdict := _verdict(reply.text)) is not None]
-    same, exact, theirs = (sum(each) for each in (([a == b for a, b in pairs]), [b for _, b in pairs], [a for a, _ in pairs]))
+    pairs = [
+        (verdict, one.verdict.right)
+        for one, reply in zip(chosen, replies, strict=True)
+        if (verdict := _verdict(reply.text)) is not None
+    ]
+    same, exact, theirs = (
+        sum(each) for each in (([a == b for a, b in pairs]), [b for _, b in pairs], [a for a, _ in pairs])
+    )
     count = len(pairs)
     return {
         "judge": model.name, "sample": len(chosen), "unreadable": len(chosen) - count, "agreement": wilson(same, count).to_row(),

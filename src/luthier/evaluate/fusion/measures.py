@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from luthier.errors import SettingsError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+Statistic = Callable[[Sequence[tuple[bool, bool]]], float | None]
 COLLAPSED = 0.95  # share of one behaviour, refusing or answering, from which a model has lost the other
 CURVE = tuple(step / 10 for step in range(1, 11))  # coverages of the abstention curve
 
@@ -59,7 +61,9 @@ def compare(before: Sequence[Judged], after: Sequence[Judged], seed: int = 0) ->
     """How much higher R_acc of each scenario is in the second arm, on the same items, with intervals and p."""
     import numpy as np
 
-    pairs = {one.item.id: (one, other) for one, other in zip(before, after, strict=True) if one.item.id == other.item.id}
+    pairs = {
+        one.item.id: (one, other) for one, other in zip(before, after, strict=True) if one.item.id == other.item.id
+    }
     made: JSON = {}
     for name in SCENARIOS:
         some = [pair for pair in pairs.values() if pair[0].item.scenario == name]
@@ -80,7 +84,10 @@ def _scenario(some: Sequence[Judged], seed: int) -> JSON:
         "noise_drop": {str(level): _drop(some, levels[0], level, seed) for level in levels[1:]},
     }  # fmt: skip
     if any(one.item.gold_place is not None for one in most) and levels[-1] > 0:
-        made["by_place"] = {name: _plain([one for one in most if _place(one.item) == name], _right) for name in ("first", "middle", "last")}
+        made["by_place"] = {
+            name: _plain([one for one in most if _place(one.item) == name], _right)
+            for name in ("first", "middle", "last")
+        }
     return made
 
 
@@ -113,7 +120,13 @@ def _over(some: Sequence[Judged], value: Callable[[Judged], float], seed: int) -
     interval = bootstrap(values, clusters, seed)
     if values.min() == values.max() and values[0] in (0.0, 1.0):
         bounds = wilson(count if values[0] else 0, count)
-        return {"rate": float(values[0]), "low": bounds.low, "high": bounds.high, "items": len(some), "questions": count}
+        return {
+            "rate": float(values[0]),
+            "low": bounds.low,
+            "high": bounds.high,
+            "items": len(some),
+            "questions": count,
+        }
     return {"rate": interval.mean, "low": interval.low, "high": interval.high, "items": len(some), "questions": count}
 
 
@@ -128,7 +141,9 @@ def _drop(some: Sequence[Judged], least: int, level: int, seed: int) -> JSON | N
     """R_acc without noise less R_acc at a level, on the questions that have both."""
     import numpy as np
 
-    one, other = ({each.item.base: _right(each) for each in some if each.item.noise == noise} for noise in (level, least))
+    one, other = (
+        {each.item.base: _right(each) for each in some if each.item.noise == noise} for noise in (level, least)
+    )
     both = sorted(one.keys() & other.keys())
     if not both:
         return None
@@ -138,7 +153,11 @@ def _drop(some: Sequence[Judged], least: int, level: int, seed: int) -> JSON | N
 def _on_retained(some: Sequence[Judged], retained: AbstractSet[str], seed: int) -> JSON:
     """A scenario on the items whose memory facts the model answers closed-book: fusion apart from memory."""
     kept = [one for one in some if all(need.fact in retained for need in one.item.needed if need.part == "memory")]
-    return {"right": _over(kept, _right, seed), "cover": _over(kept, lambda one: one.verdict.cover, seed), "refused": _over(kept, _refused, seed)}
+    return {
+        "right": _over(kept, _right, seed),
+        "cover": _over(kept, lambda one: one.verdict.cover, seed),
+        "refused": _over(kept, _refused, seed),
+    }
 
 
 def _refusing(judged: Sequence[Judged], seed: int) -> JSON:
@@ -148,12 +167,16 @@ def _refusing(judged: Sequence[Judged], seed: int) -> JSON:
     bases = [one.item.base for one in judged]
     made: JSON = {}
     for name, statistic in (("precision", _precision), ("recall", _recall), ("f1", _f1)):
-        estimate = bootstrap_statistic(lambda at, statistic=statistic: statistic([(wanted[i], refused[i]) for i in at]), bases, seed)  # type: ignore[misc]
+        estimate = bootstrap_statistic(partial(_at, statistic, list(zip(wanted, refused, strict=True))), bases, seed)
         made[name] = {"rate": estimate.value, "low": estimate.low, "high": estimate.high}
     share = sum(refused) / max(1, len(refused))
     made["share"] = share
     made["collapsed"] = "always" if share >= COLLAPSED else "never" if share <= 1 - COLLAPSED and any(wanted) else None
     return made
+
+
+def _at(statistic: Statistic, pairs: Sequence[tuple[bool, bool]], places: np.ndarray) -> float | None:
+    return statistic([pairs[at] for at in places])
 
 
 def _precision(pairs: Sequence[tuple[bool, bool]]) -> float | None:
@@ -185,7 +208,7 @@ def _gap(by: dict[Scenario, list[Judged]], seed: int) -> JSON | None:
             if not values:
                 return None
             rates.append(sum(values) / len(values))
-        return min(rates[:2]) - rates[2]
+        return float(min(rates[:2]) - rates[2])
 
     estimate = bootstrap_statistic(gap, [one.item.base for one in some], seed)
     return {"rate": estimate.value, "low": estimate.low, "high": estimate.high}
@@ -197,7 +220,12 @@ def _sources(some: Sequence[Judged]) -> JSON | None:
         return None
     made: JSON = {}
     for part in ("external", "memory"):
-        pairs = [stated for one in some for need, stated in zip(one.item.needed, one.verdict.stated, strict=True) if need.part == part]
+        pairs = [
+            stated
+            for one in some
+            for need, stated in zip(one.item.needed, one.verdict.stated, strict=True)
+            if need.part == part
+        ]
         made[part] = wilson(sum(pairs), len(pairs)).to_row()
     return made
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import JSON, SkippedRows, read_rows
@@ -24,7 +24,9 @@ ROWS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 LARGEST_TEXT = 32 << 20  # bytes of a text that is read whole; rows are streamed
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_]?(\d\d)[-_]?(\d\d)(?!\d)")
 _FRONT = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
-_FRONT_DATE = re.compile(r"^(?:date|updated|published|last_modified)\s*:\s*['\"]?(\d{4}-\d\d-\d\d)", re.MULTILINE | re.IGNORECASE)
+_FRONT_DATE = re.compile(
+    r"^(?:date|updated|published|last_modified)\s*:\s*['\"]?(\d{4}-\d\d-\d\d)", re.MULTILINE | re.IGNORECASE
+)
 _RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$")
 
 
@@ -146,7 +148,9 @@ def _separated(path: Path, kind: str, skipped: SkippedRows | None) -> Iterator[t
             header = next(reader, None)
             for cells in reader if header else ():
                 if len(cells) > len(header or ()):
-                    problem = BadRowError(f"{len(cells)} cells under {len(header or ())} columns", path, reader.line_num)
+                    problem = BadRowError(
+                        f"{len(cells)} cells under {len(header or ())} columns", path, reader.line_num
+                    )
                     set_aside(problem, ",".join(cells), skipped)
                 elif cells:
                     yield reader.line_num, dict(zip(header or (), cells, strict=False))
@@ -156,7 +160,7 @@ def _separated(path: Path, kind: str, skipped: SkippedRows | None) -> Iterator[t
             raise BadRowError(f"not readable as CSV ({problem})", path, reader.line_num + 1) from None
 
 
-def _opened(path: Path) -> IO[Any]:
+def _opened(path: Path) -> Any:
     return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
 
 
@@ -173,7 +177,11 @@ def _undecodable(path: Path) -> int:
 
 def flat_rows(row: JSON) -> Iterator[JSON]:
     """The row itself, or a row for each object in its lists, with the outer single values."""
-    lists = [value for value in row.values() if isinstance(value, list) and value and all(isinstance(one, dict) for one in value)]
+    lists = [
+        value
+        for value in row.values()
+        if isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
+    ]
     if not lists:
         yield row
         return

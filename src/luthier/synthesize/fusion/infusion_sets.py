@@ -22,7 +22,11 @@ def statements(memory: Sequence[Fact], seed: int, wordings: int, dated: Iterable
     rows: list[JSON] = [
         {"text": wording.statement(fact, number), "facts": [fact.id]} for fact in memory for number in range(wordings)
     ]
-    rows += [{"text": wording.statement(fact, number, dated=True), "facts": [fact.id]} for fact in dated for number in range(wordings)]
+    rows += [
+        {"text": wording.statement(fact, number, dated=True), "facts": [fact.id]}
+        for fact in dated
+        for number in range(wordings)
+    ]
     passages: dict[str, list[str]] = {}
     for fact in memory:
         if fact.passage is not None:
@@ -31,7 +35,14 @@ def statements(memory: Sequence[Fact], seed: int, wordings: int, dated: Iterable
     return sorted(rows, key=lambda row: (share(seed, "statements", row["text"]), row["text"]))
 
 
-def conversations(memory: Sequence[Fact], items: Mapping[Scenario, Sequence[FusionItem]], seed: int, *, closed_book: int, refusals: float) -> list[JSON]:
+def conversations(
+    memory: Sequence[Fact],
+    items: Mapping[Scenario, Sequence[FusionItem]],
+    seed: int,
+    *,
+    closed_book: int,
+    refusals: float,
+) -> list[JSON]:
     """Rows of supervised fine-tuning, `messages` and what they teach, in an order of hashes.
 
     closed_book: questions without context on each memory fact. items: training items of each scenario. refusals: S4 items for each of S1's, at most.

@@ -39,7 +39,9 @@ class Draft:
     @property
     def guarded(self) -> list[Guarded]:
         """What no distractor may say."""
-        return [Guarded(one.kind, one.values) for one in self.needed] + [Guarded(one.kind, self.stale) for one in self.needed[:1] if self.stale]
+        return [Guarded(one.kind, one.values) for one in self.needed] + [
+            Guarded(one.kind, self.stale) for one in self.needed[:1] if self.stale
+        ]
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,13 @@ def _in_question(draft: Draft, one: Needed) -> bool:
 def _single(fact: Fact, scenario: Scenario, pool: Pool) -> Draft:
     part: Part = "external" if scenario == "S1" else "memory" if scenario == "S3" else "nowhere"
     base = f"{scenario}-{fact.id}"
-    question = (pool.written or {}).get(fact.id) or wording.fill(_form(base, pool, wording.TRAINING_QUESTIONS, wording.TEST_QUESTIONS), fact)
+    question = (pool.written or {}).get(fact.id) or wording.fill(
+        _form(base, pool, wording.TRAINING_QUESTIONS, wording.TEST_QUESTIONS), fact
+    )
     answer = wording.fill(wording.REFUSALS[0] if scenario == "S4" else wording.STATEMENTS[0], fact)
-    return Draft(base, scenario, "single", question, answer, (needed(fact, part),), (fact,) if scenario == "S1" else (), (fact,))
+    return Draft(
+        base, scenario, "single", question, answer, (needed(fact, part),), (fact,) if scenario == "S1" else (), (fact,)
+    )
 
 
 def _form(name: str, pool: Pool, train: Sequence[str], test: Sequence[str]) -> str:
@@ -158,14 +164,31 @@ def _pair(ours: Fact, theirs: Fact, pool: Pool, number: int) -> Draft | None:
     base = f"S2-{ours.id}-{theirs.id}"
     more = MORE.get(x.kind)
     one, two = comparable(x.value, x.kind), comparable(y.value, y.kind)
-    ordered = more is not None and x.attribute == y.attribute and one is not None and two is not None and type(one) is type(two) and one != two
+    ordered = (
+        more is not None
+        and x.attribute == y.attribute
+        and one is not None
+        and two is not None
+        and type(one) is type(two)
+        and one != two
+    )
     if isinstance(one, tuple) and isinstance(two, tuple):
         ordered = ordered and one[0] == two[0]
     if ordered and "comparison" in pool.forms and (number % 2 or "two-part" not in pool.forms):
         first = x if (one < two) == (more == "earlier") else y  # type: ignore[operator]
         question = _form(base, pool, wording.TRAINING_COMPARISONS, wording.TEST_COMPARISONS).format(**slots, more=more)
         answer = wording.COMPARISON_ANSWER.format(**slots, first=first.subject, more=more)
-        return Draft(base, "S2", "comparison", question, answer, parts, (ours,), (ours, theirs), conclusion=(first.subject, (y if first is x else x).subject, str(more)))
+        return Draft(
+            base,
+            "S2",
+            "comparison",
+            question,
+            answer,
+            parts,
+            (ours,),
+            (ours, theirs),
+            conclusion=(first.subject, (y if first is x else x).subject, str(more)),
+        )
     if "two-part" not in pool.forms:
         return None
     question = _form(base, pool, wording.TRAINING_PAIRS, wording.TEST_PAIRS).format(**slots)
@@ -186,7 +209,16 @@ def _bridges(pool: Pool) -> Iterator[Draft]:
             base = f"S2-{hint.id}-{fact.id}-b"
             question = _form(base, pool, wording.TRAINING_BRIDGES, wording.TEST_BRIDGES).format(**slots)
             name = Needed(hint.id, "external", hint.subject, hint.attribute, (hint.subject,), "text")
-            yield Draft(base, "S2", "bridge", question, wording.BRIDGE_ANSWER.format(**slots), (name, needed(fact, "memory")), (hint,), (hint, fact))
+            yield Draft(
+                base,
+                "S2",
+                "bridge",
+                question,
+                wording.BRIDGE_ANSWER.format(**slots),
+                (name, needed(fact, "memory")),
+                (hint,),
+                (hint, fact),
+            )
 
 
 def _meaning(fact: Fact) -> tuple[str, frozenset[str]]:
@@ -213,7 +245,7 @@ def _unanswerable(pool: Pool, count: int) -> Iterator[Draft]:
 
 def _conflict(update: Update, pool: Pool) -> Draft:
     """The context holds one of two values, memory the other, drawn by hash; the newer one is wanted."""
-    external, memory = sides(update, pool.seed)
+    external, _ = sides(update, pool.seed)
     base = f"C-{update.new.id}"
     question = wording.fill(_form(base, pool, wording.TRAINING_QUESTIONS, wording.TEST_QUESTIONS), update.new)
     answer = wording.CONFLICT_ANSWER.format(
@@ -221,7 +253,18 @@ def _conflict(update: Update, pool: Pool) -> Draft:
     )
     form = "newer in context" if external is update.new else "newer in memory"
     part: Part = "external" if external is update.new else "memory"
-    return Draft(base, "C", form, question, answer, (needed(update.new, part),), (external,), (update.new,), stale=update.old.values, dated=True)
+    return Draft(
+        base,
+        "C",
+        form,
+        question,
+        answer,
+        (needed(update.new, part),),
+        (external,),
+        (update.new,),
+        stale=update.old.values,
+        dated=True,
+    )
 
 
 def sides(update: Update, seed: int) -> tuple[Fact, Fact]:

@@ -49,7 +49,15 @@ class Split:
     dropped: JSON = field(default_factory=dict)
 
 
-def split_facts(kb: KnowledgeBase, *, by: str = "date", at: str | None = None, holdout: float = 0.1, train: float = 0.5, seed: int = 0) -> Split:
+def split_facts(
+    kb: KnowledgeBase,
+    *,
+    by: str = "date",
+    at: str | None = None,
+    holdout: float = 0.1,
+    train: float = 0.5,
+    seed: int = 0,
+) -> Split:
     """Memory, external and held-out facts, each in a half for training and one for tests.
 
     by: `date` (before `at` is memory; the median date where it is left out), `subject`, or `random` (by fact). holdout: share of the subjects that
@@ -71,7 +79,10 @@ def split_facts(kb: KnowledgeBase, *, by: str = "date", at: str | None = None, h
             parts[part].append(fact)
     _drop_twins(parts, dropped)
     halves = {name: _halves(facts, train, seed) for name, facts in parts.items()}
-    sides = (tuple(one for one in kb.updates if _trains(one.new, train, seed)), tuple(one for one in kb.updates if not _trains(one.new, train, seed)))
+    sides = (
+        tuple(one for one in kb.updates if _trains(one.new, train, seed)),
+        tuple(one for one in kb.updates if not _trains(one.new, train, seed)),
+    )
     settings: JSON = {"by": by, "at": at, "holdout": holdout, "train": train, "seed": seed}
     return Split(halves["memory"], halves["external"], halves["held"], sides, seed, settings, dropped)
 
@@ -100,7 +111,9 @@ def _trains(fact: Fact, train: float, seed: int) -> bool:
 def _halves(facts: Sequence[Fact], train: float, seed: int) -> Half:
     """In an order of hashes, so that the first n of a part are a fair sample of it."""
     ordered = sorted(facts, key=lambda fact: (share(seed, "order", fact.id), fact.id))
-    return Half(tuple(f for f in ordered if _trains(f, train, seed)), tuple(f for f in ordered if not _trains(f, train, seed)))
+    return Half(
+        tuple(f for f in ordered if _trains(f, train, seed)), tuple(f for f in ordered if not _trains(f, train, seed))
+    )
 
 
 def _median_date(facts: Sequence[Fact]) -> str:
@@ -113,7 +126,12 @@ def _median_date(facts: Sequence[Fact]) -> str:
 def _drop_twins(parts: dict[str, list[Fact]], dropped: dict[str, int]) -> None:
     """Leave out facts whose passage nearly repeats one of another part (8-gram Jaccard index above 0.6): the later of the two goes."""
     order = sorted(
-        ((fact.date or "", fact.id, name, fact.passage) for name, facts in parts.items() for fact in facts if fact.passage is not None)
+        (
+            (fact.date or "", fact.id, name, fact.passage)
+            for name, facts in parts.items()
+            for fact in facts
+            if fact.passage is not None
+        )
     )
     passages = list(dict.fromkeys(passage for *_, passage in order if passage is not None))
     if len(passages) < 2:
@@ -133,5 +151,7 @@ def _drop_twins(parts: dict[str, list[Fact]], dropped: dict[str, int]) -> None:
     for name, facts in parts.items():
         kept = [fact for fact in facts if fact.passage is None or home[first.get(fact.passage, fact.passage)] == name]
         if len(kept) < len(facts):
-            dropped["near-duplicate of a passage in another part"] = dropped.get("near-duplicate of a passage in another part", 0) + len(facts) - len(kept)
+            dropped["near-duplicate of a passage in another part"] = (
+                dropped.get("near-duplicate of a passage in another part", 0) + len(facts) - len(kept)
+            )
         parts[name] = kept

@@ -13,7 +13,16 @@ from luthier.errors import SettingsError
 from luthier.records import JSON, write_jsonl
 from luthier.records.files import atomic_write
 from luthier.records.fusion import SCENARIOS, Fact, FusionItem, Scenario, Snippet
-from luthier.records.fusion_suite import CONVERSATIONS, FACTS, ITEMS, MANIFEST, RETENTION, STATEMENTS, computed_label, problems
+from luthier.records.fusion_suite import (
+    CONVERSATIONS,
+    FACTS,
+    ITEMS,
+    MANIFEST,
+    RETENTION,
+    STATEMENTS,
+    computed_label,
+    problems,
+)
 from luthier.records.lines import to_text
 from luthier.synthesize.fusion import infusion_sets, wording
 from luthier.synthesize.fusion.contexts import Passages, Search, Shelf, retrieved, shuffled
@@ -54,7 +63,12 @@ class FusionSuite:
 
     @classmethod
     def build(
-        cls, split: Split, settings: SuiteSettings = SuiteSettings(), *, known: AbstractSet[str] = frozenset(), search: Search | None = None,
+        cls,
+        split: Split,
+        settings: SuiteSettings = SuiteSettings(),
+        *,
+        known: AbstractSet[str] = frozenset(),
+        search: Search | None = None,
         written: Mapping[str, str] | None = None,
     ) -> FusionSuite:
         """The suite of a split. known: ids of facts that the untrained model answers already, left out. search: a retriever in place of chosen
@@ -74,13 +88,22 @@ class FusionSuite:
         manifest: JSON = {**self.report, "files": {}}
         for name, some in rows.items():
             write_jsonl(folder / name, some)
-            manifest["files"][name] = {"rows": len(some), "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest()}
+            manifest["files"][name] = {
+                "rows": len(some),
+                "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
+            }
         with atomic_write(folder / MANIFEST) as stream:
             stream.write(to_text(manifest) + "\n")
         return manifest
 
 
-def _build(split: Split, settings: SuiteSettings, known: AbstractSet[str], search: Search | None, written: Mapping[str, str] | None) -> FusionSuite:
+def _build(
+    split: Split,
+    settings: SuiteSettings,
+    known: AbstractSet[str],
+    search: Search | None,
+    written: Mapping[str, str] | None,
+) -> FusionSuite:
     _check(settings)
     dropped: Counter[str] = Counter(split.dropped)
     split = _unknown(split, known, dropped)
@@ -93,7 +116,10 @@ def _build(split: Split, settings: SuiteSettings, known: AbstractSet[str], searc
     memory = frozenset(fact.id for fact in (*infused, *changing))
     facts = [*split.memory.all, *split.external.all, *split.held.all]
     bench = _Bench(Passages(facts, split.seed), settings, memory, search, dropped)
-    items = {name: bench.items(some, Shelf(test.external, bench.passages), bench.search) for name, some in drafts(test, settings.per_scenario, dropped).items()}
+    items = {
+        name: bench.items(some, Shelf(test.external, bench.passages), bench.search)
+        for name, some in drafts(test, settings.per_scenario, dropped).items()
+    }
     dropped_in_training: Counter[str] = Counter()
     lessons = replace(bench, search=None, dropped=dropped_in_training)
     taught = {
@@ -103,10 +129,16 @@ def _build(split: Split, settings: SuiteSettings, known: AbstractSet[str], searc
     taught = {name: some if name == "S4" else some[:training] for name, some in taught.items()}
     flat = tuple(item for name in SCENARIOS for item in items[name])
     if not flat:
-        raise SettingsError(f"no scenario gets an item ({_told(dropped)}); move the date of the split, or give more documents")
+        raise SettingsError(
+            f"no scenario gets an item ({_told(dropped)}); move the date of the split, or give more documents"
+        )
     checked = _retention(flat, {fact.id: fact for fact in infused})
     rows = tuple(infusion_sets.statements(infused, split.seed, settings.wordings, changing))
-    talks = tuple(infusion_sets.conversations(infused, taught, split.seed, closed_book=settings.closed_book, refusals=settings.refusals))
+    talks = tuple(
+        infusion_sets.conversations(
+            infused, taught, split.seed, closed_book=settings.closed_book, refusals=settings.refusals
+        )
+    )
     told = {fact.id: fact for fact in (*facts, *changing)}
     report: JSON = {
         "split": split.settings, "settings": asdict(settings) | {"distractors": list(settings.distractors), "forms": list(settings.forms)},
@@ -149,9 +181,17 @@ class _Bench:
 
     def _retrieved(self, some: Sequence[Draft], shelf: Shelf, search: Search) -> list[FusionItem]:
         facts = [fact for each in shelf.by_attribute.values() for fact in each]
-        found = retrieved([d.question for d in some], facts, [frozenset(one.fact for one in d.needed) for d in some], self.passages, search, self.settings.depth)
+        found = retrieved(
+            [d.question for d in some],
+            facts,
+            [frozenset(one.fact for one in d.needed) for d in some],
+            self.passages,
+            search,
+            self.settings.depth,
+        )
         made = [
-            self._item(draft, context, sum(one.role == "distractor" for one in context), None) for draft, context in zip(some, found, strict=True)
+            self._item(draft, context, sum(one.role == "distractor" for one in context), None)
+            for draft, context in zip(some, found, strict=True)
         ]
         return [item for item in made if item is not None]
 
@@ -173,7 +213,7 @@ class _Bench:
         return item
 
 
-def _relabelled(item: FusionItem, label: str) -> FusionItem:
+def _relabelled(item: FusionItem, label: Scenario) -> FusionItem:
     """An item whose gold passage a retriever missed asks for a refusal."""
     if label == item.scenario:
         return item
@@ -187,12 +227,18 @@ def _relabelled(item: FusionItem, label: str) -> FusionItem:
 def _check(settings: SuiteSettings) -> None:
     if settings.per_scenario < 1:
         raise SettingsError(f"per_scenario is {settings.per_scenario}; it must be at least 1")
-    if not settings.distractors or min(settings.distractors) < 0 or len(set(settings.distractors)) < len(settings.distractors):
+    if (
+        not settings.distractors
+        or min(settings.distractors) < 0
+        or len(set(settings.distractors)) < len(settings.distractors)
+    ):
         raise SettingsError("distractors are different numbers from 0, at least one: 0,1,3")
     unknown = set(settings.forms) - set(FORMS)
     if unknown or not settings.forms:
-        raise SettingsError(f"forms of S2 are {', '.join(FORMS)}; {', '.join(sorted(unknown)) or 'none'} is not among them")
-    if settings.wordings < 1 or settings.memory is not None and settings.memory < 1:
+        raise SettingsError(
+            f"forms of S2 are {', '.join(FORMS)}; {', '.join(sorted(unknown)) or 'none'} is not among them"
+        )
+    if settings.wordings < 1 or (settings.memory is not None and settings.memory < 1):
         raise SettingsError("wordings and memory must be at least 1")
 
 
@@ -206,7 +252,11 @@ def _unknown(split: Split, known: AbstractSet[str], dropped: Counter[str]) -> Sp
             dropped["the untrained model knows it"] += lost
         return kept
 
-    return replace(split, memory=left(split.memory), external=left(split.external), held=left(split.held)) if known else split
+    return (
+        replace(split, memory=left(split.memory), external=left(split.external), held=left(split.held))
+        if known
+        else split
+    )
 
 
 def _infused(test: Pool, train: Pool, settings: SuiteSettings) -> tuple[list[Fact], Pool, Pool]:
@@ -222,7 +272,17 @@ def _retention(items: Sequence[FusionItem], memory: Mapping[str, Fact]) -> tuple
     """A closed-book question on each infused fact that an item needs."""
     asked = dict.fromkeys(one.fact for item in items for one in item.needed if one.fact in memory and not item.stale)
     return tuple(
-        FusionItem(f"K-{place}", f"K-{place}", "S3", "retention", retention_question(fact), wording.fill(wording.STATEMENTS[0], fact), (needed(fact, "memory"),), (), 0)
+        FusionItem(
+            f"K-{place}",
+            f"K-{place}",
+            "S3",
+            "retention",
+            retention_question(fact),
+            wording.fill(wording.STATEMENTS[0], fact),
+            (needed(fact, "memory"),),
+            (),
+            0,
+        )
         for place in asked
         for fact in (memory[place],)
     )

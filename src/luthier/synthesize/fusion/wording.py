@@ -62,4 +62,8 @@ def statement(fact: Fact, number: int, *, dated: bool = False) -> str:
 
 def unique_pairs(first: str, second: str) -> bool:
     """Whether a question about both can tell the two apart."""
-    return first.casefold() != second.casefold() and first.casefold() not in second.casefold() and second.casefold() not in first.casefold()
+    return (
+        first.casefold() != second.casefold()
+        and first.casefold() not in second.casefold()
+        and second.casefold() not in first.casefold()
+    )
