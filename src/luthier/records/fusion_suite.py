@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from luthier.errors import MissingFileError, SettingsError
 from luthier.packages import file_sha256
@@ -17,6 +18,8 @@ from luthier.records.values import states
 
 FACTS, ITEMS, RETENTION = "facts.jsonl", "items.jsonl", "retention.jsonl"
 STATEMENTS, CONVERSATIONS, MANIFEST = "continued.jsonl", "supervised.jsonl", "manifest.json"
+Stage = Literal["continued", "supervised"]
+STAGES: tuple[Stage, ...] = ("continued", "supervised")  # of infusion, in their order
 
 
 @dataclass(frozen=True)

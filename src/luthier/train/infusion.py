@@ -14,13 +14,12 @@ from typing import Any, Literal
 from luthier.errors import SettingsError
 from luthier.models.local import LocalModel
 from luthier.records import JSON, Conversation
+from luthier.records.fusion_suite import Stage
 from luthier.train.fine_tune import FineTuneSettings, Method, Progress, fine_tune_rows
 from luthier.train.sft import encode
 
-Stage = Literal["continued", "supervised"]
 Way = Literal["full", "lora", "flat"]
 END = "<|endoftext|>"
-STAGES: tuple[Stage, ...] = ("continued", "supervised")
 WAYS: tuple[Way, ...] = ("full", "lora", "flat")
 Row = dict[str, list[int]]
 EPOCHS: dict[Stage, float] = {"continued": 10, "supervised": 3}

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 
 from luthier.errors import EngineError, SettingsError
 from luthier.evaluate.fusion.asking import prompt
-from luthier.models.protocol import Capability, Completion, Progress, Prompt, Sampling, Score, Usage
+from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Score, Usage
 from luthier.records.fusion import FusionItem, Needed
 from luthier.records.values import states
 
@@ -30,7 +30,7 @@ class ScriptedModel:
         self._items = {prompt(item).messages: item for item in items}
 
     def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling = Sampling(), progress: Progress | None = None
+        self, prompts: Sequence[Prompt], sampling: Sampling = GREEDY, progress: Progress | None = None
     ) -> list[Completion]:
         """The scripted answers. Raises EngineError for a prompt that no item has."""
         made = [self._answer(one) for one in prompts]

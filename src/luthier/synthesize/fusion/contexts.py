@@ -110,6 +110,7 @@ def retrieved(
     shelf: Sequence[Fact],
     needed: Sequence[frozenset[str]],
     passages: Passages,
+    *,
     search: Search,
     depth: int,
 ) -> list[tuple[Snippet, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -186,8 +186,8 @@ class _Bench:
             facts,
             [frozenset(one.fact for one in d.needed) for d in some],
             self.passages,
-            search,
-            self.settings.depth,
+            search=search,
+            depth=self.settings.depth,
         )
         made = [
             self._item(draft, context, sum(one.role == "distractor" for one in context), None)
@@ -268,24 +268,21 @@ def _infused(test: Pool, train: Pool, settings: SuiteSettings) -> tuple[list[Fac
     return [*asked, *shown], replace(test, memory=asked), replace(train, memory=shown)
 
 
-def _retention(items: Sequence[FusionItem], memory: Mapping[str, Fact]) -> tuple[FusionItem, ...]:
-    """A closed-book question on each infused fact that an item needs."""
-    asked = dict.fromkeys(one.fact for item in items for one in item.needed if one.fact in memory and not item.stale)
+def closed_book(facts: Iterable[Fact]) -> tuple[FusionItem, ...]:
+    """A closed-book question on each fact: what is retained after infusion, or known before it."""
     return tuple(
         FusionItem(
-            f"K-{place}",
-            f"K-{place}",
-            "S3",
-            "retention",
-            retention_question(fact),
-            wording.fill(wording.STATEMENTS[0], fact),
-            (needed(fact, "memory"),),
-            (),
-            0,
+            f"K-{fact.id}", f"K-{fact.id}", "S3", "retention", retention_question(fact), wording.fill(wording.STATEMENTS[0], fact),
+            (needed(fact, "memory"),), (), 0,
         )
-        for place in asked
-        for fact in (memory[place],)
-    )
+        for fact in facts
+    )  # fmt: skip
+
+
+def _retention(items: Sequence[FusionItem], memory: Mapping[str, Fact]) -> tuple[FusionItem, ...]:
+    """The closed-book questions on the infused facts that items need."""
+    asked = dict.fromkeys(one.fact for item in items for one in item.needed if one.fact in memory and not item.stale)
+    return closed_book(memory[place] for place in asked)
 
 
 def _sizes(half: Half) -> JSON:
