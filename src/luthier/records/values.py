@@ -22,7 +22,7 @@ _MONTHS = {
     )
 }  # fmt: skip
 _MONTH = r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
-_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th|\.)?"
 _YEAR = r"(?P<year>(?:1[5-9]|20|21)\d\d)"
 _DATES = tuple(
     re.compile(rf"(?<![\w.-]){form}(?!\w|[.-]\d)", re.IGNORECASE)
@@ -44,7 +44,7 @@ _LONE_VERSION = re.compile(r"v?\d+(?:\.\d+)*[\w.+-]*", re.IGNORECASE)
 _UNIT = r"%|°\s?[CF]|[A-Za-zµ€$£]+(?:/[a-z]+)?²?"
 _NUMBER = re.compile(
     rf"(?<![\w.])(?P<sign>[-−+]?)(?P<money>[$€£]\s?)?(?P<digits>\d{{1,3}}(?:[,\u202f\u00a0 ]\d{{3}})+(?!\d)|\d+)(?P<part>\.\d+)?"
-    rf"(?:\s?(?P<scale>thousand|million|billion)\b)?(?:[\s-]?(?P<unit>{_UNIT})(?!\w))?(?!\d)",
+    rf"(?:\s?(?P<scale>thousand|million|billion)\b)?(?:[\s-]?(?P<unit>{_UNIT})(?!\w))?(?!\d|\.\d)",
     re.IGNORECASE,
 )
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
@@ -65,6 +65,7 @@ _UNITS: dict[str, tuple[str, str]] = {  # spelling: (base unit, factor)
     )
     for spelling in spellings.split()
 }  # fmt: skip
+_NUMERIC, _AS_WRITTEN = "#", "~"  # keys of a number: in its base unit, and as it stands
 _WORD = re.compile(r"[^\W_]+")
 _ARTICLES = frozenset(("a", "an", "the"))
 
@@ -103,7 +104,9 @@ def states(text: str, value: str, kind: Kind) -> int | None:
         return _words_at(text, value)
     wanted = keys_of(value, kind)
     places = [one.start for one in mentions(text, kind) if same(one.keys, wanted)]
-    return min(places) if places else _literally(text, value)
+    if not places and (kind == "version" or not mentions(value, kind)):
+        return _literally(text, value)
+    return min(places, default=None)
 
 
 def keys_of(value: str, kind: Kind) -> frozenset[str]:
@@ -118,11 +121,15 @@ def keys_of(value: str, kind: Kind) -> frozenset[str]:
 
 def same(one: frozenset[str], two: frozenset[str]) -> bool:
     """Whether two values mean the same. A number without a unit is that number with any."""
-    if one & two:
+    shared = one & two
+    if any(not key.startswith(_AS_WRITTEN) for key in shared):
         return True
-    bare_one, bare_two = ({key.partition(" ")[0] for key in keys if key.startswith("#")} for keys in (one, two))
-    lacks = any(key.startswith("#") and " " not in key for key in (*one, *two))
-    return lacks and bool(bare_one & bare_two)
+    return bool(shared) and any(key.startswith(_NUMERIC) and " " not in key for key in (*one, *two))
+
+
+def unit_of(keys: frozenset[str]) -> str:
+    """The base unit of a number; empty where it has none that is known."""
+    return next((key.partition(" ")[2] for key in keys if key.startswith(_NUMERIC)), "")
 
 
 def agrees(part: frozenset[str], whole: frozenset[str]) -> bool:
@@ -133,12 +140,12 @@ def agrees(part: frozenset[str], whole: frozenset[str]) -> bool:
 def comparable(value: str, kind: Kind) -> tuple[str, Decimal] | str | None:
     """A key to order values of a kind by: dates, or numbers of one unit with that unit; None where there is no order."""
     found = mentions(value, kind) if kind in ("date", "number") else []
-    if len(found) != 1 or len(found[0].keys) != 1:
+    keys = [key for key in found[0].keys if not key.startswith(_AS_WRITTEN)] if len(found) == 1 else []
+    if len(keys) != 1:
         return None
-    (key,) = found[0].keys
     if kind == "date":
-        return key
-    digits, _, unit = key.removeprefix("#").partition(" ")
+        return keys[0]
+    digits, _, unit = keys[0].removeprefix(_NUMERIC).partition(" ")
     return unit, Decimal(digits)
 
 
@@ -198,23 +205,21 @@ def _date_keys(match: re.Match[str]) -> frozenset[str]:
 
 
 def _numbers(text: str) -> list[Mention]:
-    return [
-        Mention(frozenset((key,)), *match.span()) for match in _NUMBER.finditer(text) if (key := _number_key(match))
-    ]
+    return [Mention(keys, *match.span()) for match in _NUMBER.finditer(text) if (keys := _number_keys(match))]
 
 
-def _number_key(match: re.Match[str]) -> str | None:
+def _number_keys(match: re.Match[str]) -> frozenset[str]:
     try:
         amount = Decimal(re.sub(r"\D", "", match["digits"]) + (match["part"] or ""))
     except InvalidOperation:  # more digits than a Decimal takes
-        return None
+        return frozenset()
     amount *= _SCALES.get((match["scale"] or "").lower(), 1)
     if match["sign"] in ("-", "−"):
         amount = -amount
     spelled = (match["unit"] or match["money"] or "").strip().replace(" ", "").casefold()
     base, factor = _UNITS.get(spelled, ("", "1"))
     digits = f"{(amount * Decimal(factor)).normalize():f}"
-    return f"#{digits} {base}" if base else f"#{digits}"
+    return frozenset((f"{_NUMERIC}{digits} {base}" if base else f"{_NUMERIC}{digits}", f"{_AS_WRITTEN}{amount.normalize():f}"))
 
 
 def _versions(text: str) -> list[Mention]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from luthier.evaluate.fusion.refusals import refuses
 from luthier.records import JSON
 from luthier.records.fusion import Fact, FusionItem, Needed
-from luthier.records.values import Kind, Mention, agrees, blank, keys_of, mentions, plain_words, same, states
+from luthier.records.values import Kind, Mention, agrees, blank, keys_of, mentions, plain_words, same, states, unit_of
 
 _CITED = re.compile(r"\[\d+\]|\bpassages?\s+\d+(?:\s*(?:,|and)\s*\d+)*", re.IGNORECASE)
 _CLAUSE = re.compile(r"[,;:.!?]\s|\n")
@@ -156,8 +156,8 @@ def _comparable(text: str, kind: Kind, good: Sequence[frozenset[str]]) -> list[M
     found = mentions(text, kind)
     if kind != "number":
         return found
-    units = {key.partition(" ")[2] for keys in good for key in keys}
-    return [one for one in found if units == {""} or {key.partition(" ")[2] for key in one.keys} <= {*units, ""}]
+    units = {unit_of(keys) for keys in good}
+    return [one for one in found if units == {""} or unit_of(one.keys) in {*units, ""}]
 
 
 def _within(name: tuple[str, ...], words: Sequence[str]) -> bool:
