@@ -148,7 +148,9 @@ def need(one: Fact, part: str) -> Needed:
     return Needed(one.id, part, one.subject, one.attribute, one.values, one.kind)  # type: ignore[arg-type]
 
 
-def item(scenario: str, *needed: Needed, gold: tuple[Fact, ...] = (), form: str = "single", question: str = "When?") -> FusionItem:
+def item(
+    scenario: str, *needed: Needed, gold: tuple[Fact, ...] = (), form: str = "single", question: str = "When?"
+) -> FusionItem:
     context = [Snippet(f"The {one.attribute} of {one.subject} is {one.value}.", "gold", (one.id,)) for one in gold]
     context.append(Snippet(f"The release date of Orion 7 is {OTHER.value}.", "distractor", ("e2",)))
     return FusionItem(scenario, scenario, scenario, form, question, "", needed, tuple(context), 1)  # type: ignore[arg-type]
@@ -190,11 +192,21 @@ COMPARED = replace(S2, form="comparison", conclusion=("Nova 2", "Nova 3", "earli
 ])  # fmt: skip
 def test_known_answers_get_known_verdicts(asked, answer, right, cover, refused, wrong, misled):
     verdict = Scorer(FACTS).judge(asked, answer)
-    assert (verdict.right, verdict.cover, verdict.refused, verdict.wrong, verdict.misled) == (right, cover, refused, wrong, misled)
+    assert (verdict.right, verdict.cover, verdict.refused, verdict.wrong, verdict.misled) == (
+        right,
+        cover,
+        refused,
+        wrong,
+        misled,
+    )
 
 
 def test_a_name_of_the_same_attribute_is_a_wrong_value_and_its_part_is_not():
-    makers = [fact("a", "Nova 3", "Acme Corporation", "maker", "text"), fact("b", "Orion 7", "Bolt", "maker", "text"), fact("c", "Vega", "Acme", "maker", "text")]
+    makers = [
+        fact("a", "Nova 3", "Acme Corporation", "maker", "text"),
+        fact("b", "Orion 7", "Bolt", "maker", "text"),
+        fact("c", "Vega", "Acme", "maker", "text"),
+    ]
     scorer = Scorer({one.id: one for one in makers})
     asked = item("S1", need(makers[0], "external"), gold=(makers[0],))
     assert scorer.judge(asked, "The ACME corporation made it.").right
@@ -219,7 +231,22 @@ def test_the_newer_value_is_wanted_and_the_older_may_be_mentioned():
     assert not scorer.judge(conflict, "2024-01-01").right
 
 
-WORDS = st.sampled_from(["2025-09-19", "2022-03-04", "2020-01-01", "Nova 3", "Nova 2", "I do not know", "earlier", "[1]", "September 2025", "unknown", ".", ","])
+WORDS = st.sampled_from(
+    [
+        "2025-09-19",
+        "2022-03-04",
+        "2020-01-01",
+        "Nova 3",
+        "Nova 2",
+        "I do not know",
+        "earlier",
+        "[1]",
+        "September 2025",
+        "unknown",
+        ".",
+        ",",
+    ]
+)
 
 
 @given(st.lists(WORDS, max_size=8).map(" ".join), st.sampled_from([S1, S2, S3, S4, COMPARED]))

@@ -38,7 +38,13 @@ def test_an_ambiguous_date_may_be_either_and_a_clear_one_is_not(day: datetime.da
 
 def test_a_part_of_a_date_agrees_but_does_not_state_it():
     whole = keys_of("2025-09-19", "date")
-    for text, fits in (("September 2025", True), ("2025", True), ("in 2025-09", True), ("August 2025", False), ("2024", False)):
+    for text, fits in (
+        ("September 2025", True),
+        ("2025", True),
+        ("in 2025-09", True),
+        ("August 2025", False),
+        ("2024", False),
+    ):
         assert states(text, "2025-09-19", "date") is None
         assert agrees(mentions(text, "date")[0].keys, whole) is fits
     assert not agrees(whole, whole)
@@ -65,7 +71,9 @@ def test_units_thousands_and_scales(text: str, value: str, said: bool):
 def test_digits_of_a_date_are_no_numbers_and_those_of_a_name_can_be_blanked():
     assert mentions("On 2025-09-19 and on 3 May 2024.", "number") == []
     assert blank("The iPhone 17 has 8 GB", ["iPhone 17", "iPhone"]) == "The           has 8 GB"
-    assert [one.keys for one in mentions(blank("The iPhone 17 has 8 GB", ["iPhone 17"]), "number")] == [frozenset({"#8000000000 byte", "~8"})]
+    assert [one.keys for one in mentions(blank("The iPhone 17 has 8 GB", ["iPhone 17"]), "number")] == [
+        frozenset({"#8000000000 byte", "~8"})
+    ]
 
 
 @pytest.mark.parametrize(("text", "value", "said"), [

@@ -22,7 +22,9 @@ def write(folder: Path, kind: str) -> Path:
     path = folder / f"phones{kind}"
     lines = [",".join(cells) for cells in (("name", "released", "weight"), *TABLE)]
     rows = [dict(zip(("name", "released", "weight"), cells, strict=True)) for cells in TABLE]
-    piped = "\n".join(["| name | released | weight |", "| --- | :---: | ---: |", *(f"| {' | '.join(cells)} |" for cells in TABLE)])
+    piped = "\n".join(
+        ["| name | released | weight |", "| --- | :---: | ---: |", *(f"| {' | '.join(cells)} |" for cells in TABLE)]
+    )
     cells = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in TABLE)
     text = {
         ".csv": "\n".join(lines), ".tsv": "\n".join(line.replace(",", "\t") for line in lines), ".jsonl": "\n".join(map(json.dumps, rows)),
@@ -47,7 +49,9 @@ def test_texts_come_with_their_dates_and_without_their_tables(tmp_path: Path):
     write(tmp_path, ".md")
     (tmp_path / "news-2024-05-06.txt").write_text("The Nova 3 is coming.")
     (tmp_path / "front.md").write_text("---\ntitle: x\ndate: 2023-01-02\n---\nBody.\n")
-    (tmp_path / "page.html").write_text('<meta property="article:published_date" content="2022-02-03"><script>no()</script><p>One.</p><p>Two &amp; three.</p>')
+    (tmp_path / "page.html").write_text(
+        '<meta property="article:published_date" content="2022-02-03"><script>no()</script><p>One.</p><p>Two &amp; three.</p>'
+    )
     (tmp_path / "picture.png").write_bytes(b"\x89PNG")
     found = {Path(one.place).name: (one.text, one.date) for one in read_documents([tmp_path]) if isinstance(one, Text)}
     assert found == {
@@ -120,7 +124,9 @@ def test_subjects_are_joined_without_saying_a_word_twice(tmp_path: Path):
         {"maker": "Apple iPhone", "label": None, "cycle": "16", "released": "2024-09-19"}, {"maker": "", "cycle": "15", "released": "2023-09-19"},
     ]  # fmt: skip
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    kb = KnowledgeBase.from_paths([tmp_path], Columns(("maker", "label|cycle"), (("released", "release date"),), date="released"))
+    kb = KnowledgeBase.from_paths(
+        [tmp_path], Columns(("maker", "label|cycle"), (("released", "release date"),), date="released")
+    )
     assert {fact.subject for fact in kb.facts} == {"Motorola edge 70", "Apple iPhone 17", "Apple iPhone 16"}
     assert kb.dropped == {"row without a subject": 1}
 

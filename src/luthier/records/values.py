@@ -219,7 +219,9 @@ def _number_keys(match: re.Match[str]) -> frozenset[str]:
     spelled = (match["unit"] or match["money"] or "").strip().replace(" ", "").casefold()
     base, factor = _UNITS.get(spelled, ("", "1"))
     digits = f"{(amount * Decimal(factor)).normalize():f}"
-    return frozenset((f"{_NUMERIC}{digits} {base}" if base else f"{_NUMERIC}{digits}", f"{_AS_WRITTEN}{amount.normalize():f}"))
+    return frozenset(
+        (f"{_NUMERIC}{digits} {base}" if base else f"{_NUMERIC}{digits}", f"{_AS_WRITTEN}{amount.normalize():f}")
+    )
 
 
 def _versions(text: str) -> list[Mention]:

@@ -48,7 +48,11 @@ class ScriptedModel:
         told = [one for one in item.needed if self._knows(one, item)]
         if len(told) == len(item.needed) and item.scenario != "S4":
             return item.answer
-        return " ".join(f"The {one.attribute} of {one.subject} is {one.values[0]}." for one in told) or REFUSAL
+        form = (
+            "It is {value}." if item.form == "bridge" else "The {attribute} of {subject} is {value}."
+        )  # neither half names the other's subject
+        said = [form.format(attribute=one.attribute, subject=one.subject, value=one.values[0]) for one in told]
+        return " ".join(said) or REFUSAL
 
     def _knows(self, one: Needed, item: FusionItem) -> bool:
         context = "\n".join(snippet.text for snippet in item.context)
