@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -25,7 +24,7 @@ from luthier.evaluate.fusion import (
 )
 from luthier.evaluate.fusion.asking import answer_room, prompt
 from luthier.evaluate.fusion.scripted import REFUSAL
-from luthier.models.protocol import Completion, Prompt, Sampling, Score, Usage
+from luthier.models.protocol import GREEDY, Completion, Prompt, Score, Usage
 from luthier.records.fusion import FusionItem
 from luthier.records.fusion_suite import computed_label
 from luthier.synthesize.fusion import Columns, FusionSuite, KnowledgeBase, SuiteSettings
@@ -138,7 +137,7 @@ def test_answers_have_room_for_twice_the_longest_and_a_cut_one_is_counted(suite:
         def encode(self, text: str) -> list[int]:
             return [ord(letter) for letter in text]
 
-        def generate(self, prompts, sampling=Sampling(), progress=None):
+        def generate(self, prompts, sampling=GREEDY, progress=None):
             wanted = {
                 prompt(item).messages: f"{item.answer} {item.answer}"[: 2 * len(item.answer)] for item in suite.items
             }
@@ -200,7 +199,7 @@ def test_a_judge_is_reported_with_its_agreement(suite: FusionSuite):
     class Lenient:
         name, supports, usage = "lenient", frozenset({"generate", "json_schema"}), Usage()
 
-        def generate(self, prompts, sampling=Sampling(), progress=None):
+        def generate(self, prompts, sampling=GREEDY, progress=None):
             assert all(one.json_schema is not None for one in prompts)
             return [
                 Completion("maybe" if at % 10 == 0 else '{"right": true}', "stop", 0, 0) for at, _ in enumerate(prompts)

@@ -113,14 +113,15 @@ The date of release was the nineteenth of the month.
 It knows no bounds: 2025-09-19.
 I know that it is 2025-09-19.
 The device is well known.
-
+(nothing)
 They announced it early.
 The unknowns are many.
-""".split("\n")[:28]
+"""
+ANSWERS = [line.replace("(nothing)", "") for line in ANSWERING.splitlines()]
 
 
 def test_there_are_a_hundred_lines():
-    assert len(REFUSING) + len(ANSWERING) == 100
+    assert len(REFUSING) + len(ANSWERS) == 100
 
 
 @pytest.mark.parametrize("line", REFUSING)
@@ -128,7 +129,7 @@ def test_refusals_are_seen(line: str):
     assert refuses(line, ["date"], ["Nova 3"])
 
 
-@pytest.mark.parametrize("line", ANSWERING)
+@pytest.mark.parametrize("line", ANSWERS)
 def test_answers_are_no_refusals(line: str):
     assert not refuses(line, ["date"], ["Nova 3"])
 
