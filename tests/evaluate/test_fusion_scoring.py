@@ -107,7 +107,6 @@ Both came out on 2025-09-19.
 The Nova 3 is a phone.
 Released.
 The release date of the Nova 3 is the same as that of the Nova 2.
-Yes.
 It was released last year.
 The date of release was the nineteenth of the month.
 It knows no bounds: 2025-09-19.
