@@ -14,7 +14,7 @@ import click
 from luthier.cli.options import run_options, section_options
 
 SPLITS = ("date", "subject", "random")
-STAGES, WAYS = ("continued", "supervised"), ("full", "lora", "flat")
+STAGES, WAYS = ("continued", "supervised"), ("lora", "flat", "full")
 KEY = "A key for the endpoint is read from the environment variable LUTHIER_API_KEY."
 
 
@@ -165,9 +165,9 @@ def synthesize_fusion(
 @click.option(
     "--way",
     type=click.Choice(WAYS),
-    default="full",
+    default="lora",
     show_default=True,
-    help="All weights, LoRA, or LoRA towards flat minima.",
+    help="LoRA, LoRA towards flat minima, or all weights.",
 )
 @click.option(
     "--general",

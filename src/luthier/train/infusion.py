@@ -20,9 +20,13 @@ from luthier.train.sft import encode
 
 Way = Literal["full", "lora", "flat"]
 END = "<|endoftext|>"
-WAYS: tuple[Way, ...] = ("full", "lora", "flat")
+WAYS: tuple[Way, ...] = ("lora", "flat", "full")
 Row = dict[str, list[int]]
 EPOCHS: dict[Stage, float] = {"continued": 10, "supervised": 3}
+ROWS: dict[Stage, int] = {
+    "continued": 2,
+    "supervised": 4,
+}  # of a step: facts are stored by many small steps, with half the tokens that steps of 8 rows need
 RATES: dict[Way, float] = {"full": 1e-4, "lora": 1e-3, "flat": 1e-3}
 
 
@@ -31,7 +35,7 @@ class InfusionSettings:
     """way: all weights, LoRA, or LoRA towards flat minima. general: share of the tokens of continued pre-training that are general text, against
     forgetting. pack: tokens of a row of statements. continued, supervised: fields of `trl.SFTConfig` for each stage; lora: of `peft.LoraConfig`."""
 
-    way: Way = "full"
+    way: Way = "lora"
     general: float = 0.2
     pack: int = 160
     continued: JSON = field(default_factory=dict)
@@ -71,14 +75,10 @@ def infuse(
 def stage_settings(stage: Stage, settings: InfusionSettings, model: LocalModel) -> FineTuneSettings:
     """How `fine_tune_rows` is set for a stage. An adapter that is there already keeps its own LoRA settings."""
     method: Method = "flat" if settings.way == "flat" else "none"
-    small = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1}
     own = {
-        "num_train_epochs": EPOCHS[stage],
-        "learning_rate": RATES[settings.way],
-        "weight_decay": 0.0,
-        "save_steps": 200,
-        **small,
-    }
+        "num_train_epochs": EPOCHS[stage], "learning_rate": RATES[settings.way], "weight_decay": 0.0, "save_steps": 100,
+        "per_device_train_batch_size": ROWS[stage], "gradient_accumulation_steps": 1,
+    }  # fmt: skip
     given = settings.continued if stage == "continued" else settings.supervised
     fresh = settings.way != "full" and model.adapter is None
     lora = {"r": 32, "lora_alpha": 64, **settings.lora} if fresh else {}

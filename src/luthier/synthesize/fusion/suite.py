@@ -44,7 +44,7 @@ class SuiteSettings:
     forms: tuple[str, ...] = FORMS
     absent: float = 0.25
     wordings: int = 5
-    closed_book: int = 2
+    closed_book: int = 1
     refusals: float = 1.5
     depth: int = 3
 
