@@ -65,7 +65,7 @@ def infused(suite: Path, tiny_model_folder: Path, tmp_path_factory: pytest.TempP
 
 def test_a_suite_is_the_same_again_and_kept_where_it_is(documents: Path, suite: Path, tmp_path: Path):
     build(documents, tmp_path)
-    names = [name for name in json.loads((suite / "manifest.json").read_text())["files"]]
+    names = list(json.loads((suite / "manifest.json").read_text())["files"])
     assert len(names) == 5
     assert all((tmp_path / name).read_bytes() == (suite / name).read_bytes() for name in [*names, "manifest.json"])
     stamp = (tmp_path / "items.jsonl").stat().st_mtime_ns

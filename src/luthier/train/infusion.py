@@ -22,7 +22,7 @@ Way = Literal["full", "lora", "flat"]
 END = "<|endoftext|>"
 WAYS: tuple[Way, ...] = ("lora", "flat", "full")
 Row = dict[str, list[int]]
-EPOCHS: dict[Stage, float] = {"continued": 10, "supervised": 3}
+EPOCHS: dict[Stage, float] = {"continued": 14, "supervised": 3}
 ROWS: dict[Stage, int] = {
     "continued": 2,
     "supervised": 4,
