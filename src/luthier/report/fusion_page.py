@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ def write_fusion_page(
     write_page(
         "fusion_page.html.j2", path, suite=suite, manifest=manifest, names=list(arms), colours=dict(zip(arms, _colours(len(arms)), strict=True)),
         retention=_rows(arms, lambda one: one["retention"]), scenarios=[_scenario(name, arms, differences) for name in scenarios],
-        retained=[(name, TITLES[name], _rows(arms, lambda one, name=name: _retained(one, name))) for name in ("S2", "S3") if name in scenarios],
+        retained=[(name, TITLES[name], _rows(arms, partial(_retained, name))) for name in ("S2", "S3") if name in scenarios],
         refusing=[_refusing(name, one) for name, one in arms.items()], gaps=[(name, one["gap"]) for name, one in arms.items() if one["gap"]],
         places=_places(arms), forms=_forms(arms), abstention=_abstention(arms), truncated={name: one["truncated"] for name, one in arms.items()},
         judges=[(name, one["judge"]) for name, one in arms.items() if "judge" in one],
@@ -47,10 +48,10 @@ def _colours(count: int) -> list[str]:
     return [*chosen[:-1], COLOURS[-1]] if count > 1 else [COLOURS[-1]]
 
 
-def _rows(arms: Mapping[str, JSON], get: object) -> list[JSON]:
+def _rows(arms: Mapping[str, JSON], get: Callable[[JSON], JSON | None]) -> list[JSON]:
     made = []
     for (name, one), colour in zip(arms.items(), _colours(len(arms)), strict=True):
-        score = get(one)  # type: ignore[operator]
+        score = get(one)
         if score is not None and score["items"]:
             made.append(
                 {
@@ -63,7 +64,7 @@ def _rows(arms: Mapping[str, JSON], get: object) -> list[JSON]:
     return made
 
 
-def _retained(one: JSON, name: str) -> JSON | None:
+def _retained(name: str, one: JSON) -> JSON | None:
     return one["retained"][name]["right"] if name in one["retained"] else None
 
 
