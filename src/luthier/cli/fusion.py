@@ -290,8 +290,12 @@ def evaluate_fusion(
 
 def _tell(name: str, made: dict[str, Any]) -> None:
     """One arm in a few lines."""
+    from luthier.report.fusion_page import is_forgetful
+
     retention = f"   retention {_rate(made['retention'])}" if made["retention"] else ""
     click.echo(f"{name}: {made['items']} items, {made['truncated']} answers cut off{retention}")
+    if is_forgetful(made):
+        click.echo("  retains next to nothing, so S2 and S3 tell of memory, not of fusion")
     for scenario, one in made["scenarios"].items():
         noise = "  ".join(f"{level}: {rate['rate']:.2f}" for level, rate in one["by_noise"].items())
         kept = (
@@ -309,7 +313,11 @@ def _tell(name: str, made: dict[str, Any]) -> None:
 
 
 def _rate(one: dict[str, Any]) -> str:
-    return "none" if one["rate"] is None else f"{one['rate']:.2f} ({one['low']:.2f}-{one['high']:.2f})"
+    return (
+        "none"
+        if one["rate"] is None or one.get("items") == 0
+        else f"{one['rate']:.2f} ({one['low']:.2f}-{one['high']:.2f})"
+    )
 
 
 def _arm(text: str, model: str) -> Any:

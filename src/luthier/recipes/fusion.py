@@ -98,6 +98,11 @@ def _make(job: _Job) -> JSON:
     kb = KnowledgeBase.from_paths(inputs.documents, inputs.columns, skipped=skipped)
     if inputs.reader is not None:
         kb = _read_texts(kb, inputs.reader, job)
+    if not kb.facts and inputs.reader is not None:
+        told = ", ".join(f"{count} {reason}" for reason, count in kb.dropped.items())
+        raise SettingsError(
+            f"{', '.join(inputs.documents)}: no fact that {inputs.reader} read passed the rules ({told}); try a stronger model"
+        )
     if not kb.facts:
         raise SettingsError(
             f"{', '.join(inputs.documents)}: running text only; name a model that reads facts from it (--reader bundled)"

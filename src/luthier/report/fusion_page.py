@@ -16,6 +16,7 @@ from luthier.report.wording import percent, percent_range
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+FORGETFUL = 0.1  # retention below which S2 and S3 measure memory alone
 COLOURS = ("arm0", "arm1", "arm2", "arm3")  # of the style sheet of this page; further arms have the last one
 
 
@@ -37,9 +38,15 @@ def write_fusion_page(
         retained=[(name, TITLES[name], _rows(arms, partial(_retained, name))) for name in ("S2", "S3") if name in scenarios],
         refusing=[_refusing(name, one) for name, one in arms.items()], gaps=[(name, one["gap"]) for name, one in arms.items() if one["gap"]],
         places=_places(arms), forms=_forms(arms), abstention=_abstention(arms), truncated={name: one["truncated"] for name, one in arms.items()},
+        sources=[(name, one["sources"]) for name, one in arms.items() if one["sources"]], forgetful=[name for name, one in arms.items() if is_forgetful(one)],
         judges=[(name, one["judge"]) for name, one in arms.items() if "judge" in one],
         worst=[(name, TITLES[name], [item for item in worst if item["scenario"] == name]) for name in scenarios], percent=_short, span=_span,
     )  # fmt: skip
+
+
+def is_forgetful(one: JSON) -> bool:
+    """Whether an arm retains so little that S2 and S3 cannot tell how it combines."""
+    return one["retention"] is not None and one["retention"]["rate"] < FORGETFUL
 
 
 def _colours(count: int) -> list[str]:

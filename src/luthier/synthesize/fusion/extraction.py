@@ -30,9 +30,9 @@ FACTS_SCHEMA: dict[str, Any] = {
 QUESTION_SCHEMA: dict[str, Any] = {
     "type": "object", "required": ["question"], "additionalProperties": False, "properties": {"question": {"type": "string", "minLength": 8, "maxLength": 300}},
 }  # fmt: skip
-FACTS_INSTRUCTION = (
-    "List the facts of the passage as JSON: the name of what each is about, which attribute it tells, and its value, copied word for word. "
-    'Example: {"facts": [{"subject": "Luna 2", "attribute": "launch date", "value": "12 September 1959"}]}. An empty list where there are none.'
+FACTS_INSTRUCTION = (  # no example: small models copy it
+    "List the facts of the passage as JSON: the name of what each is about, which attribute it tells, and its value, copied word for word from the passage. "
+    "An empty list where there are none."
 )
 QUESTION_INSTRUCTION = "Write one question, as JSON, whose answer is the value of the fact. Name the subject as it is written. Do not give the value away."
 
