@@ -15,7 +15,6 @@ from luthier.cli.options import run_options, section_options
 
 SPLITS = ("date", "subject", "random")
 STAGES, WAYS = ("continued", "supervised"), ("lora", "flat", "full")
-KEY = "A key for the endpoint is read from the environment variable LUTHIER_API_KEY."
 
 
 @click.command()
