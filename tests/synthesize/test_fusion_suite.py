@@ -218,6 +218,22 @@ def test_near_duplicate_passages_stay_on_one_side(tmp_path: Path):
     assert split.dropped == {"near-duplicate of a passage in another part": 6}
 
 
+def test_a_passage_of_several_facts_is_in_one_part_and_one_half(tmp_path: Path):
+    facts = KnowledgeBase.from_paths(
+        [write_catalogue(tmp_path / "a.jsonl", 120)], Columns(("device",), (("weight", "weight"),))
+    ).facts
+    told = tuple(replace(fact, passage=f"Passage {place // 3}.") for place, fact in enumerate(facts))
+    split = KnowledgeBase(told).split("random", holdout=0.2)
+    halves = [some for half in (split.memory, split.external, split.held) for some in (half.train, half.test)]
+    seen = [{fact.passage for fact in some} for some in halves]
+    assert sum(map(len, seen)) == len(set().union(*seen))
+    assert sum(map(len, halves)) + sum(split.dropped.values()) == len(told)
+    assert split.dropped.keys() == {
+        "near-duplicate of a passage in another part",
+        "test fact in a passage that training shows",
+    }
+
+
 def test_a_changed_fact_makes_a_conflict_whose_newer_value_is_wanted(tmp_path: Path):
     old = [{**row, "date": "2020-02-02"} for row in catalogue(60)]
     new = [{**row, "date": "2025-02-02", "weight": f"{2000 + n} g"} for n, row in enumerate(old[:40])]
@@ -265,6 +281,10 @@ def test_known_facts_are_asked_by_no_test_and_memory_is_capped(split: Split):
     suite = FusionSuite.build(split, SuiteSettings(per_scenario=10, memory=30), known=known)
     assert known.isdisjoint(one.fact for item in suite.items for one in item.needed)
     assert suite.report["dropped"]["the untrained model knows it"] == 20
+    few = {fact.id for half in (split.memory, split.external, split.held) for fact in half.test[:8]}
+    asked = FusionSuite.build(split, SuiteSettings(per_scenario=10, absent=0.0), tested=few)
+    assert {one.fact for item in asked.items for one in item.needed} <= few
+    assert asked.memory == {fact.id for fact in split.memory.all}
     assert len(suite.memory) == 30
     assert {row["facts"][0] for row in suite.statements} == suite.memory
 

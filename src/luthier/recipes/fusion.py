@@ -108,9 +108,11 @@ def _make(job: _Job) -> JSON:
             f"{', '.join(inputs.documents)}: running text only; name a model that reads facts from it (--reader bundled)"
         )
     split = kb.split(inputs.by, inputs.at, inputs.holdout, seed, inputs.train)
-    known = _known(split, inputs, job) if inputs.untrained is not None else frozenset()
+    tested, known = _known(split, inputs, job) if inputs.untrained is not None else (None, frozenset[str]())
     written, counted = _worded(split, inputs.writer, job) if inputs.writer is not None else (None, Counter[str]())
-    made = FusionSuite.build(split, inputs.suite, known=known, search=_search(inputs.retriever), written=written)
+    made = FusionSuite.build(
+        split, inputs.suite, known=known, tested=tested, search=_search(inputs.retriever), written=written
+    )
     dropped = Counter(kb.dropped) + counted + Counter(made.report["dropped"])
     texts = {"texts": len(kb.texts), "documents": len(kb.sources), "skipped": skipped.count if skipped else 0}
     manifest = replace(
@@ -160,17 +162,18 @@ def _worded(split: Split, writer: str, job: _Job) -> tuple[dict[str, str], Count
         return write_questions(model, facts, counted, progress=job.progress.advance), counted
 
 
-def _known(split: Split, inputs: FusionInputs, job: _Job) -> frozenset[str]:
-    """Facts that the untrained model answers closed-book in at least one of four samples: they are no memory that infusion made."""
+def _known(split: Split, inputs: FusionInputs, job: _Job) -> tuple[frozenset[str], frozenset[str]]:
+    """The facts that the untrained model was asked for, and those it answers closed-book in at least one of four samples: no memory that infusion made."""
     from luthier.evaluate.fusion import Scorer, known_facts
     from luthier.models.replay import RecordingModel
     from luthier.synthesize.fusion.suite import closed_book
 
-    asked = closed_book(_asked(split, inputs.suite))
+    facts = _asked(split, inputs.suite)
     scorer = Scorer({fact.id: fact for half in (split.memory, split.external, split.held) for fact in half.all})
-    job.progress.step("closed-book", 4 * len(asked))
+    job.progress.step("closed-book", 4 * len(facts))
     with RecordingModel(job.engine(str(inputs.untrained)), job.folder / "untrained.jsonl") as model:
-        return frozenset(known_facts(model, asked, scorer, least=1, seed=inputs.seed, progress=job.progress.advance))
+        known = known_facts(model, closed_book(facts), scorer, least=1, seed=inputs.seed, progress=job.progress.advance)
+    return frozenset(fact.id for fact in facts), frozenset(known)
 
 
 def _asked(split: Split, suite: SuiteSettings) -> list[Fact]:

@@ -60,7 +60,7 @@ def split_facts(
 ) -> Split:
     """Memory, external and held-out facts, each in a half for training and one for tests.
 
-    by: `date` (before `at` is memory; the median date where it is left out), `subject`, or `random` (by fact). holdout: share of the subjects that
+    by: `date` (before `at` is memory; the median date where it is left out), `subject`, or `random` (by fact, or by the passage it stands in). holdout: share of the subjects that
     are in neither part. train: share of the subjects of every part whose questions training may show. Raises SettingsError.
     """
     if by not in WAYS:
@@ -74,11 +74,11 @@ def split_facts(
     for fact in kb.facts:
         part = _part(fact, by, at, holdout, seed)
         if part is None:
-            dropped["fact without a date"] = dropped.get("fact without a date", 0) + 1
+            _count(dropped, "fact without a date", 1)
         else:
             parts[part].append(fact)
     _drop_twins(parts, dropped)
-    halves = {name: _halves(facts, train, seed) for name, facts in parts.items()}
+    halves = {name: _halves(facts, train, seed, dropped) for name, facts in parts.items()}
     sides = (
         tuple(one for one in kb.updates if _trains(one.new, train, seed)),
         tuple(one for one in kb.updates if not _trains(one.new, train, seed)),
@@ -101,19 +101,27 @@ def _part(fact: Fact, by: str, at: str | None, holdout: float, seed: int) -> str
         return "held"
     if by == "date":
         return "memory" if str(fact.date) < str(at) else "external"
-    return "memory" if share(seed, by, subject if by == "subject" else fact.id) < 0.5 else "external"
+    return "memory" if share(seed, by, subject if by == "subject" else fact.passage or fact.id) < 0.5 else "external"
 
 
 def _trains(fact: Fact, train: float, seed: int) -> bool:
     return share(seed, "train", " ".join(plain_words(fact.subject))) < train
 
 
-def _halves(facts: Sequence[Fact], train: float, seed: int) -> Half:
-    """In an order of hashes, so that the first n of a part are a fair sample of it."""
+def _halves(facts: Sequence[Fact], train: float, seed: int, dropped: dict[str, int]) -> Half:
+    """In an order of hashes, so that the first n of a part are a fair sample of it. A passage that training shows is no test's."""
     ordered = sorted(facts, key=lambda fact: (share(seed, "order", fact.id), fact.id))
-    return Half(
-        tuple(f for f in ordered if _trains(f, train, seed)), tuple(f for f in ordered if not _trains(f, train, seed))
-    )
+    shown = tuple(fact for fact in ordered if _trains(fact, train, seed))
+    passages = {fact.passage for fact in shown if fact.passage is not None}
+    asked = [fact for fact in ordered if not _trains(fact, train, seed)]
+    kept = tuple(fact for fact in asked if fact.passage not in passages)
+    _count(dropped, "test fact in a passage that training shows", len(asked) - len(kept))
+    return Half(shown, kept)
+
+
+def _count(dropped: dict[str, int], reason: str, number: int) -> None:
+    if number:
+        dropped[reason] = dropped.get(reason, 0) + number
 
 
 def _median_date(facts: Sequence[Fact]) -> str:
@@ -124,34 +132,33 @@ def _median_date(facts: Sequence[Fact]) -> str:
 
 
 def _drop_twins(parts: dict[str, list[Fact]], dropped: dict[str, int]) -> None:
-    """Leave out facts whose passage nearly repeats one of another part (8-gram Jaccard index above 0.6): the later of the two goes."""
+    """Leave out facts whose passage is, or nearly repeats, one of another part (8-gram Jaccard index above 0.6): the later of the two goes."""
     order = sorted(
-        (
-            (fact.date or "", fact.id, name, fact.passage)
-            for name, facts in parts.items()
-            for fact in facts
-            if fact.passage is not None
-        )
+        (fact.date or "", fact.id, name, fact.passage)
+        for name, facts in parts.items()
+        for fact in facts
+        if fact.passage is not None
     )
-    passages = list(dict.fromkeys(passage for *_, passage in order if passage is not None))
-    if len(passages) < 2:
-        return
-    grams = [frozenset(windows(normalised_words(text), GRAM)) for text in passages]
-    whole = [at for at, some in enumerate(grams) if some]
-    if len(whole) < 2:
-        return
-    import numpy as np
-
-    signatures = np.stack([signature(gram_hashes(word_hashes(normalised_words(passages[at])), GRAM)) for at in whole])
-    twins = first_twins(signatures, ALIKE, lambda a, b: jaccard(grams[whole[a]], grams[whole[b]]) > ALIKE)
-    first = {passages[whole[late]]: passages[whole[early]] for late, early in twins.items()}
+    first = _first_of_twins(list(dict.fromkeys(passage for *_, passage in order)))
     home: dict[str, str] = {}
     for _, _, name, passage in order:
-        home.setdefault(first.get(passage or "", passage or ""), name)
+        home.setdefault(first.get(passage, passage), name)
     for name, facts in parts.items():
-        kept = [fact for fact in facts if fact.passage is None or home[first.get(fact.passage, fact.passage)] == name]
-        if len(kept) < len(facts):
-            dropped["near-duplicate of a passage in another part"] = (
-                dropped.get("near-duplicate of a passage in another part", 0) + len(facts) - len(kept)
-            )
-        parts[name] = kept
+        parts[name] = [
+            fact for fact in facts if fact.passage is None or home[first.get(fact.passage, fact.passage)] == name
+        ]
+        _count(dropped, "near-duplicate of a passage in another part", len(facts) - len(parts[name]))
+
+
+def _first_of_twins(passages: Sequence[str]) -> dict[str, str]:
+    """For each passage that nearly repeats an earlier one, that one. Those of fewer words than a gram repeat only themselves."""
+    texts = [text for text in passages if len(normalised_words(text)) >= GRAM]
+    if len(texts) < 2:
+        return {}
+    import numpy as np
+
+    words = [normalised_words(text) for text in texts]
+    grams = [frozenset(windows(each, GRAM)) for each in words]
+    signatures = np.stack([signature(gram_hashes(word_hashes(each), GRAM)) for each in words])
+    twins = first_twins(signatures, ALIKE, lambda a, b: jaccard(grams[a], grams[b]) > ALIKE)
+    return {texts[late]: texts[early] for late, early in twins.items()}

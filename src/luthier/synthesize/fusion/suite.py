@@ -68,15 +68,17 @@ class FusionSuite:
         settings: SuiteSettings = SuiteSettings(),
         *,
         known: AbstractSet[str] = frozenset(),
+        tested: AbstractSet[str] | None = None,
         search: Search | None = None,
         written: Mapping[str, str] | None = None,
     ) -> FusionSuite:
-        """The suite of a split. known: ids of facts that the untrained model answers already, left out. search: a retriever in place of chosen
+        """The suite of a split. known: ids of facts that the untrained model answers already, left out; tested: those
+        that tests may ask for, None for all. search: a retriever in place of chosen
         distractors; what it misses decides the label. written: test questions by fact id that a model wrote.
 
         Raises SettingsError where a setting has no meaning or no scenario gets an item.
         """
-        return _build(split, settings, known, search, written)
+        return _build(_unknown(split, known), settings, tested, search, written)
 
     def save(self, folder: Path) -> JSON:
         """Write the suite's files, the manifest last; the same suite gives the same bytes. Returns the manifest."""
@@ -98,55 +100,57 @@ class FusionSuite:
 
 
 def _build(
-    split: Split,
-    settings: SuiteSettings,
-    known: AbstractSet[str],
-    search: Search | None,
-    written: Mapping[str, str] | None,
-) -> FusionSuite:
+    split: Split, settings: SuiteSettings, tested: AbstractSet[str] | None, search: Search | None, written: Mapping[str, str] | None
+) -> FusionSuite:  # fmt: skip
     _check(settings)
-    dropped: Counter[str] = Counter(split.dropped)
-    split = _unknown(split, known, dropped)
-    training = settings.per_scenario if settings.training_per_scenario is None else settings.training_per_scenario
-    test = replace(Pool.of(split, "test", forms=settings.forms, absent=settings.absent), written=written)
-    train = Pool.of(split, "train", forms=settings.forms, absent=settings.absent)
-    infused, test, train = _infused(test, train, settings)
-    updates = (*split.conflicts[0], *split.conflicts[1])
-    changing = [sides(update, split.seed)[1] for update in updates]
-    memory = frozenset(fact.id for fact in (*infused, *changing))
+    infused, test, train = _pools(split, settings, tested)
+    test = replace(test, written=written)
+    changing = [sides(update, split.seed)[1] for update in (*split.conflicts[0], *split.conflicts[1])]
     facts = [*split.memory.all, *split.external.all, *split.held.all]
-    bench = _Bench(Passages(facts, split.seed), settings, memory, search, dropped)
+    memory, dropped = frozenset(fact.id for fact in (*infused, *changing)), Counter(split.dropped)
+    bench = _Bench(Passages(facts, split.seed), settings, memory, dropped)
+    shelf = Shelf(test.external, bench.passages)
     items = {
-        name: bench.items(some, Shelf(test.external, bench.passages), bench.search)
+        name: bench.retrieved(some, shelf, search) if search is not None else bench.items(some, shelf)
         for name, some in drafts(test, settings.per_scenario, dropped).items()
     }
-    dropped_in_training: Counter[str] = Counter()
-    lessons = replace(bench, search=None, dropped=dropped_in_training)
-    taught = {
-        name: lessons.one_each(some, Shelf(train.external, bench.passages))
-        for name, some in drafts(train, round(training * max(1.0, settings.refusals)), dropped_in_training).items()
-    }
-    taught = {name: some if name == "S4" else some[:training] for name, some in taught.items()}
     flat = tuple(item for name in SCENARIOS for item in items[name])
     if not flat:
         raise SettingsError(
             f"no scenario gets an item ({_told(dropped)}); move the date of the split, or give more documents"
         )
-    checked = _retention(flat, {fact.id: fact for fact in infused})
-    rows = tuple(infusion_sets.statements(infused, split.seed, settings.wordings, changing))
-    talks = tuple(
-        infusion_sets.conversations(
-            infused, taught, split.seed, closed_book=settings.closed_book, refusals=settings.refusals
-        )
+    retention = _retention(flat, {fact.id: fact for fact in infused})
+    talks = infusion_sets.conversations(
+        infused,
+        _taught(train, bench, settings),
+        split.seed,
+        closed_book=settings.closed_book,
+        refusals=settings.refusals,
     )
-    told = {fact.id: fact for fact in (*facts, *changing)}
     report: JSON = {
         "split": split.settings, "settings": asdict(settings) | {"distractors": list(settings.distractors), "forms": list(settings.forms)},
-        "facts": {"memory": _sizes(split.memory), "external": _sizes(split.external), "held": _sizes(split.held), "updates": len(updates), "infused": len(infused)},
+        "facts": {"memory": _sizes(split.memory), "external": _sizes(split.external), "held": _sizes(split.held), "updates": len(changing), "infused": len(infused)},
         "items": {name: len(some) for name, some in items.items()}, "questions": {name: len({one.base for one in some}) for name, some in items.items()},
-        "retention": len(checked), "taught": infusion_sets.taught(talks), "dropped": dict(sorted(dropped.items())), "retriever": search is not None,
+        "retention": len(retention), "taught": infusion_sets.taught(talks), "dropped": dict(sorted(dropped.items())), "retriever": search is not None,
     }  # fmt: skip
-    return FusionSuite(told, memory, flat, checked, rows, talks, report)
+    statements = infusion_sets.statements(infused, split.seed, settings.wordings, changing)
+    return FusionSuite(
+        {fact.id: fact for fact in (*facts, *changing)},
+        memory,
+        flat,
+        retention,
+        tuple(statements),
+        tuple(talks),
+        report,
+    )
+
+
+def _taught(train: Pool, bench: _Bench, settings: SuiteSettings) -> dict[Scenario, list[FusionItem]]:
+    """Training items of each scenario; refusals may be more than the others."""
+    count = settings.per_scenario if settings.training_per_scenario is None else settings.training_per_scenario
+    shelf, uncounted = Shelf(train.external, bench.passages), replace(bench, dropped=Counter())
+    made = drafts(train, round(count * max(1.0, settings.refusals)), Counter())
+    return {name: uncounted.one_each(some if name == "S4" else some[:count], shelf) for name, some in made.items()}
 
 
 @dataclass(frozen=True)
@@ -156,12 +160,10 @@ class _Bench:
     passages: Passages
     settings: SuiteSettings
     memory: frozenset[str]
-    search: Search | None
     dropped: Counter[str]
 
-    def items(self, some: Sequence[Draft], shelf: Shelf, search: Search | None) -> list[FusionItem]:
-        if search is not None:
-            return self._retrieved(some, shelf, search)
+    def items(self, some: Sequence[Draft], shelf: Shelf) -> list[FusionItem]:
+        """Every question at every noise level."""
         made = [self._with_noise(draft, shelf, noise) for draft in some for noise in self.settings.distractors]
         return [item for item in made if item is not None]
 
@@ -179,7 +181,8 @@ class _Bench:
             return None
         return self._item(draft, shuffled(draft.base, [*gold, *others], self.passages.seed), noise, draft.scenario)
 
-    def _retrieved(self, some: Sequence[Draft], shelf: Shelf, search: Search) -> list[FusionItem]:
+    def retrieved(self, some: Sequence[Draft], shelf: Shelf, search: Search) -> list[FusionItem]:
+        """Every question with what the retriever finds for it."""
         facts = [fact for each in shelf.by_attribute.values() for fact in each]
         found = retrieved(
             [d.question for d in some],
@@ -242,27 +245,32 @@ def _check(settings: SuiteSettings) -> None:
         raise SettingsError("wordings and memory must be at least 1")
 
 
-def _unknown(split: Split, known: AbstractSet[str], dropped: Counter[str]) -> Split:
+def _unknown(split: Split, known: AbstractSet[str]) -> Split:
     """Without the facts that the untrained model knows."""
+    if not known:
+        return split
 
     def left(half: Half) -> Half:
-        kept = Half(*(tuple(fact for fact in some if fact.id not in known) for some in (half.train, half.test)))
-        lost = len(half.all) - len(kept.all)
-        if lost:
-            dropped["the untrained model knows it"] += lost
-        return kept
+        return Half(*(tuple(fact for fact in some if fact.id not in known) for some in (half.train, half.test)))
 
-    return (
-        replace(split, memory=left(split.memory), external=left(split.external), held=left(split.held))
-        if known
-        else split
+    memory, external, held = left(split.memory), left(split.external), left(split.held)
+    lost = sum(len(one.all) for one in (split.memory, split.external, split.held)) - sum(
+        len(one.all) for one in (memory, external, held)
     )
+    dropped = {**split.dropped, "the untrained model knows it": lost}
+    return replace(split, memory=memory, external=external, held=held, dropped=dropped)
 
 
-def _infused(test: Pool, train: Pool, settings: SuiteSettings) -> tuple[list[Fact], Pool, Pool]:
-    """The facts that are trained into the weights, and the pools with no other memory: those that tests ask for first, then those of training."""
+def _pools(split: Split, settings: SuiteSettings, tested: AbstractSet[str] | None) -> tuple[list[Fact], Pool, Pool]:
+    """The facts that are trained into the weights, those that tests ask for first, and the pools of tests and of training."""
+    test, train = (Pool.of(split, use, forms=settings.forms, absent=settings.absent) for use in ("test", "train"))
+    if tested is not None:
+        memory, external, held = (
+            tuple(fact for fact in some if fact.id in tested) for some in (test.memory, test.external, test.held)
+        )
+        test = replace(test, memory=memory, external=external, held=held)
     if settings.memory is None:
-        return [*test.memory, *train.memory], test, train
+        return [*split.memory.test, *split.memory.train], test, train
     asked = test.memory[: max(1, settings.memory // 2)]
     shown = train.memory[: settings.memory - len(asked)]
     return [*asked, *shown], replace(test, memory=asked), replace(train, memory=shown)
