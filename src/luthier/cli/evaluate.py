@@ -1,4 +1,5 @@
-"""`luthier evaluate`: function calling with the benchmark's own checker, multiple choice, and code retrieval (`luthier.cli.retrieval`)."""
+"""`luthier evaluate`: function calling with the benchmark's own checker, multiple choice, code retrieval (`luthier.cli.retrieval`), and knowledge fusion
+(`luthier.cli.fusion`)."""
 
 from __future__ import annotations
 
@@ -11,13 +12,14 @@ from typing import Any
 
 import click
 
+from luthier.cli.fusion import evaluate_fusion
 from luthier.cli.options import question_options
 from luthier.cli.retrieval import command as retrieval
 
 
 @click.group()
 def command() -> None:
-    """Score a model: function calling, multiple choice, code retrieval."""
+    """Score a model: function calling, multiple choice, code retrieval, knowledge fusion."""
 
 
 @command.command()
@@ -124,3 +126,4 @@ def choice(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **setti
 
 
 command.add_command(retrieval, "retrieval")
+command.add_command(evaluate_fusion, "fusion")

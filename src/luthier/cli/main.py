@@ -23,13 +23,16 @@ VERBS = {
     "models": ("luthier.cli.models", "List, pull and show models."),
     "synthesize": ("luthier.cli.synthesize", "Make training data."),
     "select": ("luthier.cli.select", "Choose the rows of a pool that teach most; how redundant a pool is."),
-    "train": ("luthier.cli.train", "Fine-tune a model, plainly, towards flat minima, or on preference pairs."),
+    "train": (
+        "luthier.cli.train",
+        "Fine-tune a model, plainly, towards flat minima, on preference pairs, or to infuse facts.",
+    ),
     "decode": ("luthier.cli.decode", "Learn a temperature that knows when variety is wanted."),
     "generate": ("luthier.cli.generate", "Reply to prompts, at temperatures a head chooses."),
     "probe": ("luthier.cli.probe", "Look into a model: chains of thought, step by step; how sharp its minimum is."),
     "evaluate": (
         "luthier.cli.evaluate",
-        "Score a model: function calling, multiple choice, code retrieval.",
+        "Score a model: function calling, multiple choice, code retrieval, knowledge fusion.",
     ),
     "trace": ("luthier.cli.trace", "Follow learners, pupils or models: what they know, what comes next."),
     "report": ("luthier.cli.report", "Write report.html for a run folder."),

@@ -38,6 +38,12 @@ TITLES = {
     "mastery": "Following learners",
     "relations": "Asking about concepts",
     "sharpness": "Measuring sharpness",
+    "documents": "Reading documents",
+    "read-texts": "Reading facts from texts",
+    "word-questions": "Wording questions",
+    "closed-book": "Asking without context",
+    "infuse-continued": "Continued pre-training",
+    "infuse-supervised": "Supervised fine-tuning",
     "evaluate-after": "Scoring the model after",
     "report": "Writing the report",
 }

@@ -1,4 +1,4 @@
-"""`luthier synthesize`: tool dialogues with known truth, and preference pairs from a model's own mistakes, as TRL rows."""
+"""`luthier synthesize`: tool dialogues with known truth, preference pairs from a model's own mistakes, and fusion suites (`luthier.cli.fusion`)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from luthier.cli.fusion import synthesize_fusion
 from luthier.cli.options import run_options
 
 
@@ -116,3 +117,6 @@ def pairs(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **settin
     for at, (before, after) in enumerate(zip(made["before"], made["after"], strict=True)):
         bars = [f"{count:>6} {'█' * round(20 * count / widest):<20}" for count in (before, after)]
         click.echo(f"  {at / 10:.1f}–{(at + 1) / 10:.1f} {bars[0]} {bars[1]}".rstrip())
+
+
+command.add_command(synthesize_fusion, "fusion")

@@ -1,4 +1,4 @@
-"""`luthier train`: fine-tune a model on conversations, or on preference pairs."""
+"""`luthier train`: fine-tune a model on conversations or on preference pairs, or infuse facts into it (`luthier.cli.fusion`)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from luthier.cli.fusion import infuse
 from luthier.cli.options import run_options, section_options
 
 METHODS = ("flat", "none", "neftune", "lora-sam", "bi-lora")
@@ -191,3 +192,6 @@ def preference(
     if made["before"] is not None:
         for name in ("rewards/accuracies", "rewards/margins", "logps/chosen"):
             click.echo(f"  {name}: {made['before'][name]:.3f} → {made['after'][name]:.3f}")
+
+
+command.add_command(infuse, "infuse")

@@ -47,7 +47,10 @@ def run_fine_tune(inputs: TrainingInputs, folder: Path, command: str, progress: 
             run.shared_step("train", keyed, lambda: _train(inputs, folder, progress))
         else:
             run.step(
-                "train", keyed, ["metrics.jsonl", "checkpoints", ADAPTER], lambda: _train(inputs, folder, progress)
+                "train",
+                keyed,
+                ["metrics.jsonl", "checkpoints", inputs.settings.made],
+                lambda: _train(inputs, folder, progress),
             )
         run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))
         return run.record

@@ -1,6 +1,7 @@
-"""LoRA fine-tuning with every setting of TRL and PEFT at hand, plainly or towards flat minima.
+"""Fine-tuning with every setting of TRL and PEFT at hand: LoRA, plainly or towards flat minima, or all weights.
 
-`fine_tune` is TRL's SFTTrainer on a person's conversations; `sft.train_sft` is the narrower one that fits a run to a time limit.
+`fine_tune` is TRL's SFTTrainer on a person's conversations, `fine_tune_rows` the same on tokens of any text; `sft.train_sft` is the narrower
+one that fits a run to a time limit.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Progress = Callable[[int, int, float], None]
 
 @dataclass(frozen=True)
 class FineTuneSettings:
-    """method: how minima are sought; strength: its sigma, alpha or rho, None for the usual one.
+    """method: how minima are sought; strength: its sigma, alpha or rho, None for the usual one. full: train all weights instead of an adapter.
 
     sft: fields of `trl.SFTConfig`; lora: of `peft.LoraConfig`; flat: of `FlatNoise`. What is not given has the defaults of `defaults`.
     """
@@ -47,6 +48,12 @@ class FineTuneSettings:
     lora: JSON = field(default_factory=dict)
     flat: JSON = field(default_factory=dict)
     seed: int = 0
+    full: bool = False
+
+    @property
+    def made(self) -> str:
+        """The folder of what training makes."""
+        return "model" if self.full else "adapter"
 
     @property
     def amount(self) -> float:
@@ -76,31 +83,50 @@ def fine_tune(
     evaluation: Sequence[Conversation] = (),
     progress: Progress | None = None,
 ) -> FineTuneResult:
-    """Train an adapter on what the assistant says, and save it with the tokenizer as `folder/adapter`.
+    """Train an adapter on what the assistant says, and save it with the tokenizer as `folder/adapter` (all weights: as `folder/model`).
 
-    The same call continues from the last checkpoint. Raises SettingsError for settings that do not exist or do not fit together.
+    An adapter that the model has is trained further. The same call continues from the last checkpoint. Raises SettingsError for settings that
+    do not exist or do not fit together.
     """
+    return fine_tune_rows(
+        [encode(one, model.tokenizer) for one in conversations], model, folder, settings,
+        evaluation=[encode(one, model.tokenizer) for one in evaluation], progress=progress,
+    )  # fmt: skip
+
+
+def fine_tune_rows(
+    encoded: Sequence[dict[str, list[int]]],
+    model: LocalModel,
+    folder: Path,
+    settings: FineTuneSettings = FineTuneSettings(),
+    *,
+    evaluation: Sequence[dict[str, list[int]]] = (),
+    progress: Progress | None = None,
+) -> FineTuneResult:
+    """The same on rows of `input_ids` and `labels`, -100 where nothing is learned."""
     import torch
 
-    _check(settings)
+    _check(settings, model)
     config = _config(settings, model, folder, evaluated=bool(evaluation))
-    rows, left_out = _encoded(conversations, model, config.max_length)
+    rows, left_out = _fitting(encoded, config.max_length)
     if not rows:
         raise SettingsError(
-            f"none of {len(conversations)} rows has an assistant turn within {config.max_length} tokens; nothing to train on"
+            f"none of {len(encoded)} rows has an assistant turn within {config.max_length} tokens; nothing to train on"
         )
-    held, _ = _encoded(evaluation, model, config.max_length)
+    held, _ = _fitting(evaluation, config.max_length)
     trainer = _trainer(rows, held, model, folder, settings, config, progress)
     with full_disk_named(folder):
         trainer.train(resume_from_checkpoint=latest_checkpoint(folder / "checkpoints"))
         measured = trainer.evaluate() if held else {}
-        trainer.save_model(str(folder / "adapter"))
+        if settings.full:
+            trainer.model.to(model.training_dtype)  # as the base is held
+        trainer.save_model(str(folder / settings.made))
     trainable = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
     return FineTuneResult(
         trainer.state.global_step, _mean_loss(trainer), measured.get("eval_loss"), len(rows), left_out,
-        sum(len(row["input_ids"]) for row in rows), trainable, "adapter",
+        sum(len(row["input_ids"]) for row in rows), trainable, settings.made,
     )  # fmt: skip
 
 
@@ -109,7 +135,7 @@ def _mean_loss(trainer: Any) -> float:
     return fmean(row["loss"] for row in trainer.state.log_history if "loss" in row)
 
 
-def _check(settings: FineTuneSettings) -> None:
+def _check(settings: FineTuneSettings, model: LocalModel) -> None:
     from peft import LoraConfig
     from trl import SFTConfig
 
@@ -117,6 +143,12 @@ def _check(settings: FineTuneSettings) -> None:
         raise SettingsError(f"method is {settings.method!r}; choose one of {', '.join(STRENGTHS)}")
     if settings.flat and settings.method != "flat":
         raise SettingsError(f"settings of flat are given, but the method is {settings.method}; leave one of them out")
+    if settings.full and (settings.lora or settings.method != "none" or model.adapter is not None):
+        raise SettingsError(
+            "all weights are trained, so there is no adapter: leave lora settings, the method and the adapter out"
+        )
+    if settings.lora and model.adapter is not None:
+        raise SettingsError(f"{model.adapter} has settings of its own; leave those of lora out")
     known = {
         "sft": [name for name in setting_names(SFTConfig) if name not in OWN], "lora": setting_names(LoraConfig),
         "flat": ["backend", "exclude", "ranks", "every", "seed"],
@@ -155,10 +187,7 @@ def _config(settings: FineTuneSettings, model: LocalModel, folder: Path, *, eval
         raise SettingsError(f"TRL refuses these settings: {first_line(problem)}") from problem
 
 
-def _encoded(
-    conversations: Sequence[Conversation], model: LocalModel, longest: int | None
-) -> tuple[list[dict[str, list[int]]], int]:
-    rows = [encode(conversation, model.tokenizer) for conversation in conversations]
+def _fitting(rows: Sequence[dict[str, list[int]]], longest: int | None) -> tuple[list[dict[str, list[int]]], int]:
     kept = [
         row
         for row in rows
@@ -172,14 +201,15 @@ def _trainer(  # noqa: PLR0917
     settings: FineTuneSettings, config: Any, progress: Progress | None,
 ) -> Any:  # fmt: skip
     from datasets import Dataset
-    from transformers import AutoModelForCausalLM, PrinterCallback, set_seed
+    from transformers import PrinterCallback, set_seed
     from trl import SFTTrainer
 
     from luthier.train.answer_head import answer_head_trainer
     from luthier.train.sharpness_aware import sam_trainer
 
     set_seed(config.seed)
-    base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=model.training_dtype, local_files_only=True)
+    base = _start(model, settings)
+    fresh = not settings.full and model.adapter is None
     stock = config.world_size > 1 or any(
         name in settings.sft for name in OTHER_LOSS
     )  # the cheaper head knows one process
@@ -189,12 +219,23 @@ def _trainer(  # noqa: PLR0917
     try:
         trainer = kind(
             model=base, args=config, train_dataset=Dataset.from_list(rows), eval_dataset=Dataset.from_list(held) if held else None,
-            processing_class=model.tokenizer, peft_config=lora_config(settings.lora), callbacks=list(_callbacks(settings, folder, config, progress)),
+            processing_class=model.tokenizer, peft_config=lora_config(settings.lora) if fresh else None, callbacks=list(_callbacks(settings, folder, config, progress)),
         )  # fmt: skip
     except ValueError as problem:
         raise SettingsError(f"TRL refuses these settings: {first_line(problem)}") from problem
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _start(model: LocalModel, settings: FineTuneSettings) -> Any:
+    """The weights training starts from. Small steps vanish in bf16, so all weights are trained in float32, computing in bf16 where that is fast."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    if model.adapter is not None:
+        return adapted_model(model, str(model.adapter), settings.seed)
+    dtype = torch.float32 if settings.full else model.training_dtype
+    return AutoModelForCausalLM.from_pretrained(model.folder, dtype=dtype, local_files_only=True)
 
 
 def _callbacks(

@@ -1,0 +1,161 @@
+"""The page of a fusion evaluation: every scenario by arm and noise, what was retained, how refusing went, and the worst items with their contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from luthier.records import JSON
+from luthier.records.fusion import SCENARIOS, TITLES, Scenario
+from luthier.report.charts import interval_bars, plot, ticks
+from luthier.report.templating import write_page
+from luthier.report.wording import percent, percent_range
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+FORGETFUL = 0.1  # retention below which S2 and S3 measure memory alone
+COLOURS = ("arm0", "arm1", "arm2", "arm3")  # of the style sheet of this page; further arms have the last one
+
+
+def write_fusion_page(
+    path: Path,
+    arms: Mapping[str, JSON],
+    differences: Mapping[str, JSON],
+    worst: Sequence[JSON],
+    *,
+    manifest: JSON,
+    suite: str,
+) -> None:
+    """One HTML file. arms: figures of `evaluate.fusion.measure` by name, the first being what the others are compared with; differences: of
+    `compare`, by name; worst: items with what every arm said to them. Raises DiskError."""
+    scenarios = [name for name in SCENARIOS if any(name in one["scenarios"] for one in arms.values())]
+    write_page(
+        "fusion_page.html.j2", path, suite=suite, manifest=manifest, names=list(arms), colours=dict(zip(arms, _colours(len(arms)), strict=True)),
+        retention=_rows(arms, lambda one: one["retention"]), scenarios=[_scenario(name, arms, differences) for name in scenarios],
+        retained=[(name, TITLES[name], _rows(arms, partial(_retained, name))) for name in ("S2", "S3") if name in scenarios],
+        refusing=[_refusing(name, one) for name, one in arms.items()], gaps=[(name, one["gap"]) for name, one in arms.items() if one["gap"]],
+        places=_places(arms), forms=_forms(arms), abstention=_abstention(arms), truncated={name: one["truncated"] for name, one in arms.items()},
+        sources=[(name, one["sources"]) for name, one in arms.items() if one["sources"]], forgetful=[name for name, one in arms.items() if is_forgetful(one)],
+        judges=[(name, one["judge"]) for name, one in arms.items() if "judge" in one],
+        worst=[(name, TITLES[name], [item for item in worst if item["scenario"] == name]) for name in scenarios], percent=_short, span=_span,
+    )  # fmt: skip
+
+
+def is_forgetful(one: JSON) -> bool:
+    """Whether an arm retains so little that S2 and S3 cannot tell how it combines."""
+    return one["retention"] is not None and one["retention"]["rate"] < FORGETFUL
+
+
+def _colours(count: int) -> list[str]:
+    """The first arm pale, the last one strong."""
+    chosen = [COLOURS[min(at, len(COLOURS) - 1)] for at in range(count)]
+    return [*chosen[:-1], COLOURS[-1]] if count > 1 else [COLOURS[-1]]
+
+
+def _rows(arms: Mapping[str, JSON], get: Callable[[JSON], JSON | None]) -> list[JSON]:
+    made = []
+    for (name, one), colour in zip(arms.items(), _colours(len(arms)), strict=True):
+        score = get(one)
+        if score is not None and score["items"]:
+            made.append(
+                {
+                    "name": name,
+                    "bar": interval_bars([(colour, score)]),
+                    "rate": _short(score["rate"]),
+                    "range": _span(score),
+                }
+            )
+    return made
+
+
+def _retained(name: str, one: JSON) -> JSON | None:
+    return one["retained"][name]["right"] if name in one["retained"] else None
+
+
+def _scenario(name: Scenario, arms: Mapping[str, JSON], differences: Mapping[str, JSON]) -> JSON:
+    present = {arm: one["scenarios"][name] for arm, one in arms.items() if name in one["scenarios"]}
+    levels = sorted({level for one in present.values() for level in one["by_noise"]}, key=int)
+    return {
+        "name": name, "title": TITLES[name], "questions": max(one["questions"] for one in present.values()),
+        "bars": _rows(arms, lambda one: one["scenarios"].get(name, {}).get("right")), "levels": levels,
+        "table": [(arm, one, [one["by_noise"].get(level) for level in levels], differences.get(arm, {}).get(name)) for arm, one in present.items()],
+        "curve": _curve(present, levels, _colours(len(arms)), list(arms)),
+    }  # fmt: skip
+
+
+def _curve(
+    present: Mapping[str, JSON], levels: Sequence[str], colours: Sequence[str], names: Sequence[str]
+) -> Markup | None:
+    """R_acc over the number of distractors, a line an arm."""
+    if len(levels) < 2:
+        return None
+    last = int(levels[-1])
+    paths, told = [], []
+    for arm, one in present.items():
+        points = [(int(level), one["by_noise"][level]["rate"]) for level in levels if level in one["by_noise"]]
+        data = "M" + "L".join(f"{100 * x / last:.2f} {100 - 100 * y:.2f}" for x, y in points)
+        paths.append((f"line {colours[names.index(arm)]}", data))
+        told.append(f"{arm}: " + ", ".join(f"{percent(round(y, 2))} at {x}" for x, y in points))
+    rows = [(y, f"{y:.0%}") for y in (0.0, 0.5, 1.0)]
+    columns = [(x / last, f"{x:g}") for x in (ticks(0, last) if last > 6 else map(int, levels)) if x <= last]
+    return plot("R_acc by distractors. " + "; ".join(told), paths, rows, columns)
+
+
+def _refusing(name: str, one: JSON) -> JSON:
+    parts = {part: one["refusing"][part] for part in ("precision", "recall", "f1")}
+    return {"name": name, **parts, "share": one["refusing"]["share"], "collapsed": one["refusing"]["collapsed"]}
+
+
+def _places(arms: Mapping[str, JSON]) -> list[JSON]:
+    """Where the gold passage stands, at the greatest noise."""
+    return [
+        {"scenario": name, "arm": arm, "places": one["scenarios"][name]["by_place"]}
+        for name in ("S1", "S2")
+        for arm, one in arms.items()
+        if "by_place" in one["scenarios"].get(name, {})
+    ]
+
+
+def _forms(arms: Mapping[str, JSON]) -> list[JSON]:
+    found = [
+        (name, form)
+        for name in SCENARIOS
+        for form in sorted(
+            {form for one in arms.values() for form in one["scenarios"].get(name, {}).get("by_form", {})}
+        )
+    ]
+    return [
+        {
+            "scenario": name,
+            "form": form,
+            "rates": [one["scenarios"].get(name, {}).get("by_form", {}).get(form) for one in arms.values()],
+        }
+        for name, form in found
+    ]
+
+
+def _abstention(arms: Mapping[str, JSON]) -> Markup | None:
+    known = {arm: one["abstention"] for arm, one in arms.items() if one["abstention"]}
+    if not known:
+        return None
+    colours, names = _colours(len(arms)), list(arms)
+    paths = [
+        (
+            f"line {colours[names.index(arm)]}",
+            "M" + "L".join(f"{100 * p['coverage']:.2f} {100 - 100 * p['rate']:.2f}" for p in one["points"]),
+        )
+        for arm, one in known.items()
+    ]
+    marks = [(x, f"{x:.0%}") for x in (0.0, 0.5, 1.0)]
+    return plot("R_acc of the answers the model is surest of, by their share", paths, marks, marks)
+
+
+def _short(rate: object) -> str:
+    return percent(round(rate, 2)) if isinstance(rate, int | float) else "–"
+
+
+def _span(one: JSON | None) -> str:
+    return percent_range(round(one["low"], 2), round(one["high"], 2)) if one and one.get("low") is not None else ""

@@ -1,0 +1,274 @@
+"""Documents of many kinds as rows of tables and as dated texts: CSV, JSON and JSONL, and the tables inside Markdown and HTML.
+
+What a column means is not known here; `facts` knows.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import html.parser
+import io
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import BadRowError, MissingFileError, SettingsError
+from luthier.records import JSON, SkippedRows, read_rows
+from luthier.records.files import set_aside
+
+TEXTS = (".txt", ".md", ".markdown", ".html", ".htm", ".rst")
+ROWS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
+LARGEST_TEXT = 32 << 20  # bytes of a text that is read whole; rows are streamed
+_DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_]?(\d\d)[-_]?(\d\d)(?!\d)")
+_FRONT = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
+_FRONT_DATE = re.compile(
+    r"^(?:date|updated|published|last_modified)\s*:\s*['\"]?(\d{4}-\d\d-\d\d)", re.MULTILINE | re.IGNORECASE
+)
+_RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table, with the date of its document where the row has none, and its place."""
+
+    cells: JSON
+    date: str | None
+    place: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A document's running text."""
+
+    text: str
+    title: str
+    date: str | None
+    place: str
+
+
+@dataclass
+class Reading:
+    """What was read, and what was not."""
+
+    files: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+
+
+def read_documents(
+    paths: Iterable[str | Path], reading: Reading | None = None, skipped: SkippedRows | None = None
+) -> Iterator[Row | Text]:
+    """Rows and texts of files and of the files under folders, in the order of their names.
+
+    skipped: takes bad rows and unreadable files. Raises MissingFileError, BadRowError, and SettingsError for a text above 32 MiB.
+    """
+    told = reading if reading is not None else Reading()
+    for path in _files(paths):
+        found = False
+        try:
+            for one in _read(path, skipped):
+                found = True
+                yield one
+        except BadRowError as problem:
+            set_aside(problem, "", skipped)
+            continue
+        (told.files if found else told.empty).append(str(path))
+
+
+def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
+    for each in paths:
+        path = Path(each)
+        if path.is_dir():
+            yield from sorted(one for one in path.rglob("*") if one.is_file() and _suffix(one) in (*TEXTS, *ROWS))
+        elif not path.exists():
+            raise MissingFileError(f"{path} does not exist")
+        elif _suffix(path) not in (*TEXTS, *ROWS):
+            raise SettingsError(f"{path}: documents are {', '.join((*TEXTS, *ROWS))}, or folders of them")
+        else:
+            yield path
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _read(path: Path, skipped: SkippedRows | None) -> Iterator[Row | Text]:
+    kind, date = _suffix(path), _named_date(path.name)
+    if kind in (".csv", ".tsv"):
+        yield from (Row(cells, date, f"{path}:{number}") for number, cells in _separated(path, kind, skipped))
+    elif kind in ROWS:
+        for number, row in read_rows(path, skipped):
+            yield from (Row(cells, date, f"{path}:{number}") for cells in flat_rows(row))
+    else:
+        yield from _text(path, kind, date)
+
+
+def _text(path: Path, kind: str, date: str | None) -> Iterator[Row | Text]:
+    text = _whole(path)
+    front = _FRONT.match(text) if kind in (".md", ".markdown") else None
+    if front is not None:
+        stated = _FRONT_DATE.search(front[1])
+        date = stated[1] if stated else date
+        text = text[front.end() :]
+    if kind in (".html", ".htm"):
+        page = _Page()
+        page.feed(text)
+        page.close()
+        date, text, tables = page.date or date, page.text(), page.tables
+    else:
+        text, tables = pipe_tables(text)
+    for number, table in enumerate(tables, 1):
+        yield from (Row(cells, date, f"{path}#table{number}") for cells in _headed(table))
+    if text.strip():
+        yield Text(text.strip(), path.stem, date, str(path))
+
+
+def _whole(path: Path) -> str:
+    size = path.stat().st_size
+    if size > LARGEST_TEXT:
+        raise SettingsError(
+            f"{path}: {size / 2**20:.0f} MiB of running text; split it into files of at most {LARGEST_TEXT >> 20} MiB, or give rows (JSONL, CSV), which are streamed"
+        )
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        raise BadRowError("not UTF-8 text; convert the file (iconv -t UTF-8)", path, line) from None
+
+
+def _separated(path: Path, kind: str, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
+    """Rows of a CSV or TSV file by line; a row with more cells than the header is bad."""
+    with _opened(path) as raw:
+        lines = io.TextIOWrapper(raw, "utf-8-sig", newline="")  # type: ignore[type-var]
+        reader = csv.reader(lines, delimiter="\t" if kind == ".tsv" else ",")
+        try:
+            header = next(reader, None)
+            for cells in reader if header else ():
+                if len(cells) > len(header or ()):
+                    problem = BadRowError(
+                        f"{len(cells)} cells under {len(header or ())} columns", path, reader.line_num
+                    )
+                    set_aside(problem, ",".join(cells), skipped)
+                elif cells:
+                    yield reader.line_num, dict(zip(header or (), cells, strict=False))
+        except UnicodeDecodeError:
+            raise BadRowError("not UTF-8 text; convert the file (iconv -t UTF-8)", path, _undecodable(path)) from None
+        except csv.Error as problem:
+            raise BadRowError(f"not readable as CSV ({problem})", path, reader.line_num + 1) from None
+
+
+def _opened(path: Path) -> Any:
+    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
+
+
+def _undecodable(path: Path) -> int:
+    """The first line that is no UTF-8."""
+    with _opened(path) as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1
+
+
+def flat_rows(row: JSON) -> Iterator[JSON]:
+    """The row itself, or a row for each object in its lists, with the outer single values."""
+    lists = [
+        value
+        for value in row.values()
+        if isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
+    ]
+    if not lists:
+        yield row
+        return
+    outer = {name: value for name, value in row.items() if not isinstance(value, list | dict)}
+    for value in lists:
+        for inner in value:
+            yield {**outer, **inner}
+
+
+def pipe_tables(text: str) -> tuple[str, list[list[list[str]]]]:
+    """A Markdown text without its tables, and these, each as lines of cells, the header first."""
+    lines, kept, tables = text.split("\n"), list[str](), list[list[list[str]]]()
+    at = 0
+    while at < len(lines):
+        if at + 1 < len(lines) and "|" in lines[at] and _RULE.match(lines[at + 1]):
+            table = [_cells(lines[at])]
+            at += 2
+            while at < len(lines) and "|" in lines[at] and lines[at].strip():
+                table.append(_cells(lines[at]))
+                at += 1
+            tables.append(table)
+        else:
+            kept.append(lines[at])
+            at += 1
+    return "\n".join(kept), tables
+
+
+def _cells(line: str) -> list[str]:
+    bare = line.strip().removeprefix("|").removesuffix("|")
+    return [cell.replace("\\|", "|").strip() for cell in re.split(r"(?<!\\)\|", bare)]
+
+
+def _headed(table: list[list[str]]) -> Iterator[JSON]:
+    header, *rows = table
+    for cells in rows:
+        yield dict(zip(header, cells, strict=False))
+
+
+def _named_date(name: str) -> str | None:
+    found = _DATE.search(name)
+    return f"{found[1]}-{found[2]}-{found[3]}" if found else None
+
+
+class _Page(html.parser.HTMLParser):
+    """The visible text, the tables and the date of an HTML page. Scripts and styles are passed over."""
+
+    BREAKS = frozenset(("p", "div", "br", "li", "h1", "h2", "h3", "h4", "h5", "h6", "section", "article", "tr"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables: list[list[list[str]]] = []
+        self.date: str | None = None
+        self._parts: list[str] = []
+        self._silent = 0
+        self._open: list[list[list[str]]] = []
+
+    def text(self) -> str:
+        return re.sub(r"[ \t]*\n\s*\n\s*", "\n\n", "".join(self._parts)).strip()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag in ("script", "style", "template", "head"):
+            self._silent += tag != "head"
+        elif tag == "time" or (tag == "meta" and "date" in (given.get("name", "") + given.get("property", "")).lower()):
+            stated = _DATE.search(given.get("datetime", "") or given.get("content", ""))
+            self.date = self.date or (f"{stated[1]}-{stated[2]}-{stated[3]}" if stated else None)
+        elif tag == "table":
+            self._open.append([])
+        elif tag == "tr" and self._open:
+            self._open[-1].append([])
+        elif tag in ("td", "th") and self._open and self._open[-1]:
+            self._open[-1][-1].append("")
+        elif tag in self.BREAKS:
+            self._parts.append("\n\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style", "template"):
+            self._silent = max(0, self._silent - 1)
+        elif tag == "table" and self._open:
+            table = [row for row in self._open.pop() if row]
+            self.tables += [table] if len(table) > 1 else []
+
+    def handle_data(self, data: str) -> None:
+        if self._silent:
+            return
+        if self._open:
+            if self._open[-1] and self._open[-1][-1]:
+                self._open[-1][-1][-1] = " ".join(f"{self._open[-1][-1][-1]} {data}".split())
+        else:
+            self._parts.append(data)

@@ -1,0 +1,246 @@
+"""Facts from the rows of tables: which columns name the subject, which hold values, and what happens where two rows disagree.
+
+A fact's id is a hash of subject and attribute, so it stays when documents come or go. Facts from running text come from `extraction`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from luthier.errors import SettingsError
+from luthier.records import JSON, SkippedRows
+from luthier.records.fusion import Fact
+from luthier.records.values import Kind, keys_of, kind_of, mentions, plain_words, states
+from luthier.synthesize.fusion.documents import Reading, Row, Text, read_documents
+
+if TYPE_CHECKING:
+    from luthier.synthesize.fusion.splitting import Split
+
+EMPTY = frozenset(
+    ("", "-", "–", "—", "n/a", "na", "none", "null", "nan", "?", "unknown", "tbd", "tba", "true", "false", "yes", "no")
+)
+LONGEST = 120  # characters of a value: more is a text, not a value
+DATE_COLUMNS = ("date", "released", "releasedate", "release_date", "updated", "published")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How rows become facts.
+
+    subject: columns whose cells together name what the row is about; `a|b` takes the first that is filled. None: the first column.
+    attributes: (column, name) pairs of those that hold values; none: all but those of subject and date. date: the column with the
+    row's date; None: one of the usual names. where: (column, text) pairs that a row must have.
+    """
+
+    subject: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, str], ...] = ()
+    date: str | None = None
+    where: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Update:
+    """A fact whose value changed: both are known, with their dates."""
+
+    old: Fact
+    new: Fact
+
+
+@dataclass(frozen=True)
+class KnowledgeBase:
+    """The facts of documents, each subject and attribute once; updates: those with two values at two dates; texts: what a model may
+    read more facts from; dropped: what was left out, by reason."""
+
+    facts: tuple[Fact, ...]
+    updates: tuple[Update, ...] = ()
+    texts: tuple[Text, ...] = ()
+    dropped: JSON = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+
+    @classmethod
+    def from_paths(
+        cls,
+        paths: Sequence[str | Path],
+        columns: Columns = Columns(),
+        *,
+        skipped: SkippedRows | None = None,
+        date_field: str | None = None,
+    ) -> KnowledgeBase:
+        """The facts of all tables under these paths. date_field: short for `Columns(date=...)`.
+
+        Raises MissingFileError, BadRowError, and SettingsError where there is neither a fact nor a text.
+        """
+        chosen = replace(columns, date=date_field) if date_field is not None else columns
+        reading, texts = Reading(), list[Text]()
+        dropped: Counter[str] = Counter()
+
+        def rows() -> Iterable[Row]:
+            for one in read_documents(paths, reading, skipped):
+                if isinstance(one, Text):
+                    texts.append(one)
+                else:
+                    yield one
+
+        found = table_facts(rows(), chosen, dropped)
+        if reading.empty:
+            dropped["empty document"] += len(reading.empty)
+        made = merged(found, dropped)
+        if not made.facts and not texts:
+            told = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "no rows"
+            raise SettingsError(
+                f"{', '.join(map(str, paths))}: no facts there ({told}); name columns with --subject and --attribute"
+            )
+        return replace(made, texts=tuple(texts), sources=tuple(reading.files))
+
+    def with_facts(self, more: Sequence[Fact]) -> KnowledgeBase:
+        """The same, with facts read from its texts."""
+        dropped = Counter(self.dropped)
+        before = [*self.facts, *(fact for update in self.updates for fact in (update.old, update.new))]
+        made = merged([*before, *more], dropped)
+        return replace(made, texts=self.texts, sources=self.sources)
+
+    def split(
+        self, by: str = "date", at: str | None = None, holdout: float = 0.1, seed: int = 0, train: float = 0.5
+    ) -> Split:
+        """The facts in parts; see `splitting.split_facts`."""
+        from luthier.synthesize.fusion.splitting import split_facts
+
+        return split_facts(self, by=by, at=at, holdout=holdout, train=train, seed=seed)
+
+
+def fact_id(subject: str, attribute: str) -> str:
+    """A name for a subject's attribute that does not depend on how either is capitalised or punctuated."""
+    key = "\0".join(" ".join(_key_words(part)) for part in (subject, attribute))
+    return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
+def table_facts(rows: Iterable[Row], columns: Columns, dropped: Counter[str]) -> list[Fact]:
+    """A fact a filled cell. Kinds are of whole attributes: a version among numbers makes all of them versions."""
+    found: list[Fact] = []
+    for row in rows:
+        cells = {name.strip(): value for name, value in row.cells.items()}
+        if any(str(cells.get(column, "")).casefold() != text.casefold() for column, text in columns.where):
+            dropped["row not asked for"] += 1
+            continue
+        subject = _subject(cells, columns.subject or tuple(cells)[:1])
+        if not subject:
+            dropped["row without a subject"] += 1
+            continue
+        date_column = columns.date or next(
+            (name for name in cells if name.casefold().replace(" ", "_") in DATE_COLUMNS), None
+        )
+        date = _iso(_text(cells.get(date_column)) if date_column else "") or row.date
+        for column, name in columns.attributes or _all_attributes(cells, columns, date_column):
+            values = _values(cells.get(column))
+            problem = _problem(values, subject)
+            if problem:
+                dropped[problem] += 1
+                continue
+            place = fact_id(subject, name)
+            found.append(Fact(place, subject, name, values[0], "text", date, row.place, tuple(values[1:])))
+    return _with_kinds(found)
+
+
+def merged(found: Sequence[Fact], dropped: Counter[str]) -> KnowledgeBase:
+    """Each subject and attribute once. Equal values are one fact; two values at two dates are an update; contradictions are dropped."""
+    groups: dict[str, list[Fact]] = defaultdict(list)
+    for fact in found:
+        groups[fact.id].append(fact)
+    facts, updates = list[Fact](), list[Update]()
+    for group in groups.values():
+        newest_last = sorted(group, key=lambda fact: (fact.date or "", fact.value, fact.source))
+        different = list({_meaning(fact): fact for fact in newest_last}.values())
+        dropped["fact told again"] += len(group) - len(different)
+        if len(different) == 1:
+            facts.append(newest_last[0])
+            continue
+        old, new = different[-2:]
+        if old.date is None or new.date is None or old.date >= new.date:
+            dropped["contradiction without an order in time"] += len(different)
+        else:
+            updates.append(Update(old, new))
+            dropped["older than an update"] += len(different) - 2
+    told = {reason: count for reason, count in sorted(dropped.items()) if count}
+    return KnowledgeBase(
+        tuple(sorted(facts, key=lambda fact: fact.id)), tuple(sorted(updates, key=lambda one: one.new.id)), (), told
+    )
+
+
+def _with_kinds(found: Sequence[Fact]) -> list[Fact]:
+    values: dict[str, set[str]] = defaultdict(set)
+    for fact in found:
+        values[fact.attribute].add(fact.value)
+    kinds: dict[str, Kind] = {name: kind_of(each) for name, each in values.items()}
+    return [replace(fact, kind=kinds[fact.attribute]) for fact in found]
+
+
+def _meaning(fact: Fact) -> frozenset[str]:
+    return keys_of(fact.value, fact.kind)
+
+
+def _subject(cells: JSON, columns: Sequence[str]) -> str:
+    """The cells of the columns, joined; one that the next begins to repeat ("Motorola", "Motorola edge") is left out."""
+    parts: list[str] = []
+    for column in columns:
+        filled = [_text(cells.get(name.strip())) for name in column.split("|")]
+        part = next((text for text in filled if text.casefold() not in EMPTY), "")
+        if not part:
+            return ""
+        if parts and part.split()[0].casefold() in parts[-1].casefold().split():
+            parts.pop()
+        parts.append(part)
+    return " ".join(parts)
+
+
+def _all_attributes(cells: JSON, columns: Columns, date_column: str | None) -> Iterable[tuple[str, str]]:
+    subject = {name.strip() for column in columns.subject for name in column.split("|")} or set(tuple(cells)[:1])
+    used = subject | {name for name, _ in columns.where}
+    return (
+        (name, _spoken(name))
+        for name in cells
+        if name and name not in used and (name != date_column or name.casefold() != "date")
+    )
+
+
+def _spoken(column: str) -> str:
+    """`releaseDate` and `release_date` as `release date`."""
+    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", column).replace("_", " ").split()
+    return " ".join(part if part.isupper() and len(part) > 1 else part.lower() for part in parts)
+
+
+def _values(cell: object) -> list[str]:
+    """The cell's value first, then its aliases; a list holds both."""
+    if isinstance(cell, list):
+        return [text for one in cell if not isinstance(one, list | dict) and (text := _text(one))]
+    return [] if cell is None or isinstance(cell, dict) else [_text(cell)]
+
+
+def _text(cell: object) -> str:
+    return "" if cell is None or isinstance(cell, list | dict) else " ".join(str(cell).split())
+
+
+def _problem(values: Sequence[str], subject: str) -> str:
+    """Why a cell is no fact; empty where it is one."""
+    if not values or values[0].casefold() in EMPTY:
+        return "missing or empty cell"
+    if len(values[0]) > LONGEST:
+        return "value too long"
+    if states(subject, values[0], "text") is not None:
+        return "value stands in its subject's name"
+    return ""
+
+
+def _iso(text: str) -> str | None:
+    found = mentions(text, "date")
+    return min(found[0].keys) if found and (found[0].start, found[0].end) == (0, len(text)) else None
+
+
+def _key_words(text: str) -> list[str]:
+    """Words and the signs that tell names apart: the S8+ is not the S8."""
+    return plain_words(text.replace("+", " plus ").replace("#", " sharp "))
