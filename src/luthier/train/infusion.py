@@ -26,7 +26,7 @@ EPOCHS: dict[Stage, float] = {"continued": 14, "supervised": 3}
 ROWS: dict[Stage, int] = {
     "continued": 2,
     "supervised": 4,
-}  # of a step: facts are stored by many small steps, with half the tokens that steps of 8 rows need
+}  # of a step: many small steps store more than few large ones
 RATES: dict[Way, float] = {"full": 1e-4, "lora": 1e-3, "flat": 1e-3}
 
 

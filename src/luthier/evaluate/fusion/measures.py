@@ -53,7 +53,7 @@ def measure(judged: Sequence[Judged], retention: Sequence[Judged] = (), seed: in
         "retention": _plain(retention, _right) if retention else None,
         "scenarios": {name: _scenario(some, seed) for name, some in by.items() if some},
         "retained": {name: _on_retained(by[name], retained, seed) for name in ("S2", "S3") if by[name] and retention},
-        "refusing": _refusing(judged, seed), "gap": _gap(by, seed), "sources": _sources(by["S2"]), "abstention": _abstention(judged),
+        "refusing": _refusing(judged, seed), "gap": _gap(by, seed), "sources": _sources(by["S2"], seed), "abstention": _abstention(judged),
     }  # fmt: skip
 
 
@@ -214,20 +214,15 @@ def _gap(by: dict[Scenario, list[Judged]], seed: int) -> JSON | None:
     return {"rate": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
-def _sources(some: Sequence[Judged]) -> JSON | None:
+def _sources(some: Sequence[Judged], seed: int) -> JSON | None:
     """Of the two halves of S2 answers, how often each is stated."""
-    if not some:
-        return None
-    made: JSON = {}
-    for part in ("external", "memory"):
-        pairs = [
-            stated
-            for one in some
-            for need, stated in zip(one.item.needed, one.verdict.stated, strict=True)
-            if need.part == part
-        ]
-        made[part] = wilson(sum(pairs), len(pairs)).to_row()
-    return made
+    return {part: _over(some, partial(_half, part), seed) for part in ("external", "memory")} if some else None
+
+
+def _half(part: str, one: Judged) -> float:
+    """Share of the facts of a part that an answer states."""
+    pairs = [stated for need, stated in zip(one.item.needed, one.verdict.stated, strict=True) if need.part == part]
+    return sum(pairs) / len(pairs) if pairs else 0.0
 
 
 def _abstention(judged: Sequence[Judged]) -> JSON | None:
