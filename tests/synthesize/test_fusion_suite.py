@@ -255,6 +255,13 @@ def test_a_changed_fact_makes_a_conflict_whose_newer_value_is_wanted(tmp_path: P
         assert infused
         assert all((item.stale[0] if shown == need.values[0] else need.values[0]) in text for text in infused)
 
+    def all_of_them(queries, texts, depth):
+        return [list(range(len(texts))) for _ in queries]
+
+    found = FusionSuite.build(split, SuiteSettings(per_scenario=30), search=all_of_them)
+    assert any(item.scenario == "C" for item in found.items)
+    assert "C: the facts at hand make it no scenario" not in found.report["dropped"]
+
 
 def test_a_retriever_that_misses_turns_an_answer_into_a_refusal(split: Split):
     def blind(queries, texts, depth):

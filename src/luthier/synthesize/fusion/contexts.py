@@ -30,23 +30,26 @@ class Guarded:
 
 
 class Passages:
-    """The texts that contexts show: the passage a fact was read from, with all facts of it, or a sentence of its own."""
+    """The texts that contexts show: the passage a fact was read from, with all facts of it, or a sentence of its own.
 
-    def __init__(self, facts: Sequence[Fact], seed: int) -> None:
-        self.seed = seed
+    changing: ids of facts that have two values; their sentences tell from when they hold.
+    """
+
+    def __init__(self, facts: Sequence[Fact], seed: int, changing: AbstractSet[str] = frozenset()) -> None:
+        self.seed, self.changing = seed, changing
         self._told: dict[str, list[str]] = {}
         for fact in facts:
             if fact.passage is not None:
                 self._told.setdefault(fact.passage, []).append(fact.id)
 
-    def text(self, fact: Fact, *, dated: bool = False) -> str:
+    def text(self, fact: Fact) -> str:
         if fact.passage is not None:
             return fact.passage
         place = int(share(self.seed, "wording", fact.id) * len(SNIPPET_WORDINGS))
-        return statement(fact, SNIPPET_WORDINGS[place], dated=dated)
+        return statement(fact, SNIPPET_WORDINGS[place], dated=fact.id in self.changing)
 
-    def snippet(self, fact: Fact, role: Role, *, dated: bool = False) -> Snippet:
-        return Snippet(self.text(fact, dated=dated), role, tuple(self._told.get(fact.passage or "", (fact.id,))))
+    def snippet(self, fact: Fact, role: Role) -> Snippet:
+        return Snippet(self.text(fact), role, tuple(self._told.get(fact.passage or "", (fact.id,))))
 
 
 class Shelf:

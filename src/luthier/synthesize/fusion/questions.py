@@ -21,8 +21,7 @@ MORE = {"date": "earlier", "number": "greater"}
 
 @dataclass(frozen=True)
 class Draft:
-    """A question without its context. gold: the facts its context must hold; about: what distractors should resemble. dated: whether
-    passages say from when they hold."""
+    """A question without its context. gold: the facts its context must hold; about: what distractors should resemble."""
 
     base: str
     scenario: Scenario
@@ -34,7 +33,6 @@ class Draft:
     about: tuple[Fact, ...]
     conclusion: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
-    dated: bool = False
 
     @property
     def guarded(self) -> list[Guarded]:
@@ -263,7 +261,6 @@ def _conflict(update: Update, pool: Pool) -> Draft:
         (external,),
         (update.new,),
         stale=update.old.values,
-        dated=True,
     )
 
 

@@ -108,10 +108,12 @@ def _build(
     changing = [sides(update, split.seed)[1] for update in (*split.conflicts[0], *split.conflicts[1])]
     facts = [*split.memory.all, *split.external.all, *split.held.all]
     memory, dropped = frozenset(fact.id for fact in (*infused, *changing)), Counter(split.dropped)
-    bench = _Bench(Passages(facts, split.seed), settings, memory, dropped)
-    shelf = Shelf(test.external, bench.passages)
+    passages = Passages(facts, split.seed, frozenset(fact.id for fact in changing))
+    bench = _Bench(passages, settings, memory, dropped)
+    shelf = Shelf(test.external, passages)
+    searched = Shelf([*test.external, *(sides(update, split.seed)[0] for update in test.updates)], passages)
     items = {
-        name: bench.retrieved(some, shelf, search) if search is not None else bench.items(some, shelf)
+        name: bench.retrieved(some, searched, search) if search is not None else bench.items(some, shelf)
         for name, some in drafts(test, settings.per_scenario, dropped).items()
     }
     flat = tuple(item for name in SCENARIOS for item in items[name])
@@ -174,7 +176,7 @@ class _Bench:
         return [item for item in made if item is not None]
 
     def _with_noise(self, draft: Draft, shelf: Shelf, noise: int) -> FusionItem | None:
-        gold = [self.passages.snippet(fact, "gold", dated=draft.dated) for fact in draft.gold]
+        gold = [self.passages.snippet(fact, "gold") for fact in draft.gold]
         others = shelf.distractors(draft.base, draft.about, draft.guarded, noise)
         if others is None:
             self.dropped[f"{draft.scenario}: too few distractors without the answer"] += 1
