@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from luthier.records.learning import AnswerLog
+    from luthier.trace.learner_model import SequenceModel
 
 
 RESIDUAL_PACE = 0.2
@@ -50,7 +51,7 @@ class Epoch(NamedTuple):
 
 
 def fit(
-    model: Any, train: AnswerLog, valid: AnswerLog, settings: FitSettings, *, folder: Path | None = None,
+    model: SequenceModel, train: AnswerLog, valid: AnswerLog, settings: FitSettings, *, folder: Path | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[Epoch]:  # fmt: skip
     """Train in place and leave the weights of the best epoch; returns loss and validation AUC of each.
@@ -83,7 +84,7 @@ def fit(
     return epochs
 
 
-def predict_log(model: Any, log: AnswerLog | Answers, **options: Any) -> NDArray[np.float64]:
+def predict_log(model: SequenceModel, log: AnswerLog | Answers, **options: Any) -> NDArray[np.float64]:
     """The logit of every answer given all answers of its learner before it, (answers,). options: of the model's `answer_logits`."""
     import numpy as np
 
@@ -103,7 +104,7 @@ def long_enough(log: AnswerLog, least: int) -> AnswerLog:
     return log.take_learners(np.flatnonzero(np.diff(log.starts) >= max(1, least)))
 
 
-def _optimiser(model: Any) -> torch.optim.Optimizer:
+def _optimiser(model: SequenceModel) -> torch.optim.Optimizer:
     """Adam; it would move the row of an item that few answers touch as far as a weight that all of them do, so residuals go slower."""
     parts: dict[float, list[Any]] = {1.0: [], RESIDUAL_PACE: []}
     for name, each in model.named_parameters():
@@ -111,7 +112,7 @@ def _optimiser(model: Any) -> torch.optim.Optimizer:
     return torch.optim.Adam([{"params": some, "pace": pace} for pace, some in parts.items() if some])
 
 
-def _epoch(model: Any, train: Answers, settings: FitSettings, optimiser: Any, number: int) -> float:
+def _epoch(model: SequenceModel, train: Answers, settings: FitSettings, optimiser: Any, number: int) -> float:
     """The mean loss of one pass over the learners; its order and its dropout follow from the seed and the epoch's number."""
     seed = settings.seed * 1_000_003 + number
     model.train()
@@ -129,7 +130,7 @@ def _epoch(model: Any, train: Answers, settings: FitSettings, optimiser: Any, nu
     return total / count
 
 
-def _auc(model: Any, valid: Answers) -> float | None:
+def _auc(model: SequenceModel, valid: Answers) -> float | None:
     if not len(valid.log):
         return None
     return area_under_curve(predict_log(model, valid), valid.log.correct > 0.5)
@@ -138,7 +139,9 @@ def _auc(model: Any, valid: Answers) -> float | None:
 class _Kept:
     """The finished epochs of a fit on disk."""
 
-    def __init__(self, folder: Path | None, settings: FitSettings, model: Any, logs: tuple[AnswerLog, ...]) -> None:
+    def __init__(
+        self, folder: Path | None, settings: FitSettings, model: SequenceModel, logs: tuple[AnswerLog, ...]
+    ) -> None:
         self.folder = folder
         shapes = {name: list(each.shape) for name, each in model.state_dict().items()}
         answers = hashlib.sha256()
@@ -147,7 +150,7 @@ class _Kept:
                 answers.update(column.tobytes())
         self.key = json.dumps([asdict(settings) | {"epochs": 0}, shapes, answers.hexdigest()], sort_keys=True)
 
-    def load(self, model: Any, optimiser: torch.optim.Optimizer) -> tuple[list[Epoch], dict[str, Tensor]]:
+    def load(self, model: SequenceModel, optimiser: torch.optim.Optimizer) -> tuple[list[Epoch], dict[str, Tensor]]:
         if self.folder is None or not (self.folder / "epochs.json").is_file():
             return [], {}
         from safetensors.torch import load_file
@@ -167,7 +170,9 @@ class _Kept:
         best = {name[2:]: each for name, each in tensors.items() if name.startswith("b.")}
         return [Epoch(*each) for each in record["epochs"]], best
 
-    def save(self, model: Any, optimiser: torch.optim.Optimizer, epochs: list[Epoch], best: dict[str, Tensor]) -> None:
+    def save(
+        self, model: SequenceModel, optimiser: torch.optim.Optimizer, epochs: list[Epoch], best: dict[str, Tensor]
+    ) -> None:
         if self.folder is None:
             return
         from safetensors.torch import save

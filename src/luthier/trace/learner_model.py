@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,9 @@ RESIDUAL_PENALTY = 0.01
 
 
 class SequenceModel(Protocol):
-    """What is trained and scored alike."""
+    """What is trained and scored alike: a torch module with these three."""
 
-    def answer_logits(self, batch: Batch) -> Tensor:
+    def answer_logits(self, batch: Batch, **options: Any) -> Tensor:
         """(B, T): each answer's logit given the answers before it."""
         ...
 
@@ -36,7 +36,17 @@ class SequenceModel(Protocol):
         """Count what it needs of the training answers, before the first epoch."""
         ...
 
-    def parameters(self) -> object: ...
+    def train(self, mode: bool = True) -> Any: ...
+
+    def eval(self) -> Any: ...
+
+    def parameters(self) -> Any: ...
+
+    def named_parameters(self) -> Any: ...
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> Any: ...
 
 
 class GraphTracer(nn.Module):

@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 SINKT, DKT, DKT_KNOWN, IRT, BKT = "sinkt", "dkt", "dkt-known", "irt", "bkt"
 RUNNING, DIFFICULTY, MEAN = "running", "running+difficulty", "mean"
 MAIN = ("all", "unseen", "seen")
-TITLES = {
-    SINKT: "SINKT", DKT: "DKT on identities", DKT_KNOWN: "DKT, unknown concepts skipped", IRT: "item response theory", BKT: "BKT",
-    DIFFICULTY: "running accuracy and difficulty", RUNNING: "running accuracy", MEAN: "mean of training",
-}  # fmt: skip
 
 
 class Evaluated(NamedTuple):

@@ -17,6 +17,7 @@ import torch
 from luthier.errors import BadRowError, SettingsError
 from luthier.models.embedder import unit_length
 from luthier.records.learning import AnswerLog, Catalogue, Concept, Edge, Item
+from luthier.statistics.rates import Z95
 from luthier.trace.bank import Bank, padded
 from luthier.trace.calibration import Platt, fit_platt, fit_spreads, spread_at
 from luthier.trace.fitting import Epoch, FitSettings, fit, predict_log
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from luthier.models.embedding_cache import EmbeddingCache
     from luthier.trace.advice import Influence, Recommendation
 
-Z95 = 1.959963984540054
 GRAPHS = ("qmatrix", "expert", "knn")
 
 

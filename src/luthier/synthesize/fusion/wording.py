@@ -45,7 +45,6 @@ PAIR_ANSWER = "The {a} of {x} is {v}, and the {b} of {y} is {w}."
 COMPARISON_ANSWER = "The {a} of {x} is {v}, and the {a} of {y} is {w}, so that of {first} is {more}."
 BRIDGE_ANSWER = "It is {x}, and its {b} is {w}."
 REFUSALS = ("I do not know the {attribute} of {subject}.",)
-PAIR_REFUSAL = "I do not know the {a} of {x} or the {b} of {y}."
 CONFLICT_ANSWER = "The {attribute} of {subject} is {value}; it was {stale} before."
 ABSENT = ("price at launch", "internal project name", "number of units sold", "lead designer", "country of first sale")
 
