@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from report_run import STEPS, dialogue, run, write_rows, write_run
 from test_trace_models_page import SETTINGS, change, results
+from trace_pages import evaluation_page, mastery_page
 
 from luthier.report import write_report
 from luthier.report.trace_models_page import write_trace_models_page
@@ -40,7 +41,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     driver.quit()
 
 
-@pytest.fixture(scope="module", params=["finished", "unfinished", "long words", "traced models"])
+@pytest.fixture(
+    scope="module", params=["finished", "unfinished", "long words", "traced models", "mastery", "evaluated tracer"]
+)
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if request.param == "traced models":
         page = tmp_path_factory.mktemp("traced") / "page.html"
@@ -48,6 +51,13 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         found |= {"changes": [change(LONG), change()], "concepts": [*found["concepts"][1:], LONG], "notes": [LONG]}
         found["learners"][1]["learner"] = LONG
         write_trace_models_page(page, found, {"learners": 0}, settings=SETTINGS)
+        return page
+    if request.param in ("mastery", "evaluated tracer"):
+        page = tmp_path_factory.mktemp("tracer") / "page.html"
+        if request.param == "mastery":
+            mastery_page(page, 34, [LONG, *(f"concept {number}" for number in range(30))])
+        else:
+            evaluation_page(page, concept=LONG)
         return page
     folder = write_run(tmp_path_factory.mktemp("run"), STEPS[:3] if request.param == "unfinished" else STEPS)
     if request.param == "long words":

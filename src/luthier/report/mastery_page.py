@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 CONCEPTS, LEARNERS, TIMELINES, NODES = 25, 30, 4, 28
+NAME = 36  # letters of a name beside a node
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SHADES = ("a", "b", "c")
 
@@ -106,7 +107,12 @@ def concept_graph(links: Sequence[JSON], concepts: Sequence[str]) -> Markup | No
         anchor = "start" if x > 0.05 else "end" if x < -0.05 else "middle"
         drawn.append(
             Markup('<circle cx="{0}" cy="{1}" r="3.5"/><text x="{2}" y="{3}" text-anchor="{4}">{5}</text>').format(
-                f"{150 * x:.1f}", f"{150 * y:.1f}", f"{160 * x:.1f}", f"{160 * y + 3:.1f}", anchor, name
+                f"{150 * x:.1f}",
+                f"{150 * y:.1f}",
+                f"{160 * x:.1f}",
+                f"{160 * y + 3:.1f}",
+                anchor,
+                name if len(name) <= NAME else f"{name[: NAME - 1]}…",
             )
         )
     label = f"{len(touched)} concepts and {len(inside)} links between them"
