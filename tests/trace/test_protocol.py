@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from trace_logs import WordVectors, catalogue, learners
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.models.embedding_cache import EmbeddingCache
 from luthier.records.learning import AnswerCollector, Edge
+from luthier.trace import bkt
 from luthier.trace.audit import write_audit
 from luthier.trace.baselines import global_mean, item_response, running_accuracy, running_accuracy_with_difficulty
 from luthier.trace.bkt import Bkt, _expectations, _sequences, fit_bkt, predict_bkt
@@ -110,7 +111,18 @@ def test_rates_of_items_by_hand_and_no_answer_tells_itself():
     assert not item_rates(log.take_learners([])).any()
 
 
+@pytest.fixture
+def no_margin():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bkt, "_MARGIN", 1e-12)
+        yield
+
+
+@pytest.mark.usefixtures("no_margin")
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=7), st.tuples(*[st.floats(0.05, 0.45)] * 4))
+@example([1, 1, 1, 1, 1, 0, 1], (0.45, 0.45, 0.05, 0.0625))
+@example([1, 1, 1, 1, 1, 1, 1], (0.45, 0.45, 0.05, 0.05))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the margin is the same for all examples
 def test_bkt_is_that_of_all_paths_written_out(labels: list[int], parameters: tuple[float, float, float, float]):
     known, learns, guess, slip = parameters
     collector = AnswerCollector()
@@ -154,6 +166,16 @@ def test_bkt_is_that_of_all_paths_written_out(labels: list[int], parameters: tup
     for (top, below), (e_top, e_below) in zip(counts, expected, strict=True):
         assert top[0] == pytest.approx(e_top, abs=1e-6)
         assert below[0] == pytest.approx(e_below, abs=1e-6)
+
+
+def test_what_bkt_holds_for_known_can_be_taken_back():
+    collector = AnswerCollector()
+    for label in [1] * 300 + [0] * 12:
+        collector.add("u", "q", float(label), concept="c")
+    model = Bkt(*(np.array([each]) for each in (0.9, 0.01, 0.05, 0.05)))
+    predicted = predict_bkt(model, collector.log())
+    assert predicted[299] == pytest.approx(0.95, abs=1e-3)
+    assert predicted[-1] < 0.1
 
 
 def test_bkt_finds_planted_parameters():

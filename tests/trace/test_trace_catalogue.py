@@ -79,7 +79,7 @@ def test_items_concepts_and_edges_come_from_files(tmp_path: Path) -> None:
         ({"items": "name,text\nq1,x\n"}, r"items\.csv:2: the field 'item' is missing"),
         ({"concepts": "concept\na\na\n"}, r"concepts\.csv:3: 'a' stands here"),
         ({"edges": "source,target,weight\na,b,heavy\n"}, r"edges\.csv:2: weight 'heavy' is not a number"),
-        ({"edges": "source,target,relation\na,b,before\n"}, r"edges\.csv:.*relations are"),
+        ({"edges": "source,target,relation\na,b,before\n"}, r"edges\.csv:2: 'before' is none of prerequisite, related"),
     ],
 )  # fmt: skip
 def test_bad_files_of_items_concepts_and_edges(tmp_path: Path, files: dict[str, str], words: str) -> None:

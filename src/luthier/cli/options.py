@@ -12,14 +12,14 @@ Command = Callable[..., Any]
 MAPPINGS = ("linear", "exponential", "inverse_sigmoid", "logit")
 
 
-def run_options(folder: str) -> Callable[[Command], Command]:
-    """Of every command that keeps a run folder: --out, --seed, --json, --quiet."""
+def run_options(folder: str, *, seeded: bool = True) -> Callable[[Command], Command]:
+    """Of every command that keeps a run folder: --out, --json, --quiet, and --seed where anything is drawn."""
 
     def add(command: Command) -> Command:
         for option in (
             click.option("--quiet", is_flag=True, help="No progress."),
             click.option("--json", "as_json", is_flag=True, help="Print run.json on standard output."),
-            click.option("--seed", type=int, default=0, show_default=True),
+            *([click.option("--seed", type=int, default=0, show_default=True)] if seeded else []),
             click.option(
                 "--out",
                 type=click.Path(path_type=Path, file_okay=False),

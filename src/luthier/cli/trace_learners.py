@@ -128,17 +128,16 @@ def evaluate(
 @TRACER
 @DATA
 @click.option("--learner", "learners", multiple=True, help="Only this one; may be given again.")
-@run_options("runs/trace-mastery")
+@run_options("runs/trace-mastery", seeded=False)
 @answer_options
 def mastery(
-    tracer: Path, data: tuple[str, ...], out: Path, seed: int, as_json: bool, quiet: bool, learners: tuple[str, ...], **files: Any
+    tracer: Path, data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, learners: tuple[str, ...], **files: Any
 ) -> None:  # fmt: skip
     """Follow the learners of DATA with TRACER: mastery.csv, and a page with the class, concepts over time and learners one by one."""
     from luthier.cli.progress import Watch
     from luthier.recipes.trace_learners import mastery_run, read_learners
     from luthier.recipes.tracing import AnswerFiles
 
-    del seed  # nothing is drawn
     with Watch(quiet) as watch:
         record = mastery_run(tracer, AnswerFiles(data, **files), out, _command(), learners=learners, progress=watch)
     if as_json:

@@ -30,7 +30,7 @@ def mastery_run(
     """Follow every learner through the answers; writes `learners.jsonl`, `mastery.csv` and `report.html`, and returns what `run.json` holds.
 
     learners: only these. A stopped run continues with the learner it was at. Raises SettingsError for a learner without answers, BadRowError
-    for an item that the tracer does not know.
+    for an item that training did not know and that has neither text nor concepts.
     """
     from luthier.report.mastery_page import write_mastery_page
 
@@ -40,7 +40,7 @@ def mastery_run(
         log = chosen_learners(files.read(), learners)
         run.record["data"] = describe(log) | {"attached": attach_new(tracer, log, files.data[0])}
         run.step(
-            "mastery", {"inputs": run.record["inputs"], "learners": list(learners)}, [LEARNERS, TABLE],
+            "mastery", {"inputs": run.record["inputs"], "layout": files.layout, "learners": list(learners)}, [LEARNERS, TABLE],
             lambda: _follow_all(tracer, log, folder, progress),
         )  # fmt: skip
         run.finish(peak_memory_mib=peak_memory_mib())
@@ -99,7 +99,7 @@ def attach_new(tracer: Tracer, log: AnswerLog, path: str) -> int:
     bare = next((each.item for each in items if not each.text and not each.concepts), None)
     if bare is not None:
         raise BadRowError(
-            f"the item {bare!r} was not trained and has neither text nor concepts; give them with --items", path, 1
+            f"the item {bare!r} was not trained and has neither text nor concepts; give them with --items", path
         )
     if concepts:
         names = {each.concept for each in concepts}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -24,6 +24,7 @@ TITLES: dict[Scenario, str] = {
     "S1": "the context suffices", "S2": "context and memory, half each", "S3": "memory, useless context", "S4": "neither: refuse",
     "C": "context and memory disagree",
 }  # fmt: skip
+REFUSAL = "I do not know the {attribute} of {subject}."
 INSTRUCTION = (
     "Answer in one sentence, from the passages where they help and from memory where they do not. "
     "Where neither tells, say that you do not know."
@@ -140,6 +141,13 @@ def scenario_of(needed: AbstractSet[str], context: AbstractSet[str], memory: Abs
     if needed <= context | memory:
         return "S2"
     return "S4" if not needed & (context | memory) else None
+
+
+def as_refusal(item: FusionItem) -> FusionItem:
+    """The same question where nothing is at hand any longer: a refusal is wanted."""
+    one = item.needed[0]
+    nowhere = tuple(replace(each, part="nowhere") for each in item.needed)
+    return replace(item, scenario="S4", needed=nowhere, answer=REFUSAL.format(attribute=one.attribute, subject=one.subject))  # fmt: skip
 
 
 def fusion_messages(question: str, passages: Sequence[str]) -> tuple[Message, ...]:

@@ -91,6 +91,14 @@ class Catalogue:
         places = self.concept_places
         return [tuple(sorted({places[name] for name in item.concepts})) for item in self.items]
 
+    @cached_property
+    def concept_sets(self) -> NDArray[np.int64]:
+        """(items,): a number for each distinct set of concepts, from 0 in order of the items."""
+        import numpy as np
+
+        numbers: dict[tuple[int, ...], int] = {}
+        return np.array([numbers.setdefault(some, len(numbers)) for some in self.concepts_of], dtype=np.int64)
+
     def with_edges(self, edges: Iterable[Edge]) -> Catalogue:
         return replace(self, edges=tuple(edges))
 
@@ -136,6 +144,18 @@ class AnswerLog:
 
     def of_learner(self, place: int) -> slice:
         return slice(int(self.starts[place]), int(self.starts[place + 1]))
+
+    def by_concept(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Each answer once for each concept of its item: places of answers, ascending, and of concepts; an answer without concepts is left out."""
+        import numpy as np
+
+        sizes = np.array([len(some) for some in self.catalogue.concepts_of], dtype=np.int64)
+        members = np.array([one for some in self.catalogue.concepts_of for one in some], dtype=np.int64)
+        first = np.concatenate([[0], np.cumsum(sizes)])
+        repeats = sizes[self.item]
+        answer = np.repeat(np.arange(len(self)), repeats)
+        within = np.arange(len(answer)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+        return answer, members[first[self.item[answer]] + within]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The answers as rows of the long table."""

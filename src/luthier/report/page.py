@@ -138,11 +138,8 @@ def _checks(check: JSON) -> list[tuple[str, str, int]]:
 
 def _timings(folder: RunFolder) -> list[tuple[str, float]]:
     seconds = {name: step.get("seconds") for name, step in folder.steps.items()}
-    return [
-        ({**STEPS, "skills": "Compare skills"}.get(name, name), float(took))
-        for name, took in seconds.items()
-        if isinstance(took, int | float)
-    ]
+    titles = STEPS | {"skills": "Compare skills"}
+    return [(titles.get(name, name), float(took)) for name, took in seconds.items() if isinstance(took, int | float)]
 
 
 def _flat(settings: Any, prefix: str = "") -> Any:

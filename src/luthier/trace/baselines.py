@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from luthier.statistics.logits import logit, sigmoid
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -39,15 +41,13 @@ def running_accuracy_with_difficulty(train: AnswerLog, log: AnswerLog, prior: fl
     import numpy as np
 
     mean = float(train.correct.mean()) if len(train) else 0.5
-    groups: dict[tuple[int, ...], int] = {}
-    of_item = np.array([groups.setdefault(some, len(groups)) for some in train.catalogue.concepts_of], dtype=np.int64)
-    group = of_item[train.item]
-    answers = np.bincount(group, minlength=len(groups))
-    right = np.bincount(group, train.correct, minlength=len(groups))
-    moved = _logit((right + prior * mean) / (answers + prior)) - _logit(np.array(mean))
-    logits = _logit(running_accuracy(train, log, prior)) + moved[of_item[log.item]]
-    chance: NDArray[np.float64] = 1 / (1 + np.exp(-logits))
-    return chance
+    of_item = train.catalogue.concept_sets
+    group, many = of_item[train.item], int(of_item.max(initial=-1)) + 1
+    answers = np.bincount(group, minlength=many)
+    right = np.bincount(group, train.correct, minlength=many)
+    moved = logit((right + prior * mean) / (answers + prior)) - logit(np.array(mean))
+    logits = logit(running_accuracy(train, log, prior)) + moved[of_item[log.item]]
+    return sigmoid(logits)
 
 
 def item_response(train: AnswerLog, log: AnswerLog) -> NDArray[np.float64]:
@@ -74,11 +74,3 @@ def item_response(train: AnswerLog, log: AnswerLog) -> NDArray[np.float64]:
         for row, (item, correct) in enumerate(zip(items, log.correct[place], strict=True)):
             states[row] = model.update(states[row], int(item), float(correct))
     return chances
-
-
-def _logit(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    import numpy as np
-
-    share = share.clip(1e-4, 1 - 1e-4)
-    found: NDArray[np.float64] = np.log(share / (1 - share))
-    return found

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ROUNDS = 15
 _START = (0.4, 0.15, 0.2, 0.15)
 _LOW, _HIGH = (0.01, 0.001, 0.01, 0.01), (0.99, 0.6, 0.5, 0.4)  # beyond these, known and not known change places
+_MARGIN = 1e-6  # of what is known from 0 and 1
 
 
 class Bkt(NamedTuple):
@@ -80,11 +81,10 @@ def _expectations(
     import numpy as np
 
     concept = sequences.concept
-    known, forward, priors = model.known[concept], [], []
+    known, forward = model.known[concept], []
     for answer in sequences.answer:
         some, right = concept[: len(answer)], correct[answer]
         known = known[: len(answer)]
-        priors.append(known)
         if_known = right * (1 - model.slip[some]) + (1 - right) * model.slip[some]
         if_not = right * model.guess[some] + (1 - right) * (1 - model.guess[some])
         posterior = known * if_known / (known * if_known + (1 - known) * if_not)
@@ -117,7 +117,7 @@ def _expectations(
 
 def _inside(chance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Never quite 0 or 1: a chance of 1 could not be taken back by any answer."""
-    return chance.clip(1e-6, 1 - 1e-6)
+    return chance.clip(_MARGIN, 1 - _MARGIN)
 
 
 def _gather(sums: NDArray[np.float64], row: int, concept: NDArray[np.int64], values: NDArray[np.float64]) -> None:
@@ -129,12 +129,7 @@ def _gather(sums: NDArray[np.float64], row: int, concept: NDArray[np.int64], val
 def _sequences(log: AnswerLog) -> _Sequences:
     import numpy as np
 
-    sizes = np.array([len(some) for some in log.catalogue.concepts_of], dtype=np.int64)
-    members = np.array([one for some in log.catalogue.concepts_of for one in some], dtype=np.int64)
-    first = np.concatenate([[0], np.cumsum(sizes)])
-    repeats = sizes[log.item]
-    answer = np.repeat(np.arange(len(log)), repeats)
-    concept = members[first[log.item[answer]] + np.arange(len(answer)) - np.repeat(np.cumsum(repeats) - repeats, repeats)]  # fmt: skip
+    answer, concept = log.by_concept()
     key = log.learner[answer].astype(np.int64) * (len(log.catalogue.concepts) + 1) + concept
     order = np.lexsort((answer, key))
     _, starts, lengths = np.unique(key[order], return_index=True, return_counts=True)

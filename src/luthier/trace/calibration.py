@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from luthier.statistics.logits import sigmoid
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -23,10 +25,7 @@ class Platt(NamedTuple):
     shift: float = 0.0
 
     def chance(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        import numpy as np
-
-        found: NDArray[np.float64] = 1 / (1 + np.exp(-(self.scale * logits + self.shift)))
-        return found
+        return sigmoid(self.scale * logits + self.shift)
 
 
 def fit_platt(logits: NDArray[np.float64], correct: NDArray[np.float32]) -> Platt:
@@ -38,7 +37,7 @@ def fit_platt(logits: NDArray[np.float64], correct: NDArray[np.float32]) -> Plat
     scale, shift = 1.0, 0.0
     inputs = np.stack([logits, np.ones(len(logits))])
     for _ in range(_STEPS):
-        chance = 1 / (1 + np.exp(-(scale * logits + shift)))
+        chance = sigmoid(scale * logits + shift)
         gradient = inputs @ (chance - correct) + 1e-3 * np.array([scale - 1, shift])
         bend = (inputs * (chance * (1 - chance))) @ inputs.T + 1e-3 * np.eye(2)
         step = np.linalg.solve(bend, gradient)
@@ -68,7 +67,7 @@ def fit_spreads(logit: NDArray[np.float64], log: AnswerLog) -> list[float]:
         _, mean, right, answers = some.T
         likelihood = []
         for spread in np.linspace(0.0, 3.0, _SPREADS):
-            chance = 1 / (1 + np.exp(-(mean[:, None] + spread * nodes)))
+            chance = sigmoid(mean[:, None] + spread * nodes)
             terms = right[:, None] * np.log(chance) + (answers - right)[:, None] * np.log(1 - chance)
             likelihood.append(float(np.log((np.exp(terms) * weights).sum(axis=1)).sum()))
         found.append(float(np.linspace(0.0, 3.0, _SPREADS)[int(np.argmax(likelihood))]))
@@ -87,9 +86,8 @@ def _groups(logit: NDArray[np.float64], log: AnswerLog) -> NDArray[np.float64]:
     """(groups, 4): evidence bucket, the logit estimated there, right ones and number of the learner's answers on the same concepts from there."""
     import numpy as np
 
-    sets: dict[tuple[int, ...], int] = {}
-    of_item = np.array([sets.setdefault(some, len(sets)) for some in log.catalogue.concepts_of], dtype=np.int64)
-    key = log.learner.astype(np.int64) * len(sets) + of_item[log.item]
+    sets = log.catalogue.concept_sets
+    key = log.learner.astype(np.int64) * (int(sets.max(initial=-1)) + 1) + sets[log.item]
     order = np.lexsort((np.arange(len(log)), key))
     _, starts, sizes = np.unique(key[order], return_index=True, return_counts=True)
     right = np.concatenate([[0.0], np.cumsum(log.correct[order], dtype=np.float64)])

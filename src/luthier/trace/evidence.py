@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from luthier.statistics.logits import logit
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from luthier.records.learning import AnswerLog
 
 COLUMNS = 4
+EDGE = 0.005  # of smoothed accuracies
 _OVERALL, _CONCEPT = 5.0, 2.0  # answers that the prior counts for
 
 
@@ -33,13 +36,7 @@ def concept_counts(log: AnswerLog) -> tuple[NDArray[np.float64], NDArray[np.floa
     """Earlier answers on the concepts of each answer's item, and right ones among them: means over the item's concepts, (answers,) each."""
     import numpy as np
 
-    sizes = np.array([len(some) for some in log.catalogue.concepts_of], dtype=np.int64)
-    members = np.array([one for some in log.catalogue.concepts_of for one in some], dtype=np.int64)
-    first = np.concatenate([[0], np.cumsum(sizes)])
-    repeats = sizes[log.item]
-    answer = np.repeat(np.arange(len(log)), repeats)
-    within = np.arange(len(answer)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-    concept = members[first[log.item[answer]] + within]
+    answer, concept = log.by_concept()
     key = log.learner[answer].astype(np.int64) * (len(log.catalogue.concepts) + 1) + concept
     order = np.lexsort((answer, key))
     key, right = key[order], np.concatenate([[0.0], np.cumsum(log.correct[answer][order], dtype=np.float64)])
@@ -47,7 +44,7 @@ def concept_counts(log: AnswerLog) -> tuple[NDArray[np.float64], NDArray[np.floa
     begins = np.maximum.accumulate(np.where(np.concatenate([[True], key[1:] != key[:-1]])[: len(key)], place, 0))
     counts, rights = np.zeros(len(key)), np.zeros(len(key))
     counts[order], rights[order] = place - begins, right[place] - right[begins]
-    many = np.maximum(repeats, 1)
+    many = np.maximum(np.bincount(answer, minlength=len(log)), 1)
     return np.bincount(answer, counts, len(log)) / many, np.bincount(answer, rights, len(log)) / many
 
 
@@ -59,13 +56,6 @@ def evidence_columns(
 
     overall = (right + _OVERALL / 2) / (answers + _OVERALL)
     concept = (concept_right + _CONCEPT * overall) / (concept_answers + _CONCEPT)
-    columns = [_logit(overall), np.log1p(answers) / 5, _logit(concept) - _logit(overall), np.log1p(concept_answers) / 3]
+    base = logit(overall, EDGE)
+    columns = [base, np.log1p(answers) / 5, logit(concept, EDGE) - base, np.log1p(concept_answers) / 3]
     return np.stack(np.broadcast_arrays(*columns), axis=-1).astype(np.float32)
-
-
-def _logit(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    import numpy as np
-
-    share = share.clip(0.005, 0.995)
-    logits: NDArray[np.float64] = np.log(share / (1 - share))
-    return logits

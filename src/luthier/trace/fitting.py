@@ -80,7 +80,7 @@ def fit(
         tell(f"epoch {number + 1} of {settings.epochs}: loss {loss:.4f}" + ("" if auc is None else f", AUC {auc:.4f}"))
     if best:
         model.load_state_dict(best)
-    model.eval()
+    model.train(False)
     return epochs
 
 
@@ -89,7 +89,7 @@ def predict_log(model: SequenceModel, log: AnswerLog | Answers, **options: Any) 
     import numpy as np
 
     answers = log if isinstance(log, Answers) else Answers(log)
-    model.eval()
+    model.train(False)
     found = np.zeros(len(answers.log))
     with torch.inference_mode():
         for batch in history_batches(answers):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from luthier.statistics.logits import logit
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 FOLDS = 5
 COLUMNS = 2
+EDGE = 1e-3  # of rates
 _PRIOR = 5.0  # answers that the concepts' rate counts for
 
 
@@ -22,15 +25,14 @@ def item_rates(log: AnswerLog, leave_out: int | None = None) -> NDArray[np.float
     """(items, 2) from the answers of a log, without the learners of one fold, those whose place is `leave_out` modulo `FOLDS`."""
     import numpy as np
 
-    groups: dict[tuple[int, ...], int] = {}
-    group = np.array([groups.setdefault(some, len(groups)) for some in log.catalogue.concepts_of], dtype=np.int64)
+    group = log.catalogue.concept_sets
     keep = np.ones(len(log), dtype=bool) if leave_out is None else log.learner % FOLDS != leave_out
     answers = np.bincount(log.item[keep], minlength=len(group)).astype(np.float64)
     right = np.bincount(log.item[keep], log.correct[keep], len(group))
     mean = right.sum() / max(1.0, answers.sum())
     of_group = (np.bincount(group, right) + _PRIOR * mean) / (np.bincount(group, answers) + _PRIOR)
     rate = (right + _PRIOR * of_group[group]) / (answers + _PRIOR)
-    moved = _logit(rate) - _logit(of_group)[group]
+    moved = logit(rate, EDGE) - logit(of_group, EDGE)[group]
     return np.stack([np.where(answers > 0, moved, 0.0), np.log1p(answers) / 5], axis=1).astype(np.float32)
 
 
@@ -39,11 +41,3 @@ def fold_rates(log: AnswerLog) -> NDArray[np.float32]:
     import numpy as np
 
     return np.stack([item_rates(log, fold) for fold in range(FOLDS)])
-
-
-def _logit(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    import numpy as np
-
-    share = share.clip(1e-3, 1 - 1e-3)
-    found: NDArray[np.float64] = np.log(share / (1 - share))
-    return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.errors import SettingsError
 from luthier.records.learning import AnswerLog
+from luthier.statistics.logits import sigmoid
 from luthier.trace.ability import AbilityModel
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ class _Answers:
         slope = np.exp(log_a)[self.item]
         place = b[self.item]
         for _ in range(3):
-            p = _sigmoid(slope * (theta[self.learner] - place))
+            p = sigmoid(slope * (theta[self.learner] - place))
             gradient = self.by_learner(slope * (self.correct - p)) - theta / sd**2
             curvature = self.by_learner(slope**2 * p * (1 - p)) + 1 / sd**2
             theta = theta + np.clip(gradient / curvature, -2, 2)
@@ -200,7 +201,7 @@ class _Answers:
         sums = np.zeros((5, self.items))
         for point, weight in zip(points, weights / weights.sum(), strict=True):
             away = (theta + point * theta_sd)[self.learner] - b[self.item]
-            p = _sigmoid(a[self.item] * away)
+            p = sigmoid(a[self.item] * away)
             miss, information = weight * (self.correct - p), weight * p * (1 - p)
             sums[0] += self.by_item(miss)
             sums[1] += self.by_item(information)
@@ -216,9 +217,3 @@ class _Answers:
         det = hess_aa * hess_bb - hess_ab**2
         step_b, step_a = (hess_aa * grad_b - hess_ab * grad_a) / det, (hess_bb * grad_a - hess_ab * grad_b) / det
         return b + np.clip(step_b, -2, 2), np.sqrt(hess_aa / det), log_a + np.clip(step_a, -0.5, 0.5)
-
-
-def _sigmoid(values: Array) -> Array:
-    import numpy as np
-
-    return 1 / (1 + np.exp(-np.clip(values, -500, 500)))

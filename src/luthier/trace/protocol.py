@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from luthier.errors import SettingsError
+from luthier.statistics.logits import sigmoid
 from luthier.trace.baselines import global_mean, item_response, running_accuracy, running_accuracy_with_difficulty
 from luthier.trace.bkt import fit_bkt, predict_bkt
 from luthier.trace.fitting import fit, predict_log
@@ -68,7 +69,7 @@ def evaluate_tracer(
     tell("SINKT")
     fitted = tracer.fit(log, split, folder=None if folder is None else folder / SINKT, tell=tell)
     logits = predict_log(tracer.module, test)
-    raw = 1 / (1 + np.exp(-logits))
+    raw = sigmoid(logits)
     unseen = split.unseen(log)[test.item]
     chances = {SINKT: tracer.calibrated(logits, tracer.bank.trained[test.item])}
     chances |= _baselines(tracer, parts, folder, tell)
@@ -101,10 +102,10 @@ def _baselines(
         torch.manual_seed(tracer.settings.fit.seed)
         dkt = Dkt(train.catalogue.concepts_of, len(train.catalogue.concepts), shapes.dim, shapes.state_dim)
     fit(dkt, train, valid, tracer.settings.fit, folder=None if folder is None else folder / DKT, tell=tell)
-    found = {DKT: _sigmoid(predict_log(dkt, test))}
+    found = {DKT: sigmoid(predict_log(dkt, test))}
     known = _known_concepts(train)
     if not known[np.unique(test.item)].all():
-        found[DKT_KNOWN] = _sigmoid(predict_log(dkt, test, known=torch.from_numpy(known)))
+        found[DKT_KNOWN] = sigmoid(predict_log(dkt, test, known=torch.from_numpy(known)))
     tell("IRT")
     found[IRT] = item_response(train, test)
     found[BKT] = predict_bkt(fit_bkt(train), test)
@@ -154,8 +155,3 @@ def _differences(
         name: {part: auc_difference(chances[SINKT][some], each[some], test.correct[some], test.learner[some], draws=draws) for part, some in subsets.items()}
         for name, each in chances.items() if name != SINKT
     }  # fmt: skip
-
-
-def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = 1 / (1 + np.exp(-logits))
-    return found

@@ -17,6 +17,7 @@ import torch
 from luthier.errors import BadRowError, SettingsError
 from luthier.models.embedder import unit_length
 from luthier.records.learning import AnswerLog, Catalogue, Concept, Edge, Item
+from luthier.statistics.logits import sigmoid
 from luthier.statistics.rates import Z95
 from luthier.trace.bank import Bank, padded
 from luthier.trace.calibration import Platt, fit_platt, fit_spreads, spread_at
@@ -162,7 +163,7 @@ class Tracer:
         logits = self.stepper.logits(state, self.bank.virtual.part[rows], answers, right)
         middle = self.platt[1].scale * logits + self.platt[1].shift
         reach = Z95 * spread_at(self.spreads, answers.astype(np.float64))
-        middle, low, high = (1 / (1 + np.exp(-(middle + side * reach))) for side in (0, -1, 1))
+        middle, low, high = (sigmoid(middle + side * reach) for side in (0, -1, 1))
         return {
             self.bank.concepts[row].concept: Mastery(
                 float(middle[at]), float(low[at]), float(high[at]), float(answers[at])
@@ -251,7 +252,7 @@ class Tracer:
 
     def _freeze(self, catalogue: Catalogue, trained: NDArray[np.bool_]) -> None:
         """The tables for one answer at a time."""
-        self.module.eval()
+        self.module.train(False)
         with torch.inference_mode():
             layers = [Nodes(*(each.clone() for each in nodes)) for nodes in self.module.layers()]
             nodes, means = self.module.vectors()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,25 +104,32 @@ def export_onnx(tracer: Tracer, path: str | Path) -> Path:
         import onnxscript  # noqa: F401
     except ImportError:
         raise SettingsError("ONNX export needs further packages: pip install 'luthier[trace]'") from None
-    step = _Step(tracer).eval()
+    step = _Step(tracer).train(False)
     state = tracer.stepper.wide
     example = (torch.zeros(1, state), torch.zeros(1, dtype=torch.int64), torch.ones(1), torch.zeros(2, dtype=torch.int64), torch.zeros(2, 4))  # fmt: skip
     n = torch.export.Dim("asked", min=1)
-    noisy = logging.getLogger("torch.onnx")
-    level = noisy.level
-    noisy.setLevel(logging.ERROR)  # about packages of vision models that are not needed here
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quieter(logging.getLogger("torch.onnx")):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             step, example, dynamo=True, opset_version=OPSET, verbose=False, input_names=["hidden", "item", "correct", "asked", "evidence"],
             output_names=["new_hidden", "logits"], dynamic_shapes=({}, {}, {}, {0: n}, {0: n}),
         )  # fmt: skip
-    noisy.setLevel(level)
     if program is None:
         raise SettingsError("torch made no ONNX program of the step")
     with atomic_write(path, "wb") as stream:
         stream.write(program.model_proto.SerializeToString())
     return Path(path)
+
+
+@contextmanager
+def _quieter(logger: logging.Logger) -> Iterator[None]:
+    """Errors only: it warns of packages of vision models that are not needed here."""
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class _Step(nn.Module):
@@ -155,7 +164,7 @@ def _fill(tracer: Tracer, record: dict[str, Any], tensors: dict[str, Any], catal
     module = GraphTracer(SinktSettings(**record["shapes"]), build_graph(part.with_edges(edges)), texts, encoded["edges"])  # fmt: skip
     module.load_state_dict({name[7:]: torch.from_numpy(each) for name, each in tensors.items() if name.startswith("module.")})  # fmt: skip
     module.item_rates = torch.from_numpy(tensors["rates"])
-    module.eval()
+    module.train(False)
     tracer.module, tracer.stepper = module, Stepper(module.sinkt)
     depth = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("layer."))
     layers = [

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 from luthier.errors import SettingsError
 from luthier.evaluate.fusion.scoring import Scorer
 from luthier.models.protocol import LanguageModel, Progress, Prompt, Sampling
 from luthier.records import JSON
-from luthier.records.fusion import FusionItem, fusion_messages
+from luthier.records.fusion import FusionItem, as_refusal, fusion_messages
 from luthier.records.fusion_suite import computed_label
 
 BATCH = 64  # items asked between two lines of the journal
@@ -106,11 +106,5 @@ def with_memory(items: Sequence[FusionItem], memory: AbstractSet[str]) -> tuple[
         if label == item.scenario:
             kept.append(item)
         elif label == "S4" and item.scenario in ("S2", "S3"):
-            one = item.needed[0]
-            nowhere = tuple(replace(each, part="nowhere") for each in item.needed)
-            kept.append(
-                replace(
-                    item, scenario="S4", needed=nowhere, answer=f"I do not know the {one.attribute} of {one.subject}."
-                )
-            )
+            kept.append(as_refusal(item))
     return kept, len(items) - len(kept)

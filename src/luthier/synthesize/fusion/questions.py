@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from luthier.records.fusion import Fact, Needed, Part, Scenario
-from luthier.records.values import comparable, keys_of, plain_words, same, states
+from luthier.records.fusion import REFUSAL, Fact, Needed, Part, Scenario
+from luthier.records.values import blank, comparable, keys_of, plain_words, same, states
 from luthier.synthesize.fusion import wording
 from luthier.synthesize.fusion.contexts import Guarded
 from luthier.synthesize.fusion.facts import Update, fact_id
@@ -103,8 +103,6 @@ def _kept(made: Iterable[Draft | None], scenario: str, count: int, dropped: Coun
 
 
 def _in_question(draft: Draft, one: Needed) -> bool:
-    from luthier.records.values import blank
-
     if draft.form == "bridge" and one.part == "external":
         return False  # its value is the hint, its subject the answer
     asked = blank(draft.question, [other.subject for other in draft.needed]) if one.kind != "text" else draft.question
@@ -117,7 +115,7 @@ def _single(fact: Fact, scenario: Scenario, pool: Pool) -> Draft:
     question = (pool.written or {}).get(fact.id) or wording.fill(
         _form(base, pool, wording.TRAINING_QUESTIONS, wording.TEST_QUESTIONS), fact
     )
-    answer = wording.fill(wording.REFUSALS[0] if scenario == "S4" else wording.STATEMENTS[0], fact)
+    answer = wording.fill(REFUSAL if scenario == "S4" else wording.STATEMENTS[0], fact)
     return Draft(
         base, scenario, "single", question, answer, (needed(fact, part),), (fact,) if scenario == "S1" else (), (fact,)
     )

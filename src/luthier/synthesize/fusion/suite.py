@@ -12,7 +12,7 @@ from pathlib import Path
 from luthier.errors import SettingsError
 from luthier.records import JSON, write_jsonl
 from luthier.records.files import atomic_write
-from luthier.records.fusion import SCENARIOS, Fact, FusionItem, Scenario, Snippet
+from luthier.records.fusion import SCENARIOS, Fact, FusionItem, Scenario, Snippet, as_refusal
 from luthier.records.fusion_suite import (
     CONVERSATIONS,
     FACTS,
@@ -222,11 +222,7 @@ def _relabelled(item: FusionItem, label: Scenario) -> FusionItem:
     """An item whose gold passage a retriever missed asks for a refusal."""
     if label == item.scenario:
         return item
-    lost = label == "S4"
-    held = tuple(replace(one, part="nowhere") for one in item.needed) if lost else item.needed
-    one = item.needed[0]
-    refusal = f"I do not know the {one.attribute} of {one.subject}." if lost else item.answer
-    return replace(item, scenario=label, needed=held, answer=refusal)
+    return as_refusal(item) if label == "S4" else replace(item, scenario=label)
 
 
 def _check(settings: SuiteSettings) -> None:

@@ -44,7 +44,6 @@ TEST_BRIDGES = ("One of them has the {a} {value}. Which is it, and what is its {
 PAIR_ANSWER = "The {a} of {x} is {v}, and the {b} of {y} is {w}."
 COMPARISON_ANSWER = "The {a} of {x} is {v}, and the {a} of {y} is {w}, so that of {first} is {more}."
 BRIDGE_ANSWER = "It is {x}, and its {b} is {w}."
-REFUSALS = ("I do not know the {attribute} of {subject}.",)
 CONFLICT_ANSWER = "The {attribute} of {subject} is {value}; it was {stale} before."
 ABSENT = ("price at launch", "internal project name", "number of units sold", "lead designer", "country of first sale")
 

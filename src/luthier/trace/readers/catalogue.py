@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Container, Iterator
+from math import inf
 from pathlib import Path
 
 from luthier.errors import BadRowError, MissingFileError
 from luthier.records import JSON, read_rows
-from luthier.records.learning import Catalogue, Concept, Edge, Item
+from luthier.records.learning import PROVENANCES, RELATIONS, Catalogue, Concept, Edge, Item
 
 
 def read_catalogue_files(known: Catalogue, items: Path | None, concepts: Path | None, edges: Path | None) -> Catalogue:
@@ -40,13 +41,14 @@ def read_catalogue_files(known: Catalogue, items: Path | None, concepts: Path | 
             weight = 1.0 if row.get("weight") is None else float(row["weight"])
         except (TypeError, ValueError):
             raise BadRowError(f"weight {row['weight']!r} is not a number", edges, number) from None
-        found.append(
-            Edge(source, target, str(row.get("relation") or "prerequisite"), weight, str(row.get("provenance") or "expert"), str(row.get("evidence") or ""))
-        )  # fmt: skip
-    try:
-        return Catalogue.of(listed.values(), titles.values(), found)
-    except BadRowError as problem:
-        raise problem.at(edges or items or concepts or "the catalogue", problem.line or 1) from None
+        relation, provenance = str(row.get("relation") or "prerequisite"), str(row.get("provenance") or "expert")
+        if not 0 <= weight < inf:
+            raise BadRowError(f"the weight {weight} is not a number from 0", edges, number)
+        for told, known_ones in ((relation, RELATIONS), (provenance, PROVENANCES)):
+            if told not in known_ones:
+                raise BadRowError(f"{told!r} is none of {', '.join(known_ones)}", edges, number)
+        found.append(Edge(source, target, relation, weight, provenance, str(row.get("evidence") or "")))
+    return Catalogue.of(listed.values(), titles.values(), found)
 
 
 def _rows(path: Path | None) -> Iterator[tuple[int, JSON]]:

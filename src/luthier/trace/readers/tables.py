@@ -1,6 +1,6 @@
 """Answers as tables with a header: the long table, ASSISTments' skill builder files, DataShop's student-step exports.
 
-CSV and TSV are read in columns by Arrow, names once each, so ten million rows take a minute or two and some hundred bytes a row at the peak;
+CSV and TSV are read in columns by Arrow, names once each, so ten million rows take some seconds and little more than a hundred bytes a row at the peak;
 JSONL and Parquet are read row by row.
 """
 
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layout:
-    """Names that a column may have, best first. answer: what names one answer where its concepts are rows of their own."""
+    """Names that a column may have, best first; parts: what stands between concepts in one cell; right, wrong: labels that are no numbers."""
 
     learner: tuple[str, ...]
     item: tuple[str, ...]
     correct: tuple[str, ...]
     time: tuple[str, ...] = ()
     concept: tuple[str, ...] = ()
-    parts: str = "~~"  # between concepts in one cell
+    parts: str = "~~"
     right: tuple[str, ...] = ("1", "1.0", "true", "correct", "pass")
     wrong: tuple[str, ...] = ("0", "0.0", "false", "incorrect", "fail", "hint")
 
