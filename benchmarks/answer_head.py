@@ -23,9 +23,7 @@ def measure(quick: bool) -> dict[str, Any]:
     steps = 3 if quick else 12
     figures: dict[str, Any] = {}
     for arm in ARMS:
-        done = subprocess.run(
-            [sys.executable, __file__, "--arm", arm, str(steps)], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run([sys.executable, __file__, "--arm", arm, str(steps)], capture_output=True, text=True, check=True)
         figures[arm] = json.loads(done.stdout.splitlines()[-1])
     figures["speed_ratio"] = figures["answer_head"]["tokens_per_second"] / figures["trl"]["tokens_per_second"]
     figures["memory_ratio"] = figures["answer_head"]["peak_mib"] / figures["trl"]["peak_mib"]

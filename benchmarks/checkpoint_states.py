@@ -90,11 +90,7 @@ class Both:
         return answers
 
     def predict(self, state: Any) -> Any:
-        return (
-            self.skills.predict(self.skills.start())
-            if state is None
-            else self.mixture.predict_proba(self._features(state))[:, 1]
-        )
+        return self.skills.predict(self.skills.start()) if state is None else self.mixture.predict_proba(self._features(state))[:, 1]
 
 
 class Gru:
@@ -117,9 +113,7 @@ class Gru:
         names = list(dict.fromkeys(self.skills))
         self.skill = torch.eye(len(names))[[names.index(skill) for skill in self.skills]]
         cell, say = nn.GRUCell(len(names), self.hidden), nn.Linear(self.hidden, len(names))
-        self.net = nn.ModuleDict(
-            {"cell": cell, "say": say, "level": nn.Embedding(1, items), "before": nn.Embedding(1, 1)}
-        )
+        self.net = nn.ModuleDict({"cell": cell, "say": say, "level": nn.Embedding(1, items), "before": nn.Embedding(1, 1)})
         self.net["level"].weight.data.zero_()
         self.net["before"].weight.data.zero_()
         optimizer = torch.optim.AdamW(self.net.parameters(), lr=5e-3, weight_decay=1e-2)
@@ -211,10 +205,15 @@ class Sinkt:
 def state_models(skills: Sequence[str], *, epochs: int, sinkt_epochs: int) -> dict[str, StateModel]:
     """What is compared, by name. skills: of the items."""
     return {
-        "ability": Irt(skills, 0.0, memory=False), "skills": Irt(skills, None, memory=False), "skills, all checkpoints": Irt(skills, None, memory=True),
-        "answer before": Carry(), "skills + answer before": Both(skills), "gru": Gru(skills, epochs, carry=False),
-        "gru + answer before": Gru(skills, epochs, carry=True), "sinkt": Sinkt(skills, sinkt_epochs),
-    }  # fmt: skip
+        "ability": Irt(skills, 0.0, memory=False),
+        "skills": Irt(skills, None, memory=False),
+        "skills, all checkpoints": Irt(skills, None, memory=True),
+        "answer before": Carry(),
+        "skills + answer before": Both(skills),
+        "gru": Gru(skills, epochs, carry=False),
+        "gru + answer before": Gru(skills, epochs, carry=True),
+        "sinkt": Sinkt(skills, sinkt_epochs),
+    }
 
 
 def _log(answers: Any, skills: Sequence[str], items: Any = None) -> Any:
@@ -225,6 +224,10 @@ def _log(answers: Any, skills: Sequence[str], items: Any = None) -> Any:
     catalogue = Catalogue.of(Item(f"item-{at:03d}", f"{skill} {at}", (skill,)) for at, skill in enumerate(skills))
     asked = np.tile(np.arange(count), learners) if items is None else items.ravel()
     return AnswerLog(
-        tuple(f"learner-{at}" for at in range(learners)), catalogue, np.repeat(np.arange(learners, dtype=np.int32), count), asked.astype(np.int32),
-        answers.ravel().astype(np.float32), np.tile(np.arange(count, dtype=np.float64), learners),
-    )  # fmt: skip
+        tuple(f"learner-{at}" for at in range(learners)),
+        catalogue,
+        np.repeat(np.arange(learners, dtype=np.int32), count),
+        asked.astype(np.int32),
+        answers.ravel().astype(np.float32),
+        np.tile(np.arange(count, dtype=np.float64), learners),
+    )

@@ -71,17 +71,22 @@ def _run(model: Any, arm: str, size: int, steps: int, seed: int) -> tuple[float,
             return torch.zeros(len(input_ids), dtype=torch.bool)
 
     module, clock, calls = model.module, Clock(), []
-    ids = model.tokenizer(
-        [model.render(Prompt((Message("user", PROMPT),)))] * size, add_special_tokens=False, return_tensors="pt"
-    )
+    ids = model.tokenizer([model.render(Prompt((Message("user", PROMPT),)))] * size, add_special_tokens=False, return_tensors="pt")
     dds = _dds(model, arm)
     given = {"temperature": 0.9} if dds is None else {"logits_processor": [processor := dds.processor(module)]}
     handle = module.register_forward_pre_hook(lambda *_: calls.append(1))
     torch.manual_seed(seed)
     try:
         module.generate(
-            **ids, do_sample=True, top_p=0.95, top_k=0, max_new_tokens=steps, eos_token_id=None, stopping_criteria=StoppingCriteriaList([clock]), **given,
-        )  # fmt: skip
+            **ids,
+            do_sample=True,
+            top_p=0.95,
+            top_k=0,
+            max_new_tokens=steps,
+            eos_token_id=None,
+            stopping_criteria=StoppingCriteriaList([clock]),
+            **given,
+        )
     finally:
         handle.remove()
         if dds is not None:
@@ -106,9 +111,7 @@ def _dds(model: Any, arm: str) -> Any:
         return Network(w1, torch.zeros(hidden), torch.randn(hidden, generator=random) / hidden**0.5, torch.tensor(0.0))
 
     told, middle = describe(model), Statistics(0.5, 0.3, 0.7)
-    sources = {
-        "entropy": lambda: EntropyScore(middle), "portable": lambda: PortableHead(network(HIDDEN, 5), middle),
-    }  # fmt: skip
+    sources = {"entropy": lambda: EntropyScore(middle), "portable": lambda: PortableHead(network(HIDDEN, 5), middle)}
     source = sources.get(arm, lambda: DiversityHead(network(256, told["width"]), middle, middle, told))()
     return DDS(source, t0=0.9, level="sequence" if arm == "sequence" else "token")
 
@@ -117,9 +120,7 @@ def line(figures: dict[str, Any]) -> str:
     told = []
     for size, one in figures["batches"].items():
         arms = ", ".join(f"{arm} {one[arm]['overhead']:+.1%}" for arm in ARMS[1:])
-        told.append(
-            f"batch {size}: a plain step {one['plain_ms']} CPU-ms, {arms}, passes a token {max(one['passes'].values()):g}"
-        )
+        told.append(f"batch {size}: a plain step {one['plain_ms']} CPU-ms, {arms}, passes a token {max(one['passes'].values()):g}")
     return "; ".join(told)
 
 

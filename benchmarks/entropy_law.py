@@ -69,23 +69,31 @@ def train(name: str, rows: list[str], held_out: list[str], ledger: str, seed: in
 
     set_seed(seed)
     config = LlamaConfig(
-        vocab_size=256,
-        hidden_size=96,
-        intermediate_size=256,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=BLOCK,
+        vocab_size=256, hidden_size=96, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=BLOCK
     )
     with tempfile.TemporaryDirectory() as folder:
         args = TrainingArguments(
-            output_dir=folder, num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=3e-3, warmup_steps=0.05, seed=seed,
-            logging_steps=1, save_strategy="no", report_to="none", use_cpu=True, disable_tqdm=True, dataloader_pin_memory=False,
-        )  # fmt: skip
+            output_dir=folder,
+            num_train_epochs=1,
+            per_device_train_batch_size=BATCH,
+            learning_rate=3e-3,
+            warmup_steps=0.05,
+            seed=seed,
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            use_cpu=True,
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        )
         trainer = Trainer(
-            model=LlamaForCausalLM(config), args=args, train_dataset=blocks(rows), eval_dataset=blocks(held_out),
+            model=LlamaForCausalLM(config),
+            args=args,
+            train_dataset=blocks(rows),
+            eval_dataset=blocks(held_out),
             data_collator=lambda batch: {"input_ids": torch.stack(batch), "labels": torch.stack(batch)},
             callbacks=[EntropyLawCallback(ledger, rows, name=name)],
-        )  # fmt: skip
+        )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
         add_metric(ledger, name, -trainer.evaluate()["eval_loss"], seed=seed)

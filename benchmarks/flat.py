@@ -38,9 +38,7 @@ def measure(quick: bool, tokens: str, arm: str) -> dict[str, Any]:
     takes = {name: _steps(model, name, *size) for name in arms}
     spent: dict[str, list[float]] = {name: [] for name in arms}
     for number in range(rounds + 1):
-        for name in (
-            list(takes)[number % len(takes) :] + list(takes)[: number % len(takes)]
-        ):  # no arm is always the last
+        for name in list(takes)[number % len(takes) :] + list(takes)[: number % len(takes)]:  # no arm is always the last
             seconds = takes[name]()
             if number:  # the first round warms up
                 spent[name].append(seconds)
@@ -186,27 +184,14 @@ def _drift(model: Any, steps: int) -> dict[str, dict[str, float]]:
             noise = (Generated("0").take("drift", step, room) * scale).to(dtype)
             held.add_(noise).sub_(noise)
         moved = (held.float() - clean.float()).norm() / clean.float().norm()
-        figures[str(dtype).removeprefix("torch.")] = {
-            "changed": float((held != clean).float().mean()),
-            "relative": float(moved),
-        }
+        figures[str(dtype).removeprefix("torch.")] = {"changed": float((held != clean).float().mean()), "relative": float(moved)}
     return figures | {"steps": steps}  # type: ignore[operator]
 
 
 def _child_peak(arm: str, tokens: str, quick: bool) -> float:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "peak.json"
-        command = [
-            sys.executable,
-            __file__,
-            "--arm",
-            arm,
-            "--tokens",
-            tokens,
-            "--out",
-            str(out),
-            *(["--quick"] if quick else []),
-        ]
+        command = [sys.executable, __file__, "--arm", arm, "--tokens", tokens, "--out", str(out), *(["--quick"] if quick else [])]
         subprocess.run(command, check=True, capture_output=True)
         return float(json.loads(out.read_text())["peak_mib"])
 

@@ -36,19 +36,12 @@ def measure(quick: bool, data: str, steps: str, seeds: str, questions: str) -> d
         raise SystemExit
     base = LocalModel(bundled.pull(), name=bundled.NAME)
     count, asked, batch = (4, 2, 2) if quick else (int(steps), int(questions), 8)
-    tests = {
-        name: list(islice(_questions(folder / f"{name}_test.jsonl.gz"), asked))
-        for name in (SETS[:1] if quick else SETS)
-    }
-    held = [
-        _dialogue(one) for one in islice(_questions(folder / "ecqa_test.jsonl.gz"), asked, asked + (2 if quick else 32))
-    ]
+    tests = {name: list(islice(_questions(folder / f"{name}_test.jsonl.gz"), asked)) for name in (SETS[:1] if quick else SETS)}
+    held = [_dialogue(one) for one in islice(_questions(folder / "ecqa_test.jsonl.gz"), asked, asked + (2 if quick else 32))]
     train = list(_questions(folder / "ecqa_train.jsonl.gz"))
     figures: dict[str, Any] = {"steps": count, "batch": batch, "questions": asked, "runs": []}
     for seed in range(1 if quick else int(seeds)):
-        rows = [
-            _dialogue(one) for one in Random(seed).sample(train, count * batch // (1 if quick else 2))
-        ]  # two epochs
+        rows = [_dialogue(one) for one in Random(seed).sample(train, count * batch // (1 if quick else 2))]  # two epochs
         for arm in ARMS:
             figures["runs"].append(_run(base, arm, seed, rows, held, tests, count, batch))
             last = figures["runs"][-1]
@@ -61,12 +54,8 @@ def _questions(path: Path) -> Any:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for text in lines:
             row = json.loads(text)
-            options = [
-                option.strip() for option in row["problem"].partition("Options:")[2].splitlines() if option.strip()
-            ]
-            gold = next(
-                (at for at, option in enumerate(options) if option.lower() == str(row["answer"]).strip().lower()), None
-            )
+            options = [option.strip() for option in row["problem"].partition("Options:")[2].splitlines() if option.strip()]
+            gold = next((at for at, option in enumerate(options) if option.lower() == str(row["answer"]).strip().lower()), None)
             if gold is not None and len(options) > 1:
                 yield {"problem": row["problem"].strip(), "options": options, "gold": gold}
 
@@ -87,9 +76,16 @@ def _run(  # noqa: PLR0917
     from luthier.train.sharpness import sharpness
 
     settings = FineTuneSettings(
-        method=arm, seed=seed,  # type: ignore[arg-type]
-        sft={"max_steps": steps, "per_device_train_batch_size": batch // 2, "gradient_accumulation_steps": 2, "learning_rate": 1e-3, "save_strategy": "no"},
-    )  # fmt: skip
+        method=arm,
+        seed=seed,  # type: ignore[arg-type]
+        sft={
+            "max_steps": steps,
+            "per_device_train_batch_size": batch // 2,
+            "gradient_accumulation_steps": 2,
+            "learning_rate": 1e-3,
+            "save_strategy": "no",
+        },
+    )
     with tempfile.TemporaryDirectory() as folder:
         result = fine_tune(rows, base, Path(folder), settings)
         adapter = Path(folder) / "adapter"
@@ -98,8 +94,13 @@ def _run(  # noqa: PLR0917
         tuned = LocalModel(base.folder, adapter=adapter, name=f"{arm} {seed}")
         answers = {name: _answers(tuned, questions) for name, questions in tests.items()}
     return {
-        "arm": arm, "seed": seed, "train_loss": result.loss, "held_out": sharp.loss, "sharpness": sharp.to_row()["rises"], "answers": answers,
-    }  # fmt: skip
+        "arm": arm,
+        "seed": seed,
+        "train_loss": result.loss,
+        "held_out": sharp.loss,
+        "sharpness": sharp.to_row()["rises"],
+        "answers": answers,
+    }
 
 
 def _answers(model: Any, questions: list[dict[str, Any]]) -> list[tuple[bool, float]]:
@@ -130,30 +131,27 @@ def _answers(model: Any, questions: list[dict[str, Any]]) -> list[tuple[bool, fl
 
 def _compare(runs: list[dict[str, Any]], tests: dict[str, Any]) -> dict[str, Any]:
     """Flat against plain: differences of the rises by seed, and of the answers of each set over all seeds."""
-    pairs = [
-        (plain, flat)
-        for plain in runs
-        for flat in runs
-        if (plain["arm"], flat["arm"]) == ARMS and plain["seed"] == flat["seed"]
-    ]
+    pairs = [(plain, flat) for plain in runs for flat in runs if (plain["arm"], flat["arm"]) == ARMS and plain["seed"] == flat["seed"]]
     rises = {
-        str(sigma): [
-            {"none": plain["sharpness"][at]["rise"], "flat": flat["sharpness"][at]["rise"]} for plain, flat in pairs
-        ]
+        str(sigma): [{"none": plain["sharpness"][at]["rise"], "flat": flat["sharpness"][at]["rise"]} for plain, flat in pairs]
         for at, sigma in enumerate(SIGMAS)
     }
     sets = {}
     for name in tests:
-        both = [
-            (a, b) for plain, flat in pairs for a, b in zip(plain["answers"][name], flat["answers"][name], strict=True)
-        ]
+        both = [(a, b) for plain, flat in pairs for a, b in zip(plain["answers"][name], flat["answers"][name], strict=True)]
         won, lost = (sum(x[0] < y[0] for x, y in pairs_) for pairs_ in (both, [(b, a) for a, b in both]))
         gains = [b[1] - a[1] for a, b in both]
         low, high = _interval(gains)
         sets[name] = {
-            "none": mean(a[0] for a, _ in both), "flat": mean(b[0] for _, b in both), "won": won, "lost": lost, "p": _mcnemar(won, lost),
-            "log_gold": mean(gains), "low": low, "high": high,
-        }  # fmt: skip
+            "none": mean(a[0] for a, _ in both),
+            "flat": mean(b[0] for _, b in both),
+            "won": won,
+            "lost": lost,
+            "p": _mcnemar(won, lost),
+            "log_gold": mean(gains),
+            "low": low,
+            "high": high,
+        }
     return {"rises": rises, "sets": sets}
 
 

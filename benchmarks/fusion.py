@@ -16,13 +16,7 @@ from typing import Any
 
 from harness import benchmark
 
-WRITINGS = (
-    "{d:%Y-%m-%d}",
-    "{d.day} {d:%B} {d.year}",
-    "{d:%B} {d.day}, {d.year}",
-    "{d:%b} {d.day}, {d.year}",
-    "{d:%Y/%m/%d}",
-)
+WRITINGS = ("{d:%Y-%m-%d}", "{d.day} {d:%B} {d.year}", "{d:%B} {d.day}, {d.year}", "{d:%b} {d.day}, {d.year}", "{d:%Y/%m/%d}")
 
 
 def measure(quick: bool) -> dict[str, Any]:
@@ -37,20 +31,20 @@ def measure(quick: bool) -> dict[str, Any]:
         for name in ("a", "b"):
             start = time.perf_counter(), time.process_time()
             kb = KnowledgeBase.from_paths([path], Columns(("device",)))
-            suite = FusionSuite.build(
-                kb.split("random", holdout=0.2), SuiteSettings(per_scenario=200, distractors=(0, 1, 3, 5))
-            )
+            suite = FusionSuite.build(kb.split("random", holdout=0.2), SuiteSettings(per_scenario=200, distractors=(0, 1, 3, 5)))
             manifest = suite.save(Path(folder) / name)
             read_suite(Path(folder) / name)
             built.append({"seconds": time.perf_counter() - start[0], "cpu_seconds": time.process_time() - start[1]})
-        same = all(
-            (Path(folder) / "a" / name).read_bytes() == (Path(folder) / "b" / name).read_bytes()
-            for name in manifest["files"]
-        )
+        same = all((Path(folder) / "a" / name).read_bytes() == (Path(folder) / "b" / name).read_bytes() for name in manifest["files"])
         return {
-            "facts": len(kb.facts), "items": len(suite.items), "questions": manifest["questions"], "build": built, "byte_identical": same,
-            "items_with_a_problem": sum(1 for _ in problems(suite.items, suite.memory)), "judging": _judging(suite, 1 if quick else 5),
-        }  # fmt: skip
+            "facts": len(kb.facts),
+            "items": len(suite.items),
+            "questions": manifest["questions"],
+            "build": built,
+            "byte_identical": same,
+            "items_with_a_problem": sum(1 for _ in problems(suite.items, suite.memory)),
+            "judging": _judging(suite, 1 if quick else 5),
+        }
 
 
 def _devices(count: int) -> list[dict[str, str]]:
@@ -58,10 +52,13 @@ def _devices(count: int) -> list[dict[str, str]]:
     draw, first = Random(0), datetime.date(2018, 1, 1)
     lines = ("Nova", "Orion", "Vega", "Lyra", "Cygnus", "Draco")
     return [
-        {"device": f"{draw.choice(lines)} {draw.choice('ABCDEFGH')}{number}", "release date": str(first + datetime.timedelta(draw.randrange(2900))),
-         "weight": f"{draw.randrange(80, 2000)} g"}
+        {
+            "device": f"{draw.choice(lines)} {draw.choice('ABCDEFGH')}{number}",
+            "release date": str(first + datetime.timedelta(draw.randrange(2900))),
+            "weight": f"{draw.randrange(80, 2000)} g",
+        }
         for number in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def _judging(suite: Any, rounds: int) -> dict[str, Any]:

@@ -13,16 +13,7 @@ from luthier.models import LanguageModel, Prompt, Sampling
 from luthier.records import Message
 
 BATCHES = (16, 64)
-SUBJECTS = (
-    "a lighthouse",
-    "two brothers",
-    "a lost dog",
-    "the first snow",
-    "an old violin",
-    "a night train",
-    "the sea",
-    "a letter",
-)
+SUBJECTS = ("a lighthouse", "two brothers", "a lost dog", "the first snow", "an old violin", "a night train", "the sea", "a letter")
 PLACES = ("Lisbon", "Oslo", "Kyoto", "Lima", "Cairo", "Dublin", "Quito", "Turku")
 
 
@@ -40,12 +31,9 @@ def measure(quick: bool) -> dict[str, Any]:
             for batch in BATCHES
             for name, model in engines.items()
         ]
-    rates = {
-        name: {str(batch): _median(rounds, name, batch, "wall_s") for batch in BATCHES} for name in engines
-    }  # fmt: skip
+    rates = {name: {str(batch): _median(rounds, name, batch, "wall_s") for batch in BATCHES} for name in engines}
     per_cpu = {name: {str(batch): _median(rounds, name, batch, "cpu_s") for batch in BATCHES} for name in engines}
-    return {"threads": torch.get_num_threads(), "absent": absent, "tokens_per_s": rates, "tokens_per_cpu_s": per_cpu,
-            "rounds": rounds}  # fmt: skip
+    return {"threads": torch.get_num_threads(), "absent": absent, "tokens_per_s": rates, "tokens_per_cpu_s": per_cpu, "rounds": rounds}
 
 
 def _engines() -> tuple[dict[str, LanguageModel], str | None]:
@@ -63,9 +51,7 @@ def _engines() -> tuple[dict[str, LanguageModel], str | None]:
 
 def _prompts(count: int) -> list[Prompt]:
     """Requests of about 60 tokens with the template, whose answers are longer than what is measured."""
-    asked = [
-        f"Write a long story about {subject} in {place}, with many details." for place in PLACES for subject in SUBJECTS
-    ]
+    asked = [f"Write a long story about {subject} in {place}, with many details." for place in PLACES for subject in SUBJECTS]
     return [Prompt((Message("user", text),)) for text in asked[:count]]
 
 

@@ -15,11 +15,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def benchmark(
-    name: str,
-    measure: Callable[..., dict[str, Any]],
-    line: Callable[[dict[str, Any]], str],
-    text: str | None,
-    **extra: str,
+    name: str, measure: Callable[..., dict[str, Any]], line: Callable[[dict[str, Any]], str], text: str | None, **extra: str
 ) -> None:
     """Parse the options, run `measure(quick, **extra)`, write its figures with the machine's, print the line.
 

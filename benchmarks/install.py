@@ -37,9 +37,7 @@ def _megabytes(folder: Path) -> float:
 
 def line(figures: dict[str, Any]) -> str:
     seconds = f"{figures['seconds']:.0f} s, " if figures["seconds"] is not None else ""
-    return (
-        f"{seconds}{figures['megabytes']:.0f} MB installed (Python {sys.version_info.major}.{sys.version_info.minor})"
-    )
+    return f"{seconds}{figures['megabytes']:.0f} MB installed (Python {sys.version_info.major}.{sys.version_info.minor})"
 
 
 if __name__ == "__main__":

@@ -31,19 +31,11 @@ def measure(quick: bool, pairs: str, rounds: str, count: str) -> dict[str, Any]:
 
     logging.set_verbosity_error()
     base = LocalModel(bundled.pull(), name=bundled.NAME)
-    rows = (
-        [pair for pair in read_pairs(Path(pairs)) if pair.extra.get("bridged")]
-        if pairs
-        else [to_pair(row) for row in _sums(200)]
-    )
+    rows = [pair for pair in read_pairs(Path(pairs)) if pair.extra.get("bridged")] if pairs else [to_pair(row) for row in _sums(200)]
     rows = Random(0).sample(rows, min(len(rows), 200))
     batch = 1 if quick else BATCH
     used = rows[: batch * (1 if quick else int(count))]
-    figures: dict[str, Any] = {
-        "pairs": pairs or "sums made here",
-        "batch": batch,
-        "rounds": 1 if quick else int(rounds),
-    }
+    figures: dict[str, Any] = {"pairs": pairs or "sums made here", "batch": batch, "rounds": 1 if quick else int(rounds)}
     for kind in KINDS:
         figures[kind] = _steps(base, [_of_kind(pair, kind) for pair in used], figures["rounds"], batch)
         print(f"{kind}: {figures[kind]['seconds']}", flush=True)
@@ -62,10 +54,15 @@ def _sums(count: int) -> list[dict[str, Any]]:
             return f"Red and green hats together are {a} + {b} = {a + b}. With the blue ones that is {a + b} + {c} = {total}.\nThe answer is {total}"
 
         other = f"I add the hats of each colour one after the other: {a}, then {b} more, then {c} more.\nThe answer is {a + b + c}"
-        rows.append({
-            "prompt": asked, "chosen": worked(a + b + c), "rejected": worked(a + b + c + slip), "bridged": True,
-            "original_chosen": [{"role": "assistant", "content": other}],
-        })  # fmt: skip
+        rows.append(
+            {
+                "prompt": asked,
+                "chosen": worked(a + b + c),
+                "rejected": worked(a + b + c + slip),
+                "bridged": True,
+                "original_chosen": [{"role": "assistant", "content": other}],
+            }
+        )
     return rows
 
 
@@ -88,13 +85,13 @@ def _steps(base: Any, pairs: list[Any], rounds: int, batch_size: int) -> dict[st
                 if number:  # the first warms up
                     spent[arm].append(seconds)
     shapes = {arm: int(batches[arm][0]["input_ids"].numel()) for arm in ARMS}
-    ratios = {
-        arm: median(a / b for a, b in zip(spent[arm], spent["ours"], strict=True)) for arm in ARMS if arm != "ours"
-    }
+    ratios = {arm: median(a / b for a, b in zip(spent[arm], spent["ours"], strict=True)) for arm in ARMS if arm != "ours"}
     return {
-        "seconds": {arm: round(median(values), 2) for arm, values in spent.items()}, "ratios": ratios, "positions": shapes,
+        "seconds": {arm: round(median(values), 2) for arm, values in spent.items()},
+        "ratios": ratios,
+        "positions": shapes,
         "losses": {arm: trainer.last_loss for arm, trainer in trainers.items()},
-    }  # fmt: skip
+    }
 
 
 def _trainer(arm: str, base: Any, pairs: list[Any], folder: Path, batch_size: int) -> Any:
@@ -110,22 +107,27 @@ def _trainer(arm: str, base: Any, pairs: list[Any], folder: Path, batch_size: in
     model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=base.training_dtype, local_files_only=True)
     lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
     shared = {
-        "output_dir": str(folder / arm), "per_device_train_batch_size": batch_size, "learning_rate": 5e-5, "use_cpu": True, "report_to": "none",
-        "dataloader_pin_memory": False, "disable_tqdm": True, "bf16": base.training_dtype is torch.bfloat16, "seed": 0, "max_length": 1024,
-        "gradient_checkpointing": False, "train_sampling_strategy": "sequential",
-    }  # fmt: skip
+        "output_dir": str(folder / arm),
+        "per_device_train_batch_size": batch_size,
+        "learning_rate": 5e-5,
+        "use_cpu": True,
+        "report_to": "none",
+        "dataloader_pin_memory": False,
+        "disable_tqdm": True,
+        "bf16": base.training_dtype is torch.bfloat16,
+        "seed": 0,
+        "max_length": 1024,
+        "gradient_checkpointing": False,
+        "train_sampling_strategy": "sequential",
+    }
     if arm == "ours":
         config = PreferenceConfig(**shared, weighting="bmc", delta=3.0)
         trainer = PreferenceTrainer(model, config, pairs, processing_class=base.tokenizer, peft_config=lora)
         trainer.read_reference(trainer.train_dataset)
     else:
-        rows = [
-            {name: row[name] for name in ("prompt", "chosen", "rejected")} for row in (pair.to_row() for pair in pairs)
-        ]
+        rows = [{name: row[name] for name in ("prompt", "chosen", "rejected")} for row in (pair.to_row() for pair in pairs)]
         config = DPOConfig(**shared, precompute_ref_log_probs=arm == "trl_precomputed")
-        trainer = DPOTrainer(
-            model, args=config, train_dataset=Dataset.from_list(rows), processing_class=base.tokenizer, peft_config=lora
-        )
+        trainer = DPOTrainer(model, args=config, train_dataset=Dataset.from_list(rows), processing_class=base.tokenizer, peft_config=lora)
     trainer.current_gradient_accumulation_steps = 1
     trainer.create_optimizer()
     return trainer
@@ -168,10 +170,7 @@ def _by_difflib(row: dict[str, Any], padding: int) -> list[list[int]]:
     for tag, a, b, c, d in difflib.SequenceMatcher(None, chosen, rejected).get_opcodes():
         if tag != "equal":
             marks[0][a:b], marks[1][c:d] = [1] * (b - a), [1] * (d - c)
-    return [
-        values[len(row["prompt_ids"]) :][: len(row[f"{side}_ids"])]
-        for values, side in zip(marks, ("chosen", "rejected"), strict=True)
-    ]
+    return [values[len(row["prompt_ids"]) :][: len(row[f"{side}_ids"])] for values, side in zip(marks, ("chosen", "rejected"), strict=True)]
 
 
 def line(figures: dict[str, Any]) -> str:
@@ -183,9 +182,7 @@ def line(figures: dict[str, Any]) -> str:
             f" precomputed {one['ratios']['trl_precomputed']:.2f}x ({one['positions']['ours']} of {one['positions']['trl_online']} positions)"
         )
     marks = figures["marks"]
-    told.append(
-        f"marks moved by padding: {marks['ours_changed']} of {marks['pairs']} pairs, by difflib {marks['difflib_changed']}"
-    )
+    told.append(f"marks moved by padding: {marks['ours_changed']} of {marks['pairs']} pairs, by difflib {marks['difflib_changed']}")
     return "; ".join(told)
 
 

@@ -25,9 +25,13 @@ ARMS = ("dpo", "mc", "bc", "bmc")
 BETA, DELTA, RATE, BATCH = 0.1, 3.0, 1e-4, 8
 HELD = 0.2  # share of the pairs that is held out
 SETTINGS = {
-    "beta": BETA, "delta": DELTA, "learning_rate": RATE, "per_device_train_batch_size": BATCH // 2, "gradient_accumulation_steps": 2,
+    "beta": BETA,
+    "delta": DELTA,
+    "learning_rate": RATE,
+    "per_device_train_batch_size": BATCH // 2,
+    "gradient_accumulation_steps": 2,
     "save_strategy": "no",
-}  # fmt: skip
+}
 
 
 def measure(quick: bool, data: str, work: str, **sizes: str) -> dict[str, Any]:
@@ -39,9 +43,7 @@ def measure(quick: bool, data: str, work: str, **sizes: str) -> dict[str, Any]:
         return _measure(Path(data), Path(work or scratch), quick=quick, **numbers)
 
 
-def _measure(
-    data: Path, work: Path, *, quick: bool, sft_steps: int, asked: int, steps: int, questions: int
-) -> dict[str, Any]:
+def _measure(data: Path, work: Path, *, quick: bool, sft_steps: int, asked: int, steps: int, questions: int) -> dict[str, Any]:
     from luthier.models import bundled
     from luthier.models.local import LocalModel
     from luthier.records import read_pairs
@@ -56,30 +58,28 @@ def _measure(
     held = max(1, round(HELD * len(pairs)))
     tests = list(islice(_options(_rows(data / "ecqa_test.jsonl.gz")), questions))
     figures: dict[str, Any] = {
-        "steps": steps, "pairs": len(pairs) - held, "held": held, "questions": len(tests), "made": made, "settings": SETTINGS, "arms": {},
-    }  # fmt: skip
+        "steps": steps,
+        "pairs": len(pairs) - held,
+        "held": held,
+        "questions": len(tests),
+        "made": made,
+        "settings": SETTINGS,
+        "arms": {},
+    }
     models = {"start": LocalModel(base.folder, adapter=start, name="start")}
     for arm in ARMS:
         folder = work / f"arm-{arm}-{steps}-{sft_steps}-{asked}"
         settings = PreferenceSettings(arm, training={**SETTINGS, "max_steps": steps, "num_train_epochs": 1})  # type: ignore[arg-type]
         if not (folder / "adapter").is_dir():
-            result = tune_preferences(
-                pairs[held:], LocalModel(base.folder, adapter=start, name="start"), folder, settings
-            )
+            result = tune_preferences(pairs[held:], LocalModel(base.folder, adapter=start, name="start"), folder, settings)
             print(f"{arm}: {result.steps} steps, loss {result.loss:.4f}", flush=True)
         models[arm] = LocalModel(base.folder, adapter=folder / "adapter", name=arm)
     before: dict[str, Any] = {}
     for name, model in models.items():
         logs = {kind: _pair_logps(model, pairs[:held], bridged=kind == "bridged") for kind in ("original", "bridged")}
         before = before or logs
-        figures["arms"][name] = {
-            **{kind: _rewards(logs[kind], before[kind]) for kind in logs}, **_task(model, tests),
-        }  # fmt: skip
-        print(
-            name,
-            json.dumps({key: value for key, value in figures["arms"][name].items() if key != "answers"}),
-            flush=True,
-        )
+        figures["arms"][name] = {**{kind: _rewards(logs[kind], before[kind]) for kind in logs}, **_task(model, tests)}
+        print(name, json.dumps({key: value for key, value in figures["arms"][name].items() if key != "answers"}), flush=True)
         model._module = None  # five models would not fit a laptop
     return figures
 
@@ -101,12 +101,7 @@ def _with_mistake(row: dict[str, Any]) -> dict[str, Any]:
     """A pair without sampling, for `--quick`: another option in the place of the right one."""
     (question,) = _options([row])
     wrong = question["options"][question["gold"] - 1]
-    return {
-        "prompt": row["problem"],
-        "chosen": row["solution"],
-        "rejected": f"It fits.\nThe answer is {wrong}",
-        "answer": row["answer"],
-    }
+    return {"prompt": row["problem"], "chosen": row["solution"], "rejected": f"It fits.\nThe answer is {wrong}", "answer": row["answer"]}
 
 
 def _start(base: Any, rows: list[dict[str, Any]], work: Path, steps: int) -> Path:
@@ -116,15 +111,8 @@ def _start(base: Any, rows: list[dict[str, Any]], work: Path, steps: int) -> Pat
 
     folder = work / f"start-{steps}"
     if not (folder / "adapter").is_dir():
-        taught = [
-            Conversation((Message("user", row["problem"]), Message("assistant", row["solution"]))) for row in rows
-        ]
-        sft = {
-            "max_steps": steps,
-            "per_device_train_batch_size": 4,
-            "gradient_accumulation_steps": 2,
-            "learning_rate": 1e-3,
-        }
+        taught = [Conversation((Message("user", row["problem"]), Message("assistant", row["solution"]))) for row in rows]
+        sft = {"max_steps": steps, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "learning_rate": 1e-3}
         result = fine_tune(taught, base, folder, FineTuneSettings("none", sft={**sft, "save_strategy": "no"}))
         print(f"start: {result.steps} steps, loss {result.loss:.4f}", flush=True)
     return folder / "adapter"
@@ -165,9 +153,10 @@ def _rewards(now: list[tuple[float, float]], start: list[tuple[float, float]]) -
     chosen = [a[0] - b[0] for a, b in zip(now, start, strict=True)]
     margins = [BETA * (c - (a[1] - b[1])) for c, a, b in zip(chosen, now, start, strict=True)]
     return {
-        "accuracy": _with_interval([float(m > 0) for m in margins]), "margin": _with_interval(margins),
+        "accuracy": _with_interval([float(m > 0) for m in margins]),
+        "margin": _with_interval(margins),
         "chosen_drift": _with_interval(chosen),
-    }  # fmt: skip
+    }
 
 
 def _task(model: Any, tests: list[dict[str, Any]]) -> dict[str, Any]:
@@ -179,22 +168,21 @@ def _task(model: Any, tests: list[dict[str, Any]]) -> dict[str, Any]:
     written = model.generate(prompts, Sampling(max_tokens=128))
     stated = [final_answer(answer.text) for answer in written]
     right = [
-        float(one is not None and same_answer(one.text, test["options"][test["gold"]]))
-        for one, test in zip(stated, tests, strict=True)
+        float(one is not None and same_answer(one.text, test["options"][test["gold"]])) for one, test in zip(stated, tests, strict=True)
     ]
     thoughts = ["" if one is None else answer.text[: one.start] for one, answer in zip(stated, written, strict=True)]
     direct = _likeliest(model, prompts, tests, ["The answer is "] * len(tests))
     after = _likeliest(model, prompts, tests, [thought or "The answer is " for thought in thoughts])
     return {
-        "written": _with_interval(right), "direct": _with_interval([float(hit) for hit, _ in direct]),
-        "log_gold": _with_interval([log for _, log in direct]), "after_rationale": _with_interval([float(hit) for hit, _ in after]),
+        "written": _with_interval(right),
+        "direct": _with_interval([float(hit) for hit, _ in direct]),
+        "log_gold": _with_interval([log for _, log in direct]),
+        "after_rationale": _with_interval([float(hit) for hit, _ in after]),
         "length": _with_interval([float(answer.completion_tokens) for answer in written]),
-    }  # fmt: skip
+    }
 
 
-def _likeliest(
-    model: Any, prompts: list[Any], tests: list[dict[str, Any]], starts: list[str]
-) -> list[tuple[bool, float]]:
+def _likeliest(model: Any, prompts: list[Any], tests: list[dict[str, Any]], starts: list[str]) -> list[tuple[bool, float]]:
     """(is the likeliest option the right one, log-probability of the right one among the options), by summed log-probabilities."""
     asked = [
         (model.encode(model.render(prompt) + start.rstrip()), model.encode(" " + option))
@@ -234,15 +222,4 @@ def line(figures: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    benchmark(
-        "preference_training",
-        measure,
-        line,
-        __doc__,
-        data="",
-        work="",
-        sft_steps="60",
-        asked="400",
-        steps="30",
-        questions="100",
-    )
+    benchmark("preference_training", measure, line, __doc__, data="", work="", sft_steps="60", asked="400", steps="30", questions="100")

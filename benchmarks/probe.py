@@ -66,15 +66,15 @@ def _probing(model: Any, steps: int, rounds: int) -> dict[str, Any]:
 
     arms = {"naive": stored("naive"), "rollback": stored("rollback"), "packed": stored("packed"), "on_cache": on_cache}
     seconds, results = _in_turns(arms, rounds)
-    apart = {
-        name: float(max(abs(a - b).max() for a, b in zip(results[name][0], results["naive"][0], strict=True)))
-        for name in arms
-    }
+    apart = {name: float(max(abs(a - b).max() for a, b in zip(results[name][0], results["naive"][0], strict=True))) for name in arms}
     return {
-        "tokens": length, "probes": len(ends) + 1, "seconds": {name: round(median(values), 3) for name, values in seconds.items()},
+        "tokens": length,
+        "probes": len(ends) + 1,
+        "seconds": {name: round(median(values), 3) for name, values in seconds.items()},
         "ratio": {name: _ratio(seconds, "naive", name) for name in ("rollback", "packed", "on_cache")},
-        "forwarded": {name: result[1] for name, result in results.items()}, "apart": apart,
-    }  # fmt: skip
+        "forwarded": {name: result[1] for name, result in results.items()},
+        "apart": apart,
+    }
 
 
 def _choice(model: Any, count: int, rounds: int) -> dict[str, Any]:
@@ -84,9 +84,7 @@ def _choice(model: Any, count: int, rounds: int) -> dict[str, Any]:
     from luthier.records.choices import ChoiceQuestion
 
     questions = [
-        ChoiceQuestion(
-            f"{''.join(SENTENCE.format(n=n) for n in range(4))}Which book stands at place {number}?", OPTIONS, 0
-        )
+        ChoiceQuestion(f"{''.join(SENTENCE.format(n=n) for n in range(4))}Which book stands at place {number}?", OPTIONS, 0)
         for number in range(count)
     ]
 
@@ -95,15 +93,24 @@ def _choice(model: Any, count: int, rounds: int) -> dict[str, Any]:
 
     def apart() -> list[float]:
         pairs = [
-            (model.encode(model.render(Prompt((Message("user", one.question),)))) + model.encode("The answer is"), model.encode(f" {option}"))
-            for one in questions for option in OPTIONS
-        ]  # fmt: skip
+            (
+                model.encode(model.render(Prompt((Message("user", one.question),)))) + model.encode("The answer is"),
+                model.encode(f" {option}"),
+            )
+            for one in questions
+            for option in OPTIONS
+        ]
         return [score.total for score in model.score_tokens(pairs)]
 
     seconds, results = _in_turns({"packed": packed, "apart": apart}, rounds)
     difference = max(abs(a - b) for a, b in zip(results["packed"], results["apart"], strict=True))
-    return {"questions": count, "options": len(OPTIONS), "seconds": {name: round(median(values), 3) for name, values in seconds.items()},
-            "ratio": _ratio(seconds, "apart", "packed"), "apart": difference}  # fmt: skip
+    return {
+        "questions": count,
+        "options": len(OPTIONS),
+        "seconds": {name: round(median(values), 3) for name, values in seconds.items()},
+        "ratio": _ratio(seconds, "apart", "packed"),
+        "apart": difference,
+    }
 
 
 def _in_turns(arms: dict[str, Callable[[], Any]], rounds: int) -> tuple[dict[str, list[float]], dict[str, Any]]:

@@ -57,9 +57,7 @@ def measure(quick: bool, parts: str) -> dict[str, Any]:
         arms: dict[str, Callable[[], dict[str, Any]]] = {
             "models": lambda: _models(folder),
             "stage": lambda: _stage(rounds, documents=3_800, queries=500 if quick else 2_000),
-            "larger_stage": lambda: _stage(
-                rounds, documents=3_800 if quick else 50_000, queries=200 if quick else 1_000
-            ),
+            "larger_stage": lambda: _stage(rounds, documents=3_800 if quick else 50_000, queries=200 if quick else 1_000),
             "metrics": lambda: _metrics(rounds, queries=1_000 if quick else 5_000),
             "search": lambda: _search(rounds, documents=20_000 if quick else 100_000),
             "bm25": lambda: _bm25(folder, queries=5 if quick else 40),
@@ -89,9 +87,15 @@ def _build(folder: Path) -> dict[str, Any]:
     wall = time.perf_counter() - wall
     seconds, audited = _cpu(lambda: audit(Task.load(folder / "stdlib")))
     return {
-        "pairs": report["counts"]["pairs"], "queries": report["counts"]["queries"], "documents": report["counts"]["documents"], "cpu": round(cpu, 2),
-        "wall": round(wall, 2), "audit_cpu": round(seconds, 2), "findings": audited["findings"], "leaks": audited["leaks"]["found"],
-    }  # fmt: skip
+        "pairs": report["counts"]["pairs"],
+        "queries": report["counts"]["queries"],
+        "documents": report["counts"]["documents"],
+        "cpu": round(cpu, 2),
+        "wall": round(wall, 2),
+        "audit_cpu": round(seconds, 2),
+        "findings": audited["findings"],
+        "leaks": audited["leaks"]["found"],
+    }
 
 
 def _models(folder: Path) -> dict[str, Any]:
@@ -103,9 +107,7 @@ def _models(folder: Path) -> dict[str, Any]:
 
     task, found = Task.load(folder / "stdlib"), {}
     for name in ("bm25:code", "bm25:word", "static"):
-        cpu, result = _cpu(
-            lambda name=name: retrieve(task, open_retriever(name), cache=EmbeddingCache(folder / "cache"))
-        )
+        cpu, result = _cpu(lambda name=name: retrieve(task, open_retriever(name), cache=EmbeddingCache(folder / "cache")))
         row = score(task, result.run, ("ndcg@10",)).to_row()["ndcg@10"]["expected"]
         found[name] = {"ndcg@10": [round(100 * row[key], 2) for key in ("mean", "low", "high")], "cpu": round(cpu, 1)}
     return found
@@ -142,16 +144,16 @@ def _stage(rounds: int, documents: int, queries: int) -> dict[str, Any]:
         for name, work in (("reference", lambda: _reference(left, right, names, judged)), ("ours", ours)):
             spent, means[name] = _cpu(work)
             seconds[name].append(spent)
-    memory = {
-        name: _peak(work)
-        for name, work in (("reference", lambda: _reference(left, right, names, judged)), ("ours", ours))
-    }
+    memory = {name: _peak(work) for name, work in (("reference", lambda: _reference(left, right, names, judged)), ("ours", ours))}
     return {
-        "documents": documents, "queries": queries, "cpu": {name: round(median(values), 3) for name, values in seconds.items()},
+        "documents": documents,
+        "queries": queries,
+        "cpu": {name: round(median(values), 3) for name, values in seconds.items()},
         "ratio": round(median(a / b for a, b in zip(seconds["reference"], seconds["ours"], strict=True)), 1),
-        "largest_difference": max(abs(means["ours"][name] - means["reference"][name]) for name in wanted), "ndcg@10": means["ours"]["ndcg@10"],
+        "largest_difference": max(abs(means["ours"][name] - means["reference"][name]) for name in wanted),
+        "ndcg@10": means["ours"]["ndcg@10"],
         "memory_mib": memory,
-    }  # fmt: skip
+    }
 
 
 def _reference(left: Any, right: Any, names: list[str], judged: dict[str, dict[str, int]]) -> dict[str, float]:
@@ -162,10 +164,7 @@ def _reference(left: Any, right: Any, names: list[str], judged: dict[str, dict[s
     queries = list(judged)[: len(left)]
     heaps: dict[str, list[tuple[float, str]]] = {query: [] for query in queries}
     for start in range(0, len(right), CHUNK):
-        sides = [
-            torch.nn.functional.normalize(torch.from_numpy(side), dim=1)
-            for side in (left, right[start : start + CHUNK])
-        ]
+        sides = [torch.nn.functional.normalize(torch.from_numpy(side), dim=1) for side in (left, right[start : start + CHUNK])]
         scores = torch.mm(sides[0], sides[1].T)
         scores[torch.isnan(scores)] = -1
         values, places = torch.topk(scores, min(TOP + 1, scores.shape[1]), dim=1, largest=True, sorted=False)
@@ -186,9 +185,7 @@ def _reference(left: Any, right: Any, names: list[str], judged: dict[str, dict[s
     told = pytrec_eval.RelevanceEvaluator({query: judged[query] for query in queries}, measures).evaluate(results)
     short = {"ndcg": "ndcg_cut", "map": "map_cut", "recall": "recall", "precision": "P"}
     return {
-        f"{name}@{cut}": sum(row[f"{theirs}_{cut}"] for row in told.values()) / len(told)
-        for name, theirs in short.items()
-        for cut in CUTS
+        f"{name}@{cut}": sum(row[f"{theirs}_{cut}"] for row in told.values()) / len(told) for name, theirs in short.items() for cut in CUTS
     }
 
 
@@ -212,9 +209,7 @@ def _metrics(rounds: int, queries: int) -> dict[str, Any]:
     documents = np.stack([draw.choice(20_000, 100, replace=False) for _ in range(queries)]).astype(np.int32)
     scores = np.round(draw.random((queries, 100)), 1).astype(np.float32)
     triples = [
-        (at, int(documents[at, place]), int(draw.integers(1, 4)))
-        for at in range(queries)
-        for place in draw.choice(100, 3, replace=False)
+        (at, int(documents[at, place]), int(draw.integers(1, 4))) for at in range(queries) for place in draw.choice(100, 3, replace=False)
     ]
     qrels, names = Qrels.from_triples(queries, triples), [f"d{at}" for at in range(20_000)]
     order = np.empty(20_000, dtype=np.int32)
@@ -239,18 +234,14 @@ def _metrics(rounds: int, queries: int) -> dict[str, Any]:
         spent["trec"].append(seconds)
         seconds, ours = _cpu(lambda: evaluate_run(Run(documents, scores), qrels, wanted, "trec", id_order=order))
         spent["ours"].append(seconds)
-    theirs = np.array(
-        [
-            [told[f"q{at}"][f"{short[name.split('@')[0]]}_{name.split('@')[1]}"] for name in wanted]
-            for at in range(queries)
-        ]
-    )
+    theirs = np.array([[told[f"q{at}"][f"{short[name.split('@')[0]]}_{name.split('@')[1]}"] for name in wanted] for at in range(queries)])
     return {
-        "queries": queries, "cpu": {name: round(median(values), 4) for name, values in spent.items()},
+        "queries": queries,
+        "cpu": {name: round(median(values), 4) for name, values in spent.items()},
         "ratio": round(median((a + b) / c for a, b, c in zip(*spent.values(), strict=True)), 1),
         "ratio_without_dictionaries": round(median(b / c for _, b, c in zip(*spent.values(), strict=True)), 1),
         "largest_difference": float(np.abs(theirs - ours.values).max()),
-    }  # fmt: skip
+    }
 
 
 def _search(rounds: int, documents: int) -> dict[str, Any]:
@@ -280,9 +271,11 @@ def _search(rounds: int, documents: int) -> dict[str, Any]:
     work = 2 * documents * 512 * 384 / 1e9
     same = other is None or all(set(a) == set(b) for a, b in zip(run.documents.tolist(), other.tolist(), strict=True))
     return {
-        "documents": documents, "gflops": {name: round(work / median(values), 1) for name, values in spent.items() if median(values)},
-        "share_of_products": round(median(a / b for a, b in zip(spent["products"], spent["ours"], strict=True)), 3), "same_sets_as_faiss": same,
-    }  # fmt: skip
+        "documents": documents,
+        "gflops": {name: round(work / median(values), 1) for name, values in spent.items() if median(values)},
+        "share_of_products": round(median(a / b for a, b in zip(spent["products"], spent["ours"], strict=True)), 3),
+        "same_sets_as_faiss": same,
+    }
 
 
 def _faiss(left: Any, right: Any) -> Any:
@@ -315,11 +308,7 @@ def _bm25(folder: Path, queries: int) -> dict[str, Any]:
     ours, _ = _cpu(lambda: [_best(index.get_scores(tokens), 100) for tokens in known if tokens])
     theirs, _ = _cpu(lambda: [peer.get_scores(tokens).argsort()[::-1][:100] for tokens in asked[:queries]])
     mine, peers = 1000 * ours / len(asked), 1000 * theirs / queries
-    return {
-        "documents": len(corpus),
-        "ms": {"ours": round(mine, 4), "rank_bm25": round(peers, 3)},
-        "ratio": round(peers / mine, 1),
-    }
+    return {"documents": len(corpus), "ms": {"ours": round(mine, 4), "rank_bm25": round(peers, 3)}, "ratio": round(peers / mine, 1)}
 
 
 def _training(folder: Path) -> dict[str, Any]:
@@ -333,16 +322,20 @@ def _training(folder: Path) -> dict[str, Any]:
     report = build(BuildSettings("doc2code", there, train=0.95, exclude=(str(folder / "stdlib"),)), folder / "packages")
     settings = RetrieverSettings(epochs=3)
     record = run_training(
-        RetrieverInputs(str(folder / "packages"), "static", (str(folder / "stdlib"),), settings),
-        folder / "trained",
-        "benchmark",
+        RetrieverInputs(str(folder / "packages"), "static", (str(folder / "stdlib"),), settings), folder / "trained", "benchmark"
     )
     trained, (test,) = record["steps"]["train"]["results"], record["steps"]["measure"]["results"]["tests"]
     return {
-        "packages": len(there), "excluded": {key: value for key, value in report["dropped"].items() if "excluded" in key}, "pairs": trained["pairs"],
-        "left_out": trained["left_out"], "cpu": trained["cpu_seconds"], "before": round(100 * test["before"]["mean"], 2), "after": round(100 * test["after"]["mean"], 2),
-        "change": [round(100 * test["change"][key], 2) for key in ("mean", "low", "high")], "p": test["change"]["p"],
-    }  # fmt: skip
+        "packages": len(there),
+        "excluded": {key: value for key, value in report["dropped"].items() if "excluded" in key},
+        "pairs": trained["pairs"],
+        "left_out": trained["left_out"],
+        "cpu": trained["cpu_seconds"],
+        "before": round(100 * test["before"]["mean"], 2),
+        "after": round(100 * test["after"]["mean"], 2),
+        "change": [round(100 * test["change"][key], 2) for key in ("mean", "low", "high")],
+        "p": test["change"]["p"],
+    }
 
 
 def _line(figures: dict[str, Any]) -> str:

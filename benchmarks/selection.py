@@ -49,9 +49,7 @@ def _rows(pool: str, count: int) -> list[dict[str, Any]]:
         read = (row for _, row in read_rows(pool))
     rows = [{**row, "text": row_text(row), "prompt_text": row_text(row, "prompt")} for row in read]
     Random(0).shuffle(rows)
-    return [
-        {k: row[k] for k in ("text", "prompt_text")} | {"source": str(row.get("source", ""))} for row in rows[:count]
-    ]
+    return [{k: row[k] for k in ("text", "prompt_text")} | {"source": str(row.get("source", ""))} for row in rows[:count]]
 
 
 def _timed(work: Any) -> tuple[float, Any]:
@@ -79,9 +77,12 @@ def _by_budget(texts: list[str], budgets: tuple[int, ...], sizes: tuple[int, int
     slope, start = np.polyfit(budgets, seconds, 1)
     error = float(np.abs(np.polyval((slope, start), budgets) - seconds).max() / max(seconds))
     return {
-        "budget": list(budgets), "cpu_s": seconds, "cpu_s_a_row": float(slope), "cpu_s_before": float(start),
+        "budget": list(budgets),
+        "cpu_s": seconds,
+        "cpu_s_a_row": float(slope),
+        "cpu_s_before": float(start),
         "largest_error_of_the_line": error,
-    }  # fmt: skip
+    }
 
 
 def _by_pool(texts: list[str], pools: tuple[int, ...], budget: int, sizes: tuple[int, int, int]) -> dict[str, Any]:
@@ -108,11 +109,7 @@ def _evaluation(texts: list[str], picks: int) -> dict[str, float]:
         copied, fork = _timed(anchor.copy)
         read, _ = _timed(lambda fork=fork, row=row: fork.compress(row))
         written, _ = _timed(fork.flush)
-        spent = {
-            "copy": spent["copy"] + copied,
-            "compress": spent["compress"] + read,
-            "flush": spent["flush"] + written,
-        }
+        spent = {"copy": spent["copy"] + copied, "compress": spent["compress"] + read, "flush": spent["flush"] + written}
     long = AddedBytes(rows)
     long.grow(range(picks))
     long.measure([picks])  # builds the dictionary
@@ -189,9 +186,7 @@ def _modelled_naive(texts: list[str], budget: int, sizes: tuple[int, int, int]) 
     for done in range(0, budget, k3):
         anchor = "\n".join(texts[i] for i in picks[:done])
         sample = draw.sample(texts, 20)
-        coarse = _timed(
-            lambda anchor=anchor, sample=sample: [zlib.compress(f"{anchor}\n{x}".encode(), 9) for x in sample]
-        )[0]
+        coarse = _timed(lambda anchor=anchor, sample=sample: [zlib.compress(f"{anchor}\n{x}".encode(), 9) for x in sample])[0]
         seconds += coarse / 20 * min(k1, len(texts) - done)
         half = "\n".join(texts[i] for i in picks[done : done + k3 // 2])  # a fine set is half full on average
         fine = _timed(lambda half=half, sample=sample: [zlib.compress(f"{half}\n{x}".encode(), 9) for x in sample])[0]
@@ -209,15 +204,18 @@ def _equal_bytes(rows: list[dict[str, Any]], share: str, methods: tuple[str, ...
         name, _, times = method.partition("*")
         for seed in range(int(times or 1)):
             spent, made = _timed(
-                lambda name=name, seed=seed: select(
-                    rows, method=name, budget=f"{amount} bytes", noise=None, near=None, seed=seed
-                )
+                lambda name=name, seed=seed: select(rows, method=name, budget=f"{amount} bytes", noise=None, near=None, seed=seed)
             )
             heads = [rows[index]["prompt_text"][:200] for index in made.indices]
-            table.append({
-                "method": f"{name} {seed}" if times else name, "rows": len(made.picks), "ratio": made.report["ratio"],
-                "repeated_prompts": len(heads) - len(set(heads)), "cpu_s": spent,
-            })  # fmt: skip
+            table.append(
+                {
+                    "method": f"{name} {seed}" if times else name,
+                    "rows": len(made.picks),
+                    "ratio": made.report["ratio"],
+                    "repeated_prompts": len(heads) - len(set(heads)),
+                    "cpu_s": spent,
+                }
+            )
     return table
 
 

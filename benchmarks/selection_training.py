@@ -28,8 +28,13 @@ def measure(quick: bool, pool: str, tokens: str) -> dict[str, Any]:
     rows, held = _split(pool, base, 200 if quick else 0, 4 if quick else 120)
     before = _losses(base, held)
     figures: dict[str, Any] = {
-        "pool": pool, "rows": len(rows), "held_out": len(held), "tokens": budget, "before": _mean(before), "methods": {},
-    }  # fmt: skip
+        "pool": pool,
+        "rows": len(rows),
+        "held_out": len(held),
+        "tokens": budget,
+        "before": _mean(before),
+        "methods": {},
+    }
     losses: dict[str, list[tuple[float, int]]] = {}
     for name in ("random 0", "zip-long") if quick else METHODS:
         with tempfile.TemporaryDirectory() as run:
@@ -78,9 +83,7 @@ def _train(name: str, rows: list[dict[str, Any]], tokens: int, base: Any, run: P
     method, _, seed = name.partition(" ")
     texts = [{"text": row["text"], "source": row["source"]} for row in rows]
     tokenizer = str(bundled.pull())
-    made = select(
-        texts, method=method, budget=f"{tokens} tokens", tokenizer=tokenizer, seed=int(seed or 0), near=None, noise=4.0
-    )
+    made = select(texts, method=method, budget=f"{tokens} tokens", tokenizer=tokenizer, seed=int(seed or 0), near=None, noise=4.0)
     chosen = [rows[index]["conversation"] for index in made.indices]
     settings = SftSettings(learning_rate=5e-4, sigma=0.0, branches=1, max_tokens=LONGEST, batch_size=4, micro_batch=2)
     result = train_sft(chosen, base, run, settings)
@@ -121,9 +124,11 @@ def _against(mine: list[tuple[float, int]], by_chance: list[list[tuple[float, in
     differences.sort()
     chance = [_mean(losses) for losses in by_chance]
     return {
-        "against_random": _mean(mine) - sum(chance) / len(chance), "low": differences[50], "high": differences[-51],
+        "against_random": _mean(mine) - sum(chance) / len(chance),
+        "low": differences[50],
+        "high": differences[-51],
         "random_range": [min(chance), max(chance)],
-    }  # fmt: skip
+    }
 
 
 def line(figures: dict[str, Any]) -> str:

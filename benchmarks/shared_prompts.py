@@ -56,9 +56,13 @@ def measure(quick: bool) -> dict[str, Any]:
     gap = torch.sqrt(sum(((a - b) ** 2).sum() for a, b in zip(gradients["shared"], gradients["apart"], strict=True)))
     size = torch.sqrt(sum((a**2).sum() for a in gradients["apart"]))
     return {
-        "dialogues": len(rows), "per_list": PER_LIST, "seconds": seconds, "tokens": tokens,
-        "ratio": seconds["apart"] / seconds["shared"], "gradient_difference": float(gap / size),
-    }  # fmt: skip
+        "dialogues": len(rows),
+        "per_list": PER_LIST,
+        "seconds": seconds,
+        "tokens": tokens,
+        "ratio": seconds["apart"] / seconds["shared"],
+        "gradient_difference": float(gap / size),
+    }
 
 
 def _batch(group: list[Any], name: str, collate: Any, share_prompts: Any) -> dict[str, Any]:

@@ -18,10 +18,7 @@ COMMANDS = {
 
 
 def measure(quick: bool) -> dict[str, Any]:
-    return {
-        name: statistics.median(_cpu_seconds(words) for _ in range(3 if quick else 9))
-        for name, words in COMMANDS.items()
-    }
+    return {name: statistics.median(_cpu_seconds(words) for _ in range(3 if quick else 9)) for name, words in COMMANDS.items()}
 
 
 def _cpu_seconds(words: list[str]) -> float:

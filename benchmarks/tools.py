@@ -23,20 +23,12 @@ def _tiny_run() -> dict[str, Any]:
     from luthier.recipes.tools import ToolsSettings, run_tools
 
     tiny = ToolsSettings(
-        apis=("module:textwrap", "module:shutil"),
-        builtin_apis=False,
-        dialogues=60,
-        selected=16,
-        items=8,
-        constrained=False,
+        apis=("module:textwrap", "module:shutil"), builtin_apis=False, dialogues=60, selected=16, items=8, constrained=False
     )
     with tempfile.TemporaryDirectory() as scratch, Watch() as watch:
         steps = run_tools(tiny, Path(scratch), "benchmarks/tools.py --quick", watch)["steps"]
     tables = {name: steps[f"evaluate-{name}"]["results"]["scores"] for name in ("before", "after")}
-    return {
-        name: {row["decoding"]: row for row in rows if row["category"] == "simple_python"}
-        for name, rows in tables.items()
-    }
+    return {name: {row["decoding"]: row for row in rows if row["category"] == "simple_python"} for name, rows in tables.items()}
 
 
 def _all_items(run: Path) -> dict[str, Any]:
@@ -53,13 +45,7 @@ def _all_items(run: Path) -> dict[str, Any]:
         out.unlink(missing_ok=True)
         with Watch() as watch:
             rows = evaluate_model(
-                "bundled",
-                adapter,
-                categories=["simple_python"],
-                items=None,
-                decodings=["free", "constrained"],
-                out=out,
-                progress=watch,
+                "bundled", adapter, categories=["simple_python"], items=None, decodings=["free", "constrained"], out=out, progress=watch
             )
         with Journal(out) as journal:
             unseen = scores([row for row in journal if row["id"] not in seen])

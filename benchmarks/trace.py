@@ -37,7 +37,9 @@ def synthetic(learners: int, items: int) -> Any:
 
     random = np.random.default_rng(0)
     names = [f"concept {number}" for number in range(CONCEPTS)]
-    sets = [(names[number],) for number in range(CONCEPTS)] + [tuple(sorted(random.choice(names, 2, replace=False))) for _ in range(SETS - CONCEPTS)]  # fmt: skip
+    sets = [(names[number],) for number in range(CONCEPTS)] + [
+        tuple(sorted(random.choice(names, 2, replace=False))) for _ in range(SETS - CONCEPTS)
+    ]
     listed = [Item(f"q{number}", "", sets[number % len(sets)]) for number in range(items)]
     collector = AnswerCollector()
     ability, difficulty = random.normal(0, 1, learners), random.normal(-0.6, 1, items)
@@ -67,7 +69,13 @@ def _training(log: Any, epochs: int, rounds: int) -> dict[str, Any]:
         dkt = Dkt(log.catalogue.concepts_of, CONCEPTS, 64, 128)
         theirs.append(_cpu(lambda dkt=dkt: fit(dkt, log, empty, settings)))
     ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-    return {"epochs": epochs, "train_s": median(ours), "dkt_train_s": median(theirs), "train_over_dkt": median(ratios), "nodes": len(module.question_texts)}  # fmt: skip
+    return {
+        "epochs": epochs,
+        "train_s": median(ours),
+        "dkt_train_s": median(theirs),
+        "train_over_dkt": median(ratios),
+        "nodes": len(module.question_texts),
+    }
 
 
 def _stepping(log: Any, rounds: int) -> dict[str, Any]:
@@ -94,24 +102,30 @@ def _stepping(log: Any, rounds: int) -> dict[str, Any]:
     predictions: list[float] = []
     for _ in range(rounds):
         for length in LENGTHS:
-            updates[length].append(_cpu(lambda s=states[length]: [tracer.update(s, items[0], 1.0) for _ in range(50)]) / 50)  # fmt: skip
+            updates[length].append(_cpu(lambda s=states[length]: [tracer.update(s, items[0], 1.0) for _ in range(50)]) / 50)
         predictions.append(_cpu(lambda: [tracer.predict(states[LENGTHS[0]], items[:1]) for _ in range(50)]) / 50)
     gru, table = tracer.module.sinkt.gru, torch.from_numpy(tracer.bank.table.concept)
     with torch.inference_mode():
         anew = {
             length: median(_cpu(lambda h=histories[length]: gru(answer_input(table[h][None], torch.ones(1, len(h))))) for _ in range(3))
             for length in LENGTHS
-        }  # fmt: skip
+        }
     everything = median(_cpu(lambda: tracer.chances(states[10], np.arange(len(items)))) for _ in range(5))
-    adding = [_cpu(lambda n=n: tracer.add_items([Item(f"new {n}", f"What is {n} and {n + 1}?", ("concept 1",))])) for n in range(10)]  # fmt: skip
+    adding = [_cpu(lambda n=n: tracer.add_items([Item(f"new {n}", f"What is {n} and {n + 1}?", ("concept 1",))])) for n in range(10)]
     encoded = _with_minilm(tracer)
     shortest, longest = min(updates[LENGTHS[0]]), min(updates[LENGTHS[-1]])
     return {
-        "update_ms": {str(length): 1000 * min(each) for length, each in updates.items()}, "update_ratio": longest / shortest,
-        "predict_ms": 1000 * min(predictions), "anew_ms": {str(length): 1000 * each for length, each in anew.items()},
-        "anew_over_update": anew[LENGTHS[-1]] / longest, "all_items_ms": 1000 * everything, "items_per_s": len(items) / everything,
-        "add_item_ms": 1000 * median(adding), "add_item_minilm_ms": encoded, "state_bytes": states[10].hidden.nbytes + 2 * states[10].concept_answers.nbytes,
-    }  # fmt: skip
+        "update_ms": {str(length): 1000 * min(each) for length, each in updates.items()},
+        "update_ratio": longest / shortest,
+        "predict_ms": 1000 * min(predictions),
+        "anew_ms": {str(length): 1000 * each for length, each in anew.items()},
+        "anew_over_update": anew[LENGTHS[-1]] / longest,
+        "all_items_ms": 1000 * everything,
+        "items_per_s": len(items) / everything,
+        "add_item_ms": 1000 * median(adding),
+        "add_item_minilm_ms": encoded,
+        "state_bytes": states[10].hidden.nbytes + 2 * states[10].concept_answers.nbytes,
+    }
 
 
 def _with_minilm(tracer: Any) -> float:
@@ -122,7 +136,7 @@ def _with_minilm(tracer: Any) -> float:
     tracer._embedder = bundled_embedder()
     tracer.encode(["the weights are read once"])
     text = "A train leaves at 9:{n:02} and takes two hours and a half. At what time does it arrive?"
-    return 1000 * median(_cpu(lambda n=n: tracer.add_items([Item(f"text {n}", text.format(n=n), ("concept 1",))])) for n in range(20))  # fmt: skip
+    return 1000 * median(_cpu(lambda n=n: tracer.add_items([Item(f"text {n}", text.format(n=n), ("concept 1",))])) for n in range(20))
 
 
 class _Hashed:

@@ -32,26 +32,13 @@ def measure(quick: bool, runs: str, checkpoints: str, items: str, answers: str) 
     torch.set_num_threads(1)
     size = (6, 4, 60) if quick else (int(runs), int(checkpoints), int(items))
     file = Path(answers) if answers else None
-    seen = (
-        _read(file)
-        if file is not None and file.is_file()
-        else _train(*size, steps=20 if quick else 40, base=150 if quick else 300)
-    )
+    seen = _read(file) if file is not None and file.is_file() else _train(*size, steps=20 if quick else 40, base=150 if quick else 300)
     if file is not None and not file.is_file():
         _write(file, seen)
     skills = [SKILLS[at % 6] for at in range(seen.shape[2])]
     found = _compare(seen, skills, epochs=60 if quick else 600, sinkt_epochs=5 if quick else 60)
-    rates = {
-        skill: np.round(seen[:, :, np.arange(seen.shape[2]) % 6 == at].mean(axis=2), 2).tolist()
-        for at, skill in enumerate(SKILLS)
-    }
-    return {
-        "runs": seen.shape[0],
-        "checkpoints": seen.shape[1],
-        "items": seen.shape[2],
-        "models": found,
-        "rates": rates,
-    }
+    rates = {skill: np.round(seen[:, :, np.arange(seen.shape[2]) % 6 == at].mean(axis=2), 2).tolist() for at, skill in enumerate(SKILLS)}
+    return {"runs": seen.shape[0], "checkpoints": seen.shape[1], "items": seen.shape[2], "models": found, "rates": rates}
 
 
 # --- the learners -------------------------------------------------------------------------------------------------------------
@@ -99,9 +86,16 @@ def _new(seed: int) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
-    return LlamaForCausalLM(LlamaConfig(
-        vocab_size=len(CHARACTERS), hidden_size=64, intermediate_size=192, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=32
-    ))  # fmt: skip
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(CHARACTERS),
+            hidden_size=64,
+            intermediate_size=192,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=32,
+        )
+    )
 
 
 def _tune(model: Any, skills: Sequence[str], steps: int, rate: float, random: Random) -> Any:
@@ -170,10 +164,12 @@ def _compare(seen: Any, skills: Sequence[str], **epochs: int) -> dict[str, Any]:
         found[name] = {
             "log_loss": _interval(bootstrap_statistic(lambda at, loss=loss: float(loss[at].mean()), clusters)),
             "behind_the_best": _interval(bootstrap_statistic(lambda at, behind=behind: float(behind[at].mean()), clusters)),
-            "auc": _interval(bootstrap_statistic(lambda at, p=p: area_under_curve(p[at].ravel(), right[at].ravel() > 0.5), clusters, draws=200)),
+            "auc": _interval(
+                bootstrap_statistic(lambda at, p=p: area_under_curve(p[at].ravel(), right[at].ravel() > 0.5), clusters, draws=200)
+            ),
             "log_loss_by_checkpoint": np.round(losses[name].mean(axis=0), 3).tolist(),
             "log_loss_after_the_turn": round(float(losses[name][:, turn].mean()), 3),
-        }  # fmt: skip
+        }
     return found
 
 
@@ -189,9 +185,7 @@ def _write(path: Path, seen: Any) -> None:
         writer.writerow(["learner", "item", "correct"])
         for run, rows in enumerate(seen):
             for step, row in enumerate(rows):
-                writer.writerows(
-                    [f"run-{run}/step-{step}", f"{SKILLS[at % 6]}-{at}", int(right)] for at, right in enumerate(row)
-                )
+                writer.writerows([f"run-{run}/step-{step}", f"{SKILLS[at % 6]}-{at}", int(right)] for at, right in enumerate(row))
 
 
 def _read(path: Path) -> Any:
@@ -207,7 +201,9 @@ def line(figures: dict[str, Any]) -> str:
         f"{name} {one['log_loss'][0]:.3f} (AUC {one['auc'][0]:.3f}, after the turn {one['log_loss_after_the_turn']:.3f})"
         for name, one in sorted(figures["models"].items(), key=lambda pair: pair[1]["log_loss"][0])
     )
-    return f"{figures['runs']} runs of {figures['checkpoints']} checkpoints, {figures['items']} items; log-loss of the next checkpoint: {told}"
+    return (
+        f"{figures['runs']} runs of {figures['checkpoints']} checkpoints, {figures['items']} items; log-loss of the next checkpoint: {told}"
+    )
 
 
 if __name__ == "__main__":

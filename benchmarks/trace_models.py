@@ -110,8 +110,13 @@ def _table(rows: int) -> dict[str, float]:
         fitted = calibrate(log)
         spent = time.process_time() - read
     names = [int(item.item) for item in log.catalogue.items]
-    return {"rows": rows, "read_s": round(read - started, 2), "calibrate_s": round(spent, 2), "peak_mib": peak_memory_mib(),
-            "correlation": round(float(np.corrcoef(fitted.difficulty, difficulty[names])[0, 1]), 4)}  # fmt: skip
+    return {
+        "rows": rows,
+        "read_s": round(read - started, 2),
+        "calibrate_s": round(spent, 2),
+        "peak_mib": peak_memory_mib(),
+        "correlation": round(float(np.corrcoef(fitted.difficulty, difficulty[names])[0, 1]), 4),
+    }
 
 
 def _state(log: Any) -> dict[str, float]:
@@ -123,9 +128,7 @@ def _state(log: Any) -> dict[str, float]:
     model, draw = calibrate(log).model(log), np.random.default_rng(0)
     count = len(model.difficulty)
     states = [model.state_of(draw.integers(0, count, size), draw.integers(0, 2, size)) for size in (10, 10_000)]
-    spent: dict[str, list[float]] = {
-        name: [] for name in ("update_us_after_10", "update_us_after_10000", "predict_ms", "mastery_ms")
-    }
+    spent: dict[str, list[float]] = {name: [] for name in ("update_us_after_10", "update_us_after_10000", "predict_ms", "mastery_ms")}
     for _ in range(21):
         for name, state in zip(list(spent)[:2], states, strict=True):
             started = time.process_time()
@@ -173,8 +176,13 @@ def _one(log: Any, draws: int, embedder: Any, cache: str) -> dict[str, Any]:
     from luthier.trace.new_model import families
 
     names = families(log.learners)
-    return {"learners": len(log.learners), "items": len(log.catalogue.items), "families": len(set(names)),
-            "left_out": _left_out(log, names, draws), **_unseen(log, names, embedder, cache)}  # fmt: skip
+    return {
+        "learners": len(log.learners),
+        "items": len(log.catalogue.items),
+        "families": len(set(names)),
+        "left_out": _left_out(log, names, draws),
+        **_unseen(log, names, embedder, cache),
+    }
 
 
 def _left_out(log: Any, names: Sequence[str], draws: int) -> dict[str, Any]:
@@ -189,21 +197,21 @@ def _left_out(log: Any, names: Sequence[str], draws: int) -> dict[str, Any]:
     found = {}
     for count in COUNTS:
         some = [one for one in held if one.asked == count]
-        ours, plain = (
-            np.array([100 * abs(getattr(one, side) - one.accuracy) for one in some]) for side in ("guess", "plain")
-        )
+        ours, plain = (np.array([100 * abs(getattr(one, side) - one.accuracy) for one in some]) for side in ("guess", "plain"))
         asked = [one for one in adaptive if one.asked == count]
         chosen = np.array([100 * abs(one.guess - one.accuracy) for one in asked])
         clusters = [one.family for one in some]
         found[str(count)] = {
             "irt": _interval(bootstrap_statistic(lambda at, ours=ours: float(ours[at].mean()), clusters, draws=1000)),
-            "adaptive": _interval(bootstrap_statistic(lambda at, chosen=chosen: float(chosen[at].mean()), [one.family for one in asked], draws=1000)),
+            "adaptive": _interval(
+                bootstrap_statistic(lambda at, chosen=chosen: float(chosen[at].mean()), [one.family for one in asked], draws=1000)
+            ),
             "random": _interval(bootstrap_statistic(lambda at, plain=plain: float(plain[at].mean()), clusters, draws=1000)),
             "difference": _interval(bootstrap_statistic(lambda at, both=plain - ours: float(both[at].mean()), clusters, draws=1000)),
             "covered": round(float(np.mean([one.estimate.low <= one.accuracy <= one.estimate.high for one in some])), 3),
             "covered_adaptive": round(float(np.mean([one.estimate.low <= one.accuracy <= one.estimate.high for one in asked])), 3),
             "width": round(100 * float(np.mean([one.estimate.high - one.estimate.low for one in some])), 2),
-        }  # fmt: skip
+        }
     return found
 
 
@@ -233,11 +241,7 @@ def _unseen(log: Any, names: Sequence[str], embedder: Any, cache: str) -> dict[s
         scores["ability"][answers] = ability
         scores["ceiling"][answers] = ability - truth[log.item[answers]]
         for name, features in kinds.items():
-            told = (
-                fit_text_difficulty(features[kept], fitted.difficulty[kept], fitted.difficulty_sd[kept])
-                .predict(features[left])
-                .mean
-            )
+            told = fit_text_difficulty(features[kept], fitted.difficulty[kept], fitted.difficulty_sd[kept]).predict(features[left]).mean
             read[name][left] = told
             scores[name][answers] = ability - read[name][log.item[answers]]
     right = log.correct > 0.5
@@ -245,12 +249,9 @@ def _unseen(log: Any, names: Sequence[str], embedder: Any, cache: str) -> dict[s
     areas = {
         name: _interval(bootstrap_statistic(lambda at, score=score: area_under_curve(score[at], right[at]), clusters, draws=DRAWS), 4)
         for name, score in scores.items()
-    }  # fmt: skip
+    }
     return {
-        "unseen": {
-            "auc": areas,
-            "spearman": {name: round(spearman(told, truth) or 0.0, 3) for name, told in read.items()},
-        },
+        "unseen": {"auc": areas, "spearman": {name: round(spearman(told, truth) or 0.0, 3) for name, told in read.items()}},
         "few_answers": _few(log, fold, [*kinds.values()][-1]),
     }
 
@@ -276,14 +277,9 @@ def _few(log: Any, fold: Any, features: Any) -> dict[str, list[float]]:
             part_log = log.where(~left | (rank < count))
             flat = calibrate(part_log)
             known = fold != part
-            told = fit_text_difficulty(features[known], flat.difficulty[known], flat.difficulty_sd[known]).predict(
-                features
-            )
+            told = fit_text_difficulty(features[known], flat.difficulty[known], flat.difficulty_sd[known]).predict(features)
             text = calibrate(
-                part_log,
-                prior=DifficultyPrior(
-                    np.where(known, flat.prior.mean, told.mean), np.where(known, flat.prior.sd, told.sd)
-                ),
+                part_log, prior=DifficultyPrior(np.where(known, flat.prior.mean, told.mean), np.where(known, flat.prior.sd, told.sd))
             )
             for row, fitted in zip(scores, (flat, text), strict=True):
                 row[left] = fitted.ability[log.learner[left]] - fitted.difficulty[log.item[left]]
@@ -308,26 +304,15 @@ def _made_up(folder: Path) -> Path:
     for number in range(300):
         terms = random.randint(2, 9)
         text = "What is " + " + ".join(str(random.randint(1, 10 ** random.randint(1, 4))) for _ in range(terms)) + "?"
-        items.append(
-            {
-                "item": f"sum-{number}",
-                "text": text,
-                "concepts": ["sums"],
-                "difficulty": 0.09 * len(text) - 3 + random.gauss(0, 1),
-            }
-        )
+        items.append({"item": f"sum-{number}", "text": text, "concepts": ["sums"], "difficulty": 0.09 * len(text) - 3 + random.gauss(0, 1)})
     for family in ("ash", "birch", "cedar", "elm", "fir", "maple", "oak", "pine"):
         level = random.gauss(0, 1.2)
         for size in (1, 2, 3):
             ability = level + 0.5 * size + random.gauss(0, 0.3)
             for item in items:
                 chance = 1 / (1 + math.exp(item["difficulty"] - ability))
-                rows.append(
-                    {"learner": f"{family}-{size}b", "item": item["item"], "correct": int(random.random() < chance)}
-                )
-    write_jsonl(
-        folder / "items.jsonl.gz", [{name: item[name] for name in ("item", "text", "concepts")} for item in items]
-    )
+                rows.append({"learner": f"{family}-{size}b", "item": item["item"], "correct": int(random.random() < chance)})
+    write_jsonl(folder / "items.jsonl.gz", [{name: item[name] for name in ("item", "text", "concepts")} for item in items])
     with gzip.open(folder / "events.csv.gz", "wt", newline="") as stream:
         writer = csv.DictWriter(stream, ["learner", "item", "correct"])
         writer.writeheader()
@@ -358,15 +343,4 @@ def line(figures: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    benchmark(
-        "trace_models",
-        measure,
-        line,
-        __doc__,
-        data="",
-        draws="5",
-        embedder="minilm",
-        cache="",
-        rows="1000000",
-        pupils="",
-    )
+    benchmark("trace_models", measure, line, __doc__, data="", draws="5", embedder="minilm", cache="", rows="1000000", pupils="")

@@ -49,11 +49,7 @@ def measure(quick: bool, server: str, model: str) -> dict[str, Any]:
     vectors = bundled_embedder().encode(names)
     answering: Any = EndpointModel(server, model) if server else _bundled()
     found = {"nearest": nearest_relations(catalogue, vectors, 2)}
-    figures: dict[str, Any] = {
-        "model": answering.name,
-        "skills": len(names),
-        "chance": len(expert) / (len(names) * (len(names) - 1)),
-    }
+    figures: dict[str, Any] = {"model": answering.name, "skills": len(names), "chance": len(expert) / (len(names) * (len(names) - 1))}
     for ask in ("numbers",) if server else ("numbers", "yes_no"):
         chosen = select_relations(catalogue, vectors, answering, settings=RelationSettings(ask=ask, most=2))
         ours = [edge for edge in chosen.edges if edge.provenance == "llm"]
@@ -71,7 +67,10 @@ def _bundled() -> Any:
 
 
 def line(figures: dict[str, Any]) -> str:
-    parts = [f"{name} {each['found']} edges, precision {each['precision']:.2f}, recall {each['recall']:.2f}" for name, each in figures["scores"].items()]  # fmt: skip
+    parts = [
+        f"{name} {each['found']} edges, precision {each['precision']:.2f}, recall {each['recall']:.2f}"
+        for name, each in figures["scores"].items()
+    ]
     unread = figures["numbers_unread"]
     return f"{figures['model']} on {figures['skills']} skills: {'; '.join(parts)}; chance {figures['chance']:.2f}; {unread} replies unread"
 

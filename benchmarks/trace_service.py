@@ -30,9 +30,13 @@ def measure(quick: bool) -> dict[str, Any]:
         folder = Path(scratch)
         tracer = _fitted(folder)
         figures: dict[str, Any] = {
-            "requests": requests, "items": ITEMS, "concepts": CONCEPTS, "asked": ASKED, "library_cpu_ms": _library(tracer, requests),
+            "requests": requests,
+            "items": ITEMS,
+            "concepts": CONCEPTS,
+            "asked": ASKED,
+            "library_cpu_ms": _library(tracer, requests),
             "clients": {str(clients): _load(folder, clients, requests) for clients in CLIENTS},
-        }  # fmt: skip
+        }
         return figures | {"opening": _opening(tracer, folder / "opening", opened)}
 
 
@@ -143,7 +147,7 @@ def _client(port: int, number: int, count: int) -> tuple[list[float], list[float
     for turn in range(count):
         learner = f"client {number}, learner {turn // 50}"
         answer = {"learner": learner, "item": f"q{turn * 7 % ITEMS}", "correct": turn % 2, "id": str(turn)}
-        for at, (path, fields) in enumerate((("/answers", answer), ("/predict", {"learner": learner, "items": _asked(turn)}))):  # fmt: skip
+        for at, (path, fields) in enumerate((("/answers", answer), ("/predict", {"learner": learner, "items": _asked(turn)}))):
             begin = time.perf_counter()
             connection.request("POST", path, json.dumps(fields), {"Content-Type": "application/json"})
             reply = connection.getresponse()

@@ -11,9 +11,7 @@ from typing import Any
 Reply = dict[str, Any]
 
 
-def completion(
-    text: str | None = None, *, calls: list[tuple[str, str]] | None = None, finish: str = "stop", usage: bool = True
-) -> Reply:
+def completion(text: str | None = None, *, calls: list[tuple[str, str]] | None = None, finish: str = "stop", usage: bool = True) -> Reply:
     """A chat completion as OpenAI writes it; calls are (name, arguments as JSON text)."""
     message: Reply = {"role": "assistant", "content": text}
     if calls:
@@ -22,9 +20,12 @@ def completion(
             for n, (name, arguments) in enumerate(calls)
         ]
     reply: Reply = {
-        "id": "x", "object": "chat.completion", "created": 0, "model": "m",
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
         "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-    }  # fmt: skip
+    }
     if usage:
         reply["usage"] = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
     return reply
@@ -41,10 +42,7 @@ class ChatServer:
     """
 
     def __init__(
-        self,
-        answer: Callable[[Reply], Any] = echo,
-        statuses: tuple[int, ...] = (),
-        barrier: threading.Barrier | None = None,
+        self, answer: Callable[[Reply], Any] = echo, statuses: tuple[int, ...] = (), barrier: threading.Barrier | None = None
     ) -> None:
         self.answer, self.statuses, self.barrier = answer, list(statuses), barrier
         self.requests: list[Reply] = []
@@ -86,11 +84,7 @@ class ChatServer:
             def do_POST(self) -> None:
                 request = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 status, body = owner.handle(request, {name.lower(): value for name, value in self.headers.items()})
-                kind, data = (
-                    ("text/html", body.encode())
-                    if isinstance(body, str)
-                    else ("application/json", json.dumps(body).encode())
-                )
+                kind, data = ("text/html", body.encode()) if isinstance(body, str) else ("application/json", json.dumps(body).encode())
                 self.send_response(status)
                 self.send_header("content-type", kind)
                 self.send_header("content-length", str(len(data)))

@@ -44,21 +44,32 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     end, turn_start, turn_end = special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    trainer = trainers.BpeTrainer(
-        vocab_size=600, special_tokens=special, initial_alphabet=alphabet, min_frequency=1, show_progress=False
-    )
+    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=special, initial_alphabet=alphabet, min_frequency=1, show_progress=False)
     bpe.train_from_iterator(CORPUS, trainer)
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, bos_token=turn_start, eos_token=turn_end, pad_token=turn_end,
-        unk_token=end, model_max_length=4096, clean_up_tokenization_spaces=False,
-    )  # fmt: skip
+        tokenizer_object=bpe,
+        bos_token=turn_start,
+        eos_token=turn_end,
+        pad_token=turn_end,
+        unk_token=end,
+        model_max_length=4096,
+        clean_up_tokenization_spaces=False,
+    )
     tokenizer.chat_template = chat_template()
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer) + 24,  # padded, as the vocabularies of most models are
-        hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        max_position_embeddings=4096, bos_token_id=1, eos_token_id=2, pad_token_id=2, initializer_range=0.2,
-    )  # fmt: skip
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+        initializer_range=0.2,
+    )
     model = LlamaForCausalLM(config)
     model.generation_config.update(eos_token_id=[2, 0], pad_token_id=2, do_sample=False)
     folder = tmp_path_factory.mktemp("models") / "tiny"

@@ -25,9 +25,11 @@ def random_head(model: Any, seed: int = 3, scale: float = 0.5) -> DiversityHead:
     width = int(output_embedding(model).weight.shape[1])
     random = torch.Generator().manual_seed(seed)
     network = Network(
-        torch.randn(16, width, generator=random) * scale, torch.randn(16, generator=random) * 0.1,
-        torch.randn(16, generator=random), torch.tensor(0.1),
-    )  # fmt: skip
+        torch.randn(16, width, generator=random) * scale,
+        torch.randn(16, generator=random) * 0.1,
+        torch.randn(16, generator=random),
+        torch.tensor(0.1),
+    )
     told = {"name": "tiny", "fingerprint": fingerprint(model), "width": width}
     return DiversityHead(network, Statistics(0.5, 0.25, 0.75), Statistics(0.6, 0.4, 0.8), told, {"source": "blend"})
 

@@ -44,9 +44,7 @@ def main(model_folder: str, out: str, mode: str, ranks: str) -> None:
             accelerator.backward(loss)
         losses.append(float(accelerator.gather(loss.detach().reshape(1)).mean()))
         if mode == "fsdp":
-            noise = hashlib.sha256(
-                flat.backend.normals.take(probe.draws, step, torch.empty(64)).numpy().tobytes()
-            ).hexdigest()  # type: ignore[attr-defined]
+            noise = hashlib.sha256(flat.backend.normals.take(probe.draws, step, torch.empty(64)).numpy().tobytes()).hexdigest()  # type: ignore[attr-defined]
         optimizer.step()
         optimizer.zero_grad()
     with torch.no_grad():
@@ -56,9 +54,14 @@ def main(model_folder: str, out: str, mode: str, ranks: str) -> None:
             evaluated = float(model(input_ids=mine, labels=mine).loss)
         clean = float(model(input_ids=mine, labels=mine).loss)
     record = {
-        "losses": losses, "noise": noise, "adapter": digest(model, trained=True), "base_before": base_before,
-        "base_after": digest(model, trained=False), "noisy": noisy != clean, "clean_evaluation": evaluated == clean,
-    }  # fmt: skip
+        "losses": losses,
+        "noise": noise,
+        "adapter": digest(model, trained=True),
+        "base_before": base_before,
+        "base_after": digest(model, trained=False),
+        "noisy": noisy != clean,
+        "clean_evaluation": evaluated == clean,
+    }
     (Path(out) / f"{mode}-{ranks}-{rank}.json").write_text(json.dumps(record))
     accelerator.end_training()
 

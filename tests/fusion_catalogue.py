@@ -19,11 +19,16 @@ def catalogue(count: int, seed: int = 0, lines: Sequence[str] = ("Nova", "Orion"
     rows: list[JSON] = []
     for number in range(count):
         day = datetime.date(2020, 1, 1) + datetime.timedelta(days=draw.randrange(2190))
-        rows.append({
-            "device": f"{draw.choice(lines)} {draw.choice('ABCDEFGH')}{number}", "date": day.isoformat(), "release date": day.isoformat(),
-            "weight": f"{draw.randrange(80, 900)} g", "firmware": f"{draw.randrange(1, 9)}.{draw.randrange(20)}.{draw.randrange(1000)}",
-            "maker": draw.choice(MAKERS) if draw.random() < 0.9 else "",
-        })  # fmt: skip
+        rows.append(
+            {
+                "device": f"{draw.choice(lines)} {draw.choice('ABCDEFGH')}{number}",
+                "date": day.isoformat(),
+                "release date": day.isoformat(),
+                "weight": f"{draw.randrange(80, 900)} g",
+                "firmware": f"{draw.randrange(1, 9)}.{draw.randrange(20)}.{draw.randrange(1000)}",
+                "maker": draw.choice(MAKERS) if draw.random() < 0.9 else "",
+            }
+        )
     return rows
 
 

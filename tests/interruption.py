@@ -16,9 +16,7 @@ def kill_after(words: Sequence[str], rows: Path, count: int = 7) -> None:
     with subprocess.Popen([sys.executable, "-m", "luthier", *words], stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while (
-            process.poll() is None
-            and time.monotonic() < deadline
-            and not (rows.is_file() and len(rows.read_text().splitlines()) >= count)
+            process.poll() is None and time.monotonic() < deadline and not (rows.is_file() and len(rows.read_text().splitlines()) >= count)
         ):
             os.sched_yield()
         process.send_signal(signal.SIGKILL)

@@ -17,18 +17,23 @@ class Planted(NamedTuple):
 
 
 def planted(
-    learners: int = 30, items: int = 120, concepts: int = 1, *, sd: float = 1.2, spread: float = 0.0, slopes: float = 0.0,
-    answered: float = 1.0, seed: int = 0,
-) -> Planted:  # fmt: skip
+    learners: int = 30,
+    items: int = 120,
+    concepts: int = 1,
+    *,
+    sd: float = 1.2,
+    spread: float = 0.0,
+    slopes: float = 0.0,
+    answered: float = 1.0,
+    seed: int = 0,
+) -> Planted:
     """Everyone answers a share `answered` of the items. slopes: sd of log discriminations. Item texts grow with difficulty."""
     draw = np.random.default_rng(seed)
     common = draw.normal(0, sd, learners)
     ability = common[:, None] + draw.normal(0, spread, (learners, concepts))
     difficulty, slope = draw.normal(0.3, 1.3, items), np.exp(draw.normal(0, slopes, items))
     rows = [
-        Item(
-            f"item-{at}", "x" * max(1, round(40 + 15 * difficulty[at] + draw.normal(0, 5))), (f"skill-{at % concepts}",)
-        )
+        Item(f"item-{at}", "x" * max(1, round(40 + 15 * difficulty[at] + draw.normal(0, 5))), (f"skill-{at % concepts}",))
         for at in range(items)
     ]
     collector = AnswerCollector()

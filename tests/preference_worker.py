@@ -28,16 +28,32 @@ def main(model_folder: str, out: str, mode: str, sigma: str) -> None:
     if mode == "fsdp":
         sharded = {"fsdp": True, "fsdp_config": {"version": 2, "transformer_layer_cls_to_wrap": "LlamaDecoderLayer"}}
     config = PreferenceConfig(
-        output_dir=str(Path(out) / mode), per_device_train_batch_size=4 // count, learning_rate=1e-2, max_steps=3, logging_steps=1,
-        lr_scheduler_type="constant", use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True, seed=3,
-        dataloader_pin_memory=False, reference_cache=str(Path(out) / f"reference-{mode}"), **sharded,
-    )  # fmt: skip
+        output_dir=str(Path(out) / mode),
+        per_device_train_batch_size=4 // count,
+        learning_rate=1e-2,
+        max_steps=3,
+        logging_steps=1,
+        lr_scheduler_type="constant",
+        use_cpu=True,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+        seed=3,
+        dataloader_pin_memory=False,
+        reference_cache=str(Path(out) / f"reference-{mode}"),
+        **sharded,
+    )
     base = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
     noise = [FlatLoraCallback(float(sigma), schedule=lambda _: 1.0)] if float(sigma) else []
     trainer = PreferenceTrainer(
-        base, config, ROWS, ROWS[:6], processing_class=AutoTokenizer.from_pretrained(model_folder),
-        peft_config=LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"), callbacks=noise,
-    )  # fmt: skip
+        base,
+        config,
+        ROWS,
+        ROWS[:6],
+        processing_class=AutoTokenizer.from_pretrained(model_folder),
+        peft_config=LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"),
+        callbacks=noise,
+    )
     trainer.train()
     measured = trainer.evaluate()
     digest = hashlib.sha256()
@@ -46,9 +62,12 @@ def main(model_folder: str, out: str, mode: str, sigma: str) -> None:
             digest.update(whole(weight).detach().contiguous().numpy().tobytes())
     lines = [line for line in trainer.state.log_history if "loss" in line]
     record = {
-        "losses": [line["loss"] for line in lines], "margins": [line["rewards/margins"] for line in lines],
-        "evaluated": measured["eval_rewards/margins"], "adapter": digest.hexdigest(), "known": len(trainer.cache.known),
-    }  # fmt: skip
+        "losses": [line["loss"] for line in lines],
+        "margins": [line["rewards/margins"] for line in lines],
+        "evaluated": measured["eval_rewards/margins"],
+        "adapter": digest.hexdigest(),
+        "known": len(trainer.cache.known),
+    }
     (Path(out) / f"{mode}-{config.process_index}.json").write_text(json.dumps(record))
     trainer.accelerator.end_training()
 

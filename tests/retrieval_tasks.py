@@ -40,14 +40,13 @@ def small_task(seed: int = 0, documents: int = 40, queries: int = 20, copies: in
         for query in range(queries)
         for document in draw.sample(range(documents), draw.randint(1, 3))
     ]
-    asked = [
-        " ".join(texts[next(d for q, d, _ in triples if q == query)].split()[:4]) + f" q{query}"
-        for query in range(queries)
-    ]
+    asked = [" ".join(texts[next(d for q, d, _ in triples if q == query)].split()[:4]) + f" q{query}" for query in range(queries)]
     return Task(
-        "small", Texts([f"d{n}" for n in range(documents)], texts), Texts([f"q{n}" for n in range(queries)], asked),
+        "small",
+        Texts([f"d{n}" for n in range(documents)], texts),
+        Texts([f"q{n}" for n in range(queries)], asked),
         Qrels.from_triples(queries, triples),
-    )  # fmt: skip
+    )
 
 
 class HashEmbedder:
@@ -67,9 +66,7 @@ class HashEmbedder:
         rows = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
             for word in text.split():
-                row[:] = row + np.random.default_rng(sum(map(ord, word)) + len(word) * 1000).normal(
-                    size=self.dimensions
-                )
+                row[:] = row + np.random.default_rng(sum(map(ord, word)) + len(word) * 1000).normal(size=self.dimensions)
         return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
     def token_counts(self, texts, kind="document"):

@@ -9,7 +9,9 @@ VERBS = "opens carries follows measures paints repairs borrows crosses".split() 
 
 
 def sentence(draw: random.Random) -> str:
-    return f"The {draw.choice(NOUNS)} {draw.choice(VERBS)} the {draw.choice(NOUNS)} {draw.randrange(1900, 2100)} times a {draw.choice(NOUNS)}"
+    return (
+        f"The {draw.choice(NOUNS)} {draw.choice(VERBS)} the {draw.choice(NOUNS)} {draw.randrange(1900, 2100)} times a {draw.choice(NOUNS)}"
+    )
 
 
 def make_rows(count: int = 120, seed: int = 0) -> list[dict]:

@@ -29,12 +29,8 @@ def put_wheel(shelf: Path, content: str = "weights") -> Wheel:
     info = "small_wheel-1.2.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("small_wheel/data.txt", content)
-        archive.writestr(
-            f"{info}/METADATA", "Metadata-Version: 2.1\nName: small-wheel\nVersion: 1.2\nRequires-Dist: missing\n"
-        )
-        archive.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: small-wheel\nVersion: 1.2\nRequires-Dist: missing\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     return Wheel("small-wheel", "1.2", hashlib.sha256(path.read_bytes()).hexdigest())
 

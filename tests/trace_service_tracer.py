@@ -15,14 +15,7 @@ from luthier.records.learning import AnswerCollector, Catalogue, Concept, Edge, 
 from luthier.trace.fitting import FitSettings
 from luthier.trace.tracer import Tracer, TracerSettings
 
-CONCEPTS = (
-    "adding numbers",
-    "taking away numbers",
-    "times tables",
-    "sharing equally",
-    "reading a clock",
-    "areas of shapes",
-)
+CONCEPTS = ("adding numbers", "taking away numbers", "times tables", "sharing equally", "reading a clock", "areas of shapes")
 ITEMS = tuple(f"q{number}" for number in range(24))
 
 
@@ -35,9 +28,7 @@ class WordEmbedder:
         return "words"
 
     def encode(self, texts: Sequence[str], kind: str = "document") -> np.ndarray:
-        seeds = [
-            [int(hashlib.sha256(word.encode()).hexdigest()[:8], 16) for word in text.split()] or [0] for text in texts
-        ]
+        seeds = [[int(hashlib.sha256(word.encode()).hexdigest()[:8], 16) for word in text.split()] or [0] for text in texts]
         rows = [np.mean([np.random.default_rng(seed).normal(size=16) for seed in some], axis=0) for some in seeds]
         return unit_length(np.array(rows, dtype=np.float32).reshape(len(texts), 16))
 

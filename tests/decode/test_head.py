@@ -28,10 +28,18 @@ from luthier.statistics.ranks import spearman
 def labels_of(count: int, groups: int = 12) -> list[Label]:
     """Contexts whose labels alternate by kind."""
     return [
-        Label(Context((Message("user", f"{'Tell' if n % 2 else 'What'} {n}"),), "chat" if n % 2 else "fact", f"g{n % groups}", ("x",) if n % 2 == 0 else ()),
-              (f"reply {n}",), 0.2 + 0.6 * ((n * 7) % count) / count)
+        Label(
+            Context(
+                (Message("user", f"{'Tell' if n % 2 else 'What'} {n}"),),
+                "chat" if n % 2 else "fact",
+                f"g{n % groups}",
+                ("x",) if n % 2 == 0 else (),
+            ),
+            (f"reply {n}",),
+            0.2 + 0.6 * ((n * 7) % count) / count,
+        )
         for n in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def synthetic(labels: list[Label], noise: float = 0.5) -> Features:
@@ -60,8 +68,7 @@ def test_it_finds_what_the_states_hold_and_nothing_in_noise(tiny: LocalModel, me
     assert head.statistics.low < head.statistics.mean < head.statistics.high
     assert spearman(head.scores(features.states).numpy(), wanted) > 0.7
     shuffled = Features(
-        features.states[torch.randperm(240, generator=torch.Generator().manual_seed(0))],
-        *list(vars(features).values())[1:],
+        features.states[torch.randperm(240, generator=torch.Generator().manual_seed(0))], *list(vars(features).values())[1:]
     )
     noise = DiversityHead.fit(tiny, labels, source="samples", method=method, hidden=16, features=shuffled)
     assert abs(spearman(np.array([noise.outcome.scores[label.context.key] for label in labels]), wanted)) < 0.35
@@ -130,9 +137,14 @@ def test_a_damaged_head_is_named(tiny: LocalModel, tmp_path: Path):
         DiversityHead.load(tmp_path)
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"folds": 2}, "at least 3 are needed"), ({"folds": 13}, "12 groups of contexts cannot fill 13 folds"), ({"method": "forest"}, "method is 'forest'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"folds": 2}, "at least 3 are needed"),
+        ({"folds": 13}, "12 groups of contexts cannot fill 13 folds"),
+        ({"method": "forest"}, "method is 'forest'"),
+    ],
+)
 def test_settings_without_meaning_are_refused(tiny: LocalModel, settings: dict[str, Any], message: str):
     labels = labels_of(40)
     with pytest.raises(SettingsError, match=message):
@@ -142,11 +154,7 @@ def test_settings_without_meaning_are_refused(tiny: LocalModel, settings: dict[s
 def test_features_are_those_of_single_passes(tiny: LocalModel):
     labels = [
         Label(Context((Message("user", text),)), (reply,), 0.5)
-        for text, reply in (
-            ("What is the weather in Lisbon?", "It is raining today, take care"),
-            ("Hi", ""),
-            ("Book a table", "yes"),
-        )
+        for text, reply in (("What is the weather in Lisbon?", "It is raining today, take care"), ("Hi", ""), ("Book a table", "yes"))
     ]
     read = read_features(tiny, labels, along=3)
     tap = StateTap(tiny.module)
@@ -159,11 +167,7 @@ def test_features_are_those_of_single_passes(tiny: LocalModel):
         rows = (read.context == at).nonzero()[:, 0]
         assert len(rows) == 1 + min(3, len(after))
         assert read.first[rows].tolist() == [True] + [False] * (len(rows) - 1)
-        places = (
-            [len(before) - 1]
-            if len(rows) == 1
-            else [len(before) - 1, len(before), *range(len(before) + 1, len(states))]
-        )
+        places = [len(before) - 1] if len(rows) == 1 else [len(before) - 1, len(before), *range(len(before) + 1, len(states))]
         assert torch.allclose(read.states[rows[0]], states[places[0]], atol=1e-4)
         assert torch.allclose(read.statistics[rows[0]], logit_statistics(logits[places[0]][None])[0], atol=1e-4)
         if len(rows) > 2:  # the last place is the end of the reply

@@ -43,9 +43,11 @@ def test_the_mixture_is_seeded_distinct_and_of_both_kinds():
 
 def test_rows_in_every_layout_are_read_and_bad_ones_named(tmp_path: Path):
     rows = [
-        {"prompt": "Hi"}, {"question": "Who?", "answer": "She"}, {"problem": "2+2", "answers": [4, "four"], "group": "sums"},
+        {"prompt": "Hi"},
+        {"question": "Who?", "answer": "She"},
+        {"problem": "2+2", "answers": [4, "four"], "group": "sums"},
         {"messages": [{"role": "user", "content": "Hello"}], "references": ["Hi", "Hey"], "kind": "chat"},
-    ]  # fmt: skip
+    ]
     write_jsonl(tmp_path / "rows.jsonl", rows)
     read = read_contexts(tmp_path / "rows.jsonl")
     assert [context.kind for context in read] == ["chat", "fact", "fact", "chat"]
@@ -54,9 +56,11 @@ def test_rows_in_every_layout_are_read_and_bad_ones_named(tmp_path: Path):
     write_jsonl(tmp_path / "again.jsonl", [context.to_row() for context in read])
     assert read_contexts(tmp_path / "again.jsonl") == read
     for bad, message in (
-        ({"text": "no"}, "not a context"), ({"prompt": "a", "kind": "poem"}, "kind is 'poem'"), ({"prompt": "a", "answers": {"a": 1}}, "neither a text"),
+        ({"text": "no"}, "not a context"),
+        ({"prompt": "a", "kind": "poem"}, "kind is 'poem'"),
+        ({"prompt": "a", "answers": {"a": 1}}, "neither a text"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, "must end with the user"),
-    ):  # fmt: skip
+    ):
         write_jsonl(tmp_path / "bad.jsonl", [rows[0], bad])
         with pytest.raises(BadRowError, match=rf"bad\.jsonl:2: .*{message}"):
             read_contexts(tmp_path / "bad.jsonl")
@@ -86,11 +90,7 @@ def test_diversity_is_in_range_and_0_for_equal_1_for_unrelated(similarity: float
 
 def test_the_sources_of_labels():
     chat, fact = ask("Hi", references=("a", "b")), ask("Who?", kind="fact", answers=("me",))
-    labels = [
-        Label(chat, ("x", "y"), 0.8, 0.5),
-        Label(fact, ("x", "y"), 0.6, None),
-        Label(ask("Bye"), ("x", "y"), 0.2, None),
-    ]
+    labels = [Label(chat, ("x", "y"), 0.8, 0.5), Label(fact, ("x", "y"), 0.6, None), Label(ask("Bye"), ("x", "y"), 0.2, None)]
     assert targets(labels, "samples") == pytest.approx([1, 2 / 3, 0])
     assert targets(labels, "task") == [1, 0, 1]
     assert targets(labels, "blend") == pytest.approx([1, 0, 0.4])
@@ -113,9 +113,7 @@ def test_states_are_those_of_the_layer_whatever_the_batch(tiny: LocalModel):
     made = encoder.encode(texts)
     ids = tiny.tokenizer(texts[2], add_special_tokens=False)["input_ids"]
     with torch.no_grad():
-        whole = tiny.module(
-            input_ids=torch.tensor([[tiny.tokenizer.bos_token_id, *ids]]), output_hidden_states=True
-        ).hidden_states[1]
+        whole = tiny.module(input_ids=torch.tensor([[tiny.tokenizer.bos_token_id, *ids]]), output_hidden_states=True).hidden_states[1]
     hooks = len(tiny.module.model.layers[0]._forward_hooks)  # transformers leaves one to collect states
     assert torch.allclose(made[2], UNIT(whole[0, 1:], dim=-1), atol=1e-5)
     assert len(made[1]) == 0
@@ -133,17 +131,10 @@ def test_any_encoder_folder_compares_texts(tmp_path: Path):
     words = ["[PAD]", "[CLS]", "[UNK]", "red", "green", "blue"]
     backend = Tokenizer(models.WordLevel({word: at for at, word in enumerate(words)}, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="[PAD]", cls_token="[CLS]", unk_token="[UNK]"
-    ).save_pretrained(tmp_path)
+    PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", cls_token="[CLS]", unk_token="[UNK]").save_pretrained(tmp_path)
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=6,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=32,
+        vocab_size=6, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, max_position_embeddings=32
     )
     BertModel(config).save_pretrained(tmp_path)
     encoder = StateEncoder.from_folder(tmp_path)

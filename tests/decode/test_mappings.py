@@ -31,9 +31,9 @@ class Given:
         return self.given
 
 
-@pytest.mark.parametrize(("kind", "low", "high"), [
-    ("linear", 0.75, 1.25), ("exponential", 0.7071, 1.4142), ("inverse_sigmoid", 2.5 / (1.5 + math.e), 1.3384),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "low", "high"), [("linear", 0.75, 1.25), ("exponential", 0.7071, 1.4142), ("inverse_sigmoid", 2.5 / (1.5 + math.e), 1.3384)]
+)
 def test_known_values(kind: str, low: float, high: float):
     f = Mapping(kind, MADE)
     assert f(torch.tensor([0.15, 0.4, 0.65])).tolist() == pytest.approx([low, 1.0, high], abs=1e-4)
@@ -84,20 +84,23 @@ def test_tokens_that_are_ruled_out_do_not_matter():
     assert Fixed(0.7).temperatures(None, row).tolist() == pytest.approx([0.7])
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: Mapping("cubic", MADE), "mapping is 'cubic'; choose one of linear"),
-    (lambda: Mapping("exponential", MADE, k=1.0), "k must be above 1"),
-    (lambda: Mapping("linear", MADE, k=0.0), "k must be above 0"),
-    (lambda: Mapping("inverse_sigmoid", MADE, k=0.5), "k must be at least 1"),
-    (lambda: Mapping("linear", Statistics(0.5, 0.5, 0.5)), "all training scores are alike"),
-    (lambda: Dynatemp(0.0, 1.0), "give a range above 0"),
-    (lambda: Edt(base=1.2), "base lies between 0 and 1"),
-    (lambda: Fixed(0.0), "it must be above 0"),
-    (lambda: DDS(Given([0.5]), level="word"), "level is 'word'"),
-    (lambda: DDS(Given([0.5]), level=1.5), "level is 1.5"),
-    (lambda: DDS(Given([0.5]), smooth=1.0), "smooth is 1"),
-    (lambda: DDS(Given([0.5]), t0=-1.0), "it must be above 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Mapping("cubic", MADE), "mapping is 'cubic'; choose one of linear"),
+        (lambda: Mapping("exponential", MADE, k=1.0), "k must be above 1"),
+        (lambda: Mapping("linear", MADE, k=0.0), "k must be above 0"),
+        (lambda: Mapping("inverse_sigmoid", MADE, k=0.5), "k must be at least 1"),
+        (lambda: Mapping("linear", Statistics(0.5, 0.5, 0.5)), "all training scores are alike"),
+        (lambda: Dynatemp(0.0, 1.0), "give a range above 0"),
+        (lambda: Edt(base=1.2), "base lies between 0 and 1"),
+        (lambda: Fixed(0.0), "it must be above 0"),
+        (lambda: DDS(Given([0.5]), level="word"), "level is 'word'"),
+        (lambda: DDS(Given([0.5]), level=1.5), "level is 1.5"),
+        (lambda: DDS(Given([0.5]), smooth=1.0), "smooth is 1"),
+        (lambda: DDS(Given([0.5]), t0=-1.0), "it must be above 0"),
+    ],
+)
 def test_settings_without_meaning_are_refused(make, message: str):
     with pytest.raises(SettingsError, match=message):
         make()

@@ -45,9 +45,7 @@ def asked(temperature: float = 1.0, **extra: Any) -> Any:
 
 def some_head() -> PortableHead:
     random = torch.Generator().manual_seed(1)
-    network = Network(
-        torch.randn(16, 5, generator=random), torch.zeros(16), torch.randn(16, generator=random), torch.tensor(0.2)
-    )
+    network = Network(torch.randn(16, 5, generator=random), torch.zeros(16), torch.randn(16, generator=random), torch.tensor(0.2))
     return PortableHead(network, Statistics(0.5, 0.3, 0.7), {"imitates": {"name": "tiny"}})
 
 
@@ -104,9 +102,17 @@ def test_the_entry_point_names_the_processor():
 
 def test_rows_that_ask_get_the_temperature_of_the_transformers_processor(processor: DynamicTemperature):
     assert processor.is_argmax_invariant()
-    processor.update_state(Update(4, added=[
-        (0, asked(0.9, dynamic=1), [1], []), (1, asked(0.9), [1], []), (2, asked(0.6, dynamic=2.5), [1], []), (3, asked(0.0, dynamic=1), [1], []),
-    ]))  # fmt: skip
+    processor.update_state(
+        Update(
+            4,
+            added=[
+                (0, asked(0.9, dynamic=1), [1], []),
+                (1, asked(0.9), [1], []),
+                (2, asked(0.6, dynamic=2.5), [1], []),
+                (3, asked(0.0, dynamic=1), [1], []),
+            ],
+        )
+    )
     raw = rows()
     base = torch.tensor([0.9, 0.9, 0.6, 1.0])[:, None]
     made = processor.apply((raw / base).clone())
@@ -119,10 +125,7 @@ def test_rows_that_ask_get_the_temperature_of_the_transformers_processor(process
     assert torch.equal(made.argmax(-1), raw.argmax(-1))
 
 
-@given(
-    st.lists(st.sampled_from(["add", "plain", "remove", "move", "swap", "none"]), max_size=25),
-    st.randoms(use_true_random=False),
-)
+@given(st.lists(st.sampled_from(["add", "plain", "remove", "move", "swap", "none"]), max_size=25), st.randoms(use_true_random=False))
 def test_requests_are_followed_between_rows(actions: list[str], random: Any):
     """Beside a model of the batch that knows nothing of the processor."""
     processor = DynamicTemperature(None, None, False)
@@ -148,9 +151,7 @@ def test_requests_are_followed_between_rows(actions: list[str], random: Any):
             batch[one], batch[other] = batch[other], batch[one]
             update.moved.append((one, other, Direction.SWAP))
         processor.update_state(None if action == "none" else update)
-        assert {row: told[0] for row, told in processor.requests.items()} == {
-            row: one for row, one in batch.items() if one is not None
-        }
+        assert {row: told[0] for row, told in processor.requests.items()} == {row: one for row, one in batch.items() if one is not None}
 
 
 def test_without_a_head_or_a_wish_nothing_happens(processor: DynamicTemperature, monkeypatch: pytest.MonkeyPatch):

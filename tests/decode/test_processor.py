@@ -39,9 +39,7 @@ def constant(head: DiversityHead, t0: float = 1.0, **settings: Any) -> DDS:
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("sampler", [{}, {"top_k": 20}, {"top_p": 0.8}, {"min_p": 0.05}, {"typical_p": 0.7}])
-def test_f_of_1_samples_the_same_tokens_as_plain_generation(
-    model: Any, head: DiversityHead, level: Any, sampler: dict[str, Any]
-):
+def test_f_of_1_samples_the_same_tokens_as_plain_generation(model: Any, head: DiversityHead, level: Any, sampler: dict[str, Any]):
     for seed in range(3):
         plain = sample(model, seed=seed, **sampler)
         for dds in (constant(head, level=level), DDS(Fixed(1.0), level=level)):
@@ -50,9 +48,7 @@ def test_f_of_1_samples_the_same_tokens_as_plain_generation(
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("temperature", [0.3, 0.7, 1.6])
-def test_constant_f_samples_the_same_tokens_as_that_temperature(
-    model: Any, head: DiversityHead, level: Any, temperature: float
-):
+def test_constant_f_samples_the_same_tokens_as_that_temperature(model: Any, head: DiversityHead, level: Any, temperature: float):
     for sampler in ({}, {"top_p": 0.8}):
         plain = sample(model, temperature=temperature, **sampler)
         for dds in (constant(head, temperature, level=level), DDS(Fixed(temperature), level=level)):
@@ -153,8 +149,16 @@ def test_the_temperature_comes_before_every_truncation(model: Any, head: Diversi
     assert {TopKLogitsWarper.__name__, TypicalLogitsWarper.__name__} <= set(order)
 
 
-@pytest.mark.parametrize("dds_of", [lambda head: DDS(head, level="token"), DDS, lambda head: DDS(Edt(theta=0.3), level="token"),
-                                    lambda head: DDS(Dynatemp(), level="token"), lambda head: DDS(EntropyScore(head.entropy), "linear")])  # fmt: skip
+@pytest.mark.parametrize(
+    "dds_of",
+    [
+        lambda head: DDS(head, level="token"),
+        DDS,
+        lambda head: DDS(Edt(theta=0.3), level="token"),
+        lambda head: DDS(Dynatemp(), level="token"),
+        lambda head: DDS(EntropyScore(head.entropy), "linear"),
+    ],
+)
 def test_t0_inside_or_as_the_models_temperature_is_the_same(model: Any, head: DiversityHead, dds_of: Any):
     dds = dds_of(head)
     inside = sample(model, logits_processor=[dds.at(0.8).processor(model)])
@@ -205,10 +209,7 @@ def test_beams_keep_the_temperature_of_their_prompt(model: Any, head: DiversityH
         assert torch.allclose(groups, groups[:1, :, :1].expand_as(groups), atol=1e-5)
     plain = sample(model, num_beams=3, do_sample=do_sample)
     assert torch.equal(
-        sample(
-            model, logits_processor=[constant(head, level=level).processor(model)], num_beams=3, do_sample=do_sample
-        ),
-        plain,
+        sample(model, logits_processor=[constant(head, level=level).processor(model)], num_beams=3, do_sample=do_sample), plain
     )
 
 
@@ -241,9 +242,7 @@ def test_token_temperatures_of_beams_belong_to_the_beams_own_text(model: Any, he
 
 @pytest.mark.parametrize("settings", ["assistant", "prompt_lookup", "guidance"])
 @pytest.mark.parametrize("level", LEVELS)
-def test_decoding_without_one_pass_a_step_is_refused(
-    model: Any, head: DiversityHead, tiny_model_folder: Path, settings: str, level: Any
-):
+def test_decoding_without_one_pass_a_step_is_refused(model: Any, head: DiversityHead, tiny_model_folder: Path, settings: str, level: Any):
     given: dict[str, Any] = {
         "assistant": {"assistant_model": load(tiny_model_folder)},
         "prompt_lookup": {"prompt_lookup_num_tokens": 3},
@@ -253,10 +252,7 @@ def test_decoding_without_one_pass_a_step_is_refused(
     with pytest.raises(SettingsError, match=r"no forward pass of this model came before|ran 2 times for one step"):
         sample(model, repeating, logits_processor=[DDS(head, level=level).processor(model)], **given)
     processor = DDS(head, level=level).processor(model)
-    assert torch.equal(
-        sample(model, repeating, do_sample=False, logits_processor=[processor]),
-        sample(model, repeating, do_sample=False),
-    )
+    assert torch.equal(sample(model, repeating, do_sample=False, logits_processor=[processor]), sample(model, repeating, do_sample=False))
 
 
 @pytest.mark.parametrize("settings", ["assistant", "prompt_lookup"])
@@ -266,18 +262,14 @@ def test_a_rule_on_logits_alone_needs_no_pass_of_its_own(model: Any, tiny_model_
     repeating = [[5, 9, 70, 5, 9, 70, 5, 9, 70, 5, 9]]
 
     def assisted(**given: Any) -> torch.Tensor:
-        helper: Any = (
-            {"assistant_model": load(tiny_model_folder)} if settings == "assistant" else {"prompt_lookup_num_tokens": 3}
-        )
+        helper: Any = {"assistant_model": load(tiny_model_folder)} if settings == "assistant" else {"prompt_lookup_num_tokens": 3}
         return sample(model, repeating, **helper, **given)
 
     if settings == "prompt_lookup":
         fixed = DDS(Fixed(0.6), level="token")
         assert torch.equal(assisted(logits_processor=[fixed.processor(model)]), assisted(temperature=0.6))
     edt = DDS(Edt(theta=0.3), level="token")
-    assert torch.equal(
-        assisted(logits_processor=[edt.processor(model)], do_sample=False), sample(model, repeating, do_sample=False)
-    )
+    assert torch.equal(assisted(logits_processor=[edt.processor(model)], do_sample=False), sample(model, repeating, do_sample=False))
 
 
 def test_one_processor_serves_one_generation_after_the_other(model: Any, head: DiversityHead):
@@ -302,9 +294,7 @@ def test_attach_is_the_same_and_leaves_nothing_behind(model: Any, head: Diversit
         assert torch.equal(sample(model), wanted)
     assert "generate" not in model.__dict__
     assert len(output_embedding(model)._forward_pre_hooks) == hooks
-    assert torch.equal(
-        sample(model, logits_processor=[DDS(Fixed(0.7)).processor(model)]), sample(model, temperature=0.7)
-    )
+    assert torch.equal(sample(model, logits_processor=[DDS(Fixed(0.7)).processor(model)]), sample(model, temperature=0.7))
 
 
 def test_the_hook_goes_with_the_processor(model: Any, head: DiversityHead):

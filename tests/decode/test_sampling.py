@@ -55,9 +55,7 @@ def test_a_reply_depends_on_its_number_and_not_on_its_batch(tiny: LocalModel, le
 
 @pytest.mark.parametrize("sampler", ["temperature", "top_k=5", "top_p", "min_p=0.1", "typical_p=0.8"])
 def test_every_sampler_runs(tiny: LocalModel, sampler: str):
-    replies = sample_replies(
-        tiny, PROMPTS, DDS(Edt(theta=0.3), level="token"), max_tokens=4, truncation=read_sampler(sampler)
-    )
+    replies = sample_replies(tiny, PROMPTS, DDS(Edt(theta=0.3), level="token"), max_tokens=4, truncation=read_sampler(sampler))
     assert all(1 <= len(reply.tokens) <= 4 for reply in replies)
 
 
@@ -88,10 +86,18 @@ def test_each_request_to_a_server_has_its_own_temperature(tiny: LocalModel):
 @pytest.fixture(scope="module")
 def bench(tiny: LocalModel) -> Bench:
     labels = [
-        Label(Context((Message("user", f"{'Tell me' if n % 2 else 'What is'} {n}"),), "chat" if n % 2 else "fact", f"g{n % 4}", () if n % 2 else ("1",)),
-              ("It is number 3.",), 0.5)
+        Label(
+            Context(
+                (Message("user", f"{'Tell me' if n % 2 else 'What is'} {n}"),),
+                "chat" if n % 2 else "fact",
+                f"g{n % 4}",
+                () if n % 2 else ("1",),
+            ),
+            ("It is number 3.",),
+            0.5,
+        )
         for n in range(8)
-    ]  # fmt: skip
+    ]
     features = read_features(tiny, labels, along=2)
     head = random_head(tiny.module)
     scores = head.scores(features.states[features.first])
@@ -123,9 +129,7 @@ def test_the_expected_temperature_is_the_one_that_is_drawn_at(tiny: LocalModel, 
     t0 = matched(arm, bench, 0.8, range(8))
     wanted = expected(arm, bench, t0)
     for at in range(8):
-        (reply,) = sample_replies(
-            tiny, [Prompt(bench.labels[at].context.messages)], dds_for(arm, bench, t0, at), max_tokens=1
-        )
+        (reply,) = sample_replies(tiny, [Prompt(bench.labels[at].context.messages)], dds_for(arm, bench, t0, at), max_tokens=1)
         assert reply.mean_temperature == pytest.approx(float(wanted[at]), abs=2e-3)
 
 
@@ -137,9 +141,7 @@ def test_a_stopped_arm_continues_and_pairs_are_compared(tiny: LocalModel, bench:
     (tmp_path / "cut.jsonl").write_bytes(b"".join(lines[:3]) + lines[3][:9])
     done: list[int] = []
     again = run_arm(trial, Arm("head", head="a"), range(8), tmp_path / "cut.jsonl", done.append)
-    assert {at: row["replies"] for at, row in again.rows.items()} == {
-        at: row["replies"] for at, row in whole.rows.items()
-    }
+    assert {at: row["replies"] for at, row in again.rows.items()} == {at: row["replies"] for at, row in whole.rows.items()}
     assert done == [3, 5]
     fixed = run_arm(trial, Arm("fixed"), range(8), tmp_path / "cut.jsonl")
     told = compare(whole, fixed)["measures"]

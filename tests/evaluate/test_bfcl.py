@@ -23,9 +23,7 @@ Bfcl = dict[str, list[Item]]
 
 
 def test_the_items_are_all_there(bfcl: Bfcl):
-    assert {category: len(items) for category, items in bfcl.items()} == {
-        "simple_python": 400, "multiple": 200, "irrelevance": 240,
-    }  # fmt: skip
+    assert {category: len(items) for category, items in bfcl.items()} == {"simple_python": 400, "multiple": 200, "irrelevance": 240}
     for category, items in bfcl.items():
         assert len({item.id for item in items}) == len(items)
         assert all(item.question and item.tools for item in items)
@@ -59,9 +57,7 @@ def test_an_unknown_category_is_named():
 
 @pytest.mark.parametrize(("category", "count"), [("simple_python", 400), ("multiple", 200)])
 @pytest.mark.parametrize("choice", [0, 9])
-def test_every_accepted_answer_is_accepted_after_being_written_and_read(
-    bfcl: Bfcl, category: str, count: int, choice: int
-):
+def test_every_accepted_answer_is_accepted_after_being_written_and_read(bfcl: Bfcl, category: str, count: int, choice: int):
     right = 0
     for item in bfcl[category]:
         text = render_calls(gold_calls(item, choice))
@@ -74,13 +70,7 @@ def test_every_accepted_answer_is_accepted_after_being_written_and_read(
 def test_a_wrong_answer_gets_the_checkers_complaint_on_one_line(bfcl: Bfcl):
     for item in bfcl["simple_python"] + bfcl["multiple"]:
         (call,) = gold_calls(item)
-        for wrong in (
-            [],
-            [call, call],
-            [ToolCall("other")],
-            [ToolCall(call.name, {**call.arguments, "no_such": 1})],
-            None,
-        ):
+        for wrong in ([], [call, call], [ToolCall("other")], [ToolCall(call.name, {**call.arguments, "no_such": 1})], None):
             verdict, complaint = official_verdict(item, wrong)
             assert not verdict
             assert complaint.strip()
@@ -90,21 +80,7 @@ def test_a_wrong_answer_gets_the_checkers_complaint_on_one_line(bfcl: Bfcl):
 def test_values_of_any_kind_get_a_verdict(bfcl: Bfcl):
     """The checker was written for literals that it decoded itself; none of ours may break it."""
     chance = random.Random(0)
-    values: list[Any] = [
-        None,
-        True,
-        1,
-        -2.5,
-        "x",
-        "",
-        [],
-        ["a", 1],
-        {},
-        {"a": [1, {"b": 2}]},
-        [{"a": 1}],
-        [[1]],
-        10**30,
-    ]
+    values: list[Any] = [None, True, 1, -2.5, "x", "", [], ["a", 1], {}, {"a": [1, {"b": 2}]}, [{"a": 1}], [[1]], 10**30]
     for item in bfcl["simple_python"] + bfcl["multiple"]:
         (call,) = gold_calls(item)
         for _ in range(5):
@@ -117,9 +93,7 @@ def item_of(schema: dict[str, Any], accepted: list[Any]) -> Item:
     """An item of our own with one argument, in BFCL's words."""
     from luthier.records import Tool
 
-    function = {
-        "name": "f", "description": "", "parameters": {"type": "dict", "properties": {"x": schema}, "required": ["x"]}
-    }  # fmt: skip
+    function = {"name": "f", "description": "", "parameters": {"type": "dict", "properties": {"x": schema}, "required": ["x"]}}
     tool = Tool("f", "", {"type": "object", "properties": {"x": schema}, "required": ["x"]})
     return Item("own_0", "simple_python", (Message("user", "?"),), (tool,), (function,), ({"f": {"x": accepted}},))
 
@@ -127,12 +101,22 @@ def item_of(schema: dict[str, Any], accepted: list[Any]) -> Item:
 @pytest.mark.parametrize(
     ("kind", "accepted", "text", "right"),
     [
-        ("string", "5", '"-5"', True), ("string", "15", '"1.5"', True), ("string", "34", '"3/4"', True), ("string", "5", '"6"', False),
-        ("string", "New York", '"new-york"', True), ("integer", 5, "+5", True), ("integer", 5, "-5", False), ("integer", 1, "True", False),
-        ("integer", 5, "5.0", False), ("float", 5.0, "5", True), ("float", 5.0, '"5"', False), ("boolean", True, "true", True),
-        ("boolean", True, "1", False), ("integer", 5, "(5)", True),
+        ("string", "5", '"-5"', True),
+        ("string", "15", '"1.5"', True),
+        ("string", "34", '"3/4"', True),
+        ("string", "5", '"6"', False),
+        ("string", "New York", '"new-york"', True),
+        ("integer", 5, "+5", True),
+        ("integer", 5, "-5", False),
+        ("integer", 1, "True", False),
+        ("integer", 5, "5.0", False),
+        ("float", 5.0, "5", True),
+        ("float", 5.0, '"5"', False),
+        ("boolean", True, "true", True),
+        ("boolean", True, "1", False),
+        ("integer", 5, "(5)", True),
     ],
-)  # fmt: skip
+)
 def test_the_official_rules(bfcl: Bfcl, kind: str, accepted: Any, text: str, right: bool):
     assert official_verdict(item_of({"type": kind}, [accepted]), parse_calls(f"[f(x={text})]"))[0] == right
 
@@ -141,9 +125,7 @@ def test_lists_and_objects_are_checked_inside(bfcl: Bfcl):
     numbers = item_of({"type": "array", "items": {"type": "integer"}}, [[1, 2]])
     assert official_verdict(numbers, parse_calls("[f(x=(1, 2))]"))[0]
     assert not official_verdict(numbers, parse_calls("[f(x=[2, 1])]"))[0]
-    place = item_of(
-        {"type": "dict", "properties": {"city": {"type": "string"}}}, [{"city": ["Oslo", "Kristiania"], "zip": ["", 1]}]
-    )
+    place = item_of({"type": "dict", "properties": {"city": {"type": "string"}}}, [{"city": ["Oslo", "Kristiania"], "zip": ["", 1]}])
     assert official_verdict(place, parse_calls("[f(x={'city': 'kristiania'})]"))[0]
     assert not official_verdict(place, parse_calls("[f(x={'city': 'Bergen'})]"))[0]
 
@@ -169,10 +151,7 @@ def test_every_item_has_a_grammar_that_takes_nearly_every_accepted_answer(bfcl: 
         matcher = engine.matcher(calls_grammar(item.tools))
         if matcher.try_consume_tokens(ids) < len(ids) or not matcher.is_accepting():
             missed.append(item.id)
-    assert missed == [
-        "simple_python_307",
-        "simple_python_337",
-    ]  # its own schema forbids the one; lists in a free object
+    assert missed == ["simple_python_307", "simple_python_337"]  # its own schema forbids the one; lists in a free object
     for item in bfcl["irrelevance"]:
         assert engine.matcher(calls_grammar(item.tools, sentence=True)).deep_copy().try_consume_tokens([]) == 0
 

@@ -35,10 +35,7 @@ def test_scores_are_those_of_separate_prompts(model: LocalModel, style: str, mod
         )
         rendered = start if style == "plain" else model.render(_prompt(question))
         before = _ids(model, rendered) + _ids(model, "Answer:" if style == "plain" else "The answer is")
-        expected = [
-            one.total
-            for one in model.score_tokens([(before, _ids(model, f" {option}")) for option in question.options])
-        ]
+        expected = [one.total for one in model.score_tokens([(before, _ids(model, f" {option}")) for option in question.options])]
         assert list(score.logprobs) == pytest.approx(expected, abs=1e-3)
         assert score.octets == tuple(len(f" {option}".encode()) for option in question.options)
 

@@ -31,9 +31,11 @@ from luthier.synthesize.fusion import Columns, FusionSuite, KnowledgeBase, Suite
 
 # R_acc and R_cover of S1, S2, S3, S4
 EXPECTED = {
-    "reader": ((1, 1), (0, 0.5), (0, 0), (1, 1)), "memory": ((0, 0), (0, 0.5), (1, 1), (1, 1)), "both": ((1, 1), (1, 1), (1, 1), (1, 1)),
+    "reader": ((1, 1), (0, 0.5), (0, 0), (1, 1)),
+    "memory": ((0, 0), (0, 0.5), (1, 1), (1, 1)),
+    "both": ((1, 1), (1, 1), (1, 1), (1, 1)),
     "refuser": ((0, 0), (0, 0), (0, 0), (1, 1)),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +56,7 @@ def test_scripted_models_get_exactly_their_scores(suite: FusionSuite, script: st
     found = tuple((one["right"]["rate"], one["cover"]["rate"]) for one in made["scenarios"].values())
     assert found == EXPECTED[script]
     assert all(
-        rate["rate"] == EXPECTED[script][at][0]
-        for at, one in enumerate(made["scenarios"].values())
-        for rate in one["by_noise"].values()
+        rate["rate"] == EXPECTED[script][at][0] for at, one in enumerate(made["scenarios"].values()) for rate in one["by_noise"].values()
     )
     assert all(drop["mean"] == 0 for one in made["scenarios"].values() for drop in one["noise_drop"].values())
     assert made["truncated"] == 0
@@ -84,9 +84,7 @@ def test_a_model_that_never_refuses_is_named_as_such(suite: FusionSuite):
 
 def test_intervals_hold_their_rates_and_arms_differ_by_what_they_differ(suite: FusionSuite):
     draw, scorer = Random(1), Scorer(suite.facts)
-    half = [
-        Answer(item.id, item.answer if draw.random() < 0.5 else REFUSAL, False, draw.random()) for item in suite.items
-    ]
+    half = [Answer(item.id, item.answer if draw.random() < 0.5 else REFUSAL, False, draw.random()) for item in suite.items]
     judged, whole = (
         judge(suite.items, half, scorer),
         judge(suite.items, [Answer(item.id, item.answer, False) for item in suite.items], scorer),
@@ -109,18 +107,9 @@ def test_retained_facts_alone_are_scored_apart(suite: FusionSuite):
     scorer = Scorer(suite.facts)
     kept = [Answer(item.id, item.answer if at % 2 else REFUSAL, False) for at, item in enumerate(suite.retention)]
     retention = judge(suite.retention, kept, scorer)
-    known = {
-        fact
-        for item, answer in zip(suite.retention, kept, strict=True)
-        for fact in item.needed_ids
-        if answer.text == item.answer
-    }
+    known = {fact for item, answer in zip(suite.retention, kept, strict=True) for fact in item.needed_ids if answer.text == item.answer}
     said = [
-        Answer(
-            item.id,
-            item.answer if item.needed_ids <= known | {n.fact for n in item.needed if n.part != "memory"} else REFUSAL,
-            False,
-        )
+        Answer(item.id, item.answer if item.needed_ids <= known | {n.fact for n in item.needed if n.part != "memory"} else REFUSAL, False)
         for item in suite.items
     ]
     made = measure(judge(suite.items, said, scorer), retention)
@@ -138,13 +127,10 @@ def test_answers_have_room_for_twice_the_longest_and_a_cut_one_is_counted(suite:
             return [ord(letter) for letter in text]
 
         def generate(self, prompts, sampling=GREEDY, progress=None):
-            wanted = {
-                prompt(item).messages: f"{item.answer} {item.answer}"[: 2 * len(item.answer)] for item in suite.items
-            }
+            wanted = {prompt(item).messages: f"{item.answer} {item.answer}"[: 2 * len(item.answer)] for item in suite.items}
             made = [wanted[one.messages] for one in prompts]
             return [
-                Completion(text[: sampling.max_tokens], "stop" if len(text) <= sampling.max_tokens else "length", 0, 0)
-                for text in made
+                Completion(text[: sampling.max_tokens], "stop" if len(text) <= sampling.max_tokens else "length", 0, 0) for text in made
             ]
 
         def score(self, prompts, continuations):
@@ -154,10 +140,7 @@ def test_answers_have_room_for_twice_the_longest_and_a_cut_one_is_counted(suite:
     assert answer_room(model, suite.items) == 2 * max(len(item.answer) for item in suite.items)
     scorer = Scorer(suite.facts)
     assert measure(judge(suite.items, list(answers(model, suite.items)), scorer))["truncated"] == 0
-    assert (
-        measure(judge(suite.items, list(answers(model, suite.items, max_tokens=20)), scorer))["truncated"]
-        > len(suite.items) / 2
-    )
+    assert measure(judge(suite.items, list(answers(model, suite.items, max_tokens=20)), scorer))["truncated"] > len(suite.items) / 2
 
 
 def test_answers_to_other_items_are_refused(suite: FusionSuite):
@@ -201,19 +184,13 @@ def test_a_judge_is_reported_with_its_agreement(suite: FusionSuite):
 
         def generate(self, prompts, sampling=GREEDY, progress=None):
             assert all(one.json_schema is not None for one in prompts)
-            return [
-                Completion("maybe" if at % 10 == 0 else '{"right": true}', "stop", 0, 0) for at, _ in enumerate(prompts)
-            ]
+            return [Completion("maybe" if at % 10 == 0 else '{"right": true}', "stop", 0, 0) for at, _ in enumerate(prompts)]
 
         def score(self, prompts, continuations) -> list[Score]:
             raise AssertionError
 
     scorer = Scorer(suite.facts)
-    judged = judge(
-        suite.items,
-        [Answer(item.id, item.answer if at % 4 else REFUSAL, False) for at, item in enumerate(suite.items)],
-        scorer,
-    )
+    judged = judge(suite.items, [Answer(item.id, item.answer if at % 4 else REFUSAL, False) for at, item in enumerate(suite.items)], scorer)
     made = agreement(Lenient(), judged, sample=100)
     assert (made["sample"], made["unreadable"], made["right_judge"]["rate"]) == (100, 10, 1)
     assert made["agreement"] == made["right_exact"]

@@ -148,9 +148,7 @@ def need(one: Fact, part: str) -> Needed:
     return Needed(one.id, part, one.subject, one.attribute, one.values, one.kind)  # type: ignore[arg-type]
 
 
-def item(
-    scenario: str, *needed: Needed, gold: tuple[Fact, ...] = (), form: str = "single", question: str = "When?"
-) -> FusionItem:
+def item(scenario: str, *needed: Needed, gold: tuple[Fact, ...] = (), form: str = "single", question: str = "When?") -> FusionItem:
     context = [Snippet(f"The {one.attribute} of {one.subject} is {one.value}.", "gold", (one.id,)) for one in gold]
     context.append(Snippet(f"The release date of Orion 7 is {OTHER.value}.", "distractor", ("e2",)))
     return FusionItem(scenario, scenario, scenario, form, question, "", needed, tuple(context), 1)  # type: ignore[arg-type]
@@ -163,42 +161,39 @@ S4 = item("S4", need(H1, "nowhere"))
 COMPARED = replace(S2, form="comparison", conclusion=("Nova 2", "Nova 3", "earlier"))
 
 
-@pytest.mark.parametrize(("asked", "answer", "right", "cover", "refused", "wrong", "misled"), [
-    (S1, "It is 19 September 2025.", True, 1.0, False, False, False),
-    (S1, "[1] says that the Nova 3 came out on 2025-09-19, in 2025.", True, 1.0, False, False, False),
-    (S1, "2025-09-19, not 2025-09-20.", False, 1.0, False, True, False),
-    (S1, "2025-11-30", False, 0.0, False, True, True),
-    (S1, "In September 2025.", False, 0.0, False, False, False),
-    (S1, "In August 2025.", False, 0.0, False, True, False),
-    (S1, "I do not know.", False, 0.0, True, False, False),
-    (S1, "", False, 0.0, False, False, False),
-    (S2, "2025-09-19", False, 0.5, False, False, False),
-    (S2, "2025-09-19 and 2022-03-04", True, 1.0, False, False, False),
-    (S2, "Nova 2 on 2022-03-04, Nova 3 on 2025-09-19.", True, 1.0, False, False, False),
-    (S2, "Nova 3 on 2022-03-04, Nova 2 on 2025-09-19.", False, 1.0, False, False, False),
-    (S2, "2022-03-04 and 2025-09-19", False, 1.0, False, False, False),
-    (S2, "2025-09-19 and 2022-03-04, perhaps 2020-01-01", False, 1.0, False, True, False),
-    (S2, "Nova 3: 2025-09-19. I do not know that of Nova 2.", False, 0.5, False, False, False),
-    (S2, "I do not know either.", False, 0.0, True, False, False),
-    (S3, "The Nova 2 was released March 4th, 2022", True, 1.0, False, False, False),
-    (S3, "2025-11-30", False, 0.0, False, True, True),
-    (S4, "I do not know.", True, 1.0, True, False, False),
-    (S4, "2021-01-02", False, 0.0, False, True, False),
-    (S4, "2025-11-30", False, 0.0, False, True, True),
-    (COMPARED, "Nova 3 is 2025-09-19 and Nova 2 is 2022-03-04, so that of Nova 2 is earlier.", True, 1.0, False, False, False),
-    (COMPARED, "Nova 2 (2022-03-04) came earlier than Nova 3 (2025-09-19).", True, 1.0, False, False, False),
-    (COMPARED, "Nova 3 is 2025-09-19 and Nova 2 is 2022-03-04, so that of Nova 3 is earlier.", False, 1.0, False, False, False),
-    (COMPARED, "Nova 3 is 2025-09-19 and Nova 2 is 2022-03-04.", False, 1.0, False, False, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("asked", "answer", "right", "cover", "refused", "wrong", "misled"),
+    [
+        (S1, "It is 19 September 2025.", True, 1.0, False, False, False),
+        (S1, "[1] says that the Nova 3 came out on 2025-09-19, in 2025.", True, 1.0, False, False, False),
+        (S1, "2025-09-19, not 2025-09-20.", False, 1.0, False, True, False),
+        (S1, "2025-11-30", False, 0.0, False, True, True),
+        (S1, "In September 2025.", False, 0.0, False, False, False),
+        (S1, "In August 2025.", False, 0.0, False, True, False),
+        (S1, "I do not know.", False, 0.0, True, False, False),
+        (S1, "", False, 0.0, False, False, False),
+        (S2, "2025-09-19", False, 0.5, False, False, False),
+        (S2, "2025-09-19 and 2022-03-04", True, 1.0, False, False, False),
+        (S2, "Nova 2 on 2022-03-04, Nova 3 on 2025-09-19.", True, 1.0, False, False, False),
+        (S2, "Nova 3 on 2022-03-04, Nova 2 on 2025-09-19.", False, 1.0, False, False, False),
+        (S2, "2022-03-04 and 2025-09-19", False, 1.0, False, False, False),
+        (S2, "2025-09-19 and 2022-03-04, perhaps 2020-01-01", False, 1.0, False, True, False),
+        (S2, "Nova 3: 2025-09-19. I do not know that of Nova 2.", False, 0.5, False, False, False),
+        (S2, "I do not know either.", False, 0.0, True, False, False),
+        (S3, "The Nova 2 was released March 4th, 2022", True, 1.0, False, False, False),
+        (S3, "2025-11-30", False, 0.0, False, True, True),
+        (S4, "I do not know.", True, 1.0, True, False, False),
+        (S4, "2021-01-02", False, 0.0, False, True, False),
+        (S4, "2025-11-30", False, 0.0, False, True, True),
+        (COMPARED, "Nova 3 is 2025-09-19 and Nova 2 is 2022-03-04, so that of Nova 2 is earlier.", True, 1.0, False, False, False),
+        (COMPARED, "Nova 2 (2022-03-04) came earlier than Nova 3 (2025-09-19).", True, 1.0, False, False, False),
+        (COMPARED, "Nova 3 is 2025-09-19 and Nova 2 is 2022-03-04, so that of Nova 3 is earlier.", False, 1.0, False, False, False),
+        (COMPARED, "Nova 3 is 2025-09-19 and Nova 2 is 2022-03-04.", False, 1.0, False, False, False),
+    ],
+)
 def test_known_answers_get_known_verdicts(asked, answer, right, cover, refused, wrong, misled):
     verdict = Scorer(FACTS).judge(asked, answer)
-    assert (verdict.right, verdict.cover, verdict.refused, verdict.wrong, verdict.misled) == (
-        right,
-        cover,
-        refused,
-        wrong,
-        misled,
-    )
+    assert (verdict.right, verdict.cover, verdict.refused, verdict.wrong, verdict.misled) == (right, cover, refused, wrong, misled)
 
 
 def test_a_name_of_the_same_attribute_is_a_wrong_value_and_its_part_is_not():
@@ -232,20 +227,7 @@ def test_the_newer_value_is_wanted_and_the_older_may_be_mentioned():
 
 
 WORDS = st.sampled_from(
-    [
-        "2025-09-19",
-        "2022-03-04",
-        "2020-01-01",
-        "Nova 3",
-        "Nova 2",
-        "I do not know",
-        "earlier",
-        "[1]",
-        "September 2025",
-        "unknown",
-        ".",
-        ",",
-    ]
+    ["2025-09-19", "2022-03-04", "2020-01-01", "Nova 3", "Nova 2", "I do not know", "earlier", "[1]", "September 2025", "unknown", ".", ","]
 )
 
 

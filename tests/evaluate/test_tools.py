@@ -29,12 +29,7 @@ class ScriptedModel:
         self.name, self.answers, self.stop_after, self.usage = name, answers, stop_after, Usage()
         self.batches: list[int] = []
 
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        sampling: Sampling = GREEDY,
-        progress: Progress | None = None,
-    ) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling = GREEDY, progress: Progress | None = None) -> list[Completion]:
         if self.stop_after is not None and sum(self.batches) + len(prompts) > self.stop_after:
             raise KeyboardInterrupt
         self.batches.append(len(prompts))
@@ -76,18 +71,16 @@ def test_gibberish_is_officially_irrelevance_and_nothing_else(bfcl: Bfcl, tmp_pa
     items = [item for category in bfcl for item in load_items(category, 20)]
     table = evaluate_tools(ScriptedModel({}), items, tmp_path / "j.jsonl", decodings=["free"])
     assert {line.category: (line.official.correct, line.strict.correct) for line in table} == {
-        "simple_python": (0, 0), "multiple": (0, 0), "irrelevance": (20, 0),
-    }  # fmt: skip
+        "simple_python": (0, 0),
+        "multiple": (0, 0),
+        "irrelevance": (20, 0),
+    }
 
 
 def item_of(kind: str, accepted: object, required: bool = True) -> Item:
     schema = {"x": {"type": kind}}
     names = ["x"] if required else []
-    function = {
-        "name": "f g",
-        "description": "",
-        "parameters": {"type": "dict", "properties": schema, "required": names},
-    }
+    function = {"name": "f g", "description": "", "parameters": {"type": "dict", "properties": schema, "required": names}}
     own = {"x": {"type": {"float": "number", "dict": "object"}.get(kind, kind)}}
     tool = Tool("f g", "", {"type": "object", "properties": own, "required": names})
     values = accepted if isinstance(accepted, list) else [accepted]
@@ -104,21 +97,31 @@ def verdicts(item: Item, text: str, finish: str = "stop") -> tuple[bool, bool]:
 @pytest.mark.parametrize(
     ("kind", "accepted", "text", "expected"),
     [
-        ("string", "5", '"5"', (True, True)), ("string", "5", '"-5"', (True, False)), ("string", "15", '"1.5"', (True, False)),
-        ("string", "34", '"3/4"', (True, False)), ("string", "New York", '"new  york"', (True, True)), ("string", "New York", '"New-York"', (True, False)),
-        ("integer", 5, "+5", (True, True)), ("integer", 5, "-5", (False, False)), ("integer", 5, "True", (False, False)),
-        ("integer", 5, '"5"', (False, False)), ("float", 5.0, "5", (True, True)), ("float", 0.5, ".5", (True, True)),
-        ("boolean", True, "True", (True, True)), ("boolean", True, "1", (False, False)),
-        ("array", [["a", "b"]], '["a", "b"]', (True, True)), ("array", [["a", "b"]], '["A.", "b"]', (True, False)),
+        ("string", "5", '"5"', (True, True)),
+        ("string", "5", '"-5"', (True, False)),
+        ("string", "15", '"1.5"', (True, False)),
+        ("string", "34", '"3/4"', (True, False)),
+        ("string", "New York", '"new  york"', (True, True)),
+        ("string", "New York", '"New-York"', (True, False)),
+        ("integer", 5, "+5", (True, True)),
+        ("integer", 5, "-5", (False, False)),
+        ("integer", 5, "True", (False, False)),
+        ("integer", 5, '"5"', (False, False)),
+        ("float", 5.0, "5", (True, True)),
+        ("float", 0.5, ".5", (True, True)),
+        ("boolean", True, "True", (True, True)),
+        ("boolean", True, "1", (False, False)),
+        ("array", [["a", "b"]], '["a", "b"]', (True, True)),
+        ("array", [["a", "b"]], '["A.", "b"]', (True, False)),
         ("array", [["a", "b"]], '["b", "a"]', (False, False)),
-        ("dict", [{"k": ["v", "w"]}], '{"k": "W"}', (True, True)), ("dict", [{"k": ["v"]}], '{"k": "-v"}', (True, False)),
-        ("integer", 5, "__import__('os').getpid() * 1", (False, False)), ("integer", 5, "2 + 3", (False, False)),
+        ("dict", [{"k": ["v", "w"]}], '{"k": "W"}', (True, True)),
+        ("dict", [{"k": ["v"]}], '{"k": "-v"}', (True, False)),
+        ("integer", 5, "__import__('os').getpid() * 1", (False, False)),
+        ("integer", 5, "2 + 3", (False, False)),
         ("integer", ["five"], '"five"', (True, False)),
     ],
-)  # fmt: skip
-def test_strict_closes_the_holes_of_the_official_rules(
-    bfcl: Bfcl, kind: str, accepted: object, text: str, expected: tuple[bool, bool]
-):
+)
+def test_strict_closes_the_holes_of_the_official_rules(bfcl: Bfcl, kind: str, accepted: object, text: str, expected: tuple[bool, bool]):
     if kind == "array" and text.startswith("["):
         item = item_of(kind, accepted)
         item.functions[0]["parameters"]["properties"]["x"]["items"] = {"type": "string"}
@@ -137,13 +140,21 @@ def test_an_optional_argument_may_be_left_out(bfcl: Bfcl):
 @pytest.mark.parametrize(
     ("text", "finish", "expected"),
     [
-        ("None of the functions fits.", "stop", (True, True)), ("None of the functions", "length", (True, False)),
-        ("the the the the", "length", (True, False)), ("", "stop", (True, False)), ("  \n", "stop", (True, False)),
-        ("[f g(x=", "length", (True, False)), ("[f(x=1", "stop", (True, False)), ("Sure: f(x=1)", "stop", (True, False)),
-        ("```python\nprint(1)\n```", "stop", (True, False)), ("<tool_call>{}", "stop", (True, False)), ("[]", "stop", (True, True)),
-        ("[f g(x=1)]", "stop", (False, False)), ("f(x=1)", "stop", (False, False)),
+        ("None of the functions fits.", "stop", (True, True)),
+        ("None of the functions", "length", (True, False)),
+        ("the the the the", "length", (True, False)),
+        ("", "stop", (True, False)),
+        ("  \n", "stop", (True, False)),
+        ("[f g(x=", "length", (True, False)),
+        ("[f(x=1", "stop", (True, False)),
+        ("Sure: f(x=1)", "stop", (True, False)),
+        ("```python\nprint(1)\n```", "stop", (True, False)),
+        ("<tool_call>{}", "stop", (True, False)),
+        ("[]", "stop", (True, True)),
+        ("[f g(x=1)]", "stop", (False, False)),
+        ("f(x=1)", "stop", (False, False)),
     ],
-)  # fmt: skip
+)
 def test_that_no_tool_fits_must_be_said_in_a_finished_sentence(text: str, finish: str, expected: tuple[bool, bool]):
     own = item_of("integer", 5)
     item = Item("own_1", "irrelevance", own.messages, own.tools, own.functions, ())
@@ -217,9 +228,12 @@ def test_the_table_counts_by_category_and_decoding():
     rows = [
         {"category": category, "decoding": decoding, "official": official, "strict": strict}
         for category, decoding, official, strict in [
-            ("a", "free", True, True), ("a", "free", True, False), ("b", "free", False, False), ("a", "constrained", True, True),
+            ("a", "free", True, True),
+            ("a", "free", True, False),
+            ("b", "free", False, False),
+            ("a", "constrained", True, True),
         ]
-    ]  # fmt: skip
+    ]
     table = [(s.category, s.decoding, s.official.correct, s.strict.correct, s.official.items) for s in scores(rows)]
     assert table == [("a", "free", 2, 1, 2), ("b", "free", 0, 0, 1), ("a", "constrained", 1, 1, 1)]
     assert scores(rows)[0].to_row()["items"] == 2

@@ -29,9 +29,13 @@ def batch(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 def by_transformers(module, row: Sequence[int], stop_ids: Sequence[int], max_tokens: int) -> list[int]:
     with torch.inference_mode():
         out = module.generate(
-            torch.tensor([list(row)]), attention_mask=torch.ones(1, len(row), dtype=torch.long), do_sample=False,
-            max_new_tokens=max_tokens, eos_token_id=list(stop_ids), pad_token_id=2,
-        )  # fmt: skip
+            torch.tensor([list(row)]),
+            attention_mask=torch.ones(1, len(row), dtype=torch.long),
+            do_sample=False,
+            max_new_tokens=max_tokens,
+            eos_token_id=list(stop_ids),
+            pad_token_id=2,
+        )
     return out[0, len(row) :].tolist()
 
 

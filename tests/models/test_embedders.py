@@ -33,12 +33,9 @@ def test_pooling_is_its_definition_and_batches_do_not_matter(tiny_model_folder: 
         with torch.inference_mode():
             hidden = model.module(input_ids=torch.tensor([ids])).last_hidden_state[0].numpy()
         places = np.arange(1, len(ids) + 1)[:, None]
-        expected = {
-            "mean": hidden.mean(0),
-            "weighted-mean": (hidden * places).sum(0) / places.sum(),
-            "last": hidden[-1],
-            "cls": hidden[0],
-        }[pooling]
+        expected = {"mean": hidden.mean(0), "weighted-mean": (hidden * places).sum(0) / places.sum(), "last": hidden[-1], "cls": hidden[0]}[
+            pooling
+        ]
         assert vector == pytest.approx(expected / max(np.linalg.norm(expected), 1e-9), abs=2e-5)
     assert np.linalg.norm(vectors[:2], axis=1) == pytest.approx(1, abs=1e-6)
 
@@ -46,9 +43,10 @@ def test_pooling_is_its_definition_and_batches_do_not_matter(tiny_model_folder: 
 def test_length_and_prompts_change_vectors_and_fingerprints(tiny_model_folder: Path):
     plain = TransformerEmbedder(tiny_model_folder)
     others = [
-        TransformerEmbedder(tiny_model_folder, max_length=4), TransformerEmbedder(tiny_model_folder, prompts={"query": "query: "}),
+        TransformerEmbedder(tiny_model_folder, max_length=4),
+        TransformerEmbedder(tiny_model_folder, prompts={"query": "query: "}),
         TransformerEmbedder(tiny_model_folder, pooling="last"),
-    ]  # fmt: skip
+    ]
     assert len({model.fingerprint for model in [plain, *others]}) == 4
     assert TransformerEmbedder(tiny_model_folder).fingerprint == plain.fingerprint
     long = "weather " * 50
@@ -64,15 +62,10 @@ def test_a_folder_of_sentence_transformers_says_its_pooling(tiny_model_folder: P
     for file in tiny_model_folder.iterdir():
         (folder / file.name).symlink_to(file)
     kinds = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
-    modules = [
-        {"idx": at, "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for at, (path, kind) in enumerate(kinds)
-    ]
+    modules = [{"idx": at, "path": path, "type": f"sentence_transformers.models.{kind}"} for at, (path, kind) in enumerate(kinds)]
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text(
-        json.dumps({"pooling_mode_lasttoken": True, "pooling_mode_mean_tokens": False})
-    )
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_lasttoken": True, "pooling_mode_mean_tokens": False}))
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 7}))
     model = TransformerEmbedder(folder)
     assert (model.pooling, model.max_length) == ("last", 7)
@@ -134,15 +127,9 @@ class EmbeddingServer:
                 asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 owner.requests.append(asked)
                 rows = [
-                    {"object": "embedding", "index": at, "embedding": [float(len(text)), 1.0]}
-                    for at, text in enumerate(asked["input"])
+                    {"object": "embedding", "index": at, "embedding": [float(len(text)), 1.0]} for at, text in enumerate(asked["input"])
                 ]
-                body = {
-                    "object": "list",
-                    "model": "m",
-                    "data": rows[::-1],
-                    "usage": {"prompt_tokens": 1, "total_tokens": 1},
-                }
+                body = {"object": "list", "model": "m", "data": rows[::-1], "usage": {"prompt_tokens": 1, "total_tokens": 1}}
                 data = json.dumps(reply(body)).encode()
                 self.send_response(200)
                 self.send_header("content-type", "application/json")
@@ -178,11 +165,14 @@ def test_a_server_embeds_in_batches_and_in_order():
     assert asked[0] == pytest.approx(np.array([3, 1]) / np.sqrt(10), abs=1e-6)
 
 
-@pytest.mark.parametrize(("reply", "message"), [
-    (lambda body: {**body, "data": body["data"][:1]}, "answers 1 vectors to 2 texts"),
-    (lambda body: {**body, "data": [{**body["data"][0], "embedding": [1.0]}, body["data"][1]]}, "vectors of different lengths"),
-    (lambda body: {"error": "no"}, "gives no embeddings of 'm'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (lambda body: {**body, "data": body["data"][:1]}, "answers 1 vectors to 2 texts"),
+        (lambda body: {**body, "data": [{**body["data"][0], "embedding": [1.0]}, body["data"][1]]}, "vectors of different lengths"),
+        (lambda body: {"error": "no"}, "gives no embeddings of 'm'"),
+    ],
+)
 def test_answers_that_do_not_fit_are_named(reply: Any, message: str):
     with EmbeddingServer(reply) as server, pytest.raises(EngineError, match=message):
         EndpointEmbedder(server.url, "m", retries=0).encode(["a", "b"])
@@ -204,9 +194,7 @@ def test_minilm_knows_what_code_does():
         model = bundled_embedder()
     except FetchError as problem:
         pytest.skip(str(problem))
-    vectors = model.encode(
-        ["def total(values): return sum(values)", "add up all numbers of a list", "connect to a server"]
-    )
+    vectors = model.encode(["def total(values): return sum(values)", "add up all numbers of a list", "connect to a server"])
     assert vectors.shape == (3, 384)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.1
     assert (model.pooling, model.max_length) == ("mean", 256)

@@ -14,11 +14,7 @@ from luthier.models.endpoint_rows import message_rows
 from luthier.models.protocol import LanguageModel, Prompt, Sampling
 from luthier.records import Message, Tool, ToolCall
 
-WEATHER = Tool(
-    "get_weather",
-    "Weather of a city",
-    {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-)
+WEATHER = Tool("get_weather", "Weather of a city", {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]})
 
 
 def ask(text: str, **more: object) -> Prompt:
@@ -97,10 +93,7 @@ def test_a_key_in_the_environment_is_not_sent(monkeypatch: pytest.MonkeyPatch) -
 
 def test_tools_go_out_as_openai_tools_and_calls_come_back_as_text() -> None:
     def answer(_: Reply) -> Reply:
-        return completion(
-            calls=[("get_weather", '{"city": "Łódź"}'), ("get_weather", '{"city": "Rome", "days": 2}')],
-            finish="tool_calls",
-        )
+        return completion(calls=[("get_weather", '{"city": "Łódź"}'), ("get_weather", '{"city": "Rome", "days": 2}')], finish="tool_calls")
 
     with ChatServer(answer) as server:
         answers = EndpointModel(server.url, "m").generate([ask("weather?", tools=(WEATHER,))])
@@ -189,10 +182,7 @@ def test_a_silent_server_runs_into_the_timeout() -> None:
 
 @pytest.mark.parametrize("body", ["<html>welcome</html>", {"hello": "world"}])
 def test_a_server_of_another_kind(body: object) -> None:
-    with (
-        ChatServer(lambda _: body) as server,
-        pytest.raises(EngineError, match=r"does not answer with chat completions.*/v1"),
-    ):
+    with ChatServer(lambda _: body) as server, pytest.raises(EngineError, match=r"does not answer with chat completions.*/v1"):
         EndpointModel(server.url, "m", retries=0).generate([ask("a")])
 
 
@@ -212,9 +202,7 @@ def test_the_budget_in_tokens_counts_real_costs_as_they_come() -> None:
     """Each call may take 20 + a few tokens and takes 10; with room for about two estimates the others wait instead of failing."""
     with ChatServer() as server:
         model = EndpointModel(server.url, "m", concurrency=8, max_tokens=80)
-        with pytest.raises(
-            BudgetError, match=r"\d+ of 80 tokens are left in the budget and the next call may take \d+"
-        ):
+        with pytest.raises(BudgetError, match=r"\d+ of 80 tokens are left in the budget and the next call may take \d+"):
             model.generate([ask("a")] * 20, Sampling(max_tokens=20))
         spent = model.usage.prompt_tokens + model.usage.completion_tokens
         assert 40 <= spent <= 80
@@ -260,9 +248,7 @@ def test_calls_and_their_answers_get_matching_ids() -> None:
 
 def test_given_ids_are_kept() -> None:
     calls = (ToolCall("f", {}, "one"), ToolCall("f", {}, "two"))
-    rows = message_rows(
-        (Message("assistant", "", calls), Message("tool", "b", tool_call_id="two"), Message("tool", "a"))
-    )
+    rows = message_rows((Message("assistant", "", calls), Message("tool", "b", tool_call_id="two"), Message("tool", "a")))
     assert [row["tool_call_id"] for row in rows[1:]] == ["two", "one"]
 
 

@@ -19,10 +19,18 @@ from luthier.records.calls import parse_calls
 ROOMY = 1500  # tokens: more than any answer of the schemas below needs
 
 SCALAR = st.sampled_from(
-    [{"type": "string"}, {"type": "integer"}, {"type": "number"}, {"type": "boolean"}, {"type": ["string", "null"]},
-     {"type": "string", "enum": ["C", 'it\'s "F"', "日本\\"]}, {"enum": [1, 2.5, None, True]}, {"const": "fixed"},
-     {"anyOf": [{"type": "integer"}, {"type": "null"}]}]
-)  # fmt: skip
+    [
+        {"type": "string"},
+        {"type": "integer"},
+        {"type": "number"},
+        {"type": "boolean"},
+        {"type": ["string", "null"]},
+        {"type": "string", "enum": ["C", 'it\'s "F"', "日本\\"]},
+        {"enum": [1, 2.5, None, True]},
+        {"const": "fixed"},
+        {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+    ]
+)
 PROPERTY_NAMES = st.sampled_from(["city", "days", "unit_of_time", "a", "b", "x2", "größe", "filter[name]", "page-size"])
 
 
@@ -30,23 +38,26 @@ def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(PROPERTY_NAMES, inner, max_size=4).flatmap(
         lambda properties: st.sets(st.sampled_from(sorted(properties) or ["none"])).map(
             lambda required: {
-                "type": "object", "properties": properties, "required": sorted(required & set(properties)), "additionalProperties": False,
+                "type": "object",
+                "properties": properties,
+                "required": sorted(required & set(properties)),
+                "additionalProperties": False,
             }
         )
-    )  # fmt: skip
+    )
 
 
 def lists_of(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.builds(
         lambda items, low, more: {"type": "array", "items": items, "minItems": low, "maxItems": low + more},
-        inner, st.integers(0, 2), st.integers(0, 2),
-    )  # fmt: skip
+        inner,
+        st.integers(0, 2),
+        st.integers(0, 2),
+    )
 
 
 NESTED = st.recursive(SCALAR, lambda inner: lists_of(inner) | objects(inner), max_leaves=5)
-TOOL_NAMES = st.lists(
-    st.sampled_from(["get_weather", "Find Flights (v2)", "a.b/c-d", "f", "日本"]), min_size=1, unique=True
-)
+TOOL_NAMES = st.lists(st.sampled_from(["get_weather", "Find Flights (v2)", "a.b/c-d", "f", "日本"]), min_size=1, unique=True)
 
 
 def tools_of(value: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Tool]]:
@@ -149,11 +160,15 @@ INTEGER, STRING = {"type": "integer"}, {"type": "string"}
 @pytest.mark.parametrize(
     ("required", "good", "bad"),
     [
-        ([], ["[f()]", "[f(a=1)]", "[f(b=2)]", "[f(a=1, b=2)]", "[f(a=1, b=2, c=3)]", "[f(a=1, c=3)]"], ["[f(b=2, a=1)]", "[f(, b=2)]", "[f(a=1,)]"]),
+        (
+            [],
+            ["[f()]", "[f(a=1)]", "[f(b=2)]", "[f(a=1, b=2)]", "[f(a=1, b=2, c=3)]", "[f(a=1, c=3)]"],
+            ["[f(b=2, a=1)]", "[f(, b=2)]", "[f(a=1,)]"],
+        ),
         (["b"], ["[f(b=2)]", "[f(a=1, b=2)]", "[f(b=2, c=3)]"], ["[f()]", "[f(a=1)]", "[f(a=1, c=3)]", "[f(c=3)]"]),
         (["a", "c"], ["[f(a=1, c=3)]", "[f(a=1, b=2, c=3)]"], ["[f(a=1)]", "[f(c=3)]", "[f(a=1, a=1, c=3)]"]),
     ],
-)  # fmt: skip
+)
 def test_optional_arguments_may_be_skipped_and_required_ones_not(
     required: list[str], good: list[str], bad: list[str], engine: Any, tokenizer: Any
 ):
@@ -171,11 +186,19 @@ def test_optional_arguments_may_be_skipped_and_required_ones_not(
         ({"type": "null"}, ["None"], ["null", '""']),
         (STRING, ['""', '"it\'s"', '"日本 🎻"', '"' + "a" * 80 + '"'], ["a", "'a'", '"a\nb"', '"\\"', '"' + "a" * 81 + '"']),
         ({"enum": ["a", 1, None]}, ['"a"', "1", "None"], ['"b"', "2", '"1"', '""']),
-        ({"type": "array", "items": {"type": "array", "items": INTEGER}}, ["[]", "[[]]", "[[1, 2], [3]]"], ["[1]", "[[1,2]]", '[["1"]]', "[[[]]]"]),
+        (
+            {"type": "array", "items": {"type": "array", "items": INTEGER}},
+            ["[]", "[[]]", "[[1, 2], [3]]"],
+            ["[1]", "[[1,2]]", '[["1"]]', "[[[]]]"],
+        ),
         ({"type": "array", "items": INTEGER, "minItems": 2, "maxItems": 3}, ["[1, 2]", "[1, 2, 3]"], ["[]", "[1]", "[1, 2, 3, 4]"]),
         ({"type": "array", "items": INTEGER, "minItems": 1, "maxItems": 1}, ["[1]"], ["[]", "[1, 2]"]),
         ({"type": "array", "items": INTEGER, "maxItems": 0}, ["[]"], ["[1]"]),
-        ({"type": "object", "properties": {"a": INTEGER, "b": STRING}, "required": ["b"]}, ['{"b": ""}', '{"a": 1, "b": "x"}'], ["{}", '{"a": 1}', '{"b": 1}']),
+        (
+            {"type": "object", "properties": {"a": INTEGER, "b": STRING}, "required": ["b"]},
+            ['{"b": ""}', '{"a": 1, "b": "x"}'],
+            ["{}", '{"a": 1}', '{"b": 1}'],
+        ),
         ({"type": "object"}, ["{}", '{"a": 1, "b": "c"}'], ['{"a": True}', "{1: 2}"]),
         ({"type": "object", "additionalProperties": {"type": "boolean"}}, ["{}", '{"a": True}'], ['{"a": 1}', '{"a": "b"}']),
         ({"anyOf": [INTEGER, {"type": "array", "items": STRING}]}, ["1", '["a"]'], ['"a"', "[1]"]),
@@ -184,7 +207,7 @@ def test_optional_arguments_may_be_skipped_and_required_ones_not(
         ({}, ['"anything"'], ["1"]),
     ],
     ids=lambda part: json.dumps(part)[:40] if isinstance(part, dict) else "",
-)  # fmt: skip
+)
 def test_values_follow_their_schema(schema: Any, good: list[str], bad: list[str], engine: Any, tokenizer: Any):
     grammar = calls_grammar(one_tool({"x": schema}, ["x"]))
     assert [text for text in good if not accepts(engine, tokenizer, grammar, f"[f(x={text})]")] == []
@@ -194,10 +217,7 @@ def test_values_follow_their_schema(schema: Any, good: list[str], bad: list[str]
 def test_the_rules_of_one_property_do_not_replace_those_of_another(engine: Any, tokenizer: Any):
     """Option 1 of property 1 and property 11 both need a rule for their list."""
     options = {"anyOf": [{"type": "array", "items": STRING}, {"type": "array", "items": INTEGER}]}
-    properties = {
-        f"p{number}": options if number == 1 else {"type": "array", "items": {"type": "boolean"}}
-        for number in range(12)
-    }
+    properties = {f"p{number}": options if number == 1 else {"type": "array", "items": {"type": "boolean"}} for number in range(12)}
     grammar = calls_grammar(one_tool(properties, []))
     assert accepts(engine, tokenizer, grammar, '[f(p0=[True], p1=["a"], p10=[True], p11=[True])]')
     assert accepts(engine, tokenizer, grammar, "[f(p1=[1], p11=[False])]")
@@ -256,12 +276,7 @@ def test_json_answers_satisfy_their_schema_and_end_in_time(schema: Any, seed: in
 def test_a_long_answer_among_short_ones_ends_in_time_too(engine: GrammarEngine, tokenizer: Any):
     """What an answer still needs depends on the tool it has begun to call and on the optional objects it has opened."""
     names = [f"{word}_of_the_place" for word in ("name", "street", "town", "country")]
-    place = {
-        "type": "object",
-        "properties": dict.fromkeys(names, STRING),
-        "required": names,
-        "additionalProperties": False,
-    }
+    place = {"type": "object", "properties": dict.fromkeys(names, STRING), "required": names, "additionalProperties": False}
     long = {"type": "object", "properties": {**dict.fromkeys(names, STRING), "else": place}, "required": names}
     tools = [*one_tool({}, []), Tool("g", "", long)]
     results = [walk(engine, engine.matcher(calls_grammar(tools)), tokenizer, seed, 110) for seed in range(30)]
@@ -305,15 +320,8 @@ def test_each_row_of_a_batch_has_its_own_grammar(engine: GrammarEngine, tokenize
 @pytest.mark.weights
 def test_calls_end_within_the_limit_with_the_bundled_vocabulary(bundled_model: Any):
     engine, tokenizer = bundled_model.grammar_engine, bundled_model.tokenizer
-    properties = {
-        "city": STRING,
-        "days": INTEGER,
-        "tags": {"type": "array", "items": STRING},
-        "unit": {"enum": ["C", "F"]},
-    }
-    tools = [
-        Tool("weather.get", "", {"type": "object", "properties": properties, "required": ["city", "days", "unit"]})
-    ]
+    properties = {"city": STRING, "days": INTEGER, "tags": {"type": "array", "items": STRING}, "unit": {"enum": ["C", "F"]}}
+    tools = [Tool("weather.get", "", {"type": "object", "properties": properties, "required": ["city", "days", "unit"]})]
     for seed in range(20):
         text, ended = walk(engine, engine.matcher(calls_grammar(tools)), tokenizer, seed, 24 + seed)
         assert ended

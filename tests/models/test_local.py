@@ -21,7 +21,7 @@ WEATHER = Tool(
     "get_weather",
     "Weather of a city.",
     {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}, "required": ["city", "days"]},
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,10 @@ def ask(text: str, **more: Any) -> Prompt:
     return Prompt((Message("user", text),), **more)
 
 
-PROMPTS = [ask(" ".join(["What is the weather in Lisbon?", "12 people", "日本語 🎻", "a"][i % 4] for i in range(n))) for n in
-           (1, 7, 2, 30, 3, 3, 11, 4)]  # fmt: skip
+PROMPTS = [
+    ask(" ".join(["What is the weather in Lisbon?", "12 people", "日本語 🎻", "a"][i % 4] for i in range(n)))
+    for n in (1, 7, 2, 30, 3, 3, 11, 4)
+]
 SAMPLED = Sampling(max_tokens=12, temperature=1.5, top_p=0.95, top_k=200, seed=7)
 
 
@@ -55,9 +57,7 @@ def test_answers_do_not_depend_on_the_batch(model: LocalModel, batch_size: int, 
 
 
 @pytest.mark.parametrize("sampling", [Sampling(max_tokens=12), SAMPLED])
-def test_equal_prompts_are_read_once_and_answered_as_if_read_apart(
-    model: LocalModel, sampling: Sampling, monkeypatch: pytest.MonkeyPatch
-):
+def test_equal_prompts_are_read_once_and_answered_as_if_read_apart(model: LocalModel, sampling: Sampling, monkeypatch: pytest.MonkeyPatch):
     """Some stand twice or three times, in one batch and across two."""
     prompts = [PROMPTS[i] for i in (3, 0, 1, 0, 6, 0, 1, 3, 4, 5)]
     alone = again(model, batch_size=1).generate(prompts, sampling)
@@ -79,10 +79,7 @@ def test_equal_prompts_are_read_once_and_answered_as_if_read_apart(
 
 
 def test_equal_prompts_are_answered_under_their_own_grammars(model: LocalModel):
-    free, bound = (
-        ask("What is the weather in Lisbon?"),
-        ask("What is the weather in Lisbon?", grammar='start: "12 people"'),
-    )
+    free, bound = (ask("What is the weather in Lisbon?"), ask("What is the weather in Lisbon?", grammar='start: "12 people"'))
     told = model.generate([free, bound, free], Sampling(max_tokens=8))
     assert told[1].text == "12 people"
     assert told[0] == told[2] == again(model, batch_size=1).generate([free], Sampling(max_tokens=8))[0]
@@ -169,7 +166,7 @@ def test_a_stop_string_cuts_the_answer_the_same_in_any_batch(model: LocalModel, 
     assert stopped == alone
 
 
-CONTINUATIONS = ["", "a", "The weather is fine.", "[get_weather(city=\"Zürich\", days=3)]", "日本語 🎻", "no", "x" * 40, "12"]  # fmt: skip
+CONTINUATIONS = ["", "a", "The weather is fine.", '[get_weather(city="Zürich", days=3)]', "日本語 🎻", "no", "x" * 40, "12"]
 
 
 def reference(model: LocalModel, prompt: Prompt, text: str) -> list[float]:
@@ -180,9 +177,7 @@ def reference(model: LocalModel, prompt: Prompt, text: str) -> list[float]:
     after = model.tokenizer(text, add_special_tokens=False)["input_ids"]
     with torch.inference_mode():
         logits = model.module(torch.tensor([before + after])).logits[0, len(before) - 1 : -1]
-    return (
-        -torch.nn.functional.cross_entropy(logits, torch.tensor(after, dtype=torch.long), reduction="none")
-    ).tolist()
+    return (-torch.nn.functional.cross_entropy(logits, torch.tensor(after, dtype=torch.long), reduction="none")).tolist()
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
@@ -234,12 +229,7 @@ def test_drawn_answers_under_a_grammar_do_not_depend_on_the_batch(model: LocalMo
 def test_answers_under_a_json_schema_are_json(model: LocalModel):
     import json
 
-    schema = {
-        "type": "object",
-        "properties": {"a": {"type": "boolean"}},
-        "required": ["a"],
-        "additionalProperties": False,
-    }
+    schema = {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"], "additionalProperties": False}
     answers = model.generate([ask("Json?", json_schema=schema)], Sampling(max_tokens=60, temperature=1.0))
     assert json.loads(answers[0].text)["a"] in (True, False)
 
@@ -290,9 +280,7 @@ def test_an_adapter_is_added_in_float32_and_rounded_once(model: LocalModel, tmp_
     merged = LocalModel(model.folder, adapter=tmp_path, dtype=dtype).module.model.layers[1].self_attn.q_proj
     assert type(merged) is torch.nn.Linear
     assert merged.weight.dtype == weight.dtype
-    torch.testing.assert_close(
-        merged.weight.float(), (weight.float() + delta).to(weight.dtype).float(), rtol=0, atol=1e-6
-    )
+    torch.testing.assert_close(merged.weight.float(), (weight.float() + delta).to(weight.dtype).float(), rtol=0, atol=1e-6)
 
 
 def assistant_texts(model: LocalModel, messages: list[Message]) -> list[str]:
@@ -317,9 +305,7 @@ DIALOGUE = [
     Message("tool", '{"sky": "clear"}', name="get_weather"),
     Message("assistant", "It is clear."),
     Message("user", "assistant"),
-    Message(
-        "assistant", "And again:", tool_calls=(ToolCall("get_weather", {"city": "日本", "days": -1}), ToolCall("now"))
-    ),
+    Message("assistant", "And again:", tool_calls=(ToolCall("get_weather", {"city": "日本", "days": -1}), ToolCall("now"))),
 ]
 SAID = [
     '[get_weather(city="Zürich 🎻", days=3)]<|im_end|>',
@@ -359,8 +345,7 @@ def test_bundled_weights_know_english(bundled_model: LocalModel):
     """A broken conversion gives about 11 nats a token, the logarithm of the vocabulary."""
     prompt = ask("Complete: The quick brown fox jumps over the lazy")
     likely, shuffled = bundled_model.score(
-        [prompt, prompt],
-        ["The quick brown fox jumps over the lazy dog.", "dog. the quick over lazy The fox jumps brown"],
+        [prompt, prompt], ["The quick brown fox jumps over the lazy dog.", "dog. the quick over lazy The fox jumps brown"]
     )
     assert 0 < -likely.total / len(likely.logprobs) < 1.0
     assert -shuffled.total / len(shuffled.logprobs) > 3.0

@@ -27,9 +27,7 @@ needs_extra = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("openvino", "openvino_genai", "openvino_tokenizers")),
     reason="the extra luthier[openvino] is not installed",
 )
-BFLOAT_NOISE = (
-    0.06  # nats a token: the random model's logits are wide, and the engine multiplies in bfloat16 where it can
-)
+BFLOAT_NOISE = 0.06  # nats a token: the random model's logits are wide, and the engine multiplies in bfloat16 where it can
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
 
 
@@ -37,9 +35,7 @@ def ask(text: str, **more: Any) -> Prompt:
     return Prompt((Message("user", text),), **more)
 
 
-PROMPTS = [
-    ask(text) for text in ("What is the weather in Lisbon?", "12 people", "a", "Please book a table", "日本語 🎻")
-]
+PROMPTS = [ask(text) for text in ("What is the weather in Lisbon?", "12 people", "a", "Please book a table", "日本語 🎻")]
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +81,7 @@ def edited(folder: Path, target: Path, name: str, **changes: Any) -> Path:
     return target
 
 
-def tokens(
-    model: OpenVinoModel, prompts: list[Prompt], count: int = 16
-) -> list[tuple[list[int], list[int], list[float]]]:
+def tokens(model: OpenVinoModel, prompts: list[Prompt], count: int = 16) -> list[tuple[list[int], list[int], list[float]]]:
     """Each prompt's ids, its greedy answer's ids and the log-probabilities the engine gave them."""
     import openvino as ov
 
@@ -100,9 +94,7 @@ def tokens(
     while pipeline.has_non_finished_requests():
         pipeline.step()
     ends = [handle.read_all()[0] for handle in handles]
-    return [
-        (ids, list(end.generated_ids), list(end.generated_log_probs)) for ids, end in zip(befores, ends, strict=True)
-    ]
+    return [(ids, list(end.generated_ids), list(end.generated_log_probs)) for ids, end in zip(befores, ends, strict=True)]
 
 
 def errors(module: torch.nn.Module, answers: list[tuple[list[int], list[int], list[float]]]) -> np.ndarray:
@@ -125,10 +117,18 @@ def test_the_graph_computes_the_logits_of_transformers(tmp_path: Path, precision
 
     torch.manual_seed(2)
     config = LlamaConfig(
-        vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=4 if tied else 1, head_dim=16, rms_norm_eps=1e-3, tie_word_embeddings=tied,
-        initializer_range=0.1, rope_parameters={"rope_type": "default", "rope_theta": 500.0},
-    )  # fmt: skip
+        vocab_size=50,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4 if tied else 1,
+        head_dim=16,
+        rms_norm_eps=1e-3,
+        tie_word_embeddings=tied,
+        initializer_range=0.1,
+        rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+    )
     module = LlamaForCausalLM(config).eval()
     module.save_pretrained(tmp_path, max_shard_size="10KB")  # in several files
     assert len(weight_files(tmp_path)) > 1
@@ -190,9 +190,7 @@ def test_it_is_a_language_model(model: OpenVinoModel, adapter: Path):
 
 
 @needs_extra
-@pytest.mark.parametrize(
-    "sampling", [Sampling(max_tokens=10), Sampling(max_tokens=10, temperature=1.0, top_k=50, seed=3)]
-)
+@pytest.mark.parametrize("sampling", [Sampling(max_tokens=10), Sampling(max_tokens=10, temperature=1.0, top_k=50, seed=3)])
 def test_answers_come_in_the_order_of_the_prompts_whatever_runs_beside_them(model: OpenVinoModel, sampling: Sampling):
     prompts = PROMPTS * 2
     steps: list[int] = []
@@ -315,8 +313,16 @@ def test_what_it_cannot_do_is_refused_in_one_line(model: OpenVinoModel, adapter:
         OpenVinoModel(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"model_type": "gemma"}, {"attention_bias": True}, {"mlp_bias": True}, {"hidden_act": "gelu"},
-    {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model_type": "gemma"},
+        {"attention_bias": True},
+        {"mlp_bias": True},
+        {"hidden_act": "gelu"},
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}},
+    ],
+)
 def test_models_that_are_not_plain_llamas_are_refused(tiny_model_folder: Path, tmp_path: Path, change: dict[str, Any]):
     folder = edited(tiny_model_folder, tmp_path / "model", "config.json", **change)
     with pytest.raises(EngineError, match=r"plain Llama models, not .*; use the local engine$"):

@@ -32,9 +32,7 @@ class Parrot:
         self.name, self.patience, self.usage = name, patience, Usage()
         self.asked: list[str] = []
 
-    def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling | None = None, progress: Progress | None = None
-    ) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling | None = None, progress: Progress | None = None) -> list[Completion]:
         sampling = sampling or Sampling()
         answers = []
         for index, prompt in enumerate(prompts):
@@ -51,9 +49,7 @@ class Parrot:
         return [Score((1, len(text)), (-0.5, -math.inf)) for text in continuations]
 
 
-def record(
-    path: Path, prompts: list[Prompt], sampling: Sampling | None = None, model: LanguageModel | None = None
-) -> list[Completion]:
+def record(path: Path, prompts: list[Prompt], sampling: Sampling | None = None, model: LanguageModel | None = None) -> list[Completion]:
     with RecordingModel(model or Parrot(), path) as recording:
         return recording.generate(prompts, sampling)
 
@@ -165,10 +161,7 @@ def test_an_endpoint_is_recorded_answer_by_answer(tmp_path: Path) -> None:
 
 
 def test_after_a_failure_the_same_object_can_go_on(tmp_path: Path) -> None:
-    with (
-        ChatServer() as server,
-        RecordingModel(EndpointModel(server.url, "m", max_calls=1), tmp_path / "r.jsonl") as model,
-    ):
+    with ChatServer() as server, RecordingModel(EndpointModel(server.url, "m", max_calls=1), tmp_path / "r.jsonl") as model:
         with pytest.raises(BudgetError):
             model.generate([ask("a"), ask("b")])
         assert model.generate([ask("a")])[0].text == "echo a"

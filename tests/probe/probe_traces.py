@@ -24,9 +24,19 @@ def trace(
     options = tuple(f"option {place}" for place in range(rows.shape[1]))
     steps = tuple(f"Step {step} goes on." for step in range(1, len(rows)))
     return ChainTrace(
-        ChoiceQuestion(question, options, answer), chain or " ".join(steps), steps, rows, np.full(len(rows), 0.9), stated, tokens=tokens,
-        forwarded=20, naive=60, mode="packed", number=number, ends=tuple(4 * step for step in range(1, len(rows))),
-    )  # fmt: skip
+        ChoiceQuestion(question, options, answer),
+        chain or " ".join(steps),
+        steps,
+        rows,
+        np.full(len(rows), 0.9),
+        stated,
+        tokens=tokens,
+        forwarded=20,
+        naive=60,
+        mode="packed",
+        number=number,
+        ends=tuple(4 * step for step in range(1, len(rows))),
+    )
 
 
 def drawn(random: np.random.Generator, steps: int, options: int = 4, **about: object) -> ChainTrace:

@@ -28,10 +28,7 @@ def model(tiny_model_folder: Path) -> LocalModel:
 
 @pytest.mark.parametrize("probe", ["letters", "texts", "\nMy choice: (", "\nIt is"])
 def test_all_modes_give_one_set_of_numbers(model: LocalModel, probe: str):
-    traces = {
-        mode: probe_chain(model, QUESTION, chain=CHAIN, mode=mode, probe=probe)
-        for mode in ("naive", "rollback", "packed", "auto")
-    }
+    traces = {mode: probe_chain(model, QUESTION, chain=CHAIN, mode=mode, probe=probe) for mode in ("naive", "rollback", "packed", "auto")}
     naive = traces["naive"]
     assert len(naive.steps) == 3
     assert naive.conf.shape == (4, 4)
@@ -84,9 +81,7 @@ def test_chains_of_a_question_share_its_prompt(model: LocalModel):
     assert [one.number for one in together] == [0, 1, 2]
     assert together[2].steps == ()
     assert together[2].early
-    assert sum(one.forwarded for one in together) < sum(
-        probe_chain(model, QUESTION, chain=chain).forwarded for chain in chains
-    )
+    assert sum(one.forwarded for one in together) < sum(probe_chain(model, QUESTION, chain=chain).forwarded for chain in chains)
 
 
 def test_many_long_chains_are_read_in_several_passes(model: LocalModel, monkeypatch: pytest.MonkeyPatch):
@@ -101,16 +96,14 @@ def test_confidences_move_with_the_options(model: LocalModel):
     """Letters stay where they are, so the texts' order matters to the model; the words of an answer do not see the others."""
     bare = ChoiceQuestion("Where?", ("in Lisbon", "on Tuesday", "at a table"), prompt="Where is it?")
     turned = ChoiceQuestion("Where?", bare.options[::-1], prompt="Where is it?")
-    one, other = (
-        probe_chain(model, each, chain="Think of the weather there.", probe="texts") for each in (bare, turned)
-    )
+    one, other = (probe_chain(model, each, chain="Think of the weather there.", probe="texts") for each in (bare, turned))
     np.testing.assert_allclose(one.conf, other.conf[:, ::-1], atol=1e-6)
 
 
 def test_an_early_exit_cuts_at_a_step(model: LocalModel):
     index, whole = next(
         (index, one) for index in range(20) if len((one := write_chain(model, QUESTION, sampling=LONG, index=index)).steps) > 2
-    )  # fmt: skip
+    )
     cut = write_chain(model, QUESTION, sampling=LONG, index=index, early_exit=EarlyExit(1, 0.0))
     assert cut.extra == {"exited": True}
     assert cut.ends == whole.ends[: len(cut.ends)]
@@ -122,9 +115,14 @@ def test_an_early_exit_cuts_at_a_step(model: LocalModel):
 
 @pytest.mark.parametrize(
     ("rows", "met"),
-    [([[0.6, 0.4]], False), ([[0.6, 0.4], [0.9, 0.1]], False), ([[0.4, 0.6], [0.7, 0.3], [0.8, 0.2]], True),
-     ([[0.7, 0.3], [0.7, 0.3], [0.6, 0.4]], False), ([[0.7, 0.3], [0.3, 0.7], [0.9, 0.1]], False)],
-)  # fmt: skip
+    [
+        ([[0.6, 0.4]], False),
+        ([[0.6, 0.4], [0.9, 0.1]], False),
+        ([[0.4, 0.6], [0.7, 0.3], [0.8, 0.2]], True),
+        ([[0.7, 0.3], [0.7, 0.3], [0.6, 0.4]], False),
+        ([[0.7, 0.3], [0.3, 0.7], [0.9, 0.1]], False),
+    ],
+)
 def test_the_rule_of_an_early_exit(rows: list[list[float]], met: bool):
     assert EarlyExit(same=2, margin=0.5).is_met(rows) is met
 
@@ -139,8 +137,15 @@ def test_a_stop_text_ends_the_chain_as_it_does_without_probes(model: LocalModel)
 
 @pytest.mark.parametrize(
     ("chain", "place"),
-    [("I think.\nB. a table", 1), ("(C)", 2), ("A. fine weather\nB. a table", None), ("no function\n\nno function", 3), ("Hm.", None), ("", None)],
-)  # fmt: skip
+    [
+        ("I think.\nB. a table", 1),
+        ("(C)", 2),
+        ("A. fine weather\nB. a table", None),
+        ("no function\n\nno function", 3),
+        ("Hm.", None),
+        ("", None),
+    ],
+)
 def test_the_last_line_may_be_the_answer(chain: str, place: int | None):
     assert stated_answer(chain, QUESTION) == place
 

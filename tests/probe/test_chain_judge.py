@@ -31,9 +31,7 @@ def test_the_tree_is_that_of_scikit_learn(seed: int, alpha: float):
     from sklearn.tree import DecisionTreeClassifier
 
     x, y = data(seed, 700)
-    theirs = DecisionTreeClassifier(
-        max_depth=3, min_samples_leaf=30, class_weight="balanced", ccp_alpha=alpha, random_state=0
-    ).fit(x, y)
+    theirs = DecisionTreeClassifier(max_depth=3, min_samples_leaf=30, class_weight="balanced", ccp_alpha=alpha, random_state=0).fit(x, y)
     ours = prune(grow(x, y, WIDE), alpha)
     expected = theirs.predict_proba(x)[:, 1]
     assert [probability(ours, one) for one in x] == pytest.approx(expected.tolist(), abs=1e-9)
@@ -57,9 +55,7 @@ def chains(count: int, seed: int = 0) -> tuple[list[object], list[bool]]:
     traces, wrong = [], []
     for number in range(count):
         bad = bool(number % 2)
-        rows = np.array([[0.5, 0.5], [0.3, 0.7], [0.45 if bad else 0.2, 0.55 if bad else 0.8]]) + random.normal(
-            0, 0.02, (3, 1)
-        ) * [[1, -1]]
+        rows = np.array([[0.5, 0.5], [0.3, 0.7], [0.45 if bad else 0.2, 0.55 if bad else 0.8]]) + random.normal(0, 0.02, (3, 1)) * [[1, -1]]
         traces.append(trace(rows, question=f"{number // 2}", number=number))
         wrong.append(bad)
     return traces, wrong

@@ -59,9 +59,7 @@ def test_mix_weighs_its_ingredients():
 
 
 @given(seed=st.integers(0, 2**32), steps=st.integers(0, 8), options=st.integers(2, 6), order=st.randoms())
-def test_scores_stay_in_range_and_do_not_care_for_the_order_of_options(
-    seed: int, steps: int, options: int, order: object
-):
+def test_scores_stay_in_range_and_do_not_care_for_the_order_of_options(seed: int, steps: int, options: int, order: object):
     one = drawn(np.random.default_rng(seed), steps, options)
     shuffled = list(range(options))
     order.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -112,11 +110,7 @@ def test_a_model_that_flips_once_decides_there(flip: int, steps: int):
 
 
 def test_statistics_count_what_they_say():
-    traces = [
-        trace(WORKED, 1, 1, question="a"),
-        trace(WORKED[::-1], 1, 0, question="b"),
-        trace([WORKED[0]], 0, None, question="c"),
-    ]
+    traces = [trace(WORKED, 1, 1, question="a"), trace(WORKED[::-1], 1, 0, question="b"), trace([WORKED[0]], 0, None, question="c")]
     found = summary(traces)
     assert (found["helpful"], found["harmful"], found["early"]) == ([1, 3], [1, 3], [1, 3])
     assert found["right_early"] == [1, 1]

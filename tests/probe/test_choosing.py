@@ -101,12 +101,7 @@ def test_questions_are_gathered_and_tokens_counted():
     questions = by_question(traces)
     assert [[each.number for each in one] for one in questions] == [[0, 1], [0, 1]]
     assert chosen_right(questions, "vote") == [True, True]
-    assert [tokens_spent(questions, name) for name in ("no-cot", "first", "vote", "cop")] == [
-        (0, 0),
-        (14, 0),
-        (28, 0),
-        (28, 80),
-    ]
+    assert [tokens_spent(questions, name) for name in ("no-cot", "first", "vote", "cop")] == [(0, 0), (14, 0), (28, 0), (28, 80)]
 
 
 def test_the_mix_learns_the_sign_of_what_matters():

@@ -35,11 +35,15 @@ def pieces(tokenizer: object, text: str, **settings: int) -> tuple[list[str], st
         ("We count three.\nThe answer is 3\n", ["We count three."], "The answer is 3"),
         ("The answer is (A).", [], "The answer is (A)."),
         ("The answer is 3. But wait, we forgot to add one more.", ["The answer is 3.", "But wait, we forgot to add one more."], ""),
-        ("Dr. Smith has 2.5 apples, e.g. Red ones. He eats one of them.", ["Dr. Smith has 2.5 apples, e.g. Red ones.", "He eats one of them."], ""),
+        (
+            "Dr. Smith has 2.5 apples, e.g. Red ones. He eats one of them.",
+            ["Dr. Smith has 2.5 apples, e.g. Red ones.", "He eats one of them."],
+            "",
+        ),
         ("", [], ""),
         ("\n\n", [], ""),
     ],
-)  # fmt: skip
+)
 def test_sentences_lines_and_numbered_steps(tokenizer: object, text: str, steps: list[str], statement: str):
     assert pieces(tokenizer, text) == (steps, statement)
 

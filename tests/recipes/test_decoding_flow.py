@@ -48,20 +48,7 @@ def labels(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def head(labels: Path, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("heads") / "one"
-    words = [
-        "decode",
-        "fit",
-        str(labels),
-        "--model",
-        str(tiny_model_folder),
-        "--folds",
-        "4",
-        "--along",
-        "2",
-        "--out",
-        str(out),
-        "--quiet",
-    ]
+    words = ["decode", "fit", str(labels), "--model", str(tiny_model_folder), "--folds", "4", "--along", "2", "--out", str(out), "--quiet"]
     said = luthier(*words).stdout
     assert "28 contexts, labels blend" in said
     assert re.search(r"auc +head [\d.]+ \(", said)
@@ -103,23 +90,33 @@ def test_killed_labelling_continues_to_the_same_labels(labels: Path, tiny_model_
 
 
 def test_eval_compares_every_way_and_writes_a_page(head: Path, labels: Path, tiny_model_folder: Path, tmp_path: Path):
-    words = ["decode", "eval", str(head), "--labels", str(labels), "--model", str(tiny_model_folder), "--m", "2", "--max-tokens", "3", "--limit", "8",
-             "--extra", "4", "--sampler", "top_k=5", "--out", str(tmp_path), "--quiet"]  # fmt: skip
+    words = [
+        "decode",
+        "eval",
+        str(head),
+        "--labels",
+        str(labels),
+        "--model",
+        str(tiny_model_folder),
+        "--m",
+        "2",
+        "--max-tokens",
+        "3",
+        "--limit",
+        "8",
+        "--extra",
+        "4",
+        "--sampler",
+        "top_k=5",
+        "--out",
+        str(tmp_path),
+        "--quiet",
+    ]
     said = luthier(*words).stdout
     results = json.loads((tmp_path / "run.json").read_text())["steps"]["compare"]["results"]
-    assert {arm["source"] for arm in results["arms"]} == {
-        "head",
-        "fixed",
-        "entropy",
-        "oracle",
-        "dynatemp",
-        "edt",
-        "portable",
-    }
+    assert {arm["source"] for arm in results["arms"]} == {"head", "fixed", "entropy", "oracle", "dynatemp", "edt", "portable"}
     assert {arm["mapping"] for arm in results["extra"]} == {"linear", "exponential", "logit", "inverse_sigmoid"}
-    assert all(
-        arm["temperature"]["expected"] == pytest.approx(0.8, abs=1e-3) for arm in results["arms"] + results["extra"]
-    )
+    assert all(arm["temperature"]["expected"] == pytest.approx(0.8, abs=1e-3) for arm in results["arms"] + results["extra"])
     assert len(results["comparisons"]) >= len(results["arms"]) - 1
     assert said.count(" less ") == len(results["comparisons"])
     page = (tmp_path / "report.html").read_text()
@@ -139,9 +136,13 @@ def test_pages_escape_what_people_and_models_say(tmp_path: Path):
 
     cell = {name: {"value": 0.5, "low": None, "high": None} for name in ("head", "entropy", "lead")}
     results = {
-        "contexts": 2, "model": {"name": "<m>"}, "source": "task", "mean_absolute_error": 0.1, "portable": None,
+        "contexts": 2,
+        "model": {"name": "<m>"},
+        "source": "task",
+        "mean_absolute_error": 0.1,
+        "portable": None,
         "agreement": {"target/chat": cell, "auc": {"head": cell["head"], "entropy": {"value": None, "low": None, "high": None}}},
-    }  # fmt: skip
+    }
     rows = [Scored("<script>alert(1)</script>", "chat", 0.9, 1.0, None), Scored("a & b", "fact", 0.1, 0.0, 0.2)]
     write_fit_page(results, rows, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
@@ -155,9 +156,7 @@ def test_pages_escape_what_people_and_models_say(tmp_path: Path):
 def test_export_writes_what_the_processor_of_vllm_reads(head: Path, tmp_path: Path):
     from luthier.decode.portable import PortableHead
 
-    assert luthier("decode", "export", str(head), str(tmp_path / "portable.json")).stdout.strip() == str(
-        tmp_path / "portable.json"
-    )
+    assert luthier("decode", "export", str(head), str(tmp_path / "portable.json")).stdout.strip() == str(tmp_path / "portable.json")
     portable = PortableHead.load(tmp_path / "portable.json")
     assert portable.facts["imitates"]["fingerprint"]
     assert portable.facts["entropy_table"]
@@ -184,30 +183,14 @@ def test_generate_with_and_without_a_head_here_and_at_a_server(head: Path, tiny_
     assert "3 replies" in luthier(*words).stdout
     assert len(list(read_rows(tmp_path / "out.jsonl"))) == 3
     with ChatServer() as server:
-        served = [
-            json.loads(line)
-            for line in luthier(*base, "--dynamic", str(head), "--endpoint", server.url).stdout.splitlines()
-        ]
+        served = [json.loads(line) for line in luthier(*base, "--dynamic", str(head), "--endpoint", server.url).stdout.splitlines()]
         assert [one["temperature"] for one in served] == pytest.approx([one["temperature"] for one in rows], abs=1e-4)
-        assert sorted(one["temperature"] for one in server.requests) == pytest.approx(
-            sorted(one["temperature"] for one in served)
-        )
+        assert sorted(one["temperature"] for one in server.requests) == pytest.approx(sorted(one["temperature"] for one in served))
     assert served[1]["text"] == "echo Hi"
 
 
 def test_chat_shows_the_temperature_of_each_reply_and_token(head: Path, tiny_model_folder: Path):
-    words = [
-        "decode",
-        "chat",
-        str(head),
-        "--model",
-        str(tiny_model_folder),
-        "--max-tokens",
-        "4",
-        "--level",
-        "token",
-        "--tokens",
-    ]
+    words = ["decode", "chat", str(head), "--model", str(tiny_model_folder), "--max-tokens", "4", "--level", "token", "--tokens"]
     done = CliRunner().invoke(cli, words, input="Hi\nWhat is the weather?\n\n")
     assert done.exit_code == 0, done.output
     replies = [line for line in done.output.splitlines() if "[T " in line]
@@ -223,20 +206,23 @@ def test_the_choices_of_the_commands_are_those_of_the_library():
     assert (decode.METHODS, decode.SOURCES, options.MAPPINGS) == (head.METHODS, labels.SOURCES, mappings.KINDS)
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["decode", "label", "{bad}", "--out", "{out}"], "bad.jsonl:2: not a context"),
-    (["decode", "label", "--endpoint", "http://127.0.0.1:9/v1", "--out", "{out}"], "name an --encoder"),
-    (["decode", "fit", "missing.jsonl", "--out", "{out}"], "missing.jsonl does not exist"),
-    (["decode", "fit", "{labels}", "--folds", "2", "--model", "{model}", "--out", "{out}"], "folds is 2"),
-    (["decode", "fit", "{labels}", "--source", "references", "--model", "{model}", "--out", "{out}"], "has no several references"),
-    (["decode", "eval", "{out}", "--labels", "{labels}", "--model", "{model}", "--out", "{out}"], "no head here"),
-    (["decode", "export", "{out}", "{out}/x.json"], "no such file"),
-    (["generate", "--model", "{model}"], "nothing to reply to"),
-    (["generate", "Hi", "--model", "{model}", "--sampler", "beam"], "sampler 'beam' is unknown"),
-    (["generate", "Hi", "--model", "{model}", "--dynamic", "{head}", "--level", "word"], "level is 'word'"),
-    (["generate", "Hi", "--model", "{model}", "--dynamic", "{head}", "--temperature", "0"], "must be above 0"),
-    (["generate", "Hi", "--model", "{other}", "--dynamic", "{head}"], "and this is another"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["decode", "label", "{bad}", "--out", "{out}"], "bad.jsonl:2: not a context"),
+        (["decode", "label", "--endpoint", "http://127.0.0.1:9/v1", "--out", "{out}"], "name an --encoder"),
+        (["decode", "fit", "missing.jsonl", "--out", "{out}"], "missing.jsonl does not exist"),
+        (["decode", "fit", "{labels}", "--folds", "2", "--model", "{model}", "--out", "{out}"], "folds is 2"),
+        (["decode", "fit", "{labels}", "--source", "references", "--model", "{model}", "--out", "{out}"], "has no several references"),
+        (["decode", "eval", "{out}", "--labels", "{labels}", "--model", "{model}", "--out", "{out}"], "no head here"),
+        (["decode", "export", "{out}", "{out}/x.json"], "no such file"),
+        (["generate", "--model", "{model}"], "nothing to reply to"),
+        (["generate", "Hi", "--model", "{model}", "--sampler", "beam"], "sampler 'beam' is unknown"),
+        (["generate", "Hi", "--model", "{model}", "--dynamic", "{head}", "--level", "word"], "level is 'word'"),
+        (["generate", "Hi", "--model", "{model}", "--dynamic", "{head}", "--temperature", "0"], "must be above 0"),
+        (["generate", "Hi", "--model", "{other}", "--dynamic", "{head}"], "and this is another"),
+    ],
+)
 def test_bad_input_is_one_line_and_exit_code_2(
     head: Path, labels: Path, tiny_model_folder: Path, tmp_path: Path, words: list[str], message: str
 ):

@@ -20,16 +20,7 @@ from luthier.recipes.entropy_law import Series, expectation, law_of, version_cha
 from luthier.select.ledger import Version, add_version
 
 HISTORY = [
-    Version(
-        f"v{at}",
-        "g",
-        f"f{at}",
-        1000 + at,
-        {"32K": ratio, "all": ratio * 1.25},
-        loss,
-        metric=metric,
-        bits_per_byte=loss / 3,
-    )
+    Version(f"v{at}", "g", f"f{at}", 1000 + at, {"32K": ratio, "all": ratio * 1.25}, loss, metric=metric, bits_per_byte=loss / 3)
     for at, (ratio, loss, metric) in enumerate(
         [(3.60, 1.500, 6.1), (3.50, 1.512, 6.3), (3.41, 1.521, 6.4), (3.33, 1.534, 6.6), (3.30, 1.541, 6.7)], 1
     )
@@ -52,12 +43,7 @@ def test_each_version_has_its_alarms_and_its_metric_prediction_or_refusal(ledger
     (group,) = law_of(ledger)
     assert group["noise"] == {"spread": pytest.approx(0.004 / 2**0.5), "datasets": 1, "runs": 2}
     rows = group["versions"]
-    assert [(row["name"], row["seed"]) for row in rows] == [
-        *((f"v{at}", 0) for at in range(1, 6)),
-        ("v1", 1),
-        ("v6", 0),
-        ("v7", 0),
-    ]
+    assert [(row["name"], row["seed"]) for row in rows] == [*((f"v{at}", 0) for at in range(1, 6)), ("v1", 1), ("v6", 0), ("v7", 0)]
     assert [alarm["rule"] for alarm in rows[6]["alarms"]] == ["A+B", "long range"]
     assert not any(row["alarms"] for row in [*rows[:6], rows[7]])
     assert rows[-1]["prediction"]["versions"] == 5
@@ -131,11 +117,7 @@ def test_the_page_loads_nothing_and_escapes_every_name(tmp_path: Path) -> None:
 
 def test_a_chart_has_its_known_places() -> None:
     """Values 0, 5, 10 on marks 0 to 10: thirds of the width, halves of the height."""
-    html = str(
-        version_chart(
-            Series("R", "a note", [0.0, None, 10.0], width=0.0, guessed=[None, 5.0, None]), [False, False, True]
-        )
-    )
+    html = str(version_chart(Series("R", "a note", [0.0, None, 10.0], width=0.0, guessed=[None, 5.0, None]), [False, False, True]))
     assert '<path class="joined" d="M16.67 100.00L83.33 0.00"/>' in html
     assert '<path class="version" d="M16.67 100.00h0"/>' in html
     assert '<path class="alarmed" d="M83.33 0.00h0"/>' in html
@@ -167,23 +149,13 @@ def test_the_page_fits_a_phone_and_a_desk_and_is_quiet(ledger: Path, tmp_path: P
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
-    for version in (
-        replace(RISKY, name=LONG),
-        replace(RISKY, group="h"),
-        replace(RISKY, group="h", fingerprint="f8", loss=2.0),
-    ):
+    for version in (replace(RISKY, name=LONG), replace(RISKY, group="h"), replace(RISKY, group="h", fingerprint="f8", loss=2.0)):
         add_version(ledger, version)
     out = tmp_path / "law.html"
     write_page(law_of(ledger), ledger, out)
     options = webdriver.ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        f"--user-data-dir={tmp_path / 'profile'}",
-    ):
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path / 'profile'}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver: Any = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))

@@ -14,13 +14,43 @@ from interruption import kill_after
 from luthier.records import read_rows
 from luthier.records.fusion_suite import read_suite
 
-QUICK = ["--set", "continued.num_train_epochs=2", "--set", "continued.save_steps=2", "--set", "supervised.num_train_epochs=2",
-         "--set", "supervised.save_steps=2", "--quiet"]  # fmt: skip
+QUICK = [
+    "--set",
+    "continued.num_train_epochs=2",
+    "--set",
+    "continued.save_steps=2",
+    "--set",
+    "supervised.num_train_epochs=2",
+    "--set",
+    "supervised.save_steps=2",
+    "--quiet",
+]
 
 
 def build(documents: Path, out: Path, *more: str) -> str:
-    return luthier("synthesize", "fusion", str(documents), "--subject", "device", "--split-by", "random", "--holdout", "0.25", "--per-scenario", "6",
-                   "--distractors", "0,2", "--memory", "12", "--wordings", "2", "--out", str(out), "--quiet", *more).stdout  # fmt: skip
+    return luthier(
+        "synthesize",
+        "fusion",
+        str(documents),
+        "--subject",
+        "device",
+        "--split-by",
+        "random",
+        "--holdout",
+        "0.25",
+        "--per-scenario",
+        "6",
+        "--distractors",
+        "0,2",
+        "--memory",
+        "12",
+        "--wordings",
+        "2",
+        "--out",
+        str(out),
+        "--quiet",
+        *more,
+    ).stdout
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +103,26 @@ def test_a_suite_is_the_same_again_and_kept_where_it_is(documents: Path, suite: 
     assert (tmp_path / "items.jsonl").stat().st_mtime_ns == stamp
 
 
-def test_arms_are_scored_with_retention_first_and_one_page(
-    suite: Path, infused: Path, tiny_model_folder: Path, tmp_path: Path
-):
-    words = ["evaluate", "fusion", str(suite), "--model", str(tiny_model_folder), "--infused", str(infused), "--limit", "2", "--max-tokens", "8", "--confidence",
-             "--out", str(tmp_path), "--quiet"]  # fmt: skip
-    said = luthier(*words).stdout
-    assert [line.split(":")[0] for line in said.splitlines() if "cut off" in line] == [
-        "base",
-        "continued",
-        "supervised",
+def test_arms_are_scored_with_retention_first_and_one_page(suite: Path, infused: Path, tiny_model_folder: Path, tmp_path: Path):
+    words = [
+        "evaluate",
+        "fusion",
+        str(suite),
+        "--model",
+        str(tiny_model_folder),
+        "--infused",
+        str(infused),
+        "--limit",
+        "2",
+        "--max-tokens",
+        "8",
+        "--confidence",
+        "--out",
+        str(tmp_path),
+        "--quiet",
     ]
+    said = luthier(*words).stdout
+    assert [line.split(":")[0] for line in said.splitlines() if "cut off" in line] == ["base", "continued", "supervised"]
     assert "supervised against base: S1 " in said
     record = json.loads((tmp_path / "run.json").read_text())
     for name in ("base", "continued", "supervised"):
@@ -105,39 +144,22 @@ def test_arms_are_scored_with_retention_first_and_one_page(
 def test_a_killed_evaluation_and_a_killed_training_continue_to_the_same_end(
     suite: Path, infused: Path, tiny_model_folder: Path, tmp_path: Path
 ):
-    train = [
-        "train",
-        "infuse",
-        str(suite),
-        "--model",
-        str(tiny_model_folder),
-        "--way",
-        "lora",
-        "--set",
-        "lora.r=4",
-        *QUICK,
-    ]
+    train = ["train", "infuse", str(suite), "--model", str(tiny_model_folder), "--way", "lora", "--set", "lora.r=4", *QUICK]
     kill_after([*train, "--out", str(tmp_path / "cut")], tmp_path / "cut" / "supervised" / "metrics.jsonl", 3)
     luthier(*train, "--out", str(tmp_path / "cut"))
     for stage in ("continued", "supervised"):
-        whole, cut = (
-            folder / stage / "adapter" / "adapter_model.safetensors" for folder in (infused, tmp_path / "cut")
-        )
+        whole, cut = (folder / stage / "adapter" / "adapter_model.safetensors" for folder in (infused, tmp_path / "cut"))
         assert whole.read_bytes() == cut.read_bytes()
     score = ["evaluate", "fusion", str(suite), "--model", str(tiny_model_folder), "--max-tokens", "24", "--quiet"]
     luthier(*score, "--out", str(tmp_path / "whole"))
     kill_after([*score, "--out", str(tmp_path / "killed")], tmp_path / "killed" / "answers-base.jsonl", 3)
     luthier(*score, "--out", str(tmp_path / "killed"))
     for name in ("answers-base.jsonl", "retention-base.jsonl"):
-        assert sorted((tmp_path / "killed" / name).read_text().splitlines()) == sorted(
-            (tmp_path / "whole" / name).read_text().splitlines()
-        )
+        assert sorted((tmp_path / "killed" / name).read_text().splitlines()) == sorted((tmp_path / "whole" / name).read_text().splitlines())
 
 
 def test_a_scripted_model_and_a_served_one_are_scored_alike(suite: Path, tmp_path: Path):
-    said = luthier(
-        "evaluate", "fusion", str(suite), "--model", "scripted:both", "--out", str(tmp_path / "a"), "--quiet"
-    ).stdout
+    said = luthier("evaluate", "fusion", str(suite), "--model", "scripted:both", "--out", str(tmp_path / "a"), "--quiet").stdout
     assert said.count("R_acc 1.00") == 4
     items = {item.question: item for item in read_suite(suite).items}
     retention = {item.question: item.answer for item in read_suite(suite).retention}
@@ -147,18 +169,7 @@ def test_a_scripted_model_and_a_served_one_are_scored_alike(suite: Path, tmp_pat
         return retention.get(asked) or items[asked].answer
 
     with ChatServer(lambda request: completion(answer(request))) as server:
-        words = [
-            "evaluate",
-            "fusion",
-            str(suite),
-            "--model",
-            "served",
-            "--endpoint",
-            server.url,
-            "--kp",
-            "measured",
-            "--quiet",
-        ]
+        words = ["evaluate", "fusion", str(suite), "--model", "served", "--endpoint", server.url, "--kp", "measured", "--quiet"]
         luthier(*words, "--out", str(tmp_path / "b"))
     results = json.loads((tmp_path / "b" / "run.json").read_text())["steps"]["arm base"]["results"]
     assert len(results["known"]) == len(retention)
@@ -178,9 +189,7 @@ def test_texts_give_facts_through_a_model_and_a_schema(tmp_path: Path):
         assert request["response_format"]["type"] == "json_schema"
         if system.startswith("Write one question"):
             subject = text.split(" of ")[1].split(" is ")[0]
-            return json.dumps(
-                {"question": f"How heavy is the {subject}?" if subject.startswith("Nova A") else f"Is {text}?"}
-            )
+            return json.dumps({"question": f"How heavy is the {subject}?" if subject.startswith("Nova A") else f"Is {text}?"})
         subject, weight = " ".join(text.split()[1:3]), text.split("weighs ")[1].split(",")[0]
         return json.dumps(
             {
@@ -192,8 +201,28 @@ def test_texts_give_facts_through_a_model_and_a_schema(tmp_path: Path):
         )
 
     with ChatServer(lambda request: completion(answer(request))) as server:
-        words = ["synthesize", "fusion", str(tmp_path / "docs"), "--reader", "served", "--writer", "served", "--endpoint", server.url, "--split-date", "2021-01-01",
-                 "--holdout", "0.2", "--per-scenario", "8", "--distractors", "0,1", "--out", str(tmp_path / "suite"), "--quiet"]  # fmt: skip
+        words = [
+            "synthesize",
+            "fusion",
+            str(tmp_path / "docs"),
+            "--reader",
+            "served",
+            "--writer",
+            "served",
+            "--endpoint",
+            server.url,
+            "--split-date",
+            "2021-01-01",
+            "--holdout",
+            "0.2",
+            "--per-scenario",
+            "8",
+            "--distractors",
+            "0,1",
+            "--out",
+            str(tmp_path / "suite"),
+            "--quiet",
+        ]
         said = luthier(*words).stdout
     assert "left out, extracted fact: value not in the passage: 48" in said
     assert "question of the model: gives the answer away" in said
@@ -217,8 +246,22 @@ def test_a_real_retriever_misses_what_it_misses(documents: Path, tmp_path: Path)
 
 def test_a_judge_stands_beside_exact_matching(suite: Path, tmp_path: Path):
     with ChatServer(lambda _: completion('{"right": true}')) as server:
-        said = luthier("evaluate", "fusion", str(suite), "--model", "scripted:both", "--judge", "served", "--judge-endpoint", server.url, "--judged", "10",
-                       "--out", str(tmp_path), "--quiet").stdout  # fmt: skip
+        said = luthier(
+            "evaluate",
+            "fusion",
+            str(suite),
+            "--model",
+            "scripted:both",
+            "--judge",
+            "served",
+            "--judge-endpoint",
+            server.url,
+            "--judged",
+            "10",
+            "--out",
+            str(tmp_path),
+            "--quiet",
+        ).stdout
     assert "judge served: agrees with exact matching 1.00" in said
 
 
@@ -230,34 +273,32 @@ def test_what_the_bundled_model_knows_is_left_out(documents: Path, bundled_model
     assert len(asked) == 3 * 1 * 4
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["synthesize", "fusion", "gone.csv"], "gone.csv does not exist"),
-    (["synthesize", "fusion", "{documents}", "--distractors", "a,b"], "--distractors a,b: give whole numbers"),
-    (["synthesize", "fusion", "{documents}", "--forms", "riddle"], "riddle is not among them"),
-    (["synthesize", "fusion", "{text}"], "running text only; name a model that reads facts from it"),
-    (["synthesize", "fusion", "{latin}"], "latin.csv:2: not UTF-8 text"),
-    (["synthesize", "fusion", "{documents}", "--retriever", "static"], "choose one of bm25"),
-    (["train", "infuse", "{here}"], "no fusion suite here"),
-    (["train", "infuse", "{suite}", "--set", "continued.epochs=1"], "sft.epochs is not a setting"),
-    (["evaluate", "fusion", "{here}"], "no fusion suite here"),
-    (["evaluate", "fusion", "{suite}", "--model", "scripted:guesser"], "choose one of reader"),
-    (["evaluate", "fusion", "{suite}", "--model", "scripted:both", "--arm", "x"], "write it as NAME=FOLDER"),
-    (["evaluate", "fusion", "{suite}", "--model", "scripted:both", "--arm", "base=x"], "arms need different names"),
-    (["evaluate", "fusion", "{suite}", "--model", "scripted:both", "--infused", "{here}"], "no finished stage"),
-    (["evaluate", "fusion", "{suite}", "--model", "x", "--endpoint", "http://127.0.0.1:9/v1", "--confidence"], "leave --confidence out"),
-])  # fmt: skip
-def test_bad_input_is_one_line_and_exit_code_2(
-    documents: Path, suite: Path, tmp_path: Path, words: list[str], message: str
-):
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["synthesize", "fusion", "gone.csv"], "gone.csv does not exist"),
+        (["synthesize", "fusion", "{documents}", "--distractors", "a,b"], "--distractors a,b: give whole numbers"),
+        (["synthesize", "fusion", "{documents}", "--forms", "riddle"], "riddle is not among them"),
+        (["synthesize", "fusion", "{text}"], "running text only; name a model that reads facts from it"),
+        (["synthesize", "fusion", "{latin}"], "latin.csv:2: not UTF-8 text"),
+        (["synthesize", "fusion", "{documents}", "--retriever", "static"], "choose one of bm25"),
+        (["train", "infuse", "{here}"], "no fusion suite here"),
+        (["train", "infuse", "{suite}", "--set", "continued.epochs=1"], "sft.epochs is not a setting"),
+        (["evaluate", "fusion", "{here}"], "no fusion suite here"),
+        (["evaluate", "fusion", "{suite}", "--model", "scripted:guesser"], "choose one of reader"),
+        (["evaluate", "fusion", "{suite}", "--model", "scripted:both", "--arm", "x"], "write it as NAME=FOLDER"),
+        (["evaluate", "fusion", "{suite}", "--model", "scripted:both", "--arm", "base=x"], "arms need different names"),
+        (["evaluate", "fusion", "{suite}", "--model", "scripted:both", "--infused", "{here}"], "no finished stage"),
+        (
+            ["evaluate", "fusion", "{suite}", "--model", "x", "--endpoint", "http://127.0.0.1:9/v1", "--confidence"],
+            "leave --confidence out",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(documents: Path, suite: Path, tmp_path: Path, words: list[str], message: str):
     (tmp_path / "text.txt").write_text("Nothing but words.")
     (tmp_path / "latin.csv").write_bytes("name,released\nNa\u00efve,2024".encode("latin-1"))
-    places = {
-        "documents": documents,
-        "suite": suite,
-        "text": tmp_path / "text.txt",
-        "latin": tmp_path / "latin.csv",
-        "here": tmp_path,
-    }
+    places = {"documents": documents, "suite": suite, "text": tmp_path / "text.txt", "latin": tmp_path / "latin.csv", "here": tmp_path}
     done = luthier(*(word.format(**places) for word in words), "--out", str(tmp_path / "run"), "--quiet", ok=False)
     assert done.code == 2
     assert message in done.stderr.strip().splitlines()[-1]

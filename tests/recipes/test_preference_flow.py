@@ -14,9 +14,18 @@ from luthier.synthesize.pairs import final_answer
 
 COLOURS = ["red", "green", "blue", "grey"]
 QUICK = [
-    "--set", "training.per_device_train_batch_size=2", "--set", "training.gradient_accumulation_steps=1", "--set", "training.save_steps=2",
-    "--set", "training.lr_scheduler_type=constant", "--learning-rate", "5e-3", "--quiet",
-]  # fmt: skip
+    "--set",
+    "training.per_device_train_batch_size=2",
+    "--set",
+    "training.gradient_accumulation_steps=1",
+    "--set",
+    "training.save_steps=2",
+    "--set",
+    "training.lr_scheduler_type=constant",
+    "--learning-rate",
+    "5e-3",
+    "--quiet",
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +52,48 @@ def tuned(questions: Path, tiny_model_folder: Path, tmp_path_factory: pytest.Tem
         for _, row in read_rows(questions)
     ]
     write_jsonl(out / "rows.jsonl", rows)
-    luthier("train", "sft", str(out / "rows.jsonl"), "--model", str(tiny_model_folder), "--out", str(out), "--flat", "none", "--quiet",
-            "--epochs", "10", "--learning-rate", "1e-2", "--set", "sft.gradient_accumulation_steps=1")  # fmt: skip
+    luthier(
+        "train",
+        "sft",
+        str(out / "rows.jsonl"),
+        "--model",
+        str(tiny_model_folder),
+        "--out",
+        str(out),
+        "--flat",
+        "none",
+        "--quiet",
+        "--epochs",
+        "10",
+        "--learning-rate",
+        "1e-2",
+        "--set",
+        "sft.gradient_accumulation_steps=1",
+    )
     return out / "adapter"
 
 
 @pytest.fixture(scope="module")
 def made(questions: Path, tuned: Path, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("made")
-    words = ["synthesize", "pairs", str(questions), "--model", str(tiny_model_folder), "--adapter", str(tuned), "--out", str(out),
-             "--samples", "4", "--temperature", "1.2", "--max-tokens", "24", "--quiet"]  # fmt: skip
+    words = [
+        "synthesize",
+        "pairs",
+        str(questions),
+        "--model",
+        str(tiny_model_folder),
+        "--adapter",
+        str(tuned),
+        "--out",
+        str(out),
+        "--samples",
+        "4",
+        "--temperature",
+        "1.2",
+        "--max-tokens",
+        "24",
+        "--quiet",
+    ]
     said = luthier(*words).stdout
     assert "bridged" in said.splitlines()[0]
     assert len(said.splitlines()) >= 12  # the two histograms
@@ -80,9 +121,7 @@ def test_pairs_are_the_models_own_mistakes_put_right(made: Path, questions: Path
     assert results["mean_after"] < results["mean_before"]
 
 
-def test_an_editor_that_cannot_edit_bridges_nothing_and_the_pairs_stay(
-    made: Path, tiny_model_folder: Path, tmp_path: Path
-):
+def test_an_editor_that_cannot_edit_bridges_nothing_and_the_pairs_stay(made: Path, tiny_model_folder: Path, tmp_path: Path):
     words = ["synthesize", "pairs", str(made / "pairs.jsonl"), "--bridge", "model", "--editor", str(tiny_model_folder)]
     luthier(*words, "--limit", "3", "--out", str(tmp_path), "--quiet")
     rows = [row for _, row in read_rows(tmp_path / "pairs.jsonl")]
@@ -97,12 +136,26 @@ def test_an_editor_that_cannot_edit_bridges_nothing_and_the_pairs_stay(
 
 
 @pytest.mark.parametrize("method", ["dpo", "mc", "bc", "bmc"])
-def test_each_arm_prefers_what_it_was_shown(
-    made: Path, tuned: Path, tiny_model_folder: Path, tmp_path: Path, method: str
-):
+def test_each_arm_prefers_what_it_was_shown(made: Path, tuned: Path, tiny_model_folder: Path, tmp_path: Path, method: str):
     pairs = str(made / "pairs.jsonl")
-    said = luthier("train", "preference", pairs, "--eval", pairs, "--model", str(tiny_model_folder), "--adapter", str(tuned), "--out",
-                   str(tmp_path), "--method", method, "--epochs", "3", *QUICK).stdout  # fmt: skip
+    said = luthier(
+        "train",
+        "preference",
+        pairs,
+        "--eval",
+        pairs,
+        "--model",
+        str(tiny_model_folder),
+        "--adapter",
+        str(tuned),
+        "--out",
+        str(tmp_path),
+        "--method",
+        method,
+        "--epochs",
+        "3",
+        *QUICK,
+    ).stdout
     assert f"of {method} on" in said
     results = json.loads((tmp_path / "run.json").read_text())["steps"]["train"]["results"]
     assert results["before"]["rewards/margins"] == pytest.approx(0, abs=1e-4)
@@ -115,27 +168,45 @@ def test_each_arm_prefers_what_it_was_shown(
 
 
 def test_all_weights_can_be_trained(made: Path, tiny_model_folder: Path, tmp_path: Path):
-    words = ["train", "preference", str(made / "pairs.jsonl"), "--model", str(tiny_model_folder), "--out", str(tmp_path), "--full",
-             "--loss", "simpo", *QUICK]  # fmt: skip
+    words = [
+        "train",
+        "preference",
+        str(made / "pairs.jsonl"),
+        "--model",
+        str(tiny_model_folder),
+        "--out",
+        str(tmp_path),
+        "--full",
+        "--loss",
+        "simpo",
+        *QUICK,
+    ]
     luthier(*words)
     from luthier.models.local import LocalModel
 
-    before, after = (
-        LocalModel(folder).module.state_dict()["lm_head.weight"] for folder in (tiny_model_folder, tmp_path / "model")
-    )
+    before, after = (LocalModel(folder).module.state_dict()["lm_head.weight"] for folder in (tiny_model_folder, tmp_path / "model"))
     assert not before.equal(after)
     assert not (tmp_path / "reference").exists()  # this loss has none
     record = (tmp_path / "run.json").read_text()
     luthier(*words)
-    assert (
-        json.loads((tmp_path / "run.json").read_text())["steps"] == json.loads(record)["steps"]
-    )  # kept, not trained again
+    assert json.loads((tmp_path / "run.json").read_text())["steps"] == json.loads(record)["steps"]  # kept, not trained again
 
 
 def test_a_killed_run_continues_to_the_same_adapter(made: Path, tiny_model_folder: Path, tmp_path: Path):
     def words(name: str) -> list[str]:
-        return ["train", "preference", str(made / "pairs.jsonl"), "--model", str(tiny_model_folder), "--out", str(tmp_path / name),
-                "--flat", "--epochs", "12", *QUICK]  # fmt: skip
+        return [
+            "train",
+            "preference",
+            str(made / "pairs.jsonl"),
+            "--model",
+            str(tiny_model_folder),
+            "--out",
+            str(tmp_path / name),
+            "--flat",
+            "--epochs",
+            "12",
+            *QUICK,
+        ]
 
     luthier(*words("whole"))
     kill_after(words("cut"), tmp_path / "cut" / "metrics.jsonl")
@@ -143,8 +214,7 @@ def test_a_killed_run_continues_to_the_same_adapter(made: Path, tiny_model_folde
     whole, cut = ((tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes() for name in ("whole", "cut"))
     assert whole == cut
     losses = [
-        [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        for name in ("whole", "cut")
+        [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()] for name in ("whole", "cut")
     ]
     assert losses[0] == losses[1]
 
@@ -158,26 +228,25 @@ def test_the_choices_of_the_commands_are_those_of_the_library():
     from luthier.train.preference.tuning import METHODS
 
     choices = {option.name: set(option.type.choices) for option in preference.params if hasattr(option.type, "choices")}
-    assert choices == {
-        "method": set(METHODS), "loss": set(LOSSES), "weighting": set(WEIGHTINGS), "attention": set(SHARED_ATTENTION),
-    }  # fmt: skip
+    assert choices == {"method": set(METHODS), "loss": set(LOSSES), "weighting": set(WEIGHTINGS), "attention": set(SHARED_ATTENTION)}
     assert {tuple(option.type.choices) for option in pairs.params if option.name == "bridge"} == {BRIDGES}
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["train", "preference", "missing.jsonl"], "missing.jsonl does not exist"),
-    (["train", "preference", "{bad}"], "bad.jsonl:2: not a preference pair: prompt, chosen and rejected are expected"),
-    (["train", "preference", "{pairs}", "--set", "training.betta=1"], "did you mean beta?"),
-    (["train", "preference", "{pairs}", "--set", "training.max_length=4"], "no pair is left; left out:"),
-    (["train", "preference", "{pairs}", "--full", "--rank", "4"], "leave lora settings and flat noise out"),
-    (["train", "preference", "{pairs}", "--beta", "-1"], "beta is -1.0; it must be above 0"),
-    (["train", "preference", "{pairs}", "--eval", "{same}"], "no pair is left; left out: 1 with identical answers (the first: pair 1)"),
-    (["synthesize", "pairs", "{pairs}", "--bridge", "model"], "name it with --editor"),
-    (["synthesize", "pairs", "{open}"], "open.jsonl:1: no final answer to check drafts against"),
-])  # fmt: skip
-def test_bad_input_is_one_line_and_exit_code_2(
-    made: Path, tiny_model_folder: Path, tmp_path: Path, words: list[str], message: str
-):
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "preference", "missing.jsonl"], "missing.jsonl does not exist"),
+        (["train", "preference", "{bad}"], "bad.jsonl:2: not a preference pair: prompt, chosen and rejected are expected"),
+        (["train", "preference", "{pairs}", "--set", "training.betta=1"], "did you mean beta?"),
+        (["train", "preference", "{pairs}", "--set", "training.max_length=4"], "no pair is left; left out:"),
+        (["train", "preference", "{pairs}", "--full", "--rank", "4"], "leave lora settings and flat noise out"),
+        (["train", "preference", "{pairs}", "--beta", "-1"], "beta is -1.0; it must be above 0"),
+        (["train", "preference", "{pairs}", "--eval", "{same}"], "no pair is left; left out: 1 with identical answers (the first: pair 1)"),
+        (["synthesize", "pairs", "{pairs}", "--bridge", "model"], "name it with --editor"),
+        (["synthesize", "pairs", "{open}"], "open.jsonl:1: no final answer to check drafts against"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(made: Path, tiny_model_folder: Path, tmp_path: Path, words: list[str], message: str):
     good = {"prompt": "p", "chosen": "c", "rejected": "r"}
     write_jsonl(tmp_path / "bad.jsonl", [good, {"prompt": "p", "chosen": "c"}])
     write_jsonl(tmp_path / "open.jsonl", [{"problem": "p", "solution": "Nobody knows"}])

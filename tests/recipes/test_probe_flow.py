@@ -25,11 +25,18 @@ def luthier(*words: object, ok: bool = True) -> str:
 @pytest.fixture(scope="module")
 def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("questions") / "colours.jsonl"
-    write_jsonl(path, [
-        {"question": f"Which colour has number {number}?", "options": list(COLOURS), "answer": number % 4,
-         "solution": f"We count to {number} here.\nThen it is {COLOURS[number % 4]} for sure.\nThe answer is {COLOURS[number % 4]}"}
-        for number in range(24)
-    ])  # fmt: skip
+    write_jsonl(
+        path,
+        [
+            {
+                "question": f"Which colour has number {number}?",
+                "options": list(COLOURS),
+                "answer": number % 4,
+                "solution": f"We count to {number} here.\nThen it is {COLOURS[number % 4]} for sure.\nThe answer is {COLOURS[number % 4]}",
+            }
+            for number in range(24)
+        ],
+    )
     return path
 
 
@@ -37,20 +44,7 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(questions: Path, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("probe") / "run"
     said = luthier(
-        "probe",
-        "run",
-        questions,
-        "--model",
-        tiny_model_folder,
-        "-k",
-        3,
-        "--max-tokens",
-        40,
-        "--temperature",
-        1.2,
-        "--out",
-        out,
-        "--quiet",
+        "probe", "run", questions, "--model", tiny_model_folder, "-k", 3, "--max-tokens", 40, "--temperature", 1.2, "--out", out, "--quiet"
     )
     assert "72 chains of 24 questions" in said
     assert "tokens through the model" in said
@@ -69,9 +63,7 @@ def test_a_run_keeps_traces_record_and_page(run: Path):
     assert "Which colour has number" in (run / "report.html").read_text()
 
 
-def test_a_finished_run_is_kept_and_a_killed_one_continues(
-    questions: Path, run: Path, tiny_model_folder: Path, tmp_path: Path
-):
+def test_a_finished_run_is_kept_and_a_killed_one_continues(questions: Path, run: Path, tiny_model_folder: Path, tmp_path: Path):
     words = [
         "probe",
         "run",
@@ -142,8 +134,26 @@ def test_stored_chains_and_logs_go_in_and_come_out(run: Path, tiny_model_folder:
 
 
 def test_online_chains_stop_early_and_are_compared(questions: Path, tiny_model_folder: Path, tmp_path: Path):
-    words = ("probe", "online", questions, "--model", tiny_model_folder, "--limit", 4, "--max-tokens", 80, "--temperature", 1.2, "--same", 1,
-             "--margin", 0, "--out", tmp_path, "--quiet")  # fmt: skip
+    words = (
+        "probe",
+        "online",
+        questions,
+        "--model",
+        tiny_model_folder,
+        "--limit",
+        4,
+        "--max-tokens",
+        80,
+        "--temperature",
+        1.2,
+        "--same",
+        1,
+        "--margin",
+        0,
+        "--out",
+        tmp_path,
+        "--quiet",
+    )
     said = luthier(*words)
     assert "4 chains" in said
     assert "saved" in said
@@ -212,9 +222,7 @@ def test_the_page_is_written_again(run: Path):
     assert (run / "report.html").is_file()
 
 
-def test_choices_are_scored_and_a_stopped_evaluation_continues(
-    questions: Path, tiny_model_folder: Path, tmp_path: Path
-):
+def test_choices_are_scored_and_a_stopped_evaluation_continues(questions: Path, tiny_model_folder: Path, tmp_path: Path):
     words = ("evaluate", "choice", questions, "--model", tiny_model_folder, "--out", tmp_path / "run", "--quiet")
     said = luthier(*words)
     assert "colours: 24 questions, chance 25%" in said
@@ -244,10 +252,8 @@ def test_choices_are_scored_and_a_stopped_evaluation_continues(
         (("tree", "apply", "{run}", "{questions}", "--out", "{folder}/x"), "not JSON"),
         (("select", "{run}", "--strategy", "cop"), "go together"),
     ],
-)  # fmt: skip
-def test_misuse_gets_one_line(
-    words: tuple[str, ...], complaint: str, questions: Path, run: Path, tiny_model_folder: Path, tmp_path: Path
-):
+)
+def test_misuse_gets_one_line(words: tuple[str, ...], complaint: str, questions: Path, run: Path, tiny_model_folder: Path, tmp_path: Path):
     places = {"questions": questions, "run": run, "folder": tmp_path}
     told = [word.format(**places) for word in words]
     if words[0] == "run":

@@ -25,19 +25,10 @@ def luthier(*words: str, ok: bool = True) -> Said:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a built task, a static model of its words, and a task with copies."""
     folder = tmp_path_factory.mktemp("retrieval")
-    told = luthier(
-        "build", "doc2code", "json", "email", "logging", "http", "--train", "0.6", "--out", str(folder / "task")
-    ).stdout
+    told = luthier("build", "doc2code", "json", "email", "logging", "http", "--train", "0.6", "--out", str(folder / "task")).stdout
     assert "queries (test" in told.splitlines()[0]
     assert any("fewer than 3 lines of code" in line for line in told.splitlines())
-    words = sorted(
-        {
-            word
-            for text in Task.load(folder / "task", "train").query_texts
-            for word in text.lower().split()
-            if word.isalpha()
-        }
-    )
+    words = sorted({word for text in Task.load(folder / "task", "train").query_texts for word in text.lower().split() if word.isalpha()})
     static_folder(folder / "static", [*WORDS, *words], dimensions=48)
     small_task(documents=50, queries=30, copies=20).save(folder / "copies")
     return folder
@@ -46,8 +37,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(place: Path) -> Path:
     out = place / "run"
-    words = ["run", str(place / "task"), "--model", str(place / "static"), "--model", "bm25", "--fuse", "rrf", "--out", str(out),
-             "--cache", str(place / "cache"), "--quiet"]  # fmt: skip
+    words = [
+        "run",
+        str(place / "task"),
+        "--model",
+        str(place / "static"),
+        "--model",
+        "bm25",
+        "--fuse",
+        "rrf",
+        "--out",
+        str(out),
+        "--cache",
+        str(place / "cache"),
+        "--quiet",
+    ]
     said = luthier(*words).stdout
     assert len(said.splitlines()) == 4
     before = {path.name: path.read_bytes() for path in (out / "results").iterdir()}
@@ -83,9 +87,7 @@ def test_copies_lower_the_ceiling_and_the_page_says_so(place: Path, tmp_path: Pa
     audited = luthier("audit", str(place / "copies")).stdout
     assert "documents are copies of others" in audited
     assert "NDCG@10 of a perfect retriever" in audited
-    out = luthier(
-        "export", str(place / "copies"), "--merged", "--to", "mteb", "--out", str(tmp_path / "out")
-    ).stdout.strip()
+    out = luthier("export", str(place / "copies"), "--merged", "--to", "mteb", "--out", str(tmp_path / "out")).stdout.strip()
     assert Task.load(out).fingerprint == Task.load(place / "copies").merged().fingerprint
     assert (tmp_path / "out" / "mteb_task.py").is_file()
 
@@ -97,19 +99,7 @@ def test_runs_are_compared_and_unlike_ones_refused(run: Path, place: Path, tmp_p
     assert len(told["table"]) == len(told["pairs"]) == 3
     means = [row["mean"] for row in told["table"]]
     assert means == sorted(means, reverse=True)
-    luthier(
-        "run",
-        str(place / "task"),
-        "--model",
-        "bm25:word",
-        "--top",
-        "50",
-        "--queries",
-        "20",
-        "--out",
-        str(tmp_path),
-        "--quiet",
-    )
+    luthier("run", str(place / "task"), "--model", "bm25:word", "--top", "50", "--queries", "20", "--out", str(tmp_path), "--quiet")
     refused = luthier("compare", str(run), str(tmp_path), ok=False)
     assert "these results do not compare, they differ in task:" in refused.stderr
     assert "depth: 100 against 50" in refused.stderr
@@ -119,8 +109,21 @@ def test_runs_are_compared_and_unlike_ones_refused(run: Path, place: Path, tmp_p
 
 
 def test_a_language_model_reranks(place: Path, tiny_model_folder: Path, tmp_path: Path):
-    luthier("run", str(place / "copies"), "--model", "bm25", "--queries", "4", "--rerank", str(tiny_model_folder), "--rerank-top", "3", "--out",
-            str(tmp_path), "--quiet")  # fmt: skip
+    luthier(
+        "run",
+        str(place / "copies"),
+        "--model",
+        "bm25",
+        "--queries",
+        "4",
+        "--rerank",
+        str(tiny_model_folder),
+        "--rerank-top",
+        "3",
+        "--out",
+        str(tmp_path),
+        "--quiet",
+    )
     from luthier.evaluate.retrieval.compare import load_results
 
     (_, before), (_, after) = load_results(tmp_path)
@@ -133,9 +136,7 @@ def test_a_language_model_reranks(place: Path, tiny_model_folder: Path, tmp_path
         assert len(kept) < 4 or kept[2] > kept[3]
 
 
-def test_instructions_change_queries_alone(
-    place: Path, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_instructions_change_queries_alone(place: Path, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from luthier.evaluate.retrieval import datasets
 
     monkeypatch.setitem(datasets.SIZES, "codetrans-dl", datasets.Size(30, 50))
@@ -160,11 +161,7 @@ def test_instructions_change_queries_alone(
 
 
 def test_search_finds_with_places(place: Path):
-    rows = json.loads(
-        luthier(
-            "search", str(place / "task"), "dump an object as JSON", "--model", "bm25", "--top", "3", "--json"
-        ).stdout
-    )
+    rows = json.loads(luthier("search", str(place / "task"), "dump an object as JSON", "--model", "bm25", "--top", "3", "--json").stdout)
     assert len(rows) == 3
     assert any("json" in row["text"].lower() for row in rows)
     assert ".py:" in rows[0]["place"]
@@ -177,17 +174,7 @@ def test_training_teaches_and_says_by_how_much(place: Path, tmp_path: Path):
         tmp_path / "rows.jsonl",
         [{"query": " ".join(f"w{n}" for n in each), "document": " ".join(f"v{n}" for n in each)} for each in chosen],
     )
-    luthier(
-        "build",
-        "pairs",
-        str(tmp_path / "rows.jsonl"),
-        "--train",
-        "0.7",
-        "--near",
-        "keep",
-        "--out",
-        str(tmp_path / "task"),
-    )
+    luthier("build", "pairs", str(tmp_path / "rows.jsonl"), "--train", "0.7", "--near", "keep", "--out", str(tmp_path / "task"))
     base = static_folder(tmp_path / "base", [f"{letter}{n}" for letter in "wv" for n in range(40)], dimensions=32)
     words = [
         "train",
@@ -210,11 +197,18 @@ def test_training_teaches_and_says_by_how_much(place: Path, tmp_path: Path):
     assert test["change"]["p"] < 0.01
     assert f"{100 * test['before']['mean']:.2f} -> {100 * test['after']['mean']:.2f}" in said
     assert luthier(*words).stdout == said  # kept, not trained again
-    scored = luthier("run", str(tmp_path / "task"), "--model", str(tmp_path / "run" / "model"), "--out", str(tmp_path / "scored"), "--cache",
-                     str(place / "cache"), "--quiet").stdout  # fmt: skip
-    assert (
-        abs(float(scored.split("NDCG@10 ")[1].split()[0]) - 100 * test["after"]["mean"]) < 0.5
-    )  # vectors are kept in half precision
+    scored = luthier(
+        "run",
+        str(tmp_path / "task"),
+        "--model",
+        str(tmp_path / "run" / "model"),
+        "--out",
+        str(tmp_path / "scored"),
+        "--cache",
+        str(place / "cache"),
+        "--quiet",
+    ).stdout
+    assert abs(float(scored.split("NDCG@10 ")[1].split()[0]) - 100 * test["after"]["mean"]) < 0.5  # vectors are kept in half precision
 
 
 def test_pairs_that_repeat_a_test_are_not_trained_on(place: Path):
@@ -229,34 +223,41 @@ def test_pairs_that_repeat_a_test_are_not_trained_on(place: Path):
         disjoint_pairs(training, [training])
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["run", "nowhere"], "nowhere: no such folder"),
-    (["run", "coir:nothing", "--model", "bm25"], "unknown CoIR data set 'nothing'"),
-    (["run", "{task}", "--model", "no-such-model"], "no-such-model: no such model; known: minilm, static"),
-    (["run", "{task}", "--model", "bm25:morse"], "unknown tokenizer 'morse'"),
-    (["run", "{task}", "--model", "bm25", "--fuse", "rrf"], "fusion needs two models"),
-    (["run", "{task}", "--instruct"], "only CoIR's data sets have instructions"),
-    (["run", "{task}", "--model", "vectors:{empty}"], "queries.npy: No such file"),
-    (["run", "{task}", "--split", "validation", "--model", "bm25"], "no judgements of the split 'validation'"),
-    (["audit", "{empty}"], "no corpus"),
-    (["audit", "{task}", "--against", "{bad}"], "bad.jsonl:1: not JSON"),
-    (["compare", "{empty}"], "no results of"),
-    (["compare", "{broken}"], "not a result of a retrieval run"),
-    (["search", "{task}", " ", "--model", "bm25"], "the query is empty"),
-    (["train", "{copies}"], "no judgements of the split 'train'"),
-    (["train", "{task}", "--base", "bm25"], "bm25 cannot be trained"),
-    (["build", "doc2code", "{empty}", "--out", "{empty}/out"], "no Python files there"),
-    (["build", "pairs", "{bad}", "--columns", "a", "--out", "{empty}/out"], "two names with a comma"),
-    (["export", "{task}", "--to", "csv", "--out", "{empty}/out"], "csv"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "nowhere"], "nowhere: no such folder"),
+        (["run", "coir:nothing", "--model", "bm25"], "unknown CoIR data set 'nothing'"),
+        (["run", "{task}", "--model", "no-such-model"], "no-such-model: no such model; known: minilm, static"),
+        (["run", "{task}", "--model", "bm25:morse"], "unknown tokenizer 'morse'"),
+        (["run", "{task}", "--model", "bm25", "--fuse", "rrf"], "fusion needs two models"),
+        (["run", "{task}", "--instruct"], "only CoIR's data sets have instructions"),
+        (["run", "{task}", "--model", "vectors:{empty}"], "queries.npy: No such file"),
+        (["run", "{task}", "--split", "validation", "--model", "bm25"], "no judgements of the split 'validation'"),
+        (["audit", "{empty}"], "no corpus"),
+        (["audit", "{task}", "--against", "{bad}"], "bad.jsonl:1: not JSON"),
+        (["compare", "{empty}"], "no results of"),
+        (["compare", "{broken}"], "not a result of a retrieval run"),
+        (["search", "{task}", " ", "--model", "bm25"], "the query is empty"),
+        (["train", "{copies}"], "no judgements of the split 'train'"),
+        (["train", "{task}", "--base", "bm25"], "bm25 cannot be trained"),
+        (["build", "doc2code", "{empty}", "--out", "{empty}/out"], "no Python files there"),
+        (["build", "pairs", "{bad}", "--columns", "a", "--out", "{empty}/out"], "two names with a comma"),
+        (["export", "{task}", "--to", "csv", "--out", "{empty}/out"], "csv"),
+    ],
+)
 def test_bad_input_is_one_line_and_exit_code_2(place: Path, tmp_path: Path, words: list[str], message: str):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.jsonl").write_text("{no\n")
     write_jsonl(tmp_path / "broken.jsonl", [{"model": "x"}])
     (tmp_path / "broken.jsonl").rename(tmp_path / "broken.json")
     places = {
-        "task": place / "task", "copies": place / "copies", "empty": tmp_path / "empty", "bad": tmp_path / "bad.jsonl", "broken": tmp_path / "broken.json",
-    }  # fmt: skip
+        "task": place / "task",
+        "copies": place / "copies",
+        "empty": tmp_path / "empty",
+        "bad": tmp_path / "bad.jsonl",
+        "broken": tmp_path / "broken.json",
+    }
     filled = [word.format(**places) for word in words]
     extra = ["--out", str(tmp_path / "run"), "--quiet"] if words[0] in ("run", "train") else []
     done = luthier(*filled, *extra, ok=False)

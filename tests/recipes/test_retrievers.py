@@ -43,9 +43,7 @@ def test_other_modules_are_run_by_their_library(tmp_path: Path):
     from sentence_transformers.sentence_transformer.modules import Dense, StaticEmbedding
 
     static = StaticEmbedder(static_folder(tmp_path / "static"))
-    both = SentenceTransformer(
-        modules=[StaticEmbedding(static.tokenizer, embedding_weights=static.table), Dense(16, 4)], device="cpu"
-    )
+    both = SentenceTransformer(modules=[StaticEmbedding(static.tokenizer, embedding_weights=static.table), Dense(16, 4)], device="cpu")
     both.save(str(tmp_path / "both"), create_model_card=False)
     model = open_retriever(str(tmp_path / "both"))
     assert isinstance(model, SentenceTransformerEmbedder)
@@ -53,9 +51,7 @@ def test_other_modules_are_run_by_their_library(tmp_path: Path):
     expected = both.encode(WORDS[:3])
     assert vectors == pytest.approx(expected / np.linalg.norm(expected, axis=1, keepdims=True), abs=1e-5)
     assert model.key("query") == model.fingerprint
-    alone = SentenceTransformer(
-        modules=[StaticEmbedding(static.tokenizer, embedding_weights=static.table)], device="cpu"
-    )
+    alone = SentenceTransformer(modules=[StaticEmbedding(static.tokenizer, embedding_weights=static.table)], device="cpu")
     alone.save(str(tmp_path / "alone"), create_model_card=False)
     again = open_retriever(str(tmp_path / "alone"))
     assert isinstance(again, StaticEmbedder)

@@ -12,14 +12,7 @@ from pathlib import Path
 import pytest
 
 from luthier.errors import SettingsError
-from luthier.recipes.selection import (
-    compare_methods,
-    explain_rows,
-    forecast,
-    pool_ratios,
-    repeated_prompts,
-    select_file,
-)
+from luthier.recipes.selection import compare_methods, explain_rows, forecast, pool_ratios, repeated_prompts, select_file
 from luthier.records import read_rows, write_jsonl
 from luthier.select.selection import SelectSettings, select
 from luthier.select.zip import Zip, _Compressed
@@ -38,8 +31,12 @@ def pool(tmp_path: Path) -> Path:
 def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", "from luthier.cli import main; main()", "select", *words],
-        capture_output=True, text=True, cwd=cwd, check=False, env=os.environ,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        env=os.environ,
+    )
 
 
 def test_the_chosen_rows_the_account_and_the_reasons_are_written(pool: Path, tmp_path: Path) -> None:
@@ -52,9 +49,7 @@ def test_the_chosen_rows_the_account_and_the_reasons_are_written(pool: Path, tmp
     assert len(told) == 150
     assert sum(row["taken"] for row in told) == 15
     lines = pool.read_bytes().splitlines()
-    assert set((tmp_path / "best.jsonl").read_bytes().splitlines()) == {
-        lines[row["row"] - 1] for row in told if row["taken"]
-    }
+    assert set((tmp_path / "best.jsonl").read_bytes().splitlines()) == {lines[row["row"] - 1] for row in told if row["taken"]}
 
 
 def test_the_forecast_counts_what_is_then_measured(pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +107,21 @@ def test_a_row_is_explained(pool: Path, tmp_path: Path) -> None:
     assert len(explain_rows(pool, [], settings)) == 20
     with pytest.raises(SettingsError, match="no row 999; rows are 1 to 150"):
         explain_rows(pool, [999], settings)
-    done = command("explain", "pool.jsonl", "--budget", "20", "--row", str(made.indices[0] + 1), "--noise", "0", "--near", "0", "--k3", "5", cwd=tmp_path)  # fmt: skip
+    done = command(
+        "explain",
+        "pool.jsonl",
+        "--budget",
+        "20",
+        "--row",
+        str(made.indices[0] + 1),
+        "--noise",
+        "0",
+        "--near",
+        "0",
+        "--k3",
+        "5",
+        cwd=tmp_path,
+    )
     assert "taken as number 1" in done.stdout, done.stderr
 
 
@@ -130,7 +139,7 @@ def test_a_row_is_explained(pool: Path, tmp_path: Path) -> None:
         (["ratio", "bad.jsonl"], "bad.jsonl:2: not JSON"),
         (["explain", "pool.jsonl", "--budget", "5", "--row", "0"], "no row 0"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_one_line(pool: Path, tmp_path: Path, words: list[str], problem: str) -> None:
     (tmp_path / "bad.jsonl").write_text(json.dumps(make_rows(1)[0]) + '\n{"half": \n')
     done = command(*words, cwd=tmp_path)
@@ -144,9 +153,7 @@ def test_bad_input_is_one_line(pool: Path, tmp_path: Path, words: list[str], pro
 def test_a_killed_selection_continues_to_the_same_bytes(pool: Path, tmp_path: Path) -> None:
     options = ["--budget", "120", "--k3", "2", "--noise", "0", "--near", "0"]
     words = ["run", "pool.jsonl", "--out", "best.jsonl", "--run", "state", "--quiet", *options]
-    first = subprocess.Popen(
-        [sys.executable, "-c", "from luthier.cli import main; main()", "select", *words], cwd=tmp_path
-    )
+    first = subprocess.Popen([sys.executable, "-c", "from luthier.cli import main; main()", "select", *words], cwd=tmp_path)
     state = tmp_path / "state" / "selection.state"
     while first.poll() is None and not state.is_file():
         pass

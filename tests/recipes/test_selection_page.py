@@ -12,16 +12,7 @@ from typing import Any
 import pytest
 
 from luthier.recipes.selection import select_file
-from luthier.recipes.selection_page import (
-    NOT_REACHED,
-    from_difference,
-    gather,
-    head,
-    ratios,
-    shown_picks,
-    sources,
-    write_page,
-)
+from luthier.recipes.selection_page import NOT_REACHED, from_difference, gather, head, ratios, shown_picks, sources, write_page
 from luthier.records import write_jsonl
 from luthier.select.profile import ratio_profile
 from luthier.select.selection import SelectSettings, select
@@ -138,8 +129,11 @@ def test_the_rows_to_look_at_are_spread(pool: Path) -> None:
     assert [row.fate for row in view.rejects] == [told[row.number] for row in view.rejects]
     assert len({row.number for row in view.rejects}) == 10
     assert {row.fate.split(":")[0] for row in view.rejects[:4]} == {
-        "duplicate", "empty", "near-duplicate", "the budget was spent on rows that rank before it",
-    }  # fmt: skip
+        "duplicate",
+        "empty",
+        "near-duplicate",
+        "the budget was spent on rows that rank before it",
+    }
     assert len(shown_picks(select(pool, budget=11, noise=None))) == 10
 
 
@@ -231,7 +225,7 @@ def test_the_page_fits_a_phone_and_a_desk_and_loads_nothing(pool: Path, tmp_path
         select_file(chosen, tmp_path / f"{name}.jsonl", settings)
     options = webdriver.ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path / 'profile'}"):  # fmt: skip
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path / 'profile'}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver: Any = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))

@@ -33,13 +33,7 @@ API = {
                 "operationId": f"find_{noun}s",
                 "summary": f"Find {noun}s in a port.",
                 "parameters": [
-                    {
-                        "name": "city",
-                        "in": "query",
-                        "required": True,
-                        "description": "City of the port.",
-                        "schema": {"type": "string"},
-                    },
+                    {"name": "city", "in": "query", "required": True, "description": "City of the port.", "schema": {"type": "string"}},
                     {"name": "limit", "in": "query", "description": "How many to list.", "schema": {"type": "integer"}},
                 ],
             }
@@ -47,19 +41,7 @@ API = {
         for noun in ("boat", "crane", "pilot", "berth", "ferry")
     },
 }
-WORDS = [
-    "run",
-    "tools",
-    "--api",
-    "harbour.json",
-    "--no-builtin-apis",
-    "--dialogues",
-    "60",
-    "--selected",
-    "16",
-    "--items",
-    "4",
-]
+WORDS = ["run", "tools", "--api", "harbour.json", "--no-builtin-apis", "--dialogues", "60", "--selected", "16", "--items", "4"]
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +58,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
     code = "from luthier.cli import main; main()"
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", code, *WORDS],
-        cwd=folder,
-        env=env,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", code, *WORDS], cwd=folder, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
 
 
@@ -97,10 +74,7 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
     first.send_signal(signal.SIGKILL)
     first.communicate()
     run = tmp_path / "runs" / "tools"
-    kept = {
-        name: (run / name).read_bytes()
-        for name in ("dialogues.jsonl", "selected.jsonl", "left.jsonl", "evaluation-before.jsonl")
-    }
+    kept = {name: (run / name).read_bytes() for name in ("dialogues.jsonl", "selected.jsonl", "left.jsonl", "evaluation-before.jsonl")}
     assert json.loads((run / "run.json").read_text())["status"] == "running"
 
     second = start(tmp_path)
@@ -109,25 +83,13 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
     assert {name: (run / name).read_bytes() for name in kept} == kept
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "done"
-    assert list(record["steps"]) == [
-        "pool",
-        "dialogues",
-        "check",
-        "select",
-        "evaluate-before",
-        "train",
-        "evaluate-after",
-        "skills",
-    ]
+    assert list(record["steps"]) == ["pool", "dialogues", "check", "select", "evaluate-before", "train", "evaluate-after", "skills"]
     assert "simple_python" in out
 
     selected = list(read_conversations(run / "selected.jsonl"))
     assert len(selected) == 16
     offered = {tool.name for row in selected for tool in row.tools}
-    assert any(
-        "boats" in name or "cranes" in name or "ferrys" in name or "pilots" in name or "berths" in name
-        for name in offered
-    )
+    assert any("boats" in name or "cranes" in name or "ferrys" in name or "pilots" in name or "berths" in name for name in offered)
     scores = record["steps"]["evaluate-after"]["results"]["scores"]
     assert {(score["category"], score["decoding"], score["items"]) for score in scores} == {
         (category, decoding, items)
@@ -136,9 +98,7 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
     }
     constrained = [json.loads(text) for text in (run / "evaluation-after.jsonl").read_text().splitlines()]
     assert all(
-        row["answer"].startswith("[")
-        for row in constrained
-        if row["decoding"] == "constrained" and row["category"] != "irrelevance"
+        row["answer"].startswith("[") for row in constrained if row["decoding"] == "constrained" and row["category"] != "irrelevance"
     )
     page = (run / "report.html").read_text()
     assert "simple_python" in page
@@ -175,11 +135,7 @@ def test_selection_reads_turns_and_not_definitions() -> None:
 
 def test_training_gets_what_evaluation_leaves_of_the_time(tmp_path: Path) -> None:
     with RunFolder(tmp_path, "tools", "luthier run", {}, 0) as run:
-        run.record["steps"] = {
-            "pool": {"seconds": 40.0},
-            "evaluate-before": {"seconds": 200.0},
-            "train": {"seconds": 9.0},
-        }
+        run.record["steps"] = {"pool": {"seconds": 40.0}, "evaluate-before": {"seconds": 200.0}, "train": {"seconds": 9.0}}
         assert _training_seconds(run, ToolsSettings(minutes=None)) is None
         assert _training_seconds(run, ToolsSettings(minutes=20)) == 1200 - 40 - (1 + AFTER_SHARE) * 200 - AROUND_SECONDS
         assert _training_seconds(run, ToolsSettings(minutes=1)) == LEAST_TRAINING_SECONDS

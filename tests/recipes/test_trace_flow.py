@@ -36,12 +36,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ability = random.normal(0, 1.2)
         for time in range(int(random.integers(10, 20))):
             item = items[int(random.integers(len(items)))]
-            collector.add(
-                f"pupil {learner}", item.item, float(random.random() < 1 / (1 + np.exp(-ability))), float(time)
-            )
+            collector.add(f"pupil {learner}", item.item, float(random.random() < 1 / (1 + np.exp(-ability))), float(time))
     log = collector.log(Catalogue.of(items, (), [Edge(SKILLS[0], SKILLS[1])]))
     write_long_table(log, folder / "answers")
-    static_folder(folder / "encoder", ["adding", "numbers", "fractions", "multiplying", "drawing", "graphs", "question"], 24)  # fmt: skip
+    static_folder(folder / "encoder", ["adding", "numbers", "fractions", "multiplying", "drawing", "graphs", "question"], 24)
     return folder
 
 
@@ -78,9 +76,11 @@ def test_a_killed_fit_continues_to_the_same_tracer(place: Path, run: Path, tmp_p
 
 
 def test_an_evaluation_scores_everything_and_draws_its_page(place: Path, tmp_path: Path):
-    words = ["evaluate", place / "answers", "--hold", "concepts", "--draws", 2, "--resamples", 20, "--out", tmp_path, *settings(place)]  # fmt: skip
+    words = ["evaluate", place / "answers", "--hold", "concepts", "--draws", 2, "--resamples", 20, "--out", tmp_path, *settings(place)]
     said = luthier(*words)
-    assert {"sinkt", "dkt", "dkt-known", "irt", "bkt", "running", "running+difficulty", "mean"} <= {line.split(" ")[0] for line in said.splitlines()}  # fmt: skip
+    assert {"sinkt", "dkt", "dkt-known", "irt", "bkt", "running", "running+difficulty", "mean"} <= {
+        line.split(" ")[0] for line in said.splitlines()
+    }
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["over_draws"]["draws"] == 2
     page = (tmp_path / "report.html").read_text()
@@ -110,7 +110,7 @@ def test_mastery_is_a_table_and_a_page(place: Path, run: Path, tmp_path: Path):
 def test_a_killed_mastery_run_continues_to_the_same_rows(place: Path, run: Path, tmp_path: Path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     luthier("mastery", run, place / "answers", "--out", whole, "--quiet")
-    kill_after(["trace", "mastery", str(run), str(place / "answers"), "--out", str(cut), "--quiet"], cut / "learners.jsonl", 20)  # fmt: skip
+    kill_after(["trace", "mastery", str(run), str(place / "answers"), "--out", str(cut), "--quiet"], cut / "learners.jsonl", 20)
     luthier("mastery", run, place / "answers", "--out", cut, "--quiet")
     for name in ("learners.jsonl", "mastery.csv", "report.html"):
         assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
@@ -129,7 +129,7 @@ def test_new_items_find_their_place_by_text_and_bare_ones_are_refused(place: Pat
 
 def test_names_are_escaped_on_pages(place: Path, run: Path, tmp_path: Path):
     items = [row for _, row in read_rows(place / "answers" / "items.jsonl")]
-    write_jsonl(tmp_path / "answers.jsonl", [{"learner": "<img src=x>", "item": items[n]["item"], "correct": n % 2} for n in range(6)])  # fmt: skip
+    write_jsonl(tmp_path / "answers.jsonl", [{"learner": "<img src=x>", "item": items[n]["item"], "correct": n % 2} for n in range(6)])
     luthier("mastery", run, tmp_path / "answers.jsonl", "--out", tmp_path / "out", "--quiet")
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<img" not in page
@@ -137,10 +137,14 @@ def test_names_are_escaped_on_pages(place: Path, run: Path, tmp_path: Path):
 
 
 def test_advice_and_explanations(place: Path, run: Path):
-    found = json.loads(luthier("recommend", run, place / "answers", "--learner", "pupil 5", "-n", 3, "--target", 0.05, 0.95, "--ignore-prerequisites", "--json"))  # fmt: skip
+    found = json.loads(
+        luthier(
+            "recommend", run, place / "answers", "--learner", "pupil 5", "-n", 3, "--target", 0.05, 0.95, "--ignore-prerequisites", "--json"
+        )
+    )
     assert len(found) == 3
     assert all(0.05 <= one["chance"] <= 0.95 for one in found)
-    assert "widen --target" in luthier("recommend", run, place / "answers", "--learner", "pupil 5", "--target", 0.998, 0.999)  # fmt: skip
+    assert "widen --target" in luthier("recommend", run, place / "answers", "--learner", "pupil 5", "--target", 0.998, 0.999)
     told = luthier("explain", run, place / "answers", "--learner", "pupil 5", "--item", found[0]["item"])
     assert "points by answer" in told
 
@@ -163,7 +167,19 @@ def test_a_step_is_exported(run: Path, tmp_path: Path):
 
 def test_a_served_model_chooses_relations_that_a_fit_takes(place: Path, tmp_path: Path):
     with ChatServer(lambda request: completion('{"before": [1], "related": [2]}')) as server:
-        words = ["relate", place / "answers", "--model", "any", "--endpoint", server.url, "--encoder", place / "encoder", "--out", tmp_path / "edges.jsonl", "--quiet"]  # fmt: skip
+        words = [
+            "relate",
+            place / "answers",
+            "--model",
+            "any",
+            "--endpoint",
+            server.url,
+            "--encoder",
+            place / "encoder",
+            "--out",
+            tmp_path / "edges.jsonl",
+            "--quiet",
+        ]
         said = luthier(*words)
         asked = len(server.requests)
         luthier(*words)
@@ -174,13 +190,16 @@ def test_a_served_model_chooses_relations_that_a_fit_takes(place: Path, tmp_path
     luthier("fit", place / "answers", "--edges", tmp_path / "edges.jsonl", "--out", tmp_path / "run", *settings(place))
 
 
-@pytest.mark.parametrize(("rows", "told"), [
-    ("learner,item,correct\na,q,2\n", "2: correct is 2; it must lie between 0 and 1"),
-    ("learner,item,correct\na,q,maybe\n", "2: the label 'maybe'"),
-    ("learner,item,correct\na,,1\n", "2: the item is missing"),
-    ("learner,thing\na,q\n", "1: the layout of the answers is not clear"),
-    ("learner,item,correct\n", "no answer"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ("learner,item,correct\na,q,2\n", "2: correct is 2; it must lie between 0 and 1"),
+        ("learner,item,correct\na,q,maybe\n", "2: the label 'maybe'"),
+        ("learner,item,correct\na,,1\n", "2: the item is missing"),
+        ("learner,thing\na,q\n", "1: the layout of the answers is not clear"),
+        ("learner,item,correct\n", "no answer"),
+    ],
+)
 def test_bad_answers_are_named_by_file_and_line(tmp_path: Path, rows: str, told: str):
     (tmp_path / "bad.csv").write_text(rows)
     said = luthier("fit", tmp_path / "bad.csv", "--out", tmp_path / "run", ok=False)
@@ -196,7 +215,7 @@ def test_other_misuse_is_one_line(place: Path, run: Path, tmp_path: Path):
         (["mastery", run, place / "answers", "--learner", "nobody", "--out", tmp_path / "c", "--quiet"], "has no answers"),
         (["fit", place / "answers", "--encoder", "nothing", "--out", tmp_path / "d", "--quiet"], "not a text encoder"),
         (["fit", place / "answers", "--least", 500, *settings(place), "--out", tmp_path / "e"], "no learner has 500 answers"),
-    ):  # fmt: skip
+    ):
         said = luthier(*words, ok=False)
         assert told in said
         assert len(said.strip().splitlines()) == 1

@@ -28,12 +28,14 @@ def luthier(*words: object, ok: bool = True) -> str:
 
 
 def write(folder: Path, log: AnswerLog, **names: str) -> None:
+    write_jsonl(folder / "answers.jsonl", [{**row, "learner": names.get(row["learner"], row["learner"])} for row in log.rows()])
     write_jsonl(
-        folder / "answers.jsonl", [{**row, "learner": names.get(row["learner"], row["learner"])} for row in log.rows()]
+        folder / "items.jsonl",
+        [
+            {"item": item.item, "text": item.text, "concepts": [f"{HOSTILE}{name}" for name in item.concepts]}
+            for item in log.catalogue.items
+        ],
     )
-    write_jsonl(folder / "items.jsonl", [
-        {"item": item.item, "text": item.text, "concepts": [f"{HOSTILE}{name}" for name in item.concepts]} for item in log.catalogue.items
-    ])  # fmt: skip
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -54,8 +56,22 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(results: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("runs") / "models"
-    said = command("trace", "models", results / "answers.jsonl", "--items", results / "items.jsonl", "--ask", 20, "--out", out, "--embedder", "static",
-                   "--cache", out.parent / "cache", "--quiet").stdout  # fmt: skip
+    said = command(
+        "trace",
+        "models",
+        results / "answers.jsonl",
+        "--items",
+        results / "items.jsonl",
+        "--ask",
+        20,
+        "--out",
+        out,
+        "--embedder",
+        "static",
+        "--cache",
+        out.parent / "cache",
+        "--quiet",
+    ).stdout
     return out, said
 
 
@@ -100,20 +116,11 @@ def test_the_page_escapes_names_and_shows_what_was_found(run: tuple[Path, str]) 
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert "{{ 7*7 }}" in page
-    for words in (
-        "31 models",
-        "newcomer",
-        "Difficulty from text",
-        "Skill by model",
-        "To ask newcomer: 20 items",
-        "10 families",
-    ):
+    for words in ("31 models", "newcomer", "Difficulty from text", "Skill by model", "To ask newcomer: 20 items", "10 families"):
         assert words in page
 
 
-def test_the_same_command_keeps_what_is_done_and_gives_the_same_bytes(
-    run: tuple[Path, str], results: Path, tmp_path: Path
-) -> None:
+def test_the_same_command_keeps_what_is_done_and_gives_the_same_bytes(run: tuple[Path, str], results: Path, tmp_path: Path) -> None:
     out, _ = run
     words = [results / "answers.jsonl", "--items", results / "items.jsonl", "--ask", 20]
     for _ in range(2):
@@ -125,17 +132,7 @@ def test_the_same_command_keeps_what_is_done_and_gives_the_same_bytes(
 
 
 def test_a_killed_run_continues(results: Path, tmp_path: Path) -> None:
-    words = [
-        "trace",
-        "models",
-        str(results / "answers.jsonl"),
-        "--embedder",
-        "none",
-        "--out",
-        str(tmp_path / "run"),
-        "--ask",
-        "20",
-    ]
+    words = ["trace", "models", str(results / "answers.jsonl"), "--embedder", "none", "--out", str(tmp_path / "run"), "--ask", "20"]
     with subprocess.Popen([sys.executable, "-m", "luthier", *words], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for text in process.stderr:
@@ -167,9 +164,7 @@ def test_checkpoints_raise_an_alarm_with_its_evidence(tmp_path: Path) -> None:
     assert f"lost: {HOSTILE}skill-1, step 100 → step 200" in said
     changes = table(tmp_path / "run" / "changes.csv")
     assert len(changes) == 3 * 5  # neighbours, and two apart
-    assert [(row["concept"], row["after"]) for row in changes if row["narrowest"] == "True"] == [
-        (f"{HOSTILE}skill-1", "step 200")
-    ]
+    assert [(row["concept"], row["after"]) for row in changes if row["narrowest"] == "True"] == [(f"{HOSTILE}skill-1", "step 200")]
     page = (tmp_path / "run" / "report.html").read_text()
     assert "1 skill lost" in page
     assert "Lost and gained" in page
@@ -184,9 +179,7 @@ def test_checkpoints_raise_an_alarm_with_its_evidence(tmp_path: Path) -> None:
         (["--families", "families.csv"], "families.csv:3: a row needs learner and family"),
     ],
 )
-def test_misuse_is_said_in_one_line(
-    words: list[str], problem: str, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_misuse_is_said_in_one_line(words: list[str], problem: str, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("families.csv").write_text("learner,family\naaa-0b,x\n,y\n")
     given = [results / "answers.jsonl", "--items", results / "items.jsonl"] if words else []
@@ -195,9 +188,7 @@ def test_misuse_is_said_in_one_line(
     assert len(said.strip().splitlines()) == 1
 
 
-def test_a_new_model_is_estimated_from_calibrated_items_alone(
-    run: tuple[Path, str], results: Path, tmp_path: Path
-) -> None:
+def test_a_new_model_is_estimated_from_calibrated_items_alone(run: tuple[Path, str], results: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (results / "answers.jsonl").read_text().splitlines()]
     mine = [row for row in rows if row["learner"] == "newcomer"]
     write_jsonl(tmp_path / "new.jsonl", [*mine, {"learner": "newcomer", "item": "other", "correct": 1}])
@@ -211,9 +202,7 @@ def test_a_new_model_is_estimated_from_calibrated_items_alone(
     assert f"newcomer: {float(whole['accuracy']):.1%}" in said
     assert "1 answer to an item that is not calibrated is left out" in (tmp_path / "run" / "report.html").read_text()
     write_jsonl(tmp_path / "none.jsonl", [{"learner": "a", "item": "other", "correct": 1}])
-    assert "none of the items is calibrated" in luthier(
-        tmp_path / "none.jsonl", "--calibrated", run[0], "--out", tmp_path / "no", ok=False
-    )
+    assert "none of the items is calibrated" in luthier(tmp_path / "none.jsonl", "--calibrated", run[0], "--out", tmp_path / "no", ok=False)
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     for path, words in ((tmp_path / "bad.safetensors", "not calibrated items"), (tmp_path, "give a run folder")):
         assert words in luthier(tmp_path / "new.jsonl", "--calibrated", path, "--out", tmp_path / "no", ok=False)

@@ -46,9 +46,7 @@ def test_it_is_as_short_as_an_independent_library_finds(a: list[int], b: list[in
 @given(WORDS, WORDS)
 def test_what_is_not_marked_is_common_to_both_in_order(a: list[int], b: list[int]):
     gone, new = edit_masks(a, b)
-    assert [x for x, mark in zip(a, gone, strict=True) if not mark] == [
-        x for x, mark in zip(b, new, strict=True) if not mark
-    ]
+    assert [x for x, mark in zip(a, gone, strict=True) if not mark] == [x for x, mark in zip(b, new, strict=True) if not mark]
 
 
 def test_long_sequences_agree_too():

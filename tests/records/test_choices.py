@@ -23,14 +23,20 @@ PLANETS = ("Mars", "Venus", "the Moon")
         {"question": "Which one is red?", "choices": list(PLANETS), "answer": "A"},
         {"question": "Which one is red?", "choices": {"text": list(PLANETS), "label": ["1", "2", "3"]}, "answerKey": "1"},
         {"question_stem": "Which one is red?", "choices": {"text": list(PLANETS), "label": ["A", "B", "C"]}, "answerKey": "A"},
-        {"question": {"stem": "Which one is red?", "choices": [{"text": one, "label": letter} for one, letter in zip(PLANETS, "ABC", strict=True)]}, "answerKey": "A"},
+        {
+            "question": {
+                "stem": "Which one is red?",
+                "choices": [{"text": one, "label": letter} for one, letter in zip(PLANETS, "ABC", strict=True)],
+            },
+            "answerKey": "A",
+        },
         {"question": "Which one is red?", "options": {"A": "Mars", "B": "Venus", "C": "the Moon"}, "answer": "(A)"},
         {"problem": "Which one is red?\nOptions:\nMars\nVenus\nthe Moon", "solution": "The answer is Mars", "answer": "mars"},
         {"question": "Which one is red?\nOptions:\n(A) Mars\n(B) Venus\n(C) the Moon", "target": "(A)"},
         {"question": "Which one is red?\nChoices:\n- Mars\n- Venus\n- the Moon", "target": "Mars"},
         {"doc": {"question": "Which one is red?", "choices": list(PLANETS), "answer": 0}, "resps": [["It is Mars."]], "doc_id": 4},
     ],
-)  # fmt: skip
+)
 def test_layouts_read_alike(row: dict[str, object]):
     found = to_choice(row)
     assert (found.question, found.options, found.answer) == ("Which one is red?", PLANETS, 0)
@@ -47,8 +53,9 @@ def test_tasks_with_few_targets_have_these_for_options(tmp_path: Path):
     skipped = SkippedRows()
     found = list(read_choices(tmp_path / "rows.jsonl", skipped))
     assert [(one.options, one.answer, one.group, one.chain) for one in found] == [
-        (("False", "True"), 0, "logic", "So False."), (("False", "True"), 1, "logic", "So True."),
-    ]  # fmt: skip
+        (("False", "True"), 0, "logic", "So False."),
+        (("False", "True"), 1, "logic", "So True."),
+    ]
     assert skipped.count == 20
 
 
@@ -75,21 +82,27 @@ def test_bad_rows_say_what_is_wrong_and_where(row: dict[str, object], problem: s
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("So the answer is Venus.", 1), ("The answer is (B).", 1), ("The answer is B. Venus", 1), ("Answer: option c", 2),
-        ("The answer is the moon, because it is near.", 2), ("#### A", 0), ("The answer is \\boxed{C}", 2), ("The answer is Jupiter.", None),
-        ("I do not know.", None), ("The answer is Mars. No: the answer is Venus.", 1), ("The answer is the planet Mars", 0),
-        ("The answer is Mars or Venus", None), ("The answer is (D)", None),
+        ("So the answer is Venus.", 1),
+        ("The answer is (B).", 1),
+        ("The answer is B. Venus", 1),
+        ("Answer: option c", 2),
+        ("The answer is the moon, because it is near.", 2),
+        ("#### A", 0),
+        ("The answer is \\boxed{C}", 2),
+        ("The answer is Jupiter.", None),
+        ("I do not know.", None),
+        ("The answer is Mars. No: the answer is Venus.", 1),
+        ("The answer is the planet Mars", 0),
+        ("The answer is Mars or Venus", None),
+        ("The answer is (D)", None),
     ],
-)  # fmt: skip
+)
 def test_the_option_a_text_states(text: str, place: int | None):
     assert stated_choice(text, PLANETS) == place
 
 
 @given(
-    st.lists(
-        st.text("abcdefg ", min_size=2, max_size=8), min_size=2, max_size=6, unique_by=lambda one: " ".join(one.split())
-    ),
-    st.data(),
+    st.lists(st.text("abcdefg ", min_size=2, max_size=8), min_size=2, max_size=6, unique_by=lambda one: " ".join(one.split())), st.data()
 )
 def test_an_option_in_its_own_words_is_found(options: list[str], data: st.DataObject):
     options = [f"x{option.strip()}x" for option in options]

@@ -18,35 +18,16 @@ from luthier.records.files import SkippedRows, atomic_write, read_rows, write_js
 
 TEXT = st.text(max_size=8)
 VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(), max_size=8),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(), max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )
 FIELDS = st.sampled_from(["messages", "tools", "id", "a.b", "", "süß"])
 ROWS = st.lists(st.dictionaries(FIELDS | TEXT, VALUES, min_size=1, max_size=4), max_size=6)
 RAGGED = [
-    {
-        "tools": [{"name": "f", "parameters": {"properties": {"x": {"type": "string"}}}}],
-        "messages": [{"role": "user", "content": "a"}],
-    },
-    {
-        "tools": [{"name": "g", "parameters": {"properties": {}}}, {}],
-        "messages": [{"role": "user", "content": "b"}],
-        "score": None,
-    },
-    {
-        "messages": [
-            {
-                "role": "assistant",
-                "content": "",
-                "tool_calls": [{"function": {"name": "f", "arguments": {"x": [1, "1"]}}}],
-            }
-        ]
-    },
+    {"tools": [{"name": "f", "parameters": {"properties": {"x": {"type": "string"}}}}], "messages": [{"role": "user", "content": "a"}]},
+    {"tools": [{"name": "g", "parameters": {"properties": {}}}, {}], "messages": [{"role": "user", "content": "b"}], "score": None},
+    {"messages": [{"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"x": [1, "1"]}}}]}]},
 ]
 
 
@@ -114,9 +95,7 @@ def test_parquet_of_others_and_folders_of_datasets(tmp_path):
     made.save_to_disk(tmp_path / "saved")
     assert list(read_rows(tmp_path / "saved")) == list(enumerate(rows, 1))
     datasets.DatasetDict({"train": made, "test": made}).save_to_disk(tmp_path / "splits")
-    with pytest.raises(
-        MissingFileError, match=r"holds the splits train, test; name one of them, e\.g\. .*/splits/train"
-    ):
+    with pytest.raises(MissingFileError, match=r"holds the splits train, test; name one of them, e\.g\. .*/splits/train"):
         read_rows(tmp_path / "splits")
     assert rows_of(tmp_path / "splits" / "test") == rows
 
@@ -160,10 +139,7 @@ def test_a_bad_line_is_named_or_set_aside(tmp_path, bad, problem):
     assert row["raw"].encode(errors="surrogateescape") == bad
 
 
-@given(
-    lines=st.lists(st.sampled_from(['{"n": 1}', "", "  ", "oops", "[]"]), max_size=12),
-    end=st.sampled_from(["\n", "\r\n"]),
-)
+@given(lines=st.lists(st.sampled_from(['{"n": 1}', "", "  ", "oops", "[]"]), max_size=12), end=st.sampled_from(["\n", "\r\n"]))
 @settings(max_examples=40, deadline=None)
 def test_every_line_is_a_row_a_blank_or_counted(folder, lines, end):
     path, skipped = folder / "mixed.jsonl", SkippedRows(folder / "aside.jsonl")
@@ -305,10 +281,7 @@ def test_a_folder_in_the_way(tmp_path):
 def test_a_full_disk_is_one_clear_line():
     with pytest.raises(DiskError) as caught:
         write_jsonl("/dev/full", [{"a": "x" * 100_000}])
-    assert (
-        str(caught.value)
-        == "no space left on device while writing /dev/full; free some space and run the same command again"
-    )
+    assert str(caught.value) == "no space left on device while writing /dev/full; free some space and run the same command again"
     assert Path("/dev/full").is_char_device()
 
 
@@ -323,9 +296,7 @@ def test_a_disk_that_fills_up_midway_leaves_the_old_file(tmp_path, name):
     path.write_bytes(b"old")
     rows = [{"a": os.urandom(500).hex()} for _ in range(100)]
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (8192, hard)
-    )  # the kernel then refuses to grow a file, as a full disk does
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))  # the kernel then refuses to grow a file, as a full disk does
     try:
         with pytest.raises(DiskError, match="cannot write"):
             (write_parquet if name.endswith("parquet") else write_jsonl)(path, rows)
@@ -335,9 +306,7 @@ def test_a_disk_that_fills_up_midway_leaves_the_old_file(tmp_path, name):
     assert names_in(tmp_path) == [name]
 
 
-@pytest.mark.parametrize(
-    ("code", "said"), [(errno.EROFS, "no permission to write"), (errno.EDQUOT, "no space left on device")]
-)
+@pytest.mark.parametrize(("code", "said"), [(errno.EROFS, "no permission to write"), (errno.EDQUOT, "no space left on device")])
 def test_the_reasons_a_disk_gives(tmp_path, code, said):
     with pytest.raises(DiskError, match=said), atomic_write(tmp_path / "x"):
         raise OSError(code, os.strerror(code))

@@ -23,10 +23,7 @@ CALLS = st.builds(ToolCall, TEXT, st.dictionaries(TEXT, JSON_VALUES, max_size=3)
 MESSAGES = st.one_of(
     st.builds(Message, st.sampled_from(["system", "user", "assistant"]), TEXT),
     st.builds(
-        Message,
-        st.just("assistant"),
-        st.none() | st.text(min_size=1, max_size=8),
-        st.lists(CALLS, min_size=1, max_size=2).map(tuple),
+        Message, st.just("assistant"), st.none() | st.text(min_size=1, max_size=8), st.lists(CALLS, min_size=1, max_size=2).map(tuple)
     ),
     st.builds(Message, st.just("tool"), TEXT, st.just(()), st.none() | TEXT, st.none() | TEXT),
 )
@@ -51,12 +48,7 @@ WEATHER = {
 }
 WEATHER_TOOL = Tool("weather", "Weather now", WEATHER["function"]["parameters"])
 CALL = ToolCall("weather", {"city": "Riga"})
-DIALOGUE = (
-    Message("user", "Riga?"),
-    Message("assistant", None, (CALL,)),
-    Message("tool", "rain"),
-    Message("assistant", "Rain."),
-)
+DIALOGUE = (Message("user", "Riga?"), Message("assistant", None, (CALL,)), Message("tool", "rain"), Message("assistant", "Rain."))
 
 
 @given(conversation=CONVERSATIONS)
@@ -102,21 +94,13 @@ def call_row(arguments, **more):
             "tools": json.dumps([WEATHER]),
         },
         {
-            "messages": [
-                DIALOGUE[0].to_row(),
-                call_row({"city": "Riga"}) | {"content": None},
-                *[m.to_row() for m in DIALOGUE[2:]],
-            ],
+            "messages": [DIALOGUE[0].to_row(), call_row({"city": "Riga"}) | {"content": None}, *[m.to_row() for m in DIALOGUE[2:]]],
             "tools": [json.dumps(WEATHER)],
         },
         {
             "messages": [
                 {"role": "user", "content": [{"type": "text", "text": "Riga?"}]},
-                {
-                    "role": "assistant",
-                    "content": None,
-                    "function_call": {"name": "weather", "arguments": '{"city": "Riga"}'},
-                },
+                {"role": "assistant", "content": None, "function_call": {"name": "weather", "arguments": '{"city": "Riga"}'}},
                 {"role": "function", "content": "rain"},
                 {"role": "assistant", "content": "Rain.", "tool_calls": None, "name": None},
             ],
@@ -146,28 +130,14 @@ def test_every_writing_of_a_tool_dialogue_reads_the_same(row):
 @pytest.mark.parametrize(
     ("row", "name", "messages", "extra"),
     [
+        ({"prompt": "2+2?", "completion": "4", "id": 7}, "completion", [("user", "2+2?"), ("assistant", "4")], {"id": 7}),
         (
-            {"prompt": "2+2?", "completion": "4", "id": 7},
-            "completion",
-            [("user", "2+2?"), ("assistant", "4")],
-            {"id": 7},
-        ),
-        (
-            {
-                "system": "Be brief.",
-                "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}],
-                "id": "a",
-            },
+            {"system": "Be brief.", "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}], "id": "a"},
             "sharegpt",
             [("system", "Be brief."), ("user", "Hi"), ("assistant", "Ho")],
             {"id": "a"},
         ),
-        (
-            {"instruction": "Add", "input": "2 and 2", "output": "4"},
-            "alpaca",
-            [("user", "Add\n\n2 and 2"), ("assistant", "4")],
-            {},
-        ),
+        ({"instruction": "Add", "input": "2 and 2", "output": "4"}, "alpaca", [("user", "Add\n\n2 and 2"), ("assistant", "4")], {}),
         ({"instruction": "Greet", "input": "", "output": "Hi"}, "alpaca", [("user", "Greet"), ("assistant", "Hi")], {}),
         ({"messages": [{"role": "developer", "content": "Be brief."}]}, "messages", [("system", "Be brief.")], {}),
     ],
@@ -189,10 +159,7 @@ def toolace_row(*answers):
         {
             "name": "quote",
             "description": "Quote",
-            "parameters": {
-                "type": "dict",
-                "properties": {"type": {"type": "any"}, "at": {"type": "list", "items": {"type": "float"}}},
-            },
+            "parameters": {"type": "dict", "properties": {"type": {"type": "any"}, "at": {"type": "list", "items": {"type": "float"}}}},
         },
     ]
     system = f"You may call these:\n{json.dumps(tools)}.\nToday is Monday."
@@ -212,11 +179,7 @@ def test_toolace_calls_results_and_types():
     assert read.messages == (
         Message("system", "You may call these:\n.\nToday is Monday."),
         Message("user", "Go"),
-        Message(
-            "assistant",
-            None,
-            (ToolCall("Market Trends API", {"days": 3}), ToolCall("quote", {"type": "x", "at": [1.5, 2]})),
-        ),
+        Message("assistant", None, (ToolCall("Market Trends API", {"days": 3}), ToolCall("quote", {"type": "x", "at": [1.5, 2]}))),
         Message("tool", '{"up": true}', name="Market Trends API"),
         Message("tool", "9", name="quote"),
         Message("assistant", "Up."),
@@ -224,10 +187,7 @@ def test_toolace_calls_results_and_types():
         Message("tool", "plain"),
     )
     assert read.tools[0].parameters == {"type": "object", "properties": {"days": {"type": "integer"}}}
-    assert read.tools[1].parameters == {
-        "type": "object",
-        "properties": {"type": {}, "at": {"type": "array", "items": {"type": "number"}}},
-    }
+    assert read.tools[1].parameters == {"type": "object", "properties": {"type": {}, "at": {"type": "array", "items": {"type": "number"}}}}
     assert read.extra == {"id": 1}
 
 
@@ -329,9 +289,7 @@ ANYTHING = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                ["role", "content", "from", "value", "tool_calls", "function", "name", "arguments", "parameters"]
-            ),
+            st.sampled_from(["role", "content", "from", "value", "tool_calls", "function", "name", "arguments", "parameters"]),
             inner,
             max_size=4,
         )
@@ -339,18 +297,7 @@ ANYTHING = st.recursive(
     max_leaves=8,
 )
 FIELDS = st.sampled_from(
-    [
-        "messages",
-        "tools",
-        "conversations",
-        "system",
-        "prompt",
-        "completion",
-        "instruction",
-        "output",
-        "chosen",
-        "rejected",
-    ]
+    ["messages", "tools", "conversations", "system", "prompt", "completion", "instruction", "output", "chosen", "rejected"]
 )
 
 

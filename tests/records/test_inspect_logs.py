@@ -17,15 +17,18 @@ from luthier.records.choices import read_choices
 from luthier.records.inspect_logs import ZSTANDARD, inspect_rows, write_inspect_log
 
 SAMPLE = {
-    "question": "Which one is red?", "options": ["Mars", "Venus"], "answer": "A", "chain": "Mars is red.\nThe answer is A", "score": 0.75,
-    "held": "A", "metadata": {"early": True},
-}  # fmt: skip
+    "question": "Which one is red?",
+    "options": ["Mars", "Venus"],
+    "answer": "A",
+    "chain": "Mars is red.\nThe answer is A",
+    "score": 0.75,
+    "held": "A",
+    "metadata": {"early": True},
+}
 
 
 def written(path: Path) -> Path:
-    write_inspect_log(
-        path, [SAMPLE, {**SAMPLE, "answer": "B"}], task="planets", model="m", created="2026-01-02T03:04:05Z"
-    )
+    write_inspect_log(path, [SAMPLE, {**SAMPLE, "answer": "B"}], task="planets", model="m", created="2026-01-02T03:04:05Z")
     return path
 
 

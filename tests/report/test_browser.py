@@ -20,9 +20,14 @@ pytestmark = pytest.mark.skipif(
     reason="chromium and chromedriver are not installed (Debian: chromium, chromium-driver)",
 )
 FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
     "--no-first-run",
-)  # fmt: skip
+)
 LONG = "unbroken_" * 60
 
 
@@ -41,9 +46,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     driver.quit()
 
 
-@pytest.fixture(
-    scope="module", params=["finished", "unfinished", "long words", "traced models", "mastery", "evaluated tracer"]
-)
+@pytest.fixture(scope="module", params=["finished", "unfinished", "long words", "traced models", "mastery", "evaluated tracer"])
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if request.param == "traced models":
         page = tmp_path_factory.mktemp("traced") / "page.html"
@@ -101,9 +104,7 @@ def _stretch(folder: Path) -> None:
 def test_it_fits_loads_nothing_and_is_quiet(browser: Any, report: Path, width: int, scheme: str) -> None:
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    )
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
     browser.get(report.as_uri())
     browser.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert browser.execute_script("return innerWidth") == width
@@ -121,8 +122,6 @@ def test_every_bar_is_as_long_as_its_rate(browser: Any, tmp_path: Path) -> None:
         "return [...document.querySelectorAll('svg.bars rect')].map(bar => bar.getBoundingClientRect().width"
         " / bar.ownerSVGElement.getBoundingClientRect().width)"
     )
-    told = browser.execute_script(
-        "return [...document.querySelectorAll('svg.bars')].map(chart => chart.getAttribute('aria-label'))"
-    )
+    told = browser.execute_script("return [...document.querySelectorAll('svg.bars')].map(chart => chart.getAttribute('aria-label'))")
     rates = [float(part.split(": ")[1].split("\u202f")[0]) / 100 for label in told for part in label.split("; ")]
     assert lengths == pytest.approx(rates, abs=0.002)

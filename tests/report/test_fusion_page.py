@@ -17,27 +17,40 @@ def rate(value: float) -> JSON:
 
 def scenario(value: float, *, gold: bool) -> JSON:
     made: JSON = {
-        "right": rate(value), "cover": rate(value), "refused": rate(0.1), "misled": rate(0.2), "questions": 20, "noise_drop": {},
-        "by_noise": {"0": rate(value), "5": rate(value - 0.1)}, "by_form": {"single": rate(value)},
-    }  # fmt: skip
+        "right": rate(value),
+        "cover": rate(value),
+        "refused": rate(0.1),
+        "misled": rate(0.2),
+        "questions": 20,
+        "noise_drop": {},
+        "by_noise": {"0": rate(value), "5": rate(value - 0.1)},
+        "by_form": {"single": rate(value)},
+    }
     return made | ({"by_place": {name: rate(value) for name in ("first", "middle", "last")}} if gold else {})
 
 
 def arm(value: float, collapsed: str | None = None) -> JSON:
     return {
-        "items": 160, "truncated": 3, "retention": rate(value), "scenarios": {name: scenario(value, gold=name in ("S1", "S2")) for name in ("S1", "S2", "S3", "S4")},
-        "retained": {"S2": {"right": rate(value)}, "S3": {"right": rate(value)}}, "gap": {"rate": 0.25, "low": 0.1, "high": 0.4},
+        "items": 160,
+        "truncated": 3,
+        "retention": rate(value),
+        "scenarios": {name: scenario(value, gold=name in ("S1", "S2")) for name in ("S1", "S2", "S3", "S4")},
+        "retained": {"S2": {"right": rate(value)}, "S3": {"right": rate(value)}},
+        "gap": {"rate": 0.25, "low": 0.1, "high": 0.4},
         "refusing": {"precision": rate(0.5), "recall": rate(0.75), "f1": rate(0.6), "share": 0.3, "collapsed": collapsed},
-        "sources": {"external": rate(0.5), "memory": rate(0.5)}, "abstention": {"points": [{"coverage": 0.5, **rate(0.9)}, {"coverage": 1.0, **rate(0.5)}], "area": 0.7},
-    }  # fmt: skip
+        "sources": {"external": rate(0.5), "memory": rate(0.5)},
+        "abstention": {"points": [{"coverage": 0.5, **rate(0.9)}, {"coverage": 1.0, **rate(0.5)}], "area": 0.7},
+    }
 
 
 MANIFEST = {"facts": {"infused": 12}, "questions": {"S1": 20, "S2": 20, "S3": 20, "S4": 20, "C": 0}}
 ITEM = {
-    "scenario": "S1", "question": "When was <Nova> released?", "answer": "It was 2025 & late.",
+    "scenario": "S1",
+    "question": "When was <Nova> released?",
+    "answer": "It was 2025 & late.",
     "context": [{"text": "<b>Nova</b> came in 2025.", "role": "gold"}, {"text": "Orion came in 2024.", "role": "distractor"}],
     "said": {"base": {"text": "2025", "right": True, "misled": False}, "after": {"text": "2024 <!--", "right": False, "misled": True}},
-}  # fmt: skip
+}
 
 
 def test_every_arm_and_scenario_is_shown_and_everything_escaped(tmp_path: Path):
@@ -49,9 +62,16 @@ def test_every_arm_and_scenario_is_shown_and_everything_escaped(tmp_path: Path):
     assert text.count("<td>after</td>") == 4 + 1 + 2  # scenarios, refusing, places
     assert text.count('class="plot"') == 4 + 1
     for shown in (
-        "&lt;suite&gt;", "When was &lt;Nova&gt; released?", "2025 &amp; late", 'class="gold">&lt;b&gt;Nova', "2024 &lt;!--", "<b>base</b> never refuses", "+0.40", "κ 0.81",
+        "&lt;suite&gt;",
+        "When was &lt;Nova&gt; released?",
+        "2025 &amp; late",
+        'class="gold">&lt;b&gt;Nova',
+        "2024 &lt;!--",
+        "<b>base</b> never refuses",
+        "+0.40",
+        "κ 0.81",
         '<span class="tag">misled</span>',
-    ):  # fmt: skip
+    ):
         assert shown in text
     assert not re.search(r"src=|href=\"http|@import|url\(|<script", text)
 

@@ -110,9 +110,7 @@ def test_every_section_is_there_in_order(tmp_path: Path) -> None:
     read = page(write_run(tmp_path / "run"))
     ids = [value for name, value in read.attributes if name == "id"]
     assert ids == SECTIONS
-    assert [value for name, value in read.attributes if name == "href" and value and value[0] == "#"] == [
-        f"#{i}" for i in SECTIONS
-    ]
+    assert [value for name, value in read.attributes if name == "href" and value and value[0] == "#"] == [f"#{i}" for i in SECTIONS]
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -141,10 +139,7 @@ def test_the_bars_and_their_table_hold_every_score(tmp_path: Path) -> None:
     for before, after in zip(BEFORE, AFTER, strict=True):
         for rule in ("official", "strict"):
             row = f"{after['category']}{after['decoding']}{rule}"
-            cells = [
-                f"{side[rule]['correct']} of {side['items']} = {side[rule]['rate'] * 100:.0f} %"
-                for side in (before, after)
-            ]
+            cells = [f"{side[rule]['correct']} of {side['items']} = {side[rule]['rate'] * 100:.0f} %" for side in (before, after)]
             at = read.text.replace(" ", "").index(row)
             line = read.text.replace(" ", "")[at : at + 150]
             assert all(cell.replace(" ", "") in line for cell in cells)
@@ -155,9 +150,7 @@ def test_the_bars_and_their_table_hold_every_score(tmp_path: Path) -> None:
 
 def test_the_strict_rule_is_drawn_only_where_it_differs(tmp_path: Path) -> None:
     read = page(write_run(tmp_path / "run"))
-    differing = sum(
-        b["official"] != b["strict"] or a["official"] != a["strict"] for b, a in zip(BEFORE, AFTER, strict=True)
-    )
+    differing = sum(b["official"] != b["strict"] or a["official"] != a["strict"] for b, a in zip(BEFORE, AFTER, strict=True))
     assert read.source.count('<svg class="bars"') == len(AFTER) + differing == 10
     assert "scores 100 %" in read.text
 
@@ -205,12 +198,10 @@ def test_a_question_right_under_both_decodings_counts_once_and_only_when_free(tm
     folder = write_run(tmp_path / "run")
     rows = [{"id": "a", "category": "c", "question": "q", "answer": "z", "truth": "t", "reason": ""}]
     write_rows(
-        folder / "evaluation-before.jsonl",
-        [{**rows[0], "decoding": d, "official": True, "strict": False} for d in ("free", "constrained")],
+        folder / "evaluation-before.jsonl", [{**rows[0], "decoding": d, "official": True, "strict": False} for d in ("free", "constrained")]
     )
     write_rows(
-        folder / "evaluation-after.jsonl",
-        [{**rows[0], "decoding": d, "official": True, "strict": True} for d in ("free", "constrained")],
+        folder / "evaluation-after.jsonl", [{**rows[0], "decoding": d, "official": True, "strict": True} for d in ("free", "constrained")]
     )
     read = page(folder)
     assert read.tags.count("article") == 1
@@ -268,9 +259,7 @@ def test_the_least_that_a_run_can_be(tmp_path: Path) -> None:
     assert "0 of 7 steps are done" in page(tmp_path).text
 
 
-@pytest.mark.parametrize(
-    "name", ["selected.jsonl", "left.jsonl", "metrics.jsonl", "evaluation-before.jsonl", "evaluation-after.jsonl"]
-)
+@pytest.mark.parametrize("name", ["selected.jsonl", "left.jsonl", "metrics.jsonl", "evaluation-before.jsonl", "evaluation-after.jsonl"])
 def test_a_missing_artefact_is_named(tmp_path: Path, name: str) -> None:
     folder = write_run(tmp_path / "run")
     (folder / name).unlink()
@@ -295,10 +284,15 @@ def test_a_damaged_row_is_left_out_and_counted(tmp_path: Path) -> None:
 def test_rows_that_are_not_as_expected_do_not_stop_the_page(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     odd: list[dict[str, Any]] = [
-        {}, {"messages": "no list"}, {"messages": [{"role": "user", "content": None}, "text", {"tool_calls": [{"function": 1}, 2]}], "tools": [3, {}]},
-        {"messages": json.dumps([{"role": "user", "content": "kept as text"}]), "tools": '[{"function": {"name": "f", "parameters": {"properties": 1, "required": true}}}]'},
+        {},
+        {"messages": "no list"},
+        {"messages": [{"role": "user", "content": None}, "text", {"tool_calls": [{"function": 1}, 2]}], "tools": [3, {}]},
+        {
+            "messages": json.dumps([{"role": "user", "content": "kept as text"}]),
+            "tools": '[{"function": {"name": "f", "parameters": {"properties": 1, "required": true}}}]',
+        },
         {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "g", "arguments": '{"a": 1}'}}]}]},
-    ]  # fmt: skip
+    ]
     write_rows(folder / "selected.jsonl", odd)
     write_rows(folder / "metrics.jsonl", [{"step": "one"}, {"loss": 2}, {}])
     read = page(folder)

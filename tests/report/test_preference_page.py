@@ -28,13 +28,29 @@ def test_pieces_are_the_words_and_unmarked_ones_are_common(one: str, two: str):
 
 def test_the_page_of_pairs_marks_and_escapes(tmp_path: Path):
     row = {
-        "prompt": [{"role": "user", "content": "Is <b> a tag?"}], "rejected": say("No, <b> is a bird."), "chosen": say("No, <b> is a tag."),
-        "original_chosen": say("A tag & nothing else."), "bridged": True,
-    }  # fmt: skip
+        "prompt": [{"role": "user", "content": "Is <b> a tag?"}],
+        "rejected": say("No, <b> is a bird."),
+        "chosen": say("No, <b> is a tag."),
+        "original_chosen": say("A tag & nothing else."),
+        "bridged": True,
+    }
     report = {
-        "questions": 3, "answers": 6, "right": 2, "wrong": 3, "without_answer": 1, "unclear": 0, "cut_off": 0, "pairs": 1, "bridged": 1, "refused": {"empty": 2},
-        "before": [0] * 9 + [1], "after": [1] + [0] * 9, "mean_before": 0.95, "mean_after": 0.05, "acceptance": 1.0,
-    }  # fmt: skip
+        "questions": 3,
+        "answers": 6,
+        "right": 2,
+        "wrong": 3,
+        "without_answer": 1,
+        "unclear": 0,
+        "cut_off": 0,
+        "pairs": 1,
+        "bridged": 1,
+        "refused": {"empty": 2},
+        "before": [0] * 9 + [1],
+        "after": [1] + [0] * 9,
+        "mean_before": 0.95,
+        "mean_after": 0.05,
+        "acceptance": 1.0,
+    }
     write_pairs_page(report, [row], tmp_path / "page.html", data=["rows.jsonl"], seed=0)
     text = (tmp_path / "page.html").read_text()
     assert "<mark>bird.</mark>" in text
@@ -50,9 +66,12 @@ def test_the_page_of_a_run_shows_curves_and_what_was_judged(tmp_path: Path):
     steps = [{"step": n, **dict.fromkeys(names, 0.5 + n)} for n in range(1, 6)]
     measured = {"rewards/accuracies": 0.25, "logps/chosen": -12.5, "loss": 0.693}
     results = {
-        "steps": 5, "bridged": 4, "pairs": {"kept": 20, "identical": 1, "empty": 0, "too_long": 2}, "before": measured,
+        "steps": 5,
+        "bridged": 4,
+        "pairs": {"kept": 20, "identical": 1, "empty": 0, "too_long": 2},
+        "before": measured,
         "after": {**measured, "rewards/accuracies": 0.75},
-    }  # fmt: skip
+    }
     settings = {"method": "bmc", "loss": "dpo", "weighting": "bmc", "delta": 3.0}
     write_preference_page(results, steps, tmp_path / "page.html", data=["<p>.jsonl"], settings=settings)
     text = (tmp_path / "page.html").read_text()

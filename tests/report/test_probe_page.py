@@ -16,22 +16,32 @@ SETTINGS = {"model": "<m>", "data": ["x/<d>.jsonl"], "stored": [], "injected": [
 
 def row(**changes: object) -> dict[str, object]:
     return {
-        "question": "Is <b> a tag?", "options": ["no", "<yes>", "maybe"], "answer": 1, "group": "g", "place": "", "number": 0, "chain": "c",
-        "steps": ["One & two.", "Three."], "statement": "The answer is <yes>", "stated": 1, "ends": [3, 6], "conf": CONF, "mass": [0.9, 0.8, 0.7],
-        "probe": "letters", "mode": "packed", "tokens": 8, "forwarded": 20, "naive": 60, **changes,
-    }  # fmt: skip
+        "question": "Is <b> a tag?",
+        "options": ["no", "<yes>", "maybe"],
+        "answer": 1,
+        "group": "g",
+        "place": "",
+        "number": 0,
+        "chain": "c",
+        "steps": ["One & two.", "Three."],
+        "statement": "The answer is <yes>",
+        "stated": 1,
+        "ends": [3, 6],
+        "conf": CONF,
+        "mass": [0.9, 0.8, 0.7],
+        "probe": "letters",
+        "mode": "packed",
+        "tokens": 8,
+        "forwarded": 20,
+        "naive": 60,
+        **changes,
+    }
 
 
 def page(tmp_path: Path, rows: list[dict[str, object]]) -> str:
     traces = [ChainTrace.from_row(one) for one in rows]
     shown = [
-        {
-            **one.to_row(),
-            "answers": list(one.answers),
-            "final": one.final,
-            "right": one.right,
-            "held": one.conf[:, one.final].tolist(),
-        }
+        {**one.to_row(), "answers": list(one.answers), "final": one.final, "right": one.right, "held": one.conf[:, one.final].tolist()}
         for one in traces
     ]
     write_probe_page(tmp_path / "page.html", statistics(traces), shown, settings=SETTINGS, seed=0)
@@ -79,8 +89,17 @@ def test_rates_in_words():
 
 def test_the_page_of_choices_lists_what_was_missed(tmp_path: Path):
     def scored(name: str, right: float) -> dict[str, object]:
-        return {"question": f"<q> {name}", "options": ["a", "b"], "answer": 0, "group": "g", "place": "", "logprobs": [right, -1.0], "tokens": [1, 1],
-                "bytes": [2, 2], "chosen": {"none": int(right < -1), "token": int(right < -1), "byte": int(right < -1)}}  # fmt: skip
+        return {
+            "question": f"<q> {name}",
+            "options": ["a", "b"],
+            "answer": 0,
+            "group": "g",
+            "place": "",
+            "logprobs": [right, -1.0],
+            "tokens": [1, 1],
+            "bytes": [2, 2],
+            "chosen": {"none": int(right < -1), "token": int(right < -1), "byte": int(right < -1)},
+        }
 
     rows = [scored("near", -2.0), scored("far", -9.0), scored("hit", -0.5)]
     assert [one["question"] for one in worst(rows)] == ["<q> far", "<q> near"]

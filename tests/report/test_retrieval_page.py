@@ -11,10 +11,14 @@ def row(model: str, mean: float, task: str = "<task>") -> dict:
     score = {"mean": mean, "low": mean - 0.05, "high": mean + 0.05}
     readings = dict.fromkeys(("trec", "expected", "best", "worst", "merged"), score)
     return {
-        "model": model, "metrics": {"ndcg@10": readings, "recall@10": readings}, "ceiling": {ties: {"ndcg@10": 0.8} for ties in readings},
-        "costs": {"encode_cpu_seconds": 1.25, "truncation": {"documents": {"cut": 0.25}}}, "distinct_documents": 900, "distinct_queries": 10,
+        "model": model,
+        "metrics": {"ndcg@10": readings, "recall@10": readings},
+        "ceiling": {ties: {"ndcg@10": 0.8} for ties in readings},
+        "costs": {"encode_cpu_seconds": 1.25, "truncation": {"documents": {"cut": 0.25}}},
+        "distinct_documents": 900,
+        "distinct_queries": 10,
         "settings": {"name": task, "queries": 10, "documents": 1200, "split": "test", "reading": "text", "max_length": 256},
-    }  # fmt: skip
+    }
 
 
 def test_models_stand_in_order_with_ceiling_and_costs(tmp_path: Path):

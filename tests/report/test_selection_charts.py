@@ -8,15 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.report.selection_page import (
-    ratio_bands,
-    score_curve,
-    short,
-    size_class,
-    size_histogram,
-    size_label,
-    verdict,
-)
+from luthier.report.selection_page import ratio_bands, score_curve, short, size_class, size_histogram, size_label, verdict
 
 RANDOM = [{"32K": 3.0, "all": 4.0}, {"32K": 3.2, "all": 4.5}, {"32K": 3.1, "all": 4.2}]
 
@@ -30,7 +22,7 @@ def test_the_verdict_compares_with_the_whole_band() -> None:
 
 def test_a_band_stands_at_its_ratios() -> None:
     rows, marks = ratio_bands({"32K": 2.0, "all": 3.0}, RANDOM)
-    assert [(row.window, row.chance, row.value) for row in rows] == [("32K", "3.00–3.20", "2.00"), ("all", "4.00–4.50", "3.00")]  # fmt: skip
+    assert [(row.window, row.chance, row.value) for row in rows] == [("32K", "3.00–3.20", "2.00"), ("all", "4.00–4.50", "3.00")]
     low, high = float(marks[0]), float(marks[-1])
     drawn = re.findall(r'cx="([\d.]+)%"', str(rows[1].chart))
     assert float(drawn[0]) == pytest.approx(100 * (3.0 - low) / (high - low), abs=0.01)

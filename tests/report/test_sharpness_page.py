@@ -26,13 +26,9 @@ def test_the_page_shows_every_model_and_escapes_its_name(tmp_path: Path):
     assert not re.search(r"src=|href=\"http|@import|url\(", text)
 
 
-@pytest.mark.parametrize(
-    "rises", [[Rise(0.1, 0.0, 0.0)], [Rise(0.1, -1.0, 0.5)], [Rise(1e-6, 1e-9, None), Rise(1.0, 50.0, 1.0)]]
-)
+@pytest.mark.parametrize("rises", [[Rise(0.1, 0.0, 0.0)], [Rise(0.1, -1.0, 0.5)], [Rise(1e-6, 1e-9, None), Rise(1.0, 50.0, 1.0)]])
 def test_every_point_lies_within_the_field(rises: list[Rise]):
     drawn = str(chart([Line("one", 1.0, rises)]))
-    numbers = [
-        float(number) for path in re.findall(r' d="([^"]*)"', drawn) for number in re.findall(r"-?\d+\.\d+", path)
-    ]
+    numbers = [float(number) for path in re.findall(r' d="([^"]*)"', drawn) for number in re.findall(r"-?\d+\.\d+", path)]
     assert numbers
     assert all(-0.01 <= number <= 100.01 for number in numbers)

@@ -17,23 +17,64 @@ SETTINGS: dict[str, Any] = {"checkpoints": True, "parameters": 1}
 
 def change(concept: str = "<b>sums</b>", **changes: Any) -> dict[str, Any]:
     return {
-        "concept": concept, "before": "s1", "after": "s2", "mastery_before": 0.8, "mastery_after": 0.41, "evidence_before": 30, "evidence_after": 31,
-        "by": "items", "items": 30, "difference": -0.4, "low": -0.5, "high": -0.3, "p": 1e-5, "p_all": 2e-5, "verdict": "lost", "narrowest": changes.get("verdict", "lost") != "", **changes,
-    }  # fmt: skip
+        "concept": concept,
+        "before": "s1",
+        "after": "s2",
+        "mastery_before": 0.8,
+        "mastery_after": 0.41,
+        "evidence_before": 30,
+        "evidence_after": 31,
+        "by": "items",
+        "items": 30,
+        "difference": -0.4,
+        "low": -0.5,
+        "high": -0.3,
+        "p": 1e-5,
+        "p_all": 2e-5,
+        "verdict": "lost",
+        "narrowest": changes.get("verdict", "lost") != "",
+        **changes,
+    }
 
 
 def results(learners: int = 3, concepts: int = 2, **changes: Any) -> dict[str, Any]:
     names, skills = [f"m<{at}>" for at in range(learners)], [f"<i>skill {at}</i>" for at in range(concepts)]
     return {
-        "answers": 300, "items": 150, "concepts": skills, "notes": ["<u>one was not scored</u>"], "alarms": 2, "ability_sd": 1.0, "spread": 0.4, "rounds": 9,
-        "learners": [{"learner": name, "family": "m", "new": at == 0, "accuracy": 0.1 + 0.8 * at / learners, "low": 0.05, "high": 0.95, "answered": 30,
-                      "items": 150, "observed": 0.5, "ability": 0.0, "ability_sd": 0.3} for at, name in enumerate(names)],
-        "mastery": [{"learner": name, "concept": skill, "mastery": 0.6, "low": 0.4, "high": 0.8, "answers": 12 + at}
-                    for name in names[1:] for at, skill in enumerate(skills)],
+        "answers": 300,
+        "items": 150,
+        "concepts": skills,
+        "notes": ["<u>one was not scored</u>"],
+        "alarms": 2,
+        "ability_sd": 1.0,
+        "spread": 0.4,
+        "rounds": 9,
+        "learners": [
+            {
+                "learner": name,
+                "family": "m",
+                "new": at == 0,
+                "accuracy": 0.1 + 0.8 * at / learners,
+                "low": 0.05,
+                "high": 0.95,
+                "answered": 30,
+                "items": 150,
+                "observed": 0.5,
+                "ability": 0.0,
+                "ability_sd": 0.3,
+            }
+            for at, name in enumerate(names)
+        ],
+        "mastery": [
+            {"learner": name, "concept": skill, "mastery": 0.6, "low": 0.4, "high": 0.8, "answers": 12 + at}
+            for name in names[1:]
+            for at, skill in enumerate(skills)
+        ],
         "changes": [change(), change("dates", verdict="", p_all=0.3), change("slices", by="ability", low=None, high=None, items=0)],
-        "ask": [{"learner": names[0], "item": "<a>1", "concepts": "", "difficulty": 1.25}], "train": [{"learner": names[0], "item": "b", "concepts": "", "chance": 0.44}],
-        "text": {"items": 40, "correlation": 0.52, "within": None, "doubt": 1.5, "points": [(-1.0, -0.5), (0.5, 2.0)]}, **changes,
-    }  # fmt: skip
+        "ask": [{"learner": names[0], "item": "<a>1", "concepts": "", "difficulty": 1.25}],
+        "train": [{"learner": names[0], "item": "b", "concepts": "", "chance": 0.44}],
+        "text": {"items": 40, "correlation": 0.52, "within": None, "doubt": 1.5, "points": [(-1.0, -0.5), (0.5, 2.0)]},
+        **changes,
+    }
 
 
 def page(tmp_path: Path, found: dict[str, Any], held: dict[str, Any] | None = None, **settings: Any) -> Page:
@@ -102,9 +143,7 @@ def test_many_learners_and_skills_are_thinned_and_new_ones_stay() -> None:
     assert shown[0]["learner"] == "m<0>"
     accuracies = [one["accuracy"] for one in shown[1:]]
     assert accuracies == sorted(accuracies, reverse=True)
-    assert [one["learner"] for one in shown_learners(many["learners"], ordered=False)] == [
-        f"m<{at}>" for at in range(100 - WIDE, 100)
-    ]
+    assert [one["learner"] for one in shown_learners(many["learners"], ordered=False)] == [f"m<{at}>" for at in range(100 - WIDE, 100)]
     rows = heat_map(many, [one["learner"] for one in shown])
     assert len(rows) == TALL
     assert rows[0]["cells"][0]["share"] is None
@@ -115,8 +154,13 @@ def test_the_tool_run_tells_its_skills_where_it_compared_them(tmp_path: Path) ->
     folder = write_run(tmp_path / "run")
     assert "By skill" not in Page(write_report(folder)).text
     record = json.loads((folder / "run.json").read_text())
-    record["steps"]["skills"] = {"key": "k", "seconds": 1.0, "results": {"changes": [
-        change(), change("irrelevance, constrained", verdict="gained", difference=0.2, low=None, high=None, p_all=0.012)]}}  # fmt: skip
+    record["steps"]["skills"] = {
+        "key": "k",
+        "seconds": 1.0,
+        "results": {
+            "changes": [change(), change("irrelevance, constrained", verdict="gained", difference=0.2, low=None, high=None, p_all=0.012)]
+        },
+    }
     (folder / "run.json").write_text(json.dumps(record))
     made = Page(write_report(folder))
     for words in ("By skill", "Lost: <b>sums</b>.", "irrelevance, constrained", "+20", "0.012", "Compare skills"):

@@ -28,7 +28,10 @@ def test_mastery_over_time_counts_those_who_had_met_a_concept():
 
 
 def test_the_graph_draws_the_links_between_concepts_that_are_shown():
-    links = [{"source": "a", "target": "b", "relation": "prerequisite", "weight": 1.0}, {"source": "a", "target": "z", "relation": "related", "weight": 1.0}]  # fmt: skip
+    links = [
+        {"source": "a", "target": "b", "relation": "prerequisite", "weight": 1.0},
+        {"source": "a", "target": "z", "relation": "related", "weight": 1.0},
+    ]
     drawn = str(concept_graph(links, ["a", "b", "c"]))
     assert drawn.count("<path") == 1
     assert drawn.count("<circle") == 2
@@ -39,7 +42,7 @@ def test_the_graph_draws_the_links_between_concepts_that_are_shown():
 @pytest.mark.parametrize("learners", [1, 2, 40])
 def test_a_mastery_page_has_all_its_parts(tmp_path: Path, learners: int):
     page = mastery_page(tmp_path / "page.html", learners)
-    for title in ("Concepts over time", "The class", "Where help is needed", "Learners one by one", "How concepts hang together"):  # fmt: skip
+    for title in ("Concepts over time", "The class", "Where help is needed", "Learners one by one", "How concepts hang together"):
         assert title in page
     assert ("learners with most answers" in page) is (learners > 30)
 

@@ -101,18 +101,14 @@ def test_clusters_take_turns() -> None:
 def test_deita_takes_the_best_that_is_not_like_a_better_one() -> None:
     embeddings = np.array([[1, 0], [0.99, 0.1], [0, 1], [0.1, 0.99], [-1, 0]], dtype=np.float32)
     similar: dict[int, float] = {}
-    assert indices(
-        base.deita_picks([1.0, 5.0, 3.0, 2.0, None], embeddings, similar=similar, places=[10, 11, 12, 13, 14])
-    ) == [1, 2]
+    assert indices(base.deita_picks([1.0, 5.0, 3.0, 2.0, None], embeddings, similar=similar, places=[10, 11, 12, 13, 14])) == [1, 2]
     assert set(similar) == {10, 13}
     assert all(0.9 <= cosine <= 1.0 + 1e-6 for cosine in similar.values())
     assert indices(base.deita_picks([1.0, 5.0, 3.0, 2.0, None], embeddings, threshold=1.1)) == [1, 2, 3, 0]
 
 
 def test_like_texts_have_like_embeddings() -> None:
-    rows = [f"the cat sat on mat {n}".encode() for n in range(30)] + [
-        f"prices of copper rose {n} percent".encode() for n in range(30)
-    ]
+    rows = [f"the cat sat on mat {n}".encode() for n in range(30)] + [f"prices of copper rose {n} percent".encode() for n in range(30)]
     embeddings = base.hashed_embeddings(rows, dimensions=8)
     assert embeddings.shape == (60, 8)
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)

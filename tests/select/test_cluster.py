@@ -72,9 +72,7 @@ def test_replicas_pick_what_one_process_picks(engine: RayEngine) -> None:
         return [pick for new in search.rounds() for pick in new]
 
     assert zip_picks(state=engine.replica(SetSizes, ROWS)) == zip_picks()
-    assert long_picks(state=engine.replica(partial(AddedBytes, window=5000), ROWS)) == long_picks(
-        state=AddedBytes(ROWS, window=5000)
-    )
+    assert long_picks(state=engine.replica(partial(AddedBytes, window=5000), ROWS)) == long_picks(state=AddedBytes(ROWS, window=5000))
 
 
 def test_shards_pick_what_they_pick_in_one_process(engine: RayEngine) -> None:

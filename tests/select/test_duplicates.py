@@ -115,10 +115,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_repeats_are_found_in_any_layout(layout, tmp_path):
     path = str(tmp_path / "eval.jsonl")
-    write_jsonl(
-        path,
-        [LAYOUTS[layout]("Something else that nobody in the whole pool has ever said."), LAYOUTS[layout](QUESTION)],
-    )
+    write_jsonl(path, [LAYOUTS[layout]("Something else that nobody in the whole pool has ever said."), LAYOUTS[layout](QUESTION)])
     rows = [b"nothing of it", f"user: Listen. {QUESTION.lower().replace(' ', '  ')} Say it.".encode(), b""]
     assert repeats_of(rows, [path]) == {1: f"shares 13 words with {path}:2"}
 
@@ -134,9 +131,7 @@ def test_a_shorter_text_is_found_whole_and_only_whole(tmp_path):
 def test_system_prompts_are_no_evaluation_data(tmp_path):
     path = str(tmp_path / "eval.jsonl")
     prompt = "You are a helpful assistant who answers each question in one short and polite sentence."
-    write_jsonl(
-        path, [{"messages": [{"role": "system", "content": prompt}, *LAYOUTS["messages"](QUESTION)["messages"]]}]
-    )
+    write_jsonl(path, [{"messages": [{"role": "system", "content": prompt}, *LAYOUTS["messages"](QUESTION)["messages"]]}])
     assert repeats_of([prompt.encode(), QUESTION.encode()], [path]) == {1: f"shares 13 words with {path}:1"}
 
 
@@ -158,17 +153,8 @@ def test_repeats_are_those_of_all_runs(seed, tmp_path_factory):
     texts, rows = ([" ".join(draw.choices(few, k=draw.randint(0, 30))) for _ in range(12)] for _ in range(2))
     path = str(tmp_path_factory.mktemp("eval") / "eval.jsonl")
     write_jsonl(path, [{"text": text} for text in texts])
-    runs = {
-        run
-        for text in texts
-        if len(words := normalised_words(text)) >= 8
-        for run in windows(words, min(13, len(words)))
-    }
-    expected = {
-        at
-        for at, row in enumerate(rows)
-        if any(set(windows(normalised_words(row), size)) & runs for size in range(8, 14))
-    }
+    runs = {run for text in texts if len(words := normalised_words(text)) >= 8 for run in windows(words, min(13, len(words)))}
+    expected = {at for at, row in enumerate(rows) if any(set(windows(normalised_words(row), size)) & runs for size in range(8, 14))}
     assert set(repeats_of([row.encode() for row in rows], [path])) == expected
 
 

@@ -11,17 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from luthier.select.entropy_law import (
-    LEVELS,
-    Alarm,
-    Prediction,
-    Refusal,
-    judge,
-    judge_data,
-    noise_band,
-    predict,
-    theil_sen,
-)
+from luthier.select.entropy_law import LEVELS, Alarm, Prediction, Refusal, judge, judge_data, noise_band, predict, theil_sen
 from luthier.select.ledger import Version
 
 
@@ -194,23 +184,17 @@ def test_no_line_is_drawn_far_beyond_the_finished_versions() -> None:
     finished = [replace(each, metric=6.0 + 0.2 * at) for at, each in enumerate([*X, version("x4b", 3.30, 1.541)])]
     told = predict(finished, X5)
     assert told == Refusal("L 1.620 is far from the finished versions (1.500 to 1.541)")
-    assert predict(finished, version("n", 9.0, 1.52)) == Refusal(
-        "R 9.000 is far from the finished versions (3.300 to 3.600)"
-    )
+    assert predict(finished, version("n", 9.0, 1.52)) == Refusal("R 9.000 is far from the finished versions (3.300 to 3.600)")
     near = predict(finished, version("n", 3.28, 1.545))
     assert isinstance(near, Prediction)
     assert near.outside
     level = [replace(each, ratio={"32K": 3.0}) for each in finished]
-    assert predict(level, version("n", 3.001, 1.52)) == Refusal(
-        "R 3.001 is far from the finished versions (3.000 to 3.000)"
-    )
+    assert predict(level, version("n", 3.001, 1.52)) == Refusal("R 3.001 is far from the finished versions (3.000 to 3.000)")
     assert isinstance(predict(level, version("n", 3.0, 1.52)), Prediction)
 
 
 def test_a_law_that_holds_is_predicted_better_than_the_mean() -> None:
-    made = [
-        version(f"v{at}", 3 + 0.1 * at, 2.5 + 0.05 * (at % 3), metric=9 - 0.1 * at - 0.2 * (at % 3)) for at in range(9)
-    ]
+    made = [version(f"v{at}", 3 + 0.1 * at, 2.5 + 0.05 * (at % 3), metric=9 - 0.1 * at - 0.2 * (at % 3)) for at in range(9)]
     guess = predict(made, version("new", 3.45, 2.55))
     assert isinstance(guess, Prediction)
     assert guess.error < 0.5 * guess.mean_error
@@ -231,9 +215,7 @@ def test_theil_sen_follows_shifts_and_slopes(rows: list[tuple[int, float]], slop
 
 
 @given(st.integers(5, 20), numbers, numbers, st.data())
-def test_theil_sen_is_not_moved_by_a_few_wild_points(
-    size: int, slope: float, level: float, data: st.DataObject
-) -> None:
+def test_theil_sen_is_not_moved_by_a_few_wild_points(size: int, slope: float, level: float, data: st.DataObject) -> None:
     y = [level + slope * at for at in range(size)]
     y[data.draw(st.integers(0, size - 1))] += data.draw(st.floats(-1e6, 1e6))
     found = theil_sen([float(at) for at in range(size)], y)
@@ -249,9 +231,7 @@ histories = st.lists(st.tuples(st.floats(1, 50), st.floats(0.1, 8)), min_size=1,
 
 
 @given(histories, st.floats(1, 50), st.floats(0.1, 8), st.floats(0.1, 10))
-def test_alarms_do_not_depend_on_the_unit_of_the_loss(
-    history: list[tuple[float, float]], ratio: float, loss: float, unit: float
-) -> None:
+def test_alarms_do_not_depend_on_the_unit_of_the_loss(history: list[tuple[float, float]], ratio: float, loss: float, unit: float) -> None:
     def judged(scale: float) -> list[str]:
         made = [version(f"v{at}", r, scale * value) for at, (r, value) in enumerate(history)]
         return rules(judge(made, version("new", ratio, scale * loss)))
@@ -283,9 +263,7 @@ def test_at_most_one_rule_of_r_and_l_speaks_and_only_both_together_stop(
 
 
 @given(histories, st.floats(1, 50), st.floats(0.1, 8), st.lists(st.floats(-3, 3), min_size=2, max_size=4))
-def test_seeds_only_ever_lower_an_alarm(
-    history: list[tuple[float, float]], ratio: float, loss: float, shifts: list[float]
-) -> None:
+def test_seeds_only_ever_lower_an_alarm(history: list[tuple[float, float]], ratio: float, loss: float, shifts: list[float]) -> None:
     """The same means, once as single runs and once with the previous version spread over seeds around its loss."""
     made = [version(f"v{at}", r, value) for at, (r, value) in enumerate(history)]
     middle = sum(shifts) / len(shifts)

@@ -20,49 +20,17 @@ from luthier.select.rows import read_pool
 
 POOL = Path(__file__).parents[3] / "shared" / "data" / "instruct" / "pool.jsonl.gz"
 
-SUBJECTS = [
-    "the teacher",
-    "my neighbour",
-    "a young doctor",
-    "this engineer",
-    "the old captain",
-    "her cousin",
-    "the baker",
-    "our guide",
-]
-VERBS = [
-    "wants to find",
-    "has never seen",
-    "will buy",
-    "is looking for",
-    "could not repair",
-    "often talks about",
-    "was given",
-]
-OBJECTS = [
-    "a red bicycle",
-    "the garden behind the house",
-    "an answer to that",
-    "two tickets for the show",
-    "what they need",
-]
-ENDS = [
-    "in the morning.",
-    "before it rains.",
-    "with the help of friends.",
-    "because it was cheap.",
-    "and that is all.",
-    "at home.",
-]
+SUBJECTS = ["the teacher", "my neighbour", "a young doctor", "this engineer", "the old captain", "her cousin", "the baker", "our guide"]
+VERBS = ["wants to find", "has never seen", "will buy", "is looking for", "could not repair", "often talks about", "was given"]
+OBJECTS = ["a red bicycle", "the garden behind the house", "an answer to that", "two tickets for the show", "what they need"]
+ENDS = ["in the morning.", "before it rains.", "with the help of friends.", "because it was cheap.", "and that is all.", "at home."]
 
 
 def sentences(count, seed=0):
     """English rows of three to six sentences."""
     draw = random.Random(seed)
     parts = (SUBJECTS, VERBS, OBJECTS, ENDS)
-    return [
-        " ".join(" ".join(map(draw.choice, parts)) for _ in range(draw.randint(3, 6))).encode() for _ in range(count)
-    ]
+    return [" ".join(" ".join(map(draw.choice, parts)) for _ in range(draw.randint(3, 6))).encode() for _ in range(count)]
 
 
 def test_surprise_is_the_formula():
@@ -153,16 +121,10 @@ def test_unclaimed_rows_go_to_the_largest_group_of_their_source_unless_they_are_
 
 
 def test_rows_of_another_language_are_judged_among_themselves():
-    spanish = (
-        ["los niños", "la vecina", "el médico", "su hermana", "una amiga"],
-        ["busca", "quiere", "compra", "olvidó"],
-    )
+    spanish = (["los niños", "la vecina", "el médico", "su hermana", "una amiga"], ["busca", "quiere", "compra", "olvidó"])
     draw = random.Random(3)
     rows = [
-        " ".join(
-            f"{draw.choice(spanish[0])} {draw.choice(spanish[1])} el libro del año, pero no las llaves."
-            for _ in range(4)
-        ).encode()
+        " ".join(f"{draw.choice(spanish[0])} {draw.choice(spanish[1])} el libro del año, pero no las llaves." for _ in range(4)).encode()
         for _ in range(FEWEST)
     ]
     scores = noise_scores([*sentences(2000), *rows], ["web"] * (2000 + FEWEST))

@@ -16,20 +16,39 @@ from luthier.select.ledger import Version, add_metric, add_version, group_of, me
 from luthier.select.profile import ratio_profile
 
 FULL = Version(
-    name="v1", group="g", fingerprint="f1", rows=10, ratio={"32K": 3.2, "1M": 3.5, "all": 4.0}, loss=2.5, seed=3, loss_epoch=2.25,
-    bits_per_byte=0.9, tokens=1234, window=(5, 25), metric=6.5, setup={"base": "tiny", "recipe": {"batch": 8}},
-)  # fmt: skip
+    name="v1",
+    group="g",
+    fingerprint="f1",
+    rows=10,
+    ratio={"32K": 3.2, "1M": 3.5, "all": 4.0},
+    loss=2.5,
+    seed=3,
+    loss_epoch=2.25,
+    bits_per_byte=0.9,
+    tokens=1234,
+    window=(5, 25),
+    metric=6.5,
+    setup={"base": "tiny", "recipe": {"batch": 8}},
+)
 LEAST = Version(name="v2", group="g", fingerprint="f2", rows=0, ratio={"32K": 3.0}, loss=2.4)
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 versions = st.builds(
     Version,
-    name=st.text(min_size=1), group=st.sampled_from(["g", "h"]), fingerprint=st.text("0123456789abcdef", min_size=1, max_size=3),
-    rows=st.integers(0, 10**9), ratio=st.fixed_dictionaries({"32K": st.floats(0.1, 1e4)}, optional={"all": st.floats(0.1, 1e4)}),
-    loss=finite, seed=st.integers(0, 3), loss_epoch=st.none() | finite, bits_per_byte=st.none() | finite,
-    tokens=st.none() | st.integers(0, 10**12), window=st.none() | st.tuples(st.integers(0, 99), st.integers(100, 999)),
-    metric=st.none() | finite, setup=st.dictionaries(st.text(), st.none() | st.booleans() | st.text()),
-)  # fmt: skip
+    name=st.text(min_size=1),
+    group=st.sampled_from(["g", "h"]),
+    fingerprint=st.text("0123456789abcdef", min_size=1, max_size=3),
+    rows=st.integers(0, 10**9),
+    ratio=st.fixed_dictionaries({"32K": st.floats(0.1, 1e4)}, optional={"all": st.floats(0.1, 1e4)}),
+    loss=finite,
+    seed=st.integers(0, 3),
+    loss_epoch=st.none() | finite,
+    bits_per_byte=st.none() | finite,
+    tokens=st.none() | st.integers(0, 10**12),
+    window=st.none() | st.tuples(st.integers(0, 99), st.integers(100, 999)),
+    metric=st.none() | finite,
+    setup=st.dictionaries(st.text(), st.none() | st.booleans() | st.text()),
+)
 
 
 def test_what_goes_in_comes_out(tmp_path: Path) -> None:
@@ -42,9 +61,7 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
 
 
 @given(st.lists(versions, min_size=1, max_size=6))
-def test_any_versions_survive_the_file_in_the_order_of_their_first_lines(
-    tmp_path_factory: Any, made: list[Version]
-) -> None:
+def test_any_versions_survive_the_file_in_the_order_of_their_first_lines(tmp_path_factory: Any, made: list[Version]) -> None:
     ledger = tmp_path_factory.mktemp("law") / "law.jsonl"
     for version in made:
         add_version(ledger, version)

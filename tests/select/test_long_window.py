@@ -29,16 +29,12 @@ WORDS = [
     "oscar",
     "papa",
 ]
-texts = st.lists(
-    st.lists(st.sampled_from(WORDS), max_size=12).map(lambda words: " ".join(words).encode()), min_size=1, max_size=40
-)
+texts = st.lists(st.lists(st.sampled_from(WORDS), max_size=12).map(lambda words: " ".join(words).encode()), min_size=1, max_size=40)
 
 
 def sentences(count: int, seed: int = 0, length: int = 60) -> list[bytes]:
     draw = random.Random(seed)
-    return [
-        " ".join(f"{draw.choice(WORDS)}{draw.randrange(10**6)}" for _ in range(length)).encode() for _ in range(count)
-    ]
+    return [" ".join(f"{draw.choice(WORDS)}{draw.randrange(10**6)}" for _ in range(length)).encode() for _ in range(count)]
 
 
 def order(search: LongZip) -> list[int]:

@@ -19,9 +19,7 @@ from luthier.errors import BadRowError, SettingsError
 from luthier.select.ledger import DataFacts, Version, add_version, measure_data, read_ledger
 from luthier.select.loss_monitor import EntropyLawCallback, describe_setup, tokens_per_byte
 
-TEXTS = [
-    f"What is the weather in town {number}? It is {number % 7} degrees. " * (1 + number % 3) for number in range(40)
-]
+TEXTS = [f"What is the weather in town {number}? It is {number % 7} degrees. " * (1 + number % 3) for number in range(40)]
 FACTS = measure_data(TEXTS)
 
 
@@ -70,27 +68,20 @@ def make(tiny_model_folder: Path, tmp_path: Path) -> Callable[..., Recording]:
         return {"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100)}
 
     def make(*callbacks: TrainerCallback, **settings: Any) -> Recording:
-        chosen = {
-            "logging_steps": 1,
-            "num_train_epochs": 1,
-            "learning_rate": 1e-3,
-            "save_strategy": "no",
-            "seed": 7,
-            **settings,
-        }
+        chosen = {"logging_steps": 1, "num_train_epochs": 1, "learning_rate": 1e-3, "save_strategy": "no", "seed": 7, **settings}
         args = TrainingArguments(
-            output_dir=str(tmp_path / "out"), per_device_train_batch_size=2, report_to="none", use_cpu=True, disable_tqdm=True,
-            dataloader_pin_memory=False, **chosen,
-        )  # fmt: skip
+            output_dir=str(tmp_path / "out"),
+            per_device_train_batch_size=2,
+            report_to="none",
+            use_cpu=True,
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+            **chosen,
+        )
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_pretrained(tiny_model_folder, dtype=torch.float32)
         return Recording(
-            model=model,
-            args=args,
-            train_dataset=rows,
-            data_collator=collate,
-            processing_class=tokenizer,
-            callbacks=list(callbacks),
+            model=model, args=args, train_dataset=rows, data_collator=collate, processing_class=tokenizer, callbacks=list(callbacks)
         )
 
     return make
@@ -122,9 +113,11 @@ def test_a_whole_epoch_is_written_with_its_losses(make: Callable[..., Recording]
 def test_counted_tokens_weigh_the_logs(make: Callable[..., Recording], tmp_path: Path, logging_steps: int) -> None:
     watch = Steps()
     trainer = make(
-        EntropyLawCallback(tmp_path / "law.jsonl", FACTS, window=(0.1, 0.5)), watch,
-        include_num_input_tokens_seen="non_padding", logging_steps=logging_steps,
-    )  # fmt: skip
+        EntropyLawCallback(tmp_path / "law.jsonl", FACTS, window=(0.1, 0.5)),
+        watch,
+        include_num_input_tokens_seen="non_padding",
+        logging_steps=logging_steps,
+    )
     trainer.train()
     (version,) = read_ledger(tmp_path / "law.jsonl")
     counts = [0] + [row["num_input_tokens_seen"] for row in watch.logged]
@@ -138,11 +131,7 @@ def test_counted_tokens_weigh_the_logs(make: Callable[..., Recording], tmp_path:
 
 def test_accumulated_batches_are_one_step(make: Callable[..., Recording], tmp_path: Path) -> None:
     """20 batches accumulated by 3: 7 steps an epoch, the last of them short."""
-    trainer = make(
-        EntropyLawCallback(tmp_path / "law.jsonl", FACTS, window=(0.1, 0.6)),
-        num_train_epochs=2,
-        gradient_accumulation_steps=3,
-    )
+    trainer = make(EntropyLawCallback(tmp_path / "law.jsonl", FACTS, window=(0.1, 0.6)), num_train_epochs=2, gradient_accumulation_steps=3)
     trainer.train()
     (version,) = read_ledger(tmp_path / "law.jsonl")
     losses = trainer.step_losses()
@@ -214,9 +203,7 @@ def test_a_resumed_run_writes_what_an_uninterrupted_one_would(
         assert found.loss == pytest.approx(sum(parts[step] for step in seen) / len(seen), abs=1e-4)
 
 
-def test_a_monitor_that_joins_at_a_resume_sees_the_rest_and_saving_goes_on(
-    make: Callable[..., Recording], tmp_path: Path
-) -> None:
+def test_a_monitor_that_joins_at_a_resume_sees_the_rest_and_saving_goes_on(make: Callable[..., Recording], tmp_path: Path) -> None:
     settings = {"save_strategy": "steps", "save_steps": 2}
     with pytest.raises(KeyboardInterrupt):
         make(Steps(5), **settings).train()
@@ -227,16 +214,12 @@ def test_a_monitor_that_joins_at_a_resume_sees_the_rest_and_saving_goes_on(
     assert (tmp_path / "out" / "checkpoint-20" / "trainer_state.json").is_file()
 
 
-def test_the_state_of_callbacks_may_be_restored_by_the_trainer_itself(
-    make: Callable[..., Recording], tmp_path: Path
-) -> None:
+def test_the_state_of_callbacks_may_be_restored_by_the_trainer_itself(make: Callable[..., Recording], tmp_path: Path) -> None:
     settings = {"save_strategy": "steps", "save_steps": 4, "restore_callback_states_from_checkpoint": True}
     ledger = tmp_path / "law.jsonl"
     with pytest.raises(KeyboardInterrupt):
         make(EntropyLawCallback(ledger, FACTS), Steps(9), **settings).train()
-    make(EntropyLawCallback(ledger, FACTS), **settings).train(
-        resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-8")
-    )
+    make(EntropyLawCallback(ledger, FACTS), **settings).train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-8"))
     (version,) = read_ledger(ledger)
     assert version.loss_epoch is not None
 
@@ -282,10 +265,7 @@ def test_a_high_risk_is_logged_and_stops_only_where_that_was_asked_for(
     caplog.set_level(logging.INFO)
     trainer.train()
     said = [record for record in caplog.records if record.getMessage().startswith("entropy law, rule")]
-    assert [record.getMessage().split(":")[0] for record in said] == [
-        "entropy law, rule A (warn)",
-        "entropy law, rule A+B (stop)",
-    ]
+    assert [record.getMessage().split(":")[0] for record in said] == ["entropy law, rule A (warn)", "entropy law, rule A+B (stop)"]
     assert {record.levelno for record in said} == {logging.WARNING}
     assert [alarm.rule for alarm in monitor.alarms] == ["A+B"]
     assert trainer.state.global_step == (5 if stop_on else 20)
@@ -308,12 +288,7 @@ def test_the_group_changes_with_what_changes_the_loss_and_with_nothing_else(make
 
     base = setup()
     assert setup(seed=1, logging_steps=3, save_strategy="epoch") == base
-    for change in (
-        {"learning_rate": 2e-3},
-        {"gradient_accumulation_steps": 2},
-        {"num_train_epochs": 2},
-        {"warmup_steps": 5},
-    ):
+    for change in ({"learning_rate": 2e-3}, {"gradient_accumulation_steps": 2}, {"num_train_epochs": 2}, {"warmup_steps": 5}):
         assert setup(**change)["recipe"] != base["recipe"]
     tuned = get_peft_model(make().model, LoraConfig(r=4, target_modules=["q_proj", "v_proj"]))
     with_adapter = setup(tuned)
@@ -335,17 +310,33 @@ def test_in_trls_trainer_the_logged_token_counts_weigh_the_losses(tiny_model_fol
 
     rows = [{"text": text} for text in TEXTS]
     config = SFTConfig(
-        output_dir=str(tmp_path), num_train_epochs=2, per_device_train_batch_size=2, gradient_accumulation_steps=2, learning_rate=1e-3,
-        save_strategy="no", eval_strategy="steps", eval_steps=3, report_to="none", use_cpu=True, bf16=False, max_length=32,
-        disable_tqdm=True, logging_steps=1, dataloader_pin_memory=False, gradient_checkpointing=False,
-    )  # fmt: skip
+        output_dir=str(tmp_path),
+        num_train_epochs=2,
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=2,
+        learning_rate=1e-3,
+        save_strategy="no",
+        eval_strategy="steps",
+        eval_steps=3,
+        report_to="none",
+        use_cpu=True,
+        bf16=False,
+        max_length=32,
+        disable_tqdm=True,
+        logging_steps=1,
+        dataloader_pin_memory=False,
+        gradient_checkpointing=False,
+    )
     watch = Steps()
     trainer = SFTTrainer(
-        model=AutoModelForCausalLM.from_pretrained(tiny_model_folder, dtype=torch.float32), args=config,
-        train_dataset=Dataset.from_list(rows), eval_dataset=Dataset.from_list(rows[:4]),
-        processing_class=AutoTokenizer.from_pretrained(tiny_model_folder), peft_config=LoraConfig(r=4, target_modules=["q_proj"]),
+        model=AutoModelForCausalLM.from_pretrained(tiny_model_folder, dtype=torch.float32),
+        args=config,
+        train_dataset=Dataset.from_list(rows),
+        eval_dataset=Dataset.from_list(rows[:4]),
+        processing_class=AutoTokenizer.from_pretrained(tiny_model_folder),
+        peft_config=LoraConfig(r=4, target_modules=["q_proj"]),
         callbacks=[EntropyLawCallback(tmp_path / "law.jsonl", rows, name="sft", window=(0.2, 0.8)), watch],
-    )  # fmt: skip
+    )
     trainer.train()
     (version,) = read_ledger(tmp_path / "law.jsonl")
     assert version.window == (2, 8)

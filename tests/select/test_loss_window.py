@@ -15,9 +15,7 @@ from luthier.errors import BadRowError, SettingsError
 from luthier.select.ledger import measure_data
 from luthier.select.loss_monitor import EntropyLawCallback, LoggedMean, loss_window
 
-TEXTS = [
-    f"What is the weather in town {number}? It is {number % 7} degrees. " * (1 + number % 3) for number in range(40)
-]
+TEXTS = [f"What is the weather in town {number}? It is {number % 7} degrees. " * (1 + number % 3) for number in range(40)]
 FACTS = measure_data(TEXTS)
 
 
@@ -35,9 +33,7 @@ FACTS = measure_data(TEXTS)
         (3, 0, (0.98, 1.0), (2, 3)),
     ],
 )
-def test_the_window_has_its_known_places(
-    steps: int, warmup: int, window: tuple[float, float], expected: tuple[int, int]
-) -> None:
+def test_the_window_has_its_known_places(steps: int, warmup: int, window: tuple[float, float], expected: tuple[int, int]) -> None:
     assert loss_window(steps, warmup, window) == expected
 
 
@@ -45,9 +41,7 @@ shares = st.tuples(st.floats(0, 1), st.floats(0, 1)).filter(lambda pair: pair[0]
 
 
 @given(st.integers(1, 10_000), st.integers(0, 20_000), shares)
-def test_the_window_lies_in_the_epoch_and_after_the_warmup_where_it_can(
-    steps: int, warmup: int, window: tuple[float, float]
-) -> None:
+def test_the_window_lies_in_the_epoch_and_after_the_warmup_where_it_can(steps: int, warmup: int, window: tuple[float, float]) -> None:
     start, end = loss_window(steps, warmup, window)
     assert 0 <= start < end <= steps
     assert end - start == max(1, round((window[1] - window[0]) * steps))
@@ -61,9 +55,7 @@ def test_a_window_without_meaning_is_refused(window: tuple[float, float]) -> Non
 
 
 @given(st.data(), st.integers(0, 20), st.integers(1, 40), st.booleans())
-def test_the_mean_is_that_of_the_steps_and_tokens_of_whole_intervals(
-    data: st.DataObject, start: int, width: int, counted: bool
-) -> None:
+def test_the_mean_is_that_of_the_steps_and_tokens_of_whole_intervals(data: st.DataObject, start: int, width: int, counted: bool) -> None:
     losses = data.draw(st.lists(st.floats(0, 20), min_size=70, max_size=70))
     tokens = data.draw(st.lists(st.integers(1, 999), min_size=70, max_size=70))
     cuts = sorted(data.draw(st.sets(st.integers(1, 70), min_size=1)))
@@ -80,9 +72,7 @@ def test_the_mean_is_that_of_the_steps_and_tokens_of_whole_intervals(
         assert mean.value is None
     else:
         weights = [each[1] if counted else each[0] for each in taken]
-        assert mean.value == pytest.approx(
-            sum(w * each[2] for w, each in zip(weights, taken, strict=True)) / sum(weights)
-        )
+        assert mean.value == pytest.approx(sum(w * each[2] for w, each in zip(weights, taken, strict=True)) / sum(weights))
 
 
 def test_one_uncounted_interval_makes_all_count_by_steps() -> None:
@@ -94,9 +84,7 @@ def test_one_uncounted_interval_makes_all_count_by_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
-    [TEXTS, [{"text": text} for text in TEXTS], ({"text": text} for text in TEXTS), FACTS],
-    ids=["texts", "rows", "stream", "facts"],
+    "data", [TEXTS, [{"text": text} for text in TEXTS], ({"text": text} for text in TEXTS), FACTS], ids=["texts", "rows", "stream", "facts"]
 )
 def test_the_data_may_be_texts_rows_or_facts(data: Any) -> None:
     assert EntropyLawCallback("law.jsonl", data).facts == FACTS

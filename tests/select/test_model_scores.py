@@ -251,10 +251,8 @@ def test_equal_texts_are_read_once_and_every_step_is_told(model: LocalModel) -> 
         ({"band": (0.2, 1.2)}, "band"),
         ({"score_rows": -1}, "score_rows"),
     ],
-)  # fmt: skip
-def test_settings_without_meaning_are_refused(
-    tiny_model_folder: Path, method: str, settings: dict[str, Any], words: str
-) -> None:
+)
+def test_settings_without_meaning_are_refused(tiny_model_folder: Path, method: str, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError, match=words) as raised:
         select("no-such-pool.jsonl", budget=1, method=method, **{"model": str(tiny_model_folder), **settings})
     assert len(str(raised.value).splitlines()) == 1
@@ -285,10 +283,7 @@ def test_the_bundled_model_tells_a_fitting_prompt_from_a_stranger(bundled_model:
     }
     prompts = list(answers)
     fitting = [{"instruction": prompt, "output": answers[prompt]} for prompt in prompts]
-    strange = [
-        {"instruction": prompt, "output": answers[other]}
-        for prompt, other in zip(prompts, prompts[1:] + prompts[:1], strict=True)
-    ]
+    strange = [{"instruction": prompt, "output": answers[other]} for prompt, other in zip(prompts, prompts[1:] + prompts[:1], strict=True)]
     fit, off = ifd_ratios(bundled_model, fitting), ifd_ratios(bundled_model, strange)
     assert all(one.value < 1 for one in fit)
     assert all(one.value < other.value for one, other in zip(fit, off[-1:] + off[:-1], strict=True))

@@ -9,11 +9,7 @@ from luthier.errors import BadRowError
 from luthier.records import SkippedRows, write_jsonl
 from luthier.select.rows import read_pool, row_text
 
-CHAT = {
-    "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}],
-    "id": 7,
-    "source": "x",
-}
+CHAT = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}], "id": 7, "source": "x"}
 CALL = {
     "messages": [
         {"role": "user", "content": "Weather?"},
@@ -34,7 +30,7 @@ CALL = {
         ({"prompt": "p", "chosen": "good", "rejected": "bad"}, "all", "user: p\nassistant: good\nassistant: bad\n"),
         ({"text": "plain", "id": 3}, "all", "plain"),
     ],
-)  # fmt: skip
+)
 def test_what_the_model_sees_is_measured(row, fields, text) -> None:
     assert row_text(row, fields) == text
 

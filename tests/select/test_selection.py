@@ -24,9 +24,7 @@ OPEN = {"noise": None, "near": None}
 def test_every_method_meets_the_budget_with_distinct_rows(method: str, tiny_model_folder: Path) -> None:
     if method in ("k-center", "facility-location", "clusters", "deita"):
         pytest.importorskip("sklearn", reason="needs the extra luthier[select]")
-    settings = SelectSettings(
-        budget=20, method=method, quality="stars", k3=8, k2=16, k1=60, model=str(tiny_model_folder), **OPEN
-    )
+    settings = SelectSettings(budget=20, method=method, quality="stars", k3=8, k2=16, k1=60, model=str(tiny_model_folder), **OPEN)
     made = select(ROWS, settings=settings)
     assert len(made.picks) == len(set(made.indices)) == 20
     assert made.rows() == [ROWS[index] for index in made.indices]
@@ -199,7 +197,7 @@ def test_evaluation_data_is_kept_out(tmp_path: Path) -> None:
         ({"budget": "5", "max_share": 2.0}, "max_share"),
         ({"budget": "5", "k3": 0}, "k3"),
     ],
-)  # fmt: skip
+)
 def test_settings_without_meaning_are_refused(settings: dict, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         select(ROWS[:10], **settings, **OPEN)

@@ -124,12 +124,7 @@ TEXTS = st.lists(st.text("abc é😀\n", max_size=30) | st.text(max_size=6) | st
 SIZES = st.integers(min_value=1, max_value=9)
 
 
-@given(
-    texts=TEXTS,
-    budget=st.integers(0, 20),
-    sizes=st.tuples(SIZES, SIZES, SIZES),
-    form=st.sampled_from(["turns", "list"]),
-)
+@given(texts=TEXTS, budget=st.integers(0, 20), sizes=st.tuples(SIZES, SIZES, SIZES), form=st.sampled_from(["turns", "list"]))
 @settings(max_examples=150, deadline=None)
 def test_picks_are_those_of_the_plain_algorithm(texts, budget, sizes, form):
     heard = []
@@ -185,15 +180,11 @@ def test_the_order_of_the_pool_does_not_matter(seed):
     assert [shuffled[pick] for pick in picks] == zip_select(REPRS, 20, 40, 16, 8, form="list")
 
 
-@pytest.mark.parametrize(
-    ("mode", "k1", "k2", "k3"), [("paper", 40, 16, 8), ("paper", 30, 10, 10), ("paper", 20, 20, 1)]
-)
+@pytest.mark.parametrize(("mode", "k1", "k2", "k3"), [("paper", 40, 16, 8), ("paper", 30, 10, 10), ("paper", 20, 20, 1)])
 def test_evaluations_of_full_rounds(monkeypatch, mode, k1, k2, k3):
     measured = []
     sizes_with = zip_module._Compressed.sizes_with
-    monkeypatch.setattr(
-        zip_module._Compressed, "sizes_with", lambda self, row: measured.append(1) or sizes_with(self, row)
-    )
+    monkeypatch.setattr(zip_module._Compressed, "sizes_with", lambda self, row: measured.append(1) or sizes_with(self, row))
     zip_select(REPRS, 2 * k3, k1, k2, k3, mode=mode, form="list")
     assert len(measured) == len(REPRS) + 2 * (k1 + k2 * k3 - k3 * (k3 - 1) // 2)
 

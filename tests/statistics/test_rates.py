@@ -13,9 +13,16 @@ from luthier.statistics.rates import Z95, mcnemar, wilson
 
 @pytest.mark.parametrize(
     ("correct", "items", "low", "high"),
-    [(159, 400, 0.351, 0.446), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (5, 10, 0.2366, 0.7634), (1, 1, 0.2065, 1.0),
-     (81, 263, 0.2553, 0.3662), (0, 240, 0.0, 0.01575)],
-)  # fmt: skip
+    [
+        (159, 400, 0.351, 0.446),
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+        (5, 10, 0.2366, 0.7634),
+        (1, 1, 0.2065, 1.0),
+        (81, 263, 0.2553, 0.3662),
+        (0, 240, 0.0, 0.01575),
+    ],
+)
 def test_known_values(correct: int, items: int, low: float, high: float):
     rate = wilson(correct, items)
     assert (rate.low, rate.high) == pytest.approx((low, high), abs=5e-4)

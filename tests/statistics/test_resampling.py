@@ -16,9 +16,7 @@ def test_intervals_cover_the_mean_and_twins_widen_them():
     assert alone.low < values.mean() < alone.high
     assert alone.high - alone.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
     twins = bootstrap(np.repeat(values[:100], 4), np.repeat(np.arange(100, dtype=np.int32), 4))
-    assert twins.high - twins.low > 1.7 * (
-        bootstrap(np.repeat(values[:100], 4)).high - bootstrap(np.repeat(values[:100], 4)).low
-    )
+    assert twins.high - twins.low > 1.7 * (bootstrap(np.repeat(values[:100], 4)).high - bootstrap(np.repeat(values[:100], 4)).low)
 
 
 def test_paired_comparison_finds_a_difference_and_none():

@@ -22,15 +22,16 @@ def write(folder: Path, kind: str) -> Path:
     path = folder / f"phones{kind}"
     lines = [",".join(cells) for cells in (("name", "released", "weight"), *TABLE)]
     rows = [dict(zip(("name", "released", "weight"), cells, strict=True)) for cells in TABLE]
-    piped = "\n".join(
-        ["| name | released | weight |", "| --- | :---: | ---: |", *(f"| {' | '.join(cells)} |" for cells in TABLE)]
-    )
+    piped = "\n".join(["| name | released | weight |", "| --- | :---: | ---: |", *(f"| {' | '.join(cells)} |" for cells in TABLE)])
     cells = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in TABLE)
     text = {
-        ".csv": "\n".join(lines), ".tsv": "\n".join(line.replace(",", "\t") for line in lines), ".jsonl": "\n".join(map(json.dumps, rows)),
-        ".json": json.dumps([{"maker": "Nova Works", "phones": rows}]), ".md": f"# Phones\n\n{piped}\n\nMade with care.\n",
+        ".csv": "\n".join(lines),
+        ".tsv": "\n".join(line.replace(",", "\t") for line in lines),
+        ".jsonl": "\n".join(map(json.dumps, rows)),
+        ".json": json.dumps([{"maker": "Nova Works", "phones": rows}]),
+        ".md": f"# Phones\n\n{piped}\n\nMade with care.\n",
         ".html": f"<html><head><title>x</title></head><body><table><tr><th>name</th><th>released</th><th>weight</th></tr>{cells}</table></body></html>",
-    }[kind.removesuffix(".gz")]  # fmt: skip
+    }[kind.removesuffix(".gz")]
     path.write_bytes(gzip.compress(text.encode()) if kind.endswith(".gz") else text.encode())
     return path
 
@@ -55,9 +56,11 @@ def test_texts_come_with_their_dates_and_without_their_tables(tmp_path: Path):
     (tmp_path / "picture.png").write_bytes(b"\x89PNG")
     found = {Path(one.place).name: (one.text, one.date) for one in read_documents([tmp_path]) if isinstance(one, Text)}
     assert found == {
-        "phones.md": ("# Phones\n\n\nMade with care.", None), "news-2024-05-06.txt": ("The Nova 3 is coming.", "2024-05-06"),
-        "front.md": ("Body.", "2023-01-02"), "page.html": ("One.\n\nTwo & three.", "2022-02-03"),
-    }  # fmt: skip
+        "phones.md": ("# Phones\n\n\nMade with care.", None),
+        "news-2024-05-06.txt": ("The Nova 3 is coming.", "2024-05-06"),
+        "front.md": ("Body.", "2023-01-02"),
+        "page.html": ("One.\n\nTwo & three.", "2022-02-03"),
+    }
 
 
 def test_nested_rows_inherit_what_is_outside_them():
@@ -84,10 +87,16 @@ def test_empty_documents_are_counted_and_nothing_at_all_is_an_error(tmp_path: Pa
     assert KnowledgeBase.from_paths([tmp_path]).dropped["empty document"] == 4
 
 
-@pytest.mark.parametrize(("name", "data", "line"), [
-    ("a.txt", "fine\nna\u00efve".encode("latin-1"), 2), ("b.csv", "name,released\nNova,2025\nNa\u00efve,2024".encode("latin-1"), 3),
-    ("c.jsonl", b'{"name": "Nova"}\n{"name": "\xff"}', 2), ("d.csv", b"name,released\nNova,2025,extra", 2), ("e.jsonl", b'{"name": ', 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "data", "line"),
+    [
+        ("a.txt", "fine\nna\u00efve".encode("latin-1"), 2),
+        ("b.csv", "name,released\nNova,2025\nNa\u00efve,2024".encode("latin-1"), 3),
+        ("c.jsonl", b'{"name": "Nova"}\n{"name": "\xff"}', 2),
+        ("d.csv", b"name,released\nNova,2025,extra", 2),
+        ("e.jsonl", b'{"name": ', 1),
+    ],
+)
 def test_bad_files_are_named_by_line_or_set_aside(tmp_path: Path, name: str, data: bytes, line: int):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(BadRowError) as caught:
@@ -120,30 +129,40 @@ def test_what_is_not_there_or_not_a_document_is_refused(tmp_path: Path):
 
 def test_subjects_are_joined_without_saying_a_word_twice(tmp_path: Path):
     rows = [
-        {"maker": "Motorola Mobility", "label": "", "cycle": "Motorola edge 70", "released": "2026-06-01"}, {"maker": "Apple iPhone", "label": "17", "cycle": "x", "released": "2025-09-19"},
-        {"maker": "Apple iPhone", "label": None, "cycle": "16", "released": "2024-09-19"}, {"maker": "", "cycle": "15", "released": "2023-09-19"},
-    ]  # fmt: skip
+        {"maker": "Motorola Mobility", "label": "", "cycle": "Motorola edge 70", "released": "2026-06-01"},
+        {"maker": "Apple iPhone", "label": "17", "cycle": "x", "released": "2025-09-19"},
+        {"maker": "Apple iPhone", "label": None, "cycle": "16", "released": "2024-09-19"},
+        {"maker": "", "cycle": "15", "released": "2023-09-19"},
+    ]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    kb = KnowledgeBase.from_paths(
-        [tmp_path], Columns(("maker", "label|cycle"), (("released", "release date"),), date="released")
-    )
+    kb = KnowledgeBase.from_paths([tmp_path], Columns(("maker", "label|cycle"), (("released", "release date"),), date="released"))
     assert {fact.subject for fact in kb.facts} == {"Motorola edge 70", "Apple iPhone 17", "Apple iPhone 16"}
     assert kb.dropped == {"row without a subject": 1}
 
 
 def test_equal_facts_are_one_changed_ones_an_update_and_contradictions_fall_out(tmp_path: Path):
     rows = [
-        {"name": "A", "date": "2024-01-01", "price": "5 USD"}, {"name": "a", "date": "2025-01-01", "price": "$5"},
-        {"name": "B", "date": "2024-01-01", "price": "5 USD"}, {"name": "B", "date": "2025-01-01", "price": "6 USD"}, {"name": "B", "date": "2023-01-01", "price": "4 USD"},
-        {"name": "C", "date": "2024-01-01", "price": "5 USD"}, {"name": "C", "date": "2024-01-01", "price": "6 USD"}, {"name": "D", "price": True}, {"name": "E", "price": "x" * 200},
-    ]  # fmt: skip
+        {"name": "A", "date": "2024-01-01", "price": "5 USD"},
+        {"name": "a", "date": "2025-01-01", "price": "$5"},
+        {"name": "B", "date": "2024-01-01", "price": "5 USD"},
+        {"name": "B", "date": "2025-01-01", "price": "6 USD"},
+        {"name": "B", "date": "2023-01-01", "price": "4 USD"},
+        {"name": "C", "date": "2024-01-01", "price": "5 USD"},
+        {"name": "C", "date": "2024-01-01", "price": "6 USD"},
+        {"name": "D", "price": True},
+        {"name": "E", "price": "x" * 200},
+    ]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     kb = KnowledgeBase.from_paths([tmp_path])
     assert [(fact.subject, fact.value, fact.date) for fact in kb.facts] == [("A", "5 USD", "2024-01-01")]
     assert [(one.old.value, one.new.value) for one in kb.updates] == [("5 USD", "6 USD")]
     assert kb.dropped == {
-        "contradiction without an order in time": 2, "fact told again": 1, "missing or empty cell": 1, "older than an update": 1, "value too long": 1,
-    }  # fmt: skip
+        "contradiction without an order in time": 2,
+        "fact told again": 1,
+        "missing or empty cell": 1,
+        "older than an update": 1,
+        "value too long": 1,
+    }
 
 
 def test_a_list_holds_a_value_and_its_aliases(tmp_path: Path):

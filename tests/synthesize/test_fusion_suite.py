@@ -45,9 +45,11 @@ def suite(split: Split) -> FusionSuite:
 def test_a_scenario_is_what_the_sets_make_it(needed: frozenset[str], context: frozenset[str], memory: frozenset[str]):
     label = scenario_of(needed, context, memory)
     conditions = {
-        "S1": needed <= context, "S2": not needed <= context and not needed <= memory and needed <= context | memory,
-        "S3": not needed & context and needed <= memory and not needed <= context, "S4": not needed & (context | memory),
-    }  # fmt: skip
+        "S1": needed <= context,
+        "S2": not needed <= context and not needed <= memory and needed <= context | memory,
+        "S3": not needed & context and needed <= memory and not needed <= context,
+        "S4": not needed & (context | memory),
+    }
     assert [name for name, holds in conditions.items() if holds and needed] == ([label] if label else [])
 
 
@@ -73,9 +75,11 @@ def test_the_checks_see_a_wrong_label_a_lost_value_and_a_leak(suite: FusionSuite
     told = replace(third.context[0], text=f"It is {third.needed[0].values[0]}.")
     lost = tuple(replace(one, text="Nothing.") for one in first.context)
     for bad, said in (
-        (replace(first, scenario="S3"), "is labelled S3, but its fact ids make it S1"), (replace(first, context=lost), "the context lacks"),
-        (replace(third, context=(told,)), "gives"), (replace(third, context=(told,)), "a distractor states"),
-    ):  # fmt: skip
+        (replace(first, scenario="S3"), "is labelled S3, but its fact ids make it S1"),
+        (replace(first, context=lost), "the context lacks"),
+        (replace(third, context=(told,)), "gives"),
+        (replace(third, context=(told,)), "a distractor states"),
+    ):
         assert any(said in problem for problem in problems([bad], suite.memory))
 
 
@@ -120,10 +124,7 @@ def test_distractors_grow_by_the_same_ones_and_the_gold_passage_moves(suite: Fus
         assert sorted(levels) == [0, 1, 5]
         texts = [{snippet.text for snippet in levels[noise].context} for noise in (0, 1, 5)]
         assert texts[0] <= texts[1] <= texts[2]
-        assert all(
-            sum(one.role == "distractor" for one in item.context) == item.noise == noise
-            for noise, item in levels.items()
-        )
+        assert all(sum(one.role == "distractor" for one in item.context) == item.noise == noise for noise, item in levels.items())
     assert {item.gold_place for item in suite.items if item.scenario == "S1" and item.noise == 5} == {0, 1, 2, 3, 4, 5}
 
 
@@ -143,12 +144,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(split: Split, s
     files = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in files)
     read = read_suite(tmp_path / "a")
-    assert (read.items, read.retention, read.memory, read.facts) == (
-        suite.items,
-        suite.retention,
-        suite.memory,
-        suite.facts,
-    )
+    assert (read.items, read.retention, read.memory, read.facts) == (suite.items, suite.retention, suite.memory, suite.facts)
     other = FusionSuite.build(replace(split, seed=1), SETTINGS)
     assert other.items != suite.items
 
@@ -176,8 +172,7 @@ def test_one_document_more_leaves_the_split_of_the_others(tmp_path: Path, by: st
     write_jsonl(tmp_path / "b" / "one.jsonl", rows)
     write_jsonl(tmp_path / "b" / "two.jsonl", catalogue(60, seed=9, lines=("Cygnus",)))
     few, more = (
-        KnowledgeBase.from_paths([tmp_path / name], Columns(("device",))).split(by, at="2023-01-01", holdout=0.2)
-        for name in ("a", "b")
+        KnowledgeBase.from_paths([tmp_path / name], Columns(("device",))).split(by, at="2023-01-01", holdout=0.2) for name in ("a", "b")
     )
 
     def places(split: Split) -> dict[str, tuple[str, bool]]:
@@ -207,9 +202,7 @@ def test_near_duplicate_passages_stay_on_one_side(tmp_path: Path):
     facts = [
         replace(fact, passage=f"{story}: {number}.", date=f"{2019 + number}-01-01")
         for number, fact in enumerate(
-            KnowledgeBase.from_paths(
-                [write_catalogue(tmp_path / "a.jsonl", 12)], Columns(("device",), (("weight", "weight"),))
-            ).facts
+            KnowledgeBase.from_paths([write_catalogue(tmp_path / "a.jsonl", 12)], Columns(("device",), (("weight", "weight"),))).facts
         )
     ]
     split = KnowledgeBase(tuple(facts)).split("date", at="2025-01-01", holdout=0)
@@ -219,28 +212,23 @@ def test_near_duplicate_passages_stay_on_one_side(tmp_path: Path):
 
 
 def test_a_passage_of_several_facts_is_in_one_part_and_one_half(tmp_path: Path):
-    facts = KnowledgeBase.from_paths(
-        [write_catalogue(tmp_path / "a.jsonl", 120)], Columns(("device",), (("weight", "weight"),))
-    ).facts
+    facts = KnowledgeBase.from_paths([write_catalogue(tmp_path / "a.jsonl", 120)], Columns(("device",), (("weight", "weight"),))).facts
     told = tuple(replace(fact, passage=f"Passage {place // 3}.") for place, fact in enumerate(facts))
     split = KnowledgeBase(told).split("random", holdout=0.2)
     halves = [some for half in (split.memory, split.external, split.held) for some in (half.train, half.test)]
     seen = [{fact.passage for fact in some} for some in halves]
     assert sum(map(len, seen)) == len(set().union(*seen))
     assert sum(map(len, halves)) + sum(split.dropped.values()) == len(told)
-    assert split.dropped.keys() == {
-        "near-duplicate of a passage in another part",
-        "test fact in a passage that training shows",
-    }
+    assert split.dropped.keys() == {"near-duplicate of a passage in another part", "test fact in a passage that training shows"}
 
 
 def test_a_changed_fact_makes_a_conflict_whose_newer_value_is_wanted(tmp_path: Path):
     old = [{**row, "date": "2020-02-02"} for row in catalogue(60)]
     new = [{**row, "date": "2025-02-02", "weight": f"{2000 + n} g"} for n, row in enumerate(old[:40])]
     write_jsonl(tmp_path / "a.jsonl", [*old, *new])
-    split = KnowledgeBase.from_paths(
-        [tmp_path], Columns(("device",), (("weight", "weight"), ("maker", "maker")))
-    ).split("random", holdout=0.2)
+    split = KnowledgeBase.from_paths([tmp_path], Columns(("device",), (("weight", "weight"), ("maker", "maker")))).split(
+        "random", holdout=0.2
+    )
     suite = FusionSuite.build(split, SuiteSettings(per_scenario=30, distractors=(0, 2)))
     conflicts = [item for item in suite.items if item.scenario == "C"]
     assert {item.form for item in conflicts} == {"newer in context", "newer in memory"}
@@ -296,10 +284,17 @@ def test_known_facts_are_asked_by_no_test_and_memory_is_capped(split: Split):
     assert {row["facts"][0] for row in suite.statements} == suite.memory
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"per_scenario": 0}, "per_scenario is 0"), ({"distractors": ()}, "distractors are different numbers"), ({"distractors": (1, 1)}, "distractors are different"),
-    ({"forms": ("riddle",)}, "riddle is not among them"), ({"wordings": 0}, "must be at least 1"), ({"memory": 0}, "must be at least 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"per_scenario": 0}, "per_scenario is 0"),
+        ({"distractors": ()}, "distractors are different numbers"),
+        ({"distractors": (1, 1)}, "distractors are different"),
+        ({"forms": ("riddle",)}, "riddle is not among them"),
+        ({"wordings": 0}, "must be at least 1"),
+        ({"memory": 0}, "must be at least 1"),
+    ],
+)
 def test_settings_without_meaning_are_refused(split: Split, change: dict, message: str):
     with pytest.raises(SettingsError, match=message):
         FusionSuite.build(split, replace(SuiteSettings(), **change))

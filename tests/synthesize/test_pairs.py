@@ -37,24 +37,27 @@ WRONG = "Synagogue is a place of worship. Candles make a mood.\nPeople light can
 DRAFT = Draft(ASKED, REFERENCE, WRONG, "bedroom")
 
 
-@pytest.mark.parametrize(("text", "answer"), [
-    ("So.\nThe answer is bloody mess", "bloody mess"),
-    ("The answer is: $1,200.50.", "$1,200.50"),
-    ("the final answer is 3.5", "3.5"),
-    ("Answer: (B)", "(B)"),
-    ("9 - 3 = 6\n#### 6", "6"),
-    (r"Hence \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
-    ("The answer is a, no.\nThe answer is b.", "b"),
-    ("I think the answers are many", None),
-    ("The answer is 42. This is because 40 + 2 = 42.", "42"),
-    ("The answer is dog park because dogs go there.", "dog park"),
-    ("The answer is cats, dogs and birds", "cats, dogs and birds"),
-    ("The answer is St. Louis", "St. Louis"),
-    ("The answer is U.S. Congress.", "U.S. Congress"),
-    ("The answer is (B). It fits.", "(B)"),
-    ("The answer is 42.\n\nSo, is the answer is clear?", "42"),
-    ("", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("So.\nThe answer is bloody mess", "bloody mess"),
+        ("The answer is: $1,200.50.", "$1,200.50"),
+        ("the final answer is 3.5", "3.5"),
+        ("Answer: (B)", "(B)"),
+        ("9 - 3 = 6\n#### 6", "6"),
+        (r"Hence \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
+        ("The answer is a, no.\nThe answer is b.", "b"),
+        ("I think the answers are many", None),
+        ("The answer is 42. This is because 40 + 2 = 42.", "42"),
+        ("The answer is dog park because dogs go there.", "dog park"),
+        ("The answer is cats, dogs and birds", "cats, dogs and birds"),
+        ("The answer is St. Louis", "St. Louis"),
+        ("The answer is U.S. Congress.", "U.S. Congress"),
+        ("The answer is (B). It fits.", "(B)"),
+        ("The answer is 42.\n\nSo, is the answer is clear?", "42"),
+        ("", None),
+    ],
+)
 def test_the_answer_a_text_states(text: str, answer: str | None):
     found = final_answer(text)
     assert (None if found is None else found.text) == answer
@@ -62,11 +65,25 @@ def test_the_answer_a_text_states(text: str, answer: str | None):
         assert text[found.start : found.end] == answer
 
 
-@pytest.mark.parametrize(("one", "two", "same"), [
-    ("Bloody Mess", "bloody mess.", True), ("the bedroom", "Bedroom", True), ("1,200", "1200.0", True), ("$5", "5", True),
-    ("(B)", "b", True), ("12", "12.5", False), ("bedroom", "bed room", False), ("", "x", False), ("10%", "10", True),
-    ("$42$", "42", True), ("42 apples", "42", True), ("42 of 50", "42", False), ("B) dog park", "dog park", True), ("4a", "4", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("one", "two", "same"),
+    [
+        ("Bloody Mess", "bloody mess.", True),
+        ("the bedroom", "Bedroom", True),
+        ("1,200", "1200.0", True),
+        ("$5", "5", True),
+        ("(B)", "b", True),
+        ("12", "12.5", False),
+        ("bedroom", "bed room", False),
+        ("", "x", False),
+        ("10%", "10", True),
+        ("$42$", "42", True),
+        ("42 apples", "42", True),
+        ("42 of 50", "42", False),
+        ("B) dog park", "dog park", True),
+        ("4a", "4", False),
+    ],
+)
 def test_answers_that_say_the_same(one: str, two: str, same: bool):
     assert same_answer(one, two) is same
     assert same_answer(two, one) is same
@@ -74,9 +91,7 @@ def test_answers_that_say_the_same(one: str, two: str, same: bool):
 
 def test_a_swap_names_the_right_answer_everywhere_and_changes_nothing_else():
     (made,) = AnswerSwap().bridge([DRAFT])
-    assert made == (
-        "Bedroom is a place of worship. Candles make a mood.\nPeople light candles in a bedroom.\nThe answer is bedroom"
-    )
+    assert made == ("Bedroom is a place of worship. Candles make a mood.\nPeople light candles in a bedroom.\nThe answer is bedroom")
     assert Gate().problem(made, DRAFT) == ""
 
 
@@ -103,9 +118,7 @@ WORDS = st.lists(st.sampled_from(["cat", "dog", "sun", "mat"]), min_size=1, max_
 
 @given(WORDS, WORDS, st.sampled_from(["red hat", "Zoë", "42"]), st.sampled_from(["blue (dark)", "7", "a.b"]))
 def test_what_a_bridge_makes_states_the_right_answer(thought: str, right_thought: str, wrong: str, right: str):
-    draft = Draft(
-        ASKED, f"{right_thought}.\nThe answer is {right}", f"{thought} {wrong}.\nThe answer is {wrong}", right
-    )
+    draft = Draft(ASKED, f"{right_thought}.\nThe answer is {right}", f"{thought} {wrong}.\nThe answer is {wrong}", right)
     for bridger in (AnswerSwap(), Splice()):
         (made,) = bridger.bridge([draft])
         assert made is not None
@@ -114,10 +127,17 @@ def test_what_a_bridge_makes_states_the_right_answer(thought: str, right_thought
         assert same_answer(stated.text, right)
 
 
-@pytest.mark.parametrize(("text", "problem"), [
-    (None, "not bridged"), ("  ", "empty"), (WRONG + "\n", "unchanged"), (WRONG + " indeed", "wrong answer"),
-    ("No answer here.", "wrong answer"), ("Quite another text with many other words in it, yes.\nThe answer is bedroom", "too far from the draft"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (None, "not bridged"),
+        ("  ", "empty"),
+        (WRONG + "\n", "unchanged"),
+        (WRONG + " indeed", "wrong answer"),
+        ("No answer here.", "wrong answer"),
+        ("Quite another text with many other words in it, yes.\nThe answer is bedroom", "too far from the draft"),
+    ],
+)
 def test_the_gate_says_why(text: str | None, problem: str):
     assert Gate(farthest=0.7).problem(text, DRAFT) == problem
 
@@ -205,14 +225,17 @@ def test_questions_are_read_from_the_usual_layouts(tmp_path: Path):
 
 
 def test_tools_and_other_columns_go_along_and_an_earlier_bridge_is_not_the_reference(tmp_path: Path):
-    tool = {
-        "type": "function",
-        "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}},
-    }
+    tool = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}}}
     row = {
-        "prompt": "p", "chosen": "Swapped.\nThe answer is x", "rejected": "r\nThe answer is y", "original_chosen": "The answer is x",
-        "bridged": True, "tools": [tool], "id": 7, "answer": "x",
-    }  # fmt: skip
+        "prompt": "p",
+        "chosen": "Swapped.\nThe answer is x",
+        "rejected": "r\nThe answer is y",
+        "original_chosen": "The answer is x",
+        "bridged": True,
+        "tools": [tool],
+        "id": 7,
+        "answer": "x",
+    }
     write_jsonl(tmp_path / "rows.jsonl", [row])
     (question,) = read_questions(tmp_path / "rows.jsonl")
     assert question.solution == "The answer is x"
@@ -222,11 +245,14 @@ def test_tools_and_other_columns_go_along_and_an_earlier_bridge_is_not_the_refer
     assert made["chosen"] == [{"role": "assistant", "content": "r\nThe answer is x"}]
 
 
-@pytest.mark.parametrize(("row", "message"), [
-    ({"problem": "p"}, "rows.jsonl:1: a question needs a text in one of solution, rationale, answer"),
-    ({"messages": [{"role": "user", "content": "u"}]}, "rows.jsonl:1: the last turn is not the assistant's"),
-    ({"x": 1}, "rows.jsonl:1: no known layout"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"problem": "p"}, "rows.jsonl:1: a question needs a text in one of solution, rationale, answer"),
+        ({"messages": [{"role": "user", "content": "u"}]}, "rows.jsonl:1: the last turn is not the assistant's"),
+        ({"x": 1}, "rows.jsonl:1: no known layout"),
+    ],
+)
 def test_rows_that_are_no_questions_are_named(tmp_path: Path, row: dict[str, object], message: str):
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
     with pytest.raises(BadRowError, match=message):

@@ -62,16 +62,11 @@ def says(role, text, **more):
 
 
 def calls(*pairs):
-    return Message(
-        "assistant",
-        None,
-        tuple(ToolCall(name, arguments, f"c{index}") for index, (name, arguments) in enumerate(pairs)),
-    )
+    return Message("assistant", None, tuple(ToolCall(name, arguments, f"c{index}") for index, (name, arguments) in enumerate(pairs)))
 
 
 ASKED = says(
-    "user",
-    "Book three nights in Lisbon from May 17th 2024, half board, voucher AB1, for Ana Reis and two children, 4 and 7 years old.",
+    "user", "Book three nights in Lisbon from May 17th 2024, half board, voucher AB1, for Ana Reis and two children, 4 and 7 years old."
 )
 CLEAN = {
     "single": Conversation((ASKED, calls(("hotel.book", ROOM))), (BOOK, WEATHER), {"type": "single"}),
@@ -202,9 +197,7 @@ def twice_called(conversation):
     return with_message(conversation, 1, tool_calls=(call, replace(call, id="c9")))
 
 
-S, A, P, M, R, D = (
-    CLEAN[name] for name in ("single", "answered", "parallel", "missing_argument", "irrelevant", "dependent")
-)
+S, A, P, M, R, D = (CLEAN[name] for name in ("single", "answered", "parallel", "missing_argument", "irrelevant", "dependent"))
 
 MUTANTS = {
     "invalid schema: unknown type": ("A1", with_property(S, "city", type="dict")),
@@ -232,9 +225,17 @@ MUTANTS = {
     "invented text": ("G1", with_arguments(S, city="Reykjavik")),
     "invented number": ("G1", with_arguments(S, nights=11)),
     "invented nested value": ("G1", with_arguments(S, guest={"name": "Ana Reis", "ages": [4, 9]})),
-    "value only said later": ("G1", inserted(inserted(with_arguments(S, city="Reykjavik"), 2, says("tool", "ok", name="hotel.book")), 3, says("user", "Reykjavik"))),
+    "value only said later": (
+        "G1",
+        inserted(inserted(with_arguments(S, city="Reykjavik"), 2, says("tool", "ok", name="hotel.book")), 3, says("user", "Reykjavik")),
+    ),
     "call repeated": ("R1", twice_called(S)),
-    "call repeated with other key order": ("R1", with_message(P, 1, tool_calls=(ToolCall("weather.get", {"city": "Porto", "days": 1}), ToolCall("weather.get", {"days": 1, "city": "Porto"})))),
+    "call repeated with other key order": (
+        "R1",
+        with_message(
+            P, 1, tool_calls=(ToolCall("weather.get", {"city": "Porto", "days": 1}), ToolCall("weather.get", {"days": 1, "city": "Porto"}))
+        ),
+    ),
     "empty user turn": ("D1", with_message(S, 0, content=" ")),
     "empty assistant turn": ("D1", with_message(M, 1, content=None)),
     "no tools on offer": ("D1", replace(S, tools=())),
@@ -261,7 +262,10 @@ MUTANTS = {
     "response to an unknown id": ("S4", with_message(A, 3, tool_call_id="zz")),
     "response given twice": ("S4", inserted(A, 4, A.messages[3])),
     "overlong reply": ("D2", with_message(M, 1, content="How many nights? " * 300)),
-    "too many calls": ("D2", with_message(P, 1, tool_calls=tuple(ToolCall("weather.get", {"city": f"Porto {index}"}) for index in range(17)))),
+    "too many calls": (
+        "D2",
+        with_message(P, 1, tool_calls=tuple(ToolCall("weather.get", {"city": f"Porto {index}"}) for index in range(17))),
+    ),
     "replacement character": ("D3", with_message(M, 0, content="Book a room in P\ufffdrto for me.")),
     "control character": ("D3", with_message(R, 1, content="I cannot do that.\x07")),
     "lone surrogate": ("D3", with_message(M, 0, content="Book a room in \ud83d Porto.")),
@@ -272,7 +276,7 @@ MUTANTS = {
     "truncated reply": ("D5", with_message(A, 4, content="The room is booked: L")),
     "open bracket": ("D5", with_message(A, 4, content="The room is booked (number L-1.")),
     "open code fence": ("D5", with_message(A, 4, content="The booking:\n```\nL-1.")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CLEAN)
@@ -329,11 +333,7 @@ def test_findings_name_the_place():
 
 
 def test_foreign_definitions_are_checked_not_crashed_on():
-    loose = Tool(
-        "hotel.book",
-        "Books a room in a hotel.",
-        {"type": "dict", "properties": {"city": {"type": "str"}, "x": {"$ref": "#/no"}}},
-    )
+    loose = Tool("hotel.book", "Books a room in a hotel.", {"type": "dict", "properties": {"city": {"type": "str"}, "x": {"$ref": "#/no"}}})
     assert "A1" in {finding.rule for finding in check(replace(S, tools=(loose,)))}
     none = Tool("hotel.book", "Books a room in a hotel.", {})
     assert {"A2", "F3"} <= {finding.rule for finding in check(replace(S, tools=(none,)))}

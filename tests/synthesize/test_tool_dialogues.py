@@ -121,9 +121,7 @@ def test_lists_of_tools_carry_calls_and_refusals_in_a_row() -> None:
     for group in lists:
         assert len({row.messages[0].content for row in group}) == len(group)
     whole = [{row.extra["type"] for row in group} for group in lists if len(group) == PER_LIST]
-    assert all(
-        "irrelevant" in types and "single" in types for types in whole
-    )  # shares of 0.30 and 0.57: one of six at least
+    assert all("irrelevant" in types and "single" in types for types in whole)  # shares of 0.30 and 0.57: one of six at least
     wanted = [[call.name for row in group for call in row.messages[-1].tool_calls] for group in lists]
     assert any(len(set(names)) > 1 for names in wanted)  # not always the same tool of a list
     assert {len(group[0].tools) for group in lists} >= {1, 2, 3}

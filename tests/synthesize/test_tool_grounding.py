@@ -105,12 +105,7 @@ def test_a_string_that_is_quoted_is_grounded(value, before, after):
     assert grounded(value, {}, f"{before} {value} {after}")
 
 
-@given(
-    st.recursive(
-        st.none() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
-    ),
-    st.text(),
-)
+@given(st.recursive(st.none() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)), st.text())
 def test_it_never_fails(value, text):
     assert grounded(value, {}, text) in (True, False)
 
@@ -122,9 +117,7 @@ def asking(text, *tools):
 def test_a_planted_leak_is_found():
     long = "Please find the area of a triangle whose base is ten units and whose height is five units"
     secret = Tool("math.area", "Computes an area.", {"type": "object", "properties": {"h": {}, "b": {}}})
-    known = Contamination(
-        [(long, [secret]), ("Factorial of 5!", []), ("What is the weather in Lisbon in early June?", [])]
-    )
+    known = Contamination([(long, [secret]), ("Factorial of 5!", []), ("What is the weather in Lisbon in early June?", [])])
     assert known.findings(asking(f"Hello! {long.upper()}, and then some more words")) != []
     assert known.findings(asking("factorial of 5")) != []
     assert known.findings(asking("Tell me: what is the weather in Lisbon in early June? Thanks!")) != []
@@ -134,9 +127,7 @@ def test_a_planted_leak_is_found():
 
 
 def test_what_is_merely_alike_is_not_a_leak():
-    known = Contamination(
-        [("Please find the area of a triangle whose base is ten units and whose height is five units", [])]
-    )
+    known = Contamination([("Please find the area of a triangle whose base is ten units and whose height is five units", [])])
     assert known.findings(asking("Please find the area of a triangle whose base is three units")) == []
     other = Tool("math.area", "Computes an area.", {"type": "object", "properties": {"h": {}, "c": {}}})
     assert Contamination([("x y", [])]).findings(asking("I said x y twice", other)) == []

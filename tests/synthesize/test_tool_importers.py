@@ -17,11 +17,7 @@ from luthier.synthesize.tools.lint import lint
 
 SERVICE = {
     "operations": {
-        "PutKey": {
-            "documentation": "<p>Stores a key. More text.</p>",
-            "input": {"shape": "PutKeyRequest"},
-            "output": {"shape": "Key"},
-        },
+        "PutKey": {"documentation": "<p>Stores a key. More text.</p>", "input": {"shape": "PutKeyRequest"}, "output": {"shape": "Key"}},
         "OldKey": {"documentation": "<p>Stores a key.</p>", "deprecated": True},
         "StreamKeys": {"documentation": "<p>Streams keys.</p>", "input": {"shape": "StreamRequest"}},
     },
@@ -32,10 +28,7 @@ SERVICE = {
             "members": {
                 "KeyName": {"shape": "Name", "documentation": "<p>The <code>name</code> of the key.</p>"},
                 "Token": {"shape": "Text", "idempotencyToken": True, "documentation": "<p>A token.</p>"},
-                "DBInstanceIds": {
-                    "shape": "Names",
-                    "documentation": "<note><p>Careful.</p></note><p>The instances &amp; more.</p>",
-                },
+                "DBInstanceIds": {"shape": "Names", "documentation": "<note><p>Careful.</p></note><p>The instances &amp; more.</p>"},
                 "Tree": {"shape": "Node", "documentation": "<p>A tree of values.</p>"},
                 "When": {"shape": "Time", "documentation": "<p>When it ends.</p>"},
                 "Choice": {"shape": "Choice", "documentation": "<p>One of two.</p>"},
@@ -65,10 +58,7 @@ DISCOVERY = {
                 "guests": {"type": "array", "items": {"$ref": "Guest"}, "description": "Who comes."},
             },
         },
-        "Guest": {
-            "type": "object",
-            "properties": {"email": {"type": "string", "description": "Address of the guest."}},
-        },
+        "Guest": {"type": "object", "properties": {"email": {"type": "string", "description": "Address of the guest."}}},
     },
     "resources": {
         "events": {
@@ -85,18 +75,8 @@ DISCOVERY = {
                             "location": "query",
                             "description": "Most guests.",
                         },
-                        "diaryId": {
-                            "type": "string",
-                            "required": True,
-                            "location": "path",
-                            "description": "Diary identifier.",
-                        },
-                        "tags": {
-                            "type": "string",
-                            "repeated": True,
-                            "location": "query",
-                            "description": "Tags to set.",
-                        },
+                        "diaryId": {"type": "string", "required": True, "location": "path", "description": "Diary identifier."},
+                        "tags": {"type": "string", "repeated": True, "location": "query", "description": "Tags to set."},
                     },
                     "request": {"$ref": "Event"},
                     "response": {"$ref": "Event"},
@@ -158,11 +138,7 @@ SWAGGER = {
         }
     },
     "definitions": {
-        "Order": {
-            "type": "object",
-            "required": ["item"],
-            "properties": {"item": {"type": "string", "description": "What to buy."}},
-        }
+        "Order": {"type": "object", "required": ["item"], "properties": {"item": {"type": "string", "description": "What to buy."}}}
     },
 }
 
@@ -218,11 +194,7 @@ def test_botocore_golden(botocore):
 
 def test_google_golden(tmp_path):
     path = "googleapiclient/discovery_cache/documents/"
-    files = {
-        f"{path}diary.v1.json": json.dumps(DISCOVERY).encode(),
-        f"{path}diary.v2beta1.json": b"{}",
-        f"{path}index.json": b"{}",
-    }
+    files = {f"{path}diary.v1.json": json.dumps(DISCOVERY).encode(), f"{path}diary.v2beta1.json": b"{}", f"{path}index.json": b"{}"}
     (tool,) = import_google(wheel(tmp_path / "g.whl", "google_api_python_client", "8.8", files))
     assert (tool.name, tool.description) == ("diary.events.insert", "Creates an event.")
     properties = tool.parameters["properties"]
@@ -231,9 +203,7 @@ def test_google_golden(tmp_path):
     assert properties["summary_text"] == {"type": "string", "description": "Title of the event."}
     assert properties["max_guests"] == {"type": "integer", "description": "Most guests.", "default": 250, "minimum": 1}
     assert properties["tags"] == {"type": "array", "description": "Tags to set.", "items": {"type": "string"}}
-    assert properties["guests"]["items"]["properties"] == {
-        "email": {"type": "string", "description": "Address of the guest."}
-    }
+    assert properties["guests"]["items"]["properties"] == {"email": {"type": "string", "description": "Address of the guest."}}
     assert lint(tool) == []
 
 
@@ -289,11 +259,20 @@ def test_swagger_2_golden(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("openapi: 3.0.0\npaths:\n  /pets:\n    get:\n      parameters:\n      - {name: a, in: query}\n", r"paths\./pets\.get\.parameters\[0\]: no schema; add"),
+        (
+            "openapi: 3.0.0\npaths:\n  /pets:\n    get:\n      parameters:\n      - {name: a, in: query}\n",
+            r"paths\./pets\.get\.parameters\[0\]: no schema; add",
+        ),
         ("openapi: 3.0.0\npaths:\n  /pets:\n    get:\n      parameters:\n      - {in: query}\n", r"parameters\[0\]: no name"),
         ("openapi: 3.0.0\npaths:\n  /pets:\n    get:\n      parameters: {a: 1}\n", r"parameters: expected a list, found dict"),
-        ("openapi: 3.0.0\npaths:\n  /pets:\n    get:\n      parameters:\n      - $ref: '#/x/y'\n", r"parameters\[0\]: \$ref '#/x/y' leads nowhere"),
-        ("openapi: 3.0.0\npaths:\n  /a:\n    get:\n      requestBody: {content: {application/json: {schema: {$ref: '#/q'}}}}\n", r"get\.requestBody: \$ref"),
+        (
+            "openapi: 3.0.0\npaths:\n  /pets:\n    get:\n      parameters:\n      - $ref: '#/x/y'\n",
+            r"parameters\[0\]: \$ref '#/x/y' leads nowhere",
+        ),
+        (
+            "openapi: 3.0.0\npaths:\n  /a:\n    get:\n      requestBody: {content: {application/json: {schema: {$ref: '#/q'}}}}\n",
+            r"get\.requestBody: \$ref",
+        ),
         ("openapi: 3.0.0\npaths: [1]\n", "paths: expected an object, found list"),
         ("openapi: 3.0.0\n", "paths: expected an object"),
         ("openapi: 3.0.0\npaths:\n  - [\n", r"spec\.yaml:4: not YAML"),
@@ -301,7 +280,7 @@ def test_swagger_2_golden(tmp_path):
         ("a: &a [*a]\nopenapi: 3.0.0\n", "aliases"),
         ("- !!python/object/apply:os.getcwd []\n", "not YAML"),
     ],
-)  # fmt: skip
+)
 def test_a_broken_openapi_file_is_named_with_its_place(tmp_path, text, message):
     path = tmp_path / "spec.yaml"
     path.write_text(text)
@@ -340,10 +319,7 @@ def test_mcp_golden_with_unions_and_references(tmp_path):
     [
         ({"tools": [{"description": "x"}]}, r"tools\[0\]: no `name`"),
         ({"tools": [{"name": "a", "inputSchema": []}]}, r"tools\[0\]\.inputSchema: expected"),
-        (
-            {"tools": [{"name": "a", "inputSchema": {"properties": {"x": {"$ref": "#/no"}}}}]},
-            r"tools\[0\]\.inputSchema: \$ref",
-        ),
+        ({"tools": [{"name": "a", "inputSchema": {"properties": {"x": {"$ref": "#/no"}}}}]}, r"tools\[0\]\.inputSchema: \$ref"),
         ({"other": 1}, "no list of tools"),
     ],
 )
@@ -363,9 +339,7 @@ def test_broken_json_is_named_with_its_line(tmp_path):
         list(import_mcp(tmp_path / "none.json"))
 
 
-def book_room(
-    city: str, nights: int, extras: "list[str] | None" = None, board: Literal["half", "full"] = "half"
-) -> dict:
+def book_room(city: str, nights: int, extras: "list[str] | None" = None, board: Literal["half", "full"] = "half") -> dict:
     """Book a room in a hotel.
 
     Args:
@@ -444,10 +418,7 @@ def test_annotations_are_never_evaluated():
     assert "type" not in tool.parameters["properties"]["x"]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"not a zip", "not a wheel"), (None, "no such wheel")],
-)
+@pytest.mark.parametrize(("content", "message"), [(b"not a zip", "not a wheel"), (None, "no such wheel")])
 def test_a_broken_wheel_says_how_to_fetch_it(tmp_path, content, message):
     path = tmp_path / "w.whl"
     if content is not None:
@@ -466,14 +437,7 @@ def test_damaged_wheels_are_named(tmp_path):
     shapeless = {"operations": {"Go": {"input": {"shape": "Missing"}}}, "shapes": {}}
     with pytest.raises(ToolSpecError, match=r"operations\.Go\.input: no shape 'Missing'"):
         list(
-            import_botocore(
-                wheel(
-                    tmp_path / "c.whl",
-                    "botocore",
-                    "1",
-                    {"botocore/data/x/2020-01-01/service-2.json.gz": packed(shapeless)},
-                )
-            )
+            import_botocore(wheel(tmp_path / "c.whl", "botocore", "1", {"botocore/data/x/2020-01-01/service-2.json.gz": packed(shapeless)}))
         )
 
 
@@ -499,10 +463,7 @@ def test_snake_case(name, snake):
 
 
 def test_plain_text_and_first_sentence():
-    assert (
-        plain_text("<note><p>No.</p></note><p>Lists <b>all</b>&nbsp;keys,\n e.g. [this](http://x).</p>")
-        == "Lists all keys, e.g. this."
-    )
+    assert plain_text("<note><p>No.</p></note><p>Lists <b>all</b>&nbsp;keys,\n e.g. [this](http://x).</p>") == "Lists all keys, e.g. this."
     assert first_sentence("Lists keys, e.g. These ones. And more.", 160) == "Lists keys, e.g. These ones."
     assert first_sentence("lists keys", 160) == "Lists keys."
     assert first_sentence("Start the iteration.This operation uses data", 160) == "Start the iteration."

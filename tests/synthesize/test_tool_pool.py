@@ -15,9 +15,7 @@ from luthier.synthesize.tools.similarity import jaccard, near_duplicates
 def tool(name="hotel.book", description="Books a room in a hotel.", properties=None, required=(), **more):
     properties = {"city": {"type": "string", "description": "Name of the city."}} if properties is None else properties
     return Tool(
-        name,
-        description,
-        {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False, **more},
+        name, description, {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False, **more}
     )
 
 
@@ -42,7 +40,7 @@ def tool(name="hotel.book", description="Books a room in a hotel.", properties=N
         (tool(properties={"a": {"type": "integer", "maximum": 3, "default": 9, "description": "x"}}), "A2", "default"),
         (tool(properties={"a": {"type": "object", "description": "x", "properties": {"b": {}}}}), "A2", "no type"),
     ],
-)  # fmt: skip
+)
 def test_lint_names_the_rule(bad, rule, words):
     findings = lint(bad)
     assert any(finding.rule == rule and words in finding.message for finding in findings), findings
@@ -54,14 +52,7 @@ def test_a_clean_tool_has_no_findings():
 
 def test_the_pool_counts_what_it_drops():
     near = tool("hotel.book", "Books a room in a hotel.", {"city": {"type": "string", "description": "Another text."}})
-    tools = [
-        tool(),
-        tool(),
-        tool(description="Twice the same."),
-        near,
-        tool("car.rent", "Rents out a small car."),
-        tool("x", ""),
-    ]
+    tools = [tool(), tool(), tool(description="Twice the same."), near, tool("car.rent", "Rents out a small car."), tool("x", "")]
     pool = build_pool(tools)
     assert [each.name for each in pool] == ["hotel.book", "car.rent"]
     assert pool.duplicates == 2
@@ -91,20 +82,11 @@ def test_near_duplicates_agree_with_all_pairs(seed):
         if twin is None:
             kept.append(index)
     found = [twin is not None for twin in near_duplicates(sets)]
-    assert (
-        sum(a != b for a, b in zip(found, expected, strict=True)) <= 2
-    )  # LSH may miss a pair just above the threshold
+    assert sum(a != b for a, b in zip(found, expected, strict=True)) <= 2  # LSH may miss a pair just above the threshold
 
 
 def test_neighbours_are_alike_deterministic_and_never_the_same_operation():
-    names = [
-        "s3.get_bucket",
-        "s3.list_buckets",
-        "b2.get_bucket",
-        "mail.send_message",
-        "mail.list_messages",
-        "chess.move_piece",
-    ]
+    names = ["s3.get_bucket", "s3.list_buckets", "b2.get_bucket", "mail.send_message", "mail.list_messages", "chess.move_piece"]
     tools = [tool(name, f"{name.replace('.', ' ').replace('_', ' ')} for the user") for name in names]
     pool = build_pool(tools)
     found = [each.name for each in pool.neighbours(tools[0], 3)]

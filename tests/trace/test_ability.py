@@ -16,9 +16,7 @@ CONCEPTS_OF = [(0,), (1,), (2,), (0, 1), (), (0, 1, 2)] * 4
 
 def model(spread: float = 0.7, slopes: float = 0.3, seed: int = 0) -> AbilityModel:
     draw = np.random.default_rng(seed)
-    return AbilityModel(
-        draw.normal(0, 1.5, 24), CONCEPTS_OF, 3, np.exp(draw.normal(0, slopes, 24)), mean=0.2, sd=1.1, spread=spread
-    )  # fmt: skip
+    return AbilityModel(draw.normal(0, 1.5, 24), CONCEPTS_OF, 3, np.exp(draw.normal(0, slopes, 24)), mean=0.2, sd=1.1, spread=spread)
 
 
 answers = st.lists(st.tuples(st.integers(0, 23), st.floats(0, 1)), min_size=1, max_size=30)

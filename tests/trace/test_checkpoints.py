@@ -13,9 +13,7 @@ from luthier.trace.item_response import calibrate
 SKILLS = ("sums", "slices", "dates")
 
 
-def checkpoints(
-    chances: list[tuple[float, float, float]], items: int = 60, seed: int = 0, *, same_items: bool = True
-) -> AnswerLog:
+def checkpoints(chances: list[tuple[float, float, float]], items: int = 60, seed: int = 0, *, same_items: bool = True) -> AnswerLog:
     """One checkpoint a row of `chances`, by skill; an item that is passed once tends to be passed again."""
     draw, collector = np.random.default_rng(seed), AnswerCollector()
     luck = draw.random((3, items))
@@ -81,25 +79,17 @@ def test_without_a_change_alarms_are_as_rare_as_they_say() -> None:
 
 
 def test_ability_tests_are_as_rare_where_items_differ() -> None:
-    false = sum(
-        any(moved(checkpoints([(0.6, 0.5, 0.4)] * 4, items=30, seed=seed, same_items=False)).values())
-        for seed in range(16)
-    )
+    false = sum(any(moved(checkpoints([(0.6, 0.5, 0.4)] * 4, items=30, seed=seed, same_items=False)).values()) for seed in range(16))
     assert false <= 3
 
 
 def test_pairs_can_be_chosen_and_a_skill_without_answers_is_left_out() -> None:
     log = checkpoints([(0.5, 0.8, 0.5), (0.9, 0.8, 0.5), (0.9, 0.3, 0.5)])
     log = log.where((log.learner != 0) | (log.item % 3 != 0))
-    kept = log.where(
-        ~((log.learner == 0) & np.array([log.catalogue.items[item].concepts == ("dates",) for item in log.item]))
-    )
+    kept = log.where(~((log.learner == 0) & np.array([log.catalogue.items[item].concepts == ("dates",) for item in log.item])))
     model = calibrate(kept).model(kept)
     found = changes(model, kept, follow(model, kept), pairs=[(0, 2)])
-    assert [(one.concept, one.before, one.after) for one in found] == [
-        ("sums", "step-0", "step-2"),
-        ("slices", "step-0", "step-2"),
-    ]
+    assert [(one.concept, one.before, one.after) for one in found] == [("sums", "step-0", "step-2"), ("slices", "step-0", "step-2")]
 
 
 def training_model(mastered: float = 0.0) -> tuple[AbilityModel, AnswerLog]:

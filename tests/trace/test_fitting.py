@@ -26,7 +26,9 @@ SETTINGS = FitSettings(epochs=3, batch=16, least=5)
 def model(log, folder: Path) -> GraphTracer:
     graph = build_graph(log.catalogue)
     torch.manual_seed(0)
-    return GraphTracer(SinktSettings(48, 16, items=len(log.catalogue.items)), graph, text_vectors(graph, WordVectors(), EmbeddingCache(folder)))  # fmt: skip
+    return GraphTracer(
+        SinktSettings(48, 16, items=len(log.catalogue.items)), graph, text_vectors(graph, WordVectors(), EmbeddingCache(folder))
+    )
 
 
 def test_training_learns_and_repeats_and_leaves_texts_alone(tmp_path: Path):
@@ -87,8 +89,12 @@ def test_batches_hold_every_answer_once_and_windows_the_last_ones():
     answers = Answers(log)
     seen = np.concatenate([batch.place[batch.mask].numpy() for batch in history_batches(answers, 4)])
     assert sorted(seen) == list(range(len(log)))
-    places = np.concatenate([batch.place[batch.mask].numpy() for batch in training_batches(answers, 4, torch.Generator().manual_seed(0), window=10)])  # fmt: skip
-    last = [place for learner in range(30) for place in range(max(log.starts[learner], log.starts[learner + 1] - 10), log.starts[learner + 1])]  # fmt: skip
+    places = np.concatenate(
+        [batch.place[batch.mask].numpy() for batch in training_batches(answers, 4, torch.Generator().manual_seed(0), window=10)]
+    )
+    last = [
+        place for learner in range(30) for place in range(max(log.starts[learner], log.starts[learner + 1] - 10), log.starts[learner + 1])
+    ]
     assert sorted(places) == last
 
 

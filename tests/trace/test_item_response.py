@@ -17,10 +17,7 @@ def test_planted_difficulties_abilities_and_their_spread_come_back() -> None:
     assert np.corrcoef(fitted.difficulty, made.difficulty)[0, 1] > 0.97
     assert np.corrcoef(fitted.ability, made.ability[:, 0])[0, 1] > 0.97
     assert fitted.sd == pytest.approx(1.2, abs=0.25)
-    within = (
-        abs((fitted.difficulty - fitted.difficulty.mean()) - (made.difficulty - made.difficulty.mean()))
-        < 1.96 * fitted.difficulty_sd
-    )
+    within = abs((fitted.difficulty - fitted.difficulty.mean()) - (made.difficulty - made.difficulty.mean())) < 1.96 * fitted.difficulty_sd
     assert 0.88 < within.mean() <= 1.0
 
 
@@ -40,9 +37,7 @@ def penalised_likelihood(difficulty: np.ndarray, sd: float, prior: DifficultyPri
     for learner in range(len(log.learners)):
         part = log.of_learner(learner)
         logits = x - difficulty[log.item[part]][:, None]
-        total += np.log(
-            (weights * np.exp((log.correct[part][:, None] * logits - np.logaddexp(0, logits)).sum(0))).sum()
-        )
+        total += np.log((weights * np.exp((log.correct[part][:, None] * logits - np.logaddexp(0, logits)).sum(0))).sum())
     return float(total)
 
 
@@ -87,12 +82,7 @@ def test_the_spread_between_concepts_is_estimated() -> None:
 
 @pytest.mark.parametrize(
     "rows",
-    [
-        [("a", "x", 1.0)],
-        [("a", "x", 1.0), ("a", "y", 1.0)],
-        [("a", "x", 0.0), ("b", "x", 0.0)],
-        [("a", "x", 0.5)] * 3,
-    ],
+    [[("a", "x", 1.0)], [("a", "x", 1.0), ("a", "y", 1.0)], [("a", "x", 0.0), ("b", "x", 0.0)], [("a", "x", 0.5)] * 3],
     ids=["one answer", "all correct", "all wrong", "halves"],
 )
 def test_little_to_go_by_gives_finite_numbers(rows: list[tuple[str, str, float]]) -> None:
@@ -102,9 +92,7 @@ def test_little_to_go_by_gives_finite_numbers(rows: list[tuple[str, str, float]]
     log = collector.log()
     for parameters in (1, 2):
         fitted = calibrate(log, parameters)
-        assert np.isfinite(
-            np.r_[fitted.difficulty, fitted.difficulty_sd, fitted.ability, fitted.ability_sd, fitted.sd]
-        ).all()
+        assert np.isfinite(np.r_[fitted.difficulty, fitted.difficulty_sd, fitted.ability, fitted.ability_sd, fitted.sd]).all()
         assert 0 < fitted.model(log).predict(fitted.model(log).start(), [0])[0] < 1
 
 

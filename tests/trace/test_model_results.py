@@ -48,27 +48,18 @@ def test_a_long_table_is_read_from_every_kind_of_file(tmp_path: Path, name: str)
 
 
 def test_quoted_headers_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text(
-        '\ufeff"learner","item","correct","timestamp"\n"a, b","x",1,5\n"a, b","y",0,4\n', encoding="utf-8"
-    )
+    (tmp_path / "t.csv").write_text('\ufeff"learner","item","correct","timestamp"\n"a, b","x",1,5\n"a, b","y",0,4\n', encoding="utf-8")
     log = read_results([tmp_path / "t.csv"])
     assert told(log) == [("a, b", "y", 0), ("a, b", "x", 1)]
     assert log.moved == 1
 
 
 def test_items_bring_texts_and_concepts_and_a_name_goes_before_the_files(tmp_path: Path) -> None:
-    write_jsonl(
-        tmp_path / "items.jsonl",
-        [{"item": "a", "text": "one", "concepts": ["x", "y"]}, {"item": "new", "concepts": "x"}],
-    )
+    write_jsonl(tmp_path / "items.jsonl", [{"item": "a", "text": "one", "concepts": ["x", "y"]}, {"item": "new", "concepts": "x"}])
     file = table(tmp_path / "t.csv")
     log = read_results([f"mine={file}"], tmp_path / "items.jsonl")
     assert log.learners == ("mine",)
-    assert [tuple(item) for item in log.catalogue.items] == [
-        ("a", "one", ("x", "y")),
-        ("b", "", ()),
-        ("new", "", ("x",)),
-    ]
+    assert [tuple(item) for item in log.catalogue.items] == [("a", "one", ("x", "y")), ("b", "", ()), ("new", "", ("x",))]
 
 
 @pytest.mark.parametrize(
@@ -106,11 +97,7 @@ def test_bad_rows_can_be_set_aside(tmp_path: Path) -> None:
 def test_what_is_no_result_is_named_with_the_known_layouts(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     write_jsonl(tmp_path / "other.jsonl", [{"a": 1}])
-    for path, kind in (
-        (tmp_path, MissingFileError),
-        (tmp_path / "notes.txt", BadRowError),
-        (tmp_path / "other.jsonl", BadRowError),
-    ):
+    for path, kind in ((tmp_path, MissingFileError), (tmp_path / "notes.txt", BadRowError), (tmp_path / "other.jsonl", BadRowError)):
         with pytest.raises(kind, match="lm-evaluation-harness"):
             read_results([path])
     with pytest.raises(MissingFileError, match="does not exist"):
@@ -155,14 +142,7 @@ def bfcl_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_score_file_of_bfcl_gives_passes_and_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = bfcl_writer(tmp_path, monkeypatch)
     failures = [
-        {
-            "id": f"multiple_{at}",
-            "model_name": "m",
-            "test_category": "multiple",
-            "valid": False,
-            "error": ["wrong"],
-            "prompt": {},
-        }
+        {"id": f"multiple_{at}", "model_name": "m", "test_category": "multiple", "valid": False, "error": ["wrong"], "prompt": {}}
         for at in (3, 17)
     ]
     write(failures, 198, [{}] * 200, "multiple", "my-model", tmp_path / "score")
@@ -179,9 +159,7 @@ def score_file(folder: Path, total: int, failed: tuple[str, ...], answered: tupl
     file = folder / "score" / "m" / "agentic" / "memory" / "kv" / "BFCL_v4_memory_kv_score.json"
     file.parent.mkdir(parents=True)
     head = {"accuracy": 0.5, "correct_count": total - len(failed), "total_count": total}
-    file.write_text(
-        "".join(json.dumps(row) + "\n" for row in [head, *({"id": name, "valid": False} for name in failed)])
-    )
+    file.write_text("".join(json.dumps(row) + "\n" for row in [head, *({"id": name, "valid": False} for name in failed)]))
     if answered:
         other = folder / "result" / "m" / "agentic" / "memory" / "kv" / "BFCL_v4_memory_kv_result.json"
         other.parent.mkdir(parents=True)
@@ -207,10 +185,21 @@ def test_samples_of_the_harness(tmp_path: Path) -> None:
     folder.mkdir()
     when = "2026-01-02T03-04-05.678901"
     rows = [
-        {"doc_id": at, "doc": {"question": f"q{at}", "subject": "algebra" if at else ""}, "target": "1", "arguments": {"gen_args_0": {"arg_0": "p"}},
-         "resps": [["1"]], "filtered_resps": ["1"], "filter": name, "metrics": ["exact_match"], "doc_hash": "h", "exact_match": score}
-        for at, score in ((0, 1.0), (1, 0.0)) for name in ("strict-match", "flexible-extract")
-    ]  # fmt: skip
+        {
+            "doc_id": at,
+            "doc": {"question": f"q{at}", "subject": "algebra" if at else ""},
+            "target": "1",
+            "arguments": {"gen_args_0": {"arg_0": "p"}},
+            "resps": [["1"]],
+            "filtered_resps": ["1"],
+            "filter": name,
+            "metrics": ["exact_match"],
+            "doc_hash": "h",
+            "exact_match": score,
+        }
+        for at, score in ((0, 1.0), (1, 0.0))
+        for name in ("strict-match", "flexible-extract")
+    ]
     write_jsonl(folder / f"samples_gsm8k_cot_{when}.jsonl", rows)
     log = read_results([tmp_path])
     assert told(log) == [("org__model", "gsm8k_cot/0", 1), ("org__model", "gsm8k_cot/1", 0)]
@@ -226,7 +215,7 @@ def test_logs_of_inspect(tmp_path: Path) -> None:
     samples = [
         {"question": f"q{at}", "options": ["x", "y"], "answer": "A", "chain": "so", "score": score, "held": "A", "metadata": {}}
         for at, score in enumerate((1, "I", "C", "P", 0.25))
-    ]  # fmt: skip
+    ]
     write_inspect_log(tmp_path / "log.json", samples, task="org/sums", model="mine", created="2026-01-01T00:00:00Z")
     log = read_results([tmp_path / "log.json"])
     assert log.learners == ("mine",)
@@ -244,10 +233,7 @@ def archive(path: Path, samples: list[Any]) -> Path:
 
 def test_an_archive_of_inspect_with_skills_and_samples_without_a_score(tmp_path: Path) -> None:
     sample = {"epoch": 1, "input": [{"role": "user", "content": "3 + 4?"}], "metadata": {"category": "carry"}}
-    scored = [
-        {**sample, "id": "a", "scores": {"match": {"value": "C"}, "other": {"value": "I"}}},
-        {**sample, "id": "b"},
-    ]
+    scored = [{**sample, "id": "a", "scores": {"match": {"value": "C"}, "other": {"value": "I"}}}, {**sample, "id": "b"}]
     log = read_results([archive(tmp_path / "log.eval", scored)])
     assert told(log) == [("hf/ckpt-1", "sums/a", 1)]
     assert log.catalogue.items[0] == ("sums/a", "3 + 4?", ("carry",))
@@ -276,14 +262,8 @@ def test_results_of_evalplus(tmp_path: Path) -> None:
 
 
 def test_scores_of_options(tmp_path: Path) -> None:
-    questions = [
-        ChoiceQuestion(f"q{at}", ("x", "y"), answer, group="ecqa", place=f"f:{at}")
-        for at, answer in enumerate((0, 1, None))
-    ]
-    write_jsonl(
-        tmp_path / "scores.jsonl",
-        [ChoiceScore(question, (-1.0, -2.0), (1, 1), (1, 1)).to_row() for question in questions],
-    )
+    questions = [ChoiceQuestion(f"q{at}", ("x", "y"), answer, group="ecqa", place=f"f:{at}") for at, answer in enumerate((0, 1, None))]
+    write_jsonl(tmp_path / "scores.jsonl", [ChoiceScore(question, (-1.0, -2.0), (1, 1), (1, 1)).to_row() for question in questions])
     (tmp_path / "run.json").write_text(json.dumps({"settings": {"model": "bundled", "adapter": "runs/a"}}))
     log = read_results([tmp_path])
     assert log.learners == ("runs/a",)
@@ -294,16 +274,28 @@ def test_scores_of_options(tmp_path: Path) -> None:
 
 def test_judged_answers_keep_free_and_constrained_decoding_apart(tmp_path: Path) -> None:
     rows = [
-        {"id": f"multiple_{at}", "category": "multiple", "decoding": decoding, "question": "?", "answer": "", "official": bool(at), "strict": False, "model": "m"}
-        for at in (0, 1) for decoding in ("free", "constrained")
-    ]  # fmt: skip
+        {
+            "id": f"multiple_{at}",
+            "category": "multiple",
+            "decoding": decoding,
+            "question": "?",
+            "answer": "",
+            "official": bool(at),
+            "strict": False,
+            "model": "m",
+        }
+        for at in (0, 1)
+        for decoding in ("free", "constrained")
+    ]
     for when in ("after", "before"):
         write_jsonl(tmp_path / f"evaluation-{when}.jsonl", rows)
     write_jsonl(tmp_path / "answers.jsonl", rows)
     log = read_results([tmp_path / "answers.jsonl", tmp_path])
     assert log.learners == ("m", f"{tmp_path.name} before", f"{tmp_path.name} after")
     assert {(item.item, item.concepts[0]) for item in log.catalogue.items} == {
-        ("bfcl/multiple_0", "multiple"), ("bfcl/multiple_1", "multiple"),
-        ("bfcl/multiple_0 constrained", "multiple, constrained"), ("bfcl/multiple_1 constrained", "multiple, constrained"),
-    }  # fmt: skip
+        ("bfcl/multiple_0", "multiple"),
+        ("bfcl/multiple_1", "multiple"),
+        ("bfcl/multiple_0 constrained", "multiple, constrained"),
+        ("bfcl/multiple_1 constrained", "multiple, constrained"),
+    }
     assert np.bincount(log.learner).tolist() == [8, 4, 4]  # the folder holds answers.jsonl too

@@ -6,14 +6,7 @@ import pytest
 from luthier.errors import SettingsError
 from luthier.trace.ability import AbilityModel
 from luthier.trace.item_response import calibrate
-from luthier.trace.new_model import (
-    choose_items,
-    estimate_accuracy,
-    families,
-    family_of,
-    hold_out_families,
-    interval_inflation,
-)
+from luthier.trace.new_model import choose_items, estimate_accuracy, families, family_of, hold_out_families, interval_inflation
 from model_answers import planted
 
 
@@ -26,9 +19,7 @@ def test_families_that_were_left_out_are_estimated_better_than_by_the_share_righ
     covered = [one.estimate.low <= one.accuracy <= one.estimate.high for one in held]
     assert 0.88 < np.mean(covered) <= 1
     assert 1 <= interval_inflation(held) < 1.4
-    assert {one.learner: one.accuracy for one in held}[log.learners[7]] == pytest.approx(
-        log.correct[log.of_learner(7)].mean()
-    )
+    assert {one.learner: one.accuracy for one in held}[log.learners[7]] == pytest.approx(log.correct[log.of_learner(7)].mean())
 
 
 def test_the_left_out_family_is_not_in_the_calibration() -> None:
@@ -87,9 +78,7 @@ def test_items_for_a_learner_are_those_that_tell_most_of_it() -> None:
 
 def test_an_adaptive_choice_leaves_less_doubt_and_still_holds_the_truth() -> None:
     log = planted(40, 300, sd=1.5, seed=5).log
-    held = {
-        chosen: hold_out_families(log, (40,), draws=2, chosen=chosen) for chosen in ("random", "spread", "adaptive")
-    }
+    held = {chosen: hold_out_families(log, (40,), draws=2, chosen=chosen) for chosen in ("random", "spread", "adaptive")}
     widths = {chosen: np.mean([one.estimate.high - one.estimate.low for one in each]) for chosen, each in held.items()}
     assert widths["adaptive"] < 0.95 * widths["random"]
     assert np.mean([one.estimate.low <= one.accuracy <= one.estimate.high for one in held["adaptive"]]) > 0.85
@@ -98,10 +87,16 @@ def test_an_adaptive_choice_leaves_less_doubt_and_still_holds_the_truth() -> Non
 @pytest.mark.parametrize(
     ("name", "family"),
     [
-        ("meta-llama/Llama-3.1-8B", "llama"), ("Meta-Llama-3-70B-Instruct", "llama"), ("Qwen2.5-7B", "qwen"), ("chatgpt-4o-latest", "gpt"),
-        ("gpt-4-0314", "gpt"), ("01-ai/Yi-1.5-9B-Chat", "yi"), ("o1-mini", "o"), ("7", "7"),
+        ("meta-llama/Llama-3.1-8B", "llama"),
+        ("Meta-Llama-3-70B-Instruct", "llama"),
+        ("Qwen2.5-7B", "qwen"),
+        ("chatgpt-4o-latest", "gpt"),
+        ("gpt-4-0314", "gpt"),
+        ("01-ai/Yi-1.5-9B-Chat", "yi"),
+        ("o1-mini", "o"),
+        ("7", "7"),
     ],
-)  # fmt: skip
+)
 def test_families_by_name(name: str, family: str) -> None:
     assert family_of(name) == family
     assert families([name], {name: "mine"}) == ["mine"]

@@ -23,10 +23,7 @@ def tracer(tmp_path_factory: pytest.TempPathFactory) -> OrderFreeTracer:
     return made
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 59), st.sampled_from([0.0, 0.25, 1.0])), max_size=12),
-    st.randoms(use_true_random=False),
-)
+@given(st.lists(st.tuples(st.integers(0, 59), st.sampled_from([0.0, 0.25, 1.0])), max_size=12), st.randoms(use_true_random=False))
 @settings(max_examples=25)
 def test_replayed_and_updated_states_are_the_same_in_any_order(tracer: OrderFreeTracer, rows, random) -> None:
     answers = [(f"item-{at}", score) for at, score in rows]
@@ -45,9 +42,7 @@ def test_an_unseen_item_is_ordered_by_its_text_and_old_predictions_stay(tmp_path
     state = tracer.replay([(f"item-{at}", float(at % 2)) for at in range(20)])
     old = [f"item-{at}" for at in range(60)]
     before, mastered = tracer.predict(state, old), tracer.mastery(state)
-    tracer.add_items(
-        [Item("short", "x" * 20, ("skill-0",)), Item("long", "x" * 70, ("skill-0",)), Item("bare", "", ("skill-1",))]
-    )
+    tracer.add_items([Item("short", "x" * 20, ("skill-0",)), Item("long", "x" * 70, ("skill-0",)), Item("bare", "", ("skill-1",))])
     assert tracer.predict(state, old) == before
     assert tracer.mastery(state) == mastered
     told = tracer.predict(state)

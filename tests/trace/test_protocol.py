@@ -24,15 +24,7 @@ from luthier.trace.evidence import concept_counts, evidence_of
 from luthier.trace.fitting import FitSettings
 from luthier.trace.item_rates import fold_rates, item_rates
 from luthier.trace.protocol import evaluate_tracer, tracer_chances
-from luthier.trace.scoring import (
-    auc_difference,
-    calibration_error,
-    first_attempts,
-    position_of,
-    reliability,
-    score,
-    within_learners,
-)
+from luthier.trace.scoring import auc_difference, calibration_error, first_attempts, position_of, reliability, score, within_learners
 from luthier.trace.splits import read_split, split_learners
 from luthier.trace.tracer import Tracer, TracerSettings
 
@@ -159,10 +151,13 @@ def test_bkt_is_that_of_all_paths_written_out(labels: list[int], parameters: tup
     share = lambda event: sum(chance * event(path) for path, chance in paths(len(labels))) / whole  # noqa: E731
     expected = [
         (share(lambda p: p[0]), 1.0),
-        (share(lambda p: sum(b == 0 and n == 1 for b, n in itertools.pairwise(p))), share(lambda p: sum(b == 0 for b, _ in itertools.pairwise(p)))),
+        (
+            share(lambda p: sum(b == 0 and n == 1 for b, n in itertools.pairwise(p))),
+            share(lambda p: sum(b == 0 for b, _ in itertools.pairwise(p))),
+        ),
         (share(lambda p: sum(s == 0 and y for s, y in zip(p, labels, strict=True))), share(lambda p: sum(s == 0 for s in p))),
         (share(lambda p: sum(s == 1 and not y for s, y in zip(p, labels, strict=True))), share(sum)),
-    ]  # fmt: skip
+    ]
     for (top, below), (e_top, e_below) in zip(counts, expected, strict=True):
         assert top[0] == pytest.approx(e_top, abs=1e-6)
         assert below[0] == pytest.approx(e_below, abs=1e-6)
@@ -212,7 +207,7 @@ def test_calibration_error_and_reliability_by_hand():
     chance, correct = np.array([0.05, 0.05, 0.95, 0.95]), np.array([0, 1, 1, 1], dtype=np.float32)
     assert calibration_error(chance, correct) == pytest.approx((0.45 * 2 + 0.05 * 2) / 4)
     assert [(one["answers"], one["right"]) for one in reliability(chance, correct)] == [(2, 0.5), (2, 1.0)]
-    assert auc_difference(chance, chance[::-1].copy(), correct, np.arange(4, dtype=np.int32), draws=20)["value"] == pytest.approx(2 / 3)  # fmt: skip
+    assert auc_difference(chance, chance[::-1].copy(), correct, np.arange(4, dtype=np.int32), draws=20)["value"] == pytest.approx(2 / 3)
 
 
 def test_positions_first_attempts_and_learners_alone():
@@ -262,7 +257,11 @@ def test_a_whole_evaluation_passes_an_independent_audit(tmp_path: Path, hold):
     kt_audit = pytest.importorskip("kt_audit.audit")
     log = learners(260, 30)
     split = split_learners(log, hold=hold, seed=1)
-    tracer = Tracer(TracerSettings(dim=16, fit=FitSettings(epochs=10, learning_rate=4e-3, batch=16)), embedder=WordVectors(), cache=EmbeddingCache(tmp_path))  # fmt: skip
+    tracer = Tracer(
+        TracerSettings(dim=16, fit=FitSettings(epochs=10, learning_rate=4e-3, batch=16)),
+        embedder=WordVectors(),
+        cache=EmbeddingCache(tmp_path),
+    )
     found = evaluate_tracer(log, split, tracer, draws=20)
     scores = found.results["scores"]
     assert ("unseen" in scores["sinkt"]) is (hold is not None)
@@ -272,7 +271,7 @@ def test_a_whole_evaluation_passes_an_independent_audit(tmp_path: Path, hold):
     assert found.results["differences"]["running"]["all"]["low"] > 0
     answers = found.results["split"]["answers"]
     assert answers["test"] == scores["sinkt"]["all"]["answers"]
-    chances = {name: found.chances["sinkt"] if name == "test" else tracer_chances(tracer, part) for name, part in found.parts.items()}  # fmt: skip
+    chances = {name: found.chances["sinkt"] if name == "test" else tracer_chances(tracer, part) for name, part in found.parts.items()}
     rows = write_audit(tmp_path / "audit.csv", found.parts, chances)
     assert rows == sum(answers.values())
     report = kt_audit.audit_path(tmp_path / "audit.csv")

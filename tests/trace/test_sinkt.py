@@ -15,13 +15,7 @@ from luthier.errors import SettingsError
 from luthier.models.embedding_cache import EmbeddingCache
 from luthier.records.learning import AnswerCollector, Catalogue, Edge, Item
 from luthier.trace.fitting import predict_log
-from luthier.trace.graph import (
-    build_graph,
-    check_prerequisites,
-    nearest_relations,
-    score_relations,
-    transition_relations,
-)
+from luthier.trace.graph import build_graph, check_prerequisites, nearest_relations, score_relations, transition_relations
 from luthier.trace.learner_model import Dkt, GraphTracer
 from luthier.trace.sequences import Answers, pad
 from luthier.trace.sinkt import Edges, Nodes, SinktSettings, TypedAttention, answer_input
@@ -117,15 +111,13 @@ def test_attention_sums_to_one_and_an_empty_neighbourhood_gives_zero(pairs: list
     torch.manual_seed(0)
     layer = TypedAttention(6, 5, "raw" if raw else "projected")
     edges = Edges(
-        torch.tensor([a for a, _, _ in pairs], dtype=torch.long), torch.tensor([b for _, b, _ in pairs], dtype=torch.long),
+        torch.tensor([a for a, _, _ in pairs], dtype=torch.long),
+        torch.tensor([b for _, b, _ in pairs], dtype=torch.long),
         torch.tensor([w for _, _, w in pairs]).log(),
-    )  # fmt: skip
+    )
     source, target = torch.randn(5, 6), torch.randn(4, 6)
     with torch.no_grad():
-        read, weights = (
-            layer(target, source, edges),
-            layer.attention(target, source, edges) if pairs else torch.zeros(0),
-        )
+        read, weights = (layer(target, source, edges), layer.attention(target, source, edges) if pairs else torch.zeros(0))
     for node in range(4):
         some = [at for at, (_, b, _) in enumerate(pairs) if b == node]
         if some:
@@ -138,7 +130,7 @@ def test_raw_attention_is_the_formula_written_out():
     torch.manual_seed(1)
     layer, source, target = TypedAttention(4, 3, "raw"), torch.randn(3, 4), torch.randn(1, 4)
     edges = Edges(torch.tensor([0, 2]), torch.tensor([0, 0]), torch.zeros(2))
-    scores = [torch.nn.functional.leaky_relu(layer.score_target @ target[0] + layer.score_source @ source[j], 0.2) for j in (0, 2)]  # fmt: skip
+    scores = [torch.nn.functional.leaky_relu(layer.score_target @ target[0] + layer.score_source @ source[j], 0.2) for j in (0, 2)]
     alpha = torch.softmax(torch.stack(scores), 0)
     expected = alpha[0] * layer.message.weight @ source[0] + alpha[1] * layer.message.weight @ source[2]
     assert torch.allclose(layer(target, source, edges)[0], expected, atol=1e-6)

@@ -64,14 +64,7 @@ def test_items_with_few_answers_start_from_their_text() -> None:
     assert errors[0] < 0.7 * errors[1]
     assert (fitted.difficulty_sd[few] < plain.difficulty_sd[few]).all()
     assert fitted.difficulty[~few] == pytest.approx(plain.difficulty[~few], abs=0.15)
-    without = AnswerLog(
-        log.learners,
-        Catalogue.of(Item(i.item) for i in log.catalogue.items),
-        log.learner,
-        log.item,
-        log.correct,
-        log.time,
-    )
+    without = AnswerLog(log.learners, Catalogue.of(Item(i.item) for i in log.catalogue.items), log.learner, log.item, log.correct, log.time)
     assert calibrate_with_text(without, lambda _: pytest.fail("nothing to read"))[1] is None
 
 

@@ -25,7 +25,7 @@ def written(folder: Path, name: str, text: str | bytes) -> Path:
     return path
 
 
-CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), min_size=1, max_size=5).map(lambda text: f"n{text}n")  # fmt: skip
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), min_size=1, max_size=5).map(lambda text: f"n{text}n")
 
 
 @st.composite
@@ -36,11 +36,17 @@ def logs(draw: st.DrawFn) -> AnswerLog:
     items = tuple(Item(name, draw(st.text(max_size=5)), tuple(draw(some))) for name in names)
     edges = tuple(
         Edge(draw(st.sampled_from(concepts)), draw(st.sampled_from(concepts)), relation, draw(st.floats(0, 2)), provenance, "why")
-        for relation, provenance in draw(st.lists(st.tuples(st.sampled_from(("prerequisite", "related")), st.sampled_from(("expert", "llm"))), max_size=3 if concepts else 0))
-    )  # fmt: skip
+        for relation, provenance in draw(
+            st.lists(
+                st.tuples(st.sampled_from(("prerequisite", "related")), st.sampled_from(("expert", "llm"))), max_size=3 if concepts else 0
+            )
+        )
+    )
     catalogue = Catalogue(items, tuple(Concept(name, draw(st.text(max_size=5))) for name in concepts), edges)
     collector, timed = AnswerCollector(), draw(st.booleans())
-    for learner, item, right, time in draw(st.lists(st.tuples(CELLS, st.sampled_from(names), st.floats(0, 1, width=32), st.floats(-1e9, 1e9)), min_size=1, max_size=20)):  # fmt: skip
+    for learner, item, right, time in draw(
+        st.lists(st.tuples(CELLS, st.sampled_from(names), st.floats(0, 1, width=32), st.floats(-1e9, 1e9)), min_size=1, max_size=20)
+    ):
         collector.add(learner, item, right, time if timed else None)
     return collector.log(catalogue)
 
@@ -62,11 +68,13 @@ def with_files(folder: Path, **files: str) -> Callable[[], AnswerLog]:
 
 def test_items_concepts_and_edges_come_from_files(tmp_path: Path) -> None:
     read = with_files(
-        tmp_path, items="item,text,concepts\nq0,never asked,a\nq1,\"2, and 3\",a|b\nq2,,b;c\n", concepts="concept,name,description\na,Adding,two numbers\n",
+        tmp_path,
+        items='item,text,concepts\nq0,never asked,a\nq1,"2, and 3",a|b\nq2,,b;c\n',
+        concepts="concept,name,description\na,Adding,two numbers\n",
         edges="src,dst,relation,weight\na,b,prerequisite,0\nb,c,related,\n",
-    )  # fmt: skip
+    )
     log = read()
-    assert log.catalogue.items == (Item("q0", "never asked", ("a",)), Item("q1", "2, and 3", ("a", "b")), Item("q2", "", ("b", "c")))  # fmt: skip
+    assert log.catalogue.items == (Item("q0", "never asked", ("a",)), Item("q1", "2, and 3", ("a", "b")), Item("q2", "", ("b", "c")))
     assert log.catalogue.concepts == (Concept("a", "Adding two numbers"), Concept("b", "b"), Concept("c", "c"))
     assert log.catalogue.edges == (Edge("a", "b", "prerequisite", 0.0), Edge("b", "c", "related", 1.0))
     assert rows_of(log) == [("1", "q2", 1), ("1", "q1", 0)]
@@ -81,7 +89,7 @@ def test_items_concepts_and_edges_come_from_files(tmp_path: Path) -> None:
         ({"edges": "source,target,weight\na,b,heavy\n"}, r"edges\.csv:2: weight 'heavy' is not a number"),
         ({"edges": "source,target,relation\na,b,before\n"}, r"edges\.csv:2: 'before' is none of prerequisite, related"),
     ],
-)  # fmt: skip
+)
 def test_bad_files_of_items_concepts_and_edges(tmp_path: Path, files: dict[str, str], words: str) -> None:
     with pytest.raises(BadRowError, match=words):
         with_files(tmp_path, **files)()

@@ -43,20 +43,33 @@ def written(folder: Path, name: str, text: str | bytes) -> Path:
 LONG = "learner,item,correct,timestamp,concept\n7,q1,1,10,a\n7,q2,0,20,a~~b\n7,q1,1,30,a\n8,q3,0,5,c\n"
 TABLES = {
     "long.csv": ("long", LONG),
-    "rows.csv": ("long", "user_id,question_id,is_correct,time,skill\n8,q3,false,5,c\n7,q1,true,10,a\n7,q2,false,20,a\n7,q2,false,20,b\n7,q1,true,30,a\n"),
+    "rows.csv": (
+        "long",
+        "user_id,question_id,is_correct,time,skill\n8,q3,false,5,c\n7,q1,true,10,a\n7,q2,false,20,a\n7,q2,false,20,b\n7,q1,true,30,a\n",
+    ),
     "long.tsv": ("long", LONG.replace(",", "\t")),
-    "dates.csv": ("long", LONG.replace(",10,", ",2024-05-17T09:30:00Z,").replace(",20,", ",2024-05-17 09:31:00,").replace(",30,", ",2024-05-17 11:32:00.5+02:00,").replace(",5,", ",2024-05-16,")),
-    "skill_builder.csv": ("assistments",
+    "dates.csv": (
+        "long",
+        LONG.replace(",10,", ",2024-05-17T09:30:00Z,")
+        .replace(",20,", ",2024-05-17 09:31:00,")
+        .replace(",30,", ",2024-05-17 11:32:00.5+02:00,")
+        .replace(",5,", ",2024-05-16,"),
+    ),
+    "skill_builder.csv": (
+        "assistments",
         "order_id,assignment_id,user_id,assistment_id,problem_id,original,correct,attempt_count,skill_id,skill_name\n"
-        '20,1,7,1,q1,1,1,1,1,a\n21,1,7,1,q2,1,0,1,1,a\n21,1,7,1,q2,1,0,1,2,b\n22,1,7,1,q1,1,1,1,1,a\n23,1,8,1,q3,1,0,1,3,c\n'),
-    "student_step.txt": ("datashop",
+        "20,1,7,1,q1,1,1,1,1,a\n21,1,7,1,q2,1,0,1,1,a\n21,1,7,1,q2,1,0,1,2,b\n22,1,7,1,q1,1,1,1,1,a\n23,1,8,1,q3,1,0,1,3,c\n",
+    ),
+    "student_step.txt": (
+        "datashop",
         "Row\tSample\tAnon Student Id\tProblem Name\tProblem View\tStep Name\tFirst Transaction Time\tFirst Attempt\tIncorrects\tKC (Default)\tOpportunity (Default)\n"
         "1\tAll\t7\tp\t1\tq1\t2005-09-09 12:24:35.0\tcorrect\t0\ta\t1\n2\tAll\t7\tp\t1\tq2\t2005-09-09 12:25:35.0\thint\t0\ta~~b\t1~~1\n"
-        "3\tAll\t7\tp\t2\tq1\t2005-09-09 12:26:35.0\tcorrect\t0\ta\t2\n4\tAll\t8\tp\t1\tq3\t2005-09-09 12:20:35.0\tincorrect\t1\tc\t1\n"),
+        "3\tAll\t7\tp\t2\tq1\t2005-09-09 12:26:35.0\tcorrect\t0\ta\t2\n4\tAll\t8\tp\t1\tq3\t2005-09-09 12:20:35.0\tincorrect\t1\tc\t1\n",
+    ),
     "data.txt": ("pykt", "7,4\nq1,q2,q2,q1\na,a,b,a\n1,0,0,1\nNA\nNA\n8,1\nq3\nc\n0\nNA\nNA\n"),
     "joined.txt": ("pykt", "7,3\nq1,q2,q1\na,a_b,a\n1,0,1\n1000,2000,3000\n10,10,10\n8,1\nq3\nc\n0\n5\n10\n"),
     "akt.csv": ("akt", "1,7\nq1,q2,q2,q1\na,a,b,a\n1,0,0,1\n2,8\nq3\nc\n0\n"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -64,7 +77,7 @@ TABLES = {
 def test_every_layout_says_the_same(tmp_path: Path, name: str, dress: str) -> None:
     layout, text = TABLES[name]
     data = text.encode()
-    data = {"plain": data, "crlf": data.replace(b"\n", b"\r\n"), "bom": b"\xef\xbb\xbf" + data, "gz": gzip.compress(data)}[dress]  # fmt: skip
+    data = {"plain": data, "crlf": data.replace(b"\n", b"\r\n"), "bom": b"\xef\xbb\xbf" + data, "gz": gzip.compress(data)}[dress]
     path = written(tmp_path, f"{name}.gz" if dress == "gz" else name, data)
     assert guess_layout(path) == layout
     log = read_answers([path])
@@ -160,27 +173,35 @@ def test_xapi_statements_become_answers_without_names(tmp_path: Path, form: str)
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"actor": {}}, "names no actor"), ({"actor": "ann"}, "actor is not an object"), ({"object": {}}, "no id"),
-        ({"object": "q1"}, "object is not an object"), ({"timestamp": "yesterday"}, "ISO 8601"), ({"timestamp": None}, "time is missing"),
-        ({"result": "good"}, "result is not an object"), ({"verb": "answered"}, "verb is not an object"), ({"context": [1]}, "context is not"),
+        ({"actor": {}}, "names no actor"),
+        ({"actor": "ann"}, "actor is not an object"),
+        ({"object": {}}, "no id"),
+        ({"object": "q1"}, "object is not an object"),
+        ({"timestamp": "yesterday"}, "ISO 8601"),
+        ({"timestamp": None}, "time is missing"),
+        ({"result": "good"}, "result is not an object"),
+        ({"verb": "answered"}, "verb is not an object"),
+        ({"context": [1]}, "context is not"),
     ],
-)  # fmt: skip
+)
 def test_bad_statements_are_named_and_may_be_set_aside(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     rows = [*STATEMENTS, STATEMENTS[0] | change]
     path = written(tmp_path, "statements.jsonl", "\n".join(json.dumps(each) for each in rows))
     with pytest.raises(BadRowError, match=rf"statements\.jsonl:6: .*{words}"):
         read_answers([path])
     skipped = SkippedRows()
-    assert rows_of(read_answers([path], skipped=skipped)) == rows_of(read_answers([written(tmp_path, "good.json", json.dumps(STATEMENTS))]))  # fmt: skip
+    assert rows_of(read_answers([path], skipped=skipped)) == rows_of(read_answers([written(tmp_path, "good.json", json.dumps(STATEMENTS))]))
     assert skipped.count == 1
 
 
-@given(answers=st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from("pq"), st.sampled_from([0, 1]), st.integers(1, 3)), min_size=1, max_size=12))  # fmt: skip
-def test_rows_in_are_answers_out_and_rows_merged(tmp_path_factory: pytest.TempPathFactory, answers: list[Any]) -> None:
-    lines = [f"{who},{item},{right},{at},c{concept}" for at, (who, item, right, many) in enumerate(answers) for concept in range(many)]  # fmt: skip
-    path = written(
-        tmp_path_factory.mktemp("rows"), "rows.csv", "\n".join(["learner,item,correct,timestamp,concept", *lines])
+@given(
+    answers=st.lists(
+        st.tuples(st.sampled_from("xyz"), st.sampled_from("pq"), st.sampled_from([0, 1]), st.integers(1, 3)), min_size=1, max_size=12
     )
+)
+def test_rows_in_are_answers_out_and_rows_merged(tmp_path_factory: pytest.TempPathFactory, answers: list[Any]) -> None:
+    lines = [f"{who},{item},{right},{at},c{concept}" for at, (who, item, right, many) in enumerate(answers) for concept in range(many)]
+    path = written(tmp_path_factory.mktemp("rows"), "rows.csv", "\n".join(["learner,item,correct,timestamp,concept", *lines]))
     log = read_answers([path])
     assert len(log) == len(answers)
     assert len(log) + log.merged == len(lines)
@@ -209,7 +230,7 @@ def test_an_answer_with_two_labels_is_refused_where_it_stands(tmp_path: Path) ->
     bad = written(tmp_path, "bad.csv", CONFLICT)
     with pytest.raises(BadRowError, match=r"bad\.csv:6: one answer has two labels"):
         read_answers([good, bad])
-    rows = [{"learner": "1", "item": "q", "correct": right, "timestamp": 1, "concept": name} for right, name in ((1, "a"), (0, "b"))]  # fmt: skip
+    rows = [{"learner": "1", "item": "q", "correct": right, "timestamp": 1, "concept": name} for right, name in ((1, "a"), (0, "b"))]
     write_jsonl(tmp_path / "rows.jsonl", rows)
     with pytest.raises(BadRowError, match=r"rows\.jsonl:2: one answer has two labels"):
         read_answers([good, tmp_path / "rows.jsonl"])
@@ -248,11 +269,13 @@ def test_a_bad_row_is_named_or_set_aside(tmp_path: Path, row: str) -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"item": "q", "correct": 1}, "'learner' is missing"), ({"learner": "1", "item": "q", "correct": 3}, "between 0 and 1"),
-        ({"learner": "1", "item": "q", "correct": 1, "timestamp": "nan"}, "is no moment"), ({"learner": "1", "item": "q", "correct": 1, "timestamp": [1]}, "neither a number"),
+        ({"item": "q", "correct": 1}, "'learner' is missing"),
+        ({"learner": "1", "item": "q", "correct": 3}, "between 0 and 1"),
+        ({"learner": "1", "item": "q", "correct": 1, "timestamp": "nan"}, "is no moment"),
+        ({"learner": "1", "item": "q", "correct": 1, "timestamp": [1]}, "neither a number"),
         ({"learner": "1", "item": "q", "correct": 1}, "the time is missing"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_json_row_is_named_or_set_aside(tmp_path: Path, row: dict[str, Any], words: str) -> None:
     good = {"learner": "1", "item": "q", "correct": 1, "timestamp": 1}
     write_jsonl(tmp_path / "t.jsonl", [good, row, good | {"timestamp": 2}])
@@ -286,9 +309,7 @@ def test_a_bad_block_is_named_or_set_aside(tmp_path: Path, block: str) -> None:
     assert skipped.count == 1
 
 
-PACKED = gzip.compress(
-    b"learner,item,correct\n" + b"".join(b"%d,%d,1\n" % (at * 7919 % 99991, at) for at in range(20_000))
-)
+PACKED = gzip.compress(b"learner,item,correct\n" + b"".join(b"%d,%d,1\n" % (at * 7919 % 99991, at) for at in range(20_000)))
 DAMAGED = PACKED[: len(PACKED) // 2] + bytes(9) + PACKED[len(PACKED) // 2 + 9 :]
 
 
@@ -312,7 +333,7 @@ DAMAGED = PACKED[: len(PACKED) // 2] + bytes(9) + PACKED[len(PACKED) // 2 + 9 :]
         ("t.json", b"[]", "there is no answer"),
         ("t.parquet", b"PAR1 no", "not a readable Parquet"),
     ],
-)  # fmt: skip
+)
 def test_files_without_answers_and_damaged_ones(tmp_path: Path, name: str, data: bytes, words: str) -> None:
     path = written(tmp_path, name, data)
     for skipped in (None, SkippedRows()):
@@ -354,8 +375,10 @@ def test_a_name_that_stands_in_the_header_twice_is_its_first_column(tmp_path: Pa
     assert rows_of(read_answers([path])) == [("1", "q", 1)]
 
 
-@given(data=st.binary(max_size=60), name=st.sampled_from(["t.csv", "t.jsonl", "t.txt", "t.json", "t.csv.gz"]), layout=st.sampled_from(FORMATS))  # fmt: skip
-def test_noise_is_refused_in_one_line(tmp_path_factory: pytest.TempPathFactory, data: bytes, name: str, layout: str) -> None:  # fmt: skip
+@given(
+    data=st.binary(max_size=60), name=st.sampled_from(["t.csv", "t.jsonl", "t.txt", "t.json", "t.csv.gz"]), layout=st.sampled_from(FORMATS)
+)
+def test_noise_is_refused_in_one_line(tmp_path_factory: pytest.TempPathFactory, data: bytes, name: str, layout: str) -> None:
     path = written(tmp_path_factory.getbasetemp(), name, data)
     try:
         read_answers([path], layout)

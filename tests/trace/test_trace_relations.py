@@ -42,7 +42,10 @@ from luthier.trace.relations import (
 from trace_service_tracer import WordEmbedder
 
 # Each step of arithmetic needs the one before it; that is also the expert's opinion.
-STEPS = [f"{word} with numbers" for word in ("counting", "adding", "subtracting", "multiplying", "dividing", "fractions", "percentages", "ratios")]  # fmt: skip
+STEPS = [
+    f"{word} with numbers"
+    for word in ("counting", "adding", "subtracting", "multiplying", "dividing", "fractions", "percentages", "ratios")
+]
 CATALOGUE = Catalogue(concepts=tuple(Concept(f"c{at}", text) for at, text in enumerate(STEPS)))
 EXPERT = [Edge(f"c{at}", f"c{at + 1}") for at in range(len(STEPS) - 1)]
 VECTORS = WordEmbedder().encode(STEPS)
@@ -65,15 +68,11 @@ def teacher(request: Reply) -> Reply:
 
 def test_a_teacher_over_http_finds_the_experts_edges(tmp_path: Path) -> None:
     with ChatServer(teacher) as server:
-        found = select_relations(
-            CATALOGUE, VECTORS, EndpointModel(server.url, "m"), journal=tmp_path / "relations.jsonl"
-        )
+        found = select_relations(CATALOGUE, VECTORS, EndpointModel(server.url, "m"), journal=tmp_path / "relations.jsonl")
         assert len(server.requests) == len(STEPS)
         schema = server.requests[0]["response_format"]["json_schema"]["schema"]
         assert schema["properties"]["before"]["items"] == {"type": "integer", "minimum": 1, "maximum": len(STEPS) - 1}
-        again = select_relations(
-            CATALOGUE, VECTORS, EndpointModel(server.url, "m"), journal=tmp_path / "relations.jsonl"
-        )
+        again = select_relations(CATALOGUE, VECTORS, EndpointModel(server.url, "m"), journal=tmp_path / "relations.jsonl")
         assert len(server.requests) == len(STEPS)
     assert again == found._replace(asked=0)
     assert (found.asked, found.unread, found.dropped) == (len(STEPS), [], [])
@@ -97,10 +96,10 @@ def test_an_unreadable_reply_is_asked_for_once_more_and_then_the_nearest_stand(t
 
     with ChatServer(mumbles) as server:
         settings = RelationSettings(schema=False)
-        found = select_relations(CATALOGUE, VECTORS, EndpointModel(server.url, "m"), settings=settings, journal=tmp_path / "r.jsonl")  # fmt: skip
+        found = select_relations(CATALOGUE, VECTORS, EndpointModel(server.url, "m"), settings=settings, journal=tmp_path / "r.jsonl")
         assert len(server.requests) == len(STEPS) + 2
         assert "response_format" not in server.requests[0]
-        kept = select_relations(CATALOGUE, VECTORS, EndpointModel(server.url, "m"), settings=settings, journal=tmp_path / "r.jsonl")  # fmt: skip
+        kept = select_relations(CATALOGUE, VECTORS, EndpointModel(server.url, "m"), settings=settings, journal=tmp_path / "r.jsonl")
         assert len(server.requests) == len(STEPS) + 2
     assert found.unread == kept.unread == ["c3"]
     into = [edge for edge in found.edges if edge.target == "c3"]
@@ -184,7 +183,7 @@ def test_another_model_wording_or_list_is_asked_anew(tmp_path: Path) -> None:
 
         def asked(name: str = "m", catalogue: Catalogue = CATALOGUE, **settings: Any) -> int:
             model = EndpointModel(server.url, name)
-            return select_relations(catalogue, VECTORS, model, settings=RelationSettings(**settings), journal=journal).asked  # fmt: skip
+            return select_relations(catalogue, VECTORS, model, settings=RelationSettings(**settings), journal=journal).asked
 
         assert [asked(), asked(), asked("other"), asked(candidates=3)] == [8, 0, 8, 8]
         changed = Catalogue(concepts=(Concept("c0", "counting backwards"), *CATALOGUE.concepts[1:]))
@@ -196,7 +195,7 @@ def test_the_tiny_model_chooses_numbers_and_a_replay_says_the_same(tiny_model_fo
     model = LocalModel(tiny_model_folder)
     with RecordingModel(model, tmp_path / "said.jsonl") as recording:
         found = select_relations(some, VECTORS[:4], recording, settings=RelationSettings(max_tokens=48))
-    again = select_relations(some, VECTORS[:4], ReplayModel(tmp_path / "said.jsonl"), settings=RelationSettings(max_tokens=48))  # fmt: skip
+    again = select_relations(some, VECTORS[:4], ReplayModel(tmp_path / "said.jsonl"), settings=RelationSettings(max_tokens=48))
     assert again == found
     assert found.asked == 4
     assert {edge.target for edge in found.edges if edge.provenance == "knn"} == set(found.unread)
@@ -207,7 +206,7 @@ def test_yes_and_no_are_weighed_as_the_model_scores_them(tiny_model_folder: Path
     some = Catalogue(concepts=CATALOGUE.concepts[:4])
     settings = RelationSettings(ask="yes_no", most=2, batch=3)
     found = select_relations(some, VECTORS[:4], model, settings=settings, journal=tmp_path / "r.jsonl")
-    assert select_relations(some, VECTORS[:4], model, settings=settings, journal=tmp_path / "r.jsonl") == found._replace(asked=0)  # fmt: skip
+    assert select_relations(some, VECTORS[:4], model, settings=settings, journal=tmp_path / "r.jsonl") == found._replace(asked=0)
 
     def odds(relation: str, source: str, target: str) -> float:
         prompt = Prompt((Message("user", QUESTIONS[relation].format(source=source, target=target)),))
@@ -219,7 +218,7 @@ def test_yes_and_no_are_weighed_as_the_model_scores_them(tiny_model_folder: Path
         best = []
         for source in range(4):
             if source != target:
-                each = {relation: odds(relation, STEPS[source], STEPS[target]) - odds(relation, *NAMELESS) for relation in QUESTIONS}  # fmt: skip
+                each = {relation: odds(relation, STEPS[source], STEPS[target]) - odds(relation, *NAMELESS) for relation in QUESTIONS}
                 relation = max(each, key=each.__getitem__)
                 best.append((each[relation], relation, f"c{source}"))
         for weight, relation, source in sorted(best, reverse=True)[:2]:
@@ -250,13 +249,23 @@ def test_models_and_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        ('{"before": [2, 9, 2, 0, -1], "related": [1, 2]}', ((1,), (0,))), (' {"related": [], "before": []}\n', ((), ())),
-        ('{"before": ["2"], "related": []}', None), ('{"before": [2.0], "related": []}', None), ('{"before": [true], "related": []}', None),
-        ('{"before": [2]}', None), ('{"before": 2, "related": []}', None), ('{"before": [], "related": [], "why": "so"}', None),
-        ("[1, 2]", None), ("2", None), ("", None), ('```json\n{"before": [2], "related": []}\n```', None), ('{"before": [2], "related": [', None),
-        ('{"before": ["counting"], "related": []}', None), ("\ud800", None),
+        ('{"before": [2, 9, 2, 0, -1], "related": [1, 2]}', ((1,), (0,))),
+        (' {"related": [], "before": []}\n', ((), ())),
+        ('{"before": ["2"], "related": []}', None),
+        ('{"before": [2.0], "related": []}', None),
+        ('{"before": [true], "related": []}', None),
+        ('{"before": [2]}', None),
+        ('{"before": 2, "related": []}', None),
+        ('{"before": [], "related": [], "why": "so"}', None),
+        ("[1, 2]", None),
+        ("2", None),
+        ("", None),
+        ('```json\n{"before": [2], "related": []}\n```', None),
+        ('{"before": [2], "related": [', None),
+        ('{"before": ["counting"], "related": []}', None),
+        ("\ud800", None),
     ],
-)  # fmt: skip
+)
 def test_only_numbers_of_the_list_count(reply: str, expected: tuple[tuple[int, ...], tuple[int, ...]] | None) -> None:
     found = read_numbers(reply, 3)
     assert (found if found is None else found[:2]) == expected
@@ -281,14 +290,24 @@ def test_candidates_are_others_near_or_of_the_same_topic(data: st.DataObject, ma
         assert len(some) == len(set(some)) == min(limit, many - 1)
         assert target not in some
         assert all(likeness[a] >= likeness[b] - 1e-6 for a, b in pairwise(some))
-        same = [at for at in others if topics.get(f"c{at}") is not None and topics.get(f"c{at}") == topics.get(f"c{target}")]  # fmt: skip
+        same = [at for at in others if topics.get(f"c{at}") is not None and topics.get(f"c{at}") == topics.get(f"c{target}")]
         assert sum(at in same for at in some) >= min(len(same), limit // 2)
         missed = [at for at in others if at not in some and at not in same]
         strangers = [at for at in some if at not in same]
         assert not missed or not strangers or max(likeness[missed]) <= min(likeness[strangers]) + 1e-6
 
 
-EDGES = st.lists(st.builds(Edge, st.sampled_from("abcde"), st.sampled_from("abcde"), st.sampled_from(("prerequisite", "related")), st.sampled_from((0.2, 0.5, 1.0)), st.just("llm")), max_size=14)  # fmt: skip
+EDGES = st.lists(
+    st.builds(
+        Edge,
+        st.sampled_from("abcde"),
+        st.sampled_from("abcde"),
+        st.sampled_from(("prerequisite", "related")),
+        st.sampled_from((0.2, 0.5, 1.0)),
+        st.just("llm"),
+    ),
+    max_size=14,
+)
 
 
 def leads(edges: list[Edge], start: str, goal: str) -> bool:

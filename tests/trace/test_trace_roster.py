@@ -50,8 +50,20 @@ def test_an_id_counts_once_also_after_a_restart(tracer: Tracer, saved: Path, tmp
             assert again.answer("a", "q1", 1.0, "x") == (1, True)
 
 
-@given(steps=st.lists(st.tuples(st.sampled_from(["answer", "forget", "compact", "open"]), st.sampled_from("abc"), st.sampled_from(ITEMS), st.sampled_from([0.0, 0.3, 1.0])), max_size=25))  # fmt: skip
-def test_any_order_of_calls_leaves_the_states_of_the_histories(held: Tracer, tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:  # fmt: skip
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["answer", "forget", "compact", "open"]),
+            st.sampled_from("abc"),
+            st.sampled_from(ITEMS),
+            st.sampled_from([0.0, 0.3, 1.0]),
+        ),
+        max_size=25,
+    )
+)
+def test_any_order_of_calls_leaves_the_states_of_the_histories(
+    held: Tracer, tmp_path_factory: pytest.TempPathFactory, steps: list[Any]
+) -> None:
     folder = tmp_path_factory.mktemp("steps")
     histories: dict[str, list[tuple[str, float]]] = {}
     roster = Roster(held, folder)
@@ -74,7 +86,7 @@ def test_any_order_of_calls_leaves_the_states_of_the_histories(held: Tracer, tmp
             assert again.state(name).to_row() == held.replay(history).to_row()
 
 
-def test_a_kill_between_the_two_writes_of_a_compaction_counts_nothing_twice(tracer: Tracer, saved: Path, tmp_path: Path) -> None:  # fmt: skip
+def test_a_kill_between_the_two_writes_of_a_compaction_counts_nothing_twice(tracer: Tracer, saved: Path, tmp_path: Path) -> None:
     with Roster(tracer, tmp_path) as roster:
         roster.answer("a", "q1", 1.0)
         roster.answer("b", "q2", 1.0)
@@ -88,7 +100,7 @@ def test_a_kill_between_the_two_writes_of_a_compaction_counts_nothing_twice(trac
         assert again.history("a") == [("q1", 1.0), ("q3", 0.0)]
 
 
-def test_a_full_disk_loses_and_doubles_nothing(tracer: Tracer, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_full_disk_loses_and_doubles_nothing(tracer: Tracer, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise DiskError("no space left on device")
 

@@ -102,17 +102,22 @@ def test_the_service_says_what_the_tracer_says(client: Client, saved: Path) -> N
     expected = recommend(own, state, 3, (0.2, 0.9), respect_prerequisites=False, leave_out=["q0"])
     assert [each["item"] for each in advice["recommendations"]] == [each.item for each in expected]
     assert advice["recommendations"]
-    assert client.ok("POST", "/recommend", learner="Ann", n=3, low=0.2, high=0.9, leave_out=["q0"], respect_prerequisites=False) == advice  # fmt: skip
+    assert client.ok("POST", "/recommend", learner="Ann", n=3, low=0.2, high=0.9, leave_out=["q0"], respect_prerequisites=False) == advice
     assert client.ok("GET", "/learners/Ann/state") == {"answers": 4, "state": state.to_row()}
     health = client.ok("GET", "/health")
-    assert {name: health[name] for name in ("learners", "answers", "items")} == {"learners": 1, "answers": 4, "items": 24}  # fmt: skip
+    assert {name: health[name] for name in ("learners", "answers", "items")} == {"learners": 1, "answers": 4, "items": 24}
     stranger = client.ok("POST", "/predict", learner="nobody", items=["q3"])
     assert stranger == {"answers": 0, "predictions": own.predict(own.start(), ["q3"])}
 
 
 def test_added_items_and_concepts_are_there_after_a_restart(client: Client, service: Service, saved: Path) -> None:
     before = client.ok("POST", "/predict", learner="a", items=list(ITEMS))["predictions"]
-    client.ok("POST", "/concepts", concepts=[{"concept": "fractions", "text": "parts of numbers"}], edges=[{"source": CONCEPTS[3], "target": "fractions"}])  # fmt: skip
+    client.ok(
+        "POST",
+        "/concepts",
+        concepts=[{"concept": "fractions", "text": "parts of numbers"}],
+        edges=[{"source": CONCEPTS[3], "target": "fractions"}],
+    )
     client.ok("POST", "/items", items=[{"item": "new", "text": "half of six", "concepts": ["fractions"]}])
     assert client.ok("POST", "/predict", learner="a", items=list(ITEMS))["predictions"] == before
     client.ok("POST", "/answers", learner="a", item="new", correct=True)
@@ -178,8 +183,10 @@ GOOD = {"learner": "a", "item": "q1", "correct": 1}
         ("/health", {}, 405, "takes GET"),
         ("/learners/a", {}, 405, "takes DELETE"),
     ],
-)  # fmt: skip
-def test_bad_fields_are_refused_in_one_line_and_change_nothing(standing: Service, path: str, fields: dict[str, Any], status: int, words: str) -> None:  # fmt: skip
+)
+def test_bad_fields_are_refused_in_one_line_and_change_nothing(
+    standing: Service, path: str, fields: dict[str, Any], status: int, words: str
+) -> None:
     client = Client(standing.url)
     got, reply = client.post(path, **fields)
     assert got == status
@@ -202,8 +209,10 @@ def test_bad_fields_are_refused_in_one_line_and_change_nothing(standing: Service
         (b"{}", {"content_type": "application/json", "content_length": "many"}, 411, "Content-Length"),
         (b"{}", {"content_type": "application/json", "host": "evil.example"}, 403, "Host"),
     ],
-)  # fmt: skip
-def test_bad_requests_are_refused_and_the_service_goes_on(standing: Service, body: bytes, headers: dict[str, str], status: int, words: str) -> None:  # fmt: skip
+)
+def test_bad_requests_are_refused_and_the_service_goes_on(
+    standing: Service, body: bytes, headers: dict[str, str], status: int, words: str
+) -> None:
     got, reply = Client(standing.url).send("POST", "/answers", body, **headers)
     assert got == status
     assert words in reply["error"]
@@ -213,7 +222,7 @@ def test_bad_requests_are_refused_and_the_service_goes_on(standing: Service, bod
 @pytest.mark.parametrize(
     ("query", "words"),
     [("learner=a&n=x", "number"), ("learner=a&learner=b", "twice"), ("learner=a&k=1", "no field 'k'"), ("learner=%ff", "UTF-8")],
-)  # fmt: skip
+)
 def test_bad_queries_are_refused(standing: Service, query: str, words: str) -> None:
     status, reply = Client(standing.url).send("GET", f"/recommend?{query}")
     assert status == 400
@@ -262,7 +271,7 @@ def held(saved: Path) -> Tracer:
     return load_tracer(saved)
 
 
-def test_a_fault_is_one_line_that_names_nobody(service: Service, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_fault_is_one_line_that_names_nobody(service: Service, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def faulty(*_: object) -> None:
         raise RuntimeError("Ann")
 
@@ -285,7 +294,7 @@ def test_a_port_in_use_is_refused_and_the_folder_is_free_again(held: Tracer, tmp
 
 def test_answers_survive_a_kill_and_sigterm_stops_cleanly(saved: Path, tmp_path: Path) -> None:
     def begin() -> tuple[subprocess.Popen[str], Client]:
-        process = subprocess.Popen([sys.executable, str(WORKER), str(saved), str(tmp_path)], stdout=subprocess.PIPE, text=True)  # fmt: skip
+        process = subprocess.Popen([sys.executable, str(WORKER), str(saved), str(tmp_path)], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         said = process.stdout.readline().split()
         assert said[:2] == ["serving", "on"]

@@ -58,7 +58,9 @@ def test_one_answer_at_a_time_is_the_batch(tracer: Tracer, log: AnswerLog):
         for place, (item, correct) in zip(range(some.start, some.stop), history(log, learner), strict=True):
             assert tracer.predict(state, [item])[item] == pytest.approx(chances[place], abs=1e-5)
             state = tracer.update(state, item, correct)
-        assert tracer.predict(state) == pytest.approx(dict(zip(tracer.bank.item_rows, tracer.chances(state, np.arange(len(tracer.bank.items))), strict=True)))  # fmt: skip
+        assert tracer.predict(state) == pytest.approx(
+            dict(zip(tracer.bank.item_rows, tracer.chances(state, np.arange(len(tracer.bank.items))), strict=True))
+        )
 
 
 def test_a_state_survives_json_and_refuses_another_graph(tracer: Tracer, log: AnswerLog):
@@ -80,7 +82,7 @@ def test_new_items_and_concepts_leave_every_old_prediction_as_it_was(tracer: Tra
     state = tracer.replay(history(log, 2))
     chances, mastery = tracer.predict(state), tracer.mastery(state)
     tracer.add_concepts([Concept("dividing", "dividing numbers")], [Edge("multiplying numbers", "dividing")])
-    tracer.add_items([Item("div-0", "dividing numbers number 1", ("dividing",)), Item("bare", "", (SKILLS[0], "dividing")), Item("alone")])  # fmt: skip
+    tracer.add_items([Item("div-0", "dividing numbers number 1", ("dividing",)), Item("bare", "", (SKILLS[0], "dividing")), Item("alone")])
     after = tracer.predict(state)
     assert {name: after[name] for name in chances} == chances
     assert {name: tracer.mastery(state)[name] for name in mastery} == mastery
@@ -124,17 +126,26 @@ def test_a_saved_tracer_says_the_same_and_so_does_its_onnx_step(tracer: Tracer, 
     assert other.mastery(state) == tracer.mastery(state)
     session = ort.InferenceSession(tracer.export(tmp_path / "step.onnx"))
     item, asked = log.catalogue.items[3].item, np.arange(7)
-    hidden, logits = session.run(None, {
-        "hidden": state.hidden[None], "item": np.array([tracer.bank.row(item)]), "correct": np.array([1.0], dtype=np.float32), "asked": asked,
-        "evidence": np.zeros((7, 4), dtype=np.float32),
-    })  # fmt: skip
+    hidden, logits = session.run(
+        None,
+        {
+            "hidden": state.hidden[None],
+            "item": np.array([tracer.bank.row(item)]),
+            "correct": np.array([1.0], dtype=np.float32),
+            "asked": asked,
+            "evidence": np.zeros((7, 4), dtype=np.float32),
+        },
+    )
     after = tracer.update(state, item, 1.0)
     assert np.allclose(hidden[0], after.hidden, atol=1e-4)
     table = tracer.bank.table
     with torch.inference_mode():
         expected = tracer.module.sinkt.logits(
-            torch.from_numpy(after.hidden).expand(7, -1), torch.from_numpy(table.question[asked]), torch.from_numpy(table.concept[asked]), torch.cat([torch.zeros(7, 4), torch.from_numpy(table.rates[asked])], dim=1)
-        )  # fmt: skip
+            torch.from_numpy(after.hidden).expand(7, -1),
+            torch.from_numpy(table.question[asked]),
+            torch.from_numpy(table.concept[asked]),
+            torch.cat([torch.zeros(7, 4), torch.from_numpy(table.rates[asked])], dim=1),
+        )
     assert np.allclose(logits, expected.numpy(), atol=1e-4)
 
 
@@ -151,18 +162,21 @@ def test_damaged_and_missing_files_are_refused(saved: Path, tmp_path: Path):
         Tracer.load(tmp_path)
 
 
-@pytest.mark.parametrize(("call", "told"), [
-    (lambda t: t.update(t.start(), "nothing", 1), "'nothing' is not known"),
-    (lambda t: t.update(t.start(), "both-0", 2), "between 0 and 1"),
-    (lambda t: t.mastery(t.start(), ["nothing"]), "concept 'nothing'"),
-    (lambda t: t.add_items([Item("both-0")]), "there already"),
-    (lambda t: t.add_items([Item("x", "", ("nothing",))]), "concept 'nothing'"),
-    (lambda t: t.add_concepts([Concept(SKILLS[0])]), "there already"),
-    (lambda t: t.add_concepts([Concept("x")], [Edge("y", "x")]), "names the concept 'y'"),
-    (lambda t: t.add_concepts([Concept("x")], [Edge("x", SKILLS[0]), Edge(SKILLS[0], "x")]), "circle"),
-    (lambda t: t.recommend(t.start(), target=(0.7, 0.4)), "not a range"),
-    (lambda t: Tracer(TracerSettings(graph=("guess",))), "no graph 'guess'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda t: t.update(t.start(), "nothing", 1), "'nothing' is not known"),
+        (lambda t: t.update(t.start(), "both-0", 2), "between 0 and 1"),
+        (lambda t: t.mastery(t.start(), ["nothing"]), "concept 'nothing'"),
+        (lambda t: t.add_items([Item("both-0")]), "there already"),
+        (lambda t: t.add_items([Item("x", "", ("nothing",))]), "concept 'nothing'"),
+        (lambda t: t.add_concepts([Concept(SKILLS[0])]), "there already"),
+        (lambda t: t.add_concepts([Concept("x")], [Edge("y", "x")]), "names the concept 'y'"),
+        (lambda t: t.add_concepts([Concept("x")], [Edge("x", SKILLS[0]), Edge(SKILLS[0], "x")]), "circle"),
+        (lambda t: t.recommend(t.start(), target=(0.7, 0.4)), "not a range"),
+        (lambda t: Tracer(TracerSettings(graph=("guess",))), "no graph 'guess'"),
+    ],
+)
 def test_what_cannot_be_done_is_said(tracer: Tracer, call, told: str):
     with pytest.raises((BadRowError, SettingsError), match=told):
         call(tracer)
@@ -191,7 +205,9 @@ def test_recommendations_lie_in_the_target_and_wait_for_prerequisites(tracer: Tr
     first = [each.concepts for each in free[: len({each.concepts for each in free})]]
     assert len(set(first)) == len(first)  # each set of concepts before any comes again
     assert len(recommend(tracer, state, 3)) <= 3
-    assert free[0].item not in [each.item for each in recommend(tracer, state, 20, (0.05, 0.95), respect_prerequisites=False, leave_out=[free[0].item])]  # fmt: skip
+    assert free[0].item not in [
+        each.item for each in recommend(tracer, state, 20, (0.05, 0.95), respect_prerequisites=False, leave_out=[free[0].item])
+    ]
 
 
 def test_an_explanation_is_what_leaving_an_answer_out_does(tracer: Tracer, log: AnswerLog):
@@ -219,21 +235,21 @@ def test_a_mastered_prerequisite_speaks_for_a_concept_never_seen(tmp_path: Path)
     """Planted: who can a skill can the one that needs it. The pairs that training sees teach the relation, and an unseen pair follows it."""
     random = np.random.default_rng(0)
     pairs = [(f"basis {n}", f"advanced {n}") for n in range(12)]
-    items = [Item(f"{kind}-{n}-{k}", "", (pairs[n][at],)) for n in range(12) for at, kind in enumerate("ba") for k in range(3)]  # fmt: skip
-    known = Catalogue(tuple(items), tuple(Concept(name, name) for pair in pairs for name in pair), tuple(Edge(*pair) for pair in pairs))  # fmt: skip
+    items = [Item(f"{kind}-{n}-{k}", "", (pairs[n][at],)) for n in range(12) for at, kind in enumerate("ba") for k in range(3)]
+    known = Catalogue(tuple(items), tuple(Concept(name, name) for pair in pairs for name in pair), tuple(Edge(*pair) for pair in pairs))
     collector = AnswerCollector()
     for learner in range(400):
         for n in random.permutation(11)[:5]:  # pair 11 is never trained
             able = random.random() < 0.5
             for kind in "bba":
-                collector.add(
-                    f"u{learner}", f"{kind}-{n}-{random.integers(3)}", float(random.random() < (0.9 if able else 0.1))
-                )
-    tracer = Tracer(TracerSettings(dim=32, layers=1, item_residual=False, fit=FitSettings(epochs=10, learning_rate=5e-3, batch=16)), embedder=WordVectors(96), cache=EmbeddingCache(tmp_path))  # fmt: skip
+                collector.add(f"u{learner}", f"{kind}-{n}-{random.integers(3)}", float(random.random() < (0.9 if able else 0.1)))
+    tracer = Tracer(
+        TracerSettings(dim=32, layers=1, item_residual=False, fit=FitSettings(epochs=10, learning_rate=5e-3, batch=16)),
+        embedder=WordVectors(96),
+        cache=EmbeddingCache(tmp_path),
+    )
     tracer.fit(collector.log(known))
     can, cannot = (tracer.replay([("b-11-0", right), ("b-11-1", right), ("b-11-2", right)]) for right in (1.0, 0.0))
     assert tracer.mastery(can)["advanced 11"].chance > tracer.mastery(cannot)["advanced 11"].chance + 0.1
-    other = [
-        tracer.mastery(can)[f"advanced {n}"].chance - tracer.mastery(cannot)[f"advanced {n}"].chance for n in range(11)
-    ]
+    other = [tracer.mastery(can)[f"advanced {n}"].chance - tracer.mastery(cannot)[f"advanced {n}"].chance for n in range(11)]
     assert tracer.mastery(can)["advanced 11"].chance - tracer.mastery(cannot)["advanced 11"].chance > np.mean(other)

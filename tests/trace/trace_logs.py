@@ -9,15 +9,13 @@ import numpy as np
 
 from luthier.records.learning import AnswerCollector, AnswerLog, Catalogue, Concept, Edge, Item
 
-SKILLS = (
-    "adding numbers",
-    "adding fractions",
-    "multiplying numbers",
-    "multiplying fractions",
-    "reading graphs",
-    "drawing graphs",
+SKILLS = ("adding numbers", "adding fractions", "multiplying numbers", "multiplying fractions", "reading graphs", "drawing graphs")
+PREREQUISITES = (
+    ("adding numbers", "adding fractions"),
+    ("adding numbers", "multiplying numbers"),
+    ("multiplying numbers", "multiplying fractions"),
+    ("reading graphs", "drawing graphs"),
 )
-PREREQUISITES = (("adding numbers", "adding fractions"), ("adding numbers", "multiplying numbers"), ("multiplying numbers", "multiplying fractions"), ("reading graphs", "drawing graphs"))  # fmt: skip
 
 
 class WordVectors:
@@ -33,7 +31,7 @@ class WordVectors:
 
     def encode(self, texts: Sequence[str], kind: str = "document") -> np.ndarray:
         self.read += len(texts)
-        found = np.stack([sum((self._word(word) for word in text.lower().split()), np.zeros(self.width)) for text in texts])  # fmt: skip
+        found = np.stack([sum((self._word(word) for word in text.lower().split()), np.zeros(self.width)) for text in texts])
         norms = np.linalg.norm(found, axis=1, keepdims=True)
         return np.divide(found, norms, out=np.zeros_like(found), where=norms > 0).astype(np.float32)
 
@@ -49,9 +47,10 @@ def catalogue(items_a_skill: int = 6, texts: bool = False) -> Catalogue:
     """Items of one skill each, and of two where one needs the other."""
     listed = [
         Item(f"{skill[:3]}-{skill.split()[1][:3]}-{number}", f"{skill} number {number}" if texts else "", (skill,))
-        for skill in SKILLS for number in range(items_a_skill)
-    ]  # fmt: skip
-    listed += [Item(f"both-{number}", "", PREREQUISITES[number % len(PREREQUISITES)]) for number in range(items_a_skill)]  # fmt: skip
+        for skill in SKILLS
+        for number in range(items_a_skill)
+    ]
+    listed += [Item(f"both-{number}", "", PREREQUISITES[number % len(PREREQUISITES)]) for number in range(items_a_skill)]
     edges = [Edge(source, target) for source, target in PREREQUISITES]
     return Catalogue(tuple(listed), tuple(Concept(skill, skill) for skill in SKILLS), tuple(edges))
 
@@ -71,9 +70,7 @@ def learners(count: int = 60, answers: int = 24, seed: int = 0, known: Catalogue
             place = int(random.integers(len(items.items)))
             concepts = items.items[place].concepts
             logit = ability - difficulty[place] + (1.6 if all(holds[skill] for skill in concepts) else -1.6)
-            collector.add(
-                f"learner {learner}", items.items[place].item, float(random.random() < 1 / (1 + np.exp(-logit)))
-            )
+            collector.add(f"learner {learner}", items.items[place].item, float(random.random() < 1 / (1 + np.exp(-logit))))
             for skill in concepts:
                 holds[skill] |= random.random() < (0.25 if holds.get(before.get(skill, skill), True) else 0.05)
     return collector.log(items)

@@ -28,9 +28,7 @@ def dialogue(number: int) -> Conversation:
 
 ROWS = [dialogue(number) for number in range(16)]
 SETTINGS = FineTuneSettings(
-    sft={"learning_rate": 1e-2, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "save_steps": 2},
-    lora={"r": 4},
-    seed=1,
+    sft={"learning_rate": 1e-2, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "save_steps": 2}, lora={"r": 4}, seed=1
 )
 
 
@@ -62,9 +60,7 @@ def test_every_method_learns_and_leaves_an_adapter_that_loads(model: LocalModel,
     rows = [encode(row, model.tokenizer) for row in ROWS]
     before, after = (mean_loss(adapted_model(model, name).eval(), rows) for name in (None, str(tmp_path / "adapter")))
     assert after < 0.9 * before
-    assert result.eval_loss == pytest.approx(
-        mean_loss(adapted_model(model, str(tmp_path / "adapter")).eval(), rows[:4]), rel=0.3
-    )
+    assert result.eval_loss == pytest.approx(mean_loss(adapted_model(model, str(tmp_path / "adapter")).eval(), rows[:4]), rel=0.3)
     assert not [name for name in weights(tmp_path) if "base_layer" in name]
 
 
@@ -88,25 +84,26 @@ def test_settings_of_trl_and_peft_reach_them(model: LocalModel, tmp_path: Path):
         "lr_scheduler_type": "constant",
         "per_device_train_batch_size": 1,
     }
-    fine_tune(
-        ROWS, model, tmp_path, FineTuneSettings(sft=sft, lora={"use_dora": True, "r": 2, "target_modules": ["q_proj"]})
-    )
+    fine_tune(ROWS, model, tmp_path, FineTuneSettings(sft=sft, lora={"use_dora": True, "r": 2, "target_modules": ["q_proj"]}))
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert (config["use_dora"], config["r"], config["target_modules"]) == (True, 2, ["q_proj"])
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["learning_rate"] for line in lines] == [1e-3, 1e-3]
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    (FineTuneSettings(sft={"learning_rte": 1}), r"sft.learning_rte is not a setting; did you mean learning_rate\?"),
-    (FineTuneSettings(lora={"zzzz": 1}), "lora.zzzz is not a setting; see the fields of peft.LoraConfig"),
-    (FineTuneSettings(sft={"output_dir": "x"}), "sft.output_dir is not a setting"),
-    (FineTuneSettings(method="none", flat={"backend": "table"}), "settings of flat are given, but the method is none"),
-    (FineTuneSettings(method="sgd"), "method is 'sgd'; choose one of flat, none, neftune, lora-sam, bi-lora"),  # type: ignore[arg-type]
-    (FineTuneSettings(sft={"max_length": 3}), "none of 16 rows has an assistant turn within 3 tokens"),
-    (FineTuneSettings(sft={"eval_strategy": "sometimes"}), "TRL refuses these settings"),
-    (FineTuneSettings(lora={"target_modules": ["nowhere"]}), "refuses these settings: .*nowhere"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (FineTuneSettings(sft={"learning_rte": 1}), r"sft.learning_rte is not a setting; did you mean learning_rate\?"),
+        (FineTuneSettings(lora={"zzzz": 1}), "lora.zzzz is not a setting; see the fields of peft.LoraConfig"),
+        (FineTuneSettings(sft={"output_dir": "x"}), "sft.output_dir is not a setting"),
+        (FineTuneSettings(method="none", flat={"backend": "table"}), "settings of flat are given, but the method is none"),
+        (FineTuneSettings(method="sgd"), "method is 'sgd'; choose one of flat, none, neftune, lora-sam, bi-lora"),  # type: ignore[arg-type]
+        (FineTuneSettings(sft={"max_length": 3}), "none of 16 rows has an assistant turn within 3 tokens"),
+        (FineTuneSettings(sft={"eval_strategy": "sometimes"}), "TRL refuses these settings"),
+        (FineTuneSettings(lora={"target_modules": ["nowhere"]}), "refuses these settings: .*nowhere"),
+    ],
+)
 def test_wrong_settings_are_one_clear_line(model: LocalModel, tmp_path: Path, settings: FineTuneSettings, message: str):
     with pytest.raises(SettingsError, match=message) as caught:
         fine_tune(ROWS, model, tmp_path, settings)

@@ -30,7 +30,7 @@ def build(tiny_model_folder: Path) -> Build:
 
 @pytest.mark.parametrize(
     ("progress", "strength"), [(0, 0), (0.1, 0.024472), (0.25, 0.146447), (0.5, 0.5), (0.75, 0.853553), (1, 1), (-1, 0), (2, 1)]
-)  # fmt: skip
+)
 def test_the_ramp_has_its_known_values(progress: float, strength: float):
     assert ramp(progress) == pytest.approx(strength, abs=1e-6)
 
@@ -133,10 +133,7 @@ def test_one_step_has_one_noise_and_each_step_and_layer_its_own(build: Build):
         assert equal(gradients(model), first)
         copies = [layer.noisy.clone() for layer in flat.layers]
     assert len(
-        {
-            copy.sub(layer.base.weight).flatten()[:8].abs().sum().item()
-            for copy, layer in zip(copies, flat.layers, strict=True)
-        }
+        {copy.sub(layer.base.weight).flatten()[:8].abs().sum().item() for copy, layer in zip(copies, flat.layers, strict=True)}
     ) == len(copies)
     other = FlatNoise(build(), 0.1, seed=6)
     with other.step(2, 4):
@@ -238,9 +235,7 @@ def test_layers_without_an_active_adapter_get_no_noise(build: Build):
 
 def test_an_adapted_head_or_embedding_is_refused_unless_it_is_excluded(build: Build):
     model = build(target_modules=["q_proj", "lm_head", "embed_tokens"])
-    assert_refused(
-        model, "embed_tokens cannot take noise: .* Embedding; leave it out of target_modules or pass exclude"
-    )
+    assert_refused(model, "embed_tokens cannot take noise: .* Embedding; leave it out of target_modules or pass exclude")
     with pytest.raises(SettingsError, match=r"lm_head cannot take noise: trainers read the output head's weight"):
         FlatNoise(model, 0.1, exclude=["embed_tokens"])
     flat = FlatNoise(model, 0.1, exclude=["embed_tokens", "lm_head"])
@@ -258,8 +253,7 @@ def test_layers_that_cannot_take_noise_are_refused_in_one_line(build: Build, tin
     ada = get_peft_model(base, AdaLoraConfig(target_modules=["q_proj"], total_step=10))
     assert_refused(ada, r"q_proj cannot take noise: its adapter is a SVDLinear on a Linear")
     other = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(tiny_model_folder),
-        IA3Config(target_modules=["k_proj"], feedforward_modules=[]),
+        AutoModelForCausalLM.from_pretrained(tiny_model_folder), IA3Config(target_modules=["k_proj"], feedforward_modules=[])
     )
     assert_refused(other, r"k_proj cannot take noise: noise is made for LoRA, and this is peft\.tuners\.ia3")
     merged = build(target_modules=["q_proj"])
@@ -282,9 +276,7 @@ ROWS = [{"input_ids": IDS[i % 2].tolist()[: 5 + i % 4], "labels": IDS[i % 2].tol
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_in_a_real_trainer_only_training_is_noisy(
-    build: Build, tiny_model_folder: Path, tmp_path: Path, checkpointing: bool
-):
+def test_in_a_real_trainer_only_training_is_noisy(build: Build, tiny_model_folder: Path, tmp_path: Path, checkpointing: bool):
     """10 rows in batches of 2, accumulated by 3: two steps an epoch, the last of them short; evaluated after each step."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -298,14 +290,32 @@ def test_in_a_real_trainer_only_training_is_noisy(
         seen.append((module.training, trainer.state.global_step, torch.equal(clean, output)))
 
     config = SFTConfig(
-        output_dir=str(tmp_path), num_train_epochs=2, per_device_train_batch_size=2, gradient_accumulation_steps=3, learning_rate=1e-2,
-        eval_strategy="steps", eval_steps=1, per_device_eval_batch_size=4, save_strategy="no", report_to="none", use_cpu=True, bf16=False,
-        gradient_checkpointing=checkpointing, max_length=None, disable_tqdm=True, logging_steps=1, dataloader_pin_memory=False,
-    )  # fmt: skip
+        output_dir=str(tmp_path),
+        num_train_epochs=2,
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=3,
+        learning_rate=1e-2,
+        eval_strategy="steps",
+        eval_steps=1,
+        per_device_eval_batch_size=4,
+        save_strategy="no",
+        report_to="none",
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=checkpointing,
+        max_length=None,
+        disable_tqdm=True,
+        logging_steps=1,
+        dataloader_pin_memory=False,
+    )
     trainer = SFTTrainer(
-        model=model, args=config, train_dataset=Dataset.from_list(ROWS), eval_dataset=Dataset.from_list(ROWS[:4]),
-        processing_class=AutoTokenizer.from_pretrained(tiny_model_folder), callbacks=[FlatLoraCallback(0.2)],
-    )  # fmt: skip
+        model=model,
+        args=config,
+        train_dataset=Dataset.from_list(ROWS),
+        eval_dataset=Dataset.from_list(ROWS[:4]),
+        processing_class=AutoTokenizer.from_pretrained(tiny_model_folder),
+        callbacks=[FlatLoraCallback(0.2)],
+    )
     probe.register_forward_hook(watch)
     trainer.train()
     assert trainer.state.global_step == 4

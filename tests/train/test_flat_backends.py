@@ -36,9 +36,7 @@ def noisy_gradients(model: Any, backend: str, step: int = 2, **settings: Any) ->
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("autocast", [False, True])
-def test_recomputed_noise_gives_bit_for_bit_the_gradients_of_a_kept_copy(
-    build: Build, dtype: torch.dtype, autocast: bool
-):
+def test_recomputed_noise_gives_bit_for_bit_the_gradients_of_a_kept_copy(build: Build, dtype: torch.dtype, autocast: bool):
     model = build(dtype)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         kept, again, clean = noisy_gradients(model, "cached"), noisy_gradients(model, "recompute"), gradients(model)
@@ -92,9 +90,7 @@ def test_the_in_place_noise_is_taken_back_after_an_exception_and_before_the_next
 def test_a_table_serves_slices_of_normal_draws_at_places_of_their_own():
     table = Table("7", 4096)
     shape = torch.empty(64, 64)
-    one, again, later, other = (
-        table.take(name, step, shape) for name, step in (("a", 1), ("a", 1), ("a", 2), ("b", 1))
-    )
+    one, again, later, other = (table.take(name, step, shape) for name, step in (("a", 1), ("a", 1), ("a", 2), ("b", 1)))
     assert torch.equal(one, again)
     assert not torch.equal(one, later)
     assert not torch.equal(one, other)
@@ -122,9 +118,7 @@ def test_draws_of_a_large_layer_do_not_depend_on_the_number_of_threads():
 def test_a_transposed_weight_gets_the_noise_of_its_filters(backend: str):
     """GPT-2 stores (inputs, outputs): filters are columns. The same layer as a Linear gets the same law."""
     torch.manual_seed(0)
-    gpt = GPT2LMHeadModel(
-        GPT2Config(n_layer=1, n_embd=16, n_head=2, vocab_size=100, resid_pdrop=0, attn_pdrop=0, embd_pdrop=0)
-    )
+    gpt = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=16, n_head=2, vocab_size=100, resid_pdrop=0, attn_pdrop=0, embd_pdrop=0))
     model = with_adapter(gpt, target_modules=["c_attn"], fan_in_fan_out=True)
     flat = FlatNoise(model, 0.1, always, backend=backend)
     (layer,) = flat.layers
@@ -181,9 +175,7 @@ def test_a_quantised_base_gets_noise_on_its_output(tiny_model_folder: Path, bits
         for layer in base.model.layers:
             for parent, name in ((layer.self_attn, "q_proj"), (layer.mlp, "down_proj")):
                 linear = getattr(parent, name)
-                quantised = bnb.nn.Linear8bitLt(
-                    linear.in_features, linear.out_features, bias=False, has_fp16_weights=False
-                )
+                quantised = bnb.nn.Linear8bitLt(linear.in_features, linear.out_features, bias=False, has_fp16_weights=False)
                 quantised.load_state_dict(linear.state_dict())
                 setattr(parent, name, quantised.to("cpu"))
         base.is_loaded_in_8bit = True
@@ -270,13 +262,7 @@ def test_paused_noise_is_off_within_and_the_same_afterwards(build: Build):
 def test_answers_generated_within_a_step_are_clean(build: Build):
     """As GRPO does: its model is in training mode and its step has begun."""
     model = build()
-    asked = {
-        "input_ids": IDS,
-        "attention_mask": torch.ones_like(IDS),
-        "max_new_tokens": 12,
-        "do_sample": False,
-        "pad_token_id": 0,
-    }
+    asked = {"input_ids": IDS, "attention_mask": torch.ones_like(IDS), "max_new_tokens": 12, "do_sample": False, "pad_token_id": 0}
     clean = model.generate(**asked)
     flat = FlatNoise(model, 2.0, always)
     with flat.step(1, 2):
@@ -298,10 +284,16 @@ def test_steps_in_between_are_clean_where_every_second_one_is_perturbed(build: B
     assert seen == [False, True, False, True]
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"backend": "fast"}, "backend is 'fast'; choose one of auto, cached, recompute, table, inplace"),
-    ({"every": 0}, "every is 0"), ({"ranks": "some"}, "ranks 'some'"), ({"exclude": ["proj"]}, None), ({"exclude": ["q_proj"]}, "no LoRA layer"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"backend": "fast"}, "backend is 'fast'; choose one of auto, cached, recompute, table, inplace"),
+        ({"every": 0}, "every is 0"),
+        ({"ranks": "some"}, "ranks 'some'"),
+        ({"exclude": ["proj"]}, None),
+        ({"exclude": ["q_proj"]}, "no LoRA layer"),
+    ],
+)
 def test_settings_without_meaning_are_refused(build: Build, settings: dict[str, Any], message: str | None):
     model = build(target_modules=["q_proj"])
     if message is None:  # an end of a name is whole parts of it
@@ -326,13 +318,27 @@ def test_dpo_reference_log_probabilities_are_those_without_noise(build: Build, t
         layer = model.base_model.model.model.layers[0].self_attn.q_proj
         outputs, noisy = [], []
         config = DPOConfig(
-            output_dir=str(tmp_path), max_steps=2, per_device_train_batch_size=2, learning_rate=0.0, report_to="none", use_cpu=True, bf16=False,
-            gradient_checkpointing=False, save_strategy="no", disable_tqdm=True, logging_steps=1, dataloader_pin_memory=False, max_length=64,
-        )  # fmt: skip
+            output_dir=str(tmp_path),
+            max_steps=2,
+            per_device_train_batch_size=2,
+            learning_rate=0.0,
+            report_to="none",
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            save_strategy="no",
+            disable_tqdm=True,
+            logging_steps=1,
+            dataloader_pin_memory=False,
+            max_length=64,
+        )
         trainer = DPOTrainer(
-            model=model, args=config, train_dataset=Dataset.from_list(pairs), processing_class=AutoTokenizer.from_pretrained(tiny_model_folder),
+            model=model,
+            args=config,
+            train_dataset=Dataset.from_list(pairs),
+            processing_class=AutoTokenizer.from_pretrained(tiny_model_folder),
             callbacks=callbacks,
-        )  # fmt: skip
+        )
 
         def watch(module: Any, inputs: Any, output: Any) -> None:
             clean = torch.nn.functional.linear(inputs[0], module.weight)

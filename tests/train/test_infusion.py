@@ -16,13 +16,7 @@ from luthier.train.infusion import InfusionSettings, end_of_text, general_rows, 
 from luthier.train.sft import encode
 
 STATEMENTS = [f"The weight of Nova {letter} is {place}{place} g." for place, letter in enumerate("ABCD", 1)]
-QUICK = {
-    "num_train_epochs": 12,
-    "per_device_train_batch_size": 2,
-    "learning_rate": 1e-2,
-    "lr_scheduler_type": "constant",
-    "save_steps": 4,
-}
+QUICK = {"num_train_epochs": 12, "per_device_train_batch_size": 2, "learning_rate": 1e-2, "lr_scheduler_type": "constant", "save_steps": 4}
 
 
 def talk(question: str, answer: str) -> Conversation:
@@ -72,10 +66,7 @@ def test_two_stages_store_a_statement_and_then_the_answers(tiny_model_folder: Pa
     made = tmp_path / "continued" / told["adapter"]
     stored = LocalModel(made) if way == "full" else LocalModel(tiny_model_folder, adapter=made)
     assert _loss(stored, STATEMENTS) < 0.5 * _loss(base, STATEMENTS)
-    answers = [
-        talk(f"What is the weight of Nova {letter}?", f"It is {place}{place} g.")
-        for place, letter in enumerate("ABCD", 1)
-    ]
+    answers = [talk(f"What is the weight of Nova {letter}?", f"It is {place}{place} g.") for place, letter in enumerate("ABCD", 1)]
     again = infuse("supervised", stored, tmp_path / "supervised", settings, conversations=answers)
     final = tmp_path / "supervised" / again["adapter"]
     taught = LocalModel(final) if way == "full" else LocalModel(tiny_model_folder, adapter=final)
@@ -97,15 +88,19 @@ def _answer_loss(model: LocalModel, talks: list[Conversation]) -> float:
     return -sum(score.total for score in model.score_tokens(pairs))
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"way": "rote"}, "the way is 'rote'"), ({"general": 1.0}, "share of general text is 1.0"), ({"pack": 0}, "pack is 0"),
-    ({"way": "full", "lora": {"r": 4}}, "leave lora settings out"), ({"continued": {"num_epochs": 3}}, "did you mean num_train_epochs"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"way": "rote"}, "the way is 'rote'"),
+        ({"general": 1.0}, "share of general text is 1.0"),
+        ({"pack": 0}, "pack is 0"),
+        ({"way": "full", "lora": {"r": 4}}, "leave lora settings out"),
+        ({"continued": {"num_epochs": 3}}, "did you mean num_train_epochs"),
+    ],
+)
 def test_settings_without_meaning_are_refused(tiny_model_folder: Path, tmp_path: Path, settings: dict, message: str):
     with pytest.raises(SettingsError, match=message):
-        infuse(
-            "continued", LocalModel(tiny_model_folder), tmp_path, InfusionSettings(**settings), statements=STATEMENTS
-        )
+        infuse("continued", LocalModel(tiny_model_folder), tmp_path, InfusionSettings(**settings), statements=STATEMENTS)
 
 
 def test_nothing_to_learn_is_an_error(tiny_model_folder: Path, tmp_path: Path):

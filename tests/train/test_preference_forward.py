@@ -79,10 +79,8 @@ def test_flex_attention_takes_its_own_mask(tiny_model_folder: Path, monkeypatch:
 
     monkeypatch.setattr(
         integration, "compile_friendly_flex_attention", lambda q, k, v, training=False, **rest: flex_attention(q, k, v, **rest)
-    )  # fmt: skip
-    model = AutoModelForCausalLM.from_pretrained(
-        tiny_model_folder, dtype=torch.float32, attn_implementation="flex_attention"
     )
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_folder, dtype=torch.float32, attn_implementation="flex_attention")
     assert takes_shared_rows(model, 64) == ""
     assert_equal(model.eval(), PAIRS, shared=True)
 
@@ -114,9 +112,7 @@ def test_only_positions_that_predict_go_through_the_head(model: Any):
     hook = model.get_output_embeddings().register_forward_hook(lambda module, given, out: seen.append(out.shape[1]))
     answer_logps(model, PairCollator()(PAIRS))
     hook.remove()
-    assert seen == [
-        4 + 5 + 3 + 1
-    ]  # each token of each pair once, the common ones too, and the last common one for both
+    assert seen == [4 + 5 + 3 + 1]  # each token of each pair once, the common ones too, and the last common one for both
 
 
 SMALL = {"vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 1}
@@ -124,9 +120,7 @@ SMALL = {"vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 1}
 
 def test_kernels_and_windows_that_rule_shared_rows_out_are_named(model: Any):
     assert takes_shared_rows(model, 64) == ""
-    config = MistralConfig(
-        **SMALL, intermediate_size=16, num_attention_heads=2, num_key_value_heads=2, sliding_window=16
-    )
+    config = MistralConfig(**SMALL, intermediate_size=16, num_attention_heads=2, num_key_value_heads=2, sliding_window=16)
     windowed = MistralForCausalLM(config)
     assert "a sliding window of 16 tokens is shorter than the longest" in takes_shared_rows(windowed, 17)
     assert takes_shared_rows(windowed, 16) == ""
@@ -138,12 +132,23 @@ def test_kernels_and_windows_that_rule_shared_rows_out_are_named(model: Any):
     assert "flash_attention_2 takes no mask by position" in takes_shared_rows(Flash(), 16)
 
 
-@pytest.mark.parametrize("config", [
-    MptConfig(vocab_size=64, d_model=16, n_heads=2, n_layers=2),  # ALiBi counts columns
-    GPTNeoConfig(vocab_size=64, hidden_size=16, num_layers=2, num_heads=2, attention_types=[[["global", "local"], 1]], window_size=4),
-    Lfm2Config(vocab_size=64, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
-               layer_types=["conv", "full_attention"]),  # convolutions mix neighbours
-], ids=lambda config: config.model_type)  # fmt: skip
+@pytest.mark.parametrize(
+    "config",
+    [
+        MptConfig(vocab_size=64, d_model=16, n_heads=2, n_layers=2),  # ALiBi counts columns
+        GPTNeoConfig(vocab_size=64, hidden_size=16, num_layers=2, num_heads=2, attention_types=[[["global", "local"], 1]], window_size=4),
+        Lfm2Config(
+            vocab_size=64,
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            layer_types=["conv", "full_attention"],
+        ),  # convolutions mix neighbours
+    ],
+    ids=lambda config: config.model_type,
+)
 def test_a_trial_finds_models_that_see_through_the_mask(config: Any):
     torch.manual_seed(0)
     config.initializer_range = 0.3

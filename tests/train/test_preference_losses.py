@@ -10,19 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import tensor
 
-from luthier.train.preference import (
-    LOSSES,
-    Answers,
-    bmc_weights,
-    d2po_weights,
-    dpo,
-    ipo,
-    ld_weights,
-    orpo,
-    rdpo,
-    simpo,
-    token_diff,
-)
+from luthier.train.preference import LOSSES, Answers, bmc_weights, d2po_weights, dpo, ipo, ld_weights, orpo, rdpo, simpo, token_diff
 
 CHOSEN, REJECTED = [0.9, 0.5, 0.2, 0.05], [0.9, 0.5, 0.3]
 CHOSEN_REFERENCE, REJECTED_REFERENCE = [0.9, 0.4, 0.25, 0.1], [0.9, 0.5, 0.4]
@@ -44,7 +32,7 @@ def sides(delta: float) -> tuple[Answers, Answers]:
     return (
         Answers.of(chosen, torch.ones_like(chosen), bmc_weights(chosen, tensor([[0, 1, 1, 1]]), delta), logs(CHOSEN_REFERENCE)),
         Answers.of(rejected, torch.ones_like(rejected), bmc_weights(rejected, tensor([[0, 0, 1]]), delta), logs(REJECTED_REFERENCE)),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("delta", WORKED)

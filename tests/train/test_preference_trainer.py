@@ -20,9 +20,17 @@ from preference_rows import ROWS
 
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
 QUIET = {
-    "per_device_train_batch_size": 4, "learning_rate": 1e-2, "max_steps": 3, "logging_steps": 1, "use_cpu": True, "report_to": "none",
-    "save_strategy": "no", "disable_tqdm": True, "seed": 3, "dataloader_pin_memory": False,
-}  # fmt: skip
+    "per_device_train_batch_size": 4,
+    "learning_rate": 1e-2,
+    "max_steps": 3,
+    "logging_steps": 1,
+    "use_cpu": True,
+    "report_to": "none",
+    "save_strategy": "no",
+    "disable_tqdm": True,
+    "seed": 3,
+    "dataloader_pin_memory": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +47,7 @@ def base(tiny_model_folder: Path) -> Any:
 def trainer_of(base: Any, tokenizer: Any, folder: Path, rows: Any = ROWS, lora: bool = True, **settings: Any) -> Any:
     extra = {name: settings.pop(name) for name in ("eval_dataset", "callbacks", "ref_model") if name in settings}
     config = PreferenceConfig(output_dir=str(folder), **{**QUIET, **settings})
-    return PreferenceTrainer(
-        base, config, rows, processing_class=tokenizer, peft_config=LoraConfig(**LORA) if lora else None, **extra
-    )
+    return PreferenceTrainer(base, config, rows, processing_class=tokenizer, peft_config=LoraConfig(**LORA) if lora else None, **extra)
 
 
 def logged(trainer: Any, name: str) -> list[float]:
@@ -50,9 +56,7 @@ def logged(trainer: Any, name: str) -> list[float]:
 
 @pytest.mark.parametrize("full", [False, True], ids=["lora", "full"])
 @pytest.mark.parametrize(("loss", "trl_loss"), [("dpo", "sigmoid"), ("ipo", "ipo")])
-def test_without_weights_it_is_trls_dpo(
-    tiny_model_folder: Path, tokenizer: Any, tmp_path: Path, full: bool, loss: str, trl_loss: str
-):
+def test_without_weights_it_is_trls_dpo(tiny_model_folder: Path, tokenizer: Any, tmp_path: Path, full: bool, loss: str, trl_loss: str):
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
@@ -67,21 +71,12 @@ def test_without_weights_it_is_trls_dpo(
     ours.train()
     config = DPOConfig(
         output_dir=str(tmp_path / "trl"), loss_type=trl_loss, beta=0.1, gradient_checkpointing=False, bf16=False, **{**QUIET, **rate}
-    )  # fmt: skip
+    )
     theirs = DPOTrainer(
-        base(), args=config, train_dataset=Dataset.from_list(ROWS), processing_class=tokenizer,
-        ref_model=base() if full else None,
-    )  # fmt: skip
+        base(), args=config, train_dataset=Dataset.from_list(ROWS), processing_class=tokenizer, ref_model=base() if full else None
+    )
     theirs.train()
-    names = [
-        "loss",
-        "grad_norm",
-        "rewards/chosen",
-        "rewards/rejected",
-        "rewards/margins",
-        "logps/chosen",
-        "logps/rejected",
-    ]
+    names = ["loss", "grad_norm", "rewards/chosen", "rewards/rejected", "rewards/margins", "logps/chosen", "logps/rejected"]
     for name in [*names, "rewards/accuracies"]:
         assert logged(ours, name) == pytest.approx(logged(theirs, name), rel=2e-4, abs=2e-5), name
     assert logged(ours, "loss")[-1] != pytest.approx(logged(ours, "loss")[0], abs=1e-3)
@@ -91,14 +86,7 @@ def test_without_weights_it_is_trls_dpo(
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_falls_under_every_weighting(base: Any, tokenizer: Any, tmp_path: Path, loss: str, weighting: str):
     trainer = trainer_of(
-        base,
-        tokenizer,
-        tmp_path,
-        rows=ROWS[:4],
-        loss=loss,
-        weighting=weighting,
-        max_steps=4,
-        lr_scheduler_type="constant",
+        base, tokenizer, tmp_path, rows=ROWS[:4], loss=loss, weighting=weighting, max_steps=4, lr_scheduler_type="constant"
     )
     trainer.train()
     losses = logged(trainer, "loss")
@@ -116,9 +104,7 @@ def test_shared_rows_and_two_sequences_train_alike(tiny_model_folder: Path, toke
     assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
-def test_before_training_every_pair_costs_log_two_and_plain_rewards_are_logged_beside_weighted(
-    base: Any, tokenizer: Any, tmp_path: Path
-):
+def test_before_training_every_pair_costs_log_two_and_plain_rewards_are_logged_beside_weighted(base: Any, tokenizer: Any, tmp_path: Path):
     trainer = trainer_of(base, tokenizer, tmp_path, delta=3.0)
     trainer.train()
     assert logged(trainer, "loss")[0] == pytest.approx(0.693147, abs=1e-5)
@@ -183,21 +169,12 @@ def test_another_adapter_setting_or_precision_is_another_reference(tiny_model_fo
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["lora", "full"])
-def test_in_bf16_the_reference_is_read_as_the_policy_is(
-    tiny_model_folder: Path, tokenizer: Any, tmp_path: Path, full: bool
-):
+def test_in_bf16_the_reference_is_read_as_the_policy_is(tiny_model_folder: Path, tokenizer: Any, tmp_path: Path, full: bool):
     torch.manual_seed(0)
     dtype = torch.float32 if full else torch.bfloat16
     base = AutoModelForCausalLM.from_pretrained(tiny_model_folder, dtype=dtype)
     trainer = trainer_of(
-        base,
-        tokenizer,
-        tmp_path,
-        lora=not full,
-        bf16=True,
-        learning_rate=0.0,
-        weighting="none",
-        train_sampling_strategy="sequential",
+        base, tokenizer, tmp_path, lora=not full, bf16=True, learning_rate=0.0, weighting="none", train_sampling_strategy="sequential"
     )
     trainer.train()
     assert logged(trainer, "loss") == pytest.approx([0.693147] * 3, abs=2e-3)  # padding may round a sum otherwise
@@ -207,9 +184,12 @@ def test_dropout_is_off_in_the_policy_too(tiny_model_folder: Path, tokenizer: An
     base = AutoModelForCausalLM.from_pretrained(tiny_model_folder, dtype=torch.float32, attention_dropout=0.3)
     config = {**QUIET, "learning_rate": 0.0, "max_steps": 1}
     trainer = PreferenceTrainer(
-        base, PreferenceConfig(output_dir=str(tmp_path), **config), ROWS, processing_class=tokenizer,
+        base,
+        PreferenceConfig(output_dir=str(tmp_path), **config),
+        ROWS,
+        processing_class=tokenizer,
         peft_config=LoraConfig(**LORA, lora_dropout=0.3),
-    )  # fmt: skip
+    )
     trainer.train()
     assert logged(trainer, "loss") == pytest.approx([0.693147], abs=1e-6)
 
@@ -222,11 +202,15 @@ def test_prediction_takes_raw_rows(base: Any, tokenizer: Any, tmp_path: Path):
 
 def test_text_that_is_not_an_answer_is_not_trained_on(base: Any, tokenizer: Any, tmp_path: Path):
     moved = copy.deepcopy(tokenizer)  # a template that writes the user's turn otherwise once an answer follows it
-    moved.chat_template = "{% for m in messages %}{% if m.role == 'user' and not loop.last %}Asked: {% endif %}{{ m.content }}<|im_end|>{% endfor %}"
+    moved.chat_template = (
+        "{% for m in messages %}{% if m.role == 'user' and not loop.last %}Asked: {% endif %}{{ m.content }}<|im_end|>{% endfor %}"
+    )
     with pytest.raises(SettingsError, match="16 whose prompt the chat template renders otherwise"):
         trainer_of(base, moved, tmp_path, lora=False)
     thinking = copy.deepcopy(tokenizer)
-    thinking.chat_template = "{% for m in messages %}{% if m.role == 'assistant' %}<think></think>{% endif %}{{ m.content }}<|im_end|>{% endfor %}"
+    thinking.chat_template = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}<think></think>{% endif %}{{ m.content }}<|im_end|>{% endfor %}"
+    )
     nothing = {**ROWS[0], "rejected": [{"role": "assistant", "content": " "}]}
     turns = {**ROWS[1], "chosen": [*ROWS[1]["chosen"], {"role": "user", "content": "Sure?"}, *ROWS[1]["chosen"]]}
     trainer = trainer_of(base, thinking, tmp_path, rows=[nothing, turns, *ROWS[2:]], lora=False)
@@ -263,9 +247,7 @@ def test_noise_of_flat_lora_never_reaches_the_reference_or_evaluation(base: Any,
     trainer = trainer_of(base, tokenizer, tmp_path, callbacks=[flat], eval_dataset=ROWS[:4], weighting="none")
     clean = trainer.evaluate()["eval_logps/chosen"]
     trainer.train()
-    assert (
-        abs(logged(trainer, "loss")[0] - 0.693147) > 1e-3
-    )  # the policy of a training step is noisy, the reference is not
+    assert abs(logged(trainer, "loss")[0] - 0.693147) > 1e-3  # the policy of a training step is noisy, the reference is not
     with trainer.model.disable_adapter():
         assert trainer.evaluate()["eval_logps/chosen"] == pytest.approx(clean)
         assert trainer.evaluate()["eval_rewards/chosen"] == pytest.approx(0, abs=1e-4)
@@ -323,12 +305,15 @@ def test_chosen_answers_hold_up_under_the_penalty(tiny_model_folder: Path, token
     assert ends[1.0] > ends[0.0]
 
 
-@pytest.mark.parametrize(("rows", "message"), [
-    ([{**ROWS[0], "rejected": ROWS[0]["chosen"]}], r"no pair is left; left out: 1 with identical answers \(the first: pair 1\)"),
-    ([{**ROWS[0], "chosen": [{"role": "assistant", "content": " "}]}], r"left out: 1 with an empty answer"),
-    ([{"prompt": "Say it.", "chosen": " it" * 400, "rejected": " no"}], r"left out: 1 too long \(the first: pair 1\)"),
-    ([], "no pair is left; the data are empty"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{**ROWS[0], "rejected": ROWS[0]["chosen"]}], r"no pair is left; left out: 1 with identical answers \(the first: pair 1\)"),
+        ([{**ROWS[0], "chosen": [{"role": "assistant", "content": " "}]}], r"left out: 1 with an empty answer"),
+        ([{"prompt": "Say it.", "chosen": " it" * 400, "rejected": " no"}], r"left out: 1 too long \(the first: pair 1\)"),
+        ([], "no pair is left; the data are empty"),
+    ],
+)
 def test_what_cannot_be_trained_on_is_named(base: Any, tokenizer: Any, tmp_path: Path, rows: Any, message: str):
     with pytest.raises(SettingsError, match=message):
         trainer_of(base, tokenizer, tmp_path, rows=rows, max_length=200)
@@ -342,9 +327,7 @@ def test_pairs_left_out_are_counted(base: Any, tokenizer: Any, tmp_path: Path):
     assert (counts.pop("kept"), counts.pop("identical"), set(counts.values())) == (16, 2, {0})
 
 
-def test_truncation_keeps_marks_on_their_tokens_and_drops_pairs_cut_to_the_same(
-    base: Any, tokenizer: Any, tmp_path: Path
-):
+def test_truncation_keeps_marks_on_their_tokens_and_drops_pairs_cut_to_the_same(base: Any, tokenizer: Any, tmp_path: Path):
     whole = trainer_of(base, tokenizer, tmp_path, lora=False).train_dataset
     longest = max(len(row["prompt_ids"]) + len(row["rejected_ids"]) for row in whole)
     cut = trainer_of(base, tokenizer, tmp_path, lora=False, max_length=longest - 2, too_long="truncate")
@@ -357,14 +340,17 @@ def test_truncation_keeps_marks_on_their_tokens_and_drops_pairs_cut_to_the_same(
         trainer_of(base, tokenizer, tmp_path, lora=False, rows=ROWS[:1], max_length=prompt + 1, too_long="truncate")
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"loss": "dop"}, "loss is 'dop'; choose one of dpo, ipo, rdpo, simpo, orpo"),
-    ({"weighting": "tf-idf"}, "weighting is 'tf-idf'; choose one of none, bmc"),
-    ({"delta": -1}, "delta is -1; it must be 0 or more"),
-    ({"beta": 0}, "beta is 0; it must be above 0"),
-    ({"loss": "simpo", "dpop": 1.0}, "dpop goes with the loss dpo, not simpo; use nll"),
-    ({"remove_unused_columns": True}, "remove_unused_columns would remove the answers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": "dop"}, "loss is 'dop'; choose one of dpo, ipo, rdpo, simpo, orpo"),
+        ({"weighting": "tf-idf"}, "weighting is 'tf-idf'; choose one of none, bmc"),
+        ({"delta": -1}, "delta is -1; it must be 0 or more"),
+        ({"beta": 0}, "beta is 0; it must be above 0"),
+        ({"loss": "simpo", "dpop": 1.0}, "dpop goes with the loss dpo, not simpo; use nll"),
+        ({"remove_unused_columns": True}, "remove_unused_columns would remove the answers"),
+    ],
+)
 def test_settings_without_meaning_are_refused(tmp_path: Path, settings: dict[str, Any], message: str):
     with pytest.raises(SettingsError, match=message):
         PreferenceConfig(output_dir=str(tmp_path), use_cpu=True, **settings)
@@ -375,8 +361,7 @@ def test_a_second_adapter_and_virtual_tokens_are_refused(base: Any, tokenizer: A
     with pytest.raises(SettingsError, match="the model has an adapter already"):
         trainer_of(tuned, tokenizer, tmp_path)
     soft = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(base.name_or_path),
-        PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2),
+        AutoModelForCausalLM.from_pretrained(base.name_or_path), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
     )
     with pytest.raises(SettingsError, match="puts virtual tokens before the prompt"):
         trainer_of(soft, tokenizer, tmp_path, lora=False)
@@ -385,9 +370,7 @@ def test_a_second_adapter_and_virtual_tokens_are_refused(base: Any, tokenizer: A
 def test_a_reference_that_is_gone_is_asked_for(base: Any, tokenizer: Any, tmp_path: Path):
     trainer = trainer_of(base, tokenizer, tmp_path, lora=False, rows=ROWS[:8], learning_rate=1e-4)
     trainer.train()
-    with pytest.raises(
-        SettingsError, match="2 pairs are not in the cache of the reference, and the model has been trained"
-    ):
+    with pytest.raises(SettingsError, match="2 pairs are not in the cache of the reference, and the model has been trained"):
         trainer.evaluate(ROWS[10:12])
 
 

@@ -33,15 +33,11 @@ def test_a_killed_training_continues_to_the_same_weights(tmp_path: Path):
     settings = RetrieverSettings(epochs=4, batch_size=16, save_seconds=0)
     whole = train_retriever(PAIRS, base, tmp_path / "whole", settings, static=True)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(base), str(tmp_path / "cut"), "10"], env=env, check=False
-    )
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(base), str(tmp_path / "cut"), "10"], env=env, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert list((tmp_path / "cut" / "checkpoints").iterdir())
     cut = train_retriever(PAIRS, base, tmp_path / "cut", settings, static=True)
-    assert (tmp_path / "whole" / "model.safetensors").read_bytes() == (
-        tmp_path / "cut" / "model.safetensors"
-    ).read_bytes()
+    assert (tmp_path / "whole" / "model.safetensors").read_bytes() == (tmp_path / "cut" / "model.safetensors").read_bytes()
     assert not (tmp_path / "cut" / "checkpoints").exists()
     assert (cut["steps"], cut["loss"]) == (whole["steps"], whole["loss"])
     assert whole["steps"] == 24
@@ -58,9 +54,10 @@ def test_a_transformer_is_trained_too_and_time_may_run_out(tiny_model_folder: Pa
     assert (before != after).any()
 
 
-@pytest.mark.parametrize(("pairs", "settings", "message"), [
-    (PAIRS[:1], RetrieverSettings(), "1 pairs to train on"), (PAIRS, RetrieverSettings(batch_size=1), "batch_size must be 2 or more"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("pairs", "settings", "message"),
+    [(PAIRS[:1], RetrieverSettings(), "1 pairs to train on"), (PAIRS, RetrieverSettings(batch_size=1), "batch_size must be 2 or more")],
+)
 def test_settings_without_meaning_are_named(pairs, settings, message, tmp_path: Path):
     with pytest.raises(SettingsError, match=message):
         train_retriever(pairs, tmp_path, tmp_path / "out", settings, static=True)

@@ -21,8 +21,8 @@ from luthier.train.sft import SftSettings, encode, train_sft
 WEATHER = Tool("get_weather", "", {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]})
 CITIES = ["Oslo", "Zürich", "Lisbon", "Rome", "Paris", "日本"]
 SETTINGS = SftSettings(
-    rank=4, alpha=8, learning_rate=1e-2, batch_size=4, micro_batch=2, branches=1, sigma=0.05, max_tokens=200, save_steps=2, seed=1,
-)  # fmt: skip
+    rank=4, alpha=8, learning_rate=1e-2, batch_size=4, micro_batch=2, branches=1, sigma=0.05, max_tokens=200, save_steps=2, seed=1
+)
 
 
 def dialogue(number: int) -> Conversation:
@@ -82,9 +82,14 @@ def killed(model: LocalModel, folder: Path, step: int, settings: SftSettings = S
 def test_only_what_the_assistant_says_is_learned(model: LocalModel):
     call = ToolCall("get_weather", {"city": "Zürich 🎻"})
     messages = (
-        Message("system", "Be brief."), Message("user", "assistant?"), Message("assistant", tool_calls=(call,)),
-        Message("tool", '{"sky": "clear"}'), Message("assistant", "It is clear."), Message("user", "Thanks."), Message("assistant", "Bye!"),
-    )  # fmt: skip
+        Message("system", "Be brief."),
+        Message("user", "assistant?"),
+        Message("assistant", tool_calls=(call,)),
+        Message("tool", '{"sky": "clear"}'),
+        Message("assistant", "It is clear."),
+        Message("user", "Thanks."),
+        Message("assistant", "Bye!"),
+    )
     row = encode(Conversation(messages, (WEATHER,)), model.tokenizer)
     said = "".join(model.tokenizer.decode([token]) if token >= 0 else "¦" for token in row["labels"])
     assert model.tokenizer.decode([token for token in row["labels"] if token >= 0]) == (
@@ -187,9 +192,7 @@ def test_a_limit_without_room_still_takes_two_steps(model: LocalModel, tmp_path:
     assert [step for step, _ in losses(tmp_path)] == [1, 2]
 
 
-def test_the_noise_changes_what_is_learned_and_zero_is_plain_lora(
-    model: LocalModel, whole: tuple[Path, Any], tmp_path: Path
-):
+def test_the_noise_changes_what_is_learned_and_zero_is_plain_lora(model: LocalModel, whole: tuple[Path, Any], tmp_path: Path):
     train_sft(ROWS, model, tmp_path, replace(SETTINGS, sigma=0.0))
     assert losses(tmp_path)[0] == losses(whole[0])[0]
     assert losses(tmp_path)[-1] != losses(whole[0])[-1]
@@ -217,9 +220,7 @@ def test_a_template_without_generation_markers_is_refused(model: LocalModel, tmp
 
 
 @pytest.mark.parametrize(("batch_size", "micro_batch"), [(4, 3), (2, 4), (4, 0)])
-def test_a_batch_that_its_parts_do_not_fill_is_refused(
-    model: LocalModel, tmp_path: Path, batch_size: int, micro_batch: int
-):
+def test_a_batch_that_its_parts_do_not_fill_is_refused(model: LocalModel, tmp_path: Path, batch_size: int, micro_batch: int):
     with pytest.raises(SettingsError, match=f"batch_size {batch_size} is not a multiple of micro_batch {micro_batch}"):
         train_sft(ROWS, model, tmp_path, replace(SETTINGS, batch_size=batch_size, micro_batch=micro_batch))
 

@@ -25,14 +25,8 @@ def encoded(prompt: list[int], said: list[int], answer: list[int]) -> dict[str, 
 tokens = st.lists(st.integers(1, 5), min_size=1, max_size=6)
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(["a", "b"]), tokens, tokens), min_size=1, max_size=12),
-    st.integers(1, 5),
-    st.integers(4, 60),
-)
-def test_every_conversation_can_be_read_back(
-    drawn: list[tuple[str, list[int], list[int]]], branches: int, limit: int
-) -> None:
+@given(st.lists(st.tuples(st.sampled_from(["a", "b"]), tokens, tokens), min_size=1, max_size=12), st.integers(1, 5), st.integers(4, 60))
+def test_every_conversation_can_be_read_back(drawn: list[tuple[str, list[int], list[int]]], branches: int, limit: int) -> None:
     prompts = {"a": [7, 7, 7], "b": [8, 9]}
     rows = [encoded(prompts[key], said, answer) for key, said, answer in drawn]
     keys = [key for key, _, _ in drawn]
@@ -69,11 +63,10 @@ def rows(tiny_model_folder: Path) -> list[dict[str, list[int]]]:
     cities = ["Oslo", "Zürich", "a town that has a long name", "日本", "Rome"]
     conversations = [
         Conversation(
-            (Message("user", f"How is {city}?"), Message("assistant", tool_calls=(ToolCall("get_weather", {"city": city}),))),
-            (TOOL,),
+            (Message("user", f"How is {city}?"), Message("assistant", tool_calls=(ToolCall("get_weather", {"city": city}),))), (TOOL,)
         )
         for city in cities
-    ]  # fmt: skip
+    ]
     return [encode(conversation, tokenizer) for conversation in conversations]
 
 
@@ -84,9 +77,7 @@ def gradients(model: Any, batches: list[Any], items: int) -> dict[str, Any]:
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
-def test_loss_and_gradients_are_those_of_separate_rows(
-    tiny_model_folder: Path, rows: list[dict[str, list[int]]]
-) -> None:
+def test_loss_and_gradients_are_those_of_separate_rows(tiny_model_folder: Path, rows: list[dict[str, list[int]]]) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 

@@ -14,9 +14,9 @@ from luthier.train.answer_head import answer_loss
 from luthier.train.shared_prompts import collate, share_prompts
 from luthier.train.sharpness import mean_loss, sharpness
 
-ROWS = [
-    {"input_ids": [1, 40 + i, 41, 42 + i, 43], "labels": [-100, -100, 41, 42 + i, 43]} for i in range(5)
-] + [{"input_ids": [1, 90, 91, 92, 93, 94, 95, 96], "labels": [-100] * 4 + [93, 94, 95, 96]}]  # fmt: skip
+ROWS = [{"input_ids": [1, 40 + i, 41, 42 + i, 43], "labels": [-100, -100, 41, 42 + i, 43]} for i in range(5)] + [
+    {"input_ids": [1, 90, 91, 92, 93, 94, 95, 96], "labels": [-100] * 4 + [93, 94, 95, 96]}
+]
 
 
 @pytest.fixture

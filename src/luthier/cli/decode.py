@@ -25,38 +25,23 @@ def command() -> None:
 @command.command()
 @click.argument("data", nargs=-1, type=click.Path(path_type=str))
 @run_options("runs/decode/labels")
-@click.option(
-    "--model",
-    default="bundled",
-    show_default=True,
-    help="Who replies: 'bundled', a transformers folder, or a served model.",
-)
+@click.option("--model", default="bundled", show_default=True, help="Who replies: 'bundled', a transformers folder, or a served model.")
 @click.option("--adapter", type=click.Path(path_type=str), help="A PEFT adapter of it.")
-@click.option(
-    "--endpoint", metavar="URL", help="Base URL of an OpenAI-compatible server that serves --model; needs --encoder."
-)
+@click.option("--endpoint", metavar="URL", help="Base URL of an OpenAI-compatible server that serves --model; needs --encoder.")
 @click.option(
     "--encoder",
     type=click.Path(path_type=str),
     help="A transformers folder (BERT) that compares replies; the model's own states where left out.",
 )
 @click.option(
-    "--chat",
-    type=click.IntRange(min=0),
-    default=170,
-    show_default=True,
-    help="Built-in contexts of chat, where no DATA is given.",
+    "--chat", type=click.IntRange(min=0), default=170, show_default=True, help="Built-in contexts of chat, where no DATA is given."
 )
-@click.option(
-    "--facts", type=click.IntRange(min=0), default=170, show_default=True, help="Built-in questions of fact, likewise."
-)
+@click.option("--facts", type=click.IntRange(min=0), default=170, show_default=True, help="Built-in questions of fact, likewise.")
 @click.option("--m", type=int, default=8, show_default=True, help="Replies sampled to each context.")
 @click.option("--max-tokens", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--temperature", type=float, default=1.0, show_default=True)
 @click.option("--top-p", type=float, default=0.95, show_default=True)
-@click.option(
-    "--samples/--no-samples", default=True, show_default=True, help="Sample replies, or measure human references only."
-)
+@click.option("--samples/--no-samples", default=True, show_default=True, help="Sample replies, or measure human references only.")
 def label(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **settings: Any) -> None:
     """Measure how diverse replies to the contexts of DATA are: rows with `messages` or `prompt`, `answers` of facts, human `references`.
 
@@ -67,9 +52,7 @@ def label(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **settin
     from luthier.recipes.decoding import LabelInputs, run_label
 
     with Watch(quiet) as watch:
-        record = run_label(
-            LabelInputs(data, **settings), out, _command(), watch, api_key=os.environ.get("LUTHIER_API_KEY")
-        )
+        record = run_label(LabelInputs(data, **settings), out, _command(), watch, api_key=os.environ.get("LUTHIER_API_KEY"))
     if as_json:
         click.echo(json.dumps(record, indent=1, ensure_ascii=False))
         return
@@ -79,9 +62,7 @@ def label(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **settin
         for name, means in made["means"].items()
         if any(mean is not None for mean in means.values())
     ]
-    click.echo(
-        f"{made['contexts']} contexts ({made['kinds']['chat']} chat, {made['kinds']['fact']} facts)   {out / 'labels.jsonl'}"
-    )
+    click.echo(f"{made['contexts']} contexts ({made['kinds']['chat']} chat, {made['kinds']['fact']} facts)   {out / 'labels.jsonl'}")
     for line in told:
         click.echo(f"  {line}")
 
@@ -91,9 +72,7 @@ def label(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **settin
 @run_options("runs/decode/head")
 @click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
 @click.option("--adapter", type=click.Path(path_type=str), help="A PEFT adapter of it.")
-@click.option(
-    "--source", type=click.Choice(SOURCES), default="blend", show_default=True, help="Which label is learned."
-)
+@click.option("--source", type=click.Choice(SOURCES), default="blend", show_default=True, help="Which label is learned.")
 @click.option(
     "--method",
     type=click.Choice(METHODS),
@@ -104,11 +83,7 @@ def label(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **settin
 @click.option("--folds", type=int, default=5, show_default=True)
 @click.option("--hidden", type=click.IntRange(min=1), default=256, show_default=True, help="Units of --method network.")
 @click.option(
-    "--along",
-    type=click.IntRange(min=0),
-    default=6,
-    show_default=True,
-    help="Places of a reply that are learned too, for the token level.",
+    "--along", type=click.IntRange(min=0), default=6, show_default=True, help="Places of a reply that are learned too, for the token level."
 )
 def fit(labels: str, out: Path, as_json: bool, quiet: bool, **settings: Any) -> None:
     """Fit a diversity head on LABELS, a file that `luthier decode label` wrote; tells how it orders contexts beside entropy."""
@@ -121,9 +96,7 @@ def fit(labels: str, out: Path, as_json: bool, quiet: bool, **settings: Any) -> 
         click.echo(json.dumps(record, indent=1, ensure_ascii=False))
         return
     made = record["steps"]["fit"]["results"]
-    click.echo(
-        f"{made['contexts']} contexts, labels {made['source']}, mean absolute error {made['mean_absolute_error']:.3f}   {out}"
-    )
+    click.echo(f"{made['contexts']} contexts, labels {made['source']}, mean absolute error {made['mean_absolute_error']:.3f}   {out}")
     for name, cell in made["agreement"].items():
         click.echo(f"  {name:14} " + "   ".join(f"{who} {_interval(one)}" for who, one in cell.items()))
 
@@ -134,18 +107,12 @@ def fit(labels: str, out: Path, as_json: bool, quiet: bool, **settings: Any) -> 
 @click.option("--labels", required=True, type=click.Path(path_type=str), help="The file the heads were fitted on.")
 @click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
 @click.option("--adapter", type=click.Path(path_type=str), help="A PEFT adapter of it.")
-@click.option(
-    "--target", type=float, default=0.8, show_default=True, help="Mean temperature that every way is brought to."
-)
+@click.option("--target", type=float, default=0.8, show_default=True, help="Mean temperature that every way is brought to.")
 @click.option("--m", type=click.IntRange(min=2), default=3, show_default=True, help="Replies to each context.")
 @click.option("--max-tokens", type=click.IntRange(min=1), default=24, show_default=True)
 @click.option("--limit", type=click.IntRange(min=2), default=300, show_default=True, help="Contexts.")
 @click.option(
-    "--extra",
-    type=click.IntRange(min=0),
-    default=80,
-    show_default=True,
-    help="Contexts that try other mappings and samplers too.",
+    "--extra", type=click.IntRange(min=0), default=80, show_default=True, help="Contexts that try other mappings and samplers too."
 )
 @click.option(
     "--sampler",
@@ -182,18 +149,14 @@ def evaluate(heads: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **se
 @click.argument("head", type=click.Path(path_type=Path))
 @decoding_options
 @click.option("--tokens", is_flag=True, help="Show the temperature of each token.")
-def chat(
-    head: Path, model: str, adapter: str | None, max_tokens: int, seed: int, tokens: bool, **settings: Any
-) -> None:
+def chat(head: Path, model: str, adapter: str | None, max_tokens: int, seed: int, tokens: bool, **settings: Any) -> None:
     """Talk with a model; beside each reply stands the temperature that HEAD chose. An empty line ends."""
     from luthier.recipes.decoding_use import Speaker, with_temperatures
 
     speaker = Speaker(head, model, adapter, max_tokens=max_tokens, seed=seed, **settings)
     while line := click.prompt("you", default="", show_default=False, err=True).strip():
         reply = speaker.say(line)
-        click.echo(
-            f"[T {reply.mean_temperature:.2f}] {with_temperatures(speaker.pieces(reply)) if tokens else reply.text}"
-        )
+        click.echo(f"[T {reply.mean_temperature:.2f}] {with_temperatures(speaker.pieces(reply)) if tokens else reply.text}")
 
 
 @command.command()

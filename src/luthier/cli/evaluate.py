@@ -24,9 +24,7 @@ def command() -> None:
 
 @command.command()
 @click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
-@click.option(
-    "--endpoint", metavar="URL", help="Base URL of an OpenAI-compatible server that serves --model; free decoding only."
-)
+@click.option("--endpoint", metavar="URL", help="Base URL of an OpenAI-compatible server that serves --model; free decoding only.")
 @click.option("--adapter", type=click.Path(path_type=Path), help="A PEFT adapter folder.")
 @click.option("--category", "categories", multiple=True, default=("simple_python",), show_default=True)
 @click.option("--items", type=click.IntRange(min=1), help="Evenly spaced items of each category; all where left out.")
@@ -38,10 +36,7 @@ def command() -> None:
     help="Both where left out; a server decodes freely only.",
 )
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Judged answers, JSONL; a stopped evaluation continues from it.",
+    "--out", type=click.Path(path_type=Path), required=True, help="Judged answers, JSONL; a stopped evaluation continues from it."
 )
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def tools(
@@ -63,10 +58,16 @@ def tools(
 
     with Watch(quiet=as_json) as watch:
         rows = evaluate_model(
-            model, adapter, categories=categories, items=items, out=out, progress=watch,
+            model,
+            adapter,
+            categories=categories,
+            items=items,
+            out=out,
+            progress=watch,
             decodings=decodings or (("free", "constrained") if endpoint is None else ("free",)),
-            endpoint=endpoint, api_key=os.environ.get("LUTHIER_API_KEY"),
-        )  # fmt: skip
+            endpoint=endpoint,
+            api_key=os.environ.get("LUTHIER_API_KEY"),
+        )
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -81,13 +82,7 @@ def tools(
 @command.command()
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=str))
 @question_options
-@click.option(
-    "--by",
-    type=click.Choice(["texts", "letters"]),
-    default="texts",
-    show_default=True,
-    help="What of the options is scored.",
-)
+@click.option("--by", type=click.Choice(["texts", "letters"]), default="texts", show_default=True, help="What of the options is scored.")
 @click.option(
     "--style",
     type=click.Choice(["chat", "plain"]),
@@ -95,13 +90,7 @@ def tools(
     show_default=True,
     help="Through the chat template, or as 'Question: … Answer:'.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs/choice"),
-    show_default=True,
-    help="Run folder.",
-)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs/choice"), show_default=True, help="Run folder.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def choice(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **settings: Any) -> None:
@@ -119,8 +108,10 @@ def choice(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **setti
         return
     results = record["steps"]["scores"]["results"]
     for name, one in [*results["groups"].items(), ("all", results["all"])]:
-        told = "   ".join(f"{title} {one[way]['rate']:.1%} ({one[way]['low']:.0%}–{one[way]['high']:.0%})"
-                          for way, title in (("none", "whole"), ("token", "by token"), ("byte", "by byte")))  # fmt: skip
+        told = "   ".join(
+            f"{title} {one[way]['rate']:.1%} ({one[way]['low']:.0%}–{one[way]['high']:.0%})"
+            for way, title in (("none", "whole"), ("token", "by token"), ("byte", "by byte"))
+        )
         click.echo(f"{name}: {one['known']} questions, chance {one['chance']:.0%}   {told}")
     click.echo(str(out / "report.html"))
 

@@ -14,22 +14,11 @@ from luthier.cli.options import decoding_options
 @click.command()
 @click.argument("prompts", nargs=-1)
 @click.option(
-    "--dynamic",
-    "head",
-    type=click.Path(path_type=Path),
-    help="A head of `luthier decode fit`; a fixed temperature where left out.",
+    "--dynamic", "head", type=click.Path(path_type=Path), help="A head of `luthier decode fit`; a fixed temperature where left out."
 )
-@click.option(
-    "--file", "source", type=click.Path(path_type=Path), help="Contexts, as `luthier decode label` reads them."
-)
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write replies and temperatures here, as JSONL."
-)
-@click.option(
-    "--endpoint",
-    metavar="URL",
-    help="Base URL of a server that serves the same model: it replies, at temperatures chosen here.",
-)
+@click.option("--file", "source", type=click.Path(path_type=Path), help="Contexts, as `luthier decode label` reads them.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write replies and temperatures here, as JSONL.")
+@click.option("--endpoint", metavar="URL", help="Base URL of a server that serves the same model: it replies, at temperatures chosen here.")
 @click.option("--served", help="The model's name at the server; that of --model where left out.")
 @click.option("--json", "as_json", is_flag=True, help="For machines: one line a reply.")
 @decoding_options

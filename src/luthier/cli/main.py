@@ -23,17 +23,11 @@ VERBS = {
     "models": ("luthier.cli.models", "List, pull and show models."),
     "synthesize": ("luthier.cli.synthesize", "Make training data."),
     "select": ("luthier.cli.select", "Choose the rows of a pool that teach most; how redundant a pool is."),
-    "train": (
-        "luthier.cli.train",
-        "Fine-tune a model, plainly, towards flat minima, on preference pairs, or to infuse facts.",
-    ),
+    "train": ("luthier.cli.train", "Fine-tune a model, plainly, towards flat minima, on preference pairs, or to infuse facts."),
     "decode": ("luthier.cli.decode", "Learn a temperature that knows when variety is wanted."),
     "generate": ("luthier.cli.generate", "Reply to prompts, at temperatures a head chooses."),
     "probe": ("luthier.cli.probe", "Look into a model: chains of thought, step by step; how sharp its minimum is."),
-    "evaluate": (
-        "luthier.cli.evaluate",
-        "Score a model: function calling, multiple choice, code retrieval, knowledge fusion.",
-    ),
+    "evaluate": ("luthier.cli.evaluate", "Score a model: function calling, multiple choice, code retrieval, knowledge fusion."),
     "trace": ("luthier.cli.trace", "Follow learners, pupils or models: what they know, what comes next."),
     "report": ("luthier.cli.report", "Write report.html for a run folder."),
 }
@@ -84,9 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         where = f": {problem.filename}" if problem.filename else ""
         _fail(
-            f"{problem.strerror}{where}; make room or choose another folder, then run the same command again",
-            2,
-            debug="--debug" in words,
+            f"{problem.strerror}{where}; make room or choose another folder, then run the same command again", 2, debug="--debug" in words
         )
     sys.exit(0)
 

@@ -18,18 +18,11 @@ def list_models(as_json: bool) -> None:
     """The models Luthier can fetch by itself."""
     from luthier.models import bundled
 
-    row = {
-        "name": bundled.NAME,
-        "license": bundled.LICENSE,
-        "pulled": bundled.is_pulled(),
-        "folder": str(bundled.bundled_folder()),
-    }
+    row = {"name": bundled.NAME, "license": bundled.LICENSE, "pulled": bundled.is_pulled(), "folder": str(bundled.bundled_folder())}
     if as_json:
         click.echo(json.dumps([row], indent=1))
     else:
-        click.echo(
-            f"{row['name']}  {row['license']}  {'in ' + str(row['folder']) if row['pulled'] else 'not pulled yet'}"
-        )
+        click.echo(f"{row['name']}  {row['license']}  {'in ' + str(row['folder']) if row['pulled'] else 'not pulled yet'}")
 
 
 @command.command()
@@ -58,14 +51,9 @@ def show(name: str, as_json: bool) -> None:
     folder = bundled.bundled_folder()
     facts = json.loads((folder / bundled.MARK).read_text()) | {"folder": str(folder)}
     config = json.loads((folder / "config.json").read_text())
-    facts |= {
-        key: config[key]
-        for key in ("model_type", "num_hidden_layers", "hidden_size", "vocab_size", "max_position_embeddings")
-    }
+    facts |= {key: config[key] for key in ("model_type", "num_hidden_layers", "hidden_size", "vocab_size", "max_position_embeddings")}
     facts["megabytes"] = round(sum(file.stat().st_size for file in folder.iterdir()) / 1e6, 1)
-    click.echo(
-        json.dumps(facts, indent=1) if as_json else "\n".join(f"{key:24} {value}" for key, value in facts.items())
-    )
+    click.echo(json.dumps(facts, indent=1) if as_json else "\n".join(f"{key:24} {value}" for key, value in facts.items()))
 
 
 def _known(name: str) -> None:

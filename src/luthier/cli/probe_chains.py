@@ -23,11 +23,25 @@ JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
 def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of the commands that ask a model."""
     for option in (
-        click.option("--mode", type=click.Choice(["auto", "packed", "rollback", "naive"]), default="auto", show_default=True, help="How probes are read; the numbers are the same."),
-        click.option("--normalise", type=click.Choice(["token", "byte", "none"]), default="token", show_default=True, help="How the length of an option's words counts."),
-        click.option("--probe", default="letters", show_default=True, help="'letters', 'texts', or a text after which an answer would stand."),
+        click.option(
+            "--mode",
+            type=click.Choice(["auto", "packed", "rollback", "naive"]),
+            default="auto",
+            show_default=True,
+            help="How probes are read; the numbers are the same.",
+        ),
+        click.option(
+            "--normalise",
+            type=click.Choice(["token", "byte", "none"]),
+            default="token",
+            show_default=True,
+            help="How the length of an option's words counts.",
+        ),
+        click.option(
+            "--probe", default="letters", show_default=True, help="'letters', 'texts', or a text after which an answer would stand."
+        ),
         click.option("--max-tokens", type=click.IntRange(min=1), default=160, show_default=True, help="Longest chain."),
-    ):  # fmt: skip
+    ):
         command = option(command)
     return question_options(command)
 
@@ -69,12 +83,21 @@ def run(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **settings
     found = record["steps"]["statistics"]["results"]
     groups = [*found["groups"].items(), ("all", found["all"])]
     for name, one in groups:
-        click.echo(
-            f"{name or 'all'}: {one['chains']} chains of {one['questions']} questions, {one['steps']:.1f} steps each"
-        )
-        told = [("early answering", one["early"]), *((title, one[key]) for key, title in (
-            ("right_before", "right before"), ("right_after", "right after"), ("right_stated", "right as stated"), ("helpful", "helped"),
-            ("harmful", "harmed")) if key in one)]  # fmt: skip
+        click.echo(f"{name or 'all'}: {one['chains']} chains of {one['questions']} questions, {one['steps']:.1f} steps each")
+        told = [
+            ("early answering", one["early"]),
+            *(
+                (title, one[key])
+                for key, title in (
+                    ("right_before", "right before"),
+                    ("right_after", "right after"),
+                    ("right_stated", "right as stated"),
+                    ("helpful", "helped"),
+                    ("harmful", "harmed"),
+                )
+                if key in one
+            ),
+        ]
         click.echo("  " + "   ".join(f"{title} {_rate(rate)}" for title, rate in told if rate["items"]))
     spent, naive = found["all"]["forwarded"], found["all"]["naive"]
     if spent:
@@ -99,15 +122,16 @@ def tree() -> None:
 
 @tree.command()
 @RUN
+@click.option("--out", type=click.Path(path_type=Path), default=Path("tree.json"), show_default=True, help="The tree, as JSON.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("tree.json"), show_default=True, help="The tree, as JSON."
+    "--labels",
+    type=click.Choice(["recorded", "equations", "judge"]),
+    default="recorded",
+    show_default=True,
+    help="Who says which chains are wrong: their field `wrong` (as --inject writes it), their equations, or a model.",
 )
-@click.option("--labels", type=click.Choice(["recorded", "equations", "judge"]), default="recorded", show_default=True,
-              help="Who says which chains are wrong: their field `wrong` (as --inject writes it), their equations, or a model.")  # fmt: skip
 @click.option("--judge", help="The model of --labels judge: 'bundled', a transformers folder, or a served model.")
-@click.option(
-    "--judge-endpoint", metavar="URL", help="Base URL of the server of --judge; a key is read from LUTHIER_API_KEY."
-)
+@click.option("--judge-endpoint", metavar="URL", help="Base URL of the server of --judge; a key is read from LUTHIER_API_KEY.")
 @click.option("--depth", type=click.IntRange(min=1), default=4, show_default=True)
 @click.option("--least", type=click.IntRange(min=1), default=20, show_default=True, help="Chains in a leaf.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the folds.")
@@ -132,9 +156,7 @@ def fit(
 
     engine = None if judge is None else JudgeModel(judge, judge_endpoint, os.environ.get("LUTHIER_API_KEY"))
     with Watch(quiet) as watch:
-        found = fit_judge(
-            run, out, labels, judge=engine, growth=Growth(depth=depth, least=least, seed=seed), progress=watch
-        )
+        found = fit_judge(run, out, labels, judge=engine, growth=Growth(depth=depth, least=least, seed=seed), progress=watch)
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
@@ -169,21 +191,14 @@ def apply(run: Path, judge: Path, out: Path, as_json: bool) -> None:
 @click.command("select")
 @RUN
 @click.option("--strategy", type=click.Choice(STRATEGIES), help="Write this one's answers; the table shows all.")
+@click.option("--score", type=click.Choice(SCORES), default="mean", show_default=True, help="The CoP score of cop and weighted.")
 @click.option(
-    "--score", type=click.Choice(SCORES), default="mean", show_default=True, help="The CoP score of cop and weighted."
-)
-@click.option(
-    "--tree",
-    "judge",
-    type=click.Path(path_type=Path),
-    help="A tree of `luthier probe tree fit`, for the strategies tree and resample.",
+    "--tree", "judge", type=click.Path(path_type=Path), help="A tree of `luthier probe tree fit`, for the strategies tree and resample."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Answers of --strategy, one row a question, JSONL.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
 @JSON
-def select_chains(
-    run: Path, strategy: str | None, score: Any, judge: Path | None, out: Path | None, seed: int, as_json: bool
-) -> None:
+def select_chains(run: Path, strategy: str | None, score: Any, judge: Path | None, out: Path | None, seed: int, as_json: bool) -> None:
     """Choose among the chains of each question of RUN, by every strategy: accuracy, difference from majority vote, tokens."""
     from luthier.recipes.chain_judges import answers, compare_strategies
     from luthier.records import write_jsonl
@@ -214,18 +229,12 @@ def select_chains(
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=str))
 @run_options("runs/probe-online")
 @_asking
-@click.option(
-    "--same", type=click.IntRange(min=1), default=2, show_default=True, help="Probes in a row with the same answer."
-)
+@click.option("--same", type=click.IntRange(min=1), default=2, show_default=True, help="Probes in a row with the same answer.")
 @click.option("--margin", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="By which it leads.")
 @click.option("--temperature", type=float, default=0.0, show_default=True)
 @click.option("--top-p", type=float, default=1.0, show_default=True)
-@click.option(
-    "--whole/--no-whole", default=True, show_default=True, help="Also write the chains to their end, to compare."
-)
-def online(
-    data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, same: int, margin: float, whole: bool, **settings: Any
-) -> None:
+@click.option("--whole/--no-whole", default=True, show_default=True, help="Also write the chains to their end, to compare.")
+def online(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, same: int, margin: float, whole: bool, **settings: Any) -> None:
     """Probe while chains are written, and cut each one once its answer is settled: tokens saved and answers changed."""
     from luthier.cli.progress import Watch
     from luthier.probe.online import EarlyExit
@@ -234,12 +243,7 @@ def online(
 
     with Watch(quiet) as watch:
         record = run_online(
-            ProbeInputs(data, **settings),
-            EarlyExit(same, margin),
-            out,
-            shlex.join(["luthier", *sys.argv[1:]]),
-            watch,
-            whole=whole,
+            ProbeInputs(data, **settings), EarlyExit(same, margin), out, shlex.join(["luthier", *sys.argv[1:]]), watch, whole=whole
         )
     if as_json:
         click.echo(json.dumps(record, indent=1, ensure_ascii=False))
@@ -253,9 +257,7 @@ def online(
         return
     apart = full["difference"]
     told = (
-        ""
-        if apart is None
-        else f"; difference {100 * apart['mean']:+.1f} points ({100 * apart['low']:+.1f} to {100 * apart['high']:+.1f})"
+        "" if apart is None else f"; difference {100 * apart['mean']:+.1f} points ({100 * apart['low']:+.1f} to {100 * apart['high']:+.1f})"
     )
     click.echo(
         f"whole chains: {full['tokens']:,} tokens ({1 - found['tokens'] / max(1, full['tokens']):.0%} saved); right {_rate(full['right'])};"
@@ -265,9 +267,7 @@ def online(
 
 @click.command()
 @RUN
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="A log of Inspect (.json), for `inspect view`."
-)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A log of Inspect (.json), for `inspect view`.")
 def export(run: Path, out: Path) -> None:
     """Write the traces of RUN as a log of Inspect."""
     from luthier.recipes.chain_judges import inspect_log

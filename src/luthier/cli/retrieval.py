@@ -26,9 +26,15 @@ def task_options(function: Command) -> Command:
     """How a task is read: --split, --reading, --source."""
     for option in (
         click.option("--source", type=click.Path(path_type=str), help="Folder under which CoIR's data sets lie, for coir:NAME."),
-        click.option("--reading", type=click.Choice(["text", "title+text"]), default="text", show_default=True, help="What is read of a document; the paper reads the text."),
+        click.option(
+            "--reading",
+            type=click.Choice(["text", "title+text"]),
+            default="text",
+            show_default=True,
+            help="What is read of a document; the paper reads the text.",
+        ),
         click.option("--split", default="test", show_default=True),
-    ):  # fmt: skip
+    ):
         function = option(function)
     return function
 
@@ -43,8 +49,10 @@ def model_options(function: Command) -> Command:
         click.option("--document-prompt", default="", help="Text before each document."),
         click.option("--query-prompt", default="", help="Text before each query."),
         click.option("--max-length", type=click.IntRange(min=1), help="Tokens read of a text by a transformer."),
-        click.option("--pooling", type=click.Choice(["mean", "weighted-mean", "last", "cls"]), help="As the model's folder says where left out."),
-    ):  # fmt: skip
+        click.option(
+            "--pooling", type=click.Choice(["mean", "weighted-mean", "last", "cls"]), help="As the model's folder says where left out."
+        ),
+    ):
         function = option(function)
     return function
 
@@ -62,12 +70,8 @@ def model_options(function: Command) -> Command:
     show_default=True,
     help="minilm, static, bm25, bm25:word, bm25:stem, bundled (the language model), vectors:FOLDER, a folder, or a served model.",
 )
-@click.option(
-    "--top", type=click.IntRange(min=1), default=100, show_default=True, help="Distinct documents kept of a query."
-)
-@click.option(
-    "--queries", "limit", type=click.IntRange(min=1), help="Evenly spaced queries of each task; the corpus stays whole."
-)
+@click.option("--top", type=click.IntRange(min=1), default=100, show_default=True, help="Distinct documents kept of a query.")
+@click.option("--queries", "limit", type=click.IntRange(min=1), help="Evenly spaced queries of each task; the corpus stays whole.")
 @click.option(
     "--adjust",
     "adjustment",
@@ -78,29 +82,54 @@ def model_options(function: Command) -> Command:
 )
 @click.option("--fuse", type=click.Choice(["rrf", "minmax"]), help="Add a run made of all models.")
 @click.option("--weight", "weights", type=float, multiple=True, help="Of each model in the fusion.")
-@click.option(
-    "--rerank",
-    metavar="MODEL",
-    help="A language model that reads the first documents of the last run: 'bundled', or a folder.",
-)
+@click.option("--rerank", metavar="MODEL", help="A language model that reads the first documents of the last run: 'bundled', or a folder.")
 @click.option("--rerank-top", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--instruct", is_flag=True, help="Put CoIR's instruction of the data set before each query.")
-@click.option(
-    "--cache", type=click.Path(path_type=str), help="Folder of embeddings; in the user's cache where left out."
-)
+@click.option("--cache", type=click.Path(path_type=str), help="Folder of embeddings; in the user's cache where left out.")
 def run(
-    tasks: tuple[str, ...], out: Path, seed: int, as_json: bool, quiet: bool, split: str, reading: str, source: str | None, models: tuple[str, ...],
-    top: int, limit: int | None, adjustment: str, fuse: str | None, weights: tuple[float, ...], rerank: str | None, rerank_top: int,
-    cache: str | None, instruct: bool, **options: Any,
-) -> None:  # fmt: skip
+    tasks: tuple[str, ...],
+    out: Path,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+    split: str,
+    reading: str,
+    source: str | None,
+    models: tuple[str, ...],
+    top: int,
+    limit: int | None,
+    adjustment: str,
+    fuse: str | None,
+    weights: tuple[float, ...],
+    rerank: str | None,
+    rerank_top: int,
+    cache: str | None,
+    instruct: bool,
+    **options: Any,
+) -> None:
     """Score models on TASKS: folders, or coir:NAME. A stopped run continues with the same command."""
     from luthier.cli.progress import Watch
     from luthier.recipes.retrieval import RetrievalInputs, run_retrieval
     from luthier.recipes.retrievers import ModelOptions
 
     inputs = RetrievalInputs(
-        tasks, models, split, reading, source, top, limit, adjustment, ModelOptions(**options), fuse, weights, rerank, rerank_top, cache, instruct, seed
-    )  # fmt: skip
+        tasks,
+        models,
+        split,
+        reading,
+        source,
+        top,
+        limit,
+        adjustment,
+        ModelOptions(**options),
+        fuse,
+        weights,
+        rerank,
+        rerank_top,
+        cache,
+        instruct,
+        seed,
+    )
     with Watch(quiet) as watch:
         record = run_retrieval(inputs, out, _command(), watch, api_key=os.environ.get("LUTHIER_API_KEY"))
     if as_json:
@@ -121,16 +150,8 @@ def run(
 @click.argument("recipe", type=click.Choice(RECIPES))
 @click.argument("sources", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The task's folder.")
-@click.option(
-    "--train", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of the queries for training."
-)
-@click.option(
-    "--dev",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    show_default=True,
-    help="Share for development; the rest is test.",
-)
+@click.option("--train", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of the queries for training.")
+@click.option("--dev", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share for development; the rest is test.")
 @click.option(
     "--near",
     type=click.Choice(["mark", "exclude", "keep"]),
@@ -138,22 +159,24 @@ def run(
     show_default=True,
     help="Near-copies of an answer: answers too, taken out, or distractors.",
 )
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="TASK",
-    help="A task that nothing may repeat, e.g. the test task of a training set.",
-)
-@click.option(
-    "--columns", metavar="QUERY,DOCUMENT", default="query,document", show_default=True, help="Of the recipe pairs."
-)
+@click.option("--exclude", multiple=True, metavar="TASK", help="A task that nothing may repeat, e.g. the test task of a training set.")
+@click.option("--columns", metavar="QUERY,DOCUMENT", default="query,document", show_default=True, help="Of the recipe pairs.")
 @click.option("--name", help="The task's name.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print build.json on standard output.")
 def build(
-    recipe: str, sources: tuple[str, ...], out: Path, train: float, dev: float, near: str, exclude: tuple[str, ...], columns: str, name: str | None,
-    seed: int, as_json: bool,
-) -> None:  # fmt: skip
+    recipe: str,
+    sources: tuple[str, ...],
+    out: Path,
+    train: float,
+    dev: float,
+    near: str,
+    exclude: tuple[str, ...],
+    columns: str,
+    name: str | None,
+    seed: int,
+    as_json: bool,
+) -> None:
     """Make a task of SOURCES: folders, installed packages or `stdlib`; for commit2diff a git repository, else files."""
     from luthier.errors import SettingsError
     from luthier.evaluate.retrieval.build.building import BuildSettings, build
@@ -180,29 +203,11 @@ def build(
 @click.argument("task")
 @task_options
 @click.option("--model", help="An embedder, for the share of texts that it does not read to the end.")
-@click.option(
-    "--against",
-    multiple=True,
-    metavar="FILE",
-    help="Training rows (JSONL, Parquet) or a task folder, for contamination.",
-)
-@click.option(
-    "--tokenizer",
-    type=click.Choice(["code", "word", "stem"]),
-    default="code",
-    show_default=True,
-    help="Of the BM25 baseline.",
-)
+@click.option("--against", multiple=True, metavar="FILE", help="Training rows (JSONL, Parquet) or a task folder, for contamination.")
+@click.option("--tokenizer", type=click.Choice(["code", "word", "stem"]), default="code", show_default=True, help="Of the BM25 baseline.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def audit(
-    task: str,
-    split: str,
-    reading: str,
-    source: str | None,
-    model: str | None,
-    against: tuple[str, ...],
-    tokenizer: str,
-    as_json: bool,
+    task: str, split: str, reading: str, source: str | None, model: str | None, against: tuple[str, ...], tokenizer: str, as_json: bool
 ) -> None:
     """What to know of TASK before trusting a score on it."""
     from luthier.recipes.retrieval_tasks import audit_task
@@ -212,11 +217,11 @@ def audit(
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))
         return
     sizes, copies, ceiling, bm25 = report["sizes"], report["copies"], report["ceiling"], report["baselines"]["bm25"]
-    click.echo(f"{report['task']['name']} ({report['task']['split']}, {report['task']['reading']}): {sizes['queries']:,} queries of {report['queries']['distinct']:,} texts, "
-               f"{sizes['documents']:,} documents of {copies['distinct_documents']:,} texts, {sizes['answers_per_query']:.2f} answers a query")  # fmt: skip
     click.echo(
-        f"characters: query {sizes['query_characters']['mean']:,}, document {sizes['document_characters']['mean']:,} on average"
+        f"{report['task']['name']} ({report['task']['split']}, {report['task']['reading']}): {sizes['queries']:,} queries of {report['queries']['distinct']:,} texts, "
+        f"{sizes['documents']:,} documents of {copies['distinct_documents']:,} texts, {sizes['answers_per_query']:.2f} answers a query"
     )
+    click.echo(f"characters: query {sizes['query_characters']['mean']:,}, document {sizes['document_characters']['mean']:,} on average")
     click.echo(
         f"NDCG@10 of a perfect retriever: {100 * ceiling['expected']['ndcg@10']:.2f} in expectation, {100 * ceiling['worst']['ndcg@10']:.2f} at worst"
     )
@@ -231,12 +236,7 @@ def audit(
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--metric", default="ndcg@10", show_default=True)
 @click.option("--ties", type=click.Choice(TIES), default="expected", show_default=True)
-@click.option(
-    "--allow",
-    multiple=True,
-    metavar="SETTING",
-    help="May differ all the same: task, split, reading, depth, max_length.",
-)
+@click.option("--allow", multiple=True, metavar="SETTING", help="May differ all the same: task, split, reading, depth, max_length.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def compare(runs: tuple[Path, ...], metric: str, ties: str, allow: tuple[str, ...], as_json: bool) -> None:
     """Compare results of RUNS (folders of `run`, or results/NAME.json in them), with paired tests; refuses what does not compare."""
@@ -263,9 +263,7 @@ def compare(runs: tuple[Path, ...], metric: str, ties: str, allow: tuple[str, ..
 @model_options
 @click.option("--model", default="minilm", show_default=True)
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True)
-@click.option(
-    "--cache", type=click.Path(path_type=str), help="Folder of embeddings; in the user's cache where left out."
-)
+@click.option("--cache", type=click.Path(path_type=str), help="Folder of embeddings; in the user's cache where left out.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def search(
     task: str,
@@ -284,9 +282,17 @@ def search(
     from luthier.recipes.retrievers import ModelOptions
 
     rows = search_task(
-        task, query, split, reading, source, model=model, options=ModelOptions(**options), top=top, cache=cache,
+        task,
+        query,
+        split,
+        reading,
+        source,
+        model=model,
+        options=ModelOptions(**options),
+        top=top,
+        cache=cache,
         api_key=os.environ.get("LUTHIER_API_KEY"),
-    )  # fmt: skip
+    )
     if as_json:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
@@ -301,38 +307,39 @@ def search(
 @click.argument("task")
 @run_options("runs/retriever")
 @click.option("--base", default="static", show_default=True, help="static, minilm, or a folder of either kind.")
-@click.option(
-    "--test",
-    "tests",
-    multiple=True,
-    metavar="TASK",
-    help="Measured before and after; the task's own test split where left out.",
-)
+@click.option("--test", "tests", multiple=True, metavar="TASK", help="Measured before and after; the task's own test split where left out.")
 @click.option("--epochs", type=float, default=5.0, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=2), default=512, show_default=True)
-@click.option(
-    "--learning-rate", type=float, help="0.02 for static embeddings and 5e-5 for transformers where left out."
-)
+@click.option("--learning-rate", type=float, help="0.02 for static embeddings and 5e-5 for transformers where left out.")
 @click.option("--minutes", type=float, help="Stop training after so many.")
-@click.option(
-    "--max-length",
-    type=click.IntRange(min=1),
-    default=128,
-    show_default=True,
-    help="Tokens read of a text by a transformer.",
-)
+@click.option("--max-length", type=click.IntRange(min=1), default=128, show_default=True, help="Tokens read of a text by a transformer.")
 def train(
-    task: str, out: Path, seed: int, as_json: bool, quiet: bool, base: str, tests: tuple[str, ...], epochs: float, batch_size: int,
-    learning_rate: float | None, minutes: float | None, max_length: int,
-) -> None:  # fmt: skip
+    task: str,
+    out: Path,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+    base: str,
+    tests: tuple[str, ...],
+    epochs: float,
+    batch_size: int,
+    learning_rate: float | None,
+    minutes: float | None,
+    max_length: int,
+) -> None:
     """Train an embedder on the train split of TASK and measure it again; pairs that repeat a test are left out."""
     from luthier.cli.progress import Watch
     from luthier.recipes.retriever_training import RetrieverInputs, run_training
     from luthier.train.retriever import RetrieverSettings
 
     settings = RetrieverSettings(
-        epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seconds=None if minutes is None else 60 * minutes, max_length=max_length, seed=seed
-    )  # fmt: skip
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seconds=None if minutes is None else 60 * minutes,
+        max_length=max_length,
+        seed=seed,
+    )
     with Watch(quiet) as watch:
         record = run_training(RetrieverInputs(task, base, tests, settings), out, _command(), watch)
     if as_json:
@@ -344,8 +351,10 @@ def train(
     )
     for row in record["steps"]["measure"]["results"]["tests"]:
         change = row["change"]
-        click.echo(f"{row['task']:24} NDCG@10 {100 * row['before']['mean']:.2f} -> {100 * row['after']['mean']:.2f}: {100 * change['mean']:+.2f} "
-                   f"({100 * change['low']:+.2f} to {100 * change['high']:+.2f}, p = {change['p']:.4f})")  # fmt: skip
+        click.echo(
+            f"{row['task']:24} NDCG@10 {100 * row['before']['mean']:.2f} -> {100 * row['after']['mean']:.2f}: {100 * change['mean']:+.2f} "
+            f"({100 * change['low']:+.2f} to {100 * change['high']:+.2f}, p = {change['p']:.4f})"
+        )
 
 
 @command.command()

@@ -29,14 +29,20 @@ COLUMNS = [
     click.option("--k2", type=int, default=200, show_default=True, help="zip: rows of a block."),
     click.option("--k3", type=int, default=100, show_default=True, help="zip and zip-long: picks a round."),
     click.option("--shards", type=int, default=0, show_default=True, help="zip-long: pick in so many parts first, then among these."),
-    click.option("--model", metavar="PATH", default="bundled", show_default=True, help="perplexity and ifd: a transformers folder, or 'bundled'."),
-    click.option("--score-rows", type=int, metavar="N", default=2000, show_default=True, help="perplexity and ifd: rows the model reads; 0 for all."),
-    click.option("--band", type=float, nargs=2, metavar="LOW HIGH", default=(0.25, 0.75), show_default=True, help="perplexity: the quantiles kept."),
+    click.option(
+        "--model", metavar="PATH", default="bundled", show_default=True, help="perplexity and ifd: a transformers folder, or 'bundled'."
+    ),
+    click.option(
+        "--score-rows", type=int, metavar="N", default=2000, show_default=True, help="perplexity and ifd: rows the model reads; 0 for all."
+    ),
+    click.option(
+        "--band", type=float, nargs=2, metavar="LOW HIGH", default=(0.25, 0.75), show_default=True, help="perplexity: the quantiles kept."
+    ),
     click.option("--seed", type=int, default=0, show_default=True),
     click.option("--skip-bad", type=click.Path(path_type=Path), help="Set bad rows aside in this file instead of stopping."),
     click.option("--json", "as_json", is_flag=True, help="For machines."),
     click.option("--quiet", is_flag=True, help="No progress."),
-]  # fmt: skip
+]
 
 
 def _shared(function: Any) -> Any:
@@ -47,33 +53,15 @@ def _shared(function: Any) -> Any:
 
 @command.command()
 @POOL
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Chosen rows: .jsonl, .jsonl.gz or .parquet."
-)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Chosen rows: .jsonl, .jsonl.gz or .parquet.")
 @click.option("--method", default="zip-long", show_default=True)
-@click.option(
-    "--run", "folder", type=click.Path(path_type=Path), help="Keep the rounds here; the same command continues."
-)
+@click.option("--run", "folder", type=click.Path(path_type=Path), help="Keep the rounds here; the same command continues.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and how long it takes; choose nothing.")
 @click.option("--page/--no-page", default=True, show_default=True, help="Draw the selection beside it (.html).")
-@click.option(
-    "--workers",
-    type=int,
-    default=0,
-    show_default=True,
-    help="Ray processes that measure rows; 0 for this process alone.",
-)
+@click.option("--workers", type=int, default=0, show_default=True, help="Ray processes that measure rows; 0 for this process alone.")
 @_shared
 def run(
-    pool: Path,
-    out: Path,
-    folder: Path | None,
-    dry_run: bool,
-    page: bool,
-    workers: int,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
+    pool: Path, out: Path, folder: Path | None, dry_run: bool, page: bool, workers: int, as_json: bool, quiet: bool, **options: Any
 ) -> None:
     """Choose rows of POOL (JSONL, JSONL.gz, JSON, Parquet or a datasets folder) and write them, line for line as they were."""
     from luthier.cli.progress import Watch
@@ -85,9 +73,7 @@ def run(
         click.echo(json.dumps(plan) if as_json else _plan(plan))
         return
     with Watch(quiet or as_json) as watch:
-        report = select_file(
-            pool, out, settings, run=folder, workers=workers, skipped=skipped, progress=watch, page=page
-        )
+        report = select_file(pool, out, settings, run=folder, workers=workers, skipped=skipped, progress=watch, page=page)
     click.echo(json.dumps(report, ensure_ascii=False) if as_json else _account(report, out))
     if page and not as_json:
         click.echo(f"drawn, with rows to look at -> {beside(out, '.html')}")
@@ -95,9 +81,7 @@ def run(
 
 @command.command()
 @POOL
-@click.option(
-    "--method", "methods", multiple=True, default=("random*3", "longest", "zip", "zip-long"), show_default=True
-)
+@click.option("--method", "methods", multiple=True, default=("random*3", "longest", "zip", "zip-long"), show_default=True)
 @_shared
 def compare(pool: Path, methods: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
     """Several methods on one pool and budget, side by side; random as a band over seeds (random*5)."""
@@ -117,12 +101,7 @@ def compare(pool: Path, methods: tuple[str, ...], as_json: bool, quiet: bool, **
     for row in rows:
         ratios = [f"{row['ratio'][name]:.2f}" for name in ("32K", "1M", "all")]
         table.add_row(
-            row["method"],
-            f"{row['rows']:,}",
-            f"{row['bytes']:,}",
-            *ratios,
-            str(row["repeated_prompts"]),
-            f"{row['seconds']:.1f}",
+            row["method"], f"{row['rows']:,}", f"{row['bytes']:,}", *ratios, str(row["repeated_prompts"]), f"{row['seconds']:.1f}"
         )
     Console().print(table)
 
@@ -147,13 +126,7 @@ def ratio(pool: Path, group: str, fields: Any, as_json: bool) -> None:
 
 @command.command()
 @POOL
-@click.option(
-    "--row",
-    "rows",
-    type=int,
-    multiple=True,
-    help="Line or position of a row; the first ten taken and left where none is given.",
-)
+@click.option("--row", "rows", type=int, multiple=True, help="Line or position of a row; the first ten taken and left where none is given.")
 @click.option("--method", default="zip-long", show_default=True)
 @_shared
 def explain(pool: Path, rows: tuple[int, ...], as_json: bool, quiet: bool, **options: Any) -> None:
@@ -205,9 +178,7 @@ def _account(report: dict[str, Any], out: Path) -> str:
 
 @command.command()
 @click.argument("ledger", type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE.html", help="Draw it as one page that loads nothing."
-)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.html", help="Draw it as one page that loads nothing.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def law(ledger: Path, out: Path | None, as_json: bool) -> None:
     """What compression ratio and first-epoch loss say of the versions in LEDGER (arXiv 2407.06645): alarms and prediction."""
@@ -222,9 +193,7 @@ def law(ledger: Path, out: Path | None, as_json: bool) -> None:
     for group in groups:
         click.echo(f"group {group['group']}; {noise_words(group)}")
         wide = max(len(version["name"]) for version in group["versions"])
-        click.echo(
-            f"{'version':{wide}} {'seed':>4} {'rows':>10} {'R 32K':>7} {'R all':>7} {'L':>7} {'bits/byte':>9}  metric"
-        )
+        click.echo(f"{'version':{wide}} {'seed':>4} {'rows':>10} {'R 32K':>7} {'R all':>7} {'L':>7} {'bits/byte':>9}  metric")
         for version in group["versions"]:
             bits = "–" if version["bits_per_byte"] is None else f"{version['bits_per_byte']:.3f}"
             whole = f"{version['ratio']['all']:.2f}" if "all" in version["ratio"] else "–"

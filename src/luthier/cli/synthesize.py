@@ -23,20 +23,11 @@ def command() -> None:
 @command.command()
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--api",
-    "apis",
-    multiple=True,
-    required=True,
-    metavar="FILE|module:NAME",
-    help="OpenAPI file, MCP tools/list file, or Python module.",
+    "--api", "apis", multiple=True, required=True, metavar="FILE|module:NAME", help="OpenAPI file, MCP tools/list file, or Python module."
 )
 @click.option("--count", type=int, default=200, show_default=True)
 @click.option(
-    "--real-share",
-    type=float,
-    default=1.0,
-    show_default=True,
-    help="Share of dialogues about your APIs; the rest are everyday tools.",
+    "--real-share", type=float, default=1.0, show_default=True, help="Share of dialogues about your APIs; the rest are everyday tools."
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 def tools(out: Path, apis: tuple[str, ...], count: int, real_share: float, seed: int) -> None:
@@ -61,15 +52,9 @@ def tools(out: Path, apis: tuple[str, ...], count: int, real_share: float, seed:
 @click.option("--limit", type=click.IntRange(min=1), help="Questions taken, evenly spaced; all where left out.")
 @click.option("--samples", type=click.IntRange(min=1), default=2, show_default=True, help="Answers to each question.")
 @click.option("--per-question", type=click.IntRange(min=1), default=1, show_default=True, help="Pairs of each at most.")
-@click.option(
-    "--ask",
-    default="",
-    help="Put after each question, for models that do not state an answer: 'End with: The answer is …'.",
-)
+@click.option("--ask", default="", help="Put after each question, for models that do not state an answer: 'End with: The answer is …'.")
 @click.option("--temperature", type=float, default=0.8, show_default=True)
-@click.option(
-    "--max-tokens", type=click.IntRange(min=1), default=192, show_default=True, help="Longest answer of the model."
-)
+@click.option("--max-tokens", type=click.IntRange(min=1), default=192, show_default=True, help="Longest answer of the model.")
 @click.option(
     "--bridge",
     type=click.Choice(["answer-swap", "splice", "model", "none"]),
@@ -97,9 +82,7 @@ def pairs(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **settin
 
     with Watch(quiet) as watch:
         command_line = shlex.join(["luthier", *sys.argv[1:]])
-        record = run_pairs(
-            PairInputs(data, **settings), out, command_line, watch, api_key=os.environ.get("LUTHIER_API_KEY")
-        )
+        record = run_pairs(PairInputs(data, **settings), out, command_line, watch, api_key=os.environ.get("LUTHIER_API_KEY"))
     if as_json:
         click.echo(json.dumps(record, indent=1, ensure_ascii=False))
         return
@@ -110,9 +93,7 @@ def pairs(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **settin
     )
     for reason, count in made["refused"].items():
         click.echo(f"  not bridged, {reason}: {count}")
-    click.echo(
-        f"distance of the two answers   original chosen, mean {made['mean_before']:.2f}   bridged, mean {made['mean_after']:.2f}"
-    )
+    click.echo(f"distance of the two answers   original chosen, mean {made['mean_before']:.2f}   bridged, mean {made['mean_after']:.2f}")
     widest = max(*made["before"], *made["after"], 1)
     for at, (before, after) in enumerate(zip(made["before"], made["after"], strict=True)):
         bars = [f"{count:>6} {'█' * round(20 * count / widest):<20}" for count in (before, after)]

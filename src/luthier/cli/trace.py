@@ -14,8 +14,15 @@ def command() -> None:
 
 
 for learners_command in (
-    trace_learners.import_answers, trace_learners.fit, trace_learners.evaluate, trace_learners.mastery, trace_learners.recommend, trace_learners.explain,
-    trace_learners.export, trace_learners.serve, trace_learners.relate,
-):  # fmt: skip
+    trace_learners.import_answers,
+    trace_learners.fit,
+    trace_learners.evaluate,
+    trace_learners.mastery,
+    trace_learners.recommend,
+    trace_learners.explain,
+    trace_learners.export,
+    trace_learners.serve,
+    trace_learners.relate,
+):
     command.add_command(learners_command)
 command.add_command(models)

@@ -26,11 +26,20 @@ def answer_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--skip-bad", type=click.Path(path_type=str), help="Set bad rows aside in this file instead of stopping."),
         click.option("--names", type=click.Path(path_type=str), help="JSON of concept name to number, for layouts of numbers only."),
-        click.option("--edges", type=click.Path(path_type=str), help="Relations between concepts: source, target, relation, weight, provenance."),
+        click.option(
+            "--edges", type=click.Path(path_type=str), help="Relations between concepts: source, target, relation, weight, provenance."
+        ),
         click.option("--concepts", type=click.Path(path_type=str), help="Concepts: concept, text."),
         click.option("--items", type=click.Path(path_type=str), help="Items: item, text, concepts."),
-        click.option("--format", "layout", type=click.Choice(LAYOUTS), default="auto", show_default=True, help="Layout of DATA; found from its beginning where left out."),
-    ):  # fmt: skip
+        click.option(
+            "--format",
+            "layout",
+            type=click.Choice(LAYOUTS),
+            default="auto",
+            show_default=True,
+            help="Layout of DATA; found from its beginning where left out.",
+        ),
+    ):
         command = option(command)
     return command
 
@@ -38,27 +47,38 @@ def answer_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Of commands that train a tracer."""
     for option in (
-        click.option("--evidence/--no-evidence", default=True, show_default=True, help="Counts of a learner's own answers beside the state."),
-        click.option("--item-residual/--no-item-residual", default=True, show_default=True, help="A vector of its own for every trained item."),
-        click.option("--least", type=click.IntRange(min=1), default=10, show_default=True, help="Learners with fewer answers do not train."),
+        click.option(
+            "--evidence/--no-evidence", default=True, show_default=True, help="Counts of a learner's own answers beside the state."
+        ),
+        click.option(
+            "--item-residual/--no-item-residual", default=True, show_default=True, help="A vector of its own for every trained item."
+        ),
+        click.option(
+            "--least", type=click.IntRange(min=1), default=10, show_default=True, help="Learners with fewer answers do not train."
+        ),
         click.option("--window", type=click.IntRange(min=2), default=200, show_default=True, help="Last answers of a learner that train."),
         click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, help="Learners in a step."),
         click.option("--learning-rate", type=float, default=2e-3, show_default=True),
         click.option("--epochs", type=click.IntRange(min=1), default=5, show_default=True),
         click.option("--layers", type=click.IntRange(min=0), default=2, show_default=True, help="Graph layers; 0 reads texts alone."),
         click.option("--dim", type=click.IntRange(min=1), default=64, show_default=True),
-        click.option("--graph", multiple=True, type=click.Choice(["qmatrix", "expert", "knn"]), default=("qmatrix", "expert"), show_default=True, help="Where edges come from: items' concepts, --edges, nearest texts."),
+        click.option(
+            "--graph",
+            multiple=True,
+            type=click.Choice(["qmatrix", "expert", "knn"]),
+            default=("qmatrix", "expert"),
+            show_default=True,
+            help="Where edges come from: items' concepts, --edges, nearest texts.",
+        ),
         click.option("--encoder", default="minilm", show_default=True, help="'minilm', 'static', or the folder of a text encoder."),
-    ):  # fmt: skip
+    ):
         command = option(command)
     return command
 
 
 @click.command("import")
 @DATA
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the long table."
-)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the long table.")
 @answer_options
 @JSON
 def import_answers(data: tuple[str, ...], out: Path, as_json: bool, **files: Any) -> None:
@@ -87,21 +107,27 @@ def fit(data: tuple[str, ...], out: Path, seed: int, as_json: bool, quiet: bool,
         return
     click.echo(_told(record["data"]))
     last = max(record["steps"]["fit"]["results"]["epochs"], key=lambda each: each["auc"] or 0)
-    auc = "AUC is not defined on the validation answers" if last["auc"] is None else f"AUC {last['auc']:.4f} on validation learners"  # fmt: skip
+    auc = "AUC is not defined on the validation answers" if last["auc"] is None else f"AUC {last['auc']:.4f} on validation learners"
     click.echo(f"{auc}   {out / 'tracer'}")
 
 
 @click.command()
 @DATA
 @run_options("runs/trace-evaluation")
-@click.option("--hold", type=click.Choice(["none", "concepts", "items"]), default="none", show_default=True, help="Hold out a quarter of these from training.")  # fmt: skip
-@click.option("--draws", type=click.IntRange(min=1), default=1, show_default=True, help="Splits, each with a seed of its own.")  # fmt: skip
-@click.option("--resamples", type=click.IntRange(min=20), default=200, show_default=True, help="Of learners, for intervals.")  # fmt: skip
+@click.option(
+    "--hold",
+    type=click.Choice(["none", "concepts", "items"]),
+    default="none",
+    show_default=True,
+    help="Hold out a quarter of these from training.",
+)
+@click.option("--draws", type=click.IntRange(min=1), default=1, show_default=True, help="Splits, each with a seed of its own.")
+@click.option("--resamples", type=click.IntRange(min=20), default=200, show_default=True, help="Of learners, for intervals.")
 @answer_options
 @model_options
 def evaluate(
     data: tuple[str, ...], out: Path, seed: int, as_json: bool, quiet: bool, hold: str, draws: int, resamples: int, **options: Any
-) -> None:  # fmt: skip
+) -> None:
     """Split by learner, fit the tracer and every baseline, and score them question by question.
 
     A stopped run continues with the same command.
@@ -111,7 +137,7 @@ def evaluate(
 
     files, settings = _split(data, options)
     with Watch(quiet) as watch:
-        record = evaluate_run(files, settings, Protocol(hold, draws, resamples), out, _command(), seed=seed, progress=watch)  # fmt: skip
+        record = evaluate_run(files, settings, Protocol(hold, draws, resamples), out, _command(), seed=seed, progress=watch)
     if as_json:
         click.echo(json.dumps(record, indent=1, ensure_ascii=False))
         return
@@ -130,9 +156,7 @@ def evaluate(
 @click.option("--learner", "learners", multiple=True, help="Only this one; may be given again.")
 @run_options("runs/trace-mastery", seeded=False)
 @answer_options
-def mastery(
-    tracer: Path, data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, learners: tuple[str, ...], **files: Any
-) -> None:  # fmt: skip
+def mastery(tracer: Path, data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, learners: tuple[str, ...], **files: Any) -> None:
     """Follow the learners of DATA with TRACER: mastery.csv, and a page with the class, concepts over time and learners one by one."""
     from luthier.cli.progress import Watch
     from luthier.recipes.trace_learners import mastery_run, read_learners
@@ -157,18 +181,25 @@ def mastery(
 @DATA
 @click.option("--learner", required=True, help="Whose next items.")
 @click.option("-n", "count", type=click.IntRange(min=1), default=10, show_default=True)
-@click.option("--target", type=(float, float), default=(0.4, 0.7), show_default=True, help="Chances between which an item is worth asking.")  # fmt: skip
-@click.option("--ignore-prerequisites", is_flag=True, help="Also items whose concepts have a prerequisite that is not mastered.")  # fmt: skip
+@click.option("--target", type=(float, float), default=(0.4, 0.7), show_default=True, help="Chances between which an item is worth asking.")
+@click.option("--ignore-prerequisites", is_flag=True, help="Also items whose concepts have a prerequisite that is not mastered.")
 @answer_options
 @JSON
 def recommend(
-    tracer: Path, data: tuple[str, ...], learner: str, count: int, target: tuple[float, float], ignore_prerequisites: bool, as_json: bool, **files: Any,
-) -> None:  # fmt: skip
+    tracer: Path,
+    data: tuple[str, ...],
+    learner: str,
+    count: int,
+    target: tuple[float, float],
+    ignore_prerequisites: bool,
+    as_json: bool,
+    **files: Any,
+) -> None:
     """Items that a learner of DATA should be asked next."""
     from luthier.recipes.trace_learners import recommend_items
     from luthier.recipes.tracing import AnswerFiles
 
-    found = recommend_items(tracer, AnswerFiles(data, **files), learner, count, target, respect_prerequisites=not ignore_prerequisites)  # fmt: skip
+    found = recommend_items(tracer, AnswerFiles(data, **files), learner, count, target, respect_prerequisites=not ignore_prerequisites)
     if as_json:
         click.echo(json.dumps([each._asdict() for each in found], ensure_ascii=False))
         return
@@ -212,8 +243,14 @@ def export(tracer: Path, target: Path) -> None:
 
 @click.command()
 @TRACER
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs/trace-service"), show_default=True, help="Where learners and added items are kept.")  # fmt: skip
-@click.option("--host", default="127.0.0.1", show_default=True, help="Others than this machine can ask only if you say so here.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/trace-service"),
+    show_default=True,
+    help="Where learners and added items are kept.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Others than this machine can ask only if you say so here.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one.")
 def serve(tracer: Path, out: Path, host: str, port: int) -> None:
     """Serve TRACER over HTTP to a tutoring system: answers in; predictions, mastery and next items out, as JSON.
@@ -228,18 +265,39 @@ def serve(tracer: Path, out: Path, host: str, port: int) -> None:
 
 @click.command()
 @DATA
-@click.option("--out", type=click.Path(path_type=Path), default=Path("edges.jsonl"), show_default=True, help="Edges, for --edges of the other commands.")  # fmt: skip
-@click.option("--model", default="bundled", show_default=True, help="'bundled', a transformers folder, or with --endpoint a served model.")  # fmt: skip
-@click.option("--endpoint", metavar="URL", help="Base URL of an OpenAI-compatible server; a key is read from LUTHIER_API_KEY.")  # fmt: skip
-@click.option("--ask", type=click.Choice(["numbers", "yes_no"]), default="numbers", show_default=True, help="Numbers of a list, or yes or no for every pair (local models).")  # fmt: skip
-@click.option("--candidates", type=click.IntRange(1, 30), default=30, show_default=True, help="Nearest concepts that are shown for each.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("edges.jsonl"),
+    show_default=True,
+    help="Edges, for --edges of the other commands.",
+)
+@click.option("--model", default="bundled", show_default=True, help="'bundled', a transformers folder, or with --endpoint a served model.")
+@click.option("--endpoint", metavar="URL", help="Base URL of an OpenAI-compatible server; a key is read from LUTHIER_API_KEY.")
+@click.option(
+    "--ask",
+    type=click.Choice(["numbers", "yes_no"]),
+    default="numbers",
+    show_default=True,
+    help="Numbers of a list, or yes or no for every pair (local models).",
+)
+@click.option("--candidates", type=click.IntRange(1, 30), default=30, show_default=True, help="Nearest concepts that are shown for each.")
 @click.option("--encoder", default="minilm", show_default=True, help="Finds the candidates.")
 @answer_options
 @JSON
 @click.option("--quiet", is_flag=True, help="No progress.")
 def relate(
-    data: tuple[str, ...], out: Path, model: str, endpoint: str | None, ask: Any, candidates: int, encoder: str, as_json: bool, quiet: bool, **files: Any
-) -> None:  # fmt: skip
+    data: tuple[str, ...],
+    out: Path,
+    model: str,
+    endpoint: str | None,
+    ask: Any,
+    candidates: int,
+    encoder: str,
+    as_json: bool,
+    quiet: bool,
+    **files: Any,
+) -> None:
     """Let a language model choose which concepts must be known before which, among the nearest by text.
 
     Edges given with --edges are an expert's, which the choice is scored against. A stopped run continues with the same command.
@@ -250,14 +308,14 @@ def relate(
 
     chooser = Chooser(model, endpoint, os.environ.get("LUTHIER_API_KEY"))
     with Watch(quiet) as watch:
-        found = relate_concepts(AnswerFiles(data, **files), chooser, out, ask=ask, candidates=candidates, encoder=encoder, progress=watch)  # fmt: skip
+        found = relate_concepts(AnswerFiles(data, **files), chooser, out, ask=ask, candidates=candidates, encoder=encoder, progress=watch)
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
         return
-    extra = [f"{len(found['unread'])} concepts kept their nearest texts, because the reply could not be read"] if found["unread"] else []  # fmt: skip
-    extra += [f"{found['dropped']} edges left out, because prerequisites went round in a circle"] if found["dropped"] else []  # fmt: skip
+    extra = [f"{len(found['unread'])} concepts kept their nearest texts, because the reply could not be read"] if found["unread"] else []
+    extra += [f"{found['dropped']} edges left out, because prerequisites went round in a circle"] if found["dropped"] else []
     scored = found.get("against_expert")
-    extra += [f"against the expert's edges: precision {scored['precision']:.2f}, recall {scored['recall']:.2f}"] if scored else []  # fmt: skip
+    extra += [f"against the expert's edges: precision {scored['precision']:.2f}, recall {scored['recall']:.2f}"] if scored else []
     click.echo("; ".join([f"{found['edges']} edges into {found['concepts']} concepts", *extra]) + f"   {out}")
 
 
@@ -274,7 +332,7 @@ def _command() -> str:
 
 
 def _told(found: dict[str, Any]) -> str:
-    extra = [f"{found[key]:,} {what}" for key, what in (("merged_rows", "rows merged"), ("moved_rows", "sorted by time")) if found[key]]  # fmt: skip
+    extra = [f"{found[key]:,} {what}" for key, what in (("merged_rows", "rows merged"), ("moved_rows", "sorted by time")) if found[key]]
     text = f"{found['answers']:,} answers of {found['learners']:,} learners to {found['items']:,} items of {found['concepts']:,} concepts, {found['right']:.0%} right"
     return "; ".join([text, *extra, *found["notes"]])
 

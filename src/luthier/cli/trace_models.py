@@ -26,9 +26,7 @@ PATH = click.Path(path_type=str)
 @run_options("runs/trace-models")
 @click.option("--items", type=PATH, help="Rows with item, text and concepts, where the results do not say them.")
 @click.option(
-    "--checkpoints",
-    is_flag=True,
-    help="The learners are checkpoints of one model, in the order read: alarms where a skill was lost.",
+    "--checkpoints", is_flag=True, help="The learners are checkpoints of one model, in the order read: alarms where a skill was lost."
 )
 @click.option(
     "--new",
@@ -37,46 +35,21 @@ PATH = click.Path(path_type=str)
     help="Estimate this learner from what it answered; those with less than half of the items where left out.",
 )
 @click.option(
-    "--calibrated",
-    type=PATH,
-    help="A run folder of this command: its items are used as calibrated there, and all learners are new.",
+    "--calibrated", type=PATH, help="A run folder of this command: its items are used as calibrated there, and all learners are new."
 )
 @click.option(
-    "--ask",
-    type=click.IntRange(min=0),
-    default=50,
-    show_default=True,
-    help="Items to ask a new model, and to try left-out families with.",
+    "--ask", type=click.IntRange(min=0), default=50, show_default=True, help="Items to ask a new model, and to try left-out families with."
 )
 @click.option("--train", type=click.IntRange(min=0), default=50, show_default=True, help="Items to train on next.")
 @click.option("--families", type=PATH, help="CSV learner,family: those left out together; by name where left out.")
 @click.option(
-    "--parameters",
-    type=click.IntRange(1, 2),
-    default=1,
-    show_default=True,
-    help="Of an item: difficulty, or discrimination as well.",
+    "--parameters", type=click.IntRange(1, 2), default=1, show_default=True, help="Of an item: difficulty, or discrimination as well."
 )
-@click.option(
-    "--embedder",
-    default="minilm",
-    show_default=True,
-    help="Reads difficulty from text: minilm, static, a folder, or none.",
-)
-@click.option(
-    "--cache",
-    type=click.Path(path_type=str, file_okay=False),
-    help="Folder of embeddings; in the user's cache where left out.",
-)
+@click.option("--embedder", default="minilm", show_default=True, help="Reads difficulty from text: minilm, static, a folder, or none.")
+@click.option("--cache", type=click.Path(path_type=str, file_okay=False), help="Folder of embeddings; in the user's cache where left out.")
 @click.option("--skip-bad", type=PATH, help="Set bad rows aside in this file instead of stopping.")
 def models(
-    more: tuple[str, ...],
-    results: tuple[str, ...],
-    new: tuple[str, ...],
-    out: Path,
-    as_json: bool,
-    quiet: bool,
-    **settings: Any,
+    more: tuple[str, ...], results: tuple[str, ...], new: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **settings: Any
 ) -> None:
     """What models or checkpoints master, skill by skill, from the RESULTS of evaluations.
 
@@ -95,9 +68,7 @@ def models(
     made, held = (record["steps"][name]["results"] for name in ("trace", "held-out"))
     for note in made["notes"]:
         click.echo(note, err=True)
-    click.echo(
-        f"{len(made['learners'])} learners, {made['items']} items, {made['answers']} answers, {len(made['concepts'])} skills"
-    )
+    click.echo(f"{len(made['learners'])} learners, {made['items']} items, {made['answers']} answers, {len(made['concepts'])} skills")
     for one in made["learners"]:
         if one["new"]:
             click.echo(

@@ -30,9 +30,7 @@ def command() -> None:
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=str))
 @run_options("runs/sft")
 @click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
-@click.option(
-    "--eval", "evaluation", multiple=True, metavar="FILE", help="Conversations whose loss is measured after each epoch."
-)
+@click.option("--eval", "evaluation", multiple=True, metavar="FILE", help="Conversations whose loss is measured after each epoch.")
 @click.option(
     "--flat",
     "method",
@@ -43,28 +41,29 @@ def command() -> None:
     type=click.Choice(METHODS),
     help="How flat minima are sought: Flat-LoRA's noise, or a method to compare it with; none is plain LoRA.",
 )
-@click.option(
-    "--strength",
-    type=float,
-    help="sigma of flat (0.05), alpha of neftune (5), rho of lora-sam (0.003) and bi-lora (0.05).",
-)
-@click.option(
-    "--backend",
-    type=click.Choice(["auto", "cached", "recompute", "table", "inplace"]),
-    help="How the noise of flat is kept.",
-)
+@click.option("--strength", type=float, help="sigma of flat (0.05), alpha of neftune (5), rho of lora-sam (0.003) and bi-lora (0.05).")
+@click.option("--backend", type=click.Choice(["auto", "cached", "recompute", "table", "inplace"]), help="How the noise of flat is kept.")
 @click.option("--epochs", type=float, help="Passes over the data; 1 where nothing else is set.")
 @click.option("--learning-rate", type=float, help="5e-4 where nothing else is set.")
 @click.option("--rank", type=int, help="Of LoRA; 8 where nothing else is set.")
-@section_options(
-    "sft (any field of trl.SFTConfig), lora (peft.LoraConfig) and flat",
-    "--set sft.packing=true --set lora.use_dora=true",
-)
+@section_options("sft (any field of trl.SFTConfig), lora (peft.LoraConfig) and flat", "--set sft.packing=true --set lora.use_dora=true")
 def sft(
-    data: tuple[str, ...], out: Path, model: str, evaluation: tuple[str, ...], method: str, strength: float | None, backend: str | None,
-    epochs: float | None, learning_rate: float | None, rank: int | None, config: Path | None, changes: tuple[str, ...], seed: int,
-    as_json: bool, quiet: bool,
-) -> None:  # fmt: skip
+    data: tuple[str, ...],
+    out: Path,
+    model: str,
+    evaluation: tuple[str, ...],
+    method: str,
+    strength: float | None,
+    backend: str | None,
+    epochs: float | None,
+    learning_rate: float | None,
+    rank: int | None,
+    config: Path | None,
+    changes: tuple[str, ...],
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Train a LoRA adapter on DATA, files of conversations, with TRL's SFTTrainer on what the assistant says.
 
     A stopped run continues with the same command.
@@ -73,19 +72,12 @@ def sft(
     from luthier.recipes.fine_tune import TrainingInputs, read_settings, run_fine_tune
     from luthier.train.fine_tune import FineTuneSettings
 
-    short = {
-        "flat.backend": backend,
-        "sft.num_train_epochs": epochs,
-        "sft.learning_rate": learning_rate,
-        "lora.r": rank,
-    }
+    short = {"flat.backend": backend, "sft.num_train_epochs": epochs, "sft.learning_rate": learning_rate, "lora.r": rank}
     chosen = [f"{name}={value}" for name, value in short.items() if value is not None]
     base = FineTuneSettings(method=method, strength=strength, seed=seed)  # type: ignore[arg-type]
     settings = read_settings(config, [*chosen, *changes], base)
     with Watch(quiet) as watch:
-        record = run_fine_tune(
-            TrainingInputs(data, evaluation, model, settings), out, shlex.join(["luthier", *sys.argv[1:]]), watch
-        )
+        record = run_fine_tune(TrainingInputs(data, evaluation, model, settings), out, shlex.join(["luthier", *sys.argv[1:]]), watch)
     if int(os.environ.get("RANK", "0")):
         return  # the first of several processes speaks
     if as_json:
@@ -105,13 +97,7 @@ def sft(
 @run_options("runs/preference")
 @click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
 @click.option("--adapter", type=click.Path(path_type=str), help="A PEFT adapter of it that is trained further.")
-@click.option(
-    "--eval",
-    "evaluation",
-    multiple=True,
-    metavar="FILE",
-    help="Pairs that are judged before and after, and each epoch.",
-)
+@click.option("--eval", "evaluation", multiple=True, metavar="FILE", help="Pairs that are judged before and after, and each epoch.")
 @click.option(
     "--method",
     type=click.Choice(PREFERENCE_METHODS),
@@ -123,9 +109,7 @@ def sft(
 @click.option("--weighting", type=click.Choice(WEIGHTINGS), help="Weights of tokens, other than the method's.")
 @click.option("--beta", type=float, help="Scale of the rewards: 0.1, for simpo 2.")
 @click.option("--delta", type=float, help="Cap of the weights of what differs; 2 where nothing else is set.")
-@click.option(
-    "--flat", "sigma", is_flag=False, flag_value=0.05, default=0.0, type=float, help="Flat-LoRA's noise, of this sigma."
-)
+@click.option("--flat", "sigma", is_flag=False, flag_value=0.05, default=0.0, type=float, help="Flat-LoRA's noise, of this sigma.")
 @click.option(
     "--attention",
     type=click.Choice(ATTENTION),
@@ -141,15 +125,32 @@ def sft(
     help="Folder for what the reference model says, to share between runs; else in the run folder.",
 )
 @section_options(
-    "training (any field of transformers.TrainingArguments, and those of pairs) and lora",
-    "--set training.nll=0.1 --set lora.use_dora=true",
+    "training (any field of transformers.TrainingArguments, and those of pairs) and lora", "--set training.nll=0.1 --set lora.use_dora=true"
 )
 def preference(
-    data: tuple[str, ...], out: Path, model: str, adapter: str | None, evaluation: tuple[str, ...], method: str, loss: str | None,
-    weighting: str | None, beta: float | None, delta: float | None, sigma: float, attention: str | None, full: bool, epochs: float | None,
-    learning_rate: float | None, rank: int | None, reference_cache: str | None, config: Path | None, changes: tuple[str, ...],
-    seed: int, as_json: bool, quiet: bool,
-) -> None:  # fmt: skip
+    data: tuple[str, ...],
+    out: Path,
+    model: str,
+    adapter: str | None,
+    evaluation: tuple[str, ...],
+    method: str,
+    loss: str | None,
+    weighting: str | None,
+    beta: float | None,
+    delta: float | None,
+    sigma: float,
+    attention: str | None,
+    full: bool,
+    epochs: float | None,
+    learning_rate: float | None,
+    rank: int | None,
+    reference_cache: str | None,
+    config: Path | None,
+    changes: tuple[str, ...],
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Tune a model on DATA, files of preference pairs (prompt, chosen, rejected), with DPO-BMC or any of its parts.
 
     `luthier synthesize pairs` makes such files. A stopped run continues with the same command.
@@ -160,21 +161,22 @@ def preference(
     from luthier.train.preference.tuning import PreferenceSettings
 
     given: dict[str, dict[str, Any]] = {
-        "training": {"loss": loss, "beta": beta, "delta": delta, "num_train_epochs": epochs, "learning_rate": learning_rate,
-                     "reference_cache": reference_cache},
+        "training": {
+            "loss": loss,
+            "beta": beta,
+            "delta": delta,
+            "num_train_epochs": epochs,
+            "learning_rate": learning_rate,
+            "reference_cache": reference_cache,
+        },
         "lora": {"r": rank},
-    }  # fmt: skip
-    options = {
-        section: {name: value for name, value in part.items() if value is not None} for section, part in given.items()
     }
+    options = {section: {name: value for name, value in part.items() if value is not None} for section, part in given.items()}
     sections = read_sections(config, changes, {"training": {}, "lora": {}}, options)
     settings = PreferenceSettings(method, weighting, sigma, full, attention, **sections, seed=seed)  # type: ignore[arg-type]
     with Watch(quiet) as watch:
         record = run_preference(
-            PreferenceInputs(data, evaluation, model, adapter, settings),
-            out,
-            shlex.join(["luthier", *sys.argv[1:]]),
-            watch,
+            PreferenceInputs(data, evaluation, model, adapter, settings), out, shlex.join(["luthier", *sys.argv[1:]]), watch
         )
     if int(os.environ.get("RANK", "0")):
         return  # the first of several processes speaks

@@ -65,11 +65,7 @@ def matched(arm: Arm, bench: Bench, target: float, places: Sequence[int]) -> flo
     Raises SettingsError where no base temperature gives it.
     """
     low, high, chosen = 1e-3, HOTTEST, list(places)
-    if (
-        not float(expected(arm, bench, low)[chosen].mean())
-        <= target
-        <= float(expected(arm, bench, high)[chosen].mean())
-    ):
+    if not float(expected(arm, bench, low)[chosen].mean()) <= target <= float(expected(arm, bench, high)[chosen].mean()):
         raise SettingsError(f"{arm.name}: no base temperature gives a mean of {target:g}; choose one nearer to 1")
     for _ in range(60):
         middle = math.sqrt(low * high)

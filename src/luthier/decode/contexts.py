@@ -59,11 +59,7 @@ class Context:
         return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def to_row(self) -> JSON:
-        row: JSON = {
-            "messages": [message.to_row() for message in self.messages],
-            "kind": self.kind,
-            "group": self.group,
-        }
+        row: JSON = {"messages": [message.to_row() for message in self.messages], "kind": self.kind, "group": self.group}
         if self.answers:
             row["answers"] = list(self.answers)
         if self.references:
@@ -93,13 +89,9 @@ def to_context(row: JSON) -> Context:
     elif isinstance(asked, list) and all(_is_message(one) for one in asked):
         messages = tuple(Message(one["role"], one["content"]) for one in asked)
     else:
-        raise BadRowError(
-            "not a context: `messages` with role and content, or a text `prompt` or `question` is expected"
-        )
+        raise BadRowError("not a context: `messages` with role and content, or a text `prompt` or `question` is expected")
     if messages[-1].role != "user":
-        raise BadRowError(
-            f"the context ends with the {messages[-1].role}; it must end with the user, whom the reply answers"
-        )
+        raise BadRowError(f"the context ends with the {messages[-1].role}; it must end with the user, whom the reply answers")
     answers = _texts(row, "answers") or _texts(row, "answer")
     kind = row.get("kind", "fact" if answers else "chat")
     if kind not in KINDS:
@@ -128,9 +120,7 @@ def _talk(random: Random) -> Iterator[Context]:
         for topic in (topics if "{topic}" in text else [""])
         for mood in (moods if "{mood}" in text else [""])
     ]
-    chances = [
-        1 / sum(other == name for other, _ in said) for name, _ in said
-    ]  # each opening alike, however many topics
+    chances = [1 / sum(other == name for other, _ in said) for name, _ in said]  # each opening alike, however many topics
     for name, text in _weighted_order(said, chances, random):
         yield Context((*_greeting(random), Message("user", text)), "chat", f"chat/{name}")
 
@@ -168,9 +158,7 @@ def _distinct(contexts: Iterator[Context], count: int, name: str) -> list[Contex
             break
         found.setdefault(context.key, context)
     if len(found) < count:
-        raise SettingsError(
-            f"the built-in mixture has {len(found)} contexts of {name}, and {count} are asked for; give a file"
-        )
+        raise SettingsError(f"the built-in mixture has {len(found)} contexts of {name}, and {count} are asked for; give a file")
     return list(found.values())
 
 
@@ -181,11 +169,7 @@ def _table(name: str, columns: int = 2) -> list[tuple[str, ...]]:
 
 
 def _is_message(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("content"), str)
-        and value.get("role") in ("system", "user", "assistant")
-    )
+    return isinstance(value, dict) and isinstance(value.get("content"), str) and value.get("role") in ("system", "user", "assistant")
 
 
 def _texts(row: JSON, name: str) -> tuple[str, ...]:

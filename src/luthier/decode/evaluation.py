@@ -61,9 +61,7 @@ class Trial:
     draws: Draws
 
 
-def run_arm(
-    trial: Trial, arm: Arm, places: Sequence[int], journal: Path, progress: Callable[[int], None] | None = None
-) -> ArmResult:
+def run_arm(trial: Trial, arm: Arm, places: Sequence[int], journal: Path, progress: Callable[[int], None] | None = None) -> ArmResult:
     """Sample and measure the contexts at `places`; what the journal holds already is not drawn again."""
     bench = trial.bench
     t0 = matched(arm, bench, trial.draws.target, places)
@@ -102,9 +100,14 @@ def _draw(trial: Trial, arm: Arm, t0: float, places: Sequence[int]) -> list[JSON
     bench, draws = trial.bench, trial.draws
     prompts = [Prompt(bench.labels[at].context.messages) for at in places for _ in range(draws.m)]
     replies = sample_replies(
-        trial.model, prompts, dds_for(arm, bench, t0, places[0]), max_tokens=draws.max_tokens, truncation=read_sampler(arm.sampler),
-        seed=draws.seed, numbers=[at * draws.m + one for at in places for one in range(draws.m)],
-    )  # fmt: skip
+        trial.model,
+        prompts,
+        dds_for(arm, bench, t0, places[0]),
+        max_tokens=draws.max_tokens,
+        truncation=read_sampler(arm.sampler),
+        seed=draws.seed,
+        numbers=[at * draws.m + one for at in places for one in range(draws.m)],
+    )
     made = []
     for number, at in enumerate(places):
         mine = replies[number * draws.m : (number + 1) * draws.m]
@@ -128,9 +131,17 @@ def summarise(result: ArmResult, bench: Bench) -> JSON:
     temperatures = {kind: result.mean_temperature(bench.labels, kind) for kind in ("chat", "fact")}
     places = list(result.rows)
     return {
-        "name": result.arm.name, **asdict(result.arm), "t0": result.t0, "contexts": len(places), "measures": measures,
-        "temperature": {"expected": float(expected(result.arm, bench, result.t0)[places].mean()), "realised": result.mean_temperature(bench.labels), **temperatures},
-    }  # fmt: skip
+        "name": result.arm.name,
+        **asdict(result.arm),
+        "t0": result.t0,
+        "contexts": len(places),
+        "measures": measures,
+        "temperature": {
+            "expected": float(expected(result.arm, bench, result.t0)[places].mean()),
+            "realised": result.mean_temperature(bench.labels),
+            **temperatures,
+        },
+    }
 
 
 def compare(one: ArmResult, other: ArmResult) -> JSON:
@@ -149,9 +160,7 @@ def mean_interval(values: Sequence[float]) -> Estimate:
     return bootstrap_statistic(lambda at: float(numbers[at].mean()), range(len(numbers)))
 
 
-def agreement(
-    scores: Sequence[float], labels: Sequence[Label], wanted: Sequence[float], entropy: Sequence[float]
-) -> JSON:
+def agreement(scores: Sequence[float], labels: Sequence[Label], wanted: Sequence[float], entropy: Sequence[float]) -> JSON:
     """How a head's out-of-fold scores and the entropy of the first token order the contexts: within each kind, in all, between kinds.
 
     wanted: the targets the head was fitted to. Spearman against them and against the diversity of the sampled replies; intervals over
@@ -171,9 +180,7 @@ def agreement(
             cell = {name: _rank(each[rows], values[rows]) for name, each in by.items()}
             cell["lead"] = _lead(by["head"][rows], by["entropy"][rows], values[rows])
             told[f"{side}/{part}"] = {name: one._asdict() for name, one in cell.items()}
-    told["auc"] = {
-        name: bootstrap_statistic(_auc_of(each, kinds), range(len(kinds)))._asdict() for name, each in by.items()
-    }
+    told["auc"] = {name: bootstrap_statistic(_auc_of(each, kinds), range(len(kinds)))._asdict() for name, each in by.items()}
     return told
 
 

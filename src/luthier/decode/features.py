@@ -55,9 +55,7 @@ def logit_statistics(logits: torch.Tensor) -> torch.Tensor:
     return torch.stack([entropy / scale, top[:, 0], lead, variance.clamp(min=0) / scale**2, top.sum(-1)], 1)
 
 
-def read_features(
-    model: LocalModel, labels: Sequence[Label], *, along: int = 6, progress: Callable[[int], None] | None = None
-) -> Features:
+def read_features(model: LocalModel, labels: Sequence[Label], *, along: int = 6, progress: Callable[[int], None] | None = None) -> Features:
     """Features at the end of each context and at up to `along` evenly spaced positions of its first reply."""
     import torch
 
@@ -83,9 +81,11 @@ def read_features(
         if progress is not None:
             progress(len(batch))
     return Features(
-        torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]),
-        torch.tensor([at for part in parts for at in part[2]]), torch.tensor([one for part in parts for one in part[3]]),
-    )  # fmt: skip
+        torch.cat([part[0] for part in parts]),
+        torch.cat([part[1] for part in parts]),
+        torch.tensor([at for part in parts for at in part[2]]),
+        torch.tensor([one for part in parts for one in part[3]]),
+    )
 
 
 def _read(module: Any, ids: Any, mask: Any, places: Sequence[tuple[int, int]]) -> tuple[Any, Any]:
@@ -96,9 +96,7 @@ def _read(module: Any, ids: Any, mask: Any, places: Sequence[tuple[int, int]]) -
     handle = output_embedding(module).register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     try:
         with torch.inference_mode():
-            logits = module(
-                input_ids=ids.to(module.device), attention_mask=mask.to(module.device), use_cache=False
-            ).logits
+            logits = module(input_ids=ids.to(module.device), attention_mask=mask.to(module.device), use_cache=False).logits
     finally:
         handle.remove()
     rows, positions = (torch.tensor(one) for one in zip(*places, strict=True))

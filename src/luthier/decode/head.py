@@ -62,9 +62,7 @@ class DiversityHead:
         """(rows, width) -> (rows,), in (0, 1). Raises SettingsError where the width is another model's."""
         if states is None or states.shape[-1] != self.model["width"]:
             found = "none" if states is None else states.shape[-1]
-            raise SettingsError(
-                f"the head reads vectors of {self.model['width']} numbers and was given {found}; fit it on this model"
-            )
+            raise SettingsError(f"the head reads vectors of {self.model['width']} numbers and was given {found}; fit it on this model")
         if self.network.w1.device != states.device:
             self.network = self.network.to(states.device)
         return self.network(states)
@@ -80,9 +78,19 @@ class DiversityHead:
 
     @classmethod
     def fit(
-        cls, model: LocalModel, labels: Sequence[Label], *, source: Source = "blend", method: Method = "ridge", folds: int = 5, hidden: int = 256,
-        along: int = 6, seed: int = 0, features: Features | None = None, progress: Callable[[int], None] | None = None,
-    ) -> DiversityHead:  # fmt: skip
+        cls,
+        model: LocalModel,
+        labels: Sequence[Label],
+        *,
+        source: Source = "blend",
+        method: Method = "ridge",
+        folds: int = 5,
+        hidden: int = 256,
+        along: int = 6,
+        seed: int = 0,
+        features: Features | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> DiversityHead:
         """Fit on labelled contexts; the model stays as it is.
 
         method: "ridge", in closed form, or "network", trained with `hidden` units, which wants thousands of contexts.
@@ -110,38 +118,38 @@ class DiversityHead:
         size = sorted(size for _, size in fitted)[folds // 2]
         network, size = rows.fit_all(method, size)
         return cls(
-            network, statistics_of(scores), statistics_of(read.statistics[read.first, 0]), describe(model),
+            network,
+            statistics_of(scores),
+            statistics_of(read.statistics[read.first, 0]),
+            describe(model),
             {"source": source, "method": method, "folds": folds, "seed": seed, "contexts": len(labels), SIZES[method]: size, "layer": -1},
             Outcome(networks, dict(zip(keys, fold_of.tolist(), strict=True)), dict(zip(keys, scores.tolist(), strict=True))),
-        )  # fmt: skip
+        )
 
     def without(self, context: Context) -> DiversityHead:
         """The head as fitted without that context's fold; itself where the context was not fitted on, or no folds are kept."""
         fold = None if self.outcome is None else self.outcome.folds.get(context.key)
-        return (
-            self
-            if fold is None or self.outcome is None
-            else replace(self, network=self.outcome.networks[fold], outcome=None)
-        )
+        return self if fold is None or self.outcome is None else replace(self, network=self.outcome.networks[fold], outcome=None)
 
     def save(self, folder: Path | str) -> None:
         """`head.safetensors` and `head.json` in a folder, and the networks of the folds in `folds.safetensors`. Raises DiskError."""
         from safetensors.torch import save
 
         if self.outcome is not None:
-            by_fold = {
-                f"{at}.{name}": one
-                for at, network in enumerate(self.outcome.networks)
-                for name, one in network.tensors().items()
-            }
+            by_fold = {f"{at}.{name}": one for at, network in enumerate(self.outcome.networks) for name, one in network.tensors().items()}
             with atomic_write(Path(folder) / FOLDS, "wb") as stream:
                 stream.write(save(by_fold))
         with atomic_write(Path(folder) / WEIGHTS, "wb") as stream:
             stream.write(save(self.network.tensors()))
         told = {
-            "format": FORMAT, "model": self.model, "statistics": self.statistics._asdict(), "entropy": self.entropy._asdict(), "facts": self.facts,
-            "folds": {} if self.outcome is None else self.outcome.folds, "scores": {} if self.outcome is None else self.outcome.scores,
-        }  # fmt: skip
+            "format": FORMAT,
+            "model": self.model,
+            "statistics": self.statistics._asdict(),
+            "entropy": self.entropy._asdict(),
+            "facts": self.facts,
+            "folds": {} if self.outcome is None else self.outcome.folds,
+            "scores": {} if self.outcome is None else self.outcome.scores,
+        }
         with atomic_write(Path(folder) / FACTS) as stream:
             json.dump(told, stream, indent=1, ensure_ascii=False)
             stream.write("\n")
@@ -154,28 +162,15 @@ class DiversityHead:
 
         path = Path(folder)
         if not (path / FACTS).is_file() or not (path / WEIGHTS).is_file():
-            raise MissingFileError(
-                f"{folder}: no head here ({FACTS} and {WEIGHTS} are expected); make one with `luthier decode fit`"
-            )
+            raise MissingFileError(f"{folder}: no head here ({FACTS} and {WEIGHTS} are expected); make one with `luthier decode fit`")
         try:
             told, tensors = json.loads((path / FACTS).read_text(encoding="utf-8")), load_file(path / WEIGHTS)
-            head = cls(
-                Network(**tensors),
-                Statistics(**told["statistics"]),
-                Statistics(**told["entropy"]),
-                told["model"],
-                told["facts"],
-            )
-            fits = (
-                tensors["w1"].shape == (len(tensors["b1"]), told["model"]["width"])
-                and tensors["w2"].shape == tensors["b1"].shape
-            )
+            head = cls(Network(**tensors), Statistics(**told["statistics"]), Statistics(**told["entropy"]), told["model"], told["facts"])
+            fits = tensors["w1"].shape == (len(tensors["b1"]), told["model"]["width"]) and tensors["w2"].shape == tensors["b1"].shape
             if (path / FOLDS).is_file() and told.get("folds"):
                 head.outcome = Outcome(_by_fold(load_file(path / FOLDS)), told["folds"], told["scores"])
         except (ValueError, KeyError, TypeError, SafetensorError) as problem:
-            raise SettingsError(
-                f"{folder}: not a head that can be read ({problem}); make it again with `luthier decode fit`"
-            ) from problem
+            raise SettingsError(f"{folder}: not a head that can be read ({problem}); make it again with `luthier decode fit`") from problem
         if told.get("format") != FORMAT or not fits:
             raise SettingsError(f"{folder}: a head of another format; make it again with `luthier decode fit`")
         if model is not None:
@@ -229,11 +224,7 @@ def _by_fold(tensors: dict[str, torch.Tensor]) -> list[Network]:
 def describe(model: LocalModel) -> JSON:
     """Name, fingerprint and state width of a model."""
     module = model.module
-    return {
-        "name": model.name,
-        "fingerprint": fingerprint(module),
-        "width": int(output_embedding(module).weight.shape[1]),
-    }
+    return {"name": model.name, "fingerprint": fingerprint(module), "width": int(output_embedding(module).weight.shape[1])}
 
 
 def statistics_of(scores: torch.Tensor) -> Statistics:
@@ -255,9 +246,7 @@ def assign_folds(labels: Sequence[Label], folds: int, seed: int) -> list[int]:
         name = label.context.group or label.context.key
         sizes[name] = sizes.get(name, 0) + 1
     if len(sizes) < folds:
-        raise SettingsError(
-            f"{len(sizes)} groups of contexts cannot fill {folds} folds; give more data, or groups, or fewer folds"
-        )
+        raise SettingsError(f"{len(sizes)} groups of contexts cannot fill {folds} folds; give more data, or groups, or fewer folds")
     names = sorted(sizes)
     Random(f"folds/{seed}").shuffle(names)
     filled, place = [0] * folds, dict[str, int]()

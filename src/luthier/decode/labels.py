@@ -43,12 +43,7 @@ class Label:
     referenced: float | None = None
 
     def to_row(self) -> JSON:
-        return {
-            **self.context.to_row(),
-            "replies": list(self.replies),
-            "sampled": self.sampled,
-            "referenced": self.referenced,
-        }
+        return {**self.context.to_row(), "replies": list(self.replies), "sampled": self.sampled, "referenced": self.referenced}
 
 
 class DiversityLabeler:
@@ -59,9 +54,17 @@ class DiversityLabeler:
     """
 
     def __init__(
-        self, model: LanguageModel, encoder: StateEncoder, *, m: int = 8, max_tokens: int = 32, temperature: float = 1.0, top_p: float = 0.95,
-        samples: bool = True, seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        model: LanguageModel,
+        encoder: StateEncoder,
+        *,
+        m: int = 8,
+        max_tokens: int = 32,
+        temperature: float = 1.0,
+        top_p: float = 0.95,
+        samples: bool = True,
+        seed: int = 0,
+    ) -> None:
         if m < 2:
             raise SettingsError(f"m is {m}; diversity needs at least 2 replies")
         if temperature <= 0:
@@ -70,11 +73,7 @@ class DiversityLabeler:
         self.sampling = Sampling(max_tokens, temperature, top_p, seed=seed)
 
     def run(
-        self,
-        contexts: Sequence[Context],
-        folder: Path,
-        progress: Progress | None = None,
-        compared: Progress | None = None,
+        self, contexts: Sequence[Context], folder: Path, progress: Progress | None = None, compared: Progress | None = None
     ) -> list[Label]:
         """Labels of distinct contexts, written to `folder/labels.jsonl`; stopped work continues from the journals beside it.
 
@@ -117,10 +116,7 @@ class DiversityLabeler:
 
     def _unrelated(self, contexts: Sequence[Context], replies: Sequence[tuple[str, ...]]) -> float:
         """Mean similarity of texts that answer different contexts: what counts as nothing in common."""
-        texts = [
-            said[0] if said else (context.references or ("",))[0]
-            for context, said in zip(contexts, replies, strict=True)
-        ]
+        texts = [said[0] if said else (context.references or ("",))[0] for context, said in zip(contexts, replies, strict=True)]
         texts = [text for text in texts if text]
         if len(texts) < 2:
             return 0.0
@@ -151,9 +147,7 @@ def targets(labels: Sequence[Label], source: Source = "blend") -> list[float]:
     raw = [_raw(label, source, number) for number, label in enumerate(labels, 1)]
     low, high = min(raw, default=0.0), max(raw, default=0.0)
     if high - low < 1e-9:
-        raise SettingsError(
-            f"all {len(raw)} labels of source {source!r} are alike; there is nothing to learn from them"
-        )
+        raise SettingsError(f"all {len(raw)} labels of source {source!r} are alike; there is nothing to learn from them")
     return [(value - low) / (high - low) for value in raw]
 
 
@@ -165,9 +159,7 @@ def _raw(label: Label, source: Source, number: int) -> float:
     value = {"samples": label.sampled, "references": label.referenced, "task": task, "blend": blended}[source]
     if value is None:
         lacking = "several references" if source == "references" else "sampled replies"
-        raise SettingsError(
-            f"label {number} has no {lacking}, which source {source!r} needs; choose another source or label anew"
-        )
+        raise SettingsError(f"label {number} has no {lacking}, which source {source!r} needs; choose another source or label anew")
     return value
 
 
@@ -181,9 +173,7 @@ def read_labels(path: Path | str) -> list[Label]:
             if any(value is not None and not isinstance(value, int | float) for value in measured):
                 raise BadRowError("`sampled` and `referenced` are numbers or null")
         except KeyError as missing:
-            raise BadRowError(
-                f"not a label: {missing} is missing; `luthier decode label` writes labels", path, line
-            ) from None
+            raise BadRowError(f"not a label: {missing} is missing; `luthier decode label` writes labels", path, line) from None
         except BadRowError as problem:
             raise problem.at(path, line) from None
         found.append(Label(context, tuple(row.get("replies", ())), *measured))

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 IGNORED = -100
 
 
-def dynamic_cross_entropy(
-    logits: torch.Tensor, labels: torch.Tensor, temperatures: torch.Tensor, *, scale: bool = True
-) -> torch.Tensor:
+def dynamic_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, temperatures: torch.Tensor, *, scale: bool = True) -> torch.Tensor:
     """-log softmax(u / T)[y] of each position, (n,), times T where `scale`, which keeps gradients as large in every context.
 
     logits: (n, V); labels: (n,); temperatures: (n,), above 0, taken as constants.
@@ -41,9 +39,7 @@ class DynamicLoss:
         self.dds, self.scale = dds, scale
         self.tap = StateTap(model)
 
-    def __call__(
-        self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
-    ) -> torch.Tensor:
+    def __call__(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None) -> torch.Tensor:
         """Sum over the labelled tokens, divided by their number in the whole step where it is given, else in this batch.
 
         outputs: has `logits`, (rows, length, V); labels: (rows, length), -100 where nothing is learned. Raises SettingsError where the
@@ -53,15 +49,10 @@ class DynamicLoss:
         self.tap.states, self.tap.passes = None, 0
         logits = outputs.logits
         if states is None or states.shape[:2] != logits.shape[:2]:
-            raise SettingsError(
-                "the loss saw no states of this model's logits; make it for the module that the trainer runs"
-            )
+            raise SettingsError("the loss saw no states of this model's logits; make it for the module that the trainer runs")
         learned = labels[:, 1:] != IGNORED
         losses = dynamic_cross_entropy(
-            logits[:, :-1][learned],
-            labels[:, 1:][learned],
-            self.temperatures(states, logits, learned),
-            scale=self.scale,
+            logits[:, :-1][learned], labels[:, 1:][learned], self.temperatures(states, logits, learned), scale=self.scale
         )
         return losses.sum() / (max(1, len(losses)) if num_items_in_batch is None else num_items_in_batch)
 
@@ -78,9 +69,7 @@ class DynamicLoss:
             first = learned.long().argmax(1)
             rows = torch.arange(len(first), device=first.device)
             row_of = learned.nonzero()[:, 0]
-            whole = rule.temperatures(None if known is None else known[rows, first], logits[rows, first].detach())[
-                row_of
-            ]
+            whole = rule.temperatures(None if known is None else known[rows, first], logits[rows, first].detach())[row_of]
             if share == 1:
                 return whole
             each = rule.temperatures(None if known is None else known[learned], logits[:, :-1][learned].detach())
@@ -101,13 +90,9 @@ def dynamic_trainer(trainer: type[Any], dds: DDS, *, scale: bool = True) -> type
             super().__init__(*args, **kwargs)
             self.dynamic_loss = DynamicLoss(dds, self.model, scale=scale)
 
-        def compute_loss(
-            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> Any:
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
             if dds.share > 0 and "cu_seq_lens_q" in inputs:
-                raise SettingsError(
-                    "rows that are packed without padding hold several sequences; set the level to token"
-                )
+                raise SettingsError("rows that are packed without padding hold several sequences; set the level to token")
             given = {name: value for name, value in inputs.items() if name != "labels"}
             outputs = model(**{**given, "use_cache": False})
             loss = self.dynamic_loss(outputs, inputs["labels"], num_items_in_batch)

@@ -48,13 +48,9 @@ class Mapping:
         k = self.strength
         if not (k >= least if self.kind == "inverse_sigmoid" else k > least) or self.gamma <= 0:
             bound = "at least" if self.kind == "inverse_sigmoid" else "above"
-            raise SettingsError(
-                f"{self.kind}: k is {k:g} and gamma {self.gamma:g}; k must be {bound} {least:g}, gamma above 0"
-            )
+            raise SettingsError(f"{self.kind}: k is {k:g} and gamma {self.gamma:g}; k must be {bound} {least:g}, gamma above 0")
         if not self.statistics.high > self.statistics.low:
-            raise SettingsError(
-                "all training scores are alike, so they cannot move the temperature; fit the head on other labels"
-            )
+            raise SettingsError("all training scores are alike, so they cannot move the temperature; fit the head on other labels")
 
     @property
     def strength(self) -> float:

@@ -39,9 +39,17 @@ class Network:
 
 
 def fit_network(
-    inputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, *, hidden: int, seed: int, held: torch.Tensor | None = None,
-    steps: int = MOST_STEPS, rate: float = 2e-3, decay: float = 0.3,
-) -> tuple[Network, int]:  # fmt: skip
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    weights: torch.Tensor,
+    *,
+    hidden: int,
+    seed: int,
+    held: torch.Tensor | None = None,
+    steps: int = MOST_STEPS,
+    rate: float = 2e-3,
+    decay: float = 0.3,
+) -> tuple[Network, int]:
     """Least squares in full batches with AdamW. inputs: (n, d); targets in [0, 1], weights: (n,). Returns the network and its steps.
 
     held: (n,) bool, rows that are not trained on and whose loss decides when to stop; without them, all `steps` are made.

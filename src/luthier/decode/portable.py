@@ -54,22 +54,25 @@ class PortableHead:
         wanted = head.scores(features.states)
         weights = torch.ones(len(wanted))
         held = features.context % 5 == 4
-        network, steps = fit_network(
-            features.statistics, wanted, weights, hidden=HIDDEN, seed=seed, held=held, decay=1e-3, rate=5e-3
-        )
+        network, steps = fit_network(features.statistics, wanted, weights, hidden=HIDDEN, seed=seed, held=held, decay=1e-3, rate=5e-3)
         made = network(features.statistics)
         facts = {
-            "imitates": head.model, "steps": steps, "held_out_positions": int(held.sum()),
+            "imitates": head.model,
+            "steps": steps,
+            "held_out_positions": int(held.sum()),
             "held_out_spearman": spearman(made[held].numpy(), wanted[held].numpy()),
-        }  # fmt: skip
+        }
         return cls(network, statistics_of(made[features.first]), facts)
 
     def save(self, path: Path | str) -> None:
         """One JSON file: statistics by name, weights, scale of the scores, and a table from entropy alone. Raises DiskError."""
         told = {
-            "format": FORMAT, "inputs": list(STATISTICS), "network": {name: one.tolist() for name, one in self.network.tensors().items()},
-            "statistics": self.statistics._asdict(), "facts": self.facts,
-        }  # fmt: skip
+            "format": FORMAT,
+            "inputs": list(STATISTICS),
+            "network": {name: one.tolist() for name, one in self.network.tensors().items()},
+            "statistics": self.statistics._asdict(),
+            "facts": self.facts,
+        }
         with atomic_write(path) as stream:
             json.dump(told, stream, indent=1, ensure_ascii=False)
             stream.write("\n")
@@ -101,10 +104,6 @@ def entropy_table(head: DiversityHead, features: Features, bins: int = BINS) -> 
     scores = head.scores(features.states)
     parts = [part for part in order.chunk(bins) if len(part)]
     return [
-        {
-            "entropy_to": float(features.statistics[part, 0].max()),
-            "score": float(scores[part].mean()),
-            "positions": len(part),
-        }
+        {"entropy_to": float(features.statistics[part, 0].max()), "score": float(scores[part].mean()), "positions": len(part)}
         for part in parts
     ]

@@ -53,9 +53,7 @@ class DDS:
     def __post_init__(self) -> None:
         share = {"sequence": 1.0, "token": 0.0}.get(self.level) if isinstance(self.level, str) else float(self.level)
         if share is None or not 0 <= share <= 1:
-            raise SettingsError(
-                f"level is {self.level!r}; it is sequence, token, or the share of the former between 0 and 1"
-            )
+            raise SettingsError(f"level is {self.level!r}; it is sequence, token, or the share of the former between 0 and 1")
         if not 0 <= self.smooth < 1:
             raise SettingsError(f"smooth is {self.smooth:g}; it must be at least 0 and below 1")
         self.share = share
@@ -173,14 +171,10 @@ class DynamicTemperature(LogitsProcessor):  # type: ignore[misc]
         if len(states) != len(scores) and begins:  # equal prompts were read once
             states = _spread(states, input_ids)
         if len(states) != len(scores):
-            raise SettingsError(
-                f"{len(states)} states for {len(scores)} rows: this decoding does not run all rows in one pass"
-            )
+            raise SettingsError(f"{len(states)} states for {len(scores)} rows: this decoding does not run all rows in one pass")
         return states
 
-    def _temperatures(
-        self, states: torch.Tensor | None, scores: torch.Tensor, begins: bool, input_ids: torch.Tensor
-    ) -> torch.Tensor:
+    def _temperatures(self, states: torch.Tensor | None, scores: torch.Tensor, begins: bool, input_ids: torch.Tensor) -> torch.Tensor:
         share = self.dds.share
         if not begins and share == 1 and self.of_sequence is not None:
             return self.of_sequence

@@ -49,9 +49,7 @@ def _solve(
     return [(torch.linalg.solve(inner + strength * eye, outer), level) for strength in strengths]
 
 
-def _as_network(
-    slope: torch.Tensor, level: torch.Tensor, seen: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor
-) -> Network:
+def _as_network(slope: torch.Tensor, level: torch.Tensor, seen: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor) -> Network:
     """sigmoid(w2 tanh(w1 . h + b1) + b2) with the order of the straight line, and its value and slope at the mean."""
     shrink = INSIDE / seen.std().clamp(min=1e-6)
     middle = level.clamp(0.02, 0.98)

@@ -118,9 +118,7 @@ class Edt:
     def __post_init__(self) -> None:
         _check_t0(self.t0)
         if not 0 < self.base < 1 or self.theta <= 0:
-            raise SettingsError(
-                f"EDT: base is {self.base:g} and theta {self.theta:g}; base lies between 0 and 1, theta above 0"
-            )
+            raise SettingsError(f"EDT: base is {self.base:g} and theta {self.theta:g}; base lies between 0 and 1, theta above 0")
 
     def temperatures(self, states: torch.Tensor | None, logits: torch.Tensor) -> torch.Tensor:
         return self.of_entropy(entropy(logits), logits.shape[-1])

@@ -40,9 +40,11 @@ class Truncation:
         from transformers import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper, TypicalLogitsWarper
 
         made: dict[str, Callable[[], Any]] = {
-            "top_k": lambda: TopKLogitsWarper(int(value)), "top_p": lambda: TopPLogitsWarper(value),
-            "min_p": lambda: MinPLogitsWarper(value), "typical_p": lambda: TypicalLogitsWarper(value),
-        }  # fmt: skip
+            "top_k": lambda: TopKLogitsWarper(int(value)),
+            "top_p": lambda: TopPLogitsWarper(value),
+            "min_p": lambda: MinPLogitsWarper(value),
+            "typical_p": lambda: TypicalLogitsWarper(value),
+        }
         try:
             self.warper = made[name]()
         except (KeyError, ValueError) as problem:
@@ -60,9 +62,7 @@ def read_sampler(text: str) -> dict[str, float]:
     """`top_p=0.9` or `top_p` as {"top_p": 0.9}; `temperature` truncates nothing. Raises SettingsError."""
     name, equals, value = text.partition("=")
     if name not in SAMPLERS or (name == "temperature" and equals):
-        raise SettingsError(
-            f"sampler {text!r} is unknown; samplers are {', '.join(SAMPLERS)}, with =VALUE for all but the first"
-        )
+        raise SettingsError(f"sampler {text!r} is unknown; samplers are {', '.join(SAMPLERS)}, with =VALUE for all but the first")
     try:
         return {} if name == "temperature" else {name: float(value) if equals else USUAL[name]}
     except ValueError:
@@ -70,9 +70,17 @@ def read_sampler(text: str) -> dict[str, float]:
 
 
 def sample_replies(
-    model: LocalModel, prompts: Sequence[Prompt], dds: DDS, *, max_tokens: int, truncation: dict[str, float] | None = None, seed: int = 0,
-    numbers: Sequence[int] | None = None, batch: int = 64, progress: Callable[[int], None] | None = None,
-) -> list[Reply]:  # fmt: skip
+    model: LocalModel,
+    prompts: Sequence[Prompt],
+    dds: DDS,
+    *,
+    max_tokens: int,
+    truncation: dict[str, float] | None = None,
+    seed: int = 0,
+    numbers: Sequence[int] | None = None,
+    batch: int = 64,
+    progress: Callable[[int], None] | None = None,
+) -> list[Reply]:
     """One reply to each prompt, in order. numbers: fix the draw of each prompt with the seed, whatever its batch; its index where left out.
 
     truncation: {"top_p": 0.95} and the like, applied after the temperature. Raises SettingsError where the head is another model's.
@@ -104,20 +112,20 @@ def _batches(encoded: Sequence[list[int]], batch: int) -> Iterator[list[int]]:
 
 
 def _sample(
-    model: LocalModel,
-    encoded: list[list[int]],
-    processor: DynamicTemperature,
-    after: Sequence[RowProcessor],
-    max_tokens: int,
+    model: LocalModel, encoded: list[list[int]], processor: DynamicTemperature, after: Sequence[RowProcessor], max_tokens: int
 ) -> list[Reply]:
     import torch
 
     inputs = model.tokenizer.pad({"input_ids": encoded}, return_tensors="pt").to(model.module.device)
     with torch.inference_mode():
         answers = decode(
-            model.module, inputs["input_ids"], inputs["attention_mask"], max_tokens=max_tokens, stop_ids=model.stop_ids,
+            model.module,
+            inputs["input_ids"],
+            inputs["attention_mask"],
+            max_tokens=max_tokens,
+            stop_ids=model.stop_ids,
             processors=[processor, *after],
-        )  # fmt: skip
+        )
     temperatures: list[list[float]] = [[] for _ in encoded]
     for step in processor.dds.trace:
         for row, value in zip(step.rows, step.temperatures.tolist(), strict=True):

@@ -26,9 +26,7 @@ class DynamicEndpoint:
 
     def __init__(self, server: EndpointModel, dds: DDS, local: LocalModel) -> None:
         if dds.share < 1 and dds.rule.reads_states:
-            raise SettingsError(
-                f"level is {dds.level!r}; a request has one temperature, so a server is asked at level sequence"
-            )
+            raise SettingsError(f"level is {dds.level!r}; a request has one temperature, so a server is asked at level sequence")
         self.server, self.dds, self.local = server, dds, local
         self.name, self.usage = server.name, server.usage
         self.processor = dds.processor(local.module)
@@ -41,18 +39,14 @@ class DynamicEndpoint:
         made = []
         for prompt in prompts:
             text = self.local.render(prompt)
-            ids = self.local.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"].to(
-                self.local.module.device
-            )
+            ids = self.local.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"].to(self.local.module.device)
             with torch.inference_mode():
                 logits = self.local.module(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]
                 self.processor(ids, logits.float())
             made.append(float(self.dds.trace[-1].temperatures[0]))
         return made
 
-    def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling | None = None, progress: Progress | None = None
-    ) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling | None = None, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt, in order. sampling: all but its temperature is used. Raises as `EndpointModel.generate` does."""
         plain = sampling or Sampling()
         self.temperatures = self.choose(prompts)

@@ -25,9 +25,7 @@ class StateEncoder:
     model holds no content. name: kept with labels, so that it is known what measured them.
     """
 
-    def __init__(
-        self, module: Any, tokenizer: Any, *, layer: int | None = None, name: str = "self", batch: int = 64
-    ) -> None:
+    def __init__(self, module: Any, tokenizer: Any, *, layer: int | None = None, name: str = "self", batch: int = 64) -> None:
         self.module, self.tokenizer, self.batch = getattr(module, "base_model", module), tokenizer, batch
         depth = int(self.module.config.get_text_config().num_hidden_layers)
         self.layer = depth // 2 if layer is None else layer
@@ -46,9 +44,7 @@ class StateEncoder:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             module = AutoModel.from_pretrained(folder, local_files_only=True).eval()
         except (OSError, ValueError) as problem:
-            raise MissingFileError(
-                f"{folder}: the encoder cannot be loaded: {str(problem).splitlines()[0]}"
-            ) from problem
+            raise MissingFileError(f"{folder}: the encoder cannot be loaded: {str(problem).splitlines()[0]}") from problem
         return cls(module, tokenizer, layer=layer, name=Path(folder).name)
 
     def encode(self, texts: Sequence[str]) -> list[torch.Tensor]:
@@ -57,12 +53,7 @@ class StateEncoder:
 
         ids = [self.tokenizer(text, add_special_tokens=False)["input_ids"][:LONGEST] for text in texts]
         first = next(
-            (
-                one
-                for one in (self.tokenizer.cls_token_id, self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
-                if one is not None
-            ),
-            0,
+            (one for one in (self.tokenizer.cls_token_id, self.tokenizer.bos_token_id, self.tokenizer.eos_token_id) if one is not None), 0
         )
         order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
         found: dict[int, torch.Tensor] = {}
@@ -88,9 +79,7 @@ class StateEncoder:
         rows, mask = rows.to(self.module.device), mask.to(self.module.device)
         with torch.inference_mode():
             if not blocks:
-                return self.module(input_ids=rows, attention_mask=mask, output_hidden_states=True).hidden_states[
-                    self.layer
-                ]
+                return self.module(input_ids=rows, attention_mask=mask, output_hidden_states=True).hidden_states[self.layer]
             handle = blocks[0][self.layer - 1].register_forward_hook(_stop)
             try:
                 self.module(input_ids=rows, attention_mask=mask)

@@ -25,9 +25,7 @@ class StateTap:
         self.passes = 0
         # The hook holds the tap weakly: the hook goes when the tap does.
         itself = weakref.ref(self)
-        handle = output_embedding(model).register_forward_pre_hook(
-            lambda _, args, kwargs: _see(itself, args, kwargs), with_kwargs=True
-        )
+        handle = output_embedding(model).register_forward_pre_hook(lambda _, args, kwargs: _see(itself, args, kwargs), with_kwargs=True)
         self.close = weakref.finalize(self, handle.remove)
 
     def take(self) -> torch.Tensor:
@@ -52,9 +50,7 @@ def output_embedding(model: Any) -> Any:
     """The module that makes logits of states. Raises SettingsError where there is none."""
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     if head is None:
-        raise SettingsError(
-            f"{type(model).__name__} has no output embedding; dynamic decoding needs a causal language model"
-        )
+        raise SettingsError(f"{type(model).__name__} has no output embedding; dynamic decoding needs a causal language model")
     return head
 
 
@@ -65,11 +61,7 @@ def fingerprint(model: Any) -> str:
     digest = hashlib.sha256()
     for weight in model.parameters():
         flat = weight.detach().reshape(-1)
-        places = (
-            torch.linspace(0, max(0, len(flat) - 1), min(SAMPLED, len(flat)), dtype=torch.float64)
-            .long()
-            .to(flat.device)
-        )
+        places = torch.linspace(0, max(0, len(flat) - 1), min(SAMPLED, len(flat)), dtype=torch.float64).long().to(flat.device)
         digest.update(str(tuple(weight.shape)).encode())
         digest.update(flat[places].to(torch.bfloat16).cpu().view(torch.int16).numpy().tobytes())
     return digest.hexdigest()[:32]

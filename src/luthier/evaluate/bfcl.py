@@ -64,8 +64,7 @@ def _item(row: JSON, category: str, truth: tuple[JSON, ...]) -> Item:
     messages = tuple(Message(turn["role"], turn["content"]) for turn in row["question"][0])
     functions = tuple(row["function"])
     tools = tuple(
-        Tool(f["name"], f["description"], normalise_schema(f["parameters"]), source=BFCL.label, license="Apache-2.0")
-        for f in functions
+        Tool(f["name"], f["description"], normalise_schema(f["parameters"]), source=BFCL.label, license="Apache-2.0") for f in functions
     )
     return Item(row["id"], category, messages, tools, functions, truth)
 

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 Style = Literal["chat", "plain"]
 NORMALISATIONS: tuple[Normalise, ...] = ("none", "token", "byte")
 PROBES: dict[tuple[Style, Targets], Probe] = {
-    ("chat", "texts"): Probe("The answer is", "texts"), ("chat", "letters"): Probe("The best option is (", "letters"),
-    ("plain", "texts"): Probe("Answer:", "texts"), ("plain", "letters"): Probe("Answer: (", "letters"),
-}  # fmt: skip
+    ("chat", "texts"): Probe("The answer is", "texts"),
+    ("chat", "letters"): Probe("The best option is (", "letters"),
+    ("plain", "texts"): Probe("Answer:", "texts"),
+    ("plain", "letters"): Probe("Answer: (", "letters"),
+}
 
 
 @dataclass(frozen=True)
@@ -51,29 +53,29 @@ class ChoiceScore:
         """As one JSON row."""
         asked = self.question
         return {
-            "question": asked.question, "options": list(asked.options), "answer": asked.answer, "group": asked.group, "place": asked.place,
-            "logprobs": list(self.logprobs), "tokens": list(self.tokens), "bytes": list(self.octets),
+            "question": asked.question,
+            "options": list(asked.options),
+            "answer": asked.answer,
+            "group": asked.group,
+            "place": asked.place,
+            "logprobs": list(self.logprobs),
+            "tokens": list(self.tokens),
+            "bytes": list(self.octets),
             "chosen": {name: self.chosen(name) for name in NORMALISATIONS},
-        }  # fmt: skip
+        }
 
     @classmethod
     def from_row(cls, row: JSON) -> ChoiceScore:
         """Raises BadRowError where the row is no such score."""
         try:
-            question = ChoiceQuestion(
-                row["question"], tuple(row["options"]), row["answer"], group=row["group"], place=row["place"]
-            )
+            question = ChoiceQuestion(row["question"], tuple(row["options"]), row["answer"], group=row["group"], place=row["place"])
             return cls(question, tuple(row["logprobs"]), tuple(row["tokens"]), tuple(row["bytes"]))
         except (KeyError, TypeError) as problem:
             raise BadRowError(f"not a score of options ({type(problem).__name__}: {problem})") from None
 
 
 def score_choices(
-    model: LocalModel,
-    questions: Sequence[ChoiceQuestion],
-    by: Targets = "texts",
-    style: Style = "chat",
-    mode: Mode = "auto",
+    model: LocalModel, questions: Sequence[ChoiceQuestion], by: Targets = "texts", style: Style = "chat", mode: Mode = "auto"
 ) -> Iterator[ChoiceScore]:
     """Score question by question, in order.
 
@@ -81,25 +83,19 @@ def score_choices(
     `chat` asks through the model's template, `plain` as "Question: … Answer:". Raises SettingsError, EngineError or BadRowError.
     """
     if (style, by) not in PROBES:
-        raise SettingsError(
-            f"options are scored by texts or letters, in the style chat or plain, not by {by} and {style}"
-        )
+        raise SettingsError(f"options are scored by texts or letters, in the style chat or plain, not by {by} and {style}")
     probe = PROBES[style, by]
     for question in questions:
         check_options(question.options)
         reader = OptionReader(model, probe, question.options, mode)
         scores, _ = reader.chains(model.encode(_asked(model, question, by, style)), [])
-        yield ChoiceScore(
-            question, *(tuple(each.tolist()) for each in (scores.logprobs[0], scores.tokens, scores.octets))
-        )
+        yield ChoiceScore(question, *(tuple(each.tolist()) for each in (scores.logprobs[0], scores.tokens, scores.octets)))
 
 
 def accuracies(scores: Sequence[ChoiceScore]) -> JSON:
     """Accuracy with its interval for each way of counting, over the questions with known answers; `chance` is guessing."""
     known = [score for score in scores if score.question.answer is not None]
-    found: dict[str, Any] = {
-        name: wilson(sum(bool(score.right(name)) for score in known), len(known)).to_row() for name in NORMALISATIONS
-    }
+    found: dict[str, Any] = {name: wilson(sum(bool(score.right(name)) for score in known), len(known)).to_row() for name in NORMALISATIONS}
     chance = sum(1 / len(score.question.options) for score in known) / len(known) if known else 0.0
     return {"questions": len(scores), "known": len(known), "chance": chance, **found}
 

@@ -65,9 +65,7 @@ def evaluate_tools(
         done = {(row["decoding"], row["id"]): row for row in rows}
         strangers = {row.get("model") for row in done.values()} - {model.name}
         if strangers:
-            raise SettingsError(
-                f"{journal}: holds answers of {strangers.pop()}, not of {model.name}; choose another file"
-            )
+            raise SettingsError(f"{journal}: holds answers of {strangers.pop()}, not of {model.name}; choose another file")
         for chunk in _chunks(items, decodings):
             if any((decoding, item.id) not in done for decoding, item in chunk):
                 prompts = [prompt_for(item, decoding) for decoding, item in chunk]
@@ -154,16 +152,10 @@ def _same(value: Any, accepted: Any) -> bool:
     if isinstance(value, str) and isinstance(accepted, str):
         return "".join(value.split()).casefold() == "".join(accepted.split()).casefold()
     if isinstance(value, dict) and isinstance(accepted, dict):
-        return all(
-            key in accepted and any(_same(item, option) for option in _alternatives(accepted[key]))
-            for key, item in value.items()
-        )
+        return all(key in accepted and any(_same(item, option) for option in _alternatives(accepted[key])) for key, item in value.items())
     if isinstance(value, list) and isinstance(accepted, list):
         return len(value) == len(accepted) and all(_same(a, b) for a, b in zip(value, accepted, strict=True))
-    return (
-        bool(type(value) is type(accepted) or (not isinstance(value, bool) and not isinstance(accepted, bool)))
-        and value == accepted
-    )
+    return bool(type(value) is type(accepted) or (not isinstance(value, bool) and not isinstance(accepted, bool))) and value == accepted
 
 
 def _alternatives(accepted: Any) -> list[Any]:
@@ -176,8 +168,7 @@ def _truth_text(item: Item) -> str:
     for answer in item.truth:
         for name, arguments in answer.items():
             parts = [
-                f"{key}={' / '.join(repr(value) for value in values if value != '') or 'left out'}"
-                for key, values in arguments.items()
+                f"{key}={' / '.join(repr(value) for value in values if value != '') or 'left out'}" for key, values in arguments.items()
             ]
             calls.append(f"{name}({', '.join(parts)})")
     return "; ".join(calls) or "no call"
@@ -188,10 +179,7 @@ def scores(rows: Sequence[JSON]) -> list[Score]:
     groups: dict[tuple[str, str], list[JSON]] = defaultdict(list)
     for row in rows:
         groups[row["category"], row["decoding"]].append(row)
-    return [
-        Score(category, decoding, _rate(group, "official"), _rate(group, "strict"))
-        for (category, decoding), group in groups.items()
-    ]
+    return [Score(category, decoding, _rate(group, "official"), _rate(group, "strict")) for (category, decoding), group in groups.items()]
 
 
 def _rate(rows: Sequence[JSON], verdict: str) -> Rate:

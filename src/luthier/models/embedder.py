@@ -59,9 +59,7 @@ def unit_rows(vectors: NDArray[Any], texts: Sequence[str], name: str) -> NDArray
     bad = np.flatnonzero(~np.isfinite(wide).all(axis=1))
     if len(bad):
         shown = " ".join(texts[bad[0]].split())[:60]
-        raise EngineError(
-            f"{name}: the vector of a text is not finite ({len(bad)} of {len(wide)}; the first: {shown!r}); use float32"
-        )
+        raise EngineError(f"{name}: the vector of a text is not finite ({len(bad)} of {len(wide)}; the first: {shown!r}); use float32")
     return unit_length(wide)
 
 

@@ -31,11 +31,7 @@ class EmbeddingCache:
         self.folder, self.shard = Path(folder) if folder is not None else cache_folder() / "embeddings", shard
 
     def encode(
-        self,
-        model: Embedder,
-        texts: Sequence[str],
-        kind: Kind = "document",
-        progress: Callable[[int], None] | None = None,
+        self, model: Embedder, texts: Sequence[str], kind: Kind = "document", progress: Callable[[int], None] | None = None
     ) -> NDArray[np.float32]:
         """Unit vectors of the texts, (texts, dimensions) float32, through the cache; each distinct text once.
 
@@ -118,7 +114,5 @@ def _read_shard(path: Path) -> tuple[list[bytes], Any]:
         if not np.isfinite(vectors).all():
             raise ValueError("a vector is not finite")
     except (SafetensorError, OSError, KeyError, ValueError) as problem:
-        raise BadRowError(
-            f"a damaged shard of embeddings ({problem}); delete the file and run again", path
-        ) from problem
+        raise BadRowError(f"a damaged shard of embeddings ({problem}); delete the file and run again", path) from problem
     return [row.tobytes() for row in keys], vectors

@@ -53,9 +53,7 @@ class EndpointModel:
         self.max_calls, self.max_tokens = max_calls, max_tokens
         self.usage = Usage()
 
-    def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling | None = None, progress: Progress | None = None
-    ) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling | None = None, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt, in order.
 
         Raises BudgetError before the first call that would exceed the budget, EngineError where the server cannot answer;
@@ -71,28 +69,20 @@ class EndpointModel:
         self.generate_each(list(enumerate(prompts)), sampling or Sampling(), keep)
         return [answers[index] for index in range(len(prompts))]
 
-    def generate_each(
-        self, prompts: Sequence[tuple[int, Prompt]], sampling: Sampling | Sequence[Sampling], on_answer: OnAnswer
-    ) -> None:
+    def generate_each(self, prompts: Sequence[tuple[int, Prompt]], sampling: Sampling | Sequence[Sampling], on_answer: OnAnswer) -> None:
         """Answer numbered prompts in any order, each handed to `on_answer` as it arrives; the number fixes a prompt's seed.
 
         sampling: one for all, or one a prompt.
         """
         for index, prompt in prompts:
             if prompt.grammar is not None:
-                raise EngineError(
-                    f"prompt {index + 1}: an endpoint takes no grammar; use a JSON Schema, or a local model"
-                )
+                raise EngineError(f"prompt {index + 1}: an endpoint takes no grammar; use a JSON Schema, or a local model")
         each = [sampling] * len(prompts) if isinstance(sampling, Sampling) else sampling
-        requests = [
-            (index, self._request(prompt, one, index)) for (index, prompt), one in zip(prompts, each, strict=True)
-        ]
+        requests = [(index, self._request(prompt, one, index)) for (index, prompt), one in zip(prompts, each, strict=True)]
         _run(self._ask_all(requests, on_answer))
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[Score]:
-        raise EngineError(
-            f"{self.base_url} cannot score given continuations: chat completions do not offer it; use a local model"
-        )
+        raise EngineError(f"{self.base_url} cannot score given continuations: chat completions do not offer it; use a local model")
 
     def _request(self, prompt: Prompt, sampling: Sampling, index: int) -> JSON:
         request: JSON = {
@@ -112,10 +102,7 @@ class EndpointModel:
         if prompt.tools:
             request["tools"] = [tool.to_row() for tool in prompt.tools]
         if prompt.json_schema is not None:
-            request["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": prompt.json_schema},
-            }
+            request["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": prompt.json_schema}}
         return request
 
     async def _ask_all(self, requests: Sequence[tuple[int, JSON]], on_answer: OnAnswer) -> None:
@@ -126,9 +113,7 @@ class EndpointModel:
         budget = _Budget(self.usage, self.max_calls, self.max_tokens)
         # The client insists on a key; one found in the environment must not reach an arbitrary server.
         key, workers = self.api_key or "none", min(self.concurrency, len(requests))
-        async with AsyncOpenAI(
-            base_url=self.base_url, api_key=key, max_retries=self.retries, timeout=self.timeout
-        ) as client:
+        async with AsyncOpenAI(base_url=self.base_url, api_key=key, max_retries=self.retries, timeout=self.timeout) as client:
 
             async def work() -> None:
                 while not failures and (item := next(waiting, None)) is not None:
@@ -153,9 +138,7 @@ class EndpointModel:
         except (OpenAIError, ValueError) as problem:
             raise EngineError(self._explain(problem)) from problem
         if not getattr(reply, "choices", None):
-            raise EngineError(
-                f"{self.base_url} does not answer with chat completions; check the URL (it usually ends in /v1)"
-            )
+            raise EngineError(f"{self.base_url} does not answer with chat completions; check the URL (it usually ends in /v1)")
         return read_reply(reply, prompt_tokens(request))
 
     def _explain(self, problem: Exception) -> str:
@@ -177,9 +160,7 @@ class EndpointModel:
         if code in (401, 403):
             return f"refuses the API key ({words}); pass the key this server expects"
         if code == 404:
-            return (
-                f"does not know the model {self.name!r} ({words}); check the name and the URL (it usually ends in /v1)"
-            )
+            return f"does not know the model {self.name!r} ({words}); check the name and the URL (it usually ends in /v1)"
         if code == 429:
             return f"limits the rate even after {self.retries} retries ({words}); lower the concurrency ({self.concurrency}) or wait"
         if code >= 500:
@@ -223,9 +204,7 @@ class _Budget:
 def server_url(text: str) -> str:
     """The base URL of a server, without a slash at its end. Raises SettingsError where it is no http address."""
     if not text.startswith(("http://", "https://")):
-        raise SettingsError(
-            f"the server's URL is {text!r}; it must start with http:// or https:// and usually ends in /v1"
-        )
+        raise SettingsError(f"the server's URL is {text!r}; it must start with http:// or https:// and usually ends in /v1")
     return text.rstrip("/")
 
 

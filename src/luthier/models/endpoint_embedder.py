@@ -50,32 +50,23 @@ class EndpointEmbedder:
         return fingerprint_of(url=self.base_url, model=self.name, dimensions=self.dimensions, prompts=self.prompts)
 
     def key(self, kind: Kind) -> str:
-        return fingerprint_of(
-            url=self.base_url, model=self.name, dimensions=self.dimensions, prompt=self.prompts.get(kind, "")
-        )
+        return fingerprint_of(url=self.base_url, model=self.name, dimensions=self.dimensions, prompt=self.prompts.get(kind, ""))
 
     @cached_property
     def client(self) -> Any:
         from openai import OpenAI
 
         # The client insists on a key; one found in the environment must not reach an arbitrary server.
-        return OpenAI(
-            base_url=self.base_url, api_key=self.api_key or "none", max_retries=self.retries, timeout=self.timeout
-        )
+        return OpenAI(base_url=self.base_url, api_key=self.api_key or "none", max_retries=self.retries, timeout=self.timeout)
 
     def encode(self, texts: Sequence[str], kind: Kind = "document") -> NDArray[np.float32]:
         """Unit vectors, (texts, dimensions). Raises EngineError where the server cannot answer or answers with other shapes."""
         import numpy as np
 
         prompt = self.prompts.get(kind, "")
-        parts = [
-            self._ask([prompt + text for text in texts[start : start + self.batch]])
-            for start in range(0, len(texts), self.batch)
-        ]
+        parts = [self._ask([prompt + text for text in texts[start : start + self.batch]]) for start in range(0, len(texts), self.batch)]
         if len({len(row) for part in parts for row in part}) > 1:
-            raise EngineError(
-                f"{self.base_url} answers with vectors of different lengths; check the model {self.name!r}"
-            )
+            raise EngineError(f"{self.base_url} answers with vectors of different lengths; check the model {self.name!r}")
         vectors = np.array([row for part in parts for row in part], dtype=np.float32).reshape(len(texts), -1)
         return unit_rows(vectors, texts, self.name)
 

@@ -28,26 +28,18 @@ def message_rows(messages: Sequence[Message]) -> list[JSON]:
         if message.tool_calls:
             unanswered = [call.id or f"call_{number}_{place}" for place, call in enumerate(message.tool_calls, 1)]
             row["content"] = message.content  # null where there are only calls
-            row["tool_calls"] = [
-                _call_row(call, name) for call, name in zip(message.tool_calls, unanswered, strict=True)
-            ]
+            row["tool_calls"] = [_call_row(call, name) for call, name in zip(message.tool_calls, unanswered, strict=True)]
         if message.role == "tool":
             row["tool_call_id"] = message.tool_call_id or (unanswered[0] if unanswered else None)
             if row["tool_call_id"] is None:
-                raise EngineError(
-                    f"message {number} is a tool's answer, but no call before it is open; give it a tool_call_id"
-                )
+                raise EngineError(f"message {number} is a tool's answer, but no call before it is open; give it a tool_call_id")
             unanswered = [name for name in unanswered if name != row["tool_call_id"]]
         rows.append(row)
     return rows
 
 
 def _call_row(call: ToolCall, name: str) -> JSON:
-    return {
-        "id": name,
-        "type": "function",
-        "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
-    }
+    return {"id": name, "type": "function", "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}}
 
 
 def read_reply(reply: Any, prompt_tokens: int) -> Completion:
@@ -81,6 +73,4 @@ def _calls_text(calls: Sequence[Any]) -> str:
 
 def prompt_tokens(request: JSON) -> int:
     """About how many tokens the messages and tools of a request take."""
-    return (
-        len(json.dumps([request["messages"], request.get("tools", [])], ensure_ascii=False)) // CHARACTERS_PER_TOKEN + 1
-    )
+    return len(json.dumps([request["messages"], request.get("tools", [])], ensure_ascii=False)) // CHARACTERS_PER_TOKEN + 1

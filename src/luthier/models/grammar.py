@@ -81,18 +81,10 @@ def _value(schema: Any, prefix: str, rules: dict[str, str], depth: int) -> str:
         return "(" + " | ".join(_quoted(render_literal(value)) for value in fixed) + ")"
     options = schema.get("anyOf") or schema.get("oneOf")
     if isinstance(options, list) and options and depth < MAX_DEPTH:
-        return (
-            "("
-            + " | ".join(_value(option, f"{prefix}u{n}", rules, depth + 1) for n, option in enumerate(options))
-            + ")"
-        )
+        return "(" + " | ".join(_value(option, f"{prefix}u{n}", rules, depth + 1) for n, option in enumerate(options)) + ")"
     kind = schema.get("type", "string")
     if isinstance(kind, list):
-        return (
-            "("
-            + " | ".join(_value({**schema, "type": one}, f"{prefix}u{n}", rules, depth) for n, one in enumerate(kind))
-            + ")"
-        )
+        return "(" + " | ".join(_value({**schema, "type": one}, f"{prefix}u{n}", rules, depth) for n, one in enumerate(kind)) + ")"
     if kind in ("array", "tuple", "list"):
         item = _value(schema.get("items"), f"{prefix}i", rules, depth + 1) if depth < MAX_DEPTH else "STRING"
         low = schema.get("minItems") or 0
@@ -100,8 +92,15 @@ def _value(schema: Any, prefix: str, rules: dict[str, str], depth: int) -> str:
         return f"{prefix}_list"
     if kind in ("object", "dict"):
         return _object(schema, prefix, rules, depth)
-    return {"integer": "INTEGER", "int": "INTEGER", "number": "NUMBER", "float": "NUMBER", "boolean": "BOOLEAN", "bool": "BOOLEAN",
-            "null": '"None"'}.get(kind, "STRING")  # fmt: skip
+    return {
+        "integer": "INTEGER",
+        "int": "INTEGER",
+        "number": "NUMBER",
+        "float": "NUMBER",
+        "boolean": "BOOLEAN",
+        "bool": "BOOLEAN",
+        "null": '"None"',
+    }.get(kind, "STRING")
 
 
 def _list(item: str, low: int, high: int) -> str:
@@ -119,10 +118,7 @@ def _object(schema: JSON, prefix: str, rules: dict[str, str], depth: int) -> str
         return f"{prefix}_map"
     required = set(schema.get("required") or ())
     pairs = [
-        (
-            _quoted(f"{json.dumps(name)}: ") + " " + _value(inner, f"{prefix}o{number}", rules, depth + 1),
-            name in required,
-        )
+        (_quoted(f"{json.dumps(name)}: ") + " " + _value(inner, f"{prefix}o{number}", rules, depth + 1), name in required)
         for number, (name, inner) in enumerate(properties.items())
     ]
     rules[f"{prefix}_object"] = f'"{{" {_arguments(pairs, prefix + "_o", rules)} "}}"'
@@ -163,12 +159,7 @@ class GrammarMask:
     """
 
     def __init__(
-        self,
-        engine: GrammarEngine,
-        matchers: Sequence[Any],
-        prompt_length: int,
-        max_tokens: int,
-        draw: Draw | None = None,
+        self, engine: GrammarEngine, matchers: Sequence[Any], prompt_length: int, max_tokens: int, draw: Draw | None = None
     ) -> None:
         self.engine, self.matchers, self.prompt_length, self.max_tokens = engine, matchers, prompt_length, max_tokens
         self.draw = draw
@@ -209,9 +200,7 @@ class GrammarMask:
         if matcher is None or matcher.is_stopped():
             return token
         if inside_text and known is not None and len(known) <= left - 2 and self.engine.plain[token]:
-            return (
-                token  # letters inside a string or sentence change nothing about how it ends, and looking is not free
-            )
+            return token  # letters inside a string or sentence change nothing about how it ends, and looking is not free
         for _ in range(TRIES):
             if token in self.engine.stop_ids:
                 return token
@@ -323,12 +312,7 @@ _CLOSING = re.compile(r"""[\[{]*["'\])}]+""")
 def _ending_order(text: str) -> float:
     """How soon a token is taken when an answer has to end: brackets and quotes that close, then commas, then what is long."""
     if _CLOSING.fullmatch(text):
-        return (
-            1000.0
-            + 10 * sum(text.count(sign) for sign in "])}")
-            - 10 * sum(text.count(sign) for sign in "[{")
-            + len(text)
-        )
+        return 1000.0 + 10 * sum(text.count(sign) for sign in "])}") - 10 * sum(text.count(sign) for sign in "[{") + len(text)
     if text.startswith(","):
         return 500.0 + min(len(text), 100)
     return float(min(len(text.strip()), 100))

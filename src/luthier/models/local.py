@@ -34,13 +34,7 @@ class LocalModel:
     supports: frozenset[Capability] = frozenset({"generate", "grammar", "json_schema", "score", "module"})
 
     def __init__(
-        self,
-        folder: Path | str,
-        *,
-        adapter: Path | str | None = None,
-        dtype: str = "auto",
-        batch_size: int = 32,
-        name: str | None = None,
+        self, folder: Path | str, *, adapter: Path | str | None = None, dtype: str = "auto", batch_size: int = 32, name: str | None = None
     ) -> None:
         self.folder, self.adapter, self.dtype, self.batch_size = Path(folder), adapter, dtype, batch_size
         if not (self.folder / "config.json").is_file():
@@ -89,9 +83,7 @@ class LocalModel:
             widen = self.dtype == "auto" and fast_dtype(device) == torch.float32
             dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
             try:
-                module = AutoModelForCausalLM.from_pretrained(
-                    self.folder, dtype=torch.float32 if widen else dtype, local_files_only=True
-                )
+                module = AutoModelForCausalLM.from_pretrained(self.folder, dtype=torch.float32 if widen else dtype, local_files_only=True)
             except (OSError, ValueError) as problem:
                 raise _unreadable(self.folder, "model", problem) from problem
             if self.adapter is not None:
@@ -119,12 +111,7 @@ class LocalModel:
         rows = [message.to_row() for message in prompt.messages]
         return str(self.tokenizer.apply_chat_template(rows, tools=tools, add_generation_prompt=True, tokenize=False))
 
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        sampling: Sampling = GREEDY,
-        progress: Progress | None = None,
-    ) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt. Batches go from long to short; results and seeds follow the order given.
 
         Prompts that read alike (several draws, or free and constrained answers to one question) are read once a batch.
@@ -144,9 +131,7 @@ class LocalModel:
         """Log-probabilities (nats) of `continuations[i]` after `prompts[i]`; prompt and continuation are tokenised apart."""
         if len(prompts) != len(continuations):
             raise EngineError(f"{len(prompts)} prompts but {len(continuations)} continuations to score")
-        return self.score_tokens(
-            [(self.encode(self.render(p)), self.encode(text)) for p, text in zip(prompts, continuations, strict=True)]
-        )
+        return self.score_tokens([(self.encode(self.render(p)), self.encode(text)) for p, text in zip(prompts, continuations, strict=True)])
 
     def score_tokens(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Score]:
         """Log-probabilities (nats) of the second token ids of each pair after the first, of which there is at least one."""
@@ -172,9 +157,7 @@ class LocalModel:
             yield order[:size]
             order = order[size:]
 
-    def _generate_batch(
-        self, encoded: list[list[int]], prompts: list[Prompt], indices: list[int], sampling: Sampling
-    ) -> list[Completion]:
+    def _generate_batch(self, encoded: list[list[int]], prompts: list[Prompt], indices: list[int], sampling: Sampling) -> list[Completion]:
         import torch
 
         inputs = self.tokenizer.pad({"input_ids": encoded}, return_tensors="pt").to(self.module.device)
@@ -185,10 +168,14 @@ class LocalModel:
             processors = [GrammarMask(self.grammar_engine, matchers, width, sampling.max_tokens, draw)]
         with torch.inference_mode():
             answers = decode(
-                self.module, inputs["input_ids"], inputs["attention_mask"], max_tokens=sampling.max_tokens,
-                stop_ids=self.stop_ids, processors=processors,
+                self.module,
+                inputs["input_ids"],
+                inputs["attention_mask"],
+                max_tokens=sampling.max_tokens,
+                stop_ids=self.stop_ids,
+                processors=processors,
                 ended=partial(self._has_stop, sampling.stop) if sampling.stop else None,
-            )  # fmt: skip
+            )
         return [self._completion(row, len(ids), sampling) for row, ids in zip(answers, encoded, strict=True)]
 
     def _has_stop(self, stops: Sequence[str], ids: list[int], cache: Any) -> bool:
@@ -229,10 +216,7 @@ class LocalModel:
             logits = self.module(**inputs, position_ids=positions, logits_to_keep=longest + 1).logits[:, :-1].float()
         targets = inputs["input_ids"][:, inputs["input_ids"].shape[1] - longest :]
         logprobs = logits.gather(-1, targets[..., None])[..., 0] - logits.logsumexp(-1)
-        return [
-            Score(tuple(after), tuple(row[longest - len(after) :].tolist()))
-            for (_, after), row in zip(pairs, logprobs, strict=True)
-        ]
+        return [Score(tuple(after), tuple(row[longest - len(after) :].tolist())) for (_, after), row in zip(pairs, logprobs, strict=True)]
 
 
 def _for_generation(tokenizer: Any) -> Any:

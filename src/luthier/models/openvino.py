@@ -58,9 +58,7 @@ class OpenVinoModel:
     def tokenizer(self) -> Any:
         return self.reader.tokenizer
 
-    def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling = GREEDY, progress: Progress | None = None
-    ) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt; a new one starts whenever one ends. Results and seeds follow the order given."""
         if any(prompt.grammar for prompt in prompts):
             raise EngineError("the openvino engine cannot follow a Lark grammar; use the local engine")
@@ -97,8 +95,7 @@ class OpenVinoModel:
         if len(prompts) != len(continuations):
             raise EngineError(f"{len(prompts)} prompts but {len(continuations)} continuations to score")
         pairs = [
-            (self._encode(self.reader.render(prompt)), self._encode(text))
-            for prompt, text in zip(prompts, continuations, strict=True)
+            (self._encode(self.reader.render(prompt)), self._encode(text)) for prompt, text in zip(prompts, continuations, strict=True)
         ]
         order = sorted(range(len(pairs)), key=lambda index: -sum(map(len, pairs[index])))
         scores: dict[int, Score] = {}
@@ -114,9 +111,7 @@ class OpenVinoModel:
     def _check_room(self, longest: int) -> None:
         """GenAI would work for minutes on an answer that is longer than its cache, and then give it up."""
         if longest > (room := token_room(check_llama(self.folder))):
-            raise EngineError(
-                f"a prompt and its answer take {longest} tokens where the model has room for {room}; shorten it"
-            )
+            raise EngineError(f"a prompt and its answer take {longest} tokens where the model has room for {room}; shorten it")
 
     def _completion(self, ids: list[int], stops: list[int], prompt_tokens: int, sampling: Sampling) -> Completion:
         ended = bool(ids) and ids[-1] in stops
@@ -156,10 +151,7 @@ class OpenVinoModel:
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
         self._scorer.reset_state()
         logits = self._scorer.infer({**inputs, "beam_idx": np.arange(len(pairs), dtype=np.int32)})["logits"]
-        return [
-            _score(logits[row, len(before) - 1 : len(before) + len(after) - 1], after)
-            for row, (before, after) in enumerate(pairs)
-        ]
+        return [_score(logits[row, len(before) - 1 : len(before) + len(after) - 1], after) for row, (before, after) in enumerate(pairs)]
 
 
 def token_room(config: Any) -> int:

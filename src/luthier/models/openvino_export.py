@@ -68,9 +68,7 @@ def check_llama(folder: Path) -> Any:
         "quantized weights": getattr(config, "quantization_config", None) is not None,
     }
     if found := [name for name, present in oddities.items() if present]:
-        raise EngineError(
-            f"{folder}: the openvino engine runs plain Llama models, not {found[0]}; use the local engine"
-        )
+        raise EngineError(f"{folder}: the openvino engine runs plain Llama models, not {found[0]}; use the local engine")
     return config
 
 
@@ -113,9 +111,7 @@ def weight_files(folder: Path) -> list[Path]:
     if index.is_file():
         return [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
     if not (folder / "model.safetensors").is_file():
-        raise MissingFileError(
-            f"{folder}: no weights here (model.safetensors is missing); save the model as safetensors"
-        )
+        raise MissingFileError(f"{folder}: no weights here (model.safetensors is missing); save the model as safetensors")
     return [folder / "model.safetensors"]
 
 

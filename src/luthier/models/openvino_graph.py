@@ -22,7 +22,7 @@ def build_graph(config: Any, weight: Weight, precision: str) -> Any:
     import openvino as ov
     from openvino import opset13 as op
 
-    ids, mask, positions = (op.parameter([-1, -1], ov.Type.i64, name=n) for n in ("input_ids", "attention_mask", "position_ids"))  # fmt: skip
+    ids, mask, positions = (op.parameter([-1, -1], ov.Type.i64, name=n) for n in ("input_ids", "attention_mask", "position_ids"))
     beam = op.parameter([-1], ov.Type.i32, name="beam_idx")
     inputs = [ids, mask, positions, beam]
     layers = Layers(config, Tables(weight, precision), inputs)
@@ -112,9 +112,7 @@ class Layers:
         from openvino import opset13 as op
 
         name = f"model.layers.{number}"
-        hidden = op.add(
-            hidden, self.attention(self.norm(hidden, f"{name}.input_layernorm.weight"), f"{name}.self_attn")
-        )
+        hidden = op.add(hidden, self.attention(self.norm(hidden, f"{name}.input_layernorm.weight"), f"{name}.self_attn"))
         mixed = self.norm(hidden, f"{name}.post_attention_layernorm.weight")
         gate, up = self.linear(mixed, f"{name}.mlp.gate_proj"), self.linear(mixed, f"{name}.mlp.up_proj")
         return op.add(hidden, self.linear(op.multiply(op.swish(gate), up), f"{name}.mlp.down_proj"))

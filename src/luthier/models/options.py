@@ -43,9 +43,7 @@ def probe_of(probe: str | Probe) -> Probe:
     if probe in PROBES:
         return PROBES[probe]
     if not probe.strip():
-        raise SettingsError(
-            "the probe text is empty; give 'letters', 'texts', or a text after which an answer would stand"
-        )
+        raise SettingsError("the probe text is empty; give 'letters', 'texts', or a text after which an answer would stand")
     return Probe(probe, "letters" if probe.rstrip().endswith(("(", "[")) else "texts")
 
 
@@ -81,9 +79,7 @@ class OptionScores:
 
     def at(self, places: slice, parts: int = 1) -> OptionScores:
         """The scores at some of the places, which bear one of `parts` equal parts of what reading cost."""
-        return OptionScores(
-            self.logprobs[places], self.tokens, self.octets, self.forwarded // parts, self.naive // parts
-        )
+        return OptionScores(self.logprobs[places], self.tokens, self.octets, self.forwarded // parts, self.naive // parts)
 
     @property
     def mass(self) -> np.ndarray:
@@ -109,9 +105,7 @@ class OptionReader:
         written = list(LETTERS[: len(options)]) if letters else [f"{lead}{option.strip()}" for option in options]
         self.targets = [tuple(model.encode(text)) for text in written]
         if letters and any(len(ids) != 1 for ids in self.targets):
-            raise EngineError(
-                f"{model.name}: a letter is not one token of its vocabulary; probe with the options' texts"
-            )
+            raise EngineError(f"{model.name}: a letter is not one token of its vocabulary; probe with the options' texts")
         if len(set(self.targets)) < len(self.targets) or not all(self.targets):
             raise EngineError("two options are the same tokens, or one has none: they cannot be told apart")
         self.octets = [len(text.encode()) for text in written]
@@ -186,9 +180,7 @@ class OptionReader:
             cut += len(chain.places)
         return start, found
 
-    def _read(
-        self, tree: TokenTree, places: Sequence[tuple[int, int]], cache: Any = None, cached: int = 0
-    ) -> OptionScores:
+    def _read(self, tree: TokenTree, places: Sequence[tuple[int, int]], cache: Any = None, cached: int = 0) -> OptionScores:
         """Scores at (segment, count of its tokens)."""
         import numpy as np
         import torch
@@ -223,6 +215,9 @@ class OptionReader:
         values = (logits[which, torch.tensor(wanted)] - logits.logsumexp(-1)[which]).double().cpu().numpy()
         totals = np.array([[sum(values[entry] for entry in entries) for entries in row] for row in rows])
         return OptionScores(
-            totals.reshape(len(places), len(self.targets)), np.array([len(ids) for ids in self.targets]), np.array(self.octets),
-            reading.tokens, naive,
-        )  # fmt: skip
+            totals.reshape(len(places), len(self.targets)),
+            np.array([len(ids) for ids in self.targets]),
+            np.array(self.octets),
+            reading.tokens,
+            naive,
+        )

@@ -88,9 +88,7 @@ class LanguageModel(Protocol):
     supports: frozenset[Capability]
     usage: Usage
 
-    def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling = ..., progress: Progress | None = None
-    ) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling = ..., progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt, in order. progress is called with the number of newly finished prompts.
 
         Raises EngineError where the engine cannot do what a prompt asks (a grammar, say).

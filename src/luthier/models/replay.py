@@ -52,9 +52,7 @@ class RecordingModel:
             self._journal.close()
             raise EngineError(f"{path} holds answers of {min(other)!r}, not of {self.name!r}; record into another file")
 
-    def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling | None = None, progress: Progress | None = None
-    ) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling | None = None, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt, in order: from the file where it is there, else from the model."""
         sampling = sampling or Sampling()
         asked, keys = self._asked.number([_request(prompt, sampling) for prompt in prompts])
@@ -89,18 +87,10 @@ class RecordingModel:
     def __enter__(self) -> RecordingModel:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _ask(
-        self,
-        prompts: Sequence[Prompt],
-        missing: Sequence[int],
-        sampling: Sampling,
-        keep: Callable[[int, Completion], None],
-    ) -> None:
+    def _ask(self, prompts: Sequence[Prompt], missing: Sequence[int], sampling: Sampling, keep: Callable[[int, Completion], None]) -> None:
         if isinstance(self.model, AnswersOneByOne):
             self.model.generate_each([(index, prompts[index]) for index in missing], sampling, keep)
             return
@@ -134,9 +124,7 @@ class ReplayModel:
         self.name = names[0]
         self._asked = _Occurrences(self.name)
 
-    def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling | None = None, progress: Progress | None = None
-    ) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling | None = None, progress: Progress | None = None) -> list[Completion]:
         """The recorded answers. Raises EngineError for the first prompt that has none."""
         asked, keys = self._asked.number([_request(prompt, sampling or Sampling()) for prompt in prompts])
         answers = [_completion(self._find(key, prompt)) for key, prompt in zip(keys, prompts, strict=True)]

@@ -30,9 +30,7 @@ class SentenceTransformerEmbedder:
         try:
             from sentence_transformers import SentenceTransformer
         except ImportError:
-            raise SettingsError(
-                "this model needs sentence-transformers; run: pip install 'luthier[retrieval]'"
-            ) from None
+            raise SettingsError("this model needs sentence-transformers; run: pip install 'luthier[retrieval]'") from None
         try:
             model = SentenceTransformer(str(self.folder), local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError) as problem:
@@ -48,12 +46,8 @@ class SentenceTransformerEmbedder:
 
     @cached_property
     def fingerprint(self) -> str:
-        files = sorted(
-            path for path in self.folder.rglob("*") if path.suffix in (".json", ".safetensors", ".txt", ".model")
-        )
-        return fingerprint_of(
-            files={str(path.relative_to(self.folder)): file_sha256(path) for path in files}, length=self._asked
-        )
+        files = sorted(path for path in self.folder.rglob("*") if path.suffix in (".json", ".safetensors", ".txt", ".model"))
+        return fingerprint_of(files={str(path.relative_to(self.folder)): file_sha256(path) for path in files}, length=self._asked)
 
     def key(self, kind: Kind) -> str:
         return self.fingerprint

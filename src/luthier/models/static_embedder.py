@@ -65,9 +65,7 @@ class StaticEmbedder:
         try:
             tensors = load_file(path)
         except (SafetensorError, OSError) as problem:
-            raise EngineError(
-                f"{path}: not a readable safetensors file ({problem}); fetch or train it again"
-            ) from problem
+            raise EngineError(f"{path}: not a readable safetensors file ({problem}); fetch or train it again") from problem
         found = next((tensors[name] for name in TABLES if name in tensors), None)
         if found is None or found.ndim != 2:
             raise EngineError(f"{path}: no table of token vectors ({', '.join(TABLES)}); it holds {', '.join(tensors)}")
@@ -102,9 +100,7 @@ def static_place(folder: Path) -> Path:
     for place in (folder, *sorted(folder.glob("0_*"))):
         if (place / "tokenizer.json").is_file() and (place / "model.safetensors").is_file():
             return place
-    raise MissingFileError(
-        f"{folder}: no static embeddings here (tokenizer.json and model.safetensors); give such a folder"
-    )
+    raise MissingFileError(f"{folder}: no static embeddings here (tokenizer.json and model.safetensors); give such a folder")
 
 
 def distil(model: TransformerEmbedder, folder: Path) -> Path:
@@ -130,9 +126,7 @@ def distil(model: TransformerEmbedder, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     save_file({"embedding.weight": table}, folder / "model.safetensors")
     model.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "luthier.json").write_text(
-        json.dumps({"distilled_from": model.name, "fingerprint": model.fingerprint}) + "\n"
-    )
+    (folder / "luthier.json").write_text(json.dumps({"distilled_from": model.name, "fingerprint": model.fingerprint}) + "\n")
     return folder
 
 

@@ -70,9 +70,12 @@ class TransformerEmbedder:
         weights = {file.name: file_sha256(file) for file in sorted(self.folder.glob("*.safetensors"))}
         tokenizer = {file.name: file_sha256(file) for file in sorted(self.folder.glob("tokenizer.json"))}
         return fingerprint_of(
-            weights=weights, tokenizer=tokenizer, config=file_sha256(self.folder / "config.json"), pooling=self.pooling,
+            weights=weights,
+            tokenizer=tokenizer,
+            config=file_sha256(self.folder / "config.json"),
+            pooling=self.pooling,
             length=self.max_length,
-        )  # fmt: skip
+        )
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -125,7 +128,7 @@ class TransformerEmbedder:
         prompt = self.prompts.get(kind, "")
         told = self.tokenizer(
             [prompt + text for text in texts], truncation=truncate, max_length=self.max_length if truncate else None, verbose=False
-        )  # fmt: skip
+        )
         found: list[list[int]] = told["input_ids"]
         return [ids or [self.tokenizer.pad_token_id] for ids in found]
 
@@ -154,7 +157,7 @@ def stored_settings(folder: Path) -> dict[str, Any]:
     pooling = next(
         (_json(folder / str(module["path"]) / "config.json") for module, kind in zip(modules, kinds, strict=True) if kind == "Pooling"),
         None,
-    )  # fmt: skip
+    )
     length = (_json(folder / "sentence_bert_config.json") or {}).get("max_seq_length")
     stored = (_json(folder / "config_sentence_transformers.json") or {}).get("prompts") or {}
     prompts = {kind: stored[kind] for kind in ("query", "document") if stored.get(kind)}
@@ -170,11 +173,7 @@ def _pooling_name(folder: Path, config: Any) -> str:
     if not config:
         return "mean"
     names = {"mean_tokens": "mean", "weightedmean_tokens": "weighted-mean", "lasttoken": "last", "cls_token": "cls"}
-    chosen = [
-        name.removeprefix("pooling_mode_")
-        for name, on in config.items()
-        if name.startswith("pooling_mode_") and on is True
-    ]
+    chosen = [name.removeprefix("pooling_mode_") for name, on in config.items() if name.startswith("pooling_mode_") and on is True]
     chosen = chosen or [str(config.get("pooling_mode", "mean"))]
     short = {"weightedmean": "weighted-mean", "lasttoken": "last"}
     read = [names.get(name, short.get(name, name)) for name in chosen]

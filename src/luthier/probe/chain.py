@@ -61,46 +61,44 @@ def probe_chain(  # noqa: PLR0917
     asked = question if isinstance(question, ChoiceQuestion) else ChoiceQuestion(question, tuple(options))
     check_options(asked.options)
     if chain is None:
-        return write_chain(
-            local, asked, probe, sampling=sampling, mode=mode, normalise=normalise, early_exit=early_exit
-        )
+        return write_chain(local, asked, probe, sampling=sampling, mode=mode, normalise=normalise, early_exit=early_exit)
     return probe_chains(local, asked, [chain], probe, mode=mode, normalise=normalise)[0]
 
 
 def probe_chains(
-    model: LocalModel, question: ChoiceQuestion, chains: Sequence[str], probe: str | Probe = "letters", *,
-    mode: Mode = "auto", normalise: Normalise = "token",
-) -> list[ChainTrace]:  # fmt: skip
+    model: LocalModel,
+    question: ChoiceQuestion,
+    chains: Sequence[str],
+    probe: str | Probe = "letters",
+    *,
+    mode: Mode = "auto",
+    normalise: Normalise = "token",
+) -> list[ChainTrace]:
     """Probe stored chains of one question; the prompt, and the probe after it, are read once for all of them."""
     target = probe_of(probe)
     prompt = model.encode(model.render(chain_prompt(question, target.targets)))
     ids = [model.encode(chain) for chain in chains]
     split = [split_steps(model.tokenizer, each) for each in ids]
     reader = OptionReader(model, target, question.options, mode)
-    first, found = reader.chains(
-        prompt, [ChainPlaces(each, steps.ends) for each, steps in zip(ids, split, strict=True)]
-    )
+    first, found = reader.chains(prompt, [ChainPlaces(each, steps.ends) for each, steps in zip(ids, split, strict=True)])
     used = reader.mode_for(len(prompt) + max(map(len, ids), default=0))
     return [
-        trace_of(
-            question,
-            chain,
-            steps,
-            [first, scores],
-            tokens=len(each),
-            probe=target,
-            mode=used,
-            normalise=normalise,
-            number=number,
-        )
+        trace_of(question, chain, steps, [first, scores], tokens=len(each), probe=target, mode=used, normalise=normalise, number=number)
         for number, (chain, each, steps, scores) in enumerate(zip(chains, ids, split, found, strict=True))
     ]
 
 
 def write_chain(
-    model: LocalModel, question: ChoiceQuestion, probe: str | Probe = "letters", *, sampling: Sampling = CHAIN, index: int = 0,
-    mode: Mode = "auto", normalise: Normalise = "token", early_exit: EarlyExit | None = None,
-) -> ChainTrace:  # fmt: skip
+    model: LocalModel,
+    question: ChoiceQuestion,
+    probe: str | Probe = "letters",
+    *,
+    sampling: Sampling = CHAIN,
+    index: int = 0,
+    mode: Mode = "auto",
+    normalise: Normalise = "token",
+    early_exit: EarlyExit | None = None,
+) -> ChainTrace:
     """Generate a chain and probe it on the way, on its own cache: its text is that of `model.generate` with the same sampling.
 
     index: the place of the draw, as in a list of prompts.
@@ -125,19 +123,39 @@ def write_chain(
 
 
 def trace_of(
-    question: ChoiceQuestion, chain: str, steps: Steps, scores: Sequence[OptionScores], *, tokens: int, probe: Probe, mode: str,
-    normalise: Normalise, number: int, exited: bool = False,
-) -> ChainTrace:  # fmt: skip
+    question: ChoiceQuestion,
+    chain: str,
+    steps: Steps,
+    scores: Sequence[OptionScores],
+    *,
+    tokens: int,
+    probe: Probe,
+    mode: str,
+    normalise: Normalise,
+    number: int,
+    exited: bool = False,
+) -> ChainTrace:
     """scores: those before the chain, then those of its steps, in one or more parts."""
     import numpy as np
 
     parts = [part for part in scores if len(part.logprobs)]
     return ChainTrace(
-        question, chain, steps.texts, np.concatenate([part.confidence(normalise) for part in parts]),
-        np.concatenate([part.mass for part in parts]), stated_answer(chain, question), steps.statement, tokens,
-        sum(part.forwarded for part in scores), sum(part.naive for part in scores), mode, probe.targets, number, steps.ends,
+        question,
+        chain,
+        steps.texts,
+        np.concatenate([part.confidence(normalise) for part in parts]),
+        np.concatenate([part.mass for part in parts]),
+        stated_answer(chain, question),
+        steps.statement,
+        tokens,
+        sum(part.forwarded for part in scores),
+        sum(part.naive for part in scores),
+        mode,
+        probe.targets,
+        number,
+        steps.ends,
         {"exited": True} if exited else {},
-    )  # fmt: skip
+    )
 
 
 def stated_answer(chain: str, question: ChoiceQuestion) -> int | None:
@@ -164,9 +182,7 @@ def as_local(model: Any, tokenizer: Any = None) -> LocalModel:
         return LocalModel.of(model, tokenizer)
     supports: frozenset[str] = getattr(model, "supports", frozenset())
     if supports and "module" not in supports:
-        raise EngineError(
-            f"{model.name}: probing reads logits at every step, which this engine does not give; use a local model"
-        )
+        raise EngineError(f"{model.name}: probing reads logits at every step, which this engine does not give; use a local model")
     raise EngineError("give a LocalModel, or a transformers model with tokenizer=…")
 
 

@@ -20,9 +20,13 @@ STRATEGIES: tuple[Strategy, ...] = ("first", "no-cot", "vote", "cop", "confidenc
 
 
 def choose(
-    traces: Sequence[ChainTrace], strategy: Strategy = "weighted", *, score: ScoreKind = "mean", mix: Mix | None = None,
+    traces: Sequence[ChainTrace],
+    strategy: Strategy = "weighted",
+    *,
+    score: ScoreKind = "mean",
+    mix: Mix | None = None,
     judge: ChainJudge | None = None,
-) -> int:  # fmt: skip
+) -> int:
     """The answer to one question from its chains.
 
     `first`: of the first chain; `no-cot`: the probe before any chain; `vote`: majority of the answers that chains state, or of the
@@ -40,9 +44,7 @@ def choose(
         return held(max(traces, key=lambda trace: trace.score(score, mix)))
     if strategy in ("tree", "resample"):
         if judge is None:
-            raise SettingsError(
-                f"the strategy {strategy!r} needs a tree that judges chains; fit one with `luthier probe tree fit`"
-            )
+            raise SettingsError(f"the strategy {strategy!r} needs a tree that judges chains; fit one with `luthier probe tree fit`")
         if strategy == "resample":
             tried = drawn_until_accepted(traces, judge)
             return held(tried[-1] if judge.accepts(tried[-1]) else min(tried, key=judge.predict))
@@ -78,9 +80,13 @@ def by_question(traces: Sequence[ChainTrace]) -> list[list[ChainTrace]]:
 
 
 def chosen_right(
-    questions: Sequence[Sequence[ChainTrace]], strategy: Strategy, *, score: ScoreKind = "mean", mix: Mix | None = None,
+    questions: Sequence[Sequence[ChainTrace]],
+    strategy: Strategy,
+    *,
+    score: ScoreKind = "mean",
+    mix: Mix | None = None,
     judge: ChainJudge | None = None,
-) -> list[bool]:  # fmt: skip
+) -> list[bool]:
     """For each question whether the strategy's answer is the right one."""
     return [choose(each, strategy, score=score, mix=mix, judge=judge) == each[0].question.answer for each in questions]
 
@@ -92,9 +98,7 @@ class Tokens(NamedTuple):
     probed: int
 
 
-def tokens_spent(
-    questions: Sequence[Sequence[ChainTrace]], strategy: Strategy, judge: ChainJudge | None = None
-) -> Tokens:
+def tokens_spent(questions: Sequence[Sequence[ChainTrace]], strategy: Strategy, judge: ChainJudge | None = None) -> Tokens:
     """Over all questions; the prompts are the same for all strategies and not counted."""
     if strategy == "no-cot":
         return Tokens(0, 0)

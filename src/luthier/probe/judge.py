@@ -24,9 +24,25 @@ if TYPE_CHECKING:
 
 FORMAT = "luthier chain judge 1"
 FEATURES = (
-    "early", "changes", "decision_share", "first", "last", "least", "mean", "spread", "slope", "largest_drop", "drop_place", "largest_rise",
-    "entropy_first", "entropy_last", "margin_last", "mass_first", "agrees", "steps",
-)  # fmt: skip
+    "early",
+    "changes",
+    "decision_share",
+    "first",
+    "last",
+    "least",
+    "mean",
+    "spread",
+    "slope",
+    "largest_drop",
+    "drop_place",
+    "largest_rise",
+    "entropy_first",
+    "entropy_last",
+    "margin_last",
+    "mass_first",
+    "agrees",
+    "steps",
+)
 
 
 def features(trace: ChainTrace) -> tuple[float, ...]:
@@ -44,11 +60,25 @@ def features(trace: ChainTrace) -> tuple[float, ...]:
     drop = float(max(0.0, -moves.min())) if steps else 0.0
     top = np.sort(trace.conf[-1])[::-1]
     return (
-        float(trace.early), float(trace.changes), trace.decision_step / steps if steps else 0.0, float(held[0]), float(held[-1]),
-        float(held.min()), float(held.mean()), float(held.std()), slope, drop, (int(moves.argmin()) + 1) / steps if drop > 0 else 0.0,
-        float(max(0.0, moves.max())) if steps else 0.0, _entropy(trace.conf[0]), _entropy(trace.conf[-1]), float(top[0] - top[1]),
-        float(trace.mass[0]), float(trace.stated == trace.final), float(steps),
-    )  # fmt: skip
+        float(trace.early),
+        float(trace.changes),
+        trace.decision_step / steps if steps else 0.0,
+        float(held[0]),
+        float(held[-1]),
+        float(held.min()),
+        float(held.mean()),
+        float(held.std()),
+        slope,
+        drop,
+        (int(moves.argmin()) + 1) / steps if drop > 0 else 0.0,
+        float(max(0.0, moves.max())) if steps else 0.0,
+        _entropy(trace.conf[0]),
+        _entropy(trace.conf[-1]),
+        float(top[0] - top[1]),
+        float(trace.mass[0]),
+        float(trace.stated == trace.final),
+        float(steps),
+    )
 
 
 @dataclass(frozen=True)
@@ -86,18 +116,12 @@ class ChainJudge:
     probability of "wrong" by a tree that had not seen its question; None for a tree that was loaded.
     """
 
-    def __init__(
-        self, root: Node, threshold: float, validation: JSON | None = None, held_out: Sequence[float] | None = None
-    ) -> None:
+    def __init__(self, root: Node, threshold: float, validation: JSON | None = None, held_out: Sequence[float] | None = None) -> None:
         self.root, self.threshold, self.validation, self.held_out = root, threshold, validation or {}, held_out
 
     @classmethod
     def fit(
-        cls,
-        traces: Sequence[ChainTrace],
-        wrong: Sequence[bool],
-        groups: Sequence[str] | None = None,
-        growth: Growth | None = None,
+        cls, traces: Sequence[ChainTrace], wrong: Sequence[bool], groups: Sequence[str] | None = None, growth: Growth | None = None
     ) -> ChainJudge:
         """Fit on chains with labels, True for a wrong one.
 
@@ -112,14 +136,10 @@ class ChainJudge:
         if len(x) != len(y) or len(x) != len(names):
             raise SettingsError(f"{len(x)} chains, {len(y)} labels, {len(names)} groups")
         if y.all() or not y.any():
-            raise SettingsError(
-                "a tree needs right and wrong chains; all of these are " + ("wrong" if y.size and y.all() else "right")
-            )
+            raise SettingsError("a tree needs right and wrong chains; all of these are " + ("wrong" if y.size and y.all() else "right"))
         folds = grouped_folds(names, growth.folds, growth.seed)
         if len(set(folds)) < 2:
-            raise SettingsError(
-                "a tree needs chains of two questions or more, to be tested on questions it was not fitted on"
-            )
+            raise SettingsError("a tree needs chains of two questions or more, to be tested on questions it was not fitted on")
         alphas = _alphas(grow(x, y, growth))
         middles = [math.sqrt(a * b) for a, b in itertools.pairwise(alphas)] or [0.0]  # the root alone flags all or none
         held_out = np.zeros((len(middles), len(y)))
@@ -136,9 +156,15 @@ class ChainJudge:
         threshold = thresholds[best][0]
         flagged = held_out[best] >= threshold
         validation = {
-            "chains": len(y), "wrong": int(y.sum()), "groups": len(set(names)), "folds": growth.folds, "alpha": middles[best],
-            "flagged": int(flagged.sum()), "flagged_wrong": int((flagged & y).sum()), "f1": thresholds[best][1],
-        }  # fmt: skip
+            "chains": len(y),
+            "wrong": int(y.sum()),
+            "groups": len(set(names)),
+            "folds": growth.folds,
+            "alpha": middles[best],
+            "flagged": int(flagged.sum()),
+            "flagged_wrong": int((flagged & y).sum()),
+            "f1": thresholds[best][1],
+        }
         return cls(prune(grow(x, y, growth), middles[best]), threshold, validation, held_out[best].tolist())
 
     def predict(self, trace: ChainTrace) -> float:
@@ -303,9 +329,11 @@ def _rules(node: Node, depth: int) -> list[str]:
     if node.below is None or node.above is None:
         return [f"{pad}wrong {node.wrong:.0%}   ({node.faults} of {node.chains} chains)"]
     return [
-        f"{pad}if {node.feature} <= {node.threshold:.4g}:", *_rules(node.below, depth + 1),
-        f"{pad}else:", *_rules(node.above, depth + 1),
-    ]  # fmt: skip
+        f"{pad}if {node.feature} <= {node.threshold:.4g}:",
+        *_rules(node.below, depth + 1),
+        f"{pad}else:",
+        *_rules(node.above, depth + 1),
+    ]
 
 
 def _node(row: Any) -> Node:

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-6  # relative, of the two sides of an equation
 LONGEST_SIDE = 200  # characters; a longer one is prose
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\w)")
-_BEFORE_NOT = re.compile(
-    r"\b(is|are|was|were|can|could|will|would|should|does|do|has|have)\b(?!\s+not\b)(?=\s)", re.IGNORECASE
-)
+_BEFORE_NOT = re.compile(r"\b(is|are|was|were|can|could|will|would|should|does|do|has|have)\b(?!\s+not\b)(?=\s)", re.IGNORECASE)
 _NOT = re.compile(r"\s+not\b|\bcannot\b", re.IGNORECASE)
 _NUMBERS, _TRUTHS = (
     r"[-+*/()\d.\s]*\d[-+*/()\d.\s]*",
@@ -33,14 +31,17 @@ _AT_END = [re.compile(rf"(?<![\w%]){run}$") for run in (_TRUTHS, _NUMBERS)]
 _AT_START = [re.compile(rf"^{run}(?![\w%])") for run in (_TRUTHS, _NUMBERS)]
 # A verdict opens the reply; "you are right" is no verdict on a solution.
 _VERDICT = re.compile(
-    r"\W*(?:(?:the|this)\s+(?:solution|reasoning|chain)\s+is\s+|verdict\W+)?(right|wrong|correct|incorrect)\b",
-    re.IGNORECASE,
+    r"\W*(?:(?:the|this)\s+(?:solution|reasoning|chain)\s+is\s+|verdict\W+)?(right|wrong|correct|incorrect)\b", re.IGNORECASE
 )
 _SIGNS = str.maketrans({"×": "*", "÷": "/", "−": "-", "[": "(", "]": ")", "$": " "})
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.FloorDiv: operator.floordiv,
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -186,11 +187,7 @@ JUDGE = (
 
 def judge_prompt(question: ChoiceQuestion, chain: str) -> Prompt:
     """What a judge model is asked about one chain."""
-    right = (
-        ""
-        if question.answer is None
-        else f"\n\nRight answer: {LETTERS[question.answer]}. {question.options[question.answer]}"
-    )
+    right = "" if question.answer is None else f"\n\nRight answer: {LETTERS[question.answer]}. {question.options[question.answer]}"
     return Prompt((Message("system", JUDGE), Message("user", f"{question.lettered()}{right}\n\nSolution:\n{chain}")))
 
 

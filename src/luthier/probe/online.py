@@ -47,9 +47,15 @@ class ProbedChain:
 
 
 def generate_probed(
-    model: LocalModel, prompt: Sequence[int], reader: OptionReader, sampling: Sampling, *, index: int = 0,
-    early_exit: EarlyExit | None = None, normalise: Normalise = "token",
-) -> ProbedChain:  # fmt: skip
+    model: LocalModel,
+    prompt: Sequence[int],
+    reader: OptionReader,
+    sampling: Sampling,
+    *,
+    index: int = 0,
+    early_exit: EarlyExit | None = None,
+    normalise: Normalise = "token",
+) -> ProbedChain:
     """Generate after `prompt` (token ids) as `model.generate` would at place `index` of a list, and probe at the end of each step."""
     import torch
 
@@ -58,8 +64,14 @@ def generate_probed(
     draws = [SeededDraw(sampling, [index])] if sampling.temperature > 0 else []
     with torch.inference_mode():
         [made] = decode(
-            model.module, ids, torch.ones_like(ids), max_tokens=sampling.max_tokens, stop_ids=model.stop_ids, processors=draws, ended=watcher
-        )  # fmt: skip
+            model.module,
+            ids,
+            torch.ones_like(ids),
+            max_tokens=sampling.max_tokens,
+            stop_ids=model.stop_ids,
+            processors=draws,
+            ended=watcher,
+        )
     stops = set(model.stop_ids)
     chain = made[:-1] if made and made[-1] in stops else made
     if watcher.exited_at is not None:
@@ -71,9 +83,7 @@ def generate_probed(
         chain = chain[: sum(1 for end in token_ends(model.tokenizer, chain) if end <= cut)]
     steps = split_steps(model.tokenizer, chain)
     watcher.probe(chain, [0, *steps.ends])
-    return ProbedChain(
-        text, steps, [watcher.found[end] for end in (0, *steps.ends)], len(made), watcher.exited_at is not None
-    )
+    return ProbedChain(text, steps, [watcher.found[end] for end in (0, *steps.ends)], len(made), watcher.exited_at is not None)
 
 
 @dataclass

@@ -80,11 +80,15 @@ def by_steps(traces: Sequence[ChainTrace]) -> list[JSON]:
         here = [trace for trace in traces if low <= len(trace.steps) <= high]
         if here:
             known = [trace for trace in here if trace.question.answer is not None]
-            rows.append({
-                "steps": f"{low}–{high}" if high > low else str(low), "chains": len(here), "early": _count(here, lambda trace: trace.early),
-                "right_before": _count(known, lambda trace: trace.answers[0] == trace.question.answer),
-                "right_after": _count(known, lambda trace: bool(trace.right)),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "steps": f"{low}–{high}" if high > low else str(low),
+                    "chains": len(here),
+                    "early": _count(here, lambda trace: trace.early),
+                    "right_before": _count(known, lambda trace: trace.answers[0] == trace.question.answer),
+                    "right_after": _count(known, lambda trace: bool(trace.right)),
+                }
+            )
     return rows
 
 
@@ -107,14 +111,16 @@ def position_bias(traces: Sequence[ChainTrace]) -> JSON:
     places = []
     for place in range(most):
         having = [trace for trace in first.values() if len(trace.question.options) > place]
-        places.append({
-            "place": place, "questions": len(having), "confidence": float(np.mean([trace.conf[0, place] for trace in having])),
-            "held": sum(trace.answers[0] == place for trace in having), "right": sum(trace.question.answer == place for trace in having),
-        })  # fmt: skip
-    return {
-        "places": places,
-        "largest": max((abs(one["held"] - one["right"]) / one["questions"] for one in places), default=0.0),
-    }
+        places.append(
+            {
+                "place": place,
+                "questions": len(having),
+                "confidence": float(np.mean([trace.conf[0, place] for trace in having])),
+                "held": sum(trace.answers[0] == place for trace in having),
+                "right": sum(trace.question.answer == place for trace in having),
+            }
+        )
+    return {"places": places, "largest": max((abs(one["held"] - one["right"]) / one["questions"] for one in places), default=0.0)}
 
 
 def separation(traces: Sequence[ChainTrace], kind: ScoreKind, *, stated: bool = False) -> float | None:
@@ -132,10 +138,16 @@ def reliability(traces: Sequence[ChainTrace], kind: ScoreKind = "final") -> list
     for trace in traces:
         bins[min(BINS - 1, max(0, int(BINS * trace.score(kind))))].append(trace)
     return [
-        {"low": at / BINS, "high": (at + 1) / BINS, "chains": len(each), "right": sum(bool(trace.right) for trace in each),
-         "score": _mean([trace.score(kind) for trace in each])}
-        for at, each in enumerate(bins) if each
-    ]  # fmt: skip
+        {
+            "low": at / BINS,
+            "high": (at + 1) / BINS,
+            "chains": len(each),
+            "right": sum(bool(trace.right) for trace in each),
+            "score": _mean([trace.score(kind) for trace in each]),
+        }
+        for at, each in enumerate(bins)
+        if each
+    ]
 
 
 def _count(traces: Iterable[ChainTrace], holds: Callable[[ChainTrace], bool]) -> list[int]:

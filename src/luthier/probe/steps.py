@@ -17,9 +17,7 @@ from luthier.records.answers import final_answer
 LEAST_TOKENS = 4  # a shorter piece belongs to the step before it
 MOST_STEPS = 32
 _END = re.compile(r"\n+|(?<=[.?!])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|\s(?=Step\s+\d+\s*:)")
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:e\.g|i\.e|etc|vs|cf|approx|Dr|Mr|Mrs|Ms|Prof|St|No|Fig|Eq)|(?:^|\n)\s*\d{1,2}|\b[A-Z])\.$"
-)
+_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|approx|Dr|Mr|Mrs|Ms|Prof|St|No|Fig|Eq)|(?:^|\n)\s*\d{1,2}|\b[A-Z])\.$")
 _UNFINISHED = "�"  # how a tokenizer writes the first bytes of a character
 
 
@@ -98,9 +96,7 @@ def token_at(ends: Sequence[int], place: int) -> int:
 def _without_statement(text: str) -> tuple[str, str]:
     """The text before its closing sentence, where that states the answer, and that sentence."""
     stated = final_answer(text)
-    if stated is None or re.search(
-        r"[.?!\n]\s*\S+\s+\S", text[stated.end :].strip()
-    ):  # more follows: the chain goes on
+    if stated is None or re.search(r"[.?!\n]\s*\S+\s+\S", text[stated.end :].strip()):  # more follows: the chain goes on
         return text, ""
     before = text[: stated.start]
     ends = sentence_ends(before)

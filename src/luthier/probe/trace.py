@@ -122,22 +122,32 @@ class ChainTrace:
     def ingredients(self) -> tuple[float, float, float, float]:
         """What `mix` weighs: first confidence, mean, gain, and minus the mind changes by step."""
         steps = len(self.conf) - 1
-        return (
-            float(self.conf[0, self.final]),
-            self.score("mean"),
-            self.score("gain"),
-            -self.changes / steps if steps else 0.0,
-        )
+        return (float(self.conf[0, self.final]), self.score("mean"), self.score("gain"), -self.changes / steps if steps else 0.0)
 
     def to_row(self) -> JSON:
         """As one JSON row; `from_row` reads it back equal."""
         asked = self.question
         return {
-            "question": asked.question, "options": list(asked.options), "answer": asked.answer, "group": asked.group, "place": asked.place,
-            "number": self.number, "chain": self.chain, "steps": list(self.steps), "statement": self.statement, "stated": self.stated,
-            "ends": list(self.ends), "conf": self.conf.tolist(), "mass": self.mass.tolist(), "probe": self.probe, "mode": self.mode, "tokens": self.tokens,
-            "forwarded": self.forwarded, "naive": self.naive, **({"extra": self.extra} if self.extra else {}),
-        }  # fmt: skip
+            "question": asked.question,
+            "options": list(asked.options),
+            "answer": asked.answer,
+            "group": asked.group,
+            "place": asked.place,
+            "number": self.number,
+            "chain": self.chain,
+            "steps": list(self.steps),
+            "statement": self.statement,
+            "stated": self.stated,
+            "ends": list(self.ends),
+            "conf": self.conf.tolist(),
+            "mass": self.mass.tolist(),
+            "probe": self.probe,
+            "mode": self.mode,
+            "tokens": self.tokens,
+            "forwarded": self.forwarded,
+            "naive": self.naive,
+            **({"extra": self.extra} if self.extra else {}),
+        }
 
     def to_json(self) -> str:
         """The row as JSON text."""
@@ -152,11 +162,7 @@ class ChainTrace:
 
         try:
             question = ChoiceQuestion(
-                row["question"],
-                tuple(row["options"]),
-                row["answer"],
-                group=row.get("group", ""),
-                place=row.get("place", ""),
+                row["question"], tuple(row["options"]), row["answer"], group=row.get("group", ""), place=row.get("place", "")
             )
             conf, mass = np.array(row["conf"], dtype=float), np.array(row["mass"], dtype=float)
             steps = tuple(row["steps"])
@@ -165,9 +171,22 @@ class ChainTrace:
                     f"a trace of {len(steps)} steps and {len(question.options)} options has confidences of shape {conf.shape}"
                 )
             return cls(
-                question, row["chain"], steps, conf, mass, row["stated"], row["statement"], row["tokens"], row["forwarded"], row["naive"],
-                row["mode"], row["probe"], row.get("number", 0), tuple(row["ends"]), row.get("extra", {}),
-            )  # fmt: skip
+                question,
+                row["chain"],
+                steps,
+                conf,
+                mass,
+                row["stated"],
+                row["statement"],
+                row["tokens"],
+                row["forwarded"],
+                row["naive"],
+                row["mode"],
+                row["probe"],
+                row.get("number", 0),
+                tuple(row["ends"]),
+                row.get("extra", {}),
+            )
         except (KeyError, TypeError, ValueError) as problem:
             raise BadRowError(f"not a trace of a probed chain ({type(problem).__name__}: {problem})") from None
 
@@ -176,7 +195,14 @@ def measures(trace: ChainTrace) -> dict[str, Any]:
     """The derived quantities of a trace, by name."""
     steps = len(trace.steps)
     return {
-        "steps": steps, "early": trace.early, "changes": trace.changes, "decision_step": trace.decision_step,
-        "decision_share": trace.decision_step / steps if steps else 0.0, "area_over_curve": trace.area_over_curve, "right": trace.right,
-        "helpful": trace.helpful, "harmful": trace.harmful, **{kind: trace.score(kind) for kind in SCORES},
-    }  # fmt: skip
+        "steps": steps,
+        "early": trace.early,
+        "changes": trace.changes,
+        "decision_step": trace.decision_step,
+        "decision_share": trace.decision_step / steps if steps else 0.0,
+        "area_over_curve": trace.area_over_curve,
+        "right": trace.right,
+        "helpful": trace.helpful,
+        "harmful": trace.harmful,
+        **{kind: trace.score(kind) for kind in SCORES},
+    }

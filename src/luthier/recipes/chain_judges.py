@@ -30,9 +30,14 @@ class JudgeModel:
 
 
 def fit_judge(
-    run: Path, out: Path, labels: str = "recorded", *, judge: JudgeModel | None = None, growth: Growth | None = None,
+    run: Path,
+    out: Path,
+    labels: str = "recorded",
+    *,
+    judge: JudgeModel | None = None,
+    growth: Growth | None = None,
     progress: Progress = quiet,
-) -> JSON:  # fmt: skip
+) -> JSON:
     """Fit a tree on the chains of a probed run, save it as JSON, and return what it measured on questions it had not seen.
 
     labels: `recorded` (a field `wrong` of the chains, as `--inject` writes it), `equations` (those of a chain, re-computed) or `judge`
@@ -59,13 +64,20 @@ def fit_judge(
     found = tree.validation
     right = [mark for trace, mark in kept if trace.question.answer is not None and held(trace) == trace.question.answer]
     return {
-        "labels": labels, "chains": len(kept), "without_label": len(traces) - len(kept), "wrong": sum(marks),
-        "threshold": tree.threshold, "f1": found["f1"], "area": area_under_curve(tree.held_out or [], marks),
+        "labels": labels,
+        "chains": len(kept),
+        "without_label": len(traces) - len(kept),
+        "wrong": sum(marks),
+        "threshold": tree.threshold,
+        "f1": found["f1"],
+        "area": area_under_curve(tree.held_out or [], marks),
         "precision": wilson(found["flagged_wrong"], found["flagged"]).to_row(),
         "recall": wilson(found["flagged_wrong"], found["wrong"]).to_row(),
-        "flagged": wilson(found["flagged"], found["chains"]).to_row(), "base_rate": sum(marks) / len(marks),
-        "wrong_of_right": wilson(sum(right), len(right)).to_row(), "rules": tree.rules(),
-    }  # fmt: skip
+        "flagged": wilson(found["flagged"], found["chains"]).to_row(),
+        "base_rate": sum(marks) / len(marks),
+        "wrong_of_right": wilson(sum(right), len(right)).to_row(),
+        "rules": tree.rules(),
+    }
 
 
 def apply_judge(run: Path, tree: Path, out: Path) -> JSON:
@@ -75,18 +87,25 @@ def apply_judge(run: Path, tree: Path, out: Path) -> JSON:
 
     judge, traces = ChainJudge.load(tree), read_traces(run)
     rows = [
-        {"question": trace.question.question, "number": trace.number, "wrong": judge.predict(trace), "flagged": not judge.accepts(trace),
-         "right_answer": trace.right, "chain": trace.chain}
+        {
+            "question": trace.question.question,
+            "number": trace.number,
+            "wrong": judge.predict(trace),
+            "flagged": not judge.accepts(trace),
+            "right_answer": trace.right,
+            "chain": trace.chain,
+        }
         for trace in traces
-    ]  # fmt: skip
+    ]
     write_jsonl(out, rows)
     flagged = [row for row in rows if row["flagged"]]
     accepted = [row for row in rows if not row["flagged"]]
     return {
-        "chains": len(rows), "flagged": len(flagged),
+        "chains": len(rows),
+        "flagged": len(flagged),
         "right_flagged": wilson(sum(bool(row["right_answer"]) for row in flagged), len(flagged)).to_row(),
         "right_accepted": wilson(sum(bool(row["right_answer"]) for row in accepted), len(accepted)).to_row(),
-    }  # fmt: skip
+    }
 
 
 def compare_strategies(run: Path, *, score: ScoreKind = "mean", tree: Path | None = None, seed: int = 0) -> list[JSON]:
@@ -111,22 +130,21 @@ def compare_strategies(run: Path, *, score: ScoreKind = "mean", tree: Path | Non
     for strategy in STRATEGIES:
         if strategy in ("tree", "resample") and judge is None:
             continue
-        judged.append(
-            (
-                strategy,
-                chosen_right(questions, strategy, score=score, judge=judge),
-                tokens_spent(questions, strategy, judge),
-            )
-        )
+        judged.append((strategy, chosen_right(questions, strategy, score=score, judge=judge), tokens_spent(questions, strategy, judge)))
     mixed = _mixed(questions, seed)
     if mixed is not None:
         judged.append(("cop-mix", mixed, tokens_spent(questions, "cop")))
     vote = np.array(next(right for name, right, _ in judged if name == "vote"), dtype=float)
     return [
-        {"strategy": name, "score": score if name in ("cop", "weighted") else None, "right": wilson(sum(right), len(right)).to_row(),
-         "against_vote": paired(vote, np.array(right, dtype=float), seed=seed).to_row(), "tokens": tokens._asdict()}
+        {
+            "strategy": name,
+            "score": score if name in ("cop", "weighted") else None,
+            "right": wilson(sum(right), len(right)).to_row(),
+            "against_vote": paired(vote, np.array(right, dtype=float), seed=seed).to_row(),
+            "tokens": tokens._asdict(),
+        }
         for name, right, tokens in judged
-    ]  # fmt: skip
+    ]
 
 
 def answers(run: Path, strategy: Any, *, score: ScoreKind = "mean", tree: Path | None = None) -> list[JSON]:
@@ -140,8 +158,17 @@ def answers(run: Path, strategy: Any, *, score: ScoreKind = "mean", tree: Path |
         place = choose(each, strategy, score=score, judge=judge)
         asked = each[0].question
         right = None if asked.answer is None else place == asked.answer
-        rows.append({"question": asked.question, "options": list(asked.options), "chosen": place, "text": asked.options[place],
-                     "answer": asked.answer, "right": right, "chains": len(each)})  # fmt: skip
+        rows.append(
+            {
+                "question": asked.question,
+                "options": list(asked.options),
+                "chosen": place,
+                "text": asked.options[place],
+                "answer": asked.answer,
+                "right": right,
+                "chains": len(each),
+            }
+        )
     return rows
 
 
@@ -153,11 +180,17 @@ def inspect_log(run: Path, out: Path) -> int:
 
     record, traces = read_record(run), read_traces(run)
     samples = [
-        {"question": trace.question.question, "options": trace.question.options, "chain": trace.chain, "held": letter(trace.final),
-         "answer": None if trace.question.answer is None else letter(trace.question.answer), "score": trace.score("mean"),
-         "metadata": {**measures(trace), "conf": trace.conf.tolist(), "mass": trace.mass.tolist(), "steps": list(trace.steps)}}
+        {
+            "question": trace.question.question,
+            "options": trace.question.options,
+            "chain": trace.chain,
+            "held": letter(trace.final),
+            "answer": None if trace.question.answer is None else letter(trace.question.answer),
+            "score": trace.score("mean"),
+            "metadata": {**measures(trace), "conf": trace.conf.tolist(), "mass": trace.mass.tolist(), "steps": list(trace.steps)},
+        }
         for trace in traces
-    ]  # fmt: skip
+    ]
     write_inspect_log(out, samples, task="chain_of_probe", model=record["settings"]["model"], created=record["started"])
     return len(samples)
 
@@ -175,15 +208,11 @@ def _mixed(questions: Sequence[Sequence[ChainTrace]], seed: int) -> list[bool] |
             mix = fit_mix(train)
         except SettingsError:
             return None
-        right |= dict(
-            zip(test, chosen_right([questions[number] for number in test], "cop", score="mix", mix=mix), strict=True)
-        )
+        right |= dict(zip(test, chosen_right([questions[number] for number in test], "cop", score="mix", mix=mix), strict=True))
     return [right[number] for number in range(len(questions))]
 
 
-def _labels(
-    traces: Sequence[ChainTrace], labels: str, run: Path, judge: JudgeModel | None, progress: Progress
-) -> list[bool | None]:
+def _labels(traces: Sequence[ChainTrace], labels: str, run: Path, judge: JudgeModel | None, progress: Progress) -> list[bool | None]:
     from luthier.probe.labels import equations_hold
 
     if labels not in LABELS:
@@ -204,14 +233,8 @@ def _judged(traces: Sequence[ChainTrace], run: Path, judge: JudgeModel, progress
     from luthier.probe.labels import judged_wrong
     from luthier.recipes.tools import open_model
 
-    engine = (
-        open_model(judge.model) if judge.endpoint is None else EndpointModel(judge.endpoint, judge.model, judge.api_key)
-    )
-    journal = (
-        run if run.is_dir() else run.parent
-    ) / f"verdicts-{hashlib.sha256(engine.name.encode()).hexdigest()[:8]}.jsonl"
+    engine = open_model(judge.model) if judge.endpoint is None else EndpointModel(judge.endpoint, judge.model, judge.api_key)
+    journal = (run if run.is_dir() else run.parent) / f"verdicts-{hashlib.sha256(engine.name.encode()).hexdigest()[:8]}.jsonl"
     progress.step("judge", len(traces))
     with RecordingModel(engine, journal) as recording:
-        return judged_wrong(
-            recording, [trace.question for trace in traces], [trace.chain for trace in traces], progress.advance
-        )
+        return judged_wrong(recording, [trace.question for trace in traces], [trace.chain for trace in traces], progress.advance)

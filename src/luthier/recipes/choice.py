@@ -79,9 +79,7 @@ def _questions(inputs: ChoiceInputs) -> list[ChoiceQuestion]:
     return found
 
 
-def _score(
-    questions: Sequence[ChoiceQuestion], inputs: ChoiceInputs, folder: Path, model: LocalModel, progress: Progress
-) -> JSON:
+def _score(questions: Sequence[ChoiceQuestion], inputs: ChoiceInputs, folder: Path, model: LocalModel, progress: Progress) -> JSON:
     from luthier.evaluate.choice import ChoiceScore, accuracies, score_choices
 
     progress.step("choice", len(questions))

@@ -41,9 +41,7 @@ class LabelInputs:
     seed: int = 0
 
 
-def run_label(
-    inputs: LabelInputs, folder: Path, command: str, progress: Progress = quiet, *, api_key: str | None = None
-) -> JSON:
+def run_label(inputs: LabelInputs, folder: Path, command: str, progress: Progress = quiet, *, api_key: str | None = None) -> JSON:
     """Write `labels.jsonl` in `folder` and return what `run.json` holds; a stopped run asks no reply twice."""
     contexts = _contexts(inputs)
     with RunFolder(folder, "decode label", command, asdict(inputs), inputs.seed) as run:
@@ -59,26 +57,20 @@ def _contexts(inputs: LabelInputs) -> list[Context]:
 
     found = [context for path in inputs.data for context in read_contexts(path)]
     contexts = (
-        list({context.key: context for context in found}.values())
-        if inputs.data
-        else mixture(inputs.chat, inputs.facts, inputs.seed)
+        list({context.key: context for context in found}.values()) if inputs.data else mixture(inputs.chat, inputs.facts, inputs.seed)
     )
     if len(contexts) < 2:
         raise SettingsError("fewer than two contexts; give more data")
     return contexts
 
 
-def _label(
-    inputs: LabelInputs, contexts: Sequence[Context], folder: Path, progress: Progress, api_key: str | None
-) -> JSON:
+def _label(inputs: LabelInputs, contexts: Sequence[Context], folder: Path, progress: Progress, api_key: str | None) -> JSON:
     from luthier.decode.labels import DiversityLabeler
     from luthier.decode.similarity import StateEncoder
     from luthier.models.endpoint import EndpointModel
 
     if inputs.endpoint is not None and inputs.encoder is None:
-        raise SettingsError(
-            "a served model shows no states to compare replies with; name an --encoder (a transformers folder)"
-        )
+        raise SettingsError("a served model shows no states to compare replies with; name an --encoder (a transformers folder)")
     engine: Any
     if inputs.endpoint is not None:
         engine = EndpointModel(inputs.endpoint, inputs.model, api_key)
@@ -86,14 +78,18 @@ def _label(
         engine = open_model(inputs.model, _path(inputs.adapter))
         engine.batch_size = 64  # replies to one context are read once, and drawn side by side
     encoder = (
-        StateEncoder.from_folder(inputs.encoder)
-        if inputs.encoder
-        else StateEncoder(engine.module, engine.tokenizer, name=engine.name)
+        StateEncoder.from_folder(inputs.encoder) if inputs.encoder else StateEncoder(engine.module, engine.tokenizer, name=engine.name)
     )
     labeler = DiversityLabeler(
-        engine, encoder, m=inputs.m, max_tokens=inputs.max_tokens, temperature=inputs.temperature, top_p=inputs.top_p,
-        samples=inputs.samples, seed=inputs.seed,
-    )  # fmt: skip
+        engine,
+        encoder,
+        m=inputs.m,
+        max_tokens=inputs.max_tokens,
+        temperature=inputs.temperature,
+        top_p=inputs.top_p,
+        samples=inputs.samples,
+        seed=inputs.seed,
+    )
     progress.step("replies", len(contexts) * inputs.m if inputs.samples else None)
     phase = ""
 
@@ -107,15 +103,9 @@ def _label(
     labels = labeler.run(contexts, folder, progress.advance, compared)
     kinds = {kind: [label for label in labels if label.context.kind == kind] for kind in ("chat", "fact")}
     means = {
-        name: {kind: _mean([getattr(label, name) for label in some]) for kind, some in kinds.items()}
-        for name in ("sampled", "referenced")
+        name: {kind: _mean([getattr(label, name) for label in some]) for kind, some in kinds.items()} for name in ("sampled", "referenced")
     }
-    return {
-        "contexts": len(labels),
-        "kinds": {kind: len(some) for kind, some in kinds.items()},
-        "means": means,
-        "encoder": encoder.name,
-    }
+    return {"contexts": len(labels), "kinds": {kind: len(some) for kind, some in kinds.items()}, "means": means, "encoder": encoder.name}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -180,10 +170,15 @@ def _fit(inputs: FitInputs, folder: Path, progress: Progress) -> JSON:
     entropy = features.statistics[features.first, 0][ends.argsort()].tolist()
     error = sum(abs(a - b) for a, b in zip(scores, wanted, strict=True)) / len(wanted)
     return {
-        "contexts": len(labels), "source": inputs.source, "statistics": head.statistics._asdict(), "method": inputs.method,
-        "mean_absolute_error": error, "agreement": agreement(scores, labels, wanted, entropy), "portable": portable.facts["held_out_spearman"],
+        "contexts": len(labels),
+        "source": inputs.source,
+        "statistics": head.statistics._asdict(),
+        "method": inputs.method,
+        "mean_absolute_error": error,
+        "agreement": agreement(scores, labels, wanted, entropy),
+        "portable": portable.facts["held_out_spearman"],
         "model": head.model,
-    }  # fmt: skip
+    }
 
 
 def _write_fit_page(record: JSON, folder: Path, inputs: FitInputs) -> None:
@@ -196,9 +191,7 @@ def _write_fit_page(record: JSON, folder: Path, inputs: FitInputs) -> None:
     scores = {} if head.outcome is None else head.outcome.scores
     wanted = targets(labels, inputs.source)  # type: ignore[arg-type]
     rows = [
-        Scored(
-            label.context.messages[-1].content or "", label.context.kind, scores[label.context.key], aim, label.sampled
-        )
+        Scored(label.context.messages[-1].content or "", label.context.kind, scores[label.context.key], aim, label.sampled)
         for label, aim in zip(labels, wanted, strict=True)
         if label.context.key in scores
     ]

@@ -71,10 +71,16 @@ def _compare(inputs: TrialInputs, folder: Path, progress: Progress) -> JSON:
     results = [run_arm(trial, arm, places, folder / DRAWN, progress.advance) for arm in main]
     others = [run_arm(trial, arm, [places[at] for at in few], folder / DRAWN, progress.advance) for arm in extra]
     return {
-        "model": trial.model.name, "target": inputs.target, "m": inputs.m, "max_tokens": inputs.max_tokens, "first": results[0].arm.name,
-        "arms": [summarise(one, bench) for one in results], "extra": [summarise(one, bench) for one in others],
-        "comparisons": [compare(one, other) for one, other in _pairs(results)], "spent": _spent(results[0], bench),
-    }  # fmt: skip
+        "model": trial.model.name,
+        "target": inputs.target,
+        "m": inputs.m,
+        "max_tokens": inputs.max_tokens,
+        "first": results[0].arm.name,
+        "arms": [summarise(one, bench) for one in results],
+        "extra": [summarise(one, bench) for one in others],
+        "comparisons": [compare(one, other) for one, other in _pairs(results)],
+        "spent": _spent(results[0], bench),
+    }
 
 
 def _trial(inputs: TrialInputs, progress: Progress) -> Trial:
@@ -117,10 +123,18 @@ def main_arms(heads: list[str]) -> list[Arm]:
 
     first, *others = heads
     return [
-        Arm("head", head=first), Arm("fixed"), Arm("entropy"), *(Arm("head", head=name) for name in others), Arm("oracle"),
-        Arm("dynatemp", "token"), Arm("edt", "token"), Arm("head", "token", head=first), Arm("entropy", "token"),
-        Arm("head", 0.5, head=first), Arm("portable", "token", head=first),
-    ]  # fmt: skip
+        Arm("head", head=first),
+        Arm("fixed"),
+        Arm("entropy"),
+        *(Arm("head", head=name) for name in others),
+        Arm("oracle"),
+        Arm("dynatemp", "token"),
+        Arm("edt", "token"),
+        Arm("head", "token", head=first),
+        Arm("entropy", "token"),
+        Arm("head", 0.5, head=first),
+        Arm("portable", "token", head=first),
+    ]
 
 
 def extra_arms(head: str, samplers: tuple[str, ...]) -> list[Arm]:
@@ -129,11 +143,7 @@ def extra_arms(head: str, samplers: tuple[str, ...]) -> list[Arm]:
 
     arms = [Arm("head", mapping=mapping, head=head) for mapping in MAPPINGS]  # type: ignore[arg-type]
     for sampler in samplers:
-        arms += [
-            Arm("head", sampler=sampler, head=head),
-            Arm("fixed", sampler=sampler),
-            Arm("entropy", sampler=sampler),
-        ]
+        arms += [Arm("head", sampler=sampler, head=head), Arm("fixed", sampler=sampler), Arm("entropy", sampler=sampler)]
     return arms
 
 
@@ -143,9 +153,7 @@ def _pairs(results: list[ArmResult]) -> list[tuple[ArmResult, ArmResult]]:
     pairs = [(first, other) for other in others]
     by = {(one.arm.source, one.arm.level): one for one in reversed(results)}
     if ("head", "token") in by:
-        pairs += [
-            (by["head", "token"], by[name, "token"]) for name in ("entropy", "dynatemp", "edt") if (name, "token") in by
-        ]
+        pairs += [(by["head", "token"], by[name, "token"]) for name in ("entropy", "dynatemp", "edt") if (name, "token") in by]
     second = [one for one in others if one.arm.source == "head" and one.arm.level == "sequence"]
     return pairs + [(one, by["entropy", "sequence"]) for one in second]
 
@@ -153,11 +161,13 @@ def _pairs(results: list[ArmResult]) -> list[tuple[ArmResult, ArmResult]]:
 def _spent(result: ArmResult, bench: Bench) -> list[JSON]:
     return [
         {
-            "text": bench.labels[at].context.messages[-1].content or "", "kind": bench.labels[at].context.kind,
-            "temperature": row["temperature"], "reply": row["replies"][0],
+            "text": bench.labels[at].context.messages[-1].content or "",
+            "kind": bench.labels[at].context.kind,
+            "temperature": row["temperature"],
+            "reply": row["replies"][0],
         }
         for at, row in sorted(result.rows.items())
-    ]  # fmt: skip
+    ]
 
 
 def _write_page(record: JSON, folder: Path) -> None:

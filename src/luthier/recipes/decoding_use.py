@@ -18,9 +18,22 @@ if TYPE_CHECKING:
 
 
 def generate(
-    prompts: Sequence[str], *, head: Path | None, source: Path | None, out: Path | None, model: str, adapter: str | None, t0: float,
-    mapping: str, level: str, sampler: str, max_tokens: int, seed: int, endpoint: str | None = None, served: str | None = None,
-) -> list[JSON]:  # fmt: skip
+    prompts: Sequence[str],
+    *,
+    head: Path | None,
+    source: Path | None,
+    out: Path | None,
+    model: str,
+    adapter: str | None,
+    t0: float,
+    mapping: str,
+    level: str,
+    sampler: str,
+    max_tokens: int,
+    seed: int,
+    endpoint: str | None = None,
+    served: str | None = None,
+) -> list[JSON]:
     """A row for each prompt and each context of `source`: `prompt`, `text`, `temperature`. Raises SettingsError where there are none."""
     from luthier.decode.contexts import read_contexts
     from luthier.decode.sampling import read_sampler, sample_replies
@@ -107,9 +120,14 @@ class Speaker:
 
         self.messages.append(Message("user", text))
         (reply,) = sample_replies(
-            self.local, [Prompt(tuple(self.messages))], self.dds, max_tokens=self.max_tokens, truncation=self.truncation, seed=self.seed,
+            self.local,
+            [Prompt(tuple(self.messages))],
+            self.dds,
+            max_tokens=self.max_tokens,
+            truncation=self.truncation,
+            seed=self.seed,
             numbers=[len(self.messages)],
-        )  # fmt: skip
+        )
         self.messages.append(Message("assistant", reply.text))
         return reply
 

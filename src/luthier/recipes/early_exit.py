@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 ONLINE, WHOLE = "online.jsonl", "whole.jsonl"
 
 
-def run_online(
-    inputs: ProbeInputs, rule: EarlyExit, folder: Path, command: str, progress: Progress = quiet, *, whole: bool = True
-) -> JSON:
+def run_online(inputs: ProbeInputs, rule: EarlyExit, folder: Path, command: str, progress: Progress = quiet, *, whole: bool = True) -> JSON:
     """Write `online.jsonl`, traces of chains that end once the rule is met, and with
     `whole` those of the same chains to their end; return what `run.json` holds. A stopped run continues where it was.
     """
@@ -39,9 +37,7 @@ def run_online(
         model = open_model(inputs.model, None if inputs.adapter is None else Path(inputs.adapter), inputs.dtype)
         made = [ONLINE, *([WHOLE] if whole else [])]
         keyed = {**asdict(inputs), "files": files, **asdict(rule), "whole": whole}
-        run.step(
-            "online", keyed, made, lambda: _write(_Work(questions, inputs, model, progress), rule, folder, whole=whole)
-        )
+        run.step("online", keyed, made, lambda: _write(_Work(questions, inputs, model, progress), rule, folder, whole=whole))
         run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))
         return run.record
 
@@ -57,9 +53,13 @@ class _Work:
 def _write(work: _Work, rule: EarlyExit, folder: Path, *, whole: bool) -> JSON:
     cut = _chains(work, rule, folder / ONLINE)
     found: JSON = {
-        "chains": len(cut), "exited": sum(bool(trace.extra.get("exited")) for trace in cut), "tokens": sum(trace.tokens for trace in cut),
-        "forwarded": sum(trace.forwarded for trace in cut), "right": _right(cut), "whole": None,
-    }  # fmt: skip
+        "chains": len(cut),
+        "exited": sum(bool(trace.extra.get("exited")) for trace in cut),
+        "tokens": sum(trace.tokens for trace in cut),
+        "forwarded": sum(trace.forwarded for trace in cut),
+        "right": _right(cut),
+        "whole": None,
+    }
     if whole:
         full = _chains(work, None, folder / WHOLE)
         found["whole"] = _compared(cut, full)

@@ -33,10 +33,14 @@ def law_of(ledger: Path) -> list[JSON]:
     for group in dict.fromkeys(version.group for version in versions):
         members = [version for version in versions if version.group == group]
         band = noise_band(members, group)
-        groups.append({
-            "group": group, "setup": members[-1].setup, "noise": None if band is None else band._asdict(),
-            "versions": [_told(version, members) for version in members],
-        })  # fmt: skip
+        groups.append(
+            {
+                "group": group,
+                "setup": members[-1].setup,
+                "noise": None if band is None else band._asdict(),
+                "versions": [_told(version, members) for version in members],
+            }
+        )
     return groups
 
 
@@ -44,11 +48,19 @@ def _told(version: Any, members: Sequence[Any]) -> JSON:
     from luthier.select.entropy_law import Prediction, judge, predict
 
     row: JSON = {
-        "name": version.name, "seed": version.seed, "fingerprint": version.fingerprint, "rows": version.rows, "tokens": version.tokens,
-        "ratio": version.ratio, "index": version.index, "loss": version.loss, "loss_epoch": version.loss_epoch,
-        "bits_per_byte": version.bits_per_byte, "metric": version.metric,
+        "name": version.name,
+        "seed": version.seed,
+        "fingerprint": version.fingerprint,
+        "rows": version.rows,
+        "tokens": version.tokens,
+        "ratio": version.ratio,
+        "index": version.index,
+        "loss": version.loss,
+        "loss_epoch": version.loss_epoch,
+        "bits_per_byte": version.bits_per_byte,
+        "metric": version.metric,
         "alarms": [alarm._asdict() for alarm in judge(members, version)],
-    }  # fmt: skip
+    }
     if version.metric is None:
         guess = predict(members, version)
         if isinstance(guess, Prediction):
@@ -81,8 +93,7 @@ def write_page(groups: Sequence[JSON], ledger: Path, out: Path) -> None:
     environment.filters["number"] = number
     environment.globals["expectation"] = expectation
     shown = [
-        {**group, "versions": _numbered(group["versions"]), "charts": _charts(group), "noise_words": noise_words(group)}
-        for group in groups
+        {**group, "versions": _numbered(group["versions"]), "charts": _charts(group), "noise_words": noise_words(group)} for group in groups
     ]
     html = environment.get_template("law").render(groups=shown, ledger=str(ledger), lead=_lead(groups))
     with atomic_write(out) as file:
@@ -140,13 +151,7 @@ def _charts(group: JSON) -> list[tuple[str, str, Markup]]:
         Series("R", "bytes / compressed bytes, 32 KiB window", means(lambda run: run["ratio"]["32K"])),
         Series("Long-range index", "R of the whole set / R", means(lambda run: run["index"])),
         Series("L", "first-epoch loss, nats a token", means(lambda run: run["loss"]), 2 * spread),
-        Series(
-            "Metric",
-            "higher is better",
-            metric,
-            0.0,
-            [g if m is None else None for g, m in zip(guesses, metric, strict=True)],
-        ),
+        Series("Metric", "higher is better", metric, 0.0, [g if m is None else None for g, m in zip(guesses, metric, strict=True)]),
     ]
     flagged = [any(run["alarms"] for run in runs) for runs in sets]
     drawn = [(each.title, each.note, version_chart(each, flagged)) for each in series]
@@ -200,9 +205,14 @@ def version_chart(series: Series, flagged: Sequence[bool]) -> Markup:
     paths = Markup("").join(
         Markup('<path class="{}" d="{}"/>').format(name, d)
         for name, d in (
-            ("band", band), ("joined", path(known)), ("version", dots(quiet)), ("alarmed", dots(alarms)), ("guess", dots(foretold)),
-        ) if d
-    )  # fmt: skip
+            ("band", band),
+            ("joined", path(known)),
+            ("version", dots(quiet)),
+            ("alarmed", dots(alarms)),
+            ("guess", dots(foretold)),
+        )
+        if d
+    )
     return Markup(
         '<div class="curve"><div class="y-axis">{rows}</div><div class="plot" role="img" aria-label="{label}">{lines}'
         '<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{paths}</svg></div>'
@@ -213,15 +223,13 @@ def version_chart(series: Series, flagged: Sequence[bool]) -> Markup:
         lines=Markup("").join(Markup('<i style="bottom:{}%"></i>').format(f"{100 - y(mark):.2f}") for mark in marks),
         paths=paths,
         columns=_spans("left", [(x(at), str(at + 1)) for at in range(0, len(series.values), step)]),
-    )  # fmt: skip
+    )
 
 
 def _spans(side: str, labels: Sequence[tuple[float, str]]) -> Markup:
     from markupsafe import Markup
 
-    return Markup("").join(
-        Markup('<span style="{}:{}%">{}</span>').format(side, f"{at:.2f}", text) for at, text in labels
-    )
+    return Markup("").join(Markup('<span style="{}:{}%">{}</span>').format(side, f"{at:.2f}", text) for at, text in labels)
 
 
 PAGE = """<!doctype html>

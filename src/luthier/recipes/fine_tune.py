@@ -46,12 +46,7 @@ def run_fine_tune(inputs: TrainingInputs, folder: Path, command: str, progress: 
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all processes must train, or none
             run.shared_step("train", keyed, lambda: _train(inputs, folder, progress))
         else:
-            run.step(
-                "train",
-                keyed,
-                ["metrics.jsonl", "checkpoints", inputs.settings.made],
-                lambda: _train(inputs, folder, progress),
-            )
+            run.step("train", keyed, ["metrics.jsonl", "checkpoints", inputs.settings.made], lambda: _train(inputs, folder, progress))
         run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))
         return run.record
 
@@ -61,10 +56,13 @@ def _train(inputs: TrainingInputs, folder: Path, progress: Progress) -> JSON:
 
     folder.mkdir(parents=True, exist_ok=True)
     result = fine_tune(
-        _conversations(inputs.data), open_model(inputs.model), folder, inputs.settings,
+        _conversations(inputs.data),
+        open_model(inputs.model),
+        folder,
+        inputs.settings,
         evaluation=_conversations(inputs.evaluation),
         progress=lambda done, planned, loss: progress.update(done, planned, f"loss {loss:.3f}"),
-    )  # fmt: skip
+    )
     return {**asdict(result), "method": inputs.settings.method, "strength": inputs.settings.amount}
 
 
@@ -82,9 +80,16 @@ def read_settings(config: Path | None, changes: Sequence[str], base: FineTuneSet
 
 
 def probe_sharpness(
-    adapters: Sequence[str | None], data: Sequence[str], *, model: str = "bundled", sigmas: Sequence[float], draws: int, rows: int, seed: int = 0,
+    adapters: Sequence[str | None],
+    data: Sequence[str],
+    *,
+    model: str = "bundled",
+    sigmas: Sequence[float],
+    draws: int,
+    rows: int,
+    seed: int = 0,
     progress: Progress = quiet,
-) -> list[JSON]:  # fmt: skip
+) -> list[JSON]:
     """The rise of the loss under noise, of each adapter on the same rows and in the same directions; None is the base with a fresh adapter.
 
     rows: how many, evenly spaced; 0 for all. Raises SettingsError where the data have no assistant turn.
@@ -100,17 +105,13 @@ def probe_sharpness(
     conversations = _conversations(data)
     step = max(1, len(conversations) // rows) if rows else 1
     chosen = conversations[::step][: rows or None]
-    encoded = [
-        row for row in (encode(one, base.tokenizer) for one in chosen) if any(label >= 0 for label in row["labels"])
-    ]
+    encoded = [row for row in (encode(one, base.tokenizer) for one in chosen) if any(label >= 0 for label in row["labels"])]
     progress.step("sharpness", len(adapters) * (1 + draws * len(sigmas)))
     return [
         {
             "adapter": adapter,
             "rows": len(encoded),
-            **sharpness(
-                adapted_model(base, adapter, seed), encoded, sigmas, draws=draws, seed=seed, progress=progress.advance
-            ).to_row(),
+            **sharpness(adapted_model(base, adapter, seed), encoded, sigmas, draws=draws, seed=seed, progress=progress.advance).to_row(),
         }
         for adapter in adapters
     ]
@@ -122,10 +123,11 @@ def write_sharpness_page(measured: Sequence[JSON], path: Path, data: str) -> Non
 
     lines = [
         sharpness_page.Line(
-            one["adapter"] or "before training", one["loss"],
+            one["adapter"] or "before training",
+            one["loss"],
             [sharpness_page.Rise(rise["sigma"], rise["rise"], rise["error"]) for rise in one["rises"]],
         )
         for one in measured
-    ]  # fmt: skip
+    ]
     draws = len(measured[0]["rises"][0]["draws"])
     sharpness_page.write_sharpness_page(lines, path, data=Path(data).name, rows=measured[0]["rows"], draws=draws)

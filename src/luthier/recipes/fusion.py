@@ -50,9 +50,7 @@ class FusionInputs:
     seed: int = 0
 
 
-def run_fusion(
-    inputs: FusionInputs, folder: Path, command: str, progress: Progress = quiet, *, api_key: str | None = None
-) -> JSON:
+def run_fusion(inputs: FusionInputs, folder: Path, command: str, progress: Progress = quiet, *, api_key: str | None = None) -> JSON:
     """Write the suite's files in `folder` and return what `run.json` holds; a stopped run asks no model twice.
 
     Raises SettingsError where nothing comes of the inputs.
@@ -104,20 +102,14 @@ def _make(job: _Job) -> JSON:
             f"{', '.join(inputs.documents)}: no fact that {inputs.reader} read passed the rules ({told}); try a stronger model"
         )
     if not kb.facts:
-        raise SettingsError(
-            f"{', '.join(inputs.documents)}: running text only; name a model that reads facts from it (--reader bundled)"
-        )
+        raise SettingsError(f"{', '.join(inputs.documents)}: running text only; name a model that reads facts from it (--reader bundled)")
     split = kb.split(inputs.by, inputs.at, inputs.holdout, seed, inputs.train)
     tested, known = _known(split, inputs, job) if inputs.untrained is not None else (None, frozenset[str]())
     written, counted = _worded(split, inputs.writer, job) if inputs.writer is not None else (None, Counter[str]())
-    made = FusionSuite.build(
-        split, inputs.suite, known=known, tested=tested, search=_search(inputs.retriever), written=written
-    )
+    made = FusionSuite.build(split, inputs.suite, known=known, tested=tested, search=_search(inputs.retriever), written=written)
     dropped = Counter(kb.dropped) + counted + Counter(made.report["dropped"])
     texts = {"texts": len(kb.texts), "documents": len(kb.sources), "skipped": skipped.count if skipped else 0}
-    manifest = replace(
-        made, report={**made.report, **texts, "dropped": dict(sorted(dropped.items())), "seed": seed}
-    ).save(job.folder)
+    manifest = replace(made, report={**made.report, **texts, "dropped": dict(sorted(dropped.items())), "seed": seed}).save(job.folder)
     read_suite(job.folder)  # what was written proves itself: hashes, labels, contexts
     return manifest
 

@@ -78,26 +78,16 @@ def run_fusion_evaluation(
         for arm in arms:
             keyed = {**_settings(inputs), "arm": asdict(arm), "weights": _weights(arm), "files": run.record["inputs"]}
             results[arm.name] = run.step(
-                f"arm {arm.name}",
-                keyed,
-                [job.path(arm, "answers"), job.path(arm, "retention")],
-                partial(_measure, arm, job),
+                f"arm {arm.name}", keyed, [job.path(arm, "answers"), job.path(arm, "retention")], partial(_measure, arm, job)
             )
             judged[arm.name] = _judged(arm, job, results[arm.name])
         first = arms[0].name
-        differences = {
-            name: _compare(judged[first], some, inputs.seed) for name, some in judged.items() if name != first
-        }
+        differences = {name: _compare(judged[first], some, inputs.seed) for name, some in judged.items() if name != first}
         run.record["differences"] = differences
         from luthier.report.fusion_page import write_fusion_page
 
         write_fusion_page(
-            folder / "report.html",
-            results,
-            differences,
-            worst_items(judged),
-            manifest=suite.manifest,
-            suite=Path(inputs.suite).name,
+            folder / "report.html", results, differences, worst_items(judged), manifest=suite.manifest, suite=Path(inputs.suite).name
         )
         run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))
         return run.record
@@ -141,9 +131,7 @@ class _Job:
             return ScriptedModel(arm.model.removeprefix(SCRIPTED), items, self.suite.memory)
         if self.inputs.endpoint is not None:
             return EndpointModel(self.inputs.endpoint, arm.model, self.api_key)
-        model: LanguageModel = open_model(
-            arm.model, None if arm.adapter is None else Path(arm.adapter), self.inputs.dtype
-        )
+        model: LanguageModel = open_model(arm.model, None if arm.adapter is None else Path(arm.adapter), self.inputs.dtype)
         return model
 
 
@@ -151,11 +139,7 @@ def _arms(inputs: FusionEvaluation) -> list[Arm]:
     arms = list(inputs.arms)
     if inputs.infused is not None:
         base, folder = arms[0], Path(inputs.infused)
-        found = [
-            Arm(stage, base.model, str(folder / stage / "adapter"))
-            for stage in STAGES
-            if (folder / stage / "adapter").is_dir()
-        ]
+        found = [Arm(stage, base.model, str(folder / stage / "adapter")) for stage in STAGES if (folder / stage / "adapter").is_dir()]
         found += [Arm(stage, str(folder / stage / "model")) for stage in STAGES if (folder / stage / "model").is_dir()]
         if not found:
             raise SettingsError(f"{folder}: no finished stage of luthier train infuse there")
@@ -211,13 +195,9 @@ def _measure(arm: Arm, job: _Job) -> JSON:
         from luthier.models.endpoint import EndpointModel
 
         url = job.inputs.judge_endpoint
-        judge: LanguageModel = (
-            EndpointModel(url, job.inputs.judge, job.api_key) if url else open_model(job.inputs.judge)
-        )
+        judge: LanguageModel = EndpointModel(url, job.inputs.judge, job.api_key) if url else open_model(job.inputs.judge)
         job.progress.step("judge", min(job.inputs.judged, len(judged)))
-        results["judge"] = agreement(
-            judge, judged, sample=job.inputs.judged, seed=job.inputs.seed, progress=job.progress.advance
-        )
+        results["judge"] = agreement(judge, judged, sample=job.inputs.judged, seed=job.inputs.seed, progress=job.progress.advance)
     return results
 
 
@@ -228,9 +208,7 @@ def _known(arm: Arm, engine: LanguageModel, job: _Job) -> set[str]:
     job.progress.step("closed-book", 4 * len(job.suite.retention))
     digest = hashlib.sha256(engine.name.encode()).hexdigest()[:8]
     with RecordingModel(engine, job.folder / f"known-{arm.name}-{digest}.jsonl") as model:
-        return known_facts(
-            model, job.suite.retention, Scorer(job.suite.facts), seed=job.inputs.seed, progress=job.progress.advance
-        )
+        return known_facts(model, job.suite.retention, Scorer(job.suite.facts), seed=job.inputs.seed, progress=job.progress.advance)
 
 
 def _asked(job: _Job, known: Sequence[str] | None) -> list[FusionItem]:
@@ -270,7 +248,5 @@ def _compare(before: Sequence[Judged], after: Sequence[Judged], seed: int) -> JS
     from luthier.evaluate.fusion import compare
 
     theirs = {(one.item.id, one.item.scenario): one for one in after}
-    both = [
-        (one, theirs[one.item.id, one.item.scenario]) for one in before if (one.item.id, one.item.scenario) in theirs
-    ]
+    both = [(one, theirs[one.item.id, one.item.scenario]) for one in before if (one.item.id, one.item.scenario) in theirs]
     return compare([one for one, _ in both], [other for _, other in both], seed)

@@ -71,11 +71,15 @@ def _train(stage: Stage, previous: Path | None, inputs: InfusionInputs, folder: 
     place.mkdir(parents=True, exist_ok=True)
     general = [one for path in inputs.general for one in read_conversations(Path(path))] if stage == "continued" else []
     return infuse(
-        stage, _start(previous, inputs), place, inputs.settings, general=general,
+        stage,
+        _start(previous, inputs),
+        place,
+        inputs.settings,
+        general=general,
         statements=[str(row["text"]) for _, row in read_rows(Path(inputs.suite) / STATEMENTS)],
         conversations=list(read_conversations(Path(inputs.suite) / CONVERSATIONS)),
         progress=lambda done, planned, loss: progress.update(done, planned, f"loss {loss:.3f}"),
-    )  # fmt: skip
+    )
 
 
 def _start(previous: Path | None, inputs: InfusionInputs) -> LocalModel:

@@ -31,17 +31,13 @@ class Traced(NamedTuple):
     checkpoints: bool = False
 
 
-def write_tables(
-    traced: Traced, families: Sequence[str], inflation: float, folder: Path, *, ask: int, train: int, seed: int
-) -> JSON:
+def write_tables(traced: Traced, families: Sequence[str], inflation: float, folder: Path, *, ask: int, train: int, seed: int) -> JSON:
     """Write TABLES in a folder and return what the page shows. inflation: of the estimates' intervals; ask, train: how many items."""
     from luthier.trace.checkpoints import changes
 
     log, model = traced.log, traced.model
     estimates = _estimates(traced, families, inflation)
-    moved = (
-        [change.to_row() for change in changes(model, log, traced.learners, seed=seed)] if traced.checkpoints else []
-    )
+    moved = [change.to_row() for change in changes(model, log, traced.learners, seed=seed)] if traced.checkpoints else []
     asked, trained = _ask(traced, ask, seed), _train(traced, train)
     mastery = _mastery(traced)
     write_table(folder / "items.csv", _items(traced), [])
@@ -52,11 +48,29 @@ def write_tables(
     write_table(folder / "train.csv", trained, ["learner", "item", "concepts", "chance"])
     text = traced.text
     return {
-        "answers": len(log), "items": len(log.catalogue.items), "learners": estimates, "concepts": [each.concept for each in log.catalogue.concepts],
-        "mastery": mastery, "changes": moved, "alarms": len({one["concept"] for one in moved if one["verdict"] == "lost"}), "ask": asked, "train": trained,
-        "ability_sd": model.sd, "spread": model.spread, "rounds": traced.calibration.rounds, "notes": list(log.notes),
-        "text": None if text is None else {"items": text.items, "correlation": text.correlation, "doubt": text.doubt, "within": _within(traced), "points": _points(traced)},
-    }  # fmt: skip
+        "answers": len(log),
+        "items": len(log.catalogue.items),
+        "learners": estimates,
+        "concepts": [each.concept for each in log.catalogue.concepts],
+        "mastery": mastery,
+        "changes": moved,
+        "alarms": len({one["concept"] for one in moved if one["verdict"] == "lost"}),
+        "ask": asked,
+        "train": trained,
+        "ability_sd": model.sd,
+        "spread": model.spread,
+        "rounds": traced.calibration.rounds,
+        "notes": list(log.notes),
+        "text": None
+        if text is None
+        else {
+            "items": text.items,
+            "correlation": text.correlation,
+            "doubt": text.doubt,
+            "within": _within(traced),
+            "points": _points(traced),
+        },
+    }
 
 
 def _estimates(traced: Traced, families: Sequence[str], inflation: float) -> list[JSON]:
@@ -71,9 +85,9 @@ def _estimates(traced: Traced, families: Sequence[str], inflation: float) -> lis
         if not len(log.item[part]):
             continue
         groups = {group for item in np.unique(log.item[part]) for group in model.groups_of[item]}
-        among = np.flatnonzero([
-            (traced.calibration.answers[item] > 0 and groups.issuperset(model.groups_of[item])) for item in range(len(model.difficulty))
-        ])  # fmt: skip
+        among = np.flatnonzero(
+            [(traced.calibration.answers[item] > 0 and groups.issuperset(model.groups_of[item])) for item in range(len(model.difficulty))]
+        )
         among = np.union1d(among, log.item[part])
         estimate = estimate_accuracy(model, log.item[part], log.correct[part].astype(np.float64), among, inflation)
         rows.append({"learner": name, "family": families[place], "new": place in traced.new, **estimate.to_row()})
@@ -84,21 +98,36 @@ def _mastery(traced: Traced) -> list[JSON]:
     """A row for each learner and concept it has answers on."""
     log, mastery = traced.log, traced.learners.mastery
     return [
-        {"learner": name, "concept": each.concept, "mastery": float(mastery.probability[place, at]), "low": float(mastery.low[place, at]),
-         "high": float(mastery.high[place, at]), "answers": int(mastery.evidence[place, at])}
-        for place, name in enumerate(log.learners) for at, each in enumerate(log.catalogue.concepts) if mastery.evidence[place, at] > 0
-    ]  # fmt: skip
+        {
+            "learner": name,
+            "concept": each.concept,
+            "mastery": float(mastery.probability[place, at]),
+            "low": float(mastery.low[place, at]),
+            "high": float(mastery.high[place, at]),
+            "answers": int(mastery.evidence[place, at]),
+        }
+        for place, name in enumerate(log.learners)
+        for at, each in enumerate(log.catalogue.concepts)
+        if mastery.evidence[place, at] > 0
+    ]
 
 
 def _items(traced: Traced) -> list[JSON]:
     log, fitted = traced.log, traced.calibration
     told = _from_text(traced)
     return [
-        {"item": item.item, "concepts": "|".join(item.concepts), "answers": int(fitted.answers[at]), "difficulty": float(fitted.difficulty[at]),
-         "sd": float(fitted.difficulty_sd[at]), "discrimination": float(fitted.discrimination[at]),
-         "from_text": told.get(at), "predicted": bool(fitted.answers[at] == 0)}
+        {
+            "item": item.item,
+            "concepts": "|".join(item.concepts),
+            "answers": int(fitted.answers[at]),
+            "difficulty": float(fitted.difficulty[at]),
+            "sd": float(fitted.difficulty_sd[at]),
+            "discrimination": float(fitted.discrimination[at]),
+            "from_text": told.get(at),
+            "predicted": bool(fitted.answers[at] == 0),
+        }
         for at, item in enumerate(log.catalogue.items)
-    ]  # fmt: skip
+    ]
 
 
 def _from_text(traced: Traced) -> dict[int, float]:
@@ -123,9 +152,7 @@ def _within(traced: Traced) -> float | None:
     for item in told:
         groups.setdefault(traced.model.groups_of[item], []).append(item)
     for members in groups.values():
-        found = spearman(
-            [told[item] for item in members], [float(traced.calibration.difficulty[item]) for item in members]
-        )
+        found = spearman([told[item] for item in members], [float(traced.calibration.difficulty[item]) for item in members])
         if len(members) >= LEAST_ITEMS and found is not None:
             total, weight = total + len(members) * found, weight + len(members)
     return total / weight if weight and len(groups) > 1 else None
@@ -150,8 +177,14 @@ def _ask(traced: Traced, count: int, seed: int) -> list[JSON]:
         state = None if place is None else traced.learners.states[place]
         for item in choose_items(model, count, asked, seed, state):
             named = log.catalogue.items[item]
-            rows.append({"learner": "" if place is None else log.learners[place], "item": named.item,
-                         "concepts": "|".join(named.concepts), "difficulty": float(model.difficulty[item])})  # fmt: skip
+            rows.append(
+                {
+                    "learner": "" if place is None else log.learners[place],
+                    "item": named.item,
+                    "concepts": "|".join(named.concepts),
+                    "difficulty": float(model.difficulty[item]),
+                }
+            )
     return rows
 
 
@@ -161,10 +194,15 @@ def _train(traced: Traced, count: int) -> list[JSON]:
 
     log = traced.log
     return [
-        {"learner": log.learners[place], "item": log.catalogue.items[item].item, "concepts": "|".join(log.catalogue.items[item].concepts), "chance": chance}
+        {
+            "learner": log.learners[place],
+            "item": log.catalogue.items[item].item,
+            "concepts": "|".join(log.catalogue.items[item].concepts),
+            "chance": chance,
+        }
         for place in (traced.new or [len(log.learners) - 1])
         for item, chance in items_to_train(traced.model, log, traced.learners.states[place], count)
-    ]  # fmt: skip
+    ]
 
 
 def write_table(path: Path, rows: Iterable[JSON], columns: Sequence[str]) -> None:

@@ -49,9 +49,7 @@ class PairInputs:
     seed: int = 0
 
 
-def run_pairs(
-    inputs: PairInputs, folder: Path, command: str, progress: Progress = quiet, *, api_key: str | None = None
-) -> JSON:
+def run_pairs(inputs: PairInputs, folder: Path, command: str, progress: Progress = quiet, *, api_key: str | None = None) -> JSON:
     """Write `pairs.jsonl` and `report.html` in `folder` and return what `run.json` holds; a stopped run asks no answer twice.
 
     api_key: for the endpoints; it is not written anywhere.
@@ -68,14 +66,9 @@ def run_pairs(
         questions = _questions(inputs)
         shared = {"files": files, "limit": inputs.limit, "seed": inputs.seed}
         asked = [question for question in questions if question.rejected is None]
-        asking = {
-            name: getattr(inputs, name)
-            for name in ("model", "adapter", "endpoint", "samples", "ask", "temperature", "max_tokens")
-        }
+        asking = {name: getattr(inputs, name) for name in ("model", "adapter", "endpoint", "samples", "ask", "temperature", "max_tokens")}
         run.step("answers", {**shared, **asking}, [], lambda: _sample(asked, job))
-        bridging = {
-            name: getattr(inputs, name) for name in ("per_question", "bridge", "editor", "editor_endpoint", "farthest")
-        }
+        bridging = {name: getattr(inputs, name) for name in ("per_question", "bridge", "editor", "editor_endpoint", "farthest")}
         run.step("pairs", bridging, [PAIRS], lambda: _bridge(questions, job), after=["answers"])
         _write_page(run.record, folder, inputs)
         run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))
@@ -96,9 +89,7 @@ def _check(inputs: PairInputs) -> None:
     if inputs.bridge not in BRIDGES:
         raise SettingsError(f"bridge is {inputs.bridge!r}; choose one of {', '.join(BRIDGES)}")
     if inputs.bridge == "model" and inputs.editor is None:
-        raise SettingsError(
-            "the bridge 'model' needs a model that edits: name it with --editor (a folder, or a served model)"
-        )
+        raise SettingsError("the bridge 'model' needs a model that edits: name it with --editor (a folder, or a served model)")
     if inputs.samples < 1 or inputs.per_question < 1:
         raise SettingsError("samples and per_question must be 1 or more")
 
@@ -157,9 +148,7 @@ def _answers(asked: Sequence[Question], job: _Job, progress: Progress = quiet) -
     if not asked:
         return []
     sampling = Sampling(inputs.max_tokens, inputs.temperature, seed=inputs.seed)
-    prompts = [
-        Prompt(_asking(question, inputs.ask), question.tools) for question in asked for _ in range(inputs.samples)
-    ]
+    prompts = [Prompt(_asking(question, inputs.ask), question.tools) for question in asked for _ in range(inputs.samples)]
     engine = job.engine(inputs.model, inputs.endpoint, inputs.adapter)
     with RecordingModel(engine, job.journal(SAMPLES, engine)) as model:
         made = model.generate(prompts, sampling, progress.advance)

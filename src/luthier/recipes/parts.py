@@ -11,9 +11,7 @@ from luthier.recipes.tools import benchmark_leaks, open_model
 from luthier.records import JSON, write_jsonl
 
 
-def checked_dialogues(
-    out: Path, apis: Sequence[str], count: int, *, real_share: float = 1.0, seed: int = 0
-) -> tuple[int, int]:
+def checked_dialogues(out: Path, apis: Sequence[str], count: int, *, real_share: float = 1.0, seed: int = 0) -> tuple[int, int]:
     """Write up to `count` checked dialogues about the APIs to `out`; returns how many were written and how many failed a check."""
     from luthier.synthesize.tools.apis import api_hashes, import_apis
     from luthier.synthesize.tools.checks import check

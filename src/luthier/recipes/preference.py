@@ -63,9 +63,11 @@ def _write_page(record: JSON, folder: Path, inputs: PreferenceInputs) -> None:
 
     settings = inputs.settings
     told = {
-        "method": settings.method, "loss": settings.training.get("loss", "dpo"), "delta": settings.training.get("delta", 2.0),
+        "method": settings.method,
+        "loss": settings.training.get("loss", "dpo"),
+        "delta": settings.training.get("delta", 2.0),
         "weighting": settings.weighting or METHODS[settings.method][1],
-    }  # fmt: skip
+    }
     steps = [row for _, row in read_rows(folder / "metrics.jsonl")]
     names = [Path(path).name for path in inputs.data]
     write_preference_page(record["steps"]["train"]["results"], steps, folder / "report.html", data=names, settings=told)
@@ -87,10 +89,14 @@ def _train(inputs: PreferenceInputs, folder: Path, progress: Progress) -> JSON:
         progress.update(done, total, note)
 
     result = tune_preferences(
-        pairs, model, folder, inputs.settings, evaluation=held,
+        pairs,
+        model,
+        folder,
+        inputs.settings,
+        evaluation=held,
         progress=lambda done, planned, loss: show("train", done, planned, f"loss {loss:.3f}"),
         reference_progress=lambda done, total: show("reference", done, total, ""),
-    )  # fmt: skip
+    )
     return {**asdict(result), "method": inputs.settings.method}
 
 

@@ -61,29 +61,33 @@ def run_probe(inputs: ProbeInputs, folder: Path, command: str, progress: Progres
     """
     _check(inputs)
     with RunFolder(folder, "probe", command, asdict(inputs), inputs.seed) as run:
-        files = {
-            path: file_sha256(Path(path))
-            for path in (*inputs.data, *inputs.stored, *inputs.injected)
-            if Path(path).is_file()
-        }
+        files = {path: file_sha256(Path(path)) for path in (*inputs.data, *inputs.stored, *inputs.injected) if Path(path).is_file()}
         weights = Path(inputs.adapter or "") / "adapter_model.safetensors"
         files |= {str(weights): file_sha256(weights)} if weights.is_file() else {}
         run.record["inputs"] = files
         questions = questions_of(inputs)
         model = open_model(inputs.model, None if inputs.adapter is None else Path(inputs.adapter), inputs.dtype)
-        asking = {name: getattr(inputs, name) for name in
-                  ("data", "stored", "injected", "model", "adapter", "dtype", "limit", "samples", "temperature", "top_p", "max_tokens", "seed")}  # fmt: skip
+        asking = {
+            name: getattr(inputs, name)
+            for name in (
+                "data",
+                "stored",
+                "injected",
+                "model",
+                "adapter",
+                "dtype",
+                "limit",
+                "samples",
+                "temperature",
+                "top_p",
+                "max_tokens",
+                "seed",
+            )
+        }
         targets = {"targets": _targets(inputs.probe)}
-        run.step(
-            "chains",
-            {"files": files, **asking, **targets},
-            [],
-            lambda: _write_chains(questions, inputs, folder, model, progress),
-        )
+        run.step("chains", {"files": files, **asking, **targets}, [], lambda: _write_chains(questions, inputs, folder, model, progress))
         probing = {"probe": inputs.probe, "normalise": inputs.normalise, "mode": inputs.mode}
-        run.step(
-            "traces", probing, [TRACES], lambda: _probe(questions, inputs, folder, model, progress), after=["chains"]
-        )
+        run.step("traces", probing, [TRACES], lambda: _probe(questions, inputs, folder, model, progress), after=["chains"])
         traces = read_traces(folder)
         run.step("statistics", {}, [], lambda: statistics(traces), after=["traces"])
         run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))
@@ -140,8 +144,17 @@ def early_exits(traces: Sequence[ChainTrace]) -> list[JSON]:
             right += answer == trace.question.answer
             kept += bool(trace.right)
             same += answer == trace.final
-        rows.append({"same": rule.same, "margin": rule.margin, "tokens": spent, "of_tokens": full, "right": [right, len(known)],
-                     "right_full": [kept, len(known)], "same_answer": [same, len(known)]})  # fmt: skip
+        rows.append(
+            {
+                "same": rule.same,
+                "margin": rule.margin,
+                "tokens": spent,
+                "of_tokens": full,
+                "right": [right, len(known)],
+                "right_full": [kept, len(known)],
+                "same_answer": [same, len(known)],
+            }
+        )
     return rows if known else []
 
 
@@ -158,9 +171,7 @@ def write_page(folder: Path, record: JSON, traces: Sequence[ChainTrace] | None =
     traces = read_traces(folder) if traces is None else traces
     path = folder / "report.html"
     results = record["steps"]["statistics"]["results"]
-    write_probe_page(
-        path, results, [_shown(trace) for trace in traces], settings=record["settings"], seed=record["seed"]
-    )
+    write_probe_page(path, results, [_shown(trace) for trace in traces], settings=record["settings"], seed=record["seed"])
     return path
 
 
@@ -192,9 +203,7 @@ def _shown(trace: ChainTrace) -> JSON:
 
 def _check(inputs: ProbeInputs) -> None:
     if not (inputs.data or inputs.stored or inputs.injected):
-        raise SettingsError(
-            "no data: give files of questions, --chains for stored chains, or --inject for right solutions"
-        )
+        raise SettingsError("no data: give files of questions, --chains for stored chains, or --inject for right solutions")
     if inputs.samples < 1:
         raise SettingsError("samples must be 1 or more")
     if inputs.samples > 1 and inputs.temperature == 0:
@@ -213,10 +222,7 @@ def questions_of(inputs: ProbeInputs) -> list[tuple[ChoiceQuestion, list[str] | 
     found: list[tuple[ChoiceQuestion, list[str] | None, list[JSON]]] = []
     for path in inputs.data:
         name = _name(path)
-        found += [
-            (_grouped(question, name), None, [])
-            for question in _spaced(list(read_choices(path, skipped)), inputs.limit)
-        ]
+        found += [(_grouped(question, name), None, []) for question in _spaced(list(read_choices(path, skipped)), inputs.limit)]
     for path in inputs.stored:
         found += _stored(list(read_choices(path, skipped)), path, inputs.limit)
     for path in inputs.injected:
@@ -239,16 +245,12 @@ def _spaced(rows: list[Any], limit: int | None) -> list[Any]:
     return rows if limit is None or limit >= len(rows) else [rows[at * len(rows) // limit] for at in range(limit)]
 
 
-def _stored(
-    questions: list[ChoiceQuestion], path: str, limit: int | None
-) -> list[tuple[ChoiceQuestion, list[str] | None, list[JSON]]]:
+def _stored(questions: list[ChoiceQuestion], path: str, limit: int | None) -> list[tuple[ChoiceQuestion, list[str] | None, list[JSON]]]:
     """Questions with all their stored chains; `limit` counts the questions of each group."""
     by_key: dict[tuple[str, str, tuple[str, ...]], tuple[ChoiceQuestion, list[str] | None, list[JSON]]] = {}
     for question in questions:
         if question.chain is None:
-            raise SettingsError(
-                f"{question.place}: no chain there; give one in a field `chain`, `completion` or `prediction`"
-            )
+            raise SettingsError(f"{question.place}: no chain there; give one in a field `chain`, `completion` or `prediction`")
         grouped = _grouped(question, _name(path))
         entry = by_key.setdefault((grouped.group, question.question, question.options), (grouped, [], []))
         assert entry[1] is not None  # noqa: S101
@@ -260,18 +262,14 @@ def _stored(
     return [entry for each in groups.values() for entry in _spaced(each, limit)]
 
 
-def _injected(
-    path: str, inputs: ProbeInputs, skipped: SkippedRows | None
-) -> list[tuple[ChoiceQuestion, list[str] | None, list[JSON]]]:
+def _injected(path: str, inputs: ProbeInputs, skipped: SkippedRows | None) -> list[tuple[ChoiceQuestion, list[str] | None, list[JSON]]]:
     """Questions with a right solution, and the same one with an error in it; those that give no hold for an error are left out."""
     from luthier.probe.labels import corrupt
 
     found: list[tuple[ChoiceQuestion, list[str] | None, list[JSON]]] = []
     questions = [question for question in read_choices(path, skipped) if _solution(question) is not None]
     if not questions:
-        raise SettingsError(
-            f"{path}: no right solutions there; give them in a field `solution`, `rationale` or `chain`"
-        )
+        raise SettingsError(f"{path}: no right solutions there; give them in a field `solution`, `rationale` or `chain`")
     for question in _spaced(questions, inputs.limit):
         solution = str(_solution(question))
         made = corrupt(solution, question, inputs.seed)
@@ -298,9 +296,7 @@ def _journal(folder: Path, model: LocalModel) -> Path:
     return folder / f"{CHAINS}-{hashlib.sha256(model.name.encode()).hexdigest()[:8]}.jsonl"
 
 
-def _write_chains(
-    questions: Sequence[Any], inputs: ProbeInputs, folder: Path, model: LocalModel, progress: Progress
-) -> JSON:
+def _write_chains(questions: Sequence[Any], inputs: ProbeInputs, folder: Path, model: LocalModel, progress: Progress) -> JSON:
     asked = [question for question, chains, _ in questions if chains is None]
     progress.step("chains", len(asked) * inputs.samples)
     made = _generated(asked, inputs, folder, model, progress)
@@ -356,10 +352,6 @@ def _with_intervals(value: Any) -> Any:
 
     if isinstance(value, dict):
         return {name: _with_intervals(each) for name, each in value.items()}
-    if (
-        isinstance(value, list)
-        and len(value) == 2
-        and all(isinstance(each, int) and not isinstance(each, bool) for each in value)
-    ):
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(each, int) and not isinstance(each, bool) for each in value):
         return wilson(*value).to_row()
     return [_with_intervals(each) for each in value] if isinstance(value, list) else value

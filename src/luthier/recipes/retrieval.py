@@ -48,9 +48,7 @@ class RetrievalInputs:
     seed: int = 0
 
 
-def run_retrieval(
-    inputs: RetrievalInputs, folder: Path, command: str, progress: Progress = quiet, *, api_key: str | None = None
-) -> JSON:
+def run_retrieval(inputs: RetrievalInputs, folder: Path, command: str, progress: Progress = quiet, *, api_key: str | None = None) -> JSON:
     """Score in `folder`, write `report.html` there and return what `run.json` holds; the same call continues a stopped run.
 
     Raises SettingsError, MissingFileError, BadRowError.
@@ -83,9 +81,14 @@ def means(rows: list[JSON], metric: str = "ndcg@10") -> list[JSON]:
         if len(tasks) > 1 and len(values) == len(tasks):
             coir = {name.removeprefix("coir:"): value for name, value in values.items() if name.startswith("coir:")}
             whole = all(part in coir for parts in DATASETS.values() for part in parts)
-            found.append({
-                "model": model, "tasks": len(tasks), "mean": sum(values.values()) / len(values), "coir": macro_mean(coir) if whole else None,
-            })  # fmt: skip
+            found.append(
+                {
+                    "model": model,
+                    "tasks": len(tasks),
+                    "mean": sum(values.values()) / len(values),
+                    "coir": macro_mean(coir) if whole else None,
+                }
+            )
     return found
 
 
@@ -114,11 +117,7 @@ def _score_task(job: _Job, cache: EmbeddingCache, api_key: str | None) -> None:
     for model in inputs.models:
         retriever = open_retriever(model, _options(job), api_key)
         label = retriever.name if inputs.adjustment == "none" else f"{retriever.name}, {inputs.adjustment}"
-        told: JSON = {
-            "model": _identity(retriever),
-            "adjustment": inputs.adjustment,
-            "max_length": getattr(retriever, "max_length", None),
-        }
+        told: JSON = {"model": _identity(retriever), "adjustment": inputs.adjustment, "max_length": getattr(retriever, "max_length", None)}
         job.score(label, told, partial(_retrieve, job, retriever, cache))
         labels.append(label)
     last = labels[-1]
@@ -164,9 +163,15 @@ class _Job:
         """One step of the run: find, score, keep. after: the models whose runs it reads."""
         files = [f"{self.place(model)}.json", f"{self.place(model)}.safetensors"]
         settings: JSON = {
-            "name": self.task.name, "task": self.task.fingerprint, "split": self.task.split, "reading": self.task.reading,
-            "depth": self.inputs.top, "queries": len(self.task.queries), "documents": len(self.task.documents), **told,
-        }  # fmt: skip
+            "name": self.task.name,
+            "task": self.task.fingerprint,
+            "split": self.task.split,
+            "reading": self.task.reading,
+            "depth": self.inputs.top,
+            "queries": len(self.task.queries),
+            "documents": len(self.task.documents),
+            **told,
+        }
         before = [self.step_name(name) for name in after]
         self.run.step(self.step_name(model), settings, files, lambda: self._work(model, settings, found), after=before)
 
@@ -177,14 +182,13 @@ class _Job:
         run, costs = found()
         scored = score(self.task, run)
         row: JSON = {
-            "metrics": scored.to_row(self.inputs.seed), "ceiling": ceiling(self.task, ("ndcg@10",)), "costs": costs,
-            "distinct_documents": int(self.task.copies.max()) + 1, "distinct_queries": int(self.task.query_clusters.max()) + 1,
-        }  # fmt: skip
-        values = {
-            f"{metric}/{reading}": scores.of(metric)
-            for reading, scores in scored.by_reading.items()
-            for metric in scores.metrics
+            "metrics": scored.to_row(self.inputs.seed),
+            "ceiling": ceiling(self.task, ("ndcg@10",)),
+            "costs": costs,
+            "distinct_documents": int(self.task.copies.max()) + 1,
+            "distinct_queries": int(self.task.query_clusters.max()) + 1,
         }
+        values = {f"{metric}/{reading}": scores.of(metric) for reading, scores in scored.by_reading.items() for metric in scores.metrics}
         place = self.run.path / self.place(model)
         save_result(place, Result(model, settings, values, scored.clusters, row), run)
         return {"model": model, "settings": settings, **row}
@@ -201,15 +205,16 @@ def _retrieve(job: _Job, retriever: Any, cache: EmbeddingCache) -> tuple[Run, JS
     total = len(set(job.task.query_texts)) + int(job.task.copies.max()) + 1
     job.progress.step("encode", None if retriever.name.startswith("bm25") else total)
     found = retrieve(
-        job.task, retriever, job.inputs.top, cache=cache, adjustment=job.inputs.adjustment,  # type: ignore[arg-type]
+        job.task,
+        retriever,
+        job.inputs.top,
+        cache=cache,
+        adjustment=job.inputs.adjustment,  # type: ignore[arg-type]
         progress=job.progress.advance,
-    )  # fmt: skip
+    )
     told = {
         side: truncation(job.task, retriever, texts, kind)
-        for side, texts, kind in (
-            ("queries", job.task.query_texts, "query"),
-            ("documents", job.task.document_texts, "document"),
-        )
+        for side, texts, kind in (("queries", job.task.query_texts, "query"), ("documents", job.task.document_texts, "document"))
         if getattr(retriever, "max_length", None) is not None
     }
     return found.run, found.costs | ({"truncation": told} if told else {})
@@ -233,8 +238,13 @@ def _rerank(job: _Job, before: str) -> tuple[Run, JSON]:
     texts = [job.task.document_texts[row] for row in first_rows(job.task).tolist()]
     job.progress.step("rerank", len(job.task.queries))
     found = rerank(
-        job.load(before), job.task.query_texts, texts, open_model(str(job.inputs.rerank)), top=job.inputs.rerank_top, progress=job.progress.advance
-    )  # fmt: skip
+        job.load(before),
+        job.task.query_texts,
+        texts,
+        open_model(str(job.inputs.rerank)),
+        top=job.inputs.rerank_top,
+        progress=job.progress.advance,
+    )
     return found, {"rerank_cpu_seconds": round(time.process_time() - start, 1)}
 
 

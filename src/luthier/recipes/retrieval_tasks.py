@@ -53,17 +53,19 @@ def search_task(
     if not query.strip():
         raise SettingsError("the query is empty; say what to look for")
     loaded = load_task(task, split, reading, source)
-    asked = Task(
-        loaded.name, loaded.documents, Texts(["q"], [query]), Qrels.from_triples(1, [(0, 0, 0)]), split, loaded.reading
-    )
+    asked = Task(loaded.name, loaded.documents, Texts(["q"], [query]), Qrels.from_triples(1, [(0, 0, 0)]), split, loaded.reading)
     found = retrieve(asked, open_retriever(model, options, api_key), top, cache=EmbeddingCache(cache)).run
     rows, places = first_rows(asked), _places(Path(task))
     return [
-        {"id": loaded.documents.ids[rows[number]], "score": float(score), "place": places.get(loaded.documents.ids[rows[number]], ""),
-         "text": asked.document_texts[rows[number]]}
+        {
+            "id": loaded.documents.ids[rows[number]],
+            "score": float(score),
+            "place": places.get(loaded.documents.ids[rows[number]], ""),
+            "text": asked.document_texts[rows[number]],
+        }
         for number, score in zip(found.documents[0].tolist(), found.scores[0].tolist(), strict=True)
         if number >= 0
-    ]  # fmt: skip
+    ]
 
 
 def load_task(task: str, split: str, reading: str, source: str | None) -> Task:

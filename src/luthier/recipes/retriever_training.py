@@ -40,22 +40,18 @@ def run_training(inputs: RetrieverInputs, folder: Path, command: str, progress: 
     tests = [Task.load(name) for name in inputs.tests or (inputs.task,)]
     with RunFolder(folder, "evaluate retrieval train", command, asdict(inputs), inputs.settings.seed) as run:
         keyed = {
-            "task": training.fingerprint, "base": base.fingerprint, "settings": asdict(inputs.settings), "tests": [test.fingerprint for test in tests]
-        }  # fmt: skip
-        run.step(
-            "train",
-            keyed,
-            [MODEL],
-            lambda: _train(training, tests, base, folder, settings=inputs.settings, progress=progress),
-        )
+            "task": training.fingerprint,
+            "base": base.fingerprint,
+            "settings": asdict(inputs.settings),
+            "tests": [test.fingerprint for test in tests],
+        }
+        run.step("train", keyed, [MODEL], lambda: _train(training, tests, base, folder, settings=inputs.settings, progress=progress))
         run.step("measure", {}, [], lambda: _measure(tests, base, folder), after=["train"])
         run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))
         return run.record
 
 
-def _train(
-    training: Task, tests: list[Task], base: Any, folder: Path, *, settings: RetrieverSettings, progress: Progress
-) -> JSON:
+def _train(training: Task, tests: list[Task], base: Any, folder: Path, *, settings: RetrieverSettings, progress: Progress) -> JSON:
     from luthier.models.static_embedder import StaticEmbedder
     from luthier.train.retriever import train_retriever
 
@@ -63,9 +59,13 @@ def _train(
     static = isinstance(base, StaticEmbedder)
     progress.step("train", None)
     result = train_retriever(
-        pairs, base.folder, folder / MODEL, settings, static=static,
+        pairs,
+        base.folder,
+        folder / MODEL,
+        settings,
+        static=static,
         progress=lambda done, planned, loss: progress.update(done, planned, f"loss {loss:.3f}"),
-    )  # fmt: skip
+    )
     return {**result, "left_out": left_out, "base": base.name}
 
 

@@ -75,9 +75,12 @@ def _folder(name: str, options: ModelOptions, prompts: dict[Kind, str]) -> Any:
     if (folder / "config.json").is_file() and _is_transformer(folder):
         try:
             return TransformerEmbedder(
-                folder, pooling=options.pooling, max_length=options.max_length, prompts=prompts,  # type: ignore[arg-type]
+                folder,
+                pooling=options.pooling,
+                max_length=options.max_length,
+                prompts=prompts,  # type: ignore[arg-type]
                 name=_label(name, options),
-            )  # fmt: skip
+            )
         except SettingsError as problem:
             if "sentence-transformers" not in str(problem) or options.pooling is not None:
                 raise
@@ -89,11 +92,7 @@ def _is_transformer(folder: Path) -> bool:
     from luthier.records.lines import parse_value
 
     config = parse_value((folder / "config.json").read_bytes())
-    return (
-        isinstance(config, dict)
-        and ("architectures" in config or "model_type" in config)
-        and config.get("model_type") != "model2vec"
-    )
+    return isinstance(config, dict) and ("architectures" in config or "model_type" in config) and config.get("model_type") != "model2vec"
 
 
 def _label(name: str, options: ModelOptions) -> str:

@@ -48,38 +48,38 @@ class RunFolder:
         self.path = path
         self._kept = _read(path / "run.json")
         self.record: JSON = {
-            "luthier": __version__, "recipe": recipe, "command": command, "status": "running", "settings": settings, "seed": seed,
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "versions": _versions(), "device": device(), "inputs": {},
+            "luthier": __version__,
+            "recipe": recipe,
+            "command": command,
+            "status": "running",
+            "settings": settings,
+            "seed": seed,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "versions": _versions(),
+            "device": device(),
+            "inputs": {},
             "steps": {},
-        }  # fmt: skip
+        }
         self._lock: Any = None
 
     def __enter__(self) -> RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
-            raise SettingsError(
-                f"{self.path}: cannot be a run folder ({problem.strerror}); choose another with --out"
-            ) from problem
+            raise SettingsError(f"{self.path}: cannot be a run folder ({problem.strerror}); choose another with --out") from problem
         self._lock = (self.path / ".lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as problem:
             self._lock.close()
-            raise LuthierError(
-                f"{self.path}: another run is using this folder; wait for it or choose another with --out"
-            ) from problem
+            raise LuthierError(f"{self.path}: another run is using this folder; wait for it or choose another with --out") from problem
         self.save()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
         self._lock.close()
 
-    def step(
-        self, name: str, inputs: JSON, files: Sequence[str], work: Callable[[], JSON], *, after: Sequence[str] = ()
-    ) -> JSON:
+    def step(self, name: str, inputs: JSON, files: Sequence[str], work: Callable[[], JSON], *, after: Sequence[str] = ()) -> JSON:
         """The step's results: kept where its key and files are as before, else made by `work()`.
 
         after: the steps whose results it reads. files: paths under the folder that belong to the step; they are cleared when the step begins with a new key.
@@ -100,11 +100,7 @@ class RunFolder:
         start = time.perf_counter()
         results = work()
         _give_memory_back()
-        self.record["steps"][name] = {
-            "key": key,
-            "seconds": round(spent + time.perf_counter() - start, 2),
-            "results": results,
-        }
+        self.record["steps"][name] = {"key": key, "seconds": round(spent + time.perf_counter() - start, 2), "results": results}
         self.save()
         return results
 
@@ -138,9 +134,7 @@ class RunFolder:
         """Write run.json. Steps of an earlier invocation that have not come up yet stay in it, so a second kill loses nothing."""
         waiting = {name: step for name, step in self._kept.get("steps", {}).items() if name not in self.record["steps"]}
         with atomic_write(self.path / "run.json") as stream:
-            json.dump(
-                {**self.record, "steps": {**self.record["steps"], **waiting}}, stream, indent=1, ensure_ascii=False
-            )
+            json.dump({**self.record, "steps": {**self.record["steps"], **waiting}}, stream, indent=1, ensure_ascii=False)
             stream.write("\n")
 
     def _key(self, name: str, inputs: JSON, after: Sequence[str]) -> str:
@@ -154,19 +148,16 @@ def device() -> JSON:
     cpu = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        cpu = next(
-            (
-                line.split(":", 1)[1].strip()
-                for line in cpuinfo.read_text().splitlines()
-                if line.startswith("model name")
-            ),
-            cpu,
-        )
+        cpu = next((line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")), cpu)
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
-        "cpu": cpu, "cores": os.cpu_count(), "memory_gib": round(pages / 2**30, 1), "system": platform.system(),
-        "python": platform.python_version(), "load": round(os.getloadavg()[0], 2),
-    }  # fmt: skip
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "memory_gib": round(pages / 2**30, 1),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 2),
+    }
 
 
 def _give_memory_back() -> None:
@@ -199,9 +190,7 @@ def _read(path: Path) -> JSON:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as problem:
-        raise SettingsError(
-            f"{path}: not a run record ({problem}); move the folder away or choose another with --out"
-        ) from problem
+        raise SettingsError(f"{path}: not a run record ({problem}); move the folder away or choose another with --out") from problem
     return record if isinstance(record, dict) else {}
 
 

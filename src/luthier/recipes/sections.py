@@ -30,9 +30,7 @@ def read_sections(
             raise SettingsError(f"{config}: cannot be read ({problem})") from problem
         except yaml.YAMLError as problem:
             raise SettingsError(f"{config}: not YAML ({' '.join(str(problem).split())})") from problem
-        if not isinstance(read, dict) or any(
-            name not in sections or not isinstance(part, dict) for name, part in read.items()
-        ):
+        if not isinstance(read, dict) or any(name not in sections or not isinstance(part, dict) for name, part in read.items()):
             raise SettingsError(f"{config}: give sections {names}, each with its settings")
         for name, part in read.items():
             sections[name] |= part

@@ -20,9 +20,16 @@ PROMPT_HEAD = 200  # bytes; prompts that begin alike to here count as repeated
 
 
 def select_file(
-    pool: Path, out: Path, settings: Any, *, run: Path | None = None, workers: int = 0, skipped: SkippedRows | None = None,
-    progress: Progress = quiet, page: bool = True,
-) -> JSON:  # fmt: skip
+    pool: Path,
+    out: Path,
+    settings: Any,
+    *,
+    run: Path | None = None,
+    workers: int = 0,
+    skipped: SkippedRows | None = None,
+    progress: Progress = quiet,
+    page: bool = True,
+) -> JSON:
     """Choose rows of `pool` and write them to `out`; beside it the account (`.report.json`), the reasons (`.scores.jsonl.gz`) and,
     unless `page` is false, both drawn with rows to look at (`.html`).
 
@@ -36,9 +43,8 @@ def select_file(
 
     progress.step("choose")
     made = select(
-        pool, settings=settings, run=run, workers=workers, skipped=skipped, progress=progress.advance,
-        watch_model=_watcher(progress),
-    )  # fmt: skip
+        pool, settings=settings, run=run, workers=workers, skipped=skipped, progress=progress.advance, watch_model=_watcher(progress)
+    )
     made.save(out)
     write_jsonl(beside(out, ".scores.jsonl.gz"), made.scores())
     with atomic_write(beside(out, ".report.json")) as stream:
@@ -138,10 +144,7 @@ def compare_methods(
         if method not in METHODS or (times and not times.isdigit()):
             raise SettingsError(f"method {name!r} is not known; known are {', '.join(METHODS)}, each also as random*5")
         runs += [
-            (
-                f"{method} (seed {settings.seed + n})" if times else method,
-                replace(settings, method=method, seed=settings.seed + n),
-            )
+            (f"{method} (seed {settings.seed + n})" if times else method, replace(settings, method=method, seed=settings.seed + n))
             for n in range(int(times or 1))
         ]
     progress.step("choose", len(runs))
@@ -206,9 +209,7 @@ def explain_rows(
         missing = [row for row in rows if row not in by_number]
         if missing:
             raise SettingsError(
-                f"{pool} has no row {missing[0]}; rows are {told[0]['row']} to {told[-1]['row']}"
-                if told
-                else f"{pool} has no rows"
+                f"{pool} has no row {missing[0]}; rows are {told[0]['row']} to {told[-1]['row']}" if told else f"{pool} has no rows"
             )
         return [by_number[row] for row in rows]
     taken = sorted((row for row in told if row["taken"]), key=lambda row: row["rank"])

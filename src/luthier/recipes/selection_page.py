@@ -45,14 +45,19 @@ def gather(made: Selection) -> SelectionView:
         report=made.report,
         pool=Path(made.source).name if isinstance(made.source, str | Path) else "rows",
         group=made.settings.group,
-        ratio=ratio, random_ratios=randoms, measured=measured,
+        ratio=ratio,
+        random_ratios=randoms,
+        measured=measured,
         scores=[] if scoreless else [pick.score for pick in made.picks if math.isfinite(pick.score)],
         score_meaning=score_meaning(made.settings),
         pool_sizes=Counter(size_class(pool.size(index)) for index in range(len(pool)) if pool.size(index)),
         taken_sizes=Counter(size_class(pool.size(pick.index)) for pick in made.picks if pool.size(pick.index)),
-        sources=sources(made.report), gates=gates(made.report, made.settings), clusters=largest_clusters(made),
-        picks=shown_picks(made), rejects=shown_rejects(made),
-    )  # fmt: skip
+        sources=sources(made.report),
+        gates=gates(made.report, made.settings),
+        clusters=largest_clusters(made),
+        picks=shown_picks(made),
+        rejects=shown_rejects(made),
+    )
 
 
 def ratios(made: Selection, most: int = MEASURED) -> tuple[Mapping[str, float], list[dict[str, float]], int | None]:
@@ -95,10 +100,11 @@ def score_meaning(settings: SelectSettings) -> str:
         "k-center": "distance to the nearest earlier pick; the first has none and counts as 0",
         "facility-location": "how much nearer the row brings the pool to the picks",
         "clusters": "distance to the centre of the row's cluster",
-        "deita": f"column {column}", "score": f"column {column}",
+        "deita": f"column {column}",
+        "score": f"column {column}",
         "perplexity": "perplexity of the answer; nearest to the median first",
         "ifd": "loss of the answer after its prompt / loss of the answer alone; highest below 1 first",
-    }  # fmt: skip
+    }
     return known.get(settings.method, "")
 
 
@@ -132,19 +138,27 @@ def gates(report: JSON, settings: SelectSettings) -> list[Gate]:
         ("empty", "no text", True, dropped.get("empty", 0)),
         ("excluded", "repeats a row of an --exclude file", bool(settings.exclude), dropped.get("excluded", 0)),
         ("duplicate", "the text of an earlier row, but for case and white space", True, dropped.get("duplicate", 0)),
-        ("near-duplicate", f"nearly the text of an earlier row: Jaccard index {near} or more of runs of three words",
-         near is not None, dropped.get("near-duplicate", 0)),
+        (
+            "near-duplicate",
+            f"nearly the text of an earlier row: Jaccard index {near} or more of runs of three words",
+            near is not None,
+            dropped.get("near-duplicate", 0),
+        ),
         ("noise", f"unlike its like, by a byte-trigram model: robust z-score above {noise}", noise is not None, dropped.get("noise", 0)),
         ("quality", f"column {quality} is empty or 0", weighed, dropped.get("quality", 0)),
         ("not scored", "outside the sample that the model read, or without what it scores", by_model, dropped.get("not scored", 0)),
-        ("perplexity", f"outside the quantiles {settings.band[0]:g} to {settings.band[1]:g} of perplexity",
-         settings.method == "perplexity", dropped.get("perplexity", 0)),
+        (
+            "perplexity",
+            f"outside the quantiles {settings.band[0]:g} to {settings.band[1]:g} of perplexity",
+            settings.method == "perplexity",
+            dropped.get("perplexity", 0),
+        ),
         ("ifd", "1 or more: the prompt does not help the answer", settings.method == "ifd", dropped.get("ifd", 0)),
         ("source cap", f"its source has its share of the budget ({share})", share is not None, capped),
         ("no score", f"column {quality} is empty", scored, unscored),
         ("too similar", "a pick is as near as cosine 0.9", settings.method == "deita", report["too_similar"]),
         (NOT_REACHED, "the budget was spent on rows that rank before it, or the method passed over it", True, left),
-    ]  # fmt: skip
+    ]
     return [Gate(name, meaning if on else "", count if on else None) for name, meaning, on, count in asked]
 
 
@@ -161,12 +175,9 @@ def largest_clusters(made: Selection) -> list[Cluster]:
         return row._replace(text=from_difference(_text(made, index), _text(made, first)))
 
     return [
-        Cluster(
-            len(rows), shown(made, rows[0], fate(made, rows[0], ranks)),
-            [twin(index, rows[0]) for index in rows[1 : 1 + TWINS]],
-        )
+        Cluster(len(rows), shown(made, rows[0], fate(made, rows[0], ranks)), [twin(index, rows[0]) for index in rows[1 : 1 + TWINS]])
         for rows in clusters(twins)[:CLUSTERS]
-    ]  # fmt: skip
+    ]
 
 
 def fate(made: Selection, index: int, ranks: Mapping[int, int]) -> str:

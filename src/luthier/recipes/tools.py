@@ -66,10 +66,7 @@ def run_tools(settings: ToolsSettings, folder: Path, command: str, progress: Pro
         _train(run, settings, progress)
         _evaluate(run, settings, "evaluate-after", folder / ADAPTER, progress)
         _skills(run)
-        run.finish(
-            peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)),
-            nondeterminism=NONDETERMINISM,
-        )
+        run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)), nondeterminism=NONDETERMINISM)
         progress.step("report")
         from luthier.report import write_report
 
@@ -88,13 +85,9 @@ def _check(settings: ToolsSettings) -> None:
         if getattr(settings, name) < 1:
             raise SettingsError(f"{name} is {getattr(settings, name)}; it must be at least 1")
     if settings.selected > settings.dialogues:
-        raise SettingsError(
-            f"selected ({settings.selected}) is more than dialogues ({settings.dialogues}); make more or select fewer"
-        )
+        raise SettingsError(f"selected ({settings.selected}) is more than dialogues ({settings.dialogues}); make more or select fewer")
     if settings.minutes is not None and not settings.minutes > 0:
-        raise SettingsError(
-            f"minutes is {settings.minutes}; give a time above 0, or 0 on the command line for no limit"
-        )
+        raise SettingsError(f"minutes is {settings.minutes}; give a time above 0, or 0 on the command line for no limit")
     if settings.items is not None and settings.items < 3:
         raise SettingsError(f"items is {settings.items}; score at least 3")
     if not settings.apis and not settings.builtin_apis:
@@ -126,9 +119,12 @@ def _pool(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:
         pool = build_pool(counted())
         pool.write(run.path / "pool.jsonl.gz")
         return {
-            "tools": len(pool), "read": sum(sources.values()), "sources": dict(sources), "rejected": dict(pool.rejected.most_common()),
+            "tools": len(pool),
+            "read": sum(sources.values()),
+            "sources": dict(sources),
+            "rejected": dict(pool.rejected.most_common()),
             "duplicates": pool.duplicates + pool.near_duplicates,
-        }  # fmt: skip
+        }
 
     run.step("pool", inputs, ["pool.jsonl.gz"], work)
 
@@ -185,13 +181,7 @@ def _checks(run: RunFolder, progress: Progress) -> None:
         rules = {name: rule.description for name, rule in RULES.items()}
         return {"checked": total, "passed": count, "failed": dict(failed.most_common()), "rules": rules}
 
-    run.step(
-        "check",
-        {"benchmark": BFCL.sha256, "rules": sorted(RULES)},
-        ["checked.jsonl", "rejected.jsonl"],
-        work,
-        after=["dialogues"],
-    )
+    run.step("check", {"benchmark": BFCL.sha256, "rules": sorted(RULES)}, ["checked.jsonl", "rejected.jsonl"], work, after=["dialogues"])
 
 
 def benchmark_leaks() -> Any:
@@ -222,11 +212,14 @@ def _select(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None
         write_jsonl(run.path / "left.jsonl", (row for i, row in enumerate(rows) if i not in chosen))
         random = Random(settings.seed).sample(range(len(rows)), len(picked))
         return {
-            "method": "zip", "pool": len(rows), "picked": len(picked), "ratio_pool": compression_ratio(texts),
+            "method": "zip",
+            "pool": len(rows),
+            "picked": len(picked),
+            "ratio_pool": compression_ratio(texts),
             "ratio_picked": compression_ratio([texts[i] for i in picked]),
             "ratio_random": compression_ratio([texts[i] for i in random]),
             "types_picked": dict(Counter(rows[i]["type"] for i in picked)),
-        }  # fmt: skip
+        }
 
     run.step(
         "select",
@@ -294,17 +287,9 @@ def _train(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:
             max_tokens=LONGEST,
         )
         result = train_sft(
-            rows,
-            open_model(settings.model),
-            run.path,
-            sft,
-            lambda done, planned, loss: progress.update(done, planned, f"loss {loss:.3f}"),
+            rows, open_model(settings.model), run.path, sft, lambda done, planned, loss: progress.update(done, planned, f"loss {loss:.3f}")
         )
-        return {
-            **asdict(result),
-            "flat_sigma": settings.sigma,
-            **{f"lora_{name}": getattr(sft, name) for name in ("rank", "alpha")},
-        }
+        return {**asdict(result), "flat_sigma": settings.sigma, **{f"lora_{name}": getattr(sft, name) for name in ("rank", "alpha")}}
 
     inputs = {"model": GGUF_SHA256 if settings.model == "bundled" else settings.model, "sigma": settings.sigma}
     inputs |= {"learning_rate": settings.learning_rate, "minutes": settings.minutes}
@@ -325,11 +310,7 @@ def _evaluate(run: RunFolder, settings: ToolsSettings, name: str, adapter: Path 
     from luthier.evaluate.bfcl import load_items
     from luthier.evaluate.tools import Decoding, evaluate_tools
 
-    limits = {
-        "simple_python": settings.items,
-        "multiple": _third(settings.items),
-        "irrelevance": _third(settings.items),
-    }
+    limits = {"simple_python": settings.items, "multiple": _third(settings.items), "irrelevance": _third(settings.items)}
     decodings: list[Decoding] = ["free", "constrained"] if settings.constrained else ["free"]
     items = [item for category, limit in limits.items() for item in load_items(category, limit)]
     answers = name.replace("evaluate", "evaluation") + ".jsonl"
@@ -337,11 +318,7 @@ def _evaluate(run: RunFolder, settings: ToolsSettings, name: str, adapter: Path 
 
     def work() -> JSON:
         table = evaluate_tools(
-            open_model(settings.model, adapter),
-            items,
-            run.path / answers,
-            decodings=decodings,
-            progress=progress.advance,
+            open_model(settings.model, adapter), items, run.path / answers, decodings=decodings, progress=progress.advance
         )
         return {"scores": [score.to_row() for score in table], "benchmark": BFCL.label}
 

@@ -25,8 +25,8 @@ MOMENTS = 12  # along each learner's answers
 
 
 def mastery_run(
-    tracer_folder: Path, files: AnswerFiles, folder: Path, command: str, *, learners: Sequence[str] = (), progress: Progress = quiet,
-) -> JSON:  # fmt: skip
+    tracer_folder: Path, files: AnswerFiles, folder: Path, command: str, *, learners: Sequence[str] = (), progress: Progress = quiet
+) -> JSON:
     """Follow every learner through the answers; writes `learners.jsonl`, `mastery.csv` and `report.html`, and returns what `run.json` holds.
 
     learners: only these. A stopped run continues with the learner it was at. Raises SettingsError for a learner without answers, BadRowError
@@ -34,15 +34,17 @@ def mastery_run(
     """
     from luthier.report.mastery_page import write_mastery_page
 
-    with RunFolder(folder, "trace-mastery", command, {"tracer": str(tracer_folder), "learners": list(learners)}, 0) as run:  # fmt: skip
+    with RunFolder(folder, "trace-mastery", command, {"tracer": str(tracer_folder), "learners": list(learners)}, 0) as run:
         run.record["inputs"] = files.hashes() | _tracer_hash(tracer_folder)
         tracer = open_tracer(tracer_folder)
         log = chosen_learners(files.read(), learners)
         run.record["data"] = describe(log) | {"attached": attach_new(tracer, log, files.data[0])}
         run.step(
-            "mastery", {"inputs": run.record["inputs"], "layout": files.layout, "learners": list(learners)}, [LEARNERS, TABLE],
+            "mastery",
+            {"inputs": run.record["inputs"], "layout": files.layout, "learners": list(learners)},
+            [LEARNERS, TABLE],
             lambda: _follow_all(tracer, log, folder, progress),
-        )  # fmt: skip
+        )
         run.finish(peak_memory_mib=peak_memory_mib())
         write_mastery_page(folder / "report.html", read_learners(folder), concept_links(tracer), run.record)
         record: JSON = run.record
@@ -57,7 +59,7 @@ def read_learners(folder: Path) -> list[JSON]:
 
 def recommend_items(
     tracer_folder: Path, files: AnswerFiles, learner: str, n: int, target: tuple[float, float], *, respect_prerequisites: bool = True
-) -> list[Recommendation]:  # fmt: skip
+) -> list[Recommendation]:
     """What a learner should be asked next, from the answers so far; see `luthier.trace.advice.recommend`."""
     from luthier.trace.advice import recommend
 
@@ -98,9 +100,7 @@ def attach_new(tracer: Tracer, log: AnswerLog, path: str) -> int:
     items = [each for each in known.items if each.item not in tracer.bank.item_rows]
     bare = next((each.item for each in items if not each.text and not each.concepts), None)
     if bare is not None:
-        raise BadRowError(
-            f"the item {bare!r} was not trained and has neither text nor concepts; give them with --items", path
-        )
+        raise BadRowError(f"the item {bare!r} was not trained and has neither text nor concepts; give them with --items", path)
     if concepts:
         names = {each.concept for each in concepts}
         edges = [edge for edge in known.edges if names & set(edge[:2])]
@@ -126,12 +126,16 @@ def follow(tracer: Tracer, learner: str, history: Sequence[tuple[str, float]], m
         state = tracer.update(state, item, correct)
         if number in stops:
             timeline.append({"answers": number, "mastery": _seen(tracer, state)})
-    recent = [{"item": item, "correct": correct, "concepts": list(tracer.concepts_of(item))} for item, correct in history[-60:]]  # fmt: skip
+    recent = [{"item": item, "correct": correct, "concepts": list(tracer.concepts_of(item))} for item, correct in history[-60:]]
     return {
-        "learner": learner, "answers": len(history), "right": sum(right for _, right in history) / len(history),
-        "mastery": _seen(tracer, state), "timeline": timeline, "recent": recent,
+        "learner": learner,
+        "answers": len(history),
+        "right": sum(right for _, right in history) / len(history),
+        "mastery": _seen(tracer, state),
+        "timeline": timeline,
+        "recent": recent,
         "next": [each._asdict() for each in tracer.recommend(state, 5)],
-    }  # fmt: skip
+    }
 
 
 def concept_links(tracer: Tracer) -> list[JSON]:
@@ -148,7 +152,10 @@ def concept_links(tracer: Tracer) -> list[JSON]:
         for at, one in enumerate(members):
             for other in members[at + 1 :]:
                 together[one, other] = together.get((one, other), 0) + 1
-    found += [{"source": names[a], "target": names[b], "relation": "asked together", "weight": count} for (a, b), count in sorted(together.items())]  # fmt: skip
+    found += [
+        {"source": names[a], "target": names[b], "relation": "asked together", "weight": count}
+        for (a, b), count in sorted(together.items())
+    ]
     return found
 
 

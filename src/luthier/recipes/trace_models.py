@@ -69,18 +69,14 @@ def run_trace_models(inputs: TraceModelsInputs, folder: Path, command: str, prog
         families = _families(inputs, log)
         progress.step("calibrate")
         traced = trace(log, _new(inputs, log), inputs, progress) if known is None else _trace_onto(log, known, inputs)
-        held = run.step(
-            "held-out", keyed, ["held_out.csv"], lambda: _hold_out(traced, families, inputs, folder, progress)
-        )
+        held = run.step("held-out", keyed, ["held_out.csv"], lambda: _hold_out(traced, families, inputs, folder, progress))
         inflation = held.get("inflation", 1.0) if known is None else known.inflation
 
         def tables() -> JSON:
             if known is None:
                 fitted = replace(traced.calibration, sd=traced.model.sd)
                 write_calibrated(folder / NAME, CalibratedItems(fitted, log.catalogue, traced.model.spread, inflation))
-            return write_tables(
-                traced, families, inflation, folder, ask=inputs.ask, train=inputs.train, seed=inputs.seed
-            )
+            return write_tables(traced, families, inflation, folder, ask=inputs.ask, train=inputs.train, seed=inputs.seed)
 
         results = run.step("trace", keyed, [*TABLES, *([NAME] if known is None else [])], tables, after=["held-out"])
         run.finish(peak_memory_mib=max(peak_memory_mib(), run.record.get("peak_memory_mib", 0.0)))
@@ -151,9 +147,7 @@ def _families(inputs: TraceModelsInputs, log: AnswerLog) -> list[str]:
                 given[row["learner"]] = row["family"]
         unknown = [name for name in given if name not in log.learners]
         if unknown:
-            raise BadRowError(
-                f"{unknown[0]!r} is not among the learners: {', '.join(log.learners[:8])}", inputs.families
-            )
+            raise BadRowError(f"{unknown[0]!r} is not among the learners: {', '.join(log.learners[:8])}", inputs.families)
     return families(log.learners, given)
 
 
@@ -197,9 +191,7 @@ def _features(texts: Sequence[str], inputs: TraceModelsInputs, progress: Progres
 # --- tables -------------------------------------------------------------------------------------------------------------------
 
 
-def _hold_out(
-    traced: Traced, families: Sequence[str], inputs: TraceModelsInputs, folder: Path, progress: Progress
-) -> JSON:
+def _hold_out(traced: Traced, families: Sequence[str], inputs: TraceModelsInputs, folder: Path, progress: Progress) -> JSON:
     """How well families that were left out are estimated from `ask` items; empty where that cannot be tried."""
     import numpy as np
 
@@ -213,22 +205,30 @@ def _hold_out(
         progress.step("held-out", 2 * len(set(names)))
         tried: dict[str, list[HeldOut]] = {
             chosen: hold_out_families(
-                traced.log.take_learners(kept), (inputs.ask,), names=names, draws=HELD_OUT_DRAWS, parameters=inputs.parameters, seed=inputs.seed,
-                chosen=chosen, progress=progress.advance,
+                traced.log.take_learners(kept),
+                (inputs.ask,),
+                names=names,
+                draws=HELD_OUT_DRAWS,
+                parameters=inputs.parameters,
+                seed=inputs.seed,
+                chosen=chosen,
+                progress=progress.advance,
             )
             for chosen in CHOICES
-        }  # fmt: skip
+        }
         rows = [{**one.to_row(), "chosen": chosen} for chosen, held in tried.items() for one in held]
         if rows:
-            results = {"learners": len({row["learner"] for row in rows}), "families": len(set(names)), "asked": inputs.ask,
-                       "plain_error": float(np.mean([abs(row["plain"] - row["accuracy"]) for row in rows if row["chosen"] == "random"])),
-                       "inflation": max(interval_inflation(held) for held in tried.values())}  # fmt: skip
+            results = {
+                "learners": len({row["learner"] for row in rows}),
+                "families": len(set(names)),
+                "asked": inputs.ask,
+                "plain_error": float(np.mean([abs(row["plain"] - row["accuracy"]) for row in rows if row["chosen"] == "random"])),
+                "inflation": max(interval_inflation(held) for held in tried.values()),
+            }
             for chosen in CHOICES:
                 some = [row for row in rows if row["chosen"] == chosen]
                 results[f"error_{chosen}"] = float(np.mean([abs(row["estimate"] - row["accuracy"]) for row in some]))
-                results[f"covered_{chosen}"] = float(
-                    np.mean([row["low"] <= row["accuracy"] <= row["high"] for row in some])
-                )
+                results[f"covered_{chosen}"] = float(np.mean([row["low"] <= row["accuracy"] <= row["high"] for row in some]))
     columns = ["learner", "family", "asked", "accuracy", "estimate", "low", "high", "plain", "chosen"]
     write_table(folder / "held_out.csv", rows, columns)
     return results

@@ -34,9 +34,15 @@ class Chooser:
 
 
 def relate_concepts(
-    files: AnswerFiles, chooser: Chooser, out: Path, *, ask: Literal["numbers", "yes_no"] = "numbers", candidates: int = 30, encoder: str = "minilm",
+    files: AnswerFiles,
+    chooser: Chooser,
+    out: Path,
+    *,
+    ask: Literal["numbers", "yes_no"] = "numbers",
+    candidates: int = 30,
+    encoder: str = "minilm",
     progress: Progress = quiet,
-) -> JSON:  # fmt: skip
+) -> JSON:
     """Ask a model which of each concept's nearest must be known before it and which are related; writes `out` and returns what was found.
 
     Edges that the answers' files bring count as an expert's and are scored against. Every reply is kept beside `out`, so a stopped run
@@ -53,14 +59,22 @@ def relate_concepts(
     vectors = EmbeddingCache().encode(open_embedder(encoder), [each.text or each.concept for each in known.concepts])
     progress.step("relations", len(known.concepts))
     found = select_relations(
-        known.with_edges([]), vectors, chooser.open(), settings=RelationSettings(ask=ask, candidates=candidates),
-        journal=out.with_name(f"{out.stem}.replies.jsonl"), progress=progress.advance,
-    )  # fmt: skip
+        known.with_edges([]),
+        vectors,
+        chooser.open(),
+        settings=RelationSettings(ask=ask, candidates=candidates),
+        journal=out.with_name(f"{out.stem}.replies.jsonl"),
+        progress=progress.advance,
+    )
     write_jsonl(out, (each._asdict() for each in found.edges))
     told: dict[str, Any] = {
-        "edges": len(found.edges), "concepts": len(known.concepts), "dropped": len(found.dropped), "unread": found.unread, "asked": found.asked,
+        "edges": len(found.edges),
+        "concepts": len(known.concepts),
+        "dropped": len(found.dropped),
+        "unread": found.unread,
+        "asked": found.asked,
         "by": {kind: sum(edge.provenance == kind for edge in found.edges) for kind in ("llm", "knn")},
-    }  # fmt: skip
+    }
     if known.edges:
         told["against_expert"] = score_relations(found.edges, known.edges)
     return told

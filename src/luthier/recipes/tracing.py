@@ -40,12 +40,12 @@ class AnswerFiles:
         skipped = None if self.skip_bad is None else SkippedRows(Path(self.skip_bad))
         return read_answers(
             self.data, self.layout, items=self.items, concepts=self.concepts, edges=self.edges, names=self.names, skipped=skipped
-        )  # fmt: skip
+        )
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of every file that is read, those of a folder included."""
         named = [path for path in (*self.data, self.items, self.concepts, self.edges, self.names) if path is not None]
-        files = [each for path in named for each in (sorted(Path(path).glob("*.jsonl")) if Path(path).is_dir() else [Path(path)])]  # fmt: skip
+        files = [each for path in named for each in (sorted(Path(path).glob("*.jsonl")) if Path(path).is_dir() else [Path(path)])]
         return {str(path): file_sha256(path) for path in files if path.is_file()}
 
 
@@ -69,8 +69,8 @@ class TraceSettings:
         from luthier.trace.fitting import FitSettings
         from luthier.trace.tracer import TracerSettings
 
-        fit = FitSettings(self.epochs, self.learning_rate, batch=self.batch, window=self.window, least=self.least, seed=seed)  # fmt: skip
-        shapes = {name: getattr(self, name) for name in ("encoder", "graph", "dim", "layers", "item_residual", "evidence")}  # fmt: skip
+        fit = FitSettings(self.epochs, self.learning_rate, batch=self.batch, window=self.window, least=self.least, seed=seed)
+        shapes = {name: getattr(self, name) for name in ("encoder", "graph", "dim", "layers", "item_residual", "evidence")}
         return TracerSettings(**shapes, fit=fit)
 
 
@@ -89,22 +89,23 @@ def describe(log: AnswerLog) -> JSON:
 
     sizes = np.diff(log.starts)
     return {
-        "answers": len(log), "learners": len(log.learners), "items": len(log.catalogue.items), "concepts": len(log.catalogue.concepts),
-        "edges": len(log.catalogue.edges), "right": float(log.correct.mean()), "merged_rows": log.merged, "moved_rows": log.moved,
-        "longest": int(sizes.max()), "median_length": float(np.median(sizes)), "notes": list(log.notes),
-        "with_text": sum(bool(item.text) for item in log.catalogue.items), "without_concepts": sum(not item.concepts for item in log.catalogue.items),
-    }  # fmt: skip
+        "answers": len(log),
+        "learners": len(log.learners),
+        "items": len(log.catalogue.items),
+        "concepts": len(log.catalogue.concepts),
+        "edges": len(log.catalogue.edges),
+        "right": float(log.correct.mean()),
+        "merged_rows": log.merged,
+        "moved_rows": log.moved,
+        "longest": int(sizes.max()),
+        "median_length": float(np.median(sizes)),
+        "notes": list(log.notes),
+        "with_text": sum(bool(item.text) for item in log.catalogue.items),
+        "without_concepts": sum(not item.concepts for item in log.catalogue.items),
+    }
 
 
-def fit_run(
-    files: AnswerFiles,
-    settings: TraceSettings,
-    folder: Path,
-    command: str,
-    *,
-    seed: int = 0,
-    progress: Progress = quiet,
-) -> JSON:
+def fit_run(files: AnswerFiles, settings: TraceSettings, folder: Path, command: str, *, seed: int = 0, progress: Progress = quiet) -> JSON:
     """Fit a tracer on nine learners of ten and calibrate it on the rest; `tracer/` in the run folder holds it.
 
     A stopped run continues after the last finished epoch. Raises SettingsError, BadRowError, MissingFileError.
@@ -125,11 +126,16 @@ def fit_run(
             tracer.save(folder / TRACER)
             sha256 = split.save(folder / SPLIT)
             return {
-                "epochs": [each._asdict() for each in fitted.epochs], "split": sha256, "version": tracer.version,
-                "platt": [each._asdict() for each in tracer.platt], "nodes": len(tracer.module.question_texts),
-            }  # fmt: skip
+                "epochs": [each._asdict() for each in fitted.epochs],
+                "split": sha256,
+                "version": tracer.version,
+                "platt": [each._asdict() for each in tracer.platt],
+                "nodes": len(tracer.module.question_texts),
+            }
 
-        run.step("fit", {"files": run.record["inputs"], "layout": files.layout, **asdict(settings), "seed": seed}, [TRACER, SPLIT, EPOCHS], work)  # fmt: skip
+        run.step(
+            "fit", {"files": run.record["inputs"], "layout": files.layout, **asdict(settings), "seed": seed}, [TRACER, SPLIT, EPOCHS], work
+        )
         run.finish(peak_memory_mib=peak_memory_mib())
         record: JSON = run.record
         return record
@@ -145,8 +151,15 @@ class Protocol:
 
 
 def evaluate_run(
-    files: AnswerFiles, settings: TraceSettings, protocol: Protocol, folder: Path, command: str, *, seed: int = 0, progress: Progress = quiet,
-) -> JSON:  # fmt: skip
+    files: AnswerFiles,
+    settings: TraceSettings,
+    protocol: Protocol,
+    folder: Path,
+    command: str,
+    *,
+    seed: int = 0,
+    progress: Progress = quiet,
+) -> JSON:
     """Split, fit and score the tracer and all baselines, once a draw, and write the page; a stopped run continues with the draw it was at.
 
     Raises SettingsError, BadRowError, MissingFileError.
@@ -157,19 +170,27 @@ def evaluate_run(
         raise SettingsError(f"there is no way to hold out {protocol.hold!r}; choose none, concepts or items")
     if protocol.draws < 1:
         raise SettingsError("at least one draw is needed")
-    with RunFolder(folder, "trace-evaluate", command, {"files": asdict(files), **asdict(settings), **asdict(protocol)}, seed) as run:  # fmt: skip
+    with RunFolder(folder, "trace-evaluate", command, {"files": asdict(files), **asdict(settings), **asdict(protocol)}, seed) as run:
         run.record["inputs"] = files.hashes()
         log = files.read()
         run.record["data"] = describe(log)
-        asked = {"files": run.record["inputs"], "layout": files.layout, **asdict(settings), "hold": protocol.hold, "resamples": protocol.resamples}  # fmt: skip
+        asked = {
+            "files": run.record["inputs"],
+            "layout": files.layout,
+            **asdict(settings),
+            "hold": protocol.hold,
+            "resamples": protocol.resamples,
+        }
         names = []
         for draw in range(protocol.draws):
             name = f"draw-{draw}"
             names.append(name)
             run.step(
-                name, {**asked, "seed": seed + draw}, [name],
+                name,
+                {**asked, "seed": seed + draw},
+                [name],
                 partial(_draw, log, settings, protocol, folder=folder / name, seed=seed + draw, progress=progress),
-            )  # fmt: skip
+            )
         results = [run.record["steps"][name]["results"] for name in names]
         run.record["over_draws"] = over_draws(results)
         run.finish(peak_memory_mib=peak_memory_mib())
@@ -185,14 +206,22 @@ def over_draws(results: Sequence[JSON]) -> JSON:
 
     def spread(values: list[float | None]) -> JSON:
         some = [each for each in values if each is not None]
-        return {"mean": sum(some) / len(some) if some else None, "low": min(some, default=None), "high": max(some, default=None)}  # fmt: skip
+        return {"mean": sum(some) / len(some) if some else None, "low": min(some, default=None), "high": max(some, default=None)}
 
     return {
         "draws": len(results),
-        "auc": {model: {part: spread([one["scores"][model][part]["auc"]["value"] for one in results]) for part in parts} for model in models},
-        "ece": {model: {part: spread([one["scores"][model][part]["ece"]["value"] for one in results]) for part in parts} for model in models},
-        "lead": {model: {part: spread([one["differences"][model][part]["value"] for one in results]) for part in parts} for model in models if model != "sinkt"},
-    }  # fmt: skip
+        "auc": {
+            model: {part: spread([one["scores"][model][part]["auc"]["value"] for one in results]) for part in parts} for model in models
+        },
+        "ece": {
+            model: {part: spread([one["scores"][model][part]["ece"]["value"] for one in results]) for part in parts} for model in models
+        },
+        "lead": {
+            model: {part: spread([one["differences"][model][part]["value"] for one in results]) for part in parts}
+            for model in models
+            if model != "sinkt"
+        },
+    }
 
 
 def open_tracer(path: Path) -> Tracer:
@@ -202,9 +231,7 @@ def open_tracer(path: Path) -> Tracer:
     return Tracer.load(path / TRACER if (path / TRACER).is_dir() else path)
 
 
-def _draw(
-    log: AnswerLog, settings: TraceSettings, protocol: Protocol, *, folder: Path, seed: int, progress: Progress
-) -> JSON:
+def _draw(log: AnswerLog, settings: TraceSettings, protocol: Protocol, *, folder: Path, seed: int, progress: Progress) -> JSON:
     from luthier.trace.audit import write_audit
     from luthier.trace.protocol import evaluate_tracer, tracer_chances
     from luthier.trace.splits import split_learners
@@ -216,14 +243,11 @@ def _draw(
     tracer = Tracer(settings.tracer_settings(seed))
     progress.step("trace", 2 * settings.epochs)
     evaluated = evaluate_tracer(
-        log,
-        split,
-        tracer,
-        folder=folder / EPOCHS,
-        tell=_teller(progress, 2 * settings.epochs),
-        draws=protocol.resamples,
+        log, split, tracer, folder=folder / EPOCHS, tell=_teller(progress, 2 * settings.epochs), draws=protocol.resamples
     )
-    chances = {name: evaluated.chances["sinkt"] if name == "test" else tracer_chances(tracer, part) for name, part in evaluated.parts.items()}  # fmt: skip
+    chances = {
+        name: evaluated.chances["sinkt"] if name == "test" else tracer_chances(tracer, part) for name, part in evaluated.parts.items()
+    }
     write_audit(folder / AUDIT, evaluated.parts, chances)
     tracer.save(folder / TRACER)
     return evaluated.results

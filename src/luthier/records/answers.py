@@ -7,10 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_STATED = re.compile(
-    r"\b(?:final\s+|correct\s+)?answer\s*(?:is|:)\s*:?\s*(?P<answer>[^\n]*[^\s.!\n])[.!]*[^\S\n]*(?=\n|$)",
-    re.IGNORECASE,
-)
+_STATED = re.compile(r"\b(?:final\s+|correct\s+)?answer\s*(?:is|:)\s*:?\s*(?P<answer>[^\n]*[^\s.!\n])[.!]*[^\S\n]*(?=\n|$)", re.IGNORECASE)
 _MARKED = re.compile(r"####\s*(?P<answer>[^\n]*\S)")
 _BOXED = re.compile(r"\\boxed\{(?P<answer>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
 # Where an answer ends and talk about it begins: at the end of a sentence, which that of "st." or "u.s." is not, or before a reason.

@@ -23,19 +23,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]
 _SPACE = re.compile(r"\s*")
 _OPENING = re.compile(r"\s*\(")
 _WORDS = {"True": True, "False": False, "None": None, "true": True, "false": False, "null": None}
-_ESCAPES = {
-    "n": "\n",
-    "t": "\t",
-    "r": "\r",
-    "b": "\b",
-    "f": "\f",
-    "a": "\a",
-    "v": "\v",
-    "\\": "\\",
-    "'": "'",
-    '"': '"',
-    "\n": "",
-}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "a": "\a", "v": "\v", "\\": "\\", "'": "'", '"': '"', "\n": ""}
 _OCTAL = re.compile(r"[0-7]{1,3}")
 _ATTEMPT = re.compile(  # each word and each space is read once: the possessive parts and the look-behind keep it linear
     r"(?<![\w.\-/])[\d.\-/]*+[^\W\d][\w.\-/]*+\s*+\(\s*+(?:\)|[^\W\d][\w.\-]*+\s*+=)"

@@ -107,25 +107,17 @@ def to_choice(row: JSON, targets: Sequence[str] = (), place: str = "") -> Choice
     check_options(options)
     right = next((row[each] for each in ANSWERS if row.get(each) is not None and each != name), None)
     chain = _chain(outer)
-    used = {
-        *QUESTIONS,
-        *OPTIONS,
-        *ANSWERS,
-        *CHAINS,
-        "prompt",
-        "task",
-        "subject",
-        "doc",
-        "resps",
-        "filtered_resps",
-        "arguments",
-    }
+    used = {*QUESTIONS, *OPTIONS, *ANSWERS, *CHAINS, "prompt", "task", "subject", "doc", "resps", "filtered_resps", "arguments"}
     return ChoiceQuestion(
-        " ".join(stem.split(" ")).strip(), tuple(options), _answer(right, options, labels), chain,
+        " ".join(stem.split(" ")).strip(),
+        tuple(options),
+        _answer(right, options, labels),
+        chain,
         outer["prompt"] if isinstance(outer.get("prompt"), str) else None,
-        str(outer.get("task") or row.get("subject") or row.get("type") or ""), place,
+        str(outer.get("task") or row.get("subject") or row.get("type") or ""),
+        place,
         {key: value for key, value in outer.items() if key not in used},
-    )  # fmt: skip
+    )
 
 
 def stated_choice(text: str, options: Sequence[str]) -> int | None:
@@ -184,9 +176,7 @@ def _options(given: Any) -> tuple[list[str], list[str]]:
     if isinstance(given, dict):
         return [str(label) for label in given], [str(text) for text in given.values()]
     if isinstance(given, list) and given and all(isinstance(each, dict) and "text" in each for each in given):
-        return [str(each.get("label", LETTERS[at])) for at, each in enumerate(given)], [
-            str(each["text"]) for each in given
-        ]
+        return [str(each.get("label", LETTERS[at])) for at, each in enumerate(given)], [str(each["text"]) for each in given]
     if isinstance(given, list) and all(isinstance(each, str | int | float) for each in given):
         return list(LETTERS[: len(given)]), [str(each) for each in given]
     raise BadRowError("the options are neither a list of texts nor texts by letter")

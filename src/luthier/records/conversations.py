@@ -30,10 +30,7 @@ class Tool:
 
     def to_row(self) -> JSON:
         """The layout that chat templates and the OpenAI API expect under `tools`."""
-        return {
-            "type": "function",
-            "function": {"name": self.name, "description": self.description, "parameters": self.parameters},
-        }
+        return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": self.parameters}}
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,7 @@ _IMPLIED_FORMATS = {
     "time": "time",
     "uuid": "uuid",
 }
-_STRING_FORMATS = frozenset(
-    {"date", "date-time", "time", "duration", "email", "uri", "hostname", "ipv4", "ipv6", "uuid", "byte"}
-)
+_STRING_FORMATS = frozenset({"date", "date-time", "time", "duration", "email", "uri", "hostname", "ipv4", "ipv6", "uuid", "byte"})
 _GENERIC = re.compile(r"^\s*(\w+)\s*[\[<](.+)[\]>]\s*$", re.DOTALL)
 _NESTED_REPEAT = re.compile(r"\((?:[^()\\]|\\.)*[+*](?:[^()\\]|\\.)*\)(?:[+*]|\{\d+,\d*\})")
 _LONGEST_PATTERN = 300
@@ -134,9 +132,7 @@ def as_number(value: object) -> int | float | None:
         return None
     try:
         number = (
-            int(value)
-            if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,300}", value))
-            else float(value)
+            int(value) if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,300}", value)) else float(value)
         )
     except (ValueError, OverflowError):
         return None
@@ -165,7 +161,5 @@ def usable_format(name: object) -> str | None:
     """The format of a string if it is one that tools and validators know (`url` is `uri`); numeric formats say nothing new."""
     if not isinstance(name, str):
         return None
-    lowered = {"url": "uri", "datetime": "date-time", "google-datetime": "date-time", "ip": "ipv4"}.get(
-        name.lower(), name.lower()
-    )
+    lowered = {"url": "uri", "datetime": "date-time", "google-datetime": "date-time", "ip": "ipv4"}.get(name.lower(), name.lower())
     return lowered if lowered in _STRING_FORMATS else None

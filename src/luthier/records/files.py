@@ -39,12 +39,7 @@ class SkippedRows:
     def add(self, error: BadRowError, raw: str) -> None:
         """Set one row aside. Raises SettingsError where `where` is the very file that is being read."""
         if self.where is not None:
-            if (
-                error.path is not None
-                and self.where.exists()
-                and Path(error.path).exists()
-                and self.where.samefile(error.path)
-            ):
+            if error.path is not None and self.where.exists() and Path(error.path).exists() and self.where.samefile(error.path):
                 raise SettingsError(f"bad rows cannot be set aside in {self.where}: it is the file they come from")
             row = {"file": str(error.path), "line": error.line, "problem": error.problem, "raw": raw}
             try:
@@ -137,9 +132,7 @@ def read_rows(path: str | Path, skipped: SkippedRows | None = None) -> Iterator[
         return _json_rows(source, skipped)
     if kind in (".jsonl", ".ndjson") or not source.is_file():  # a pipe carries lines
         return _line_rows(source, skipped)
-    raise MissingFileError(
-        f"{path}: rows are read from .jsonl, .jsonl.gz, .json, .parquet or a folder saved by datasets"
-    )
+    raise MissingFileError(f"{path}: rows are read from .jsonl, .jsonl.gz, .json, .parquet or a folder saved by datasets")
 
 
 def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]] | None:
@@ -152,9 +145,7 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]] | None:
 def disk_error(error: OSError, path: str | Path) -> DiskError:
     """What went wrong while writing `path`, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskError(
-            f"no space left on device while writing {path}; free some space and run the same command again"
-        )
+        return DiskError(f"no space left on device while writing {path}; free some space and run the same command again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return DiskError(f"no permission to write {path}; choose another place or change its permissions")
     if error.errno == errno.EISDIR:
@@ -185,9 +176,7 @@ def _lines(source: Path) -> Iterator[tuple[int, bytes]]:
             for number, line in enumerate(file, 1):
                 yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise BadRowError(
-            "the gzip data is damaged or cut off here; make or fetch the file again", source, number + 1
-        ) from None
+        raise BadRowError("the gzip data is damaged or cut off here; make or fetch the file again", source, number + 1) from None
     except OSError as error:
         raise MissingFileError(f"cannot read {source}: {error.strerror or error}") from error
 
@@ -236,9 +225,7 @@ def _parquet_rows(source: Path) -> Iterator[tuple[int, JSON]]:
 def _folder_rows(source: Path) -> Iterator[tuple[int, JSON]]:
     if (source / "dataset_dict.json").exists():
         splits = json.loads((source / "dataset_dict.json").read_bytes())["splits"]
-        raise MissingFileError(
-            f"{source} holds the splits {', '.join(splits)}; name one of them, e.g. {source / splits[0]}"
-        )
+        raise MissingFileError(f"{source} holds the splits {', '.join(splits)}; name one of them, e.g. {source / splits[0]}")
     if not (source / "state.json").exists():
         raise MissingFileError(f"{source} is a folder, but not one that datasets saved (save_to_disk); name a file")
     return _dataset_rows(source)

@@ -135,9 +135,7 @@ def _read(path: str | Path, convert: Callable[[JSON], T], skipped: SkippedRows |
     return (item for number, row in rows for item in _converted(path, number, row, convert, skipped))
 
 
-def _converted(
-    path: str | Path, number: int, row: JSON, convert: Callable[[JSON], T], skipped: SkippedRows | None
-) -> Sequence[T]:
+def _converted(path: str | Path, number: int, row: JSON, convert: Callable[[JSON], T], skipped: SkippedRows | None) -> Sequence[T]:
     try:
         return (convert(row),)
     except BadRowError as error:

@@ -21,9 +21,12 @@ Part = Literal["external", "memory", "nowhere"]
 Role = Literal["gold", "distractor"]
 SCENARIOS: tuple[Scenario, ...] = ("S1", "S2", "S3", "S4", "C")
 TITLES: dict[Scenario, str] = {
-    "S1": "the context suffices", "S2": "context and memory, half each", "S3": "memory, useless context", "S4": "neither: refuse",
+    "S1": "the context suffices",
+    "S2": "context and memory, half each",
+    "S3": "memory, useless context",
+    "S4": "neither: refuse",
     "C": "context and memory disagree",
-}  # fmt: skip
+}
 REFUSAL = "I do not know the {attribute} of {subject}."
 INSTRUCTION = (
     "Answer in one sentence, from the passages where they help and from memory where they do not. "
@@ -119,9 +122,18 @@ class FusionItem:
             needed = tuple(Needed(**{**one, "values": tuple(one["values"])}) for one in row["needed"])
             context = tuple(Snippet(one["text"], one["role"], tuple(one["facts"])) for one in row["context"])
             return cls(
-                row["id"], row["base"], row["scenario"], row["form"], row["question"], row["answer"], needed, context,
-                row["noise"], tuple(row["conclusion"]), tuple(row["stale"]),
-            )  # fmt: skip
+                row["id"],
+                row["base"],
+                row["scenario"],
+                row["form"],
+                row["question"],
+                row["answer"],
+                needed,
+                context,
+                row["noise"],
+                tuple(row["conclusion"]),
+                tuple(row["stale"]),
+            )
         except (KeyError, TypeError) as problem:
             raise BadRowError(f"not an item of a fusion suite ({problem})") from None
 
@@ -147,7 +159,7 @@ def as_refusal(item: FusionItem) -> FusionItem:
     """The same question where nothing is at hand any longer: a refusal is wanted."""
     one = item.needed[0]
     nowhere = tuple(replace(each, part="nowhere") for each in item.needed)
-    return replace(item, scenario="S4", needed=nowhere, answer=REFUSAL.format(attribute=one.attribute, subject=one.subject))  # fmt: skip
+    return replace(item, scenario="S4", needed=nowhere, answer=REFUSAL.format(attribute=one.attribute, subject=one.subject))
 
 
 def fusion_messages(question: str, passages: Sequence[str]) -> tuple[Message, ...]:

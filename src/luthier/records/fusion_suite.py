@@ -47,9 +47,7 @@ def read_suite(folder: str | Path) -> Suite:
         if not (place / name).is_file():
             raise MissingFileError(f"{place / name} does not exist; build the suite again")
         if file_sha256(place / name) != told["sha256"]:
-            raise SettingsError(
-                f"{place / name} is not as it was written (its hash differs from {MANIFEST}); build the suite again"
-            )
+            raise SettingsError(f"{place / name} is not as it was written (its hash differs from {MANIFEST}); build the suite again")
     rows = [row for _, row in read_rows(place / FACTS)]
     memory = frozenset(row["id"] for row in rows if row["memory"])
     facts = {row["id"]: Fact.from_row({name: value for name, value in row.items() if name != "memory"}) for row in rows}

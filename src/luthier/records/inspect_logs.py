@@ -47,11 +47,17 @@ def inspect_scores(path: str | Path) -> Iterator[tuple[int, JSON]]:
     head, samples = _read(Path(path))
     for number, sample in enumerate(samples, 1):
         scores = sample.get("scores") or {}
-        yield number, {
-            "model": str(head.get("model", "")), "task": str(head.get("task", "")), "id": sample.get("id"),
-            "question": _asked(sample), "metadata": sample.get("metadata") or {},
-            "scores": {name: score.get("value") for name, score in scores.items() if isinstance(score, dict)},
-        }  # fmt: skip
+        yield (
+            number,
+            {
+                "model": str(head.get("model", "")),
+                "task": str(head.get("task", "")),
+                "id": sample.get("id"),
+                "question": _asked(sample),
+                "metadata": sample.get("metadata") or {},
+                "scores": {name: score.get("value") for name, score in scores.items() if isinstance(score, dict)},
+            },
+        )
 
 
 def write_inspect_log(path: str | Path, samples: Sequence[JSON], *, task: str, model: str, created: str) -> None:
@@ -59,11 +65,17 @@ def write_inspect_log(path: str | Path, samples: Sequence[JSON], *, task: str, m
     as a log. created: an ISO time. Raises DiskError."""
     made = [_sample(number, sample, model) for number, sample in enumerate(samples, 1)]
     log = {
-        "version": LOG_VERSION, "status": "success",
-        "eval": {"created": created, "task": task, "model": model, "config": {},
-                 "dataset": {"name": task, "samples": len(made), "sample_ids": [one["id"] for one in made]}},
+        "version": LOG_VERSION,
+        "status": "success",
+        "eval": {
+            "created": created,
+            "task": task,
+            "model": model,
+            "config": {},
+            "dataset": {"name": task, "samples": len(made), "sample_ids": [one["id"] for one in made]},
+        },
         "samples": made,
-    }  # fmt: skip
+    }
     with atomic_write(path) as stream:
         json.dump(log, stream, ensure_ascii=False, indent=1)
         stream.write("\n")
@@ -89,9 +101,7 @@ def _archive(path: Path) -> tuple[JSON, list[JSON]]:
         names = archive.namelist()
         header = next((name for name in ("header.json", "_journal/start.json") if name in names), None)
         head = {} if header is None else dict(json.loads(_member(archive, header)).get("eval", {}))
-        found = sorted(
-            (n for n in names if n.startswith("samples/") and n.endswith(".json")), key=lambda n: (len(n), n)
-        )
+        found = sorted((n for n in names if n.startswith("samples/") and n.endswith(".json")), key=lambda n: (len(n), n))
         return head, [json.loads(_member(archive, name)) for name in found]
 
 
@@ -104,9 +114,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     stream: Any = archive.fp
     stream.seek(info.header_offset)
     header = stream.read(30)  # the local header: its name and extra field come before the data
-    stream.seek(
-        info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-    )
+    stream.seek(info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"))
     return zstandard.ZstdDecompressor().decompressobj().decompress(stream.read(info.compress_size))
 
 
@@ -114,13 +122,19 @@ def _row(sample: JSON, task: str) -> JSON:
     asked = _asked(sample)
     target = sample.get("target")
     choices = (sample.get("output") or {}).get("choices") or []
-    said = _text(choices[0].get("message", {})) if choices else next(
-        (_text(message) for message in reversed(sample.get("messages") or []) if message.get("role") == "assistant"), None
-    )  # fmt: skip
+    said = (
+        _text(choices[0].get("message", {}))
+        if choices
+        else next((_text(message) for message in reversed(sample.get("messages") or []) if message.get("role") == "assistant"), None)
+    )
     row = {
-        "question": asked, "options": sample.get("choices"), "answer": target[0] if isinstance(target, list) and target else target,
-        "chain": said, "task": task, "id": sample.get("id"),
-    }  # fmt: skip
+        "question": asked,
+        "options": sample.get("choices"),
+        "answer": target[0] if isinstance(target, list) and target else target,
+        "chain": said,
+        "task": task,
+        "id": sample.get("id"),
+    }
     return {name: value for name, value in row.items() if value is not None}
 
 
@@ -140,9 +154,13 @@ def _text(message: JSON) -> str:
 
 def _sample(number: int, sample: JSON, model: str) -> JSON:
     return {
-        "id": number, "epoch": 1, "input": sample["question"], "choices": list(sample["options"]), "target": sample["answer"] or "",
+        "id": number,
+        "epoch": 1,
+        "input": sample["question"],
+        "choices": list(sample["options"]),
+        "target": sample["answer"] or "",
         "messages": [{"role": "user", "content": sample["question"]}, {"role": "assistant", "content": sample["chain"], "model": model}],
         "output": {"model": model, "choices": [{"message": {"role": "assistant", "content": sample["chain"]}, "stop_reason": "stop"}]},
         "scores": {"chain_of_probe": {"value": sample["score"], "answer": sample["held"], "metadata": sample["metadata"]}},
         "metadata": {},
-    }  # fmt: skip
+    }

@@ -6,23 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from luthier.records import JSON
-from luthier.records.dialects import (
-    TYPES,
-    as_count,
-    as_number,
-    type_keywords,
-    type_of,
-    type_set,
-    usable_format,
-    usable_pattern,
-)
+from luthier.records.dialects import TYPES, as_count, as_number, type_keywords, type_of, type_set, usable_format, usable_pattern
 
 _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-_COUNTS = {
-    "string": ("minLength", "maxLength"),
-    "array": ("minItems", "maxItems"),
-    "object": ("minProperties", "maxProperties"),
-}
+_COUNTS = {"string": ("minLength", "maxLength"), "array": ("minItems", "maxItems"), "object": ("minProperties", "maxProperties")}
 _LIMITS = frozenset({*_NUMBERS, *sum(_COUNTS.values(), ()), "multipleOf", "uniqueItems", "pattern", "format"})
 
 
@@ -83,7 +70,5 @@ def _add_bounds(schema: Mapping[str, Any], result: JSON) -> None:
 def required_names(stated: object, properties: Mapping[Any, Any]) -> list[str]:
     """Names of required properties; draft 3 wrote `required: true` into the property itself."""
     listed = [name for name in stated if isinstance(name, str)] if isinstance(stated, list) else []
-    flagged = [
-        str(name) for name, value in properties.items() if isinstance(value, Mapping) and value.get("required") is True
-    ]
+    flagged = [str(name) for name, value in properties.items() if isinstance(value, Mapping) and value.get("required") is True]
     return list(dict.fromkeys(listed + flagged))

@@ -161,12 +161,7 @@ class AnswerLog:
         """The answers as rows of the long table."""
         for learner, item, correct, time in zip(self.learner, self.item, self.correct, self.time, strict=True):
             right = int(correct) if correct in (0.0, 1.0) else float(correct)
-            yield {
-                "learner": self.learners[learner],
-                "item": self.catalogue.items[item].item,
-                "correct": right,
-                "timestamp": float(time),
-            }
+            yield {"learner": self.learners[learner], "item": self.catalogue.items[item].item, "correct": right, "timestamp": float(time)}
 
     def take_learners(self, places: Sequence[int] | NDArray[np.int64]) -> AnswerLog:
         """The answers of some learners, numbered anew in the order given."""
@@ -176,13 +171,11 @@ class AnswerLog:
         rows = np.concatenate(at) if at else np.zeros(0, dtype=np.int64)
         numbers = np.repeat(np.arange(len(at), dtype=np.int32), [len(some) for some in at]).astype(np.int32)
         names = tuple(self.learners[place] for place in places)
-        return replace(self, learners=names, learner=numbers, item=self.item[rows], correct=self.correct[rows], time=self.time[rows])  # fmt: skip
+        return replace(self, learners=names, learner=numbers, item=self.item[rows], correct=self.correct[rows], time=self.time[rows])
 
     def where(self, keep: NDArray[np.bool_]) -> AnswerLog:
         """The answers that are marked, of the same learners."""
-        return replace(
-            self, learner=self.learner[keep], item=self.item[keep], correct=self.correct[keep], time=self.time[keep]
-        )
+        return replace(self, learner=self.learner[keep], item=self.item[keep], correct=self.correct[keep], time=self.time[keep])
 
 
 class AnswerCollector:
@@ -196,7 +189,7 @@ class AnswerCollector:
         self._learners: dict[str, int] = {}
         self._items: dict[str, int] = {}
         self._concepts: dict[str, int] = {}
-        self._columns = {name: array(code) for name, code in (("learner", "i"), ("item", "i"), ("concept", "i"), ("line", "q"))}  # fmt: skip
+        self._columns = {name: array(code) for name, code in (("learner", "i"), ("item", "i"), ("concept", "i"), ("line", "q"))}
         self._correct, self._time = array("f"), array("d")
         self._of_item: dict[int, dict[int, None]] = {}
         self._timed = False
@@ -206,7 +199,7 @@ class AnswerCollector:
 
     def add(  # noqa: PLR0917
         self, learner: str, item: str, correct: float, time: float | None = None, concept: str | None = None, line: int = 0
-    ) -> None:  # fmt: skip
+    ) -> None:
         """One row; concept: where the format writes a row for each. Raises BadRowError for a score outside [0, 1]."""
         if not 0.0 <= correct <= 1.0:
             raise BadRowError(f"correct is {correct}; it must lie between 0 and 1", line=line or None)
@@ -224,15 +217,13 @@ class AnswerCollector:
 
     def add_columns(
         self, learner: Sequence[str], item: Sequence[str], correct: NDArray[np.float32], time: NDArray[np.float64] | None
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Many rows without concepts at once: codes are made from the distinct names only. learner, item: pyarrow dictionary arrays."""
         import numpy as np
 
         for name, values, known in (("learner", learner, self._learners), ("item", item, self._items)):
             column: Any = values
-            codes = np.array(
-                [known.setdefault(text, len(known)) for text in column.dictionary.to_pylist()], dtype=np.int32
-            )
+            codes = np.array([known.setdefault(text, len(known)) for text in column.dictionary.to_pylist()], dtype=np.int32)
             self._columns[name].frombytes(codes[np.asarray(column.indices)].tobytes())
         self._columns["concept"].frombytes(np.full(len(correct), -1, dtype=np.int32).tobytes())
         self._columns["line"].frombytes(np.zeros(len(correct), dtype=np.int64).tobytes())
@@ -250,8 +241,7 @@ class AnswerCollector:
         if not len(self):
             raise BadRowError("there is no answer in it")
         numbers: dict[str, Any] = {
-            name: np.frombuffer(column, dtype=np.int64 if name == "line" else np.int32)
-            for name, column in self._columns.items()
+            name: np.frombuffer(column, dtype=np.int64 if name == "line" else np.int32) for name, column in self._columns.items()
         }
         correct = np.frombuffer(self._correct, dtype=np.float32)
         time = np.frombuffer(self._time, dtype=np.float64)
@@ -267,15 +257,14 @@ class AnswerCollector:
         keep = ~further
         catalogue, item = self._catalogue(catalogue, item)
         return AnswerLog(
-            tuple(self._learners), catalogue, learner[keep], item[keep], correct[keep], time[keep],
-            int(further.sum()), moved, tuple(notes),
-        )  # fmt: skip
+            tuple(self._learners), catalogue, learner[keep], item[keep], correct[keep], time[keep], int(further.sum()), moved, tuple(notes)
+        )
 
     def _catalogue(self, given: Catalogue | None, item: NDArray[np.int32]) -> tuple[Catalogue, NDArray[np.int32]]:
         import numpy as np
 
         names = list(self._concepts)
-        seen = [Item(name, "", tuple(names[tag] for tag in self._of_item.get(place, ()))) for name, place in self._items.items()]  # fmt: skip
+        seen = [Item(name, "", tuple(names[tag] for tag in self._of_item.get(place, ()))) for name, place in self._items.items()]
         if given is None:
             return Catalogue.of(seen), item
         missing = next((each.item for each in seen if each.item not in given.item_places), None)
@@ -324,7 +313,6 @@ def _refuse_conflicts(further: NDArray[np.bool_], correct: NDArray[np.float32], 
     if len(bad):
         row = int(bad[0])
         raise BadRowError(
-            f"one answer has two labels: {correct[row - 1]:g} for one concept and {correct[row]:g} for another; "
-            "give each answer one label",
+            f"one answer has two labels: {correct[row - 1]:g} for one concept and {correct[row]:g} for another; give each answer one label",
             line=int(line[row]) or None,
         )

@@ -42,9 +42,7 @@ def parse_value(data: bytes) -> Any:
     try:
         return json.loads(data.decode(), parse_constant=_refuse)
     except UnicodeDecodeError as error:
-        raise BadRowError(
-            f"not UTF-8 text at byte {error.start + 1}", line=data.count(b"\n", 0, error.start) + 1
-        ) from None
+        raise BadRowError(f"not UTF-8 text at byte {error.start + 1}", line=data.count(b"\n", 0, error.start) + 1) from None
     except json.JSONDecodeError as error:
         raise BadRowError(f"not JSON: {error.msg} at column {error.colno}", line=error.lineno) from None
     except RecursionError:
@@ -62,14 +60,7 @@ def as_row(value: Any) -> JSON:
     return value
 
 
-_KINDS: dict[type, str] = {
-    list: "a list",
-    str: "a text",
-    int: "a number",
-    float: "a number",
-    bool: "true or false",
-    type(None): "null",
-}
+_KINDS: dict[type, str] = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
 
 
 def _refuse(constant: str) -> Any:

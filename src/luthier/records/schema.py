@@ -38,11 +38,7 @@ def normalise_schema(schema: object, root: Mapping[str, Any] | None = None, dept
 
 def parameters_schema(schema: JSON) -> JSON:
     """A normalised schema in the form of a tool's `parameters`: an object with `properties` and `required`, closed."""
-    result: JSON = {
-        "type": "object",
-        "properties": schema.get("properties", {}),
-        "required": schema.get("required", []),
-    }
+    result: JSON = {"type": "object", "properties": schema.get("properties", {}), "required": schema.get("required", [])}
     kept = {key: value for key, value in schema.items() if key not in (*result, "description")}
     result.update(kept)
     if "anyOf" not in schema:
@@ -61,9 +57,7 @@ def lookup(document: object, reference: str) -> Any:
         elif isinstance(place, list) and part.isdigit() and int(part) < len(place):
             place = place[int(part)]
         else:
-            raise ToolSpecError(
-                f"$ref {reference!r} leads nowhere: there is no {part!r}; define it or correct the reference"
-            )
+            raise ToolSpecError(f"$ref {reference!r} leads nowhere: there is no {part!r}; define it or correct the reference")
     return place
 
 
@@ -81,9 +75,7 @@ class SchemaReader:
         self._resolve, self._describe, self._max_enum, self._keep = resolve, describe, max_enum, keep
         self._known: dict[tuple[str, int, frozenset[str]], JSON] = {}
 
-    def read(
-        self, schema: object, depth: int = MAX_DEPTH, trail: frozenset[str] = frozenset(), closed: bool = True
-    ) -> JSON:
+    def read(self, schema: object, depth: int = MAX_DEPTH, trail: frozenset[str] = frozenset(), closed: bool = True) -> JSON:
         """trail: references being expanded, to cut cycles. closed: objects get `additionalProperties: false`."""
         if schema is True or schema is None:
             return {}
@@ -165,9 +157,7 @@ class SchemaReader:
         types = type_set(result)
         if isinstance(schema.get("enum"), list):
             values = [coerced(value, types) for value in schema["enum"]]
-            unique = [
-                value for index, value in enumerate(values) if value not in values[:index] or isinstance(value, bool)
-            ]
+            unique = [value for index, value in enumerate(values) if value not in values[:index] or isinstance(value, bool)]
             fitting = [value for value in unique if fits_type(value, types)][: self._max_enum]
             if fitting:
                 result["enum"] = fitting
@@ -191,9 +181,7 @@ class SchemaReader:
         if read:
             result["items"] = read
 
-    def _add_properties(
-        self, schema: Mapping[str, Any], result: JSON, depth: int, trail: frozenset[str], closed: bool
-    ) -> None:
+    def _add_properties(self, schema: Mapping[str, Any], result: JSON, depth: int, trail: frozenset[str], closed: bool) -> None:
         properties, extra = schema.get("properties"), schema.get("additionalProperties")
         if extra is None and isinstance(schema.get("patternProperties"), Mapping):
             patterns = list(schema["patternProperties"].values())
@@ -201,11 +189,7 @@ class SchemaReader:
         if depth <= 0:
             return
         if isinstance(properties, Mapping):
-            properties = {
-                str(name): value
-                for name, value in properties.items()
-                if not isinstance(value, Mapping) or self._keep(value)
-            }
+            properties = {str(name): value for name, value in properties.items() if not isinstance(value, Mapping) or self._keep(value)}
             read = {name: self.read(value, depth - 1, trail) for name, value in properties.items()}
             if read:
                 result["properties"] = read
@@ -226,9 +210,7 @@ def _merge_keyword(merged: JSON, key: str, value: Any) -> None:
     if key == "properties" and isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
         merged[key] = {**value, **merged[key]}
     elif key in _MERGED_LISTS and isinstance(value, list) and isinstance(merged.get(key), list):
-        merged[key] = (
-            merged[key] + [item for item in value if item not in merged[key]] if key == "required" else merged[key]
-        )
+        merged[key] = merged[key] + [item for item in value if item not in merged[key]] if key == "required" else merged[key]
     elif key == "additionalProperties" and value is False:
         return  # a closed part of an allOf would forbid what its siblings add
     else:

@@ -60,7 +60,5 @@ def _results(message: Message, text: str) -> Iterator[Message]:
 
 
 def _is_results(value: Any) -> bool:
-    named = isinstance(value, list) and all(
-        isinstance(item, dict) and {"name", "results"} <= item.keys() for item in value
-    )
+    named = isinstance(value, list) and all(isinstance(item, dict) and {"name", "results"} <= item.keys() for item in value)
     return named and bool(value)

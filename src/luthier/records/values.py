@@ -20,7 +20,7 @@ _MONTHS = {
     for number, name in enumerate(
         ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"), 1
     )
-}  # fmt: skip
+}
 _MONTH = r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th|\.)?"
 _YEAR = r"(?P<year>(?:1[5-9]|20|21)\d\d)"
@@ -37,9 +37,7 @@ _DATES = tuple(
         _YEAR,
     )
 )
-_VERSION = re.compile(
-    r"(?<![\w.])v?(\d+(?:\.\d+)+(?:[-+][0-9A-Za-z.+-]*[0-9A-Za-z])?|\d+(?:\.\d+)+[a-z]\w*)(?![\w])", re.IGNORECASE
-)
+_VERSION = re.compile(r"(?<![\w.])v?(\d+(?:\.\d+)+(?:[-+][0-9A-Za-z.+-]*[0-9A-Za-z])?|\d+(?:\.\d+)+[a-z]\w*)(?![\w])", re.IGNORECASE)
 _LONE_VERSION = re.compile(r"v?\d+(?:\.\d+)*[\w.+-]*", re.IGNORECASE)
 _UNIT = r"%|°\s?[CF]|[A-Za-zµ€$£]+(?:/[a-z]+)?²?"
 _NUMBER = re.compile(
@@ -51,20 +49,44 @@ _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 _UNITS: dict[str, tuple[str, str]] = {  # spelling: (base unit, factor)
     spelling: (base, factor)
     for base, factor, spellings in (
-        ("g", "1", "g gram grams"), ("g", "1000", "kg kilogram kilograms kilo kilos"), ("g", "0.001", "mg milligram milligrams"),
-        ("m", "1", "m metre metres meter meters"), ("m", "1000", "km kilometre kilometres kilometer kilometers"),
-        ("m", "0.01", "cm centimetre centimetres centimeter centimeters"), ("m", "0.001", "mm millimetre millimetres millimeter millimeters"),
-        ("inch", "1", "in inch inches"), ("byte", "1", "byte bytes"), ("byte", "1000", "kb kilobyte kilobytes"),
-        ("byte", "1000000", "mb megabyte megabytes"), ("byte", "1000000000", "gb gigabyte gigabytes"),
-        ("byte", "1000000000000", "tb terabyte terabytes"), ("s", "1", "s sec second seconds"), ("s", "60", "min minute minutes"),
-        ("s", "3600", "h hour hours"), ("day", "1", "day days"), ("day", "7", "week weeks"), ("month", "1", "month months"),
-        ("month", "12", "year years"), ("W", "1", "w watt watts"), ("W", "1000", "kw kilowatt kilowatts"), ("V", "1", "v volt volts"),
-        ("mAh", "1", "mah"), ("mAh", "1000", "ah"), ("Hz", "1", "hz hertz"), ("Hz", "1000000", "mhz megahertz"),
-        ("Hz", "1000000000", "ghz gigahertz"), ("%", "1", "% percent"), ("$", "1", "$ usd dollar dollars"), ("€", "1", "€ eur euro euros"),
-        ("£", "1", "£ gbp pound pounds"), ("px", "1", "px pixel pixels"), ("°c", "1", "°c celsius"), ("°f", "1", "°f fahrenheit"),
+        ("g", "1", "g gram grams"),
+        ("g", "1000", "kg kilogram kilograms kilo kilos"),
+        ("g", "0.001", "mg milligram milligrams"),
+        ("m", "1", "m metre metres meter meters"),
+        ("m", "1000", "km kilometre kilometres kilometer kilometers"),
+        ("m", "0.01", "cm centimetre centimetres centimeter centimeters"),
+        ("m", "0.001", "mm millimetre millimetres millimeter millimeters"),
+        ("inch", "1", "in inch inches"),
+        ("byte", "1", "byte bytes"),
+        ("byte", "1000", "kb kilobyte kilobytes"),
+        ("byte", "1000000", "mb megabyte megabytes"),
+        ("byte", "1000000000", "gb gigabyte gigabytes"),
+        ("byte", "1000000000000", "tb terabyte terabytes"),
+        ("s", "1", "s sec second seconds"),
+        ("s", "60", "min minute minutes"),
+        ("s", "3600", "h hour hours"),
+        ("day", "1", "day days"),
+        ("day", "7", "week weeks"),
+        ("month", "1", "month months"),
+        ("month", "12", "year years"),
+        ("W", "1", "w watt watts"),
+        ("W", "1000", "kw kilowatt kilowatts"),
+        ("V", "1", "v volt volts"),
+        ("mAh", "1", "mah"),
+        ("mAh", "1000", "ah"),
+        ("Hz", "1", "hz hertz"),
+        ("Hz", "1000000", "mhz megahertz"),
+        ("Hz", "1000000000", "ghz gigahertz"),
+        ("%", "1", "% percent"),
+        ("$", "1", "$ usd dollar dollars"),
+        ("€", "1", "€ eur euro euros"),
+        ("£", "1", "£ gbp pound pounds"),
+        ("px", "1", "px pixel pixels"),
+        ("°c", "1", "°c celsius"),
+        ("°f", "1", "°f fahrenheit"),
     )
     for spelling in spellings.split()
-}  # fmt: skip
+}
 _NUMERIC, _AS_WRITTEN = "#", "~"  # keys of a number: in its base unit, and as it stands
 _WORD = re.compile(r"[^\W_]+")
 _ARTICLES = frozenset(("a", "an", "the"))
@@ -164,9 +186,7 @@ def blank(text: str, names: Iterable[str]) -> str:
 
 def _kind(value: str) -> Kind:
     text = value.strip()
-    whole = [
-        one for one in _dates(text) if (one.start, one.end) == (0, len(text)) and all("-" in key for key in one.keys)
-    ]
+    whole = [one for one in _dates(text) if (one.start, one.end) == (0, len(text)) and all("-" in key for key in one.keys)]
     if whole:
         return "date"
     number = _NUMBER.fullmatch(text)
@@ -190,9 +210,7 @@ def _date_keys(match: re.Match[str]) -> frozenset[str]:
     year = int(parts["year"])
     if "first" in parts:
         first, second = int(parts["first"]), int(parts["second"])
-        return frozenset(
-            f"{year}-{m:02}-{d:02}" for d, m in ((first, second), (second, first)) if m <= 12 and 1 <= d <= 31 and m
-        )
+        return frozenset(f"{year}-{m:02}-{d:02}" for d, m in ((first, second), (second, first)) if m <= 12 and 1 <= d <= 31 and m)
     if "month" not in parts:
         return frozenset((str(year),))
     month = int(parts["month"]) if parts["month"].isdigit() else _MONTHS[parts["month"].lower()[:3]]
@@ -219,9 +237,7 @@ def _number_keys(match: re.Match[str]) -> frozenset[str]:
     spelled = (match["unit"] or match["money"] or "").strip().replace(" ", "").casefold()
     base, factor = _UNITS.get(spelled, ("", "1"))
     digits = f"{(amount * Decimal(factor)).normalize():f}"
-    return frozenset(
-        (f"{_NUMERIC}{digits} {base}" if base else f"{_NUMERIC}{digits}", f"{_AS_WRITTEN}{amount.normalize():f}")
-    )
+    return frozenset((f"{_NUMERIC}{digits} {base}" if base else f"{_NUMERIC}{digits}", f"{_AS_WRITTEN}{amount.normalize():f}"))
 
 
 def _versions(text: str) -> list[Mention]:
@@ -242,11 +258,7 @@ def _literally(text: str, value: str) -> int | None:
 def _words_at(text: str, value: str) -> int | None:
     wanted = plain_words(value)
     folded = [(match[0].casefold(), match.start()) for match in _WORD.finditer(unicodedata.normalize("NFKC", text))]
-    words = (
-        [(word, place) for word, place in folded if word not in _ARTICLES]
-        if wanted and not set(wanted) <= _ARTICLES
-        else folded
-    )
+    words = [(word, place) for word, place in folded if word not in _ARTICLES] if wanted and not set(wanted) <= _ARTICLES else folded
     for at in range(len(words) - len(wanted) + 1):
         if wanted and all(words[at + step][0] == word for step, word in enumerate(wanted)):
             return words[at][1]

@@ -22,17 +22,14 @@ def interval_bars(bars: Sequence[tuple[str, JSON]]) -> Markup:
     """Rates on an axis from 0 to 100 %, one bar each with its 95 % interval as a whisker; (class name, score) pairs."""
     from markupsafe import Markup
 
-    grid = Markup("").join(
-        Markup('<line class="grid" x1="{0}%" x2="{0}%" y1="0" y2="100%"/>').format(at) for at in (0, 25, 50, 75, 100)
-    )
+    grid = Markup("").join(Markup('<line class="grid" x1="{0}%" x2="{0}%" y1="0" y2="100%"/>').format(at) for at in (0, 25, 50, 75, 100))
     drawn = Markup("").join(_interval_bar(name, score, 5 + 15 * row) for row, (name, score) in enumerate(bars))
     told = "; ".join(
-        f"{name}: {percent(score['rate'])}, 95 % interval {percent_range(score['low'], score['high'])}"
-        for name, score in bars
+        f"{name}: {percent(score['rate'])}, 95 % interval {percent_range(score['low'], score['high'])}" for name, score in bars
     )
-    return Markup(
-        '<svg class="bars" width="100%" height="{height}" role="img" aria-label="{told}">{grid}{drawn}</svg>'
-    ).format(height=10 + 15 * len(bars) - 3, told=told, grid=grid, drawn=drawn)
+    return Markup('<svg class="bars" width="100%" height="{height}" role="img" aria-label="{told}">{grid}{drawn}</svg>').format(
+        height=10 + 15 * len(bars) - 3, told=told, grid=grid, drawn=drawn
+    )
 
 
 def _interval_bar(name: str, score: JSON, top: int) -> Markup:
@@ -44,9 +41,15 @@ def _interval_bar(name: str, score: JSON, top: int) -> Markup:
         '<g class="whisker"><line x1="{low}%" x2="{high}%" y1="{middle}" y2="{middle}"/>'
         '<line x1="{low}%" x2="{low}%" y1="{over}" y2="{under}"/><line x1="{high}%" x2="{high}%" y1="{over}" y2="{under}"/></g>'
     ).format(
-        name=name, top=top, middle=top + 6, over=top + 3, under=top + 9,
-        rate=_share(score["rate"]), low=_share(score["low"]), high=_share(score["high"]),
-    )  # fmt: skip
+        name=name,
+        top=top,
+        middle=top + 6,
+        over=top + 3,
+        under=top + 9,
+        rate=_share(score["rate"]),
+        low=_share(score["low"]),
+        high=_share(score["high"]),
+    )
 
 
 def share_bar(share: float, name: str = "plain") -> Markup:
@@ -84,12 +87,7 @@ def curve(points: Sequence[Point], label: str) -> Markup:
     )
 
 
-def plot(
-    label: str,
-    paths: Sequence[tuple[str, str]],
-    rows: Sequence[tuple[float, str]],
-    columns: Sequence[tuple[float, str]],
-) -> Markup:
+def plot(label: str, paths: Sequence[tuple[str, str]], rows: Sequence[tuple[float, str]], columns: Sequence[tuple[float, str]]) -> Markup:
     """A field with two axes. label: what it shows, in words. paths: (class name, SVG path data in a square of 100, y downwards).
     rows, columns: (share of the height from below or of the width, text); each row has a line across.
     """
@@ -101,17 +99,18 @@ def plot(
         '<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg></div>'
         '<div class="x-axis">{x_axis}</div></div>'
     ).format(
-        label=label, drawn=drawn, y_axis=_labels("bottom", rows), x_axis=_labels("left", columns),
+        label=label,
+        drawn=drawn,
+        y_axis=_labels("bottom", rows),
+        x_axis=_labels("left", columns),
         lines=Markup("").join(Markup('<i style="bottom:{}%"></i>').format(_share(at)) for at, _ in rows),
-    )  # fmt: skip
+    )
 
 
 def _labels(side: str, marks: Sequence[tuple[float, str]]) -> Markup:
     from markupsafe import Markup
 
-    return Markup("").join(
-        Markup('<span style="{}:{}%">{}</span>').format(side, _share(at), text) for at, text in marks
-    )
+    return Markup("").join(Markup('<span style="{}:{}%">{}</span>').format(side, _share(at), text) for at, text in marks)
 
 
 def thin(points: Sequence[Point], most: int = 400) -> tuple[list[Point], int]:

@@ -23,19 +23,23 @@ def write_choice_page(path: Path, results: JSON, rows: Sequence[JSON], *, settin
     ways = WAYS[:1] if settings["by"] == "letters" else WAYS
     groups = results["groups"] if len(results["groups"]) == 1 else {**results["groups"], "all": results["all"]}
     blocks = [
-        {"name": name, "questions": one["known"], "chance": percent(round(one["chance"], 2)),
-         "ways": [{"title": title, "bar": interval_bars([("after", one[way])]), "rate": percent(round(one[way]["rate"], 3)),
-                   "range": percent_range(round(one[way]["low"], 2), round(one[way]["high"], 2))} for way, title in ways]}
+        {
+            "name": name,
+            "questions": one["known"],
+            "chance": percent(round(one["chance"], 2)),
+            "ways": [
+                {
+                    "title": title,
+                    "bar": interval_bars([("after", one[way])]),
+                    "rate": percent(round(one[way]["rate"], 3)),
+                    "range": percent_range(round(one[way]["low"], 2), round(one[way]["high"], 2)),
+                }
+                for way, title in ways
+            ],
+        }
         for name, one in groups.items()
-    ]  # fmt: skip
-    write_page(
-        "choice_page.html.j2",
-        path,
-        blocks=blocks,
-        missed=[_missed(row) for row in worst(rows)],
-        settings=settings,
-        letters=LETTERS,
-    )
+    ]
+    write_page("choice_page.html.j2", path, blocks=blocks, missed=[_missed(row) for row in worst(rows)], settings=settings, letters=LETTERS)
 
 
 def worst(rows: Sequence[JSON], count: int = SHOWN) -> list[JSON]:
@@ -51,6 +55,12 @@ def _distance(row: JSON) -> float:
 
 def _missed(row: JSON) -> JSON:
     means = [value / length for value, length in zip(row["logprobs"], row["tokens"], strict=True)]
-    return {"question": row["question"], "group": row["group"], "distance": _distance(row),
-            "options": [{"text": text, "mean": mean, "right": place == row["answer"], "chosen": place == row["chosen"]["token"]}
-                        for place, (text, mean) in enumerate(zip(row["options"], means, strict=True))]}  # fmt: skip
+    return {
+        "question": row["question"],
+        "group": row["group"],
+        "distance": _distance(row),
+        "options": [
+            {"text": text, "mean": mean, "right": place == row["answer"], "chosen": place == row["chosen"]["token"]}
+            for place, (text, mean) in enumerate(zip(row["options"], means, strict=True))
+        ],
+    }

@@ -24,7 +24,7 @@ MEASURES = (
     ("consistency", "consistency", "facts: share of replies with the commonest answer"),
     ("likeness", "likeness", "facts: mean similarity of replies"),
     ("repetition", "repetition", "all: share of word triples a reply has said before"),
-)  # fmt: skip
+)
 
 
 class Scored(NamedTuple):
@@ -55,27 +55,36 @@ def write_fit_page(results: JSON, rows: Sequence[Scored], path: Path) -> None:
     ]
     ordered = sorted(rows, key=lambda row: row.score)
     write_page(
-        "decoding_fit_page.html.j2", path, results=results, tables=tables, chart=scatter(rows), auc=results["agreement"]["auc"],
-        low=ordered[:SHOWN], high=ordered[::-1][:SHOWN],
-    )  # fmt: skip
+        "decoding_fit_page.html.j2",
+        path,
+        results=results,
+        tables=tables,
+        chart=scatter(rows),
+        auc=results["agreement"]["auc"],
+        low=ordered[:SHOWN],
+        high=ordered[::-1][:SHOWN],
+    )
 
 
 def write_eval_page(results: JSON, spent: Sequence[Spent], path: Path) -> None:
     """One HTML file on an evaluation. results: of the step `compare`; spent: contexts of the first head's arm. Raises DiskError."""
     ordered = sorted(spent, key=lambda row: row.temperature)
     write_page(
-        "decoding_eval_page.html.j2", path, results=results, measures=MEASURES, chart=spread(spent), low=ordered[:SHOWN], high=ordered[::-1][:SHOWN],
-    )  # fmt: skip
+        "decoding_eval_page.html.j2",
+        path,
+        results=results,
+        measures=MEASURES,
+        chart=spread(spent),
+        low=ordered[:SHOWN],
+        high=ordered[::-1][:SHOWN],
+    )
 
 
 def scatter(rows: Sequence[Scored]) -> Markup:
     """Out-of-fold score over the label, a dot a context: facts and chat in two colours."""
     marks = [at / 4 for at in range(5)]
     paths = [
-        (
-            f"dots {name}",
-            " ".join(f"M{100 * row.target:.2f} {100 - 100 * row.score:.2f}h0" for row in rows if row.kind == kind),
-        )
+        (f"dots {name}", " ".join(f"M{100 * row.target:.2f} {100 - 100 * row.score:.2f}h0" for row in rows if row.kind == kind))
         for name, kind in (("before", "fact"), ("after", "chat"))
     ]
     axis = [(mark, f"{mark:g}") for mark in marks]
@@ -99,6 +108,8 @@ def spread(spent: Sequence[Spent], bins: int = 24) -> Markup:
             outline.append(f"L{100 * at / bins:.2f} {height:.2f}L{100 * (at + 1) / bins:.2f} {height:.2f}")
         paths.append((f"line {name}", "".join([*outline, "L100 100"])))
     return plot(
-        f"Contexts by mean temperature, {left:g} to {right:g}", paths, [(mark / rows[-1], f"{mark:g}") for mark in rows],
+        f"Contexts by mean temperature, {left:g} to {right:g}",
+        paths,
+        [(mark / rows[-1], f"{mark:g}") for mark in rows],
         [((mark - left) / (right - left), f"{mark:g}") for mark in columns],
-    )  # fmt: skip
+    )

@@ -21,27 +21,34 @@ COLOURS = ("arm0", "arm1", "arm2", "arm3")  # of the style sheet of this page; f
 
 
 def write_fusion_page(
-    path: Path,
-    arms: Mapping[str, JSON],
-    differences: Mapping[str, JSON],
-    worst: Sequence[JSON],
-    *,
-    manifest: JSON,
-    suite: str,
+    path: Path, arms: Mapping[str, JSON], differences: Mapping[str, JSON], worst: Sequence[JSON], *, manifest: JSON, suite: str
 ) -> None:
     """One HTML file. arms: figures of `evaluate.fusion.measure` by name, the first being what the others are compared with; differences: of
     `compare`, by name; worst: items with what every arm said to them. Raises DiskError."""
     scenarios = [name for name in SCENARIOS if any(name in one["scenarios"] for one in arms.values())]
     write_page(
-        "fusion_page.html.j2", path, suite=suite, manifest=manifest, names=list(arms), colours=dict(zip(arms, _colours(len(arms)), strict=True)),
-        retention=_rows(arms, lambda one: one["retention"]), scenarios=[_scenario(name, arms, differences) for name in scenarios],
+        "fusion_page.html.j2",
+        path,
+        suite=suite,
+        manifest=manifest,
+        names=list(arms),
+        colours=dict(zip(arms, _colours(len(arms)), strict=True)),
+        retention=_rows(arms, lambda one: one["retention"]),
+        scenarios=[_scenario(name, arms, differences) for name in scenarios],
         retained=[(name, TITLES[name], _rows(arms, partial(_retained, name))) for name in ("S2", "S3") if name in scenarios],
-        refusing=[_refusing(name, one) for name, one in arms.items()], gaps=[(name, one["gap"]) for name, one in arms.items() if one["gap"]],
-        places=_places(arms), forms=_forms(arms), abstention=_abstention(arms), truncated={name: one["truncated"] for name, one in arms.items()},
-        sources=[(name, one["sources"]) for name, one in arms.items() if one["sources"]], forgetful=[name for name, one in arms.items() if is_forgetful(one)],
+        refusing=[_refusing(name, one) for name, one in arms.items()],
+        gaps=[(name, one["gap"]) for name, one in arms.items() if one["gap"]],
+        places=_places(arms),
+        forms=_forms(arms),
+        abstention=_abstention(arms),
+        truncated={name: one["truncated"] for name, one in arms.items()},
+        sources=[(name, one["sources"]) for name, one in arms.items() if one["sources"]],
+        forgetful=[name for name, one in arms.items() if is_forgetful(one)],
         judges=[(name, one["judge"]) for name, one in arms.items() if "judge" in one],
-        worst=[(name, TITLES[name], [item for item in worst if item["scenario"] == name]) for name in scenarios], percent=_short, span=_span,
-    )  # fmt: skip
+        worst=[(name, TITLES[name], [item for item in worst if item["scenario"] == name]) for name in scenarios],
+        percent=_short,
+        span=_span,
+    )
 
 
 def is_forgetful(one: JSON) -> bool:
@@ -60,14 +67,7 @@ def _rows(arms: Mapping[str, JSON], get: Callable[[JSON], JSON | None]) -> list[
     for (name, one), colour in zip(arms.items(), _colours(len(arms)), strict=True):
         score = get(one)
         if score is not None and score["items"]:
-            made.append(
-                {
-                    "name": name,
-                    "bar": interval_bars([(colour, score)]),
-                    "rate": _short(score["rate"]),
-                    "range": _span(score),
-                }
-            )
+            made.append({"name": name, "bar": interval_bars([(colour, score)]), "rate": _short(score["rate"]), "range": _span(score)})
     return made
 
 
@@ -79,16 +79,19 @@ def _scenario(name: Scenario, arms: Mapping[str, JSON], differences: Mapping[str
     present = {arm: one["scenarios"][name] for arm, one in arms.items() if name in one["scenarios"]}
     levels = sorted({level for one in present.values() for level in one["by_noise"]}, key=int)
     return {
-        "name": name, "title": TITLES[name], "questions": max(one["questions"] for one in present.values()),
-        "bars": _rows(arms, lambda one: one["scenarios"].get(name, {}).get("right")), "levels": levels,
-        "table": [(arm, one, [one["by_noise"].get(level) for level in levels], differences.get(arm, {}).get(name)) for arm, one in present.items()],
+        "name": name,
+        "title": TITLES[name],
+        "questions": max(one["questions"] for one in present.values()),
+        "bars": _rows(arms, lambda one: one["scenarios"].get(name, {}).get("right")),
+        "levels": levels,
+        "table": [
+            (arm, one, [one["by_noise"].get(level) for level in levels], differences.get(arm, {}).get(name)) for arm, one in present.items()
+        ],
         "curve": _curve(present, levels, _colours(len(arms)), list(arms)),
-    }  # fmt: skip
+    }
 
 
-def _curve(
-    present: Mapping[str, JSON], levels: Sequence[str], colours: Sequence[str], names: Sequence[str]
-) -> Markup | None:
+def _curve(present: Mapping[str, JSON], levels: Sequence[str], colours: Sequence[str], names: Sequence[str]) -> Markup | None:
     """R_acc over the number of distractors, a line an arm."""
     if len(levels) < 2:
         return None
@@ -123,16 +126,10 @@ def _forms(arms: Mapping[str, JSON]) -> list[JSON]:
     found = [
         (name, form)
         for name in SCENARIOS
-        for form in sorted(
-            {form for one in arms.values() for form in one["scenarios"].get(name, {}).get("by_form", {})}
-        )
+        for form in sorted({form for one in arms.values() for form in one["scenarios"].get(name, {}).get("by_form", {})})
     ]
     return [
-        {
-            "scenario": name,
-            "form": form,
-            "rates": [one["scenarios"].get(name, {}).get("by_form", {}).get(form) for one in arms.values()],
-        }
+        {"scenario": name, "form": form, "rates": [one["scenarios"].get(name, {}).get("by_form", {}).get(form) for one in arms.values()]}
         for name, form in found
     ]
 

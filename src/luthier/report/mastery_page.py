@@ -30,10 +30,21 @@ def write_mastery_page(path: Path, rows: Sequence[JSON], links: Sequence[JSON], 
     shown = sorted(evidence, key=lambda name: (-evidence[name], name))[:CONCEPTS]
     most = sorted(rows, key=lambda row: (-row["answers"], row["learner"]))
     write_page(
-        "mastery_page.html.j2", path, rows=rows, concepts=shown, left_out=len(evidence) - len(shown), class_view=most[:LEARNERS], over_time=over_time(rows, shown),
-        timelines=[timeline(row) for row in most[:TIMELINES]], graph=concept_graph(links, shown), relations=sorted({link["relation"] for link in links}),
-        weakest=weakest(rows), data=record["data"], number=number, percent=percent,
-    )  # fmt: skip
+        "mastery_page.html.j2",
+        path,
+        rows=rows,
+        concepts=shown,
+        left_out=len(evidence) - len(shown),
+        class_view=most[:LEARNERS],
+        over_time=over_time(rows, shown),
+        timelines=[timeline(row) for row in most[:TIMELINES]],
+        graph=concept_graph(links, shown),
+        relations=sorted({link["relation"] for link in links}),
+        weakest=weakest(rows),
+        data=record["data"],
+        number=number,
+        percent=percent,
+    )
 
 
 def over_time(rows: Sequence[JSON], concepts: Sequence[str]) -> list[JSON]:
@@ -43,11 +54,15 @@ def over_time(rows: Sequence[JSON], concepts: Sequence[str]) -> list[JSON]:
     for concept in concepts:
         cells = []
         for step in range(many):
-            seen = [row["timeline"][min(step, len(row["timeline"]) - 1)]["mastery"].get(concept) for row in rows if row["timeline"]]  # fmt: skip
+            seen = [row["timeline"][min(step, len(row["timeline"]) - 1)]["mastery"].get(concept) for row in rows if row["timeline"]]
             some = [each for each in seen if each is not None]
-            cells.append({
-                "share": sum(each[0] for each in some) / len(some) if some else None, "learners": len(some), "answers": sum(each[3] for each in some),
-            })  # fmt: skip
+            cells.append(
+                {
+                    "share": sum(each[0] for each in some) / len(some) if some else None,
+                    "learners": len(some),
+                    "answers": sum(each[3] for each in some),
+                }
+            )
         table.append({"concept": concept, "cells": cells})
     return table
 
@@ -70,14 +85,19 @@ def timeline(row: JSON) -> JSON:
     practised = sorted(row["mastery"], key=lambda name: (-row["mastery"][name][3], name))[: len(SHADES)]
     paths, told = [], []
     for shade, concept in zip(SHADES, practised, strict=False):
-        points = [(each["answers"], each["mastery"][concept][0]) for each in row["timeline"] if concept in each["mastery"]]  # fmt: skip
+        points = [(each["answers"], each["mastery"][concept][0]) for each in row["timeline"] if concept in each["mastery"]]
         if len(points) > 1:
-            paths.append((shade, "M" + "L".join(f"{100 * at / row['answers']:.2f} {100 - 100 * share:.2f}" for at, share in points)))  # fmt: skip
+            paths.append((shade, "M" + "L".join(f"{100 * at / row['answers']:.2f} {100 - 100 * share:.2f}" for at, share in points)))
         told.append({"shade": shade, "concept": concept, "mastery": row["mastery"][concept]})
     return {
-        "learner": row["learner"], "answers": row["answers"], "right": row["right"], "curve": _curve(row, paths, told), "concepts": told,
-        "recent": row["recent"], "next": row["next"],
-    }  # fmt: skip
+        "learner": row["learner"],
+        "answers": row["answers"],
+        "right": row["right"],
+        "curve": _curve(row, paths, told),
+        "concepts": told,
+        "recent": row["recent"],
+        "next": row["next"],
+    }
 
 
 def concept_graph(links: Sequence[JSON], concepts: Sequence[str]) -> Markup | None:
@@ -85,13 +105,12 @@ def concept_graph(links: Sequence[JSON], concepts: Sequence[str]) -> Markup | No
     from markupsafe import Markup
 
     names = list(concepts[:NODES])
-    inside = [link for link in links if link["source"] in names and link["target"] in names and link["source"] != link["target"]]  # fmt: skip
+    inside = [link for link in links if link["source"] in names and link["target"] in names and link["source"] != link["target"]]
     if not inside:
         return None
     touched = [name for name in names if any(name in (link["source"], link["target"]) for link in inside)]
     places = {
-        name: (math.cos(2 * math.pi * at / len(touched)), math.sin(2 * math.pi * at / len(touched)))
-        for at, name in enumerate(touched)
+        name: (math.cos(2 * math.pi * at / len(touched)), math.sin(2 * math.pi * at / len(touched))) for at, name in enumerate(touched)
     }
     heaviest = max(link["weight"] for link in inside)
     drawn = []
@@ -99,10 +118,14 @@ def concept_graph(links: Sequence[JSON], concepts: Sequence[str]) -> Markup | No
         (x, y), (u, v) = places[link["source"]], places[link["target"]]
         kind = {"prerequisite": "pre", "related": "rel"}.get(link["relation"], "tog")
         width = 0.6 + 2.4 * link["weight"] / heaviest
-        drawn.append(Markup('<path class="{}" stroke-width="{}" d="M{} {}Q{} {} {} {}"><title>{}</title></path>').format(
-            kind, f"{width:.2f}", *(f"{150 * each:.1f}" for each in (x, y, (x + u) * 0.28, (y + v) * 0.28, u, v)),
-            f"{link['source']} → {link['target']}: {link['relation']}, {link['weight']:.3g}",
-        ))  # fmt: skip
+        drawn.append(
+            Markup('<path class="{}" stroke-width="{}" d="M{} {}Q{} {} {} {}"><title>{}</title></path>').format(
+                kind,
+                f"{width:.2f}",
+                *(f"{150 * each:.1f}" for each in (x, y, (x + u) * 0.28, (y + v) * 0.28, u, v)),
+                f"{link['source']} → {link['target']}: {link['relation']}, {link['weight']:.3g}",
+            )
+        )
     for name, (x, y) in places.items():
         anchor = "start" if x > 0.05 else "end" if x < -0.05 else "middle"
         drawn.append(
@@ -122,6 +145,8 @@ def concept_graph(links: Sequence[JSON], concepts: Sequence[str]) -> Markup | No
 
 
 def _curve(row: JSON, paths: list[tuple[str, str]], told: list[JSON]) -> Markup:
-    label = f"Mastery along {row['answers']} answers of {row['learner']}: " + "; ".join(f"{one['concept']} ends at {percent(round(one['mastery'][0], 2))}" for one in told)  # fmt: skip
+    label = f"Mastery along {row['answers']} answers of {row['learner']}: " + "; ".join(
+        f"{one['concept']} ends at {percent(round(one['mastery'][0], 2))}" for one in told
+    )
     ends = [(0.0, "0"), (1.0, f"{row['answers']}")]
     return plot(label, paths, [(at, percent(at)) for at in TICKS], ends)

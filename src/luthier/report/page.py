@@ -38,9 +38,7 @@ def write_report(run_folder: Path) -> Path:
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader
 
-    environment = Environment(
-        loader=PackageLoader("luthier.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(loader=PackageLoader("luthier.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "number": wording.number,
         "percent": wording.percent,
@@ -85,9 +83,7 @@ def _content(folder: RunFolder) -> dict[str, Any]:
 
 def _journey(folder: RunFolder) -> list[tuple[str, str]]:
     """The run in a few figures, in the order in which they came about."""
-    pool, made, check, select, train = (
-        folder.results(step) for step in ("pool", "dialogues", "check", "select", "train")
-    )
+    pool, made, check, select, train = (folder.results(step) for step in ("pool", "dialogues", "check", "select", "train"))
     figures = [
         (pool.get("tools"), "tools collected"),
         (made.get("made"), "dialogues made"),
@@ -103,11 +99,7 @@ def _journey(folder: RunFolder) -> list[tuple[str, str]]:
 
 def _training(folder: RunFolder) -> dict[str, Any]:
     rows = list(folder.rows("metrics.jsonl", "train"))
-    points = [
-        (float(row["step"]), float(row["loss"]))
-        for row in rows
-        if _is_number(row.get("step")) and _is_number(row.get("loss"))
-    ]
+    points = [(float(row["step"]), float(row["loss"])) for row in rows if _is_number(row.get("step")) and _is_number(row.get("loss"))]
     thinned, per_dot = thin(sorted(points))
     return {"curve": curve(thinned, "training loss"), "per_dot": per_dot}
 

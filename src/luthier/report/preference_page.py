@@ -21,7 +21,7 @@ CURVES = (
     ("rewards/margins", "Margin", "reward of the chosen answer less that of the rejected one, in plain log-probabilities"),
     ("rewards/accuracies", "Accuracy", "share of the pairs whose chosen answer has the higher reward"),
     ("rewards/chosen", "Chosen answers", "their reward: below 0 they are less likely than under the reference"),
-)  # fmt: skip
+)
 
 
 class Piece(NamedTuple):
@@ -37,24 +37,18 @@ def write_pairs_page(report: JSON, rows: Sequence[JSON], path: Path, *, data: Se
     widest = max(*report["before"], *report["after"], 1)
     bins = [
         {
-            "range": f"{at / 10:.1f}–{(at + 1) / 10:.1f}", "before": before, "after": after,
-            "before_bar": share_bar(before / widest, "before"), "after_bar": share_bar(after / widest, "after"),
+            "range": f"{at / 10:.1f}–{(at + 1) / 10:.1f}",
+            "before": before,
+            "after": after,
+            "before_bar": share_bar(before / widest, "before"),
+            "after_bar": share_bar(after / widest, "after"),
         }
         for at, (before, after) in enumerate(zip(report["before"], report["after"], strict=True))
-    ]  # fmt: skip
-    write_page(
-        "pairs_page.html.j2",
-        path,
-        report=report,
-        bins=bins,
-        data=data,
-        pairs=[_shown(rows[at], at + 1) for at in chosen],
-    )
+    ]
+    write_page("pairs_page.html.j2", path, report=report, bins=bins, data=data, pairs=[_shown(rows[at], at + 1) for at in chosen])
 
 
-def write_preference_page(
-    results: JSON, steps: Sequence[JSON], path: Path, *, data: Sequence[str], settings: JSON
-) -> None:
+def write_preference_page(results: JSON, steps: Sequence[JSON], path: Path, *, data: Sequence[str], settings: JSON) -> None:
     """One HTML file on a run of `train.preference`: its curves by step, and the evaluation pairs before and after. Raises DiskError.
 
     steps: rows of metrics.jsonl.
@@ -63,12 +57,13 @@ def write_preference_page(
         (title, told, curve([(row["step"], row[name]) for row in steps if row.get(name) is not None], title))
         for name, title, told in CURVES
     ]
-    names = [name for name in ("rewards/accuracies", "rewards/margins", "weighted/margins", "logps/chosen", "logps/rejected", "loss")
-             if results["before"] is not None and name in results["before"]]  # fmt: skip
+    names = [
+        name
+        for name in ("rewards/accuracies", "rewards/margins", "weighted/margins", "logps/chosen", "logps/rejected", "loss")
+        if results["before"] is not None and name in results["before"]
+    ]
     judged = [(name, results["before"][name], results["after"][name]) for name in names]
-    write_page(
-        "preference_page.html.j2", path, results=results, curves=drawn, judged=judged, data=data, settings=settings
-    )
+    write_page("preference_page.html.j2", path, results=results, curves=drawn, judged=judged, data=data, settings=settings)
 
 
 def marked(source: str, target: str) -> tuple[list[Piece], list[Piece]]:
@@ -88,6 +83,10 @@ def _shown(row: JSON, number: int) -> JSON:
     rejected, chosen, original = (row[name][-1]["content"] for name in ("rejected", "chosen", "original_chosen"))
     left, right = marked(rejected, chosen)
     return {
-        "number": number, "asked": row["prompt"][-1]["content"], "rejected": left, "chosen": right, "bridged": row["bridged"],
+        "number": number,
+        "asked": row["prompt"][-1]["content"],
+        "rejected": left,
+        "chosen": right,
+        "bridged": row["bridged"],
         "original": original if original != chosen else None,
-    }  # fmt: skip
+    }

@@ -21,9 +21,7 @@ PLACES = 20  # along the chain, from its beginning to its end
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def write_probe_page(
-    path: Path, results: JSON, traces: Sequence[JSON], *, settings: JSON, seed: int, shown: int = SHOWN
-) -> None:
+def write_probe_page(path: Path, results: JSON, traces: Sequence[JSON], *, settings: JSON, seed: int, shown: int = SHOWN) -> None:
     """One HTML file on a run of `luthier probe`. Raises DiskError.
 
     results: of the step `statistics`; traces: rows of traces.jsonl with `answers`, `final`, `right` and `held`, the confidence in the final
@@ -33,10 +31,20 @@ def write_probe_page(
     overall = results["all"]
     groups = [("all", overall)] if not results["groups"] else [*results["groups"].items(), ("all", overall)]
     write_page(
-        "probe_page.html.j2", path, overall=overall, groups=groups, by_steps=results["by_steps"], early_exit=results["early_exit"],
-        trajectory=trajectory(traces), reliability=reliability(overall.get("reliability", [])), settings=settings, rate=rate,
-        heat=[heat_map(traces[at], at + 1) for at in chosen], letters=LETTERS, percent=percent,
-    )  # fmt: skip
+        "probe_page.html.j2",
+        path,
+        overall=overall,
+        groups=groups,
+        by_steps=results["by_steps"],
+        early_exit=results["early_exit"],
+        trajectory=trajectory(traces),
+        reliability=reliability(overall.get("reliability", [])),
+        settings=settings,
+        rate=rate,
+        heat=[heat_map(traces[at], at + 1) for at in chosen],
+        letters=LETTERS,
+        percent=percent,
+    )
 
 
 def rate(value: JSON | None) -> str:
@@ -48,27 +56,19 @@ def rate(value: JSON | None) -> str:
 
 def trajectory(traces: Sequence[JSON]) -> Markup:
     """Mean confidence in the final answer along the chain, of chains that end right and of those that end wrong (all, where none is known)."""
-    kinds = {
-        "right": [trace for trace in traces if trace["right"]],
-        "wrong": [trace for trace in traces if trace["right"] is False],
-    }
+    kinds = {"right": [trace for trace in traces if trace["right"]], "wrong": [trace for trace in traces if trace["right"] is False]}
     if not any(kinds.values()):
         kinds = {"right": list(traces)}
     paths, told = [], []
     for name, each in kinds.items():
         if each:
-            means = [
-                sum(_at(trace["held"], place / PLACES) for trace in each) / len(each) for place in range(PLACES + 1)
-            ]
+            means = [sum(_at(trace["held"], place / PLACES) for trace in each) / len(each) for place in range(PLACES + 1)]
             points = [f"{100 * place / PLACES:.2f} {100 - 100 * mean:.2f}" for place, mean in enumerate(means)]
             paths.append((name, "M" + "L".join(points)))
             told.append(f"{name}: from {percent(round(means[0], 2))} to {percent(round(means[-1], 2))}")
     axis = [(at, percent(at)) for at in TICKS]
     return plot(
-        f"Confidence in the final answer along the chain. {'; '.join(told)}",
-        paths,
-        axis,
-        [(0, "before"), (0.5, "half-way"), (1, "end")],
+        f"Confidence in the final answer along the chain. {'; '.join(told)}", paths, axis, [(0, "before"), (0.5, "half-way"), (1, "end")]
     )
 
 
@@ -79,28 +79,30 @@ def reliability(bins: Sequence[JSON]) -> Markup | None:
     dots = "M" + "L".join(f"{100 * one['score']:.2f} {100 - 100 * one['right'] / one['chains']:.2f}" for one in bins)
     told = "; ".join(f"confidence {one['score']:.2f}: {one['right']} of {one['chains']} right" for one in bins)
     axis = [(at, percent(at)) for at in TICKS]
-    return plot(
-        f"Share of right answers by confidence. {told}", [("even", "M0 100L100 0"), ("right", dots)], axis, axis
-    )
+    return plot(f"Share of right answers by confidence. {told}", [("even", "M0 100L100 0"), ("right", dots)], axis, axis)
 
 
 def heat_map(trace: JSON, number: int) -> JSON:
     """A question's chain as rows, one before it and one a step: its text, and each option's confidence as a share to be coloured."""
     texts = ["before the chain", *trace["steps"]]
     rows = [
-        {
-            "text": text,
-            "cells": [{"share": share, "shown": f"{100 * share:.0f}"} for share in conf],
-            "held": held,
-            "mass": mass,
-        }
+        {"text": text, "cells": [{"share": share, "shown": f"{100 * share:.0f}"} for share in conf], "held": held, "mass": mass}
         for text, conf, held, mass in zip(texts, trace["conf"], trace["answers"], trace["mass"], strict=True)
     ]
     return {
-        "number": number, "asked": trace["question"], "options": trace["options"], "answer": trace["answer"], "stated": trace["stated"],
-        "final": trace["final"], "right": trace["right"], "rows": rows, "statement": trace["statement"], "group": trace["group"],
-        "early": trace["answers"][0] == trace["final"], "wrong": trace.get("extra", {}).get("wrong"),
-    }  # fmt: skip
+        "number": number,
+        "asked": trace["question"],
+        "options": trace["options"],
+        "answer": trace["answer"],
+        "stated": trace["stated"],
+        "final": trace["final"],
+        "right": trace["right"],
+        "rows": rows,
+        "statement": trace["statement"],
+        "group": trace["group"],
+        "early": trace["answers"][0] == trace["final"],
+        "wrong": trace.get("extra", {}).get("wrong"),
+    }
 
 
 def _at(values: Sequence[float], share: float) -> float:

@@ -18,11 +18,16 @@ def write_retrieval_page(rows: Sequence[JSON], means: Sequence[JSON], path: Path
     tasks = []
     for name in dict.fromkeys(row["settings"]["name"] for row in rows):
         chosen = sorted((row for row in rows if row["settings"]["name"] == name), key=lambda row: -_score(row)["mean"])
-        tasks.append({
-            "name": name, "settings": chosen[0]["settings"], "distinct_documents": chosen[0]["distinct_documents"],
-            "distinct_queries": chosen[0]["distinct_queries"], "ceiling": {ties: values[METRIC] for ties, values in chosen[0]["ceiling"].items()},
-            "models": [_told(row) for row in chosen],
-        })  # fmt: skip
+        tasks.append(
+            {
+                "name": name,
+                "settings": chosen[0]["settings"],
+                "distinct_documents": chosen[0]["distinct_documents"],
+                "distinct_queries": chosen[0]["distinct_queries"],
+                "ceiling": {ties: values[METRIC] for ties, values in chosen[0]["ceiling"].items()},
+                "models": [_told(row) for row in chosen],
+            }
+        )
     write_page("retrieval_page.html.j2", path, tasks=tasks, means=means, told=TOLD)
 
 
@@ -36,7 +41,12 @@ def _told(row: JSON) -> JSON:
     bar = {"rate": score["mean"], "low": score["low"], "high": score["high"]}
     cut = (row["costs"].get("truncation") or {}).get("documents")
     return {
-        "name": row["model"], "score": score, "bar": interval_bars([("after", bar)]), "readings": {ties: row["metrics"][METRIC][ties] for ties in TOLD},
+        "name": row["model"],
+        "score": score,
+        "bar": interval_bars([("after", bar)]),
+        "readings": {ties: row["metrics"][METRIC][ties] for ties in TOLD},
         "others": {metric: values["expected"] for metric, values in row["metrics"].items() if metric != METRIC},
-        "costs": row["costs"], "cut": None if cut is None else cut["cut"], "max_length": row["settings"]["max_length"],
-    }  # fmt: skip
+        "costs": row["costs"],
+        "cut": None if cut is None else cut["cut"],
+        "max_length": row["settings"]["max_length"],
+    }

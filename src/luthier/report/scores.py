@@ -122,9 +122,7 @@ class Answer:
 
 def answers(folder: RunFolder) -> tuple[list[Answer], list[Answer], int, int]:
     """Five wins and five remaining failures under free decoding, spread over the categories, and how many there are of each."""
-    before = {
-        str(row.get("id")): row for row in folder.rows("evaluation-before.jsonl", "evaluate-before") if _free(row)
-    }
+    before = {str(row.get("id")): row for row in folder.rows("evaluation-before.jsonl", "evaluate-before") if _free(row)}
     wins: dict[str, list[Answer]] = {}
     failures: dict[str, list[Answer]] = {}
     for row in folder.rows("evaluation-after.jsonl", "evaluate-after"):

@@ -88,16 +88,17 @@ def write_selection_page(view: SelectionView, out: Path) -> None:
     """Draw the selection as one HTML file. Raises DiskError."""
     from jinja2 import Environment, PackageLoader
 
-    environment = Environment(
-        loader=PackageLoader("luthier.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(loader=PackageLoader("luthier.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "percent": percent}
     environment.globals |= {"share_bar": share_bar}
     html = environment.get_template("selection_page.html.j2").render(
-        view=view, report=view.report, verdict=verdict(view.ratio, view.random_ratios),
-        bands=ratio_bands(view.ratio, view.random_ratios), scores=score_curve(view.scores),
+        view=view,
+        report=view.report,
+        verdict=verdict(view.ratio, view.random_ratios),
+        bands=ratio_bands(view.ratio, view.random_ratios),
+        scores=score_curve(view.scores),
         sizes=size_histogram(view.pool_sizes, view.taken_sizes),
-    )  # fmt: skip
+    )
     with atomic_write(out) as file:
         file.write(html)
 
@@ -129,9 +130,7 @@ class Band(NamedTuple):
     value: str
 
 
-def ratio_bands(
-    ratio: Mapping[str, float], randoms: Sequence[Mapping[str, float]]
-) -> tuple[Sequence[Band], Sequence[str]]:
+def ratio_bands(ratio: Mapping[str, float], randoms: Sequence[Mapping[str, float]]) -> tuple[Sequence[Band], Sequence[str]]:
     """The picks' ratio (a dot) beside the random ones (strokes on a bar), one row a window on a common axis, and the axis' labels."""
     if not randoms:
         return [], []
@@ -154,12 +153,8 @@ def _band(told: str, places: Sequence[float], lines: Sequence[float]) -> Markup:
     from markupsafe import Markup
 
     *chance, value = [f"{place:.2f}" for place in places]
-    grid = Markup("").join(
-        Markup('<line class="grid" x1="{0}%" x2="{0}%" y1="0" y2="100%"/>').format(f"{at:.2f}") for at in lines
-    )
-    strokes = Markup("").join(
-        Markup('<line class="chance" x1="{0}%" x2="{0}%" y1="5" y2="21"/>').format(at) for at in chance
-    )
+    grid = Markup("").join(Markup('<line class="grid" x1="{0}%" x2="{0}%" y1="0" y2="100%"/>').format(f"{at:.2f}") for at in lines)
+    strokes = Markup("").join(Markup('<line class="chance" x1="{0}%" x2="{0}%" y1="5" y2="21"/>').format(at) for at in chance)
     return Markup(
         '<svg class="band-row" width="100%" height="26" role="img" aria-label="{told}">{grid}'
         '<line class="reach" x1="{low}%" x2="{high}%" y1="13" y2="13"/>{strokes}<circle class="after" cx="{value}%" cy="13" r="6"/></svg>'
@@ -208,9 +203,7 @@ def size_histogram(pool: Mapping[int, int], taken: Mapping[int, int]) -> Markup:
     if not pool:
         return Markup("")
     first, last = min(pool), max(pool) + 1
-    shares = [
-        [100 * counts.get(k, 0) / max(1, sum(counts.values())) for k in range(first, last)] for counts in (pool, taken)
-    ]
+    shares = [[100 * counts.get(k, 0) / max(1, sum(counts.values())) for k in range(first, last)] for counts in (pool, taken)]
     marks = ticks(0, max(map(max, shares)))
     high = marks[-1]
 

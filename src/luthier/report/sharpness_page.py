@@ -35,16 +35,7 @@ class Line:
 
 def write_sharpness_page(lines: Sequence[Line], path: Path, *, data: str, rows: int, draws: int) -> None:
     """Draw the lines as one HTML file that loads nothing. Raises DiskError."""
-    write_page(
-        "sharpness_page.html.j2",
-        path,
-        lines=lines,
-        chart=chart(lines),
-        data=data,
-        rows=rows,
-        draws=draws,
-        colours=COLOURS,
-    )
+    write_page("sharpness_page.html.j2", path, lines=lines, chart=chart(lines), data=data, rows=rows, draws=draws, colours=COLOURS)
 
 
 def chart(lines: Sequence[Line]) -> Markup:
@@ -62,19 +53,13 @@ def chart(lines: Sequence[Line]) -> Markup:
     for number, line in enumerate(lines):
         points = [place(0, 0), *(place(one.sigma, one.rise) for one in line.rises)]
         whiskers = " ".join(
-            f"M{place(one.sigma, one.rise - _whisker(one))}L{place(one.sigma, one.rise + _whisker(one))}"
-            for one in line.rises
+            f"M{place(one.sigma, one.rise - _whisker(one))}L{place(one.sigma, one.rise + _whisker(one))}" for one in line.rises
         )
         paths += [(f"line c{number % COLOURS}", "M" + "L".join(points)), (f"error c{number % COLOURS}", whiskers)]
-    told = "; ".join(
-        f"{line.name}: " + ", ".join(f"{one.rise:+.3f} at {one.sigma:g}" for one in line.rises) for line in lines
-    )
+    told = "; ".join(f"{line.name}: " + ", ".join(f"{one.rise:+.3f} at {one.sigma:g}" for one in line.rises) for line in lines)
     rows = [((mark - low) / ((high - low) or 1), f"{mark:g}") for mark in marks]
     return plot(
-        f"Rise of the loss by strength of the noise. {told}",
-        paths,
-        rows,
-        [(sigma / widest, f"{sigma:g}") for sigma in (0, *sigmas)],
+        f"Rise of the loss by strength of the noise. {told}", paths, rows, [(sigma / widest, f"{sigma:g}") for sigma in (0, *sigmas)]
     )
 
 

@@ -25,11 +25,22 @@ def write_trace_models_page(path: Path, results: JSON, held: JSON, *, settings: 
     """
     learners = shown_learners(results["learners"], ordered=not settings["checkpoints"])
     write_page(
-        "trace_models_page.html.j2", path, results=results, held=held, settings=settings, estimates=[_estimate(one) for one in learners],
-        left_out=len(results["learners"]) - len(learners), heat=heat_map(results, [one["learner"] for one in learners]),
-        changed=[_change(one) for one in results["changes"] if one["narrowest"]], tested=len(results["changes"]), text=_text(results["text"]),
-        ask=results["ask"][:LISTED], train=results["train"][:LISTED], percent=percent, number=number,
-    )  # fmt: skip
+        "trace_models_page.html.j2",
+        path,
+        results=results,
+        held=held,
+        settings=settings,
+        estimates=[_estimate(one) for one in learners],
+        left_out=len(results["learners"]) - len(learners),
+        heat=heat_map(results, [one["learner"] for one in learners]),
+        changed=[_change(one) for one in results["changes"] if one["narrowest"]],
+        tested=len(results["changes"]),
+        text=_text(results["text"]),
+        ask=results["ask"][:LISTED],
+        train=results["train"][:LISTED],
+        percent=percent,
+        number=number,
+    )
 
 
 def shown_learners(rows: Sequence[JSON], ordered: bool) -> list[JSON]:
@@ -46,30 +57,32 @@ def shown_learners(rows: Sequence[JSON], ordered: bool) -> list[JSON]:
 def heat_map(results: JSON, learners: Sequence[str]) -> list[JSON]:
     """A row for each skill: for each learner its mastery as a share to be coloured, the answers behind it and its interval; None where there are none."""
     cells = {(one["concept"], one["learner"]): one for one in results["mastery"]}
-    evidence = {
-        name: sum(one["answers"] for one in results["mastery"] if one["concept"] == name)
-        for name in results["concepts"]
-    }
+    evidence = {name: sum(one["answers"] for one in results["mastery"] if one["concept"] == name) for name in results["concepts"]}
     named = sorted((name for name in results["concepts"] if evidence[name]), key=lambda name: -evidence[name])[:TALL]
     kept = [name for name in results["concepts"] if name in set(named)]
-    return [
-        {"concept": name, "cells": [_cell(cells.get((name, learner)), learner) for learner in learners]}
-        for name in kept
-    ]
+    return [{"concept": name, "cells": [_cell(cells.get((name, learner)), learner) for learner in learners]} for name in kept]
 
 
 def _cell(one: JSON | None, learner: str) -> JSON:
     if one is None:
         return {"share": None, "told": f"{learner}: no answers", "answers": 0}
     low, high = round(one["low"], 2), round(one["high"], 2)
-    return {"share": one["mastery"], "shown": f"{100 * one['mastery']:.0f}", "answers": one["answers"],
-            "told": f"{learner}: {percent(round(one['mastery'], 3))}, interval {percent_range(low, high)}, {one['answers']} answers"}  # fmt: skip
+    return {
+        "share": one["mastery"],
+        "shown": f"{100 * one['mastery']:.0f}",
+        "answers": one["answers"],
+        "told": f"{learner}: {percent(round(one['mastery'], 3))}, interval {percent_range(low, high)}, {one['answers']} answers",
+    }
 
 
 def _estimate(one: JSON) -> JSON:
     score = {"rate": one["accuracy"], "low": one["low"], "high": one["high"]}
-    return {**one, "bar": interval_bars([("after" if one["new"] else "before", score)]), "rate": percent(round(one["accuracy"], 3)),
-            "range": percent_range(round(one["low"], 3), round(one["high"], 3))}  # fmt: skip
+    return {
+        **one,
+        "bar": interval_bars([("after" if one["new"] else "before", score)]),
+        "rate": percent(round(one["accuracy"], 3)),
+        "range": percent_range(round(one["low"], 3), round(one["high"], 3)),
+    }
 
 
 def _change(one: JSON) -> JSON:
@@ -92,9 +105,4 @@ def scatter(points: Sequence[tuple[float, float]]) -> Markup:
     span = (high - low) or 1.0
     dots = " ".join(f"M{100 * (x - low) / span:.2f} {100 - 100 * (y - low) / span:.2f}h0" for x, y in points)
     axis = [((mark - low) / span, f"{mark:g}") for mark in marks]
-    return plot(
-        f"Difficulty of {len(points)} items: from text, against answers",
-        [("even", "M0 100L100 0"), ("raw", dots)],
-        axis,
-        axis,
-    )
+    return plot(f"Difficulty of {len(points)} items: from text, against answers", [("even", "M0 100L100 0"), ("raw", dots)], axis, axis)

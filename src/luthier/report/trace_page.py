@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 TITLES = {
-    "sinkt": "SINKT", "dkt": "DKT on identities", "dkt-known": "DKT, unknown concepts skipped", "irt": "item response theory", "bkt": "BKT",
-    "running+difficulty": "running accuracy and difficulty", "running": "running accuracy", "mean": "mean of training",
-}  # fmt: skip
-MEASURES = (("auc", "AUC"), ("accuracy", "accuracy"), ("log_loss", "log-loss"), ("brier", "Brier"), ("ece", "calibration error"))  # fmt: skip
+    "sinkt": "SINKT",
+    "dkt": "DKT on identities",
+    "dkt-known": "DKT, unknown concepts skipped",
+    "irt": "item response theory",
+    "bkt": "BKT",
+    "running+difficulty": "running accuracy and difficulty",
+    "running": "running accuracy",
+    "mean": "mean of training",
+}
+MEASURES = (("auc", "AUC"), ("accuracy", "accuracy"), ("log_loss", "log-loss"), ("brier", "Brier"), ("ece", "calibration error"))
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -30,10 +36,25 @@ def write_trace_page(path: Path, record: JSON, results: Sequence[JSON]) -> None:
     models = [(TITLES.get(name, name), name, first["scores"][name]) for name in first["scores"]]
     settings = record["settings"]
     write_page(
-        "trace_page.html.j2", path, data=record["data"], first=first, models=models, measures=MEASURES, parts=parts, held=held, draws=record["over_draws"],
-        titles=TITLES, settings=settings, reliability=reliability(first["reliability"]), cold=cold_start(first["scores"], held), auc=auc, value=value,
-        lead=lead, number=number, percent=percent,
-    )  # fmt: skip
+        "trace_page.html.j2",
+        path,
+        data=record["data"],
+        first=first,
+        models=models,
+        measures=MEASURES,
+        parts=parts,
+        held=held,
+        draws=record["over_draws"],
+        titles=TITLES,
+        settings=settings,
+        reliability=reliability(first["reliability"]),
+        cold=cold_start(first["scores"], held),
+        auc=auc,
+        value=value,
+        lead=lead,
+        number=number,
+        percent=percent,
+    )
 
 
 def auc(score: JSON | None) -> str:

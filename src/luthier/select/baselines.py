@@ -36,20 +36,14 @@ def stratified_picks(rows: Sequence[bytes], groups: Sequence[str], *, seed: int 
     members: dict[str, list[int]] = defaultdict(list)
     for pick in random_picks(rows, seed=seed):
         members[groups[pick.index]].append(pick.index)
-    places = [
-        ((at + 0.5) / len(order), group, index) for group, order in members.items() for at, index in enumerate(order)
-    ]
+    places = [((at + 0.5) / len(order), group, index) for group, order in members.items() for at, index in enumerate(order)]
     return (Pick(index, 0.0) for _, _, index in sorted(places))
 
 
 def longest_picks(rows: Sequence[bytes]) -> Iterator[Pick]:
     """Most bytes first; the strongest simple baseline in studies of selection at scale (arXiv 2410.09335)."""
     sizes = [len(row) for row in rows]
-    return (
-        Pick(index, float(sizes[index]))
-        for index in sorted(range(len(rows)), key=lambda i: (-sizes[i], i))
-        if sizes[index]
-    )
+    return (Pick(index, float(sizes[index])) for index in sorted(range(len(rows)), key=lambda i: (-sizes[i], i)) if sizes[index])
 
 
 def own_ratio_picks(rows: Sequence[bytes]) -> Iterator[Pick]:
@@ -62,9 +56,7 @@ def own_ratio_picks(rows: Sequence[bytes]) -> Iterator[Pick]:
 def scored_picks(scores: Sequence[float | None], *, highest: bool = True) -> Iterator[Pick]:
     """By a score of one's own; rows without one are passed over."""
     known = [(index, score) for index, score in enumerate(scores) if score is not None]
-    return (
-        Pick(index, score) for index, score in sorted(known, key=lambda one: (-one[1] if highest else one[1], one[0]))
-    )
+    return (Pick(index, score) for index, score in sorted(known, key=lambda one: (-one[1] if highest else one[1], one[0])))
 
 
 def middle_picks(scores: Sequence[float | None]) -> Iterator[Pick]:

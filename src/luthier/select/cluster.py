@@ -83,9 +83,12 @@ class RayEngine:
             return scorer([])
         numbers = self._ray.data.range(len(rows), override_num_blocks=max(self.workers, len(rows) // (8 * CHUNK)))
         scored = numbers.map_batches(
-            _Scored, fn_constructor_args=(scorer, self._share(rows)), batch_size=CHUNK, num_cpus=1,
+            _Scored,
+            fn_constructor_args=(scorer, self._share(rows)),
+            batch_size=CHUNK,
+            num_cpus=1,
             compute=self._ray.data.ActorPoolStrategy(size=self.workers),
-        )  # fmt: skip
+        )
         batches = list(scored.iter_batches(batch_size=None, batch_format="numpy"))
         order = np.argsort(np.concatenate([batch.pop("id") for batch in batches]))
         return {name: np.concatenate([batch[name] for batch in batches])[order] for name in batches[0]}
@@ -100,7 +103,7 @@ class RayEngine:
 
     def parts(
         self, work: Callable[[Sequence[bytes], Sequence[int]], Result], rows: Sequence[bytes], parts: Iterable[Sequence[int]]
-    ) -> list[Result]:  # fmt: skip
+    ) -> list[Result]:
         """`work(rows, part)` for each part, `workers` of them at a time."""
         task = self._ray.remote(num_cpus=1)(_called)
         shared = self._share(rows)

@@ -57,9 +57,7 @@ def digests(rows: Sequence[bytes]) -> dict[str, NDArray[Any]]:
     }
 
 
-def near_duplicates(
-    rows: Sequence[bytes], threshold: float = 0.8, skip: Container[int] = (), engine: Engine = LOCAL
-) -> dict[int, int]:
+def near_duplicates(rows: Sequence[bytes], threshold: float = 0.8, skip: Container[int] = (), engine: Engine = LOCAL) -> dict[int, int]:
     """Index of each row that nearly repeats an earlier kept row, and of the earliest such row.
 
     threshold: Jaccard index of the runs of three words, above 0 and at most 1, from which rows count as near-duplicates; it is exact
@@ -79,7 +77,7 @@ def near_duplicates(
 
     twins = first_twins(
         columns["signature"][places], threshold, lambda later, earlier: jaccard(shingles(later), shingles(earlier)) >= threshold
-    )  # fmt: skip
+    )
     return {places[later]: places[earlier] for later, earlier in twins.items()}
 
 

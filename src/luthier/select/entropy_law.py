@@ -145,9 +145,7 @@ def judge(versions: Sequence[Version], version: Version) -> list[Alarm]:
     if ratio > RATIO_STEP and loss < 0:
         text = f"{told} and L down from {before.loss:.3f} to {now.loss:.3f}: duplication or memorisation suspected"
         placed = _placed("E", "warn", text, before.loss - now.loss, width)
-        found.append(
-            placed._replace(rule="A", level="warn") if placed.in_band else placed
-        )  # R has no seed noise: A stands
+        found.append(placed._replace(rule="A", level="warn") if placed.in_band else placed)  # R has no seed noise: A stands
     elif ratio > RATIO_STEP and excess > limit and loss > 0:
         text = f"{told} and L up to {now.loss:.3f}, {how}: both at once foretell a worse model"
         found.append(_placed("A+B", "stop", text, excess, width))
@@ -160,9 +158,7 @@ def judge(versions: Sequence[Version], version: Version) -> list[Alarm]:
         )
         found.append(_placed("D", "warn", text, now.loss - before.loss, width))
     elif excess > limit:
-        found.append(
-            _placed("B", "warn", f"L {now.loss:.3f} is {how}: the rows agree less with each other", excess, width)
-        )
+        found.append(_placed("B", "warn", f"L {now.loss:.3f} is {how}: the rows agree less with each other", excess, width))
     return found + _long_range(now, before)
 
 
@@ -194,9 +190,13 @@ def predict(versions: Sequence[Version], version: Version) -> Prediction | Refus
         mean_errors.append(fmean(other[2] for other in others) - metric)
     fit = _ridge(finished)
     return Prediction(
-        fit.at(now.ratio, now.loss), _root_mean_square(errors), _root_mean_square(mean_errors), len(finished),
-        (fit.b, fit.c), outside=max(beyond) > 0,
-    )  # fmt: skip
+        fit.at(now.ratio, now.loss),
+        _root_mean_square(errors),
+        _root_mean_square(mean_errors),
+        len(finished),
+        (fit.b, fit.c),
+        outside=max(beyond) > 0,
+    )
 
 
 def _beyond(value: float, known: Sequence[float]) -> float:
@@ -210,9 +210,7 @@ def _beyond(value: float, known: Sequence[float]) -> float:
 
 def theil_sen(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     """(slope, intercept): medians of the slopes between all pairs with differing x, and of what is then left of y."""
-    slopes = [
-        (y[j] - y[i]) / (x[j] - x[i]) for i in range(len(x)) for j in range(i + 1, len(x)) if abs(x[j] - x[i]) > 1e-12
-    ]
+    slopes = [(y[j] - y[i]) / (x[j] - x[i]) for i in range(len(x)) for j in range(i + 1, len(x)) if abs(x[j] - x[i]) > 1e-12]
     slope = median(slopes) if slopes else 0.0
     return slope, median(b - slope * a for a, b in zip(x, y, strict=True))
 

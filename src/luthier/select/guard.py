@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 SHORTEST = 32  # bytes; the entropy of less is chance
 FEWEST = 50  # rows that a group needs for a spread of its own
-LEAST_SPREAD = (
-    0.25  # bits a byte: noise lies 2.5 and more above text, so what is odd in a very even group is not noise yet
-)
+LEAST_SPREAD = 0.25  # bits a byte: noise lies 2.5 and more above text, so what is odd in a very even group is not noise yet
 
 LOCAL = Local()
 

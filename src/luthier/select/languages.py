@@ -50,9 +50,7 @@ _SCRIPTS = {
     "Han": range(0xE4, 0xEA),
     "Hangul": range(0xEA, 0xEE),
 }
-_SCRIPT_TABLE = bytes(
-    next((number for number, firsts in enumerate(_SCRIPTS.values(), 1) if byte in firsts), 0) for byte in range(256)
-)
+_SCRIPT_TABLE = bytes(next((number for number, firsts in enumerate(_SCRIPTS.values(), 1) if byte in firsts), 0) for byte in range(256))
 
 
 def language_group(text: bytes) -> str:

@@ -154,9 +154,7 @@ def add_metric(path: str | Path, name: str, metric: float, *, seed: int | None =
     chosen = [each for each in versions if each.name == name and seed in (None, each.seed)]
     if not chosen:
         known = ", ".join(dict.fromkeys(each.name for each in versions)) or "none"
-        raise SettingsError(
-            f"{path} has no version {name!r}{'' if seed is None else f' of seed {seed}'}; it has {known}"
-        )
+        raise SettingsError(f"{path} has no version {name!r}{'' if seed is None else f' of seed {seed}'}; it has {known}")
     if len({each.group for each in chosen}) > 1:
         raise SettingsError(f"{path} has version {name!r} in several groups; give each run a name of its own")
     noted = [replace(each, metric=float(metric)) for each in chosen if each.fingerprint == chosen[-1].fingerprint]
@@ -169,9 +167,7 @@ def _lines(path: Path) -> Iterator[Version]:
     try:
         lines = path.open("rb")
     except OSError as error:
-        raise MissingFileError(
-            f"{path}: cannot be read ({error.strerror}); give the ledger of an EntropyLawCallback"
-        ) from None
+        raise MissingFileError(f"{path}: cannot be read ({error.strerror}); give the ledger of an EntropyLawCallback") from None
     with lines:
         for number, line in enumerate(lines, 1):
             try:

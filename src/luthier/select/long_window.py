@@ -175,11 +175,12 @@ def added_bytes(dictionary: bytes, level: int = LEVEL) -> Callable[[bytes], int]
     import zstandard
 
     parameters: dict[str, Any] = {
-        "format": zstandard.FORMAT_ZSTD1_MAGICLESS, "write_content_size": False, "write_checksum": False, "write_dict_id": False,
-    }  # fmt: skip
-    settings = zstandard.ZstdCompressionParameters.from_level(
-        level, source_size=2048, dict_size=len(dictionary), **parameters
-    )
+        "format": zstandard.FORMAT_ZSTD1_MAGICLESS,
+        "write_content_size": False,
+        "write_checksum": False,
+        "write_dict_id": False,
+    }
+    settings = zstandard.ZstdCompressionParameters.from_level(level, source_size=2048, dict_size=len(dictionary), **parameters)
     if len(dictionary) < _SHORTEST_DICTIONARY:
         compressor = zstandard.ZstdCompressor(compression_params=settings)
     else:

@@ -28,9 +28,21 @@ logger = logging.getLogger(__name__)
 WINDOW = (0.05, 0.25)  # shares of the first epoch's steps
 COVERED = 0.5  # of a stretch's steps must lie in logged intervals
 RECIPE = (
-    "learning_rate", "lr_scheduler_type", "warmup_steps", "optim", "weight_decay", "adam_beta1", "adam_beta2", "max_grad_norm",
-    "label_smoothing_factor", "neftune_noise_alpha", "num_train_epochs", "max_steps", "packing", "loss_type",
-)  # fmt: skip
+    "learning_rate",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "optim",
+    "weight_decay",
+    "adam_beta1",
+    "adam_beta2",
+    "max_grad_norm",
+    "label_smoothing_factor",
+    "neftune_noise_alpha",
+    "num_train_epochs",
+    "max_steps",
+    "packing",
+    "loss_type",
+)
 LOSS_MASK = ("completion_only_loss", "assistant_only_loss")
 VOLATILE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache", "_attn_implementation"}
 
@@ -94,9 +106,15 @@ class EntropyLawCallback(TrainerCallback):  # type: ignore[misc]
     """
 
     def __init__(
-        self, ledger: str | Path, data: DataFacts | str | Path | Iterable[JSON] | Iterable[str], *, name: str | None = None,
-        group: str | None = None, window: tuple[float, float] = WINDOW, stop_on: Literal["stop"] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        ledger: str | Path,
+        data: DataFacts | str | Path | Iterable[JSON] | Iterable[str],
+        *,
+        name: str | None = None,
+        group: str | None = None,
+        window: tuple[float, float] = WINDOW,
+        stop_on: Literal["stop"] | None = None,
+    ) -> None:
         if stop_on not in (None, "stop"):
             raise SettingsError(f"stop_on is {stop_on!r}; 'stop' or None was expected")
         loss_window(100, 0, window)
@@ -106,9 +124,7 @@ class EntropyLawCallback(TrainerCallback):  # type: ignore[misc]
         self.version: Version | None = None
         self._counted = 0
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Begin anew, or go on where the checkpoint was written."""
         self.alarms, self.version = [], None
         self._last_step = state.global_step
@@ -126,9 +142,8 @@ class EntropyLawCallback(TrainerCallback):  # type: ignore[misc]
             self._tell(judge_data(self._history(), self._made(args, 0.0)))
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
-        logs: Mapping[str, Any] | None = None, **kwargs: Any,
-    ) -> None:  # fmt: skip
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         """Take in a training log; judge when the window is over, write when the first epoch is."""
         loss = (logs or {}).get("loss")
         if self._written or logs is None or not isinstance(loss, int | float):
@@ -144,9 +159,7 @@ class EntropyLawCallback(TrainerCallback):  # type: ignore[misc]
             self._write(args, state)
         self._keep(state)
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Write a version whose epoch was cut short, if its window was not."""
         if self._written:
             return
@@ -156,8 +169,11 @@ class EntropyLawCallback(TrainerCallback):  # type: ignore[misc]
         if self.version is None and state.is_world_process_zero:
             logger.warning(
                 "entropy law: the training ended at step %d and the loss window is steps %d to %d; nothing was added to %s",
-                state.global_step, self._window.start + 1, self._window.end, self.ledger,
-            )  # fmt: skip
+                state.global_step,
+                self._window.start + 1,
+                self._window.end,
+                self.ledger,
+            )
 
     def _fresh(self, args: Any, state: Any, model: Any, tokenizer: Any, loader: Any) -> JSON:
         epoch = min(_epoch_steps(args, loader) or state.max_steps, state.max_steps)
@@ -172,9 +188,14 @@ class EntropyLawCallback(TrainerCallback):  # type: ignore[misc]
             )
         setup = describe_setup(args, model, tokenizer)
         return {
-            "setup": setup, "group": self.group or group_of(setup), "tokens_per_byte": tokens_per_byte(self.facts, tokenizer),
-            "window": asdict(LoggedMean(start, end)), "epoch": asdict(LoggedMean(0, epoch)), "judged": False, "written": False,
-        }  # fmt: skip
+            "setup": setup,
+            "group": self.group or group_of(setup),
+            "tokens_per_byte": tokens_per_byte(self.facts, tokenizer),
+            "window": asdict(LoggedMean(start, end)),
+            "epoch": asdict(LoggedMean(0, epoch)),
+            "judged": False,
+            "written": False,
+        }
 
     @property
     def _key(self) -> str:
@@ -189,9 +210,14 @@ class EntropyLawCallback(TrainerCallback):  # type: ignore[misc]
         if state.stateful_callbacks is None:
             state.stateful_callbacks = {}
         state.stateful_callbacks[self._key] = {
-            "setup": self._setup, "group": self._group, "tokens_per_byte": self._tokens_per_byte, "window": asdict(self._window),
-            "epoch": asdict(self._epoch), "judged": self._judged, "written": self._written,
-        }  # fmt: skip
+            "setup": self._setup,
+            "group": self._group,
+            "tokens_per_byte": self._tokens_per_byte,
+            "window": asdict(self._window),
+            "epoch": asdict(self._epoch),
+            "judged": self._judged,
+            "written": self._written,
+        }
 
     def _tokens(self, logs: Mapping[str, Any]) -> int | None:
         """Input tokens since the last log: both the trainer's counter and TRL's only grow, but TRL's begins anew with each process."""
@@ -225,11 +251,19 @@ class EntropyLawCallback(TrainerCallback):  # type: ignore[misc]
     def _made(self, args: Any, loss: float, loss_epoch: float | None = None) -> Version:
         bits = None if self._tokens_per_byte is None else loss / math.log(2) * self._tokens_per_byte
         return Version(
-            name=self.name or self.facts.fingerprint[:8], group=self._group, fingerprint=self.facts.fingerprint, rows=self.facts.rows,
-            ratio=self.facts.ratio, loss=loss, seed=args.seed, loss_epoch=loss_epoch, bits_per_byte=bits,
+            name=self.name or self.facts.fingerprint[:8],
+            group=self._group,
+            fingerprint=self.facts.fingerprint,
+            rows=self.facts.rows,
+            ratio=self.facts.ratio,
+            loss=loss,
+            seed=args.seed,
+            loss_epoch=loss_epoch,
+            bits_per_byte=bits,
             tokens=self._epoch.tokens if loss_epoch is not None and self._epoch.tokens else None,
-            window=(self._window.start, self._window.end), setup=self._setup,
-        )  # fmt: skip
+            window=(self._window.start, self._window.end),
+            setup=self._setup,
+        )
 
     def _history(self) -> list[Version]:
         try:
@@ -241,8 +275,11 @@ class EntropyLawCallback(TrainerCallback):  # type: ignore[misc]
         for alarm in alarms:
             logger.log(
                 logging.INFO if alarm.level == "info" else logging.WARNING,
-                "entropy law, rule %s (%s): %s", alarm.rule, alarm.level, alarm.text,
-            )  # fmt: skip
+                "entropy law, rule %s (%s): %s",
+                alarm.rule,
+                alarm.level,
+                alarm.text,
+            )
 
 
 def describe_setup(args: Any, model: Any, tokenizer: Any = None) -> JSON:
@@ -259,13 +296,15 @@ def describe_setup(args: Any, model: Any, tokenizer: Any = None) -> JSON:
     return {
         "base": f"{Path(name).name}:{group_of(base)}",
         "recipe": {
-            "trainer": type(args).__name__, "batch": batch, "adapters": {name: _adapter(each) for name, each in adapters.items()},
+            "trainer": type(args).__name__,
+            "batch": batch,
+            "adapters": {name: _adapter(each) for name, each in adapters.items()},
             **{name: _plain(getattr(args, name)) for name in RECIPE if hasattr(args, name)},
         },
         "loss_mask": {name: getattr(args, name) for name in LOSS_MASK if hasattr(args, name)},
         "sequence_length": getattr(args, "max_length", None),
         "tokenizer": None if not hasattr(tokenizer, "get_vocab") else group_of(tokenizer.get_vocab()),
-    }  # fmt: skip
+    }
 
 
 def tokens_per_byte(facts: DataFacts, tokenizer: Any) -> float | None:

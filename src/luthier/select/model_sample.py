@@ -72,11 +72,7 @@ def check_model_settings(settings: SelectSettings) -> None:
 
 
 def _unhelped(ratios: dict[int, float]) -> dict[int, tuple[str, str]]:
-    return {
-        index: ("ifd", f"{ratio:.3f}: the prompt does not help the answer")
-        for index, ratio in ratios.items()
-        if ratio >= 1
-    }
+    return {index: ("ifd", f"{ratio:.3f}: the prompt does not help the answer") for index, ratio in ratios.items() if ratio >= 1}
 
 
 def _outside(scores: dict[int, float], band: tuple[float, float]) -> dict[int, tuple[str, str]]:

@@ -53,19 +53,12 @@ def open_scorer(model: str) -> LocalModel:
     if model == "bundled":
         return LocalModel(bundled.pull(), name=bundled.NAME)
     if not (Path(model) / "config.json").is_file():
-        raise SettingsError(
-            f"{model}: no model here (config.json is missing); give a transformers folder, or 'bundled'"
-        )
+        raise SettingsError(f"{model}: no model here (config.json is missing); give a transformers folder, or 'bundled'")
     return LocalModel(model)
 
 
 def perplexities(
-    model: LocalModel,
-    rows: Sequence[JSON],
-    *,
-    max_tokens: int = MAX_TOKENS,
-    run: Path | None = None,
-    watch: Watcher | None = None,
+    model: LocalModel, rows: Sequence[JSON], *, max_tokens: int = MAX_TOKENS, run: Path | None = None, watch: Watcher | None = None
 ) -> list[RowScore]:
     """Perplexity, exp(mean loss a token), of the last answer of each row after what precedes it; of the whole text where nothing does.
 
@@ -80,12 +73,7 @@ def perplexities(
 
 
 def ifd_ratios(
-    model: LocalModel,
-    rows: Sequence[JSON],
-    *,
-    max_tokens: int = MAX_TOKENS,
-    run: Path | None = None,
-    watch: Watcher | None = None,
+    model: LocalModel, rows: Sequence[JSON], *, max_tokens: int = MAX_TOKENS, run: Path | None = None, watch: Watcher | None = None
 ) -> list[RowScore]:
     """IFD of the last answer of each row: mean loss a token after its prompt over mean loss after the template's opening only.
 
@@ -95,9 +83,7 @@ def ifd_ratios(
     pairs = [reader.given_and_alone(last_exchange(row)) for row in rows]
     readings = [reading for pair in pairs if not isinstance(pair, str) for reading in pair]
     losses = mean_losses(model, readings, run=run, watch=watch)
-    return [
-        RowScore(None, pair) if isinstance(pair, str) else _ratio(losses[pair[0]], losses[pair[1]]) for pair in pairs
-    ]
+    return [RowScore(None, pair) if isinstance(pair, str) else _ratio(losses[pair[0]], losses[pair[1]]) for pair in pairs]
 
 
 def mean_losses(
@@ -115,11 +101,7 @@ def mean_losses(
 
 
 def _read_all(
-    model: LocalModel,
-    readings: Sequence[Reading],
-    journal: Journal | None,
-    known: dict[str, float],
-    watch: Watcher | None,
+    model: LocalModel, readings: Sequence[Reading], journal: Journal | None, known: dict[str, float], watch: Watcher | None
 ) -> dict[Reading, float]:
     distinct = list(dict.fromkeys(readings))
     mark = b"" if journal is None else _fingerprint(model)

@@ -38,6 +38,4 @@ def ratio_by_group(texts: Sequence[bytes], groups: Sequence[str]) -> dict[str, d
     members: dict[str, list[bytes]] = defaultdict(list)
     for text, group in zip(texts, groups, strict=True):
         members[group].append(text)
-    return {
-        group: ratio_profile(rows) for group, rows in sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))
-    }
+    return {group: ratio_profile(rows) for group, rows in sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))}

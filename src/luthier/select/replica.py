@@ -43,7 +43,7 @@ class Engine(Protocol):
 
     def parts(
         self, work: Callable[[Sequence[bytes], Sequence[int]], Result], rows: Sequence[bytes], parts: Iterable[Sequence[int]]
-    ) -> list[Result]:  # fmt: skip
+    ) -> list[Result]:
         """`work(rows, part)` for each part, a list of row indices."""
         ...
 
@@ -62,5 +62,5 @@ class Local:
 
     def parts(
         self, work: Callable[[Sequence[bytes], Sequence[int]], Result], rows: Sequence[bytes], parts: Iterable[Sequence[int]]
-    ) -> list[Result]:  # fmt: skip
+    ) -> list[Result]:
         return [work(rows, part) for part in parts]

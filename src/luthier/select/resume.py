@@ -35,9 +35,7 @@ def kept_rounds(search: Zip | LongZip, run: Path | None, settings: SelectSetting
     if path.is_file():
         head, states = _read(path)
         if head["key"] != key:
-            raise SettingsError(
-                f"{path}: a selection of another pool or with other settings; choose another run folder"
-            )
+            raise SettingsError(f"{path}: a selection of another pool or with other settings; choose another run folder")
         picks = [Pick(index, score, number) for index, score, number in head["picks"]]
         search.allowance.capped_rows.update(head.get("capped", ()))
         search.resume(picks, *states)  # type: ignore[arg-type]  # the arrays that this very search wrote

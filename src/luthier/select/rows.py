@@ -36,9 +36,7 @@ def row_text(row: JSON, fields: Fields = "all") -> str:
         messages = (*pair.prompt, *pair.chosen, *pair.rejected)
     else:
         messages = to_conversation(row).messages
-    return "".join(
-        _turn(message) for message in messages if fields == "all" or _answers(message) == (fields == "response")
-    )
+    return "".join(_turn(message) for message in messages if fields == "all" or _answers(message) == (fields == "response"))
 
 
 class Exchange(NamedTuple):
@@ -66,9 +64,7 @@ def last_exchange(row: JSON) -> Exchange:
     return Exchange(messages, tools, "") if last is None else Exchange(messages[:last], tools, _said(messages[last]))
 
 
-def read_pool(
-    source: str | Path | Iterable[JSON], fields: Fields = "all", skipped: SkippedRows | None = None
-) -> Iterator[PoolRow]:
+def read_pool(source: str | Path | Iterable[JSON], fields: Fields = "all", skipped: SkippedRows | None = None) -> Iterator[PoolRow]:
     """Stream a file in any format that `read_rows` takes, or rows in memory, with the text of each.
 
     Raises BadRowError, with file and line, for a row of no known layout; with `skipped` it is set aside and counted.
@@ -99,9 +95,7 @@ def _turn(message: Message) -> str:
 
 
 def _said(message: Message) -> str:
-    calls = [
-        json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False) for call in message.tool_calls
-    ]
+    calls = [json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False) for call in message.tool_calls]
     return " ".join(part for part in (message.content, *calls) if part)
 
 

@@ -215,9 +215,7 @@ def select(
             if progress is not None:
                 progress(len(new))
     passed = _passed(allowance, columns, chosen, dropped.keys() | {pick.index for pick in picks})
-    passed |= {
-        index: Dropped("too similar", f"a pick is as near as cosine {cosine:.2f}") for index, cosine in similar.items()
-    }
+    passed |= {index: Dropped("too similar", f"a pick is as near as cosine {cosine:.2f}") for index, cosine in similar.items()}
     made = Selection(chosen, budget, picks, dropped, pool, numbers, columns.groups, kept, passed, model_scores=scores)
     made.report = _report(made, allowance, skipped)
     return made
@@ -272,9 +270,7 @@ def _quality(row: JSON, column: str | None) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _gates(
-    pool: TextPool, numbers: Sequence[int], groups: Sequence[str], settings: SelectSettings, engine: Engine
-) -> dict[int, Dropped]:
+def _gates(pool: TextPool, numbers: Sequence[int], groups: Sequence[str], settings: SelectSettings, engine: Engine) -> dict[int, Dropped]:
     """Rows that may not be picked: empty, evaluation data, exact and near duplicates of an earlier row, noise.
 
     numbers: line or position of each row, by which a duplicate names its twin.
@@ -323,9 +319,7 @@ def token_counter(tokenizer: str) -> Callable[[str], int]:
     else:
         path = Path(tokenizer) / "tokenizer.json" if Path(tokenizer).is_dir() else Path(tokenizer)
     if not path.is_file():
-        raise SettingsError(
-            f"{tokenizer}: no tokenizer here; give a tokenizer.json, a transformers folder, or 'bundled'"
-        )
+        raise SettingsError(f"{tokenizer}: no tokenizer here; give a tokenizer.json, a transformers folder, or 'bundled'")
     loaded = Tokenizer.from_file(str(path))
     return lambda text: len(loaded.encode(text, add_special_tokens=False).ids)
 
@@ -351,9 +345,7 @@ def _search(
     return LongZip(rows, k3=settings.k3, weights=weights, allowance=allowance, state=added)
 
 
-def _ordered(
-    rows: Sequence[bytes], columns: _Columns, settings: SelectSettings, similar: dict[int, float]
-) -> Iterator[Pick]:
+def _ordered(rows: Sequence[bytes], columns: _Columns, settings: SelectSettings, similar: dict[int, float]) -> Iterator[Pick]:
     """The picks of a method that has an order of its own. similar: is given the rows that `deita` passes over, with their cosine."""
     from luthier.select import baselines
 
@@ -406,14 +398,20 @@ def _report(made: Selection, allowance: Allowance, skipped: SkippedRows | None) 
 
     sizes = [made.pool.size(pick.index) for pick in made.picks]
     return {
-        "method": made.settings.method, "budget": str(made.budget), "pool_rows": len(made.pool), "pool_bytes": made.pool.total,
-        "bad_rows": 0 if skipped is None else skipped.count, "rows": len(made.picks), "bytes": sum(sizes),
+        "method": made.settings.method,
+        "budget": str(made.budget),
+        "pool_rows": len(made.pool),
+        "pool_bytes": made.pool.total,
+        "bad_rows": 0 if skipped is None else skipped.count,
+        "rows": len(made.picks),
+        "bytes": sum(sizes),
         "dropped": dict(Counter(gone.gate for gone in made.dropped.values()).most_common()),
-        "capped": dict(allowance.capped), "no_score": sum(gone.gate == "no score" for gone in made.passed.values()),
+        "capped": dict(allowance.capped),
+        "no_score": sum(gone.gate == "no score" for gone in made.passed.values()),
         "too_similar": sum(gone.gate == "too similar" for gone in made.passed.values()),
         "scored_rows": len(made.model_scores),
         "pool_by_source": dict(Counter(made.groups).most_common()),
         "taken_by_source": dict(Counter(made.groups[pick.index] for pick in made.picks).most_common()),
         "ratio": ratio_profile([made.pool[pick.index] for pick in made.picks]),
         "zlib": zlib.ZLIB_RUNTIME_VERSION,
-    }  # fmt: skip
+    }

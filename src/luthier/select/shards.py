@@ -32,7 +32,7 @@ class Only(Texts):
 
 def shard_picks(
     rows: Sequence[bytes], weights: Sequence[float] | None, shards: int, allowance: Allowance, engine: Engine, *, k3: int, seed: int
-) -> list[int]:  # fmt: skip
+) -> list[int]:
     """Indices that the shards pick with `zip-long`, every one under `OVER` / shards of the allowance, in the pool's order.
 
     A shard is every so many-th row, so that all have the pool's mix.
@@ -44,7 +44,7 @@ def shard_picks(
 
 def _picked(
     rows: Sequence[bytes], part: Sequence[int], *, weights: Sequence[float] | None, allowance: Allowance, k3: int, seed: int
-) -> list[int]:  # fmt: skip
+) -> list[int]:
     part_weights = None if weights is None else [weights[index] for index in part]
     mine = [rows[index] for index in part]
     search = LongZip(mine, k3=k3, weights=part_weights, seed=seed, allowance=_Renumbered(allowance.scaled(1.0), part))

@@ -221,9 +221,7 @@ class Zip:
         return picks, refused
 
 
-def _compat_rounds(
-    rows: Sequence[bytes], budget: int, sizes: tuple[int, int, int], form: _Brackets
-) -> Iterator[list[int]]:
+def _compat_rounds(rows: Sequence[bytes], budget: int, sizes: tuple[int, int, int], form: _Brackets) -> Iterator[list[int]]:
     """The published code: a round marks its whole block as taken, and forgets marks when it measures marked rows again."""
     k1, k2, k3 = sizes
     known = array("f", (_single(*own_sizes(row, form)) for row in rows))
@@ -278,6 +276,4 @@ def _check(rows: int, budget: int, sizes: tuple[int, int, int], mode: str, form:
         raise SettingsError(f"k1, k2 and k3 are numbers of rows from 1, not {sizes}")
     k1, k2, _ = sizes
     if mode == "compat" and rows and budget and not k2 <= k1 <= rows:
-        raise SettingsError(
-            f"mode compat needs k2 <= k1 <= the {rows} rows of the pool, as the published code does; k1 is {k1}, k2 {k2}"
-        )
+        raise SettingsError(f"mode compat needs k2 <= k1 <= the {rows} rows of the pool, as the published code does; k1 is {k1}, k2 {k2}")

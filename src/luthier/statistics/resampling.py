@@ -52,16 +52,12 @@ class Difference:
         return asdict(self)
 
 
-def bootstrap(
-    values: NDArray[np.float64], clusters: NDArray[np.int32] | None = None, seed: int = 0, draws: int = DRAWS
-) -> Interval:
+def bootstrap(values: NDArray[np.float64], clusters: NDArray[np.int32] | None = None, seed: int = 0, draws: int = DRAWS) -> Interval:
     """Percentile bootstrap of the mean over clusters of items. values, clusters: (items,)."""
     return intervals(values[:, None], clusters, seed, draws)[0]
 
 
-def intervals(
-    values: NDArray[np.float64], clusters: NDArray[np.int32] | None = None, seed: int = 0, draws: int = DRAWS
-) -> list[Interval]:
+def intervals(values: NDArray[np.float64], clusters: NDArray[np.int32] | None = None, seed: int = 0, draws: int = DRAWS) -> list[Interval]:
     """The same of every column of values, (items, columns), over the same draws of clusters."""
     import numpy as np
 
@@ -70,20 +66,14 @@ def intervals(
     means = []
     step = max(1, _CELLS // len(sums))
     for start in range(0, draws, step):
-        counts = draw.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=min(step, draws - start)).astype(
-            np.float64
-        )
+        counts = draw.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=min(step, draws - start)).astype(np.float64)
         means.append((counts @ sums) / (counts @ sizes)[:, None])
     low, high = np.quantile(np.concatenate(means), [0.025, 0.975], axis=0)
     return [Interval(*(float(part) for part in row)) for row in zip(values.mean(axis=0), low, high, strict=True)]
 
 
 def paired(
-    a: NDArray[np.float64],
-    b: NDArray[np.float64],
-    clusters: NDArray[np.int32] | None = None,
-    seed: int = 0,
-    draws: int = DRAWS,
+    a: NDArray[np.float64], b: NDArray[np.float64], clusters: NDArray[np.int32] | None = None, seed: int = 0, draws: int = DRAWS
 ) -> Difference:
     """How much higher `b` is than `a` on the same items, (items,) each. Raises SettingsError where they are not equally many."""
     import numpy as np
@@ -118,10 +108,7 @@ def bootstrap_statistic(
         members.setdefault(cluster, []).append(at)
     groups = [np.array(some) for some in members.values()]
     random = np.random.default_rng(seed)
-    drawn = [
-        statistic(np.concatenate([groups[at] for at in random.integers(len(groups), size=len(groups))]))
-        for _ in range(draws)
-    ]
+    drawn = [statistic(np.concatenate([groups[at] for at in random.integers(len(groups), size=len(groups))])) for _ in range(draws)]
     found = [one for one in drawn if one is not None]
     if not found:
         return Estimate(value, None, None)
@@ -129,9 +116,7 @@ def bootstrap_statistic(
     return Estimate(value, float(low), float(high))
 
 
-def _cluster_sums(
-    values: NDArray[np.float64], clusters: NDArray[np.int32] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _cluster_sums(values: NDArray[np.float64], clusters: NDArray[np.int32] | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sums of the rows of each cluster, and their number."""
     import numpy as np
 

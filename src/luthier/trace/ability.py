@@ -74,9 +74,7 @@ class AbilityModel:
         if self.concepts_of and len(self.concepts_of) != len(self.difficulty):
             raise SettingsError(f"{len(self.difficulty)} difficulties for {len(self.concepts_of)} items")
         if not self.sd > 0 or self.spread < 0:
-            raise SettingsError(
-                f"sd is {self.sd} and spread {self.spread}; the first must be above 0, the other not below"
-            )
+            raise SettingsError(f"sd is {self.sd} and spread {self.spread}; the first must be above 0, the other not below")
 
     # --- one learner --------------------------------------------------------------------------------------------------------
 
@@ -166,9 +164,7 @@ class AbilityModel:
         _, curvature = log_likelihood_slopes(state, groups)
         stiffness = pull + curvature
         variance = 1 / (1 / self.sd**2 + (pull * curvature / stiffness).sum(-1))
-        return Posterior(
-            common, variance**0.5, groups, (1 / stiffness + (pull / stiffness) ** 2 * variance[..., None]) ** 0.5
-        )
+        return Posterior(common, variance**0.5, groups, (1 / stiffness + (pull / stiffness) ** 2 * variance[..., None]) ** 0.5)
 
     def _single(self, state: Array) -> Posterior:
         """One ability for all groups."""
@@ -261,18 +257,7 @@ class AbilityModel:
         return below + (at - left) * (above - below)
 
 
-_QUANTILES = (
-    -1.6449,
-    -1.0364,
-    -0.6745,
-    -0.3853,
-    -0.1257,
-    0.1257,
-    0.3853,
-    0.6745,
-    1.0364,
-    1.6449,
-)  # middles of tenths of N(0, 1)
+_QUANTILES = (-1.6449, -1.0364, -0.6745, -0.3853, -0.1257, 0.1257, 0.3853, 0.6745, 1.0364, 1.6449)  # middles of tenths of N(0, 1)
 
 
 def squashed(logit: Array, variance: Array) -> Array:

@@ -40,9 +40,14 @@ class Influence(NamedTuple):
 
 
 def recommend(
-    tracer: Tracer, state: LearnerState, n: int = 10, target: tuple[float, float] = TARGET, *, respect_prerequisites: bool = True,
+    tracer: Tracer,
+    state: LearnerState,
+    n: int = 10,
+    target: tuple[float, float] = TARGET,
+    *,
+    respect_prerequisites: bool = True,
     leave_out: Sequence[str] = (),
-) -> list[Recommendation]:  # fmt: skip
+) -> list[Recommendation]:
     """Items whose chance lies in `target`, nearest its middle first, spread over concepts; leave_out: items not to be asked.
 
     Items whose concepts have a prerequisite below `MASTERED` wait, unless told otherwise. Raises SettingsError for a target that is no range.
@@ -76,9 +81,7 @@ def recommend(
     return found
 
 
-def explain(
-    tracer: Tracer, history: Sequence[tuple[str, float]], item: str, past: int = PAST
-) -> tuple[float, list[Influence]]:
+def explain(tracer: Tracer, history: Sequence[tuple[str, float]], item: str, past: int = PAST) -> tuple[float, list[Influence]]:
     """The chance of an item after a history, and what each of its last `past` answers changed: it is left out and everything after it read again.
 
     Strongest first.
@@ -100,16 +103,31 @@ def explain(
             some = np.stack(keep[1:])
             hidden = torch.cat([whole, gru(answer_input(table[rows[some]], torch.from_numpy(correct[some])))[1][0]])
     members = tracer.bank.members[asked]
-    shares = np.array([[float(one in tracer.bank.members[row]) for one in members] or [0.0] for row in rows]).mean(axis=1)  # fmt: skip
-    seen = [evidence_columns(np.array(float(len(k))), np.array(float(correct[k].sum())), np.array([shares[k].sum()]), np.array([(shares[k] * correct[k]).sum()])) for k in keep]  # fmt: skip
+    shares = np.array([[float(one in tracer.bank.members[row]) for one in members] or [0.0] for row in rows]).mean(axis=1)
+    seen = [
+        evidence_columns(
+            np.array(float(len(k))),
+            np.array(float(correct[k].sum())),
+            np.array([shares[k].sum()]),
+            np.array([(shares[k] * correct[k]).sum()]),
+        )
+        for k in keep
+    ]
     rates = np.repeat(tracer.bank.table.rates[asked][None], len(keep), axis=0)
     part = torch.from_numpy(np.repeat(tracer.bank.table.question[asked][None], len(keep), axis=0))
     with torch.inference_mode():
-        logits = tracer.module.sinkt.logits(
-            hidden, part, table[asked][None].expand(len(keep), -1), torch.from_numpy(np.concatenate([np.concatenate(seen), rates], axis=1))
-        ).double().numpy()  # fmt: skip
+        logits = (
+            tracer.module.sinkt.logits(
+                hidden,
+                part,
+                table[asked][None].expand(len(keep), -1),
+                torch.from_numpy(np.concatenate([np.concatenate(seen), rates], axis=1)),
+            )
+            .double()
+            .numpy()
+        )
     chances = tracer.calibrated(logits, np.full(len(keep), tracer.bank.trained[asked]))
-    moved = [Influence(first + at, *history[first + at], float(chances[0] - without)) for at, without in enumerate(chances[1:])]  # fmt: skip
+    moved = [Influence(first + at, *history[first + at], float(chances[0] - without)) for at, without in enumerate(chances[1:])]
     return float(chances[0]), sorted(moved, key=lambda each: (-abs(each.change), each.place))
 
 
@@ -121,7 +139,5 @@ def _waiting(tracer: Tracer, state: LearnerState) -> dict[int, tuple[str, ...]]:
             needs.setdefault(edge.target, []).append(edge.source)
     sources = sorted({name for some in needs.values() for name in some})
     mastery = tracer.mastery(state, sources) if sources else {}
-    missing = {
-        target: tuple(name for name in some if mastery[name].chance < MASTERED) for target, some in needs.items()
-    }
+    missing = {target: tuple(name for name in some if mastery[name].chance < MASTERED) for target, some in needs.items()}
     return {tracer.bank.concept_row(target): some for target, some in missing.items() if some}

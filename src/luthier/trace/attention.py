@@ -33,5 +33,8 @@ def relation_attention(tracer: Tracer) -> list[AttendedEdge]:
             edges = module.edges[relation]
             if len(edges.source):
                 weights = first.reads[relation].attention(module.concept_texts, module.concept_texts, edges)
-                found += [AttendedEdge(relation, *pair) for pair in zip(edges.source.tolist(), edges.target.tolist(), weights.tolist(), strict=True)]  # fmt: skip
+                found += [
+                    AttendedEdge(relation, *pair)
+                    for pair in zip(edges.source.tolist(), edges.target.tolist(), weights.tolist(), strict=True)
+                ]
     return found

@@ -19,9 +19,7 @@ COLUMNS = ("user_id", "timestamp", "split", "kc_ids", "item_id", "y_true", "y_pr
 MOST = 200_000  # rows up to which the audit computes its own baseline
 
 
-def write_audit(
-    path: Path, parts: dict[str, AnswerLog], chances: dict[str, NDArray[np.float64]], fold: str = "0"
-) -> int:
+def write_audit(path: Path, parts: dict[str, AnswerLog], chances: dict[str, NDArray[np.float64]], fold: str = "0") -> int:
     """Write the answers of `test`, and those of `train` and `valid` as the file has room for whole learners. Returns the rows.
 
     chances: of each part the chance of every answer. Where no time is known the order of the answers stands for it.
@@ -49,8 +47,7 @@ def _rows(part: AnswerLog, some: slice, name: str, chance: NDArray[np.float64], 
         item = catalogue.items[part.item[at]]
         time = int(part.time[at]) if timed else order
         concepts = "|".join(each.replace("|", "/") for each in item.concepts) or "none"
-        found.append([
-            part.learners[part.learner[at]], time, name, concepts, item.item, int(part.correct[at] > 0.5),
-            f"{chance[at]:.6f}", fold,
-        ])  # fmt: skip
+        found.append(
+            [part.learners[part.learner[at]], time, name, concepts, item.item, int(part.correct[at] > 0.5), f"{chance[at]:.6f}", fold]
+        )
     return found

@@ -32,9 +32,17 @@ class Bank:
     """
 
     def __init__(
-        self, catalogue: Catalogue, layers: list[Nodes], table: ItemTable, trained: NDArray[np.bool_], *,
-        encoder: StructureEncoder, stepper: Stepper, encode: Encode, virtual: ItemTable | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        catalogue: Catalogue,
+        layers: list[Nodes],
+        table: ItemTable,
+        trained: NDArray[np.bool_],
+        *,
+        encoder: StructureEncoder,
+        stepper: Stepper,
+        encode: Encode,
+        virtual: ItemTable | None = None,
+    ) -> None:
         self.items, self.concepts, self.edges = list(catalogue.items), list(catalogue.concepts), list(catalogue.edges)
         self.item_rows, self.concept_rows = dict(catalogue.item_places), dict(catalogue.concept_places)
         self.members = list(catalogue.concepts_of)
@@ -93,7 +101,7 @@ class Bank:
         known = self.layers
         with torch.inference_mode():
             found = self._encoder.attach(Nodes(known[0].question[:0], texts), reads, known)
-        self.layers = [Nodes(old.question, torch.cat([old.concept, new.concept])) for old, new in zip(known, found, strict=True)]  # fmt: skip
+        self.layers = [Nodes(old.question, torch.cat([old.concept, new.concept])) for old, new in zip(known, found, strict=True)]
         self.concepts.extend(concepts)
         self.concept_rows = rows
         self.edges.extend(edges)
@@ -104,7 +112,7 @@ class Bank:
         """A learner's answers and right ones on the concepts of each item: means over an item's concepts, (n,) each."""
         if len(rows) == 1:
             some = self.members[int(rows[0])]
-            one, two = ([each[at] for at in some if at < len(each)] for each in (state.concept_answers, state.concept_right))  # fmt: skip
+            one, two = ([each[at] for at in some if at < len(each)] for each in (state.concept_answers, state.concept_right))
             size = max(1, len(some))
             return np.array([sum(one) / size], dtype=np.float32), np.array([sum(two) / size], dtype=np.float32)
         if self._padded_members is None:
@@ -115,7 +123,7 @@ class Bank:
             self._padded_members = table, np.maximum((table >= 0).sum(axis=1), 1)
         table, sizes = self._padded_members
         # the last place stands for no concept
-        columns = [np.append(padded(each, len(self.concepts)), np.float32(0)) for each in (state.concept_answers, state.concept_right)]  # fmt: skip
+        columns = [np.append(padded(each, len(self.concepts)), np.float32(0)) for each in (state.concept_answers, state.concept_right)]
         answers, right = ((each[table[rows]].sum(axis=1) / sizes[rows]).astype(np.float32) for each in columns)
         return answers, right
 

@@ -135,5 +135,5 @@ def _sequences(log: AnswerLog) -> _Sequences:
     _, starts, lengths = np.unique(key[order], return_index=True, return_counts=True)
     longest = np.argsort(-lengths, kind="stable")
     starts, lengths = starts[longest], lengths[longest]
-    steps = [answer[order][starts[: int((lengths > step).sum())] + step] for step in range(int(lengths[0]) if len(lengths) else 0)]  # fmt: skip
+    steps = [answer[order][starts[: int((lengths > step).sum())] + step] for step in range(int(lengths[0]) if len(lengths) else 0)]
     return _Sequences(concept[order][starts], steps)

@@ -43,9 +43,13 @@ def write_calibrated(path: str | Path, items: CalibratedItems) -> None:
     from safetensors.numpy import save
 
     told = {
-        "format": _FORMAT, "items": [[item.item, *item.concepts] for item in items.catalogue.items], "sd": items.calibration.sd,
-        "concepts": [concept.concept for concept in items.catalogue.concepts], "spread": items.spread, "inflation": items.inflation,
-    }  # fmt: skip
+        "format": _FORMAT,
+        "items": [[item.item, *item.concepts] for item in items.catalogue.items],
+        "sd": items.calibration.sd,
+        "concepts": [concept.concept for concept in items.catalogue.concepts],
+        "spread": items.spread,
+        "inflation": items.inflation,
+    }
     tensors = {name: np.ascontiguousarray(getattr(items.calibration, name), dtype=np.float64) for name in _TENSORS}
     with atomic_write(path, "wb") as stream:
         stream.write(save(tensors, {"luthier": json.dumps(told, ensure_ascii=False)}))
@@ -71,8 +75,16 @@ def read_calibrated(path: str | Path) -> CalibratedItems:
         raise BadRowError(f"not calibrated items ({type(problem).__name__}: {problem})", file) from None
     none, prior = np.zeros(0), DifficultyPrior(tensors["difficulty"], tensors["difficulty_sd"])
     calibration = Calibration(
-        tensors["difficulty"], tensors["discrimination"], tensors["difficulty_sd"], tensors["answers"], none, none, float(told["sd"]), prior, 0
-    )  # fmt: skip
+        tensors["difficulty"],
+        tensors["discrimination"],
+        tensors["difficulty_sd"],
+        tensors["answers"],
+        none,
+        none,
+        float(told["sd"]),
+        prior,
+        0,
+    )
     return CalibratedItems(calibration, catalogue, float(told["spread"]), float(told["inflation"]))
 
 
@@ -89,10 +101,6 @@ def onto(log: AnswerLog, items: CalibratedItems) -> AnswerLog:
         )
     kept = log.where(known)
     left = int((~known).sum())
-    told = (
-        "1 answer to an item that is not calibrated is"
-        if left == 1
-        else f"{left} answers to items that are not calibrated are"
-    )
+    told = "1 answer to an item that is not calibrated is" if left == 1 else f"{left} answers to items that are not calibrated are"
     notes = (*log.notes, f"{told} left out") if left else log.notes
     return replace(kept, catalogue=items.catalogue, item=named[kept.item], notes=notes)

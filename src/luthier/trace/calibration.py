@@ -96,5 +96,10 @@ def _groups(logit: NDArray[np.float64], log: AnswerLog) -> NDArray[np.float64]:
         long = sizes >= anchor + 2
         begin = starts[long] + anchor
         ahead = np.minimum(sizes[long] - anchor, _LOOK_AHEAD)
-        rows.append(np.stack([np.full(len(begin), float(bucket)), logit[order][begin], right[begin + ahead] - right[begin], ahead.astype(np.float64)], axis=1))  # fmt: skip
+        rows.append(
+            np.stack(
+                [np.full(len(begin), float(bucket)), logit[order][begin], right[begin + ahead] - right[begin], ahead.astype(np.float64)],
+                axis=1,
+            )
+        )
     return np.concatenate(rows)

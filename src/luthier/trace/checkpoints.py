@@ -93,17 +93,11 @@ def changes(
             if min(learners.mastery.evidence[[before, after], concept]) == 0:
                 continue
             same = [item for item in shared if concept in model.groups_of[item]]
-            found.append(
-                _change(
-                    model, log, learners, pair=(before, after), concept=concept, answered=answered, same=same, seed=seed
-                )
-            )
+            found.append(_change(model, log, learners, pair=(before, after), concept=concept, answered=answered, same=same, seed=seed))
     judged = []
     for change, p in zip(found, holm([change.p for change in found]), strict=True):
         sure = p < level and change.difference != 0
-        judged.append(
-            replace(change, p_all=p, verdict="" if not sure else "lost" if change.difference < 0 else "gained")
-        )
+        judged.append(replace(change, p_all=p, verdict="" if not sure else "lost" if change.difference < 0 else "gained"))
     return _narrowed(judged, {name: place for place, name in enumerate(log.learners)})
 
 
@@ -127,15 +121,19 @@ def _narrowed(judged: Sequence[Change], places: Mapping[str, int]) -> list[Chang
 
 
 def _change(
-    model: AbilityModel, log: AnswerLog, learners: Learners, *, pair: tuple[int, int], concept: int,
-    answered: Sequence[dict[int, float]], same: Sequence[int], seed: int,
-) -> Change:  # fmt: skip
+    model: AbilityModel,
+    log: AnswerLog,
+    learners: Learners,
+    *,
+    pair: tuple[int, int],
+    concept: int,
+    answered: Sequence[dict[int, float]],
+    same: Sequence[int],
+    seed: int,
+) -> Change:
     import numpy as np
 
-    mastery, evidence = (
-        learners.mastery.probability[list(pair), concept],
-        learners.mastery.evidence[list(pair), concept],
-    )
+    mastery, evidence = (learners.mastery.probability[list(pair), concept], learners.mastery.evidence[list(pair), concept])
     low = high = None
     if len(same) >= LEAST_SHARED:
         sides = [np.array([answered[place][item] for item in same]) for place in pair]
@@ -148,9 +146,20 @@ def _change(
         z = float((ability[1] - ability[0]) / np.sqrt((sd**2).sum()))
         by, difference, p = "ability", float(mastery[1] - mastery[0]), math.erfc(abs(z) / math.sqrt(2))
     return Change(
-        log.catalogue.concepts[concept].concept, log.learners[pair[0]], log.learners[pair[1]], float(mastery[0]), float(mastery[1]),
-        int(evidence[0]), int(evidence[1]), by, len(same), difference, low, high, p,
-    )  # fmt: skip
+        log.catalogue.concepts[concept].concept,
+        log.learners[pair[0]],
+        log.learners[pair[1]],
+        float(mastery[0]),
+        float(mastery[1]),
+        int(evidence[0]),
+        int(evidence[1]),
+        by,
+        len(same),
+        difference,
+        low,
+        high,
+        p,
+    )
 
 
 def _paired_p(differences: Array, seed: int) -> float:
@@ -207,6 +216,5 @@ def items_to_train(
 def _waiting(log: AnswerLog, mastery: Array) -> set[int]:
     places = log.catalogue.concept_places
     return {
-        places[edge.target] for edge in log.catalogue.edges
-        if edge.relation == "prerequisite" and mastery[places[edge.source]] < MASTERED
-    }  # fmt: skip
+        places[edge.target] for edge in log.catalogue.edges if edge.relation == "prerequisite" and mastery[places[edge.source]] < MASTERED
+    }

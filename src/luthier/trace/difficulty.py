@@ -25,26 +25,19 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 PENALTIES = tuple(2.0**power for power in range(-6, 13))
-PLAIN = (
-    2  # columns at the end: length and digits, which the penalty shrinks a hundredth as much as those of the embedder
-)
+PLAIN = 2  # columns at the end: length and digits, which the penalty shrinks a hundredth as much as those of the embedder
 GAIN = 10.0
 FEW_ANSWERS = 8  # an item with as many learns nothing more from its text
 LEAST_ITEMS = 20  # fewer teach nothing
 
 
 def text_features(
-    texts: Sequence[str],
-    embedder: Embedder | None,
-    cache: EmbeddingCache | None = None,
-    progress: Callable[[int], None] | None = None,
+    texts: Sequence[str], embedder: Embedder | None, cache: EmbeddingCache | None = None, progress: Callable[[int], None] | None = None
 ) -> Array:
     """(texts, dimensions + 2): unit vectors through the cache, then log(1 + characters) and log(1 + digits). embedder: None leaves the vectors out."""
     import numpy as np
 
-    plain = np.array([[math.log1p(len(text)), math.log1p(sum(map(str.isdigit, text)))] for text in texts]).reshape(
-        -1, 2
-    )
+    plain = np.array([[math.log1p(len(text)), math.log1p(sum(map(str.isdigit, text)))] for text in texts]).reshape(-1, 2)
     if embedder is None:
         return plain
     vectors = (cache or EmbeddingCache()).encode(embedder, texts, progress=progress)
@@ -122,9 +115,7 @@ def fit_text_difficulty(features: Array, difficulty: Array, sd: Array) -> TextDi
     import numpy as np
 
     if len(features) < LEAST_ITEMS:
-        raise SettingsError(
-            f"{len(features)} items with text and answers; a regression on texts needs at least {LEAST_ITEMS}"
-        )
+        raise SettingsError(f"{len(features)} items with text and answers; a regression on texts needs at least {LEAST_ITEMS}")
     centre, scale = features.mean(axis=0), features.std(axis=0)
     scale = np.where(scale > 1e-9, scale, 1.0)
     scale[-PLAIN:] /= GAIN
@@ -150,5 +141,14 @@ def fit_text_difficulty(features: Array, difficulty: Array, sd: Array) -> TextDi
     doubt = math.sqrt(max(error - float((weight * sd**2).mean()), 0.05 * error))
     left_out = difficulty - missed / root
     return TextDifficulty(
-        centre, scale, v.T @ (inverse * s * (u.T @ y)), middle, doubt, (v.T * inverse) @ v, penalty, spearman(left_out, difficulty), len(x), left_out
-    )  # fmt: skip
+        centre,
+        scale,
+        v.T @ (inverse * s * (u.T @ y)),
+        middle,
+        doubt,
+        (v.T * inverse) @ v,
+        penalty,
+        spearman(left_out, difficulty),
+        len(x),
+        left_out,
+    )

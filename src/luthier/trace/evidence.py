@@ -49,8 +49,8 @@ def concept_counts(log: AnswerLog) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def evidence_columns(
-    answers: NDArray[np.float64], right: NDArray[np.float64], concept_answers: NDArray[np.float64], concept_right: NDArray[np.float64],
-) -> NDArray[np.float32]:  # fmt: skip
+    answers: NDArray[np.float64], right: NDArray[np.float64], concept_answers: NDArray[np.float64], concept_right: NDArray[np.float64]
+) -> NDArray[np.float32]:
     """(n, 4), or one learner's overall counts for n items: logit of the smoothed accuracy, its weight, how far the accuracy on the concepts lies from it, and that one's weight."""
     import numpy as np
 

@@ -51,18 +51,21 @@ class Epoch(NamedTuple):
 
 
 def fit(
-    model: SequenceModel, train: AnswerLog, valid: AnswerLog, settings: FitSettings, *, folder: Path | None = None,
+    model: SequenceModel,
+    train: AnswerLog,
+    valid: AnswerLog,
+    settings: FitSettings,
+    *,
+    folder: Path | None = None,
     tell: Callable[[str], None] = lambda _: None,
-) -> list[Epoch]:  # fmt: skip
+) -> list[Epoch]:
     """Train in place and leave the weights of the best epoch; returns loss and validation AUC of each.
 
     folder: keeps every finished epoch, and the next call with the same settings and answers continues from it. Raises SettingsError without answers to learn from.
     """
     train = long_enough(train, settings.least)
     if not len(train):
-        raise SettingsError(
-            f"no learner has {settings.least} answers or more; there is nothing to learn from (lower --least)"
-        )
+        raise SettingsError(f"no learner has {settings.least} answers or more; there is nothing to learn from (lower --least)")
     model.prepare(train)
     kept = _Kept(folder, settings, model, (train, valid))
     optimiser = _optimiser(model)
@@ -139,9 +142,7 @@ def _auc(model: SequenceModel, valid: Answers) -> float | None:
 class _Kept:
     """The finished epochs of a fit on disk."""
 
-    def __init__(
-        self, folder: Path | None, settings: FitSettings, model: SequenceModel, logs: tuple[AnswerLog, ...]
-    ) -> None:
+    def __init__(self, folder: Path | None, settings: FitSettings, model: SequenceModel, logs: tuple[AnswerLog, ...]) -> None:
         self.folder = folder
         shapes = {name: list(each.shape) for name, each in model.state_dict().items()}
         answers = hashlib.sha256()
@@ -170,9 +171,7 @@ class _Kept:
         best = {name[2:]: each for name, each in tensors.items() if name.startswith("b.")}
         return [Epoch(*each) for each in record["epochs"]], best
 
-    def save(
-        self, model: SequenceModel, optimiser: torch.optim.Optimizer, epochs: list[Epoch], best: dict[str, Tensor]
-    ) -> None:
+    def save(self, model: SequenceModel, optimiser: torch.optim.Optimizer, epochs: list[Epoch], best: dict[str, Tensor]) -> None:
         if self.folder is None:
             return
         from safetensors.torch import save

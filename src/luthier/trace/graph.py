@@ -69,13 +69,15 @@ def build_graph(catalogue: Catalogue, *, collapse: bool = True, question_edges: 
     for relation in RELATIONS:
         some = [edge for edge in catalogue.edges if edge.relation == relation and edge.weight > 0]
         edges[relation] = edge_list(
-            [names[edge.source] for edge in some], [names[edge.target] for edge in some],
-            np.array([edge.weight for edge in some]),
-        )  # fmt: skip
+            [names[edge.source] for edge in some], [names[edge.target] for edge in some], np.array([edge.weight for edge in some])
+        )
     return TraceGraph(
-        tuple(key[0] for key in keys), tuple(concept.text or concept.concept for concept in catalogue.concepts), place,
-        tuple(key[1] for key in keys), edges,
-    )  # fmt: skip
+        tuple(key[0] for key in keys),
+        tuple(concept.text or concept.concept for concept in catalogue.concepts),
+        place,
+        tuple(key[1] for key in keys),
+        edges,
+    )
 
 
 def edge_list(sources: Sequence[int], targets: Sequence[int], weights: NDArray[np.float64]) -> EdgeList:
@@ -107,7 +109,7 @@ def transition_relations(log: AnswerLog, least: int = 5, share: float = 0.05) ->
 
     first = [concepts[0] if concepts else -1 for concepts in log.catalogue.concepts_of]
     concept = np.array(first, dtype=np.int64)[log.item]
-    follows = (log.learner[1:] == log.learner[:-1]) & (concept[1:] != concept[:-1]) & (concept[1:] >= 0) & (concept[:-1] >= 0)  # fmt: skip
+    follows = (log.learner[1:] == log.learner[:-1]) & (concept[1:] != concept[:-1]) & (concept[1:] >= 0) & (concept[:-1] >= 0)
     many = len(log.catalogue.concepts)
     counts = np.bincount(concept[:-1][follows] * many + concept[1:][follows], minlength=many * many).reshape(many, many)
     shares = counts / np.maximum(counts.sum(axis=0, keepdims=True), 1)
@@ -136,6 +138,9 @@ def score_relations(found: Sequence[Edge], expert: Sequence[Edge]) -> dict[str, 
     ours, theirs = ({(edge.source, edge.target) for edge in edges} for edges in (found, expert))
     both = len(ours & theirs)
     return {
-        "found": len(ours), "expert": len(theirs), "both": both,
-        "precision": both / len(ours) if ours else 0.0, "recall": both / len(theirs) if theirs else 0.0,
-    }  # fmt: skip
+        "found": len(ours),
+        "expert": len(theirs),
+        "both": both,
+        "precision": both / len(ours) if ours else 0.0,
+        "recall": both / len(theirs) if theirs else 0.0,
+    }

@@ -58,18 +58,12 @@ class Calibration:
         import numpy as np
 
         catalogue, doubt = log.catalogue, np.where(self.answers < FEW, self.difficulty_sd, 0.0)
-        plain = AbilityModel(
-            self.difficulty, catalogue.concepts_of, len(catalogue.concepts), self.discrimination, doubt, 0.0, self.sd, 0.5
-        )  # fmt: skip
+        plain = AbilityModel(self.difficulty, catalogue.concepts_of, len(catalogue.concepts), self.discrimination, doubt, 0.0, self.sd, 0.5)
         return fit_spread(plain, log) if spread is None else _with(plain, self.sd, spread)
 
 
 def calibrate(
-    log: AnswerLog,
-    parameters: int = 1,
-    prior: DifficultyPrior | None = None,
-    rounds: int = 200,
-    tolerance: float = 1e-4,
+    log: AnswerLog, parameters: int = 1, prior: DifficultyPrior | None = None, rounds: int = 200, tolerance: float = 1e-4
 ) -> Calibration:
     """Fit items and learners to a log. parameters: 1 (difficulties) or 2 (discriminations as well). Raises SettingsError.
 
@@ -103,7 +97,7 @@ def calibrate(
             break
     untouched = answers.of_item == 0
     b, b_sd = np.where(untouched, mean, b), np.where(untouched, width, b_sd)
-    return Calibration(b, np.exp(log_a), b_sd, answers.of_item, theta, theta_sd, sd, DifficultyPrior(mean, width), done)  # fmt: skip
+    return Calibration(b, np.exp(log_a), b_sd, answers.of_item, theta, theta_sd, sd, DifficultyPrior(mean, width), done)
 
 
 def fit_spread(model: AbilityModel, log: AnswerLog, rounds: int = 30, seed: int = 0) -> AbilityModel:
@@ -123,9 +117,7 @@ def fit_spread(model: AbilityModel, log: AnswerLog, rounds: int = 30, seed: int 
     for _ in range(rounds):
         known, pull = model.posterior(states), 1 / model.spread**2
         _, own = _own_variance(model, states, known.group_ability)
-        apart = (
-            (known.group_ability - known.ability[:, None]) ** 2 + own + (1 - pull * own) ** 2 * known.sd[:, None] ** 2
-        )
+        apart = (known.group_ability - known.ability[:, None]) ** 2 + own + (1 - pull * own) ** 2 * known.sd[:, None] ** 2
         spread = float(np.sqrt(apart[answered].mean()))
         sd = float(np.sqrt(((known.ability - model.mean) ** 2 + known.sd**2).mean()))
         done = abs(spread - model.spread) < 1e-3
@@ -146,15 +138,13 @@ def _own_variance(model: AbilityModel, states: Array, ability: Array) -> tuple[A
 def _with(model: AbilityModel, sd: float, spread: float) -> AbilityModel:
     return AbilityModel(
         model.difficulty, model.concepts_of, model.concepts, model.discrimination, model.difficulty_sd, model.mean, sd, spread
-    )  # fmt: skip
+    )
 
 
 class _Answers:
     """A log's columns with the sums that a round needs; each is one pass over the answers."""
 
-    def __init__(
-        self, learner: NDArray[np.int32], item: NDArray[np.int32], correct: Array, learners: int, items: int
-    ) -> None:
+    def __init__(self, learner: NDArray[np.int32], item: NDArray[np.int32], correct: Array, learners: int, items: int) -> None:
         import numpy as np
 
         self.learner, self.item, self.correct, self.learners, self.items = learner, item, correct, learners, items

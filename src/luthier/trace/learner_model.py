@@ -153,9 +153,7 @@ class Dkt(nn.Module):
             logits: Tensor = (before * out[group]).sum(-1) + bias[group]
             return logits
         seen = known[batch.item] & batch.mask
-        first = torch.argsort(
-            (~seen).to(torch.int8), dim=1, stable=True
-        )  # known answers move to the front, in their order
+        first = torch.argsort((~seen).to(torch.int8), dim=1, stable=True)  # known answers move to the front, in their order
         after = self.gru(given.gather(1, first[..., None].expand_as(given)))[0]
         padded = torch.cat([torch.zeros_like(after[:, :1]), after], dim=1)
         count = seen.long().cumsum(1) - seen.long()

@@ -51,11 +51,7 @@ class AccuracyEstimate:
 
 
 def estimate_accuracy(
-    model: AbilityModel,
-    items: NDArray[Any],
-    correct: NDArray[Any],
-    among: NDArray[Any] | None = None,
-    inflation: float = 1.0,
+    model: AbilityModel, items: NDArray[Any], correct: NDArray[Any], among: NDArray[Any] | None = None, inflation: float = 1.0
 ) -> AccuracyEstimate:
     """Accuracy over the items `among` (all where None) of a learner who answered `items` with `correct`, (answers,) each.
 
@@ -76,14 +72,12 @@ def estimate_accuracy(
     p = model.predict(state, rest)
     done = every[counts[every] > 0]
     total = float((sums[done] / counts[done]).sum() + p.sum())
-    variance = float((p * (1 - p)).sum()) + _ability_variance(
-        model, known.group_ability, known.group_sd, known.sd, rest
-    )
+    variance = float((p * (1 - p)).sum()) + _ability_variance(model, known.group_ability, known.group_sd, known.sd, rest)
     spread = Z95 * inflation * variance**0.5
     low, high = (min(1.0, max(0.0, (total + side * spread) / len(every))) for side in (-1, 1))
     return AccuracyEstimate(
         total / len(every), low, high, len(items), len(every), float(np.mean(correct)), float(known.ability), float(known.sd)
-    )  # fmt: skip
+    )
 
 
 def _ability_variance(model: AbilityModel, ability: Array, sd: Array, common_sd: Array, items: NDArray[Any]) -> float:
@@ -170,15 +164,29 @@ class HeldOut:
 
     def to_row(self) -> dict[str, Any]:
         return {
-            "learner": self.learner, "family": self.family, "asked": self.asked, "accuracy": self.accuracy, "estimate": self.guess,
-            "low": self.estimate.low, "high": self.estimate.high, "plain": self.plain,
-        }  # fmt: skip
+            "learner": self.learner,
+            "family": self.family,
+            "asked": self.asked,
+            "accuracy": self.accuracy,
+            "estimate": self.guess,
+            "low": self.estimate.low,
+            "high": self.estimate.high,
+            "plain": self.plain,
+        }
 
 
 def hold_out_families(
-    log: AnswerLog, counts: Sequence[int] = (50,), *, names: Sequence[str] | None = None, draws: int = 1, parameters: int = 1,
-    seed: int = 0, inflation: float = 1.0, chosen: Choice = "random", progress: Callable[[int], None] | None = None,
-) -> list[HeldOut]:  # fmt: skip
+    log: AnswerLog,
+    counts: Sequence[int] = (50,),
+    *,
+    names: Sequence[str] | None = None,
+    draws: int = 1,
+    parameters: int = 1,
+    seed: int = 0,
+    inflation: float = 1.0,
+    chosen: Choice = "random",
+    progress: Callable[[int], None] | None = None,
+) -> list[HeldOut]:
     """Estimate every learner from `counts` of its items, after calibrating on the other families only. draws: samples of items for each.
 
     names: the family of each learner. chosen: `random` items, `spread` over difficulties, or `adaptive`: FIRST spread ones, then NEXT at a time by
@@ -205,16 +213,7 @@ def hold_out_families(
                     random = np.random.default_rng((seed, place, draw, count))
                     at = _sample(model, items, correct, count, chosen, random)
                     estimate = estimate_accuracy(model, items[at], correct[at], np.unique(items), inflation)
-                    found.append(
-                        HeldOut(
-                            log.learners[place],
-                            family,
-                            count,
-                            float(correct.mean()),
-                            estimate,
-                            float(correct[at].mean()),
-                        )
-                    )
+                    found.append(HeldOut(log.learners[place], family, count, float(correct.mean()), estimate, float(correct[at].mean())))
         if progress is not None:
             progress(1)
     return found
@@ -222,7 +221,7 @@ def hold_out_families(
 
 def _sample(  # noqa: PLR0917
     model: AbilityModel, items: NDArray[Any], correct: Array, count: int, chosen: Choice, random: Any
-) -> NDArray[np.int64]:  # fmt: skip
+) -> NDArray[np.int64]:
     """Places among a learner's answers that stand for `count` items asked."""
     import numpy as np
 
@@ -244,8 +243,5 @@ def interval_inflation(held: Sequence[HeldOut]) -> float:
     """By how much intervals must be widened to hold 95 % of the truth, measured on held-out learners: at least 1."""
     import numpy as np
 
-    ratios = [
-        abs(one.accuracy - one.estimate.accuracy) / max(1e-9, (one.estimate.high - one.estimate.low) / 2)
-        for one in held
-    ]
+    ratios = [abs(one.accuracy - one.estimate.accuracy) / max(1e-9, (one.estimate.high - one.estimate.low) / 2) for one in held]
     return max(1.0, float(np.quantile(ratios, 0.95))) if ratios else 1.0

@@ -55,7 +55,7 @@ class OrderFreeTracer:
 
     def __init__(
         self, encoder: str = "minilm", parameters: int = 1, *, embedder: Embedder | None = None, cache: EmbeddingCache | None = None
-    ) -> None:  # fmt: skip
+    ) -> None:
         """embedder: in place of the one that `encoder` names."""
         self.encoder, self.parameters, self._embedder, self._cache = encoder, parameters, embedder, cache
 
@@ -82,9 +82,7 @@ class OrderFreeTracer:
         import numpy as np
 
         rows = [(self._place(item), correct) for item, correct in answers]
-        return self._model.state_of(
-            np.array([row[0] for row in rows], dtype=np.int64), np.array([row[1] for row in rows])
-        )
+        return self._model.state_of(np.array([row[0] for row in rows], dtype=np.int64), np.array([row[1] for row in rows]))
 
     def predict(self, state: Array, items: Sequence[str] | None = None) -> dict[str, float]:
         """The chance of a right answer to each item, of all of them where None. Raises BadRowError for an unknown one."""
@@ -103,8 +101,9 @@ class OrderFreeTracer:
             raise BadRowError(f"the concept {missing!r} is not known")
         return {
             name: ConceptMastery(float(known.probability[at]), float(known.low[at]), float(known.high[at]), int(known.evidence[at]))
-            for name in names for at in (places[name],)
-        }  # fmt: skip
+            for name in names
+            for at in (places[name],)
+        }
 
     # --- what comes later ---------------------------------------------------------------------------------------------------
 
@@ -120,9 +119,12 @@ class OrderFreeTracer:
             mean, sd = self.text.predict(self._features([self._written(item) for item in items]))
         doubt = np.zeros(len(model.difficulty)) if model.difficulty_sd is None else model.difficulty_sd
         self._model = replace(
-            model, difficulty=np.r_[model.difficulty, mean], difficulty_sd=np.r_[doubt, sd], concepts_of=catalogue.concepts_of,
+            model,
+            difficulty=np.r_[model.difficulty, mean],
+            difficulty_sd=np.r_[doubt, sd],
+            concepts_of=catalogue.concepts_of,
             discrimination=np.r_[model.slopes, np.ones(many)],
-        )  # fmt: skip
+        )
         self.catalogue = catalogue
 
     def add_concepts(self, concepts: Sequence[Concept], edges: Sequence[Edge] = ()) -> None:
@@ -143,9 +145,7 @@ class OrderFreeTracer:
         told = replace(self.calibration, sd=model.sd)
         write_calibrated(folder / "calibration.safetensors", CalibratedItems(told, fitted, model.spread))
         numbers = {} if self.text is None else {name: getattr(self.text, name) for name in _NUMBERS}
-        tensors = (
-            {} if self.text is None else {name: np.ascontiguousarray(getattr(self.text, name)) for name in _TENSORS}
-        )
+        tensors = {} if self.text is None else {name: np.ascontiguousarray(getattr(self.text, name)) for name in _TENSORS}
         about = {"encoder": self.encoder, "parameters": self.parameters, "numbers": numbers}
         with atomic_write(folder / TEXT, "wb") as stream:
             stream.write(save(tensors, {"luthier": json.dumps(about)}))

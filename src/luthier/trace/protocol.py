@@ -51,17 +51,20 @@ class Evaluated(NamedTuple):
 
 
 def evaluate_tracer(
-    log: AnswerLog, split: Split, tracer: Tracer, *, folder: Path | None = None, tell: Callable[[str], None] = lambda _: None,
+    log: AnswerLog,
+    split: Split,
+    tracer: Tracer,
+    *,
+    folder: Path | None = None,
+    tell: Callable[[str], None] = lambda _: None,
     draws: int = DRAWS,
-) -> Evaluated:  # fmt: skip
+) -> Evaluated:
     """Fit the tracer and every baseline on the train part and score all on the test part.
 
     Raises SettingsError without test answers, and for edges made of training answers where something is held out.
     """
     if (split.held_concepts or split.held_items) and any(edge.provenance == "train" for edge in log.catalogue.edges):
-        raise SettingsError(
-            "edges made from training answers know what is held out; leave them out of an inductive run"
-        )
+        raise SettingsError("edges made from training answers know what is held out; leave them out of an inductive run")
     parts = {name: split.part(log, name) for name in PARTS}
     train, test = parts["train"], parts["test"]
     if not len(test) or not len(train):
@@ -74,13 +77,20 @@ def evaluate_tracer(
     chances = {SINKT: tracer.calibrated(logits, tracer.bank.trained[test.item])}
     chances |= _baselines(tracer, parts, folder, tell)
     results: dict[str, Any] = {
-        "split": {"sha256": split.sha256, "seed": split.seed, "held_concepts": list(split.held_concepts), "held_items": len(split.held_items),
-                  "learners": {name: len(part.learners) for name, part in parts.items()},
-                  "answers": {name: len(part) for name, part in parts.items()}},
+        "split": {
+            "sha256": split.sha256,
+            "seed": split.seed,
+            "held_concepts": list(split.held_concepts),
+            "held_items": len(split.held_items),
+            "learners": {name: len(part.learners) for name, part in parts.items()},
+            "answers": {name: len(part) for name, part in parts.items()},
+        },
         "epochs": [epoch._asdict() for epoch in fitted.epochs],
-        "uncalibrated_ece": calibration_error(raw, test.correct), "platt": [each._asdict() for each in tracer.platt], "spreads": tracer.spreads,
+        "uncalibrated_ece": calibration_error(raw, test.correct),
+        "platt": [each._asdict() for each in tracer.platt],
+        "spreads": tracer.spreads,
         "reliability": reliability(chances[SINKT], test.correct),
-    }  # fmt: skip
+    }
     results["scores"] = {name: _scores(each, test, unseen, draws) for name, each in chances.items()}
     results["differences"] = _differences(chances, test, unseen, draws)
     return Evaluated(parts, chances, results)
@@ -152,6 +162,10 @@ def _differences(
     """By how much SINKT's AUC lies above each other's."""
     subsets = {"all": np.ones(len(test), dtype=bool)} | ({"unseen": unseen, "seen": ~unseen} if unseen.any() else {})
     return {
-        name: {part: auc_difference(chances[SINKT][some], each[some], test.correct[some], test.learner[some], draws=draws) for part, some in subsets.items()}
-        for name, each in chances.items() if name != SINKT
-    }  # fmt: skip
+        name: {
+            part: auc_difference(chances[SINKT][some], each[some], test.correct[some], test.learner[some], draws=draws)
+            for part, some in subsets.items()
+        }
+        for name, each in chances.items()
+        if name != SINKT
+    }

@@ -75,9 +75,15 @@ class Selection(NamedTuple):
 
 
 def select_relations(
-    catalogue: Catalogue, vectors: NDArray[np.float32], model: LanguageModel, *, topics: Mapping[str, str] | None = None,
-    settings: RelationSettings | None = None, journal: Path | None = None, progress: Callable[[int], None] = lambda _: None,
-) -> Selection:  # fmt: skip
+    catalogue: Catalogue,
+    vectors: NDArray[np.float32],
+    model: LanguageModel,
+    *,
+    topics: Mapping[str, str] | None = None,
+    settings: RelationSettings | None = None,
+    journal: Path | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Selection:
     """Edges into every concept, marked `llm`.
 
     vectors: unit vectors of the concepts' texts, (concepts, d). topics: of concepts that have one. journal: keeps every answer under a hash of
@@ -89,7 +95,7 @@ def select_relations(
     if settings.ask == "yes_no" and "score" not in model.supports:
         raise EngineError(f"{model.name} gives no log-probabilities, which yes_no needs; use ask='numbers'")
     lists = candidate_lists(catalogue, vectors, topics, settings.candidates)
-    keys = [_key(model.name, settings, catalogue.concepts[at], [catalogue.concepts[i] for i in some]) for at, some in enumerate(lists)]  # fmt: skip
+    keys = [_key(model.name, settings, catalogue.concepts[at], [catalogue.concepts[i] for i in some]) for at, some in enumerate(lists)]
     with nullcontext() if journal is None else Journal(journal) as kept:
         found = {} if kept is None else _kept(kept)
         todo = [at for at, key in enumerate(keys) if key not in found and lists[at]]
@@ -108,7 +114,7 @@ def select_relations(
 
 def candidate_lists(
     catalogue: Catalogue, vectors: NDArray[np.float32], topics: Mapping[str, str] | None = None, limit: int = MOST_CANDIDATES
-) -> list[list[int]]:  # fmt: skip
+) -> list[list[int]]:
     """Of each concept the places of up to `limit` others, most alike first: up to half of the same topic, the rest the nearest by cosine."""
     import numpy as np
 
@@ -155,7 +161,7 @@ def break_circles(edges: Sequence[Edge]) -> tuple[list[Edge], list[Edge]]:
             continue
         if _leads(after, edge.target, edge.source):
             if edge.provenance == "expert":
-                raise SettingsError(f"an expert's prerequisites go round in a circle at {edge.source} -> {edge.target}; remove one of them")  # fmt: skip
+                raise SettingsError(f"an expert's prerequisites go round in a circle at {edge.source} -> {edge.target}; remove one of them")
             dropped.add(at)
         else:
             after.setdefault(edge.source, set()).add(edge.target)
@@ -172,7 +178,7 @@ def merge_relations(catalogue: Catalogue, found: Sequence[Edge]) -> tuple[Catalo
 
 def _selection(  # noqa: PLR0917
     catalogue: Catalogue, vectors: NDArray[np.float32], lists: list[list[int]], found: Sequence[Chosen | None], name: str, asked: int
-) -> Selection:  # fmt: skip
+) -> Selection:
     names = [concept.concept for concept in catalogue.concepts]
     edges: list[Edge] = []
     unread = [names[at] for at, chosen in enumerate(found) if chosen is None and lists[at]]
@@ -199,16 +205,22 @@ def _both_ways(edges: Sequence[Edge]) -> list[Edge]:
     ]
 
 
-def _ask_numbers(model: LanguageModel, pairs: Sequence[tuple[Concept, list[Concept]]], settings: RelationSettings) -> list[Chosen | None]:  # fmt: skip
+def _ask_numbers(model: LanguageModel, pairs: Sequence[tuple[Concept, list[Concept]]], settings: RelationSettings) -> list[Chosen | None]:
     """Once, and once more where the reply cannot be used."""
     schema = settings.schema and "json_schema" in model.supports
-    prompts = [Prompt((Message("system", SYSTEM), Message("user", _list(*pair))), json_schema=_schema(len(pair[1])) if schema else None) for pair in pairs]  # fmt: skip
+    prompts = [
+        Prompt((Message("system", SYSTEM), Message("user", _list(*pair))), json_schema=_schema(len(pair[1])) if schema else None)
+        for pair in pairs
+    ]
     sampling = Sampling(max_tokens=settings.max_tokens)
     replies = [answer.text for answer in model.generate(prompts, sampling)]
     found = [_selected(reply, len(some)) for reply, (_, some) in zip(replies, pairs, strict=True)]
     unread = [at for at, chosen in enumerate(found) if chosen is None]
     if unread:
-        again = [Prompt((*prompts[at].messages, Message("assistant", replies[at]), Message("user", AGAIN)), json_schema=prompts[at].json_schema) for at in unread]  # fmt: skip
+        again = [
+            Prompt((*prompts[at].messages, Message("assistant", replies[at]), Message("user", AGAIN)), json_schema=prompts[at].json_schema)
+            for at in unread
+        ]
         for at, answer in zip(unread, model.generate(again, sampling), strict=True):
             found[at] = _selected(answer.text, len(pairs[at][1]))
     return found
@@ -221,10 +233,10 @@ def _selected(reply: str, count: int) -> Chosen | None:
     return None if whole else chosen
 
 
-def _ask_pairs(model: LanguageModel, pairs: Sequence[tuple[Concept, list[Concept]]], settings: RelationSettings) -> list[Chosen | None]:  # fmt: skip
+def _ask_pairs(model: LanguageModel, pairs: Sequence[tuple[Concept, list[Concept]]], settings: RelationSettings) -> list[Chosen | None]:
     """By log-odds of Yes against No, less those of the same question about nameless skills: small models lean to one of the two answers
     whatever is asked (contextual calibration, arXiv 2102.09690)."""
-    asked = [NAMELESS, *((source.text or source.concept, target.text or target.concept) for target, some in pairs for source in some)]  # fmt: skip
+    asked = [NAMELESS, *((source.text or source.concept, target.text or target.concept) for target, some in pairs for source in some)]
     odds: dict[str, list[float]] = {}
     for relation, question in QUESTIONS.items():
         prompts = [Prompt((Message("user", question.format(source=a, target=b)),)) for a, b in asked]
@@ -239,7 +251,7 @@ def _ask_pairs(model: LanguageModel, pairs: Sequence[tuple[Concept, list[Concept
         best = {at: max(a, b) for at, (a, b) in enumerate(zip(before, related, strict=True)) if max(a, b) > 0}
         chosen = sorted(best, key=lambda at: -best[at])[: settings.most]
         first_ones = tuple(at for at in chosen if before[at] >= related[at])
-        found.append(Chosen(first_ones, tuple(at for at in chosen if at not in first_ones), {at: best[at] for at in chosen}))  # fmt: skip
+        found.append(Chosen(first_ones, tuple(at for at in chosen if at not in first_ones), {at: best[at] for at in chosen}))
     return found
 
 
@@ -256,11 +268,16 @@ def _shown(concept: Concept) -> str:
 
 def _schema(count: int) -> JSON:
     numbers = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": count}, "maxItems": count}
-    return {"type": "object", "properties": {"before": numbers, "related": numbers}, "required": ["before", "related"], "additionalProperties": False}  # fmt: skip
+    return {
+        "type": "object",
+        "properties": {"before": numbers, "related": numbers},
+        "required": ["before", "related"],
+        "additionalProperties": False,
+    }
 
 
 def _key(name: str, settings: RelationSettings, target: Concept, some: Sequence[Concept]) -> str:
-    parts = [name, VERSION, settings.ask, settings.most if settings.ask == "yes_no" else settings.schema, target, list(some)]  # fmt: skip
+    parts = [name, VERSION, settings.ask, settings.most if settings.ask == "yes_no" else settings.schema, target, list(some)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -268,16 +285,20 @@ def _row(key: str, target: str, chosen: Chosen | None) -> JSON:
     row: JSON = {"key": key, "target": target}
     if chosen is None:
         return row | {"unread": True}
-    return row | {"before": chosen.before, "related": chosen.related, "odds": {str(at): each for at, each in chosen.odds.items()}}  # fmt: skip
+    return row | {"before": chosen.before, "related": chosen.related, "odds": {str(at): each for at, each in chosen.odds.items()}}
 
 
 def _kept(journal: Journal) -> dict[str, Chosen | None]:
     found: dict[str, Chosen | None] = {}
     for number, row in enumerate(journal, 1):
         try:
-            found[row["key"]] = None if row.get("unread") else Chosen(tuple(row["before"]), tuple(row["related"]), {int(at): float(each) for at, each in row["odds"].items()})  # fmt: skip
+            found[row["key"]] = (
+                None
+                if row.get("unread")
+                else Chosen(tuple(row["before"]), tuple(row["related"]), {int(at): float(each) for at, each in row["odds"].items()})
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as problem:
-            raise BadRowError(f"not a row of relations ({type(problem).__name__}: {problem})", journal.path, number) from None  # fmt: skip
+            raise BadRowError(f"not a row of relations ({type(problem).__name__}: {problem})", journal.path, number) from None
     return found
 
 

@@ -32,16 +32,7 @@ class Answered(NamedTuple):
 
 
 Reader = Callable[[Path, str | None, SkippedRows | None], Iterator[tuple[int, Answered]]]
-SKILLS = (
-    "concepts",
-    "concept",
-    "skill",
-    "skills",
-    "category",
-    "subject",
-    "topic",
-    "subtask",
-)  # fields that name what an item asks for
+SKILLS = ("concepts", "concept", "skill", "skills", "category", "subject", "topic", "subtask")  # fields that name what an item asks for
 METRICS = ("exact_match", "acc", "pass@1", "pass_at_1", "em", "f1", "acc_norm", "prompt_level_strict_acc", "mc2")
 INSPECT = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 _SCORE = re.compile(r"BFCL_v\d+_(.+)_score\.json")
@@ -91,15 +82,10 @@ def bfcl_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> I
     total = header.get("total_count")
     if total != len(ids) or not set(failed) <= set(ids):
         raise BadRowError(
-            f"it scores {total} items, and {len(ids)} are known of {category}; keep the `result` folder beside the `score` folder",
-            path,
-            1,
+            f"it scores {total} items, and {len(ids)} are known of {category}; keep the `result` folder beside the `score` folder", path, 1
         )
     for each in ids:
-        yield (
-            failed.get(each, 1),
-            Answered(learner, f"bfcl/{each}", float(each not in failed), texts.get(each, ""), (category,)),
-        )
+        yield (failed.get(each, 1), Answered(learner, f"bfcl/{each}", float(each not in failed), texts.get(each, ""), (category,)))
 
 
 def _bfcl_texts(category: str) -> dict[str, str]:
@@ -108,11 +94,7 @@ def _bfcl_texts(category: str) -> dict[str, str]:
         file = unpack_wheel(BFCL) / "bfcl_eval" / "data" / f"BFCL_v4_{category}.json"
     except FetchError:  # offline: the result folder then names the items
         return {}
-    rows = (
-        [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-        if file.is_file()
-        else []
-    )
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()] if file.is_file() else []
     return {row["id"]: _asked(row.get("question")) for row in rows}
 
 
@@ -250,11 +232,7 @@ def choice_answers(path: Path, name: str | None, skipped: SkippedRows | None) ->
             group, question = str(row["group"]), str(row["question"])
             right = None if row["answer"] is None else float(row["chosen"]["token"] == row["answer"])
         except (KeyError, TypeError) as problem:
-            set_aside(
-                BadRowError(f"not a score of options ({type(problem).__name__}: {problem})", path, line),
-                to_text(row),
-                skipped,
-            )
+            set_aside(BadRowError(f"not a score of options ({type(problem).__name__}: {problem})", path, line), to_text(row), skipped)
             continue
         key = hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         yield line, Answered(learner, f"{group}/{key}", right, question, (group,) if group else ())

@@ -28,9 +28,7 @@ LAYOUTS = (
 )
 
 
-def read_results(
-    paths: Sequence[str | Path], items: str | Path | None = None, skipped: SkippedRows | None = None
-) -> AnswerLog:
+def read_results(paths: Sequence[str | Path], items: str | Path | None = None, skipped: SkippedRows | None = None) -> AnswerLog:
     """The answers in files, and in all files of folders that are of a known layout, as one log.
 
     paths: `PATH` or `NAME=PATH`, which names the learner. Learners stand in the order of the files, those of a folder in natural order
@@ -42,9 +40,7 @@ def read_results(
         gathered.read(path, reader, name, skipped)
     if not len(gathered.answers):
         told = "; ".join(gathered.notes)
-        raise BadRowError(
-            f"no scored answer in {', '.join(str(given) for given in paths)}" + (f" ({told})" if told else "")
-        )
+        raise BadRowError(f"no scored answer in {', '.join(str(given) for given in paths)}" + (f" ({told})" if told else ""))
     return gathered.log(_read_items(items) if items is not None else {})
 
 
@@ -58,11 +54,7 @@ def result_files(paths: Sequence[str | Path]) -> list[tuple[str | None, Path, Re
         name, path = _named(given)
         if not path.exists():
             raise MissingFileError(f"{path} does not exist")
-        known = [
-            (name, each, reader)
-            for each in (_files(path) if path.is_dir() else [path])
-            if (reader := _reader(each)) is not None
-        ]
+        known = [(name, each, reader) for each in (_files(path) if path.is_dir() else [path]) if (reader := _reader(each)) is not None]
         if not known and path.is_dir():
             raise MissingFileError(f"{path}: no evaluation results there; known are {LAYOUTS}")
         if not known:
@@ -79,9 +71,7 @@ class _Gathered:
         self.items: dict[str, Item] = {}
         self.notes: list[str] = []
 
-    def read(
-        self, path: Path, reader: Reader | Literal["table"], name: str | None, skipped: SkippedRows | None
-    ) -> None:
+    def read(self, path: Path, reader: Reader | Literal["table"], name: str | None, skipped: SkippedRows | None) -> None:
         if reader == "table":
             self._table(path, name, skipped)
             return
@@ -142,10 +132,9 @@ class _Gathered:
 
     def log(self, given: dict[str, Item]) -> AnswerLog:
         items = [
-            item if (known := given.get(item.item)) is None
-            else Item(item.item, known.text or item.text, known.concepts or item.concepts)
+            item if (known := given.get(item.item)) is None else Item(item.item, known.text or item.text, known.concepts or item.concepts)
             for item in self.items.values()
-        ]  # fmt: skip
+        ]
         items += [item for name, item in given.items() if name not in self.items]
         return self.answers.log(Catalogue.of(items), self.notes)
 
@@ -220,22 +209,19 @@ def _read_csv(path: Path) -> Any:
     name = pa.dictionary(pa.int32(), pa.string())
     options = columns.ConvertOptions(
         column_types={"learner": name, "item": name, "correct": pa.float64(), "timestamp": pa.float64()},
-        true_values=["1"], false_values=["0"],
-    )  # fmt: skip
+        true_values=["1"],
+        false_values=["0"],
+    )
     with path.open("rb") as head:
         packed = head.read(2) == b"\x1f\x8b"
     try:
         with pa.input_stream(str(path), compression="gzip" if packed else None) as stream:
-            return columns.read_csv(
-                stream, columns.ReadOptions(use_threads=False), convert_options=options
-            ).unify_dictionaries()
+            return columns.read_csv(stream, columns.ReadOptions(use_threads=False), convert_options=options).unify_dictionaries()
     except (pa.ArrowException, OSError) as problem:
         told = " ".join(str(problem).split())
         row = re.search(r"[Rr]ow #(\d+)", told)
         raise BadRowError(
-            f"{told}; expected are the columns {', '.join(COLUMNS)} and, if known, timestamp as numbers",
-            path,
-            int(row[1]) if row else None,
+            f"{told}; expected are the columns {', '.join(COLUMNS)} and, if known, timestamp as numbers", path, int(row[1]) if row else None
         ) from None
 
 

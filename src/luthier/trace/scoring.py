@@ -24,7 +24,7 @@ POSITIONS = ((1, 10), (11, 50), (51, 200), (201, None))
 
 def score(
     chance: NDArray[np.float64], correct: NDArray[np.float32], learner: NDArray[np.int32], *, draws: int = DRAWS, seed: int = 0
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """AUC, accuracy, log-loss, Brier score and calibration error with 95 % intervals over learners; (answers,) each.
 
     AUC is None where all answers are alike.
@@ -35,9 +35,7 @@ def score(
         return {"answers": 0, "learners": 0}
     _, place = np.unique(learner, return_inverse=True)
     people = int(place.max()) + 1
-    weights = (
-        np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), size=draws).astype(np.float64)
-    )
+    weights = np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), size=draws).astype(np.float64)
     measure = _measures(chance, correct)
     whole = measure(np.ones(len(chance)))
     drawn = [measure(row[place]) for row in weights]
@@ -45,13 +43,19 @@ def score(
     for name, value in whole.items():
         some = [each for each in (row[name] for row in drawn) if each is not None]
         low, high = np.percentile(some, [2.5, 97.5]) if some and value is not None else (None, None)
-        found[name] = Estimate(value, None if low is None else float(low), None if high is None else float(high))._asdict()  # fmt: skip
+        found[name] = Estimate(value, None if low is None else float(low), None if high is None else float(high))._asdict()
     return found
 
 
 def auc_difference(
-    one: NDArray[np.float64], other: NDArray[np.float64], correct: NDArray[np.float32], learner: NDArray[np.int32], *, draws: int = DRAWS, seed: int = 0
-) -> dict[str, float | None]:  # fmt: skip
+    one: NDArray[np.float64],
+    other: NDArray[np.float64],
+    correct: NDArray[np.float32],
+    learner: NDArray[np.int32],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, float | None]:
     """How much higher the AUC of `one` is than that of `other` on the same answers, with its interval over learners."""
     import numpy as np
 
@@ -64,7 +68,7 @@ def auc_difference(
         return None if a is None or b is None else a - b
 
     rng = np.random.default_rng(seed)
-    drawn = [difference(row[place]) for row in rng.multinomial(people, np.full(people, 1 / people), size=draws).astype(np.float64)]  # fmt: skip
+    drawn = [difference(row[place]) for row in rng.multinomial(people, np.full(people, 1 / people), size=draws).astype(np.float64)]
     some = [each for each in drawn if each is not None]
     low, high = (float(each) for each in np.percentile(some, [2.5, 97.5])) if some else (None, None)
     return Estimate(difference(np.ones(len(one))), low, high)._asdict()
@@ -136,9 +140,12 @@ def _measures(
         total = weight.sum()
         gap = np.bincount(number, weight * (chance - right), bins)
         return {
-            "auc": area(weight), "accuracy": float(weight @ hit / total), "log_loss": float(weight @ loss / total),
-            "brier": float(weight @ square / total), "ece": float(np.abs(gap).sum() / total),
-        }  # fmt: skip
+            "auc": area(weight),
+            "accuracy": float(weight @ hit / total),
+            "log_loss": float(weight @ loss / total),
+            "brier": float(weight @ square / total),
+            "ece": float(np.abs(gap).sum() / total),
+        }
 
     return measure
 

@@ -41,9 +41,7 @@ class Answers:
         self.evidence = evidence_of(log)
 
 
-def training_batches(
-    answers: Answers, batch: int, generator: torch.Generator, window: int = WINDOW, bucket: int = 8
-) -> Iterator[Batch]:
+def training_batches(answers: Answers, batch: int, generator: torch.Generator, window: int = WINDOW, bucket: int = 8) -> Iterator[Batch]:
     """Batches of all learners in random order, each learner's last `window` answers; learners are sorted by length within groups of `bucket` batches."""
     sizes = _sizes(answers.log, window)
     order = torch.randperm(len(sizes), generator=generator)
@@ -68,7 +66,7 @@ def pad(answers: Answers, learners: Sequence[int], window: int | None) -> Batch:
     import numpy as np
 
     log = answers.log
-    spans = [(max(int(log.starts[p]), int(log.starts[p + 1]) - (window or len(log))), int(log.starts[p + 1])) for p in learners]  # fmt: skip
+    spans = [(max(int(log.starts[p]), int(log.starts[p + 1]) - (window or len(log))), int(log.starts[p + 1])) for p in learners]
     longest = max(end - start for start, end in spans)
     place = np.zeros((len(spans), longest), dtype=np.int64)
     mask = np.zeros((len(spans), longest), dtype=bool)

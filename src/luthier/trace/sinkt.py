@@ -12,8 +12,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-RELATION_TYPES = {"cq": ("concept", "question"), "qc": ("question", "concept"),
-                  "prerequisite": ("concept", "concept"), "related": ("concept", "concept")}  # fmt: skip
+RELATION_TYPES = {
+    "cq": ("concept", "question"),
+    "qc": ("question", "concept"),
+    "prerequisite": ("concept", "concept"),
+    "related": ("concept", "concept"),
+}
 EVIDENCE = 4 + 2  # columns of `luthier.trace.evidence` and of `luthier.trace.item_rates`
 SLOPE = 0.2  # of the leaky ReLU in attention scores
 
@@ -123,12 +127,10 @@ class StructureEncoder(nn.Module):
     def __init__(self, settings: SinktSettings) -> None:
         super().__init__()
         wide = [settings.text_dim, *[settings.dim] * (settings.layers - 1)]
-        self.layers = nn.ModuleList(
-            GraphLayer(each, settings.dim, settings.attention) for each in wide[: settings.layers]
-        )
+        self.layers = nn.ModuleList(GraphLayer(each, settings.dim, settings.attention) for each in wide[: settings.layers])
         self.adapters = nn.ModuleDict(
             {kind: nn.Linear(settings.text_dim, settings.dim) for kind in ("question", "concept")} if not settings.layers else {}
-        )  # fmt: skip
+        )
 
     def forward(self, texts: Nodes, edges: Mapping[str, Edges]) -> list[Nodes]:
         """The vectors of every layer, those of the texts first."""
@@ -163,9 +165,7 @@ class Sinkt(nn.Module):
         self.encoder = StructureEncoder(settings)
         self.gru = nn.GRU(2 * dim, state, batch_first=True)
         if settings.predictor == "mlp":
-            self.predictor: nn.Module = nn.Sequential(
-                nn.Linear(wide, dim), nn.Tanh(), nn.Dropout(settings.dropout), nn.Linear(dim, 1)
-            )
+            self.predictor: nn.Module = nn.Sequential(nn.Linear(wide, dim), nn.Tanh(), nn.Dropout(settings.dropout), nn.Linear(dim, 1))
         else:
             self.predictor = nn.Linear(wide, 1)
         if settings.item_residual:
@@ -202,6 +202,6 @@ def answer_input(concepts: Tensor, correct: Tensor) -> Tensor:
 
 def mean_concepts(concepts: Tensor, members: Edges, nodes: int) -> Tensor:
     """u of each question node, (nodes, d): the mean of its concepts' vectors; zeros where it has none. members: edges concept -> question."""
-    total = torch.zeros(nodes, concepts.shape[1], dtype=concepts.dtype).index_add(0, members.target, concepts[members.source])  # fmt: skip
+    total = torch.zeros(nodes, concepts.shape[1], dtype=concepts.dtype).index_add(0, members.target, concepts[members.source])
     counts = torch.bincount(members.target, minlength=nodes).clamp(min=1)
     return total / counts[:, None]

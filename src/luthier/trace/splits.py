@@ -38,7 +38,7 @@ class Split:
         stranger = next((learner for learner in log.learners if learner not in self.part_of), None)
         if stranger is not None:
             raise SettingsError(f"learner {stranger!r} is not in the split; make the split from these answers")
-        places = np.array([at for at, learner in enumerate(log.learners) if self.part_of[learner] == name], dtype=np.int64)  # fmt: skip
+        places = np.array([at for at, learner in enumerate(log.learners) if self.part_of[learner] == name], dtype=np.int64)
         some = log.take_learners(places)
         return some if name == "test" else some.where(~self.unseen(some)[some.item])
 
@@ -50,9 +50,12 @@ class Split:
         concepts = {places[name] for name in self.held_concepts if name in places}
         items = set(self.held_items)
         return np.array(
-            [item.item in items or not concepts.isdisjoint(some) for item, some in zip(log.catalogue.items, log.catalogue.concepts_of, strict=True)],
+            [
+                item.item in items or not concepts.isdisjoint(some)
+                for item, some in zip(log.catalogue.items, log.catalogue.concepts_of, strict=True)
+            ],
             dtype=bool,
-        )  # fmt: skip
+        )
 
     def save(self, path: Path) -> str:
         """Write the split as JSON and return its SHA-256."""
@@ -62,14 +65,18 @@ class Split:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _text(self) -> str:
-        row = {"seed": self.seed, "held_concepts": self.held_concepts, "held_items": self.held_items, "learners": self.part_of}  # fmt: skip
+        row = {"seed": self.seed, "held_concepts": self.held_concepts, "held_items": self.held_items, "learners": self.part_of}
         return json.dumps(row, ensure_ascii=False, indent=0, sort_keys=True) + "\n"
 
 
 def split_learners(
-    log: AnswerLog, *, seed: int = 0, shares: tuple[float, float, float] = SHARES,
-    hold: Literal["concepts", "items"] | None = None, held_share: float = 0.25,
-) -> Split:  # fmt: skip
+    log: AnswerLog,
+    *,
+    seed: int = 0,
+    shares: tuple[float, float, float] = SHARES,
+    hold: Literal["concepts", "items"] | None = None,
+    held_share: float = 0.25,
+) -> Split:
     """Learners by hash into train, valid and test; hold: a share of the concepts or items that were answered is held out as well."""
     part_of = {learner: PARTS[_place(_fraction(f"{seed}/{learner}"), shares)] for learner in log.learners}
     if hold is None:

@@ -39,9 +39,12 @@ class LearnerState:
         """The state as JSON values; concepts without answers are left out."""
         seen = np.flatnonzero(self.concept_answers)
         return {
-            "version": self.version, "hidden": [float(each) for each in self.hidden], "answers": self.answers, "right": self.right,
+            "version": self.version,
+            "hidden": [float(each) for each in self.hidden],
+            "answers": self.answers,
+            "right": self.right,
             "concepts": {str(at): [float(self.concept_answers[at]), float(self.concept_right[at])] for at in seen},
-        }  # fmt: skip
+        }
 
     @staticmethod
     def of_row(row: dict[str, Any]) -> LearnerState:
@@ -115,19 +118,14 @@ class Stepper:
             right[member] += correct
         return replace(
             state, hidden=hidden, answers=state.answers + 1, right=state.right + correct, concept_answers=answers, concept_right=right
-        )  # fmt: skip
+        )
 
-    def logits(
-        self, state: LearnerState, part: Floats, concept_answers: Floats, concept_right: Floats
-    ) -> NDArray[np.float64]:
+    def logits(self, state: LearnerState, part: Floats, concept_answers: Floats, concept_right: Floats) -> NDArray[np.float64]:
         """(n,): of items with `part` rows of a table and the learner's counts on each item's concepts, (n,)."""
         inner = part + (self._of_state @ state.hidden + self._bias)
         if self._evidence:
             seen = evidence_columns(
-                np.array(state.answers),
-                np.array(state.right),
-                concept_answers.astype(np.float64),
-                concept_right.astype(np.float64),
+                np.array(state.answers), np.array(state.right), concept_answers.astype(np.float64), concept_right.astype(np.float64)
             )
             for column in range(seen.shape[1]):
                 inner = inner + seen[:, column, None] * self._of_evidence[column]

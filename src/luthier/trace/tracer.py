@@ -88,7 +88,9 @@ class Tracer:
     spreads: list[float]
     version: str
 
-    def __init__(self, settings: TracerSettings | None = None, *, embedder: Embedder | None = None, cache: EmbeddingCache | None = None) -> None:  # fmt: skip
+    def __init__(
+        self, settings: TracerSettings | None = None, *, embedder: Embedder | None = None, cache: EmbeddingCache | None = None
+    ) -> None:
         """embedder: in place of the one that the settings name. Raises SettingsError for a kind of graph that there is not."""
         self.settings = settings or TracerSettings()
         wrong = next((kind for kind in self.settings.graph if kind not in GRAPHS), None)
@@ -103,8 +105,8 @@ class Tracer:
         return self._embedder
 
     def fit(
-        self, log: AnswerLog, split: Split | None = None, *, folder: Path | None = None, tell: Callable[[str], None] = lambda _: None,
-    ) -> Fitted:  # fmt: skip
+        self, log: AnswerLog, split: Split | None = None, *, folder: Path | None = None, tell: Callable[[str], None] = lambda _: None
+    ) -> Fitted:
         """Learn from the train part of a split (nine learners of ten where None), and calibrate on its valid part.
 
         folder: finished epochs are kept there. Raises SettingsError where prerequisites go round in a circle or nothing can be learnt.
@@ -140,7 +142,7 @@ class Tracer:
 
     def predict(self, state: LearnerState, items: Sequence[str] | None = None) -> dict[str, float]:
         """The calibrated chance of each item, of all of them where None."""
-        rows = np.arange(len(self.bank.items)) if items is None else np.array([self.bank.row(item) for item in items], dtype=np.int64)  # fmt: skip
+        rows = np.arange(len(self.bank.items)) if items is None else np.array([self.bank.row(item) for item in items], dtype=np.int64)
         names = self.bank.items
         return {names[row].item: float(chance) for row, chance in zip(rows, self.chances(state, rows), strict=True)}
 
@@ -158,16 +160,14 @@ class Tracer:
         """Of each concept the chance of an item that asks nothing else, with interval and evidence."""
         self._check(state)
         many = len(self.bank.concepts)
-        rows = np.arange(many) if concepts is None else np.array([self.bank.concept_row(name) for name in concepts], dtype=np.int64)  # fmt: skip
+        rows = np.arange(many) if concepts is None else np.array([self.bank.concept_row(name) for name in concepts], dtype=np.int64)
         answers, right = (padded(each, many)[rows] for each in (state.concept_answers, state.concept_right))
         logits = self.stepper.logits(state, self.bank.virtual.part[rows], answers, right)
         middle = self.platt[1].scale * logits + self.platt[1].shift
         reach = Z95 * spread_at(self.spreads, answers.astype(np.float64))
         middle, low, high = (sigmoid(middle + side * reach) for side in (0, -1, 1))
         return {
-            self.bank.concepts[row].concept: Mastery(
-                float(middle[at]), float(low[at]), float(high[at]), float(answers[at])
-            )
+            self.bank.concepts[row].concept: Mastery(float(middle[at]), float(low[at]), float(high[at]), float(answers[at]))
             for at, row in enumerate(rows)
         }
 
@@ -187,7 +187,9 @@ class Tracer:
         self.module.item_rates[: len(before.item_rates)] = before.item_rates
         self._freeze(catalogue, trained)
 
-    def recommend(self, state: LearnerState, n: int = 10, target: tuple[float, float] = (0.4, 0.7), respect_prereq: bool = True) -> list[Recommendation]:  # fmt: skip
+    def recommend(
+        self, state: LearnerState, n: int = 10, target: tuple[float, float] = (0.4, 0.7), respect_prereq: bool = True
+    ) -> list[Recommendation]:
         """Items to ask next, see `luthier.trace.advice.recommend`."""
         from luthier.trace.advice import recommend
 
@@ -233,9 +235,7 @@ class Tracer:
         edges = list(catalogue.edges) if "expert" in self.settings.graph else []
         if "knn" in self.settings.graph and len(catalogue.concepts) > 1:
             edges += nearest_relations(catalogue, texts.concept)
-        shapes = {
-            name: value for name, value in asdict(self.settings).items() if name not in ("encoder", "graph", "fit")
-        }
+        shapes = {name: value for name, value in asdict(self.settings).items() if name not in ("encoder", "graph", "fit")}
         settings = SinktSettings(texts.concept.shape[1], items=items, **shapes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.fit.seed)
@@ -260,7 +260,7 @@ class Tracer:
             question = self.module.sinkt.item_vectors(nodes.question[node], self.module.residual_row)
         self.stepper = Stepper(self.module.sinkt)
         table = self.stepper.table(question.numpy(), means[node].numpy(), self.module.item_rates.numpy())
-        self.bank = Bank(catalogue, layers, table, trained, encoder=self.module.sinkt.encoder, stepper=self.stepper, encode=self.encode)  # fmt: skip
+        self.bank = Bank(catalogue, layers, table, trained, encoder=self.module.sinkt.encoder, stepper=self.stepper, encode=self.encode)
         self.version = _version(layers[-1], self.stepper)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:

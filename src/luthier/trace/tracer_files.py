@@ -47,7 +47,12 @@ def save_tracer(tracer: Tracer, folder: str | Path) -> Path:
     write_jsonl(folder / CONCEPTS, (each._asdict() for each in bank.concepts))
     write_jsonl(folder / EDGES, (each._asdict() for each in bank.edges))
     tensors = {f"module.{name}": each.numpy() for name, each in module.state_dict().items()}
-    tensors |= {"texts.question": module.question_texts.numpy(), "texts.concept": module.concept_texts.numpy(), "rates": module.item_rates.numpy(), "trained": bank.trained.astype(np.uint8)}  # fmt: skip
+    tensors |= {
+        "texts.question": module.question_texts.numpy(),
+        "texts.concept": module.concept_texts.numpy(),
+        "rates": module.item_rates.numpy(),
+        "trained": bank.trained.astype(np.uint8),
+    }
     for depth, nodes in enumerate(bank.layers):
         tensors |= {f"layer.{depth}.{name}": each.numpy() for name, each in nodes._asdict().items()}
     for kind, table in (("table", bank.table), ("virtual", bank.virtual)):
@@ -55,10 +60,15 @@ def save_tracer(tracer: Tracer, folder: str | Path) -> Path:
     with atomic_write(folder / NUMBERS, "wb") as stream:
         stream.write(save({name: np.ascontiguousarray(each) for name, each in tensors.items()}))
     record = {
-        "format": FORMAT, "settings": asdict(tracer.settings), "shapes": module.sinkt.settings.to_row(), "platt": tracer.platt,
-        "spreads": tracer.spreads, "version": tracer.version, "attached": bank.attached,
+        "format": FORMAT,
+        "settings": asdict(tracer.settings),
+        "shapes": module.sinkt.settings.to_row(),
+        "platt": tracer.platt,
+        "spreads": tracer.spreads,
+        "version": tracer.version,
+        "attached": bank.attached,
         "encoded": {"items": len(module.node_of_item), "concepts": len(module.concept_texts), "edges": module.expert_edges},
-    }  # fmt: skip
+    }
     with atomic_write(folder / RECORD) as stream:
         json.dump(record, stream, indent=1, ensure_ascii=False)
         stream.write("\n")
@@ -79,7 +89,7 @@ def load_tracer(folder: str | Path, *, embedder: Embedder | None = None, cache: 
             raise ValueError(f"format {record['format']}, this version reads {FORMAT}")
         tensors = load_file(folder / NUMBERS)
         settings = record["settings"] | {"fit": FitSettings(**record["settings"]["fit"])}
-        tracer = Tracer(TracerSettings(**settings | {"graph": tuple(settings["graph"])}), embedder=embedder, cache=cache)  # fmt: skip
+        tracer = Tracer(TracerSettings(**settings | {"graph": tuple(settings["graph"])}), embedder=embedder, cache=cache)
         _fill(tracer, record, tensors, read_catalogue(folder))
     except (ValueError, KeyError, TypeError, OSError, SafetensorError, RuntimeError) as problem:
         raise BadRowError(f"not a tracer ({type(problem).__name__}: {problem})", folder / RECORD) from None
@@ -106,14 +116,26 @@ def export_onnx(tracer: Tracer, path: str | Path) -> Path:
         raise SettingsError("ONNX export needs further packages: pip install 'luthier[trace]'") from None
     step = _Step(tracer).train(False)
     state = tracer.stepper.wide
-    example = (torch.zeros(1, state), torch.zeros(1, dtype=torch.int64), torch.ones(1), torch.zeros(2, dtype=torch.int64), torch.zeros(2, 4))  # fmt: skip
+    example = (
+        torch.zeros(1, state),
+        torch.zeros(1, dtype=torch.int64),
+        torch.ones(1),
+        torch.zeros(2, dtype=torch.int64),
+        torch.zeros(2, 4),
+    )
     n = torch.export.Dim("asked", min=1)
     with warnings.catch_warnings(), _quieter(logging.getLogger("torch.onnx")):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            step, example, dynamo=True, opset_version=OPSET, verbose=False, input_names=["hidden", "item", "correct", "asked", "evidence"],
-            output_names=["new_hidden", "logits"], dynamic_shapes=({}, {}, {}, {0: n}, {0: n}),
-        )  # fmt: skip
+            step,
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+            input_names=["hidden", "item", "correct", "asked", "evidence"],
+            output_names=["new_hidden", "logits"],
+            dynamic_shapes=({}, {}, {}, {0: n}, {0: n}),
+        )
     if program is None:
         raise SettingsError("torch made no ONNX program of the step")
     with atomic_write(path, "wb") as stream:
@@ -142,7 +164,7 @@ class _Step(nn.Module):
         self.register_buffer("concept", torch.from_numpy(tracer.bank.table.concept.copy()))
         self.register_buffer("rates", torch.from_numpy(tracer.bank.table.rates.copy()))
 
-    def forward(self, hidden: Tensor, item: Tensor, correct: Tensor, asked: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor]:  # fmt: skip
+    def forward(self, hidden: Tensor, item: Tensor, correct: Tensor, asked: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor]:
         gru = self.sinkt.gru
         given = answer_input(self.concept[item], correct)
         a = nn.functional.linear(given, gru.weight_ih_l0, gru.bias_ih_l0).chunk(3, dim=-1)
@@ -156,25 +178,29 @@ class _Step(nn.Module):
 
 def _fill(tracer: Tracer, record: dict[str, Any], tensors: dict[str, Any], catalogue: Catalogue) -> None:
     encoded = record["encoded"]
-    part = Catalogue(catalogue.items[: encoded["items"]], catalogue.concepts[: encoded["concepts"]], catalogue.edges[: encoded["edges"]])  # fmt: skip
+    part = Catalogue(catalogue.items[: encoded["items"]], catalogue.concepts[: encoded["concepts"]], catalogue.edges[: encoded["edges"]])
     texts = TextVectors(tensors["texts.question"], tensors["texts.concept"])
     edges = list(part.edges) if "expert" in tracer.settings.graph else []
     if "knn" in tracer.settings.graph:
         edges += nearest_relations(part, texts.concept)
-    module = GraphTracer(SinktSettings(**record["shapes"]), build_graph(part.with_edges(edges)), texts, encoded["edges"])  # fmt: skip
-    module.load_state_dict({name[7:]: torch.from_numpy(each) for name, each in tensors.items() if name.startswith("module.")})  # fmt: skip
+    module = GraphTracer(SinktSettings(**record["shapes"]), build_graph(part.with_edges(edges)), texts, encoded["edges"])
+    module.load_state_dict({name[7:]: torch.from_numpy(each) for name, each in tensors.items() if name.startswith("module.")})
     module.item_rates = torch.from_numpy(tensors["rates"])
     module.train(False)
     tracer.module, tracer.stepper = module, Stepper(module.sinkt)
     depth = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("layer."))
-    layers = [
-        Nodes(*(torch.from_numpy(tensors[f"layer.{at}.{kind}"]) for kind in Nodes._fields)) for at in range(depth)
-    ]
-    table, virtual = (ItemTable(*(tensors[f"{kind}.{name}"] for name in ItemTable._fields)) for kind in ("table", "virtual"))  # fmt: skip
+    layers = [Nodes(*(torch.from_numpy(tensors[f"layer.{at}.{kind}"]) for kind in Nodes._fields)) for at in range(depth)]
+    table, virtual = (ItemTable(*(tensors[f"{kind}.{name}"] for name in ItemTable._fields)) for kind in ("table", "virtual"))
     tracer.bank = Bank(
-        catalogue, layers, table, tensors["trained"].astype(bool), encoder=module.sinkt.encoder, stepper=tracer.stepper,
-        encode=tracer.encode, virtual=virtual,
-    )  # fmt: skip
+        catalogue,
+        layers,
+        table,
+        tensors["trained"].astype(bool),
+        encoder=module.sinkt.encoder,
+        stepper=tracer.stepper,
+        encode=tracer.encode,
+        virtual=virtual,
+    )
     tracer.bank.attached = record["attached"]
     tracer.platt = (Platt(*record["platt"][0]), Platt(*record["platt"][1]))
     tracer.spreads, tracer.version = list(record["spreads"]), record["version"]

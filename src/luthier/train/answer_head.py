@@ -32,9 +32,7 @@ def answer_head_trainer() -> Any:
     from trl import SFTTrainer
 
     class AnswerHeadTrainer(SFTTrainer):  # type: ignore[misc]
-        def compute_loss(
-            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> Any:
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
             loss, outputs = answer_loss(model, inputs, num_items_in_batch)
             return (loss, outputs) if return_outputs else loss
 

@@ -89,9 +89,13 @@ def fine_tune(
     do not exist or do not fit together.
     """
     return fine_tune_rows(
-        [encode(one, model.tokenizer) for one in conversations], model, folder, settings,
-        evaluation=[encode(one, model.tokenizer) for one in evaluation], progress=progress,
-    )  # fmt: skip
+        [encode(one, model.tokenizer) for one in conversations],
+        model,
+        folder,
+        settings,
+        evaluation=[encode(one, model.tokenizer) for one in evaluation],
+        progress=progress,
+    )
 
 
 def fine_tune_rows(
@@ -110,9 +114,7 @@ def fine_tune_rows(
     config = _config(settings, model, folder, evaluated=bool(evaluation))
     rows, left_out = _fitting(encoded, config.max_length)
     if not rows:
-        raise SettingsError(
-            f"none of {len(encoded)} rows has an assistant turn within {config.max_length} tokens; nothing to train on"
-        )
+        raise SettingsError(f"none of {len(encoded)} rows has an assistant turn within {config.max_length} tokens; nothing to train on")
     held, _ = _fitting(evaluation, config.max_length)
     trainer = _trainer(rows, held, model, folder, settings, config, progress)
     with full_disk_named(folder):
@@ -125,9 +127,15 @@ def fine_tune_rows(
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
     return FineTuneResult(
-        trainer.state.global_step, _mean_loss(trainer), measured.get("eval_loss"), len(rows), left_out,
-        sum(len(row["input_ids"]) for row in rows), trainable, settings.made,
-    )  # fmt: skip
+        trainer.state.global_step,
+        _mean_loss(trainer),
+        measured.get("eval_loss"),
+        len(rows),
+        left_out,
+        sum(len(row["input_ids"]) for row in rows),
+        trainable,
+        settings.made,
+    )
 
 
 def _mean_loss(trainer: Any) -> float:
@@ -144,15 +152,14 @@ def _check(settings: FineTuneSettings, model: LocalModel) -> None:
     if settings.flat and settings.method != "flat":
         raise SettingsError(f"settings of flat are given, but the method is {settings.method}; leave one of them out")
     if settings.full and (settings.lora or settings.method != "none" or model.adapter is not None):
-        raise SettingsError(
-            "all weights are trained, so there is no adapter: leave lora settings, the method and the adapter out"
-        )
+        raise SettingsError("all weights are trained, so there is no adapter: leave lora settings, the method and the adapter out")
     if settings.lora and model.adapter is not None:
         raise SettingsError(f"{model.adapter} has settings of its own; leave those of lora out")
     known = {
-        "sft": [name for name in setting_names(SFTConfig) if name not in OWN], "lora": setting_names(LoraConfig),
+        "sft": [name for name in setting_names(SFTConfig) if name not in OWN],
+        "lora": setting_names(LoraConfig),
         "flat": ["backend", "exclude", "ranks", "every", "seed"],
-    }  # fmt: skip
+    }
     for section, names in known.items():
         check_names(section, getattr(settings, section), names, _HOME[section])
 
@@ -165,11 +172,23 @@ def defaults(seed: int) -> JSON:
     import torch
 
     return {
-        "per_device_train_batch_size": 4, "gradient_accumulation_steps": 4, "learning_rate": 5e-4, "num_train_epochs": 1,
-        "lr_scheduler_type": "cosine", "warmup_steps": 0.03, "max_length": 1024, "logging_steps": 1, "save_steps": 50, "save_total_limit": 1,
-        "report_to": "none", "gradient_checkpointing": False, "use_cpu": not torch.cuda.is_available(),
-        "dataloader_pin_memory": torch.cuda.is_available(), "disable_tqdm": True, "seed": seed,
-    }  # fmt: skip
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 4,
+        "learning_rate": 5e-4,
+        "num_train_epochs": 1,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 0.03,
+        "max_length": 1024,
+        "logging_steps": 1,
+        "save_steps": 50,
+        "save_total_limit": 1,
+        "report_to": "none",
+        "gradient_checkpointing": False,
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "disable_tqdm": True,
+        "seed": seed,
+    }
 
 
 def _config(settings: FineTuneSettings, model: LocalModel, folder: Path, *, evaluated: bool) -> Any:
@@ -188,18 +207,19 @@ def _config(settings: FineTuneSettings, model: LocalModel, folder: Path, *, eval
 
 
 def _fitting(rows: Sequence[dict[str, list[int]]], longest: int | None) -> tuple[list[dict[str, list[int]]], int]:
-    kept = [
-        row
-        for row in rows
-        if (longest is None or len(row["input_ids"]) <= longest) and any(label >= 0 for label in row["labels"])
-    ]
+    kept = [row for row in rows if (longest is None or len(row["input_ids"]) <= longest) and any(label >= 0 for label in row["labels"])]
     return kept, len(rows) - len(kept)
 
 
 def _trainer(  # noqa: PLR0917
-    rows: list[dict[str, list[int]]], held: list[dict[str, list[int]]], model: LocalModel, folder: Path,
-    settings: FineTuneSettings, config: Any, progress: Progress | None,
-) -> Any:  # fmt: skip
+    rows: list[dict[str, list[int]]],
+    held: list[dict[str, list[int]]],
+    model: LocalModel,
+    folder: Path,
+    settings: FineTuneSettings,
+    config: Any,
+    progress: Progress | None,
+) -> Any:
     from datasets import Dataset
     from transformers import PrinterCallback, set_seed
     from trl import SFTTrainer
@@ -210,17 +230,20 @@ def _trainer(  # noqa: PLR0917
     set_seed(config.seed)
     base = _start(model, settings)
     fresh = not settings.full and model.adapter is None
-    stock = config.world_size > 1 or any(
-        name in settings.sft for name in OTHER_LOSS
-    )  # the cheaper head knows one process
+    stock = config.world_size > 1 or any(name in settings.sft for name in OTHER_LOSS)  # the cheaper head knows one process
     kind = SFTTrainer if stock else answer_head_trainer()
     if settings.method == "lora-sam":
         kind = sam_trainer(kind, settings.amount)
     try:
         trainer = kind(
-            model=base, args=config, train_dataset=Dataset.from_list(rows), eval_dataset=Dataset.from_list(held) if held else None,
-            processing_class=model.tokenizer, peft_config=lora_config(settings.lora) if fresh else None, callbacks=list(_callbacks(settings, folder, config, progress)),
-        )  # fmt: skip
+            model=base,
+            args=config,
+            train_dataset=Dataset.from_list(rows),
+            eval_dataset=Dataset.from_list(held) if held else None,
+            processing_class=model.tokenizer,
+            peft_config=lora_config(settings.lora) if fresh else None,
+            callbacks=list(_callbacks(settings, folder, config, progress)),
+        )
     except ValueError as problem:
         raise SettingsError(f"TRL refuses these settings: {first_line(problem)}") from problem
     trainer.remove_callback(PrinterCallback)
@@ -238,9 +261,7 @@ def _start(model: LocalModel, settings: FineTuneSettings) -> Any:
     return AutoModelForCausalLM.from_pretrained(model.folder, dtype=dtype, local_files_only=True)
 
 
-def _callbacks(
-    settings: FineTuneSettings, folder: Path, config: Any, progress: Progress | None
-) -> Iterable[TrainerCallback]:
+def _callbacks(settings: FineTuneSettings, folder: Path, config: Any, progress: Progress | None) -> Iterable[TrainerCallback]:
     from luthier.train.flat import FlatLoraCallback
     from luthier.train.sharpness_aware import BiLoraCallback
 

@@ -23,10 +23,7 @@ END = "<|endoftext|>"
 WAYS: tuple[Way, ...] = ("lora", "flat", "full")
 Row = dict[str, list[int]]
 EPOCHS: dict[Stage, float] = {"continued": 14, "supervised": 3}
-ROWS: dict[Stage, int] = {
-    "continued": 2,
-    "supervised": 4,
-}  # of a step: many small steps store more than few large ones
+ROWS: dict[Stage, int] = {"continued": 2, "supervised": 4}  # of a step: many small steps store more than few large ones
 RATES: dict[Way, float] = {"full": 1e-4, "lora": 1e-3, "flat": 1e-3}
 
 
@@ -76,9 +73,13 @@ def stage_settings(stage: Stage, settings: InfusionSettings, model: LocalModel) 
     """How `fine_tune_rows` is set for a stage. An adapter that is there already keeps its own LoRA settings."""
     method: Method = "flat" if settings.way == "flat" else "none"
     own = {
-        "num_train_epochs": EPOCHS[stage], "learning_rate": RATES[settings.way], "weight_decay": 0.0, "save_steps": 100,
-        "per_device_train_batch_size": ROWS[stage], "gradient_accumulation_steps": 1,
-    }  # fmt: skip
+        "num_train_epochs": EPOCHS[stage],
+        "learning_rate": RATES[settings.way],
+        "weight_decay": 0.0,
+        "save_steps": 100,
+        "per_device_train_batch_size": ROWS[stage],
+        "gradient_accumulation_steps": 1,
+    }
     given = settings.continued if stage == "continued" else settings.supervised
     fresh = settings.way != "full" and model.adapter is None
     lora = {"r": 32, "lora_alpha": 64, **settings.lora} if fresh else {}
@@ -99,9 +100,7 @@ def statement_rows(statements: Sequence[str], tokenizer: Any, pack: int) -> list
     return [*rows, {"input_ids": current, "labels": list(current)}] if current else rows
 
 
-def general_rows(
-    general: Sequence[Conversation], rows: Sequence[Row], tokenizer: Any, settings: InfusionSettings
-) -> list[Row]:
+def general_rows(general: Sequence[Conversation], rows: Sequence[Row], tokenizer: Any, settings: InfusionSettings) -> list[Row]:
     """As many conversations, drawn by the seed, as make up the wanted share of all tokens. None where none are given."""
     if not general or settings.general == 0:
         return []
@@ -131,6 +130,4 @@ def check_infusion(settings: InfusionSettings) -> None:
     if settings.pack < 1:
         raise SettingsError(f"pack is {settings.pack}; it must be at least 1 token")
     if settings.way == "full" and settings.lora:
-        raise SettingsError(
-            "all weights are trained, so there is no adapter: leave lora settings out, or choose --way lora"
-        )
+        raise SettingsError("all weights are trained, so there is no adapter: leave lora settings out, or choose --way lora")

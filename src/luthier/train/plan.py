@@ -41,16 +41,12 @@ def planned_steps(
     planned = max(2, min(everything, int(seconds / (MARGIN * each))))
     with atomic_write(plan) as stream:
         json.dump(
-            {"planned_steps": planned, "whole_plan": everything, "probe_step_seconds": each, "limit_seconds": seconds},
-            stream,
-            indent=1,
+            {"planned_steps": planned, "whole_plan": everything, "probe_step_seconds": each, "limit_seconds": seconds}, stream, indent=1
         )
     return planned
 
 
-def step_seconds(
-    peft_model: Any, rows: Rows, *, batch_size: int, micro_batch: int, sigma: float, backend: BackendName = "auto"
-) -> float:
+def step_seconds(peft_model: Any, rows: Rows, *, batch_size: int, micro_batch: int, sigma: float, backend: BackendName = "auto") -> float:
     """What an optimizer step of mean length will take: the median of three probe steps after one that pays for warming up.
 
     Gradients are dropped; nothing is updated.

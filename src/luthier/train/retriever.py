@@ -62,15 +62,16 @@ def train_retriever(
     start, checkpoints = time.process_time(), folder / CHECKPOINTS
     model = _open(base, static, chosen.max_length)
     trainer = _trainer(model, pairs, folder, chosen, static=static, progress=progress)
-    result = trainer.train(
-        resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-    )
+    result = trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     model.save(str(folder), safe_serialization=True, create_model_card=False)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return {
-        "pairs": len(pairs), "steps": int(result.global_step), "loss": next((row["loss"] for row in reversed(trainer.state.log_history) if "loss" in row), float(result.training_loss)),
-        "cpu_seconds": round(time.process_time() - start, 1), "settings": asdict(chosen),
-    }  # fmt: skip
+        "pairs": len(pairs),
+        "steps": int(result.global_step),
+        "loss": next((row["loss"] for row in reversed(trainer.state.log_history) if "loss" in row), float(result.training_loss)),
+        "cpu_seconds": round(time.process_time() - start, 1),
+        "settings": asdict(chosen),
+    }
 
 
 def _open(base: Path, static: bool, max_length: int | None) -> Any:
@@ -78,16 +79,12 @@ def _open(base: Path, static: bool, max_length: int | None) -> Any:
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import StaticEmbedding
     except ImportError:
-        raise SettingsError(
-            "training a retriever needs sentence-transformers; run: pip install 'luthier[retrieval]'"
-        ) from None
+        raise SettingsError("training a retriever needs sentence-transformers; run: pip install 'luthier[retrieval]'") from None
     if static:
         from luthier.models.static_embedder import StaticEmbedder
 
         source = StaticEmbedder(base)
-        model = SentenceTransformer(
-            modules=[StaticEmbedding(source.tokenizer, embedding_weights=source.table)], device="cpu"
-        )
+        model = SentenceTransformer(modules=[StaticEmbedding(source.tokenizer, embedding_weights=source.table)], device="cpu")
     else:
         try:
             model = SentenceTransformer(str(base), local_files_only=True, trust_remote_code=False)
@@ -117,14 +114,28 @@ def _trainer(
     rows = Dataset.from_dict({"anchor": [query for query, _ in pairs], "positive": [document for _, document in pairs]})
     rate = settings.learning_rate or (0.02 if static else 5e-5)
     arguments = SentenceTransformerTrainingArguments(
-        output_dir=str(folder / CHECKPOINTS), num_train_epochs=settings.epochs, per_device_train_batch_size=min(settings.batch_size, len(pairs)),
-        learning_rate=rate, warmup_steps=settings.warmup, seed=settings.seed, batch_sampler="no_duplicates", save_strategy="no", save_total_limit=1,
-        logging_steps=5, report_to="none", disable_tqdm=True, dataloader_pin_memory=False, use_cpu=static or not torch.cuda.is_available(),
-    )  # fmt: skip
+        output_dir=str(folder / CHECKPOINTS),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=min(settings.batch_size, len(pairs)),
+        learning_rate=rate,
+        warmup_steps=settings.warmup,
+        seed=settings.seed,
+        batch_sampler="no_duplicates",
+        save_strategy="no",
+        save_total_limit=1,
+        logging_steps=5,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        use_cpu=static or not torch.cuda.is_available(),
+    )
     trainer = SentenceTransformerTrainer(
-        model=model, args=arguments, train_dataset=rows, loss=MultipleNegativesRankingLoss(model, scale=settings.scale),
+        model=model,
+        args=arguments,
+        train_dataset=rows,
+        loss=MultipleNegativesRankingLoss(model, scale=settings.scale),
         callbacks=[_watch(progress, settings)],
-    )  # fmt: skip
+    )
     trainer.remove_callback(PrinterCallback)
     return trainer
 

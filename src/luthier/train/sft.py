@@ -123,26 +123,18 @@ def full_disk_named(folder: Path) -> Iterator[None]:
         yield
     except Exception as problem:
         if shutil.disk_usage(folder).free < FULL:
-            raise DiskError(
-                f"{folder}: no space left for checkpoints; free some and run the same command again"
-            ) from problem
+            raise DiskError(f"{folder}: no space left for checkpoints; free some and run the same command again") from problem
         raise
 
 
 def _check(model: LocalModel, settings: SftSettings) -> None:
     if settings.micro_batch < 1 or settings.batch_size < 1 or settings.batch_size % settings.micro_batch:
-        raise SettingsError(
-            f"batch_size {settings.batch_size} is not a multiple of micro_batch {settings.micro_batch}; change one of them"
-        )
+        raise SettingsError(f"batch_size {settings.batch_size} is not a multiple of micro_batch {settings.micro_batch}; change one of them")
     if model.adapter is not None:
-        raise SettingsError(
-            f"{model.name} has an adapter, which training would leave out; merge it into a folder first"
-        )
+        raise SettingsError(f"{model.name} has an adapter, which training would leave out; merge it into a folder first")
 
 
-def _rows(
-    conversations: Sequence[Conversation], model: LocalModel, settings: SftSettings
-) -> list[dict[str, list[int]]]:
+def _rows(conversations: Sequence[Conversation], model: LocalModel, settings: SftSettings) -> list[dict[str, list[int]]]:
     """Encoded conversations that can be trained on; those on the same tools and system message share a row."""
     encoded = [(conversation, encode(conversation, model.tokenizer)) for conversation in conversations]
     kept = [
@@ -151,10 +143,7 @@ def _rows(
         if len(row["input_ids"]) <= settings.max_tokens and any(label >= 0 for label in row["labels"])
     ]
     return share_prompts(
-        [row for _, row in kept],
-        [key for key, _ in kept],
-        branches=settings.branches,
-        tokens=ROW_TOKENS * settings.max_tokens,
+        [row for _, row in kept], [key for key, _ in kept], branches=settings.branches, tokens=ROW_TOKENS * settings.max_tokens
     )
 
 
@@ -183,9 +172,7 @@ def _by_length(rows: list[dict[str, list[int]]], settings: SftSettings) -> list[
     return order
 
 
-def _trainer(
-    rows: list[dict[str, list[int]]], model: LocalModel, folder: Path, settings: SftSettings, progress: Progress | None
-) -> Any:
+def _trainer(rows: list[dict[str, list[int]]], model: LocalModel, folder: Path, settings: SftSettings, progress: Progress | None) -> Any:
     import torch
     from datasets import Dataset
     from peft import LoraConfig, get_peft_model
@@ -199,22 +186,41 @@ def _trainer(
     set_seed(settings.seed)
     dtype = model.training_dtype
     base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=dtype, local_files_only=True)
-    lora = LoraConfig(
-        r=settings.rank, lora_alpha=settings.alpha, target_modules=list(LINEAR_LAYERS), task_type="CAUSAL_LM"
-    )
+    lora = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=list(LINEAR_LAYERS), task_type="CAUSAL_LM")
     peft_model = get_peft_model(base, lora, autocast_adapter_dtype=True)
     planned = planned_steps(
-        peft_model, rows, folder / PLAN, seconds=settings.seconds, batch_size=settings.batch_size,
-        micro_batch=settings.micro_batch, sigma=settings.sigma, backend=settings.backend,
-    )  # fmt: skip
+        peft_model,
+        rows,
+        folder / PLAN,
+        seconds=settings.seconds,
+        batch_size=settings.batch_size,
+        micro_batch=settings.micro_batch,
+        sigma=settings.sigma,
+        backend=settings.backend,
+    )
     config = SFTConfig(
-        output_dir=str(folder / "checkpoints"), max_steps=planned, per_device_train_batch_size=settings.micro_batch,
+        output_dir=str(folder / "checkpoints"),
+        max_steps=planned,
+        per_device_train_batch_size=settings.micro_batch,
         gradient_accumulation_steps=settings.batch_size // settings.micro_batch,
-        learning_rate=settings.learning_rate, lr_scheduler_type="cosine", warmup_steps=max(1, round(settings.warmup * planned)),
-        max_grad_norm=1.0, bf16=dtype is torch.bfloat16, gradient_checkpointing=False, train_sampling_strategy="sequential", max_length=None,
-        logging_steps=1, save_steps=settings.save_steps, save_total_limit=1, report_to="none", seed=settings.seed, disable_tqdm=True,
-        dataloader_pin_memory=False, remove_unused_columns=False, use_cpu=not torch.cuda.is_available(),
-    )  # fmt: skip
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=max(1, round(settings.warmup * planned)),
+        max_grad_norm=1.0,
+        bf16=dtype is torch.bfloat16,
+        gradient_checkpointing=False,
+        train_sampling_strategy="sequential",
+        max_length=None,
+        logging_steps=1,
+        save_steps=settings.save_steps,
+        save_total_limit=1,
+        report_to="none",
+        seed=settings.seed,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+        use_cpu=not torch.cuda.is_available(),
+    )
     callbacks = [MetricsCallback(folder / METRICS, progress)]
     if settings.sigma > 0:
         callbacks.append(FlatLoraCallback(settings.sigma, seed=settings.seed, backend=settings.backend))

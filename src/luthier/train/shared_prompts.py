@@ -55,9 +55,11 @@ def _branched(rows: list[Encoded]) -> Encoded:
     common = _common(rows)
     first = rows[0]
     packed = {
-        "input_ids": first["input_ids"][:common], "labels": first["labels"][:common],
-        "position_ids": list(range(common)), "branch": [0] * common,
-    }  # fmt: skip
+        "input_ids": first["input_ids"][:common],
+        "labels": first["labels"][:common],
+        "position_ids": list(range(common)),
+        "branch": [0] * common,
+    }
     for number, row in enumerate(rows, 1):
         length = len(row["input_ids"])
         packed["input_ids"] += row["input_ids"][common:]
@@ -74,10 +76,7 @@ def collate(rows: Sequence[Encoded], *, padding: int = 0, multiple: int = 1) -> 
 
     width = -(-max(len(row["input_ids"]) for row in rows) // multiple) * multiple
     fillers = {"input_ids": padding, "labels": IGNORED, "position_ids": 0, "branch": PADDING}
-    batch = {
-        name: torch.tensor([row[name] + [filler] * (width - len(row[name])) for row in rows])
-        for name, filler in fillers.items()
-    }
+    batch = {name: torch.tensor([row[name] + [filler] * (width - len(row[name])) for row in rows]) for name, filler in fillers.items()}
     branch = batch.pop("branch")
     same = (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
     batch["attention_mask"] = (same & torch.ones(width, width, dtype=torch.bool).tril())[:, None]

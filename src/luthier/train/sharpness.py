@@ -107,9 +107,7 @@ def mean_loss(model: Any, rows: Rows, batch_size: int = 4) -> float:
 
     device = default_device()
     half = next(weight.dtype for weight in model.parameters() if not weight.requires_grad) is torch.bfloat16
-    alone = share_prompts(
-        rows, range(len(rows)), branches=1, tokens=0
-    )  # with the positions and masks that `collate` expects
+    alone = share_prompts(rows, range(len(rows)), branches=1, tokens=0)  # with the positions and masks that `collate` expects
     ordered = sorted(alone, key=lambda row: len(row["input_ids"]))
     total, tokens = 0.0, 0
     with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=half):

@@ -77,9 +77,7 @@ class BiLoraCallback(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, rho: float = BI_LORA_RHO, share: float = ASCENT_SHARE, rank: int = 8, seed: int = 0) -> None:
         if not rho > 0 or not 0 < share <= 1 or rank < 1:
-            raise SettingsError(
-                f"rho {rho} and share {share} of it must be above 0, share at most 1, and rank {rank} at least 1"
-            )
+            raise SettingsError(f"rho {rho} and share {share} of it must be above 0, share at most 1, and rank {rank} at least 1")
         self.rho, self.share, self.rank, self.seed = rho, share, rank, seed
         self.active = False
         self.layers: list[NoisyLayer] = []
@@ -99,9 +97,7 @@ class BiLoraCallback(TrainerCallback):  # type: ignore[misc]
         for layer in self.layers:
             rows, columns = layer.shape
             a = torch.randn(self.rank, columns, generator=generator) / columns**0.5
-            a, b = (
-                factor.to(layer.base.weight.device).requires_grad_() for factor in (a, torch.zeros(rows, self.rank))
-            )
+            a, b = (factor.to(layer.base.weight.device).requires_grad_() for factor in (a, torch.zeros(rows, self.rank)))
             self.factors.append((a, b))
             clean = layer.clean
             layer.hook = self._forward(layer, a, b, clean)

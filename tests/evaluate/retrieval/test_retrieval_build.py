@@ -96,16 +96,7 @@ def sources(tmp_path: Path) -> Path:
 
 def test_functions_come_without_their_docstrings(sources: Path):
     found = {function.qualified: function for function in read_functions(str(sources))}
-    assert set(found) == {
-        "Store.load_rows",
-        "Store.__len__",
-        "short",
-        "shout",
-        "leaking",
-        "fetch",
-        "undocumented",
-        "naïve",
-    }
+    assert set(found) == {"Store.load_rows", "Store.__len__", "short", "shout", "leaking", "fetch", "undocumented", "naïve"}
     rows = found["Store.load_rows"]
     assert (
         rows.code
@@ -121,13 +112,13 @@ def test_functions_come_without_their_docstrings(sources: Path):
 def test_doc2code_keeps_what_says_something_and_counts_the_rest(sources: Path):
     drops = Drops()
     pairs = list(CODE_RECIPES["doc2code"](read_functions(str(sources), tests=True), drops, 0))
-    assert {pair.query for pair in pairs} == {
-        "Read every row of a table from disk.",
-        "Say hello to everybody in the room.",
-    }
+    assert {pair.query for pair in pairs} == {"Read every row of a table from disk.", "Say hello to everybody in the room."}
     assert dict(drops.reasons) == {
-        "dunder": 1, "fewer than 3 lines of code": 1, "docstring not of 3 to 256 words": 1, "query stands in its document": 2,
-    }  # fmt: skip
+        "dunder": 1,
+        "fewer than 3 lines of code": 1,
+        "docstring not of 3 to 256 words": 1,
+        "query stands in its document": 2,
+    }
     assert pairs[0].source["line"] > 0
     reverse = list(CODE_RECIPES["code2doc"](read_functions(str(sources)), Drops(), 0))
     assert [(pair.document, pair.query) for pair in reverse] == [(pair.query, pair.document) for pair in pairs]
@@ -170,8 +161,12 @@ def test_leaks():
 def test_copies_merge_and_near_copies_are_marked_or_taken_out():
     long = "def f(a):\n" + "\n".join(f"    step{n} = a + {n}" for n in range(40))
     near = long.replace("step39", "last")
-    pairs = [Pair("first question", long, "a"), Pair("second question", long.replace("\n", "\n\n"), "b"), Pair("third question", near, "c"),
-             Pair("first question", "def g(): pass", "d")]  # fmt: skip
+    pairs = [
+        Pair("first question", long, "a"),
+        Pair("second question", long.replace("\n", "\n\n"), "b"),
+        Pair("third question", near, "c"),
+        Pair("first question", "def g(): pass", "d"),
+    ]
     assert near_twins([long, near]) == {1: 0}
     marked = assemble_pairs(pairs)
     assert len(marked.documents) == 3
@@ -189,10 +184,7 @@ def test_copies_merge_and_near_copies_are_marked_or_taken_out():
         assemble_pairs(pairs, train=0.7, dev=0.3)
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 20), st.integers(0, 6)), min_size=5, max_size=40),
-    st.integers(0, 50),
-)
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 20), st.integers(0, 6)), min_size=5, max_size=40), st.integers(0, 50))
 def test_splits_share_no_file_no_query_and_no_document(rows, seed: int):
     pairs = [Pair(f"query {q}", f"document number {d} {d * 7} {d * 13}", f"file{g}") for q, d, g in rows]
     built = assemble_pairs(pairs, train=0.5, dev=0.2, seed=seed)
@@ -237,31 +229,14 @@ def test_an_excluded_task_leaves_nothing_of_itself(tmp_path: Path):
     build(BuildSettings("doc2code", ("json",)), tmp_path / "test")
     with pytest.raises(SettingsError, match="no pair is left"):
         build(BuildSettings("doc2code", ("json",), exclude=(str(tmp_path / "test"),)), tmp_path / "train")
-    report = build(
-        BuildSettings("doc2code", ("json", "logging"), exclude=(str(tmp_path / "test"),)), tmp_path / "train"
-    )
+    report = build(BuildSettings("doc2code", ("json", "logging"), exclude=(str(tmp_path / "test"),)), tmp_path / "train")
     assert not set(Task.load(tmp_path / "train").document_texts) & set(Task.load(tmp_path / "test").document_texts)
     assert report["dropped"]["query stands in an excluded task"] == len(Task.load(tmp_path / "test").queries)
 
 
 def git(folder: Path, *words: str, when: int = 0) -> None:
-    env = {
-        **os.environ,
-        "GIT_AUTHOR_DATE": f"{1_700_000_000 + when} +0000",
-        "GIT_COMMITTER_DATE": f"{1_700_000_000 + when} +0000",
-    }
-    command = [
-        "git",
-        "-c",
-        "user.name=a",
-        "-c",
-        "user.email=a@example.org",
-        "-c",
-        "commit.gpgsign=false",
-        "-C",
-        str(folder),
-        *words,
-    ]
+    env = {**os.environ, "GIT_AUTHOR_DATE": f"{1_700_000_000 + when} +0000", "GIT_COMMITTER_DATE": f"{1_700_000_000 + when} +0000"}
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false", "-C", str(folder), *words]
     subprocess.run(command, check=True, capture_output=True, env=env)
 
 
@@ -283,8 +258,10 @@ def test_commits_ask_for_their_diffs_and_split_by_time(tmp_path: Path):
         git(repository, "commit", "-qm", message, when=number)
     report = build(BuildSettings("commit2diff", (str(repository),), train=0.5), tmp_path / "task")
     assert report["dropped"] == {
-        "message not of 4 to 60 words": 1, "not of 1 to 3 source files": 1, "revert, merge, release or unfinished": 1,
-    }  # fmt: skip
+        "message not of 4 to 60 words": 1,
+        "not of 1 to 3 source files": 1,
+        "revert, merge, release or unfinished": 1,
+    }
     task = Task.load(tmp_path / "task")
     assert task.query_texts == ["Make the reader skip empty rows"]
     (document,) = task.qrels.of(0)
@@ -310,9 +287,7 @@ def test_two_columns_of_a_file(tmp_path: Path):
     report = build(BuildSettings("pairs", (str(tmp_path / "rows.jsonl"),), columns=("ask", "code")), tmp_path / "task")
     assert report["counts"]["queries"] == 1
     assert report["dropped"] == {"an empty text": 1}
-    with pytest.raises(
-        BadRowError, match=r"rows\.jsonl:1: the column `query` is not a text there \(columns: ask, code\)"
-    ):
+    with pytest.raises(BadRowError, match=r"rows\.jsonl:1: the column `query` is not a text there \(columns: ask, code\)"):
         build(BuildSettings("pairs", (str(tmp_path / "rows.jsonl"),)), tmp_path / "task")
 
 
@@ -323,10 +298,15 @@ def test_tools_are_retrieved_by_requests(tmp_path: Path):
 
     call = {"type": "function", "function": {"name": "weather.now", "arguments": {"city": "Rome"}}}
     rows = [
-        {"messages": [{"role": "user", "content": "How warm is Rome?"}, {"role": "assistant", "content": "", "tool_calls": [call]}],
-         "tools": [tool("weather.now"), tool("weather.week"), tool("maps.route")]},
-        {"messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi, how can I help?"}], "tools": [tool("maps.route")]},
-    ]  # fmt: skip
+        {
+            "messages": [{"role": "user", "content": "How warm is Rome?"}, {"role": "assistant", "content": "", "tool_calls": [call]}],
+            "tools": [tool("weather.now"), tool("weather.week"), tool("maps.route")],
+        },
+        {
+            "messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi, how can I help?"}],
+            "tools": [tool("maps.route")],
+        },
+    ]
     write_jsonl(tmp_path / "dialogues.jsonl", rows)
     report = build(BuildSettings("tools", (str(tmp_path / "dialogues.jsonl"),)), tmp_path / "task")
     task = Task.load(tmp_path / "task")
@@ -336,11 +316,15 @@ def test_tools_are_retrieved_by_requests(tmp_path: Path):
     assert report["dropped"] == {"no tool is called": 1}
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    (BuildSettings("poem", ("json",)), "unknown recipe 'poem'"), (BuildSettings("doc2code", ()), "no source"),
-    (BuildSettings("doc2code", ("no_such_package_here",)), "neither a folder nor an installed package"),
-    (BuildSettings("sql", ("{tmp}",)), "no .sql files there"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (BuildSettings("poem", ("json",)), "unknown recipe 'poem'"),
+        (BuildSettings("doc2code", ()), "no source"),
+        (BuildSettings("doc2code", ("no_such_package_here",)), "neither a folder nor an installed package"),
+        (BuildSettings("sql", ("{tmp}",)), "no .sql files there"),
+    ],
+)
 def test_sources_that_are_none_are_named(settings: BuildSettings, message: str, tmp_path: Path):
     filled = BuildSettings(settings.recipe, tuple(source.format(tmp=tmp_path) for source in settings.sources))
     with pytest.raises(LuthierError, match=message):

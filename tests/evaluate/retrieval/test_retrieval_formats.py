@@ -18,8 +18,12 @@ from retrieval_tasks import small_task
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), min_size=1, max_size=6))
 def test_what_is_saved_loads_equal(tmp_path_factory, texts):
     folder = tmp_path_factory.mktemp("task")
-    task = Task("any", Texts([f"d{at}" for at in range(len(texts))], texts, texts[::-1]), Texts(["q"], [texts[0]]),
-                Qrels.from_triples(1, [(0, at, at - 1) for at in range(len(texts))]))  # fmt: skip
+    task = Task(
+        "any",
+        Texts([f"d{at}" for at in range(len(texts))], texts, texts[::-1]),
+        Texts(["q"], [texts[0]]),
+        Qrels.from_triples(1, [(0, at, at - 1) for at in range(len(texts))]),
+    )
     again = Task.load(task.save(folder))
     assert again.fingerprint == task.fingerprint
     assert list(again.documents.texts) == texts
@@ -30,61 +34,57 @@ def test_what_is_saved_loads_equal(tmp_path_factory, texts):
 def test_odd_texts_survive(tmp_path: Path):
     odd = ["a\u2028b", "tab\tand \"quotes\" 'both'", "", "x" * 10**6, "line\nbreak\r\n", "\x00"]
     task = Task(
-        "odd",
-        Texts([f"d{at}" for at in range(6)], odd),
-        Texts(["q1", "q2"], odd[:2]),
-        Qrels.from_triples(2, [(0, 3, 1), (1, 5, 2)]),
+        "odd", Texts([f"d{at}" for at in range(6)], odd), Texts(["q1", "q2"], odd[:2]), Qrels.from_triples(2, [(0, 3, 1), (1, 5, 2)])
     )
     assert list(Task.load(task.save(tmp_path)).documents.texts) == odd
 
 
 def test_both_hub_layouts_and_all_formats_are_one_task(tmp_path: Path):
     task = small_task()
-    corpus = [
-        {"_id": row, "title": "", "text": text}
-        for row, text in zip(task.documents.ids, task.documents.texts, strict=True)
-    ]
+    corpus = [{"_id": row, "title": "", "text": text} for row, text in zip(task.documents.ids, task.documents.texts, strict=True)]
     queries = [{"_id": row, "text": text} for row, text in zip(task.queries.ids, task.queries.texts, strict=True)]
     judged = [(task.queries.ids[q], task.documents.ids[d], gain) for q, d, gain in task.qrels.triples()]
     b = tmp_path / "b"
     write_parquet(b / "corpus" / "corpus-00000-of-00001.parquet", corpus)
-    write_parquet(
-        b / "queries" / "queries-00000-of-00001.parquet", [*queries, {"_id": "unjudged", "text": "nobody answers"}]
-    )
-    write_parquet(
-        b / "default" / "test-00000-of-00001.parquet",
-        [{"query-id": q, "corpus-id": d, "score": g} for q, d, g in judged],
-    )
+    write_parquet(b / "queries" / "queries-00000-of-00001.parquet", [*queries, {"_id": "unjudged", "text": "nobody answers"}])
+    write_parquet(b / "default" / "test-00000-of-00001.parquet", [{"query-id": q, "corpus-id": d, "score": g} for q, d, g in judged])
     tsv = tmp_path / "tsv"
     (tsv / "qrels").mkdir(parents=True)
     for name, rows in (("corpus", corpus), ("queries", queries)):
         lines = ["\t".join(rows[0]), *("\t".join(row.values()) for row in rows)]
         (tsv / f"{name}.tsv").write_text("\n".join(lines) + "\n")
-    (tsv / "qrels" / "test.tsv").write_text(
-        "".join(f"{q}\t0\t{d}\t{g}\n" for q, d, g in judged)
-    )  # trec_eval's columns, no header
+    (tsv / "qrels" / "test.tsv").write_text("".join(f"{q}\t0\t{d}\t{g}\n" for q, d, g in judged))  # trec_eval's columns, no header
     plain = tmp_path / "plain"
     write_jsonl(plain / "corpus.jsonl.gz", corpus)
     write_jsonl(plain / "queries.jsonl", queries)
-    write_jsonl(
-        plain / "qrels" / "test.jsonl", [{"query_id": q, "corpus_id": d, "score": float(g)} for q, d, g in judged]
-    )
+    write_jsonl(plain / "qrels" / "test.jsonl", [{"query_id": q, "corpus_id": d, "score": float(g)} for q, d, g in judged])
     for folder in (b, tsv, plain):
         assert Task.load(folder).fingerprint == task.fingerprint, folder.name
 
 
-@pytest.mark.parametrize(("file", "text", "message"), [
-    ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq0\td99\t1\n", r"test\.tsv:2: the document 'd99' is judged but is not in the corpus"),
-    ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq99\td0\t1\n", r"test\.tsv:2: the query 'q99' is judged but is not among the queries"),
-    ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq0\td0\thigh\n", r"test\.tsv:2: the score is 'high'; a whole number is expected"),
-    ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq0\td0\n", r"test\.tsv:2: 2 columns where 3 are expected"),
-    ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n", r"no query of the split 'test' has a judgement"),
-    ("corpus.jsonl", "", r"corpus\.jsonl: the corpus is empty"),
-    ("corpus.jsonl", '{"_id": "d0", "text": "a"}\n{"_id": "d0", "text": "b"}\n', r"corpus\.jsonl:2: the id 'd0' appears twice"),
-    ("corpus.jsonl", '{"_id": "d0", "text": "a"}\n{"_id": "d1"}\n', r"corpus\.jsonl:2: a row of the corpus needs a `text`"),
-    ("corpus.jsonl", '{"text": "a"}\n', r"corpus\.jsonl:1: the field `_id` is missing"),
-    ("queries.jsonl", '{"_id": "q0", "text": "a"\n', r"queries\.jsonl:1: not JSON"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        (
+            "qrels/test.tsv",
+            "query-id\tcorpus-id\tscore\nq0\td99\t1\n",
+            r"test\.tsv:2: the document 'd99' is judged but is not in the corpus",
+        ),
+        (
+            "qrels/test.tsv",
+            "query-id\tcorpus-id\tscore\nq99\td0\t1\n",
+            r"test\.tsv:2: the query 'q99' is judged but is not among the queries",
+        ),
+        ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq0\td0\thigh\n", r"test\.tsv:2: the score is 'high'; a whole number is expected"),
+        ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq0\td0\n", r"test\.tsv:2: 2 columns where 3 are expected"),
+        ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n", r"no query of the split 'test' has a judgement"),
+        ("corpus.jsonl", "", r"corpus\.jsonl: the corpus is empty"),
+        ("corpus.jsonl", '{"_id": "d0", "text": "a"}\n{"_id": "d0", "text": "b"}\n', r"corpus\.jsonl:2: the id 'd0' appears twice"),
+        ("corpus.jsonl", '{"_id": "d0", "text": "a"}\n{"_id": "d1"}\n', r"corpus\.jsonl:2: a row of the corpus needs a `text`"),
+        ("corpus.jsonl", '{"text": "a"}\n', r"corpus\.jsonl:1: the field `_id` is missing"),
+        ("queries.jsonl", '{"_id": "q0", "text": "a"\n', r"queries\.jsonl:1: not JSON"),
+    ],
+)
 def test_bad_rows_are_named_by_file_and_line(tmp_path: Path, file: str, text: str, message: str):
     small_task().save(tmp_path)
     (tmp_path / file).write_text(text)
@@ -117,9 +117,7 @@ def test_sums_and_averages_of_the_paper():
         coir.macro_mean({})
 
 
-def test_a_data_set_by_name_is_read_from_a_folder_in_either_layout_and_its_size_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_data_set_by_name_is_read_from_a_folder_in_either_layout_and_its_size_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     task = small_task()
     monkeypatch.setitem(coir.SIZES, "codetrans-dl", coir.Size(20, 40))
     monkeypatch.setitem(coir.SIZES, "CodeSearchNet-go", coir.Size(20, 40))
@@ -139,9 +137,7 @@ def test_a_data_set_by_name_is_read_from_a_folder_in_either_layout_and_its_size_
         for name, kind in (("corpus.jsonl", "corpus"), ("queries.jsonl", "queries"), ("qrels/test.tsv", "qrels")):
             target = csn / f"{language}-{kind}" / Path(name).name
             target.parent.mkdir(parents=True)
-            target.write_bytes(
-                (tmp_path / "go" / name).read_bytes() if language == "go" else b'{"_id": "other", "text": "x"}\n'
-            )
+            target.write_bytes((tmp_path / "go" / name).read_bytes() if language == "go" else b'{"_id": "other", "text": "x"}\n')
     assert Task.load("coir:codesearchnet-go", source=tmp_path / "c").fingerprint == task.fingerprint
     monkeypatch.setitem(coir.SIZES, "codetrans-dl", coir.Size(180, 40))
     with pytest.raises(SettingsError, match="has 20 test queries where the published data has 180"):

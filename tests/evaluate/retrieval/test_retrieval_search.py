@@ -32,14 +32,7 @@ def whole(queries, documents, k):
 
 
 @settings(max_examples=30)
-@given(
-    st.integers(1, 40),
-    st.integers(1, 300),
-    st.integers(1, 320),
-    st.integers(1, 9),
-    st.integers(1, 70),
-    st.integers(0, 10**6),
-)
+@given(st.integers(1, 40), st.integers(1, 300), st.integers(1, 320), st.integers(1, 9), st.integers(1, 70), st.integers(0, 10**6))
 def test_blocks_give_what_the_whole_matrix_gives(queries, documents, k, rows, columns, seed):
     draw = np.random.default_rng(seed)
     # Small whole numbers: products are exact, and ties are everywhere.
@@ -73,13 +66,16 @@ def test_faiss_finds_the_same():
     assert np.array_equal(search(left, right, 5, backend="faiss").documents, search(left, right, 5).documents)
 
 
-@pytest.mark.parametrize(("queries", "documents", "message"), [
-    (np.ones((2, 3)), np.ones((4, 5)), "queries have 3 dimensions, documents 5"),
-    (np.ones((2, 3)), np.array([[1, 2, 3], [1, np.nan, 2]]), "row 1 of the documents is not finite"),
-    (np.array([[np.inf, 0, 0]]), np.ones((4, 3)), "row 0 of the queries"),
-    (np.ones((2, 3)), np.zeros((0, 3)), "no documents"),
-    (np.ones(3), np.ones((4, 3)), "have the shape"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("queries", "documents", "message"),
+    [
+        (np.ones((2, 3)), np.ones((4, 5)), "queries have 3 dimensions, documents 5"),
+        (np.ones((2, 3)), np.array([[1, 2, 3], [1, np.nan, 2]]), "row 1 of the documents is not finite"),
+        (np.array([[np.inf, 0, 0]]), np.ones((4, 3)), "row 0 of the queries"),
+        (np.ones((2, 3)), np.zeros((0, 3)), "no documents"),
+        (np.ones(3), np.ones((4, 3)), "have the shape"),
+    ],
+)
 def test_vectors_that_cannot_be_searched_are_named(queries, documents, message):
     with pytest.raises(SettingsError, match=message):
         search(queries.astype(np.float32), documents.astype(np.float32))
@@ -177,18 +173,13 @@ EmbeddingCache(sys.argv[1], shard=8).encode(HashEmbedder(), texts, progress=coun
 def test_a_killed_encoding_continues_to_the_same_bytes(tmp_path: Path):
     def run(name: str, steps: int) -> int:
         env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
-        return subprocess.run(
-            [sys.executable, "-c", KILLED, str(tmp_path / name), str(steps)], env=env, check=False
-        ).returncode
+        return subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name), str(steps)], env=env, check=False).returncode
 
     assert run("whole", 0) == 0
     assert run("cut", 5) == -signal.SIGKILL
     assert 0 < len(list((tmp_path / "cut").glob("*/*.safetensors"))) < 8
     assert run("cut", 0) == 0
-    shards = [
-        {path.name: path.read_bytes() for path in (tmp_path / name).glob("*/*.safetensors")}
-        for name in ("whole", "cut")
-    ]
+    shards = [{path.name: path.read_bytes() for path in (tmp_path / name).glob("*/*.safetensors")} for name in ("whole", "cut")]
     assert shards[0] == shards[1]
 
 
@@ -204,11 +195,7 @@ def test_retrieving_copies_ties_them_and_order_does_not_matter(tmp_path: Path):
     order = np.random.default_rng(0).permutation(60)
     place = np.argsort(order)
     documents = Texts([task.documents.ids[at] for at in order], [task.documents.texts[at] for at in order])
-    moved = replace(
-        task,
-        documents=documents,
-        qrels=Qrels.from_triples(20, [(q, int(place[d]), g) for q, d, g in task.qrels.triples()]),
-    )
+    moved = replace(task, documents=documents, qrels=Qrels.from_triples(20, [(q, int(place[d]), g) for q, d, g in task.qrels.triples()]))
     after = score(moved, retrieve(moved, model).run)
     assert moved.fingerprint == task.fingerprint
     for reading, scores in before.by_reading.items():

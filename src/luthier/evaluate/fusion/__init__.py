@@ -7,6 +7,18 @@ from luthier.evaluate.fusion.scoring import Scorer, Verdict
 from luthier.evaluate.fusion.scripted import SCRIPTS, ScriptedModel
 
 __all__ = [
-    "SCRIPTS", "Answer", "Judged", "Scorer", "ScriptedModel", "Verdict", "agreement", "answer_room", "answers", "compare", "judge", "known_facts",
-    "measure", "with_memory",
-]  # fmt: skip
+    "SCRIPTS",
+    "Answer",
+    "Judged",
+    "Scorer",
+    "ScriptedModel",
+    "Verdict",
+    "agreement",
+    "answer_room",
+    "answers",
+    "compare",
+    "judge",
+    "known_facts",
+    "measure",
+    "with_memory",
+]

@@ -48,9 +48,7 @@ def answers(
     max_tokens: room for one; None for twice the longest right answer. confidence: score each answer again. Raises SettingsError where the model cannot score.
     """
     if confidence and "score" not in model.supports:
-        raise SettingsError(
-            f"{model.name} cannot score its answers, so there is no curve of abstention; use a local model"
-        )
+        raise SettingsError(f"{model.name} cannot score its answers, so there is no curve of abstention; use a local model")
     room = max_tokens or answer_room(model, items)
     for start in range(0, len(items), BATCH):
         some = items[start : start + BATCH]

@@ -14,8 +14,11 @@ from luthier.records.lines import parse_value
 from luthier.statistics.rates import wilson
 
 SCHEMA: dict[str, Any] = {
-    "type": "object", "properties": {"right": {"type": "boolean"}}, "required": ["right"], "additionalProperties": False,
-}  # fmt: skip
+    "type": "object",
+    "properties": {"right": {"type": "boolean"}},
+    "required": ["right"],
+    "additionalProperties": False,
+}
 INSTRUCTION = (
     "You compare an answer with a reference. It is right where it states every value of the reference and no other value in its place; "
     'where the reference says that it does not know, it is right where it does not answer either. Reply with JSON: {"right": true} or {"right": false}.'
@@ -23,30 +26,26 @@ INSTRUCTION = (
 
 
 def agreement(
-    model: LanguageModel,
-    judged: Sequence[Judged],
-    *,
-    sample: int = 100,
-    seed: int = 0,
-    progress: Progress | None = None,
+    model: LanguageModel, judged: Sequence[Judged], *, sample: int = 100, seed: int = 0, progress: Progress | None = None
 ) -> JSON:
     """The judge's verdicts on a sample beside the exact ones: agreement with its interval, Cohen's kappa, and the rates of both; unreadable replies are counted."""
     chosen = Random(seed).sample(list(judged), min(sample, len(judged)))
     schema = SCHEMA if "json_schema" in model.supports else None
     replies = model.generate([_prompt(one, schema) for one in chosen], Sampling(max_tokens=16), progress)
     pairs = [
-        (verdict, one.verdict.right)
-        for one, reply in zip(chosen, replies, strict=True)
-        if (verdict := _verdict(reply.text)) is not None
+        (verdict, one.verdict.right) for one, reply in zip(chosen, replies, strict=True) if (verdict := _verdict(reply.text)) is not None
     ]
-    same, exact, theirs = (
-        sum(each) for each in (([a == b for a, b in pairs]), [b for _, b in pairs], [a for a, _ in pairs])
-    )
+    same, exact, theirs = (sum(each) for each in (([a == b for a, b in pairs]), [b for _, b in pairs], [a for a, _ in pairs]))
     count = len(pairs)
     return {
-        "judge": model.name, "sample": len(chosen), "unreadable": len(chosen) - count, "agreement": wilson(same, count).to_row(),
-        "kappa": _kappa(same, exact, theirs, count), "right_exact": wilson(exact, count).to_row(), "right_judge": wilson(theirs, count).to_row(),
-    }  # fmt: skip
+        "judge": model.name,
+        "sample": len(chosen),
+        "unreadable": len(chosen) - count,
+        "agreement": wilson(same, count).to_row(),
+        "kappa": _kappa(same, exact, theirs, count),
+        "right_exact": wilson(exact, count).to_row(),
+        "right_judge": wilson(theirs, count).to_row(),
+    }
 
 
 def _prompt(one: Judged, schema: dict[str, Any] | None) -> Prompt:

@@ -49,21 +49,23 @@ def measure(judged: Sequence[Judged], retention: Sequence[Judged] = (), seed: in
     retained = frozenset(fact for one in retention if one.verdict.right for fact in one.item.needed_ids)
     by = {name: [one for one in judged if one.item.scenario == name] for name in SCENARIOS}
     return {
-        "items": len(judged), "truncated": sum(one.answer.truncated for one in (*judged, *retention)),
+        "items": len(judged),
+        "truncated": sum(one.answer.truncated for one in (*judged, *retention)),
         "retention": _plain(retention, _right) if retention else None,
         "scenarios": {name: _scenario(some, seed) for name, some in by.items() if some},
         "retained": {name: _on_retained(by[name], retained, seed) for name in ("S2", "S3") if by[name] and retention},
-        "refusing": _refusing(judged, seed), "gap": _gap(by, seed), "sources": _sources(by["S2"], seed), "abstention": _abstention(judged),
-    }  # fmt: skip
+        "refusing": _refusing(judged, seed),
+        "gap": _gap(by, seed),
+        "sources": _sources(by["S2"], seed),
+        "abstention": _abstention(judged),
+    }
 
 
 def compare(before: Sequence[Judged], after: Sequence[Judged], seed: int = 0) -> JSON:
     """How much higher R_acc of each scenario is in the second arm, on the same items, with intervals and p."""
     import numpy as np
 
-    pairs = {
-        one.item.id: (one, other) for one, other in zip(before, after, strict=True) if one.item.id == other.item.id
-    }
+    pairs = {one.item.id: (one, other) for one, other in zip(before, after, strict=True) if one.item.id == other.item.id}
     made: JSON = {}
     for name in SCENARIOS:
         some = [pair for pair in pairs.values() if pair[0].item.scenario == name]
@@ -77,17 +79,19 @@ def _scenario(some: Sequence[Judged], seed: int) -> JSON:
     levels = sorted({one.item.noise for one in some})
     most = [one for one in some if one.item.noise == levels[-1]]
     made: JSON = {
-        "right": _over(some, _right, seed), "cover": _over(some, lambda one: one.verdict.cover, seed), "refused": _over(some, _refused, seed),
-        "misled": _over(some, lambda one: float(one.verdict.misled), seed), "questions": len({one.item.base for one in some}),
+        "right": _over(some, _right, seed),
+        "cover": _over(some, lambda one: one.verdict.cover, seed),
+        "refused": _over(some, _refused, seed),
+        "misled": _over(some, lambda one: float(one.verdict.misled), seed),
+        "questions": len({one.item.base for one in some}),
         "by_noise": {str(level): _plain([one for one in some if one.item.noise == level], _right) for level in levels},
-        "by_form": {form: _over([one for one in some if one.item.form == form], _right, seed) for form in sorted({one.item.form for one in some})},
+        "by_form": {
+            form: _over([one for one in some if one.item.form == form], _right, seed) for form in sorted({one.item.form for one in some})
+        },
         "noise_drop": {str(level): _drop(some, levels[0], level, seed) for level in levels[1:]},
-    }  # fmt: skip
+    }
     if any(one.item.gold_place is not None for one in most) and levels[-1] > 0:
-        made["by_place"] = {
-            name: _plain([one for one in most if _place(one.item) == name], _right)
-            for name in ("first", "middle", "last")
-        }
+        made["by_place"] = {name: _plain([one for one in most if _place(one.item) == name], _right) for name in ("first", "middle", "last")}
     return made
 
 
@@ -120,13 +124,7 @@ def _over(some: Sequence[Judged], value: Callable[[Judged], float], seed: int) -
     interval = bootstrap(values, clusters, seed)
     if values.min() == values.max() and values[0] in (0.0, 1.0):
         bounds = wilson(count if values[0] else 0, count)
-        return {
-            "rate": float(values[0]),
-            "low": bounds.low,
-            "high": bounds.high,
-            "items": len(some),
-            "questions": count,
-        }
+        return {"rate": float(values[0]), "low": bounds.low, "high": bounds.high, "items": len(some), "questions": count}
     return {"rate": interval.mean, "low": interval.low, "high": interval.high, "items": len(some), "questions": count}
 
 
@@ -141,9 +139,7 @@ def _drop(some: Sequence[Judged], least: int, level: int, seed: int) -> JSON | N
     """R_acc without noise less R_acc at a level, on the questions that have both."""
     import numpy as np
 
-    one, other = (
-        {each.item.base: _right(each) for each in some if each.item.noise == noise} for noise in (level, least)
-    )
+    one, other = ({each.item.base: _right(each) for each in some if each.item.noise == noise} for noise in (level, least))
     both = sorted(one.keys() & other.keys())
     if not both:
         return None

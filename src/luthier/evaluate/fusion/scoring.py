@@ -63,12 +63,7 @@ class Scorer:
         refused = refuses(answer, kinds, names) and not self._other_name(item, answer)
         if item.scenario == "S4":
             return Verdict(
-                tuple(False for _ in item.needed),
-                refused,
-                float(refused),
-                refused,
-                not refused,
-                self._misled(item, bare, answer),
+                tuple(False for _ in item.needed), refused, float(refused), refused, not refused, self._misled(item, bare, answer)
             )
         if refused and not any(self._place(one, bare, answer) is not None for one in item.needed):
             return Verdict(tuple(False for _ in item.needed), False, 0.0, True, False, False)
@@ -77,9 +72,7 @@ class Scorer:
         wrong = self._wrong(item, bare, answer)
         in_place = all(stated) and _in_order(item, answer, [place for place in places if place is not None])
         right = in_place and not wrong and _concluded(item, answer)
-        return Verdict(
-            stated, right, sum(stated) / len(stated), False, wrong, wrong and self._misled(item, bare, answer)
-        )
+        return Verdict(stated, right, sum(stated) / len(stated), False, wrong, wrong and self._misled(item, bare, answer))
 
     def _subjects(self, item: FusionItem) -> list[str]:
         shown = {fact for snippet in item.context for fact in snippet.facts}
@@ -91,11 +84,7 @@ class Scorer:
 
     def _place(self, one: Needed, bare: str, answer: str) -> int | None:
         """Where a needed fact is stated. bare: the answer without names whose digits mislead; text is looked for in the whole of it."""
-        found = [
-            place
-            for value in one.values
-            if (place := states(answer if one.kind == "text" else bare, value, one.kind)) is not None
-        ]
+        found = [place for value in one.values if (place := states(answer if one.kind == "text" else bare, value, one.kind)) is not None]
         return min(found, default=None)
 
     def _wrong(self, item: FusionItem, bare: str, answer: str) -> bool:
@@ -104,10 +93,7 @@ class Scorer:
         for kind in {one.kind for one in item.needed if one.kind != "text"}:
             good = [keys_of(value, kind) for one in item.needed if one.kind == kind for value in one.values]
             good += [keys_of(value, kind) for value in item.stale]  # the newer one, with mention of the older
-            if any(
-                not any(same(one.keys, keys) or agrees(one.keys, keys) for keys in good)
-                for one in _comparable(bare, kind, good)
-            ):
+            if any(not any(same(one.keys, keys) or agrees(one.keys, keys) for keys in good) for one in _comparable(bare, kind, good)):
                 return True
         return False
 
@@ -119,12 +105,7 @@ class Scorer:
             if not known:
                 continue
             fine = [plain_words(text) for text in (*one.values, *item.stale, item.question, *self._subjects(item))]
-            fine += [
-                plain_words(value)
-                for other in item.needed
-                if other.attribute == one.attribute
-                for value in other.values
-            ]
+            fine += [plain_words(value) for other in item.needed if other.attribute == one.attribute for value in other.values]
             longest = max(len(name) for name in known)
             for size in range(1, longest + 1):
                 for at in range(len(words) - size + 1):
@@ -137,11 +118,7 @@ class Scorer:
         """Whether the answer gives a value of the asked attribute that a distractor told of something else."""
         asked = {one.attribute for one in item.needed}
         told = [
-            self.facts[fact]
-            for snippet in item.context
-            if snippet.role == "distractor"
-            for fact in snippet.facts
-            if fact in self.facts
+            self.facts[fact] for snippet in item.context if snippet.role == "distractor" for fact in snippet.facts if fact in self.facts
         ]
         return any(
             states(answer if fact.kind == "text" else bare, value, fact.kind) is not None

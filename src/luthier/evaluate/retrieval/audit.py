@@ -25,14 +25,7 @@ SATURATED, HOPELESS = 0.90, 0.02  # NDCG@10 of BM25 beyond which a task tells mo
 SAMPLE = 2000  # queries looked through for leaks, evenly spaced
 
 
-def audit(
-    task: Task,
-    *,
-    model: Any = None,
-    training: Sequence[str] = (),
-    tokenizer: str = "code",
-    seed: int = 0,
-) -> JSON:
+def audit(task: Task, *, model: Any = None, training: Sequence[str] = (), tokenizer: str = "code", seed: int = 0) -> JSON:
     """Everything below in one object. model: an embedder, for the share of texts it does not read to the end; training: texts it was trained on."""
     report: JSON = {
         "task": {"name": task.name, "split": task.split, "reading": task.reading, "fingerprint": task.fingerprint},
@@ -45,9 +38,10 @@ def audit(
     }
     if model is not None:
         report["truncation"] = {
-            "model": model.name, "queries": truncation(task, model, task.query_texts, "query"),
+            "model": model.name,
+            "queries": truncation(task, model, task.query_texts, "query"),
             "documents": truncation(task, model, task.document_texts, "document"),
-        }  # fmt: skip
+        }
     if training:
         report["contamination"] = contamination(task, training)
     report["findings"] = findings(report)
@@ -55,17 +49,18 @@ def audit(
 
 
 def _sizes(task: Task) -> JSON:
-    per_query = [
-        int((task.qrels.gains[task.qrels.offsets[q] : task.qrels.offsets[q + 1]] > 0).sum())
-        for q in range(len(task.queries))
-    ]
+    per_query = [int((task.qrels.gains[task.qrels.offsets[q] : task.qrels.offsets[q + 1]] > 0).sum()) for q in range(len(task.queries))]
     return {
-        "queries": len(task.queries), "documents": len(task.documents), "judgements": len(task.qrels.documents),
-        "answers_per_query": statistics.mean(per_query), "queries_without_answer": sum(1 for count in per_query if not count),
-        "query_characters": _lengths(task.query_texts), "document_characters": _lengths(task.document_texts),
+        "queries": len(task.queries),
+        "documents": len(task.documents),
+        "judgements": len(task.qrels.documents),
+        "answers_per_query": statistics.mean(per_query),
+        "queries_without_answer": sum(1 for count in per_query if not count),
+        "query_characters": _lengths(task.query_texts),
+        "document_characters": _lengths(task.document_texts),
         "empty_queries": sum(1 for text in task.query_texts if not text.strip()),
         "empty_documents": sum(1 for text in task.document_texts if not text.strip()),
-    }  # fmt: skip
+    }
 
 
 def _lengths(texts: Sequence[str]) -> JSON:
@@ -88,9 +83,11 @@ def copies(task: Task) -> JSON:
             judged[query][int(task.copies[document])] += 1
     hit = sum(1 for numbers in judged.values() if any(counts[number] > there for number, there in numbers.items()))
     return {
-        "distinct_documents": len(counts), "share_distinct": len(counts) / len(task.documents), "largest_group": int(counts.max()),
+        "distinct_documents": len(counts),
+        "share_distinct": len(counts) / len(task.documents),
+        "largest_group": int(counts.max()),
         "queries_with_unjudged_copies": hit,
-    }  # fmt: skip
+    }
 
 
 def query_twins(task: Task) -> JSON:
@@ -101,9 +98,10 @@ def query_twins(task: Task) -> JSON:
         groups[cluster].append(answers)
     twins = [answers for answers in groups.values() if len(answers) > 1]
     return {
-        "distinct": len(groups), "in_twins": sum(len(answers) for answers in twins),
+        "distinct": len(groups),
+        "in_twins": sum(len(answers) for answers in twins),
         "twins_with_different_answers": sum(len(answers) for answers in twins if len(set(answers)) > 1),
-    }  # fmt: skip
+    }
 
 
 def _leaks(task: Task) -> JSON:
@@ -124,10 +122,15 @@ def baselines(task: Task, tokenizer: str = "code", seed: int = 0) -> JSON:
     values = scored.by_reading["expected"]
     interval = bootstrap(values.of("ndcg@10"), task.query_clusters, seed)
     return {
-        "bm25": {"tokenizer": tokenizer, "ndcg@10": asdict(interval), "recall@100": values.means["recall@100"],
-                 "judged@10": values.means["judged@10"], "half_width": (interval.high - interval.low) / 2},
+        "bm25": {
+            "tokenizer": tokenizer,
+            "ndcg@10": asdict(interval),
+            "recall@100": values.means["recall@100"],
+            "judged@10": values.means["judged@10"],
+            "half_width": (interval.high - interval.low) / 2,
+        },
         "random": random_ndcg(task),
-    }  # fmt: skip
+    }
 
 
 def random_ndcg(task: Task, depth: int = 10) -> float:
@@ -147,8 +150,10 @@ def contamination(task: Task, training: Sequence[str]) -> JSON:
     seen_answers = contaminated([task.document_texts[document] for document in answers], training)
     seen_queries = contaminated(task.query_texts, training)
     return {
-        "training_texts": len(training), "queries": len(seen_queries) / len(task.queries), "answers": len(seen_answers) / max(1, len(answers)),
-    }  # fmt: skip
+        "training_texts": len(training),
+        "queries": len(seen_queries) / len(task.queries),
+        "answers": len(seen_answers) / max(1, len(answers)),
+    }
 
 
 def findings(report: JSON) -> list[str]:
@@ -179,9 +184,7 @@ def findings(report: JSON) -> list[str]:
     if value < HOPELESS:
         told.append(f"BM25 reaches {value:.3f} only: words do not help; check that queries and answers belong together")
     if bm25["half_width"] > 0.04:
-        told.append(
-            f"{sizes['queries']:,} queries leave an interval of ±{bm25['half_width']:.3f}: smaller differences are noise"
-        )
+        told.append(f"{sizes['queries']:,} queries leave an interval of ±{bm25['half_width']:.3f}: smaller differences are noise")
     for side in ("queries", "documents"):
         cut = (report.get("truncation") or {}).get(side)
         if cut and cut["cut"] > 0.05:
@@ -189,7 +192,5 @@ def findings(report: JSON) -> list[str]:
                 f"{cut['cut']:.0%} of the {side} are longer than the {cut['max_length']} tokens that {report['truncation']['model']} reads"
             )
     if (seen := report.get("contamination")) and (seen["queries"] or seen["answers"]):
-        told.append(
-            f"{seen['queries']:.1%} of the queries and {seen['answers']:.1%} of the answers repeat training texts"
-        )
+        told.append(f"{seen['queries']:.1%} of the queries and {seen['answers']:.1%} of the answers repeat training texts")
     return told

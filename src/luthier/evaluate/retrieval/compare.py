@@ -74,12 +74,7 @@ def _load(path: Path) -> tuple[Result, Run]:
 
 
 def compare(
-    results: Sequence[Result],
-    *,
-    metric: str = "ndcg@10",
-    ties: str = "expected",
-    allow: Sequence[str] = (),
-    seed: int = 0,
+    results: Sequence[Result], *, metric: str = "ndcg@10", ties: str = "expected", allow: Sequence[str] = (), seed: int = 0
 ) -> JSON:
     """A table of the results, best first, and the paired difference of every two.
 
@@ -91,15 +86,11 @@ def compare(
     refused = [name for name in differing if name not in allow]
     if refused:
         told = "; ".join(f"{name}: {' against '.join(str(value) for value in differing[name])}" for name in refused)
-        raise SettingsError(
-            f"these results do not compare, they differ in {told} (run them alike, or name the setting with --allow)"
-        )
+        raise SettingsError(f"these results do not compare, they differ in {told} (run them alike, or name the setting with --allow)")
     key = f"{metric}/{ties}"
     for result in results:
         if key not in result.values:
-            raise SettingsError(
-                f"{result.model} has no {metric} under {ties!r}; it has {', '.join(sorted(result.values))}"
-            )
+            raise SettingsError(f"{result.model} has no {metric} under {ties!r}; it has {', '.join(sorted(result.values))}")
     ranked = sorted(results, key=lambda result: -float(result.values[key].mean()))
     pairs = []
     if "task" not in differing and "split" not in differing:
@@ -111,9 +102,7 @@ def compare(
                     **paired(worse.values[key], better.values[key], better.clusters, seed).to_row(),
                 }
             )
-    table = [
-        {"model": result.model, **result.row["metrics"][metric][ties], "settings": result.settings} for result in ranked
-    ]
+    table = [{"model": result.model, **result.row["metrics"][metric][ties], "settings": result.settings} for result in ranked]
     return {
         "metric": metric,
         "ties": ties,

@@ -26,8 +26,14 @@ class Size(NamedTuple):
 
 
 LANGUAGES = ("go", "java", "javascript", "php", "python", "ruby")
-_CSN = {"python": (14_918, 280_310, 280_652), "java": (10_955, 180_866, 181_061), "php": (14_014, 267_725, 268_237),
-        "go": (8_122, 182_440, 182_735), "javascript": (3_291, 64_854, 65_201), "ruby": (1_261, 27_570, 27_588)}  # fmt: skip
+_CSN = {
+    "python": (14_918, 280_310, 280_652),
+    "java": (10_955, 180_866, 181_061),
+    "php": (14_014, 267_725, 268_237),
+    "go": (8_122, 182_440, 182_735),
+    "javascript": (3_291, 64_854, 65_201),
+    "ruby": (1_261, 27_570, 27_588),
+}
 SIZES: dict[str, Size] = {
     "apps": Size(3_765, 8_765, 8_754),
     "cosqa": Size(500, 20_604, 6_267),
@@ -41,12 +47,17 @@ SIZES: dict[str, Size] = {
     "codefeedback-mt": Size(13_277, 66_383, 66_378),
 }
 DATASETS: dict[str, tuple[str, ...]] = {
-    "apps": ("apps",), "cosqa": ("cosqa",), "synthetic-text2sql": ("synthetic-text2sql",),
+    "apps": ("apps",),
+    "cosqa": ("cosqa",),
+    "synthetic-text2sql": ("synthetic-text2sql",),
     "CodeSearchNet": tuple(f"CodeSearchNet-{language}" for language in LANGUAGES),
     "CodeSearchNet-ccr": tuple(f"CodeSearchNet-ccr-{language}" for language in LANGUAGES),
-    "codetrans-contest": ("codetrans-contest",), "codetrans-dl": ("codetrans-dl",), "stackoverflow-qa": ("stackoverflow-qa",),
-    "codefeedback-st": ("codefeedback-st",), "codefeedback-mt": ("codefeedback-mt",),
-}  # fmt: skip
+    "codetrans-contest": ("codetrans-contest",),
+    "codetrans-dl": ("codetrans-dl",),
+    "stackoverflow-qa": ("stackoverflow-qa",),
+    "codefeedback-st": ("codefeedback-st",),
+    "codefeedback-mt": ("codefeedback-mt",),
+}
 
 # Instructions for models that follow them, one a data set; the paper's own runs had none.
 INSTRUCTIONS: dict[str, str] = {
@@ -97,9 +108,7 @@ def macro_mean(scores: Mapping[str, float]) -> float:
     """CoIR's headline: data sets of several languages are averaged over these, then all ten. Raises SettingsError where one is missing."""
     missing = [part for parts in DATASETS.values() for part in parts if part not in scores]
     if missing:
-        raise SettingsError(
-            f"the mean of CoIR needs all data sets; missing: {', '.join(missing[:4])}{' …' if len(missing) > 4 else ''}"
-        )
+        raise SettingsError(f"the mean of CoIR needs all data sets; missing: {', '.join(missing[:4])}{' …' if len(missing) > 4 else ''}")
     means = [sum(scores[part] for part in parts) / len(parts) for parts in DATASETS.values()]
     return sum(means) / len(means)
 
@@ -163,11 +172,7 @@ def _snapshot(repository: str) -> Path:
     try:
         return Path(snapshot_download(f"{OWNER}/{repository}", repo_type="dataset", local_files_only=offline))
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as problem:
-        told = (
-            "is not in the hub's cache and the hub may not be asked (HF_HUB_OFFLINE)"
-            if offline
-            else "cannot be had from the hub"
-        )
+        told = "is not in the hub's cache and the hub may not be asked (HF_HUB_OFFLINE)" if offline else "cannot be had from the hub"
         raise MissingFileError(
             f"{OWNER}/{repository} {told}; name a folder that holds the data set with --source, or set HF_HUB_OFFLINE=0"
         ) from problem
@@ -175,10 +180,7 @@ def _snapshot(repository: str) -> Path:
 
 def _check(name: str, task: Task) -> None:
     size = SIZES[name]
-    for what, there, expected in (
-        ("test queries", len(task.queries), size.queries),
-        ("documents", len(task.documents), size.documents),
-    ):
+    for what, there, expected in (("test queries", len(task.queries), size.queries), ("documents", len(task.documents), size.documents)):
         if there != expected:
             raise SettingsError(
                 f"coir:{name} has {there:,} {what} where the published data has {expected:,}; the scores would not compare (load the folder by its path instead)"

@@ -59,9 +59,12 @@ def export(task: Task, folder: Path | str, layout: str = "beir") -> Path:
     if layout == "mteb":
         title = 'row["title"]' if task.reading == "title+text" else '""'
         text = MODULE.format(
-            name=re.sub(r"[\"\\\n\r{}]", " ", task.name), label=class_name(task.name), split=_plain(task.split),
-            fingerprint=task.fingerprint, title=title,
-        )  # fmt: skip
+            name=re.sub(r"[\"\\\n\r{}]", " ", task.name),
+            label=class_name(task.name),
+            split=_plain(task.split),
+            fingerprint=task.fingerprint,
+            title=title,
+        )
         with atomic_write(out / "mteb_task.py") as stream:
             stream.write(text)
     return out

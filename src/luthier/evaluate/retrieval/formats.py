@@ -28,9 +28,7 @@ def read_task(folder: Path, split: str = "test", *, reading: str = "text", name:
     Raises MissingFileError where a table is missing, BadRowError with file and line for a bad row or an unknown or repeated id.
     """
     if not folder.is_dir():
-        raise MissingFileError(
-            f"{folder}: no such folder; a task is a folder with corpus.jsonl, queries.jsonl and qrels/"
-        )
+        raise MissingFileError(f"{folder}: no such folder; a task is a folder with corpus.jsonl, queries.jsonl and qrels/")
     tables = find_tables(folder)
     for kind in ("corpus", "queries"):
         if not tables[kind]:
@@ -41,7 +39,7 @@ def read_task(folder: Path, split: str = "test", *, reading: str = "text", name:
     meta = _read_meta(folder / META)
     return assemble(
         name or str(meta.get("name") or folder.name), documents, queries, judged, split=split, reading=reading, meta=meta.get("meta", {})
-    )  # fmt: skip
+    )
 
 
 def assemble(
@@ -209,9 +207,7 @@ def _tsv_rows(path: Path, qrels: bool) -> Iterator[tuple[int, JSON]]:
                     if not is_data:
                         continue
                 if len(cells) != len(header):
-                    raise BadRowError(
-                        f"{len(cells)} columns where {len(header)} are expected ({', '.join(header)})", path, line
-                    )
+                    raise BadRowError(f"{len(cells)} columns where {len(header)} are expected ({', '.join(header)})", path, line)
                 yield line, dict(zip(header, cells, strict=True))
     except UnicodeDecodeError as problem:
         raise BadRowError(f"not UTF-8 text ({problem.reason})", path) from problem
@@ -224,7 +220,5 @@ def _tsv_rows(path: Path, qrels: bool) -> Iterator[tuple[int, JSON]]:
 def _header(cells: list[str], qrels: bool) -> tuple[list[str], bool]:
     """The column names, and whether the first line is a row already."""
     if qrels and not {"query-id", "query_id", "qid"} & set(cells):
-        return (
-            ["query-id", "iteration", "corpus-id", "score"] if len(cells) == 4 else ["query-id", "corpus-id", "score"]
-        ), True
+        return (["query-id", "iteration", "corpus-id", "score"] if len(cells) == 4 else ["query-id", "corpus-id", "score"]), True
     return cells, False

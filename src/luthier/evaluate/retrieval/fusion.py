@@ -19,10 +19,7 @@ RRF = 60.0  # the constant of the paper: damps the first ranks
 
 
 def fuse(
-    runs: Sequence[Run],
-    method: Literal["rrf", "minmax"] = "rrf",
-    weights: Sequence[float] | None = None,
-    k: int | None = None,
+    runs: Sequence[Run], method: Literal["rrf", "minmax"] = "rrf", weights: Sequence[float] | None = None, k: int | None = None
 ) -> Run:
     """Add up what the runs say of each document. weights: one a run, 1 where left out; k: documents kept, as many as the longest run has.
 
@@ -34,12 +31,8 @@ def fuse(
         raise SettingsError("fusion takes one run or more, and the method 'rrf' or 'minmax'")
     shares = [1.0] * len(runs) if weights is None else list(weights)
     if len(shares) != len(runs) or len({len(run.documents) for run in runs}) != 1:
-        raise SettingsError(
-            f"{len(runs)} runs with {len(shares)} weights; one weight a run, and runs of the same queries, are expected"
-        )
-    worth = [
-        share * (_by_rank(run) if method == "rrf" else _by_score(run)) for run, share in zip(runs, shares, strict=True)
-    ]
+        raise SettingsError(f"{len(runs)} runs with {len(shares)} weights; one weight a run, and runs of the same queries, are expected")
+    worth = [share * (_by_rank(run) if method == "rrf" else _by_score(run)) for run, share in zip(runs, shares, strict=True)]
     documents = np.concatenate([run.documents for run in runs], axis=1).astype(np.int64)
     values = np.concatenate(worth, axis=1)
     rows = np.arange(len(documents))[:, None].repeat(documents.shape[1], axis=1)
@@ -67,9 +60,7 @@ def _by_score(run: Run) -> NDArray[np.float64]:
     return np.where(alive, scaled, 0.0)
 
 
-def _ranked(
-    rows: NDArray[np.int64], documents: NDArray[np.int64], sums: NDArray[np.float64], queries: int, k: int
-) -> Run:
+def _ranked(rows: NDArray[np.int64], documents: NDArray[np.int64], sums: NDArray[np.float64], queries: int, k: int) -> Run:
     import numpy as np
 
     order = np.lexsort((documents, -sums, rows))

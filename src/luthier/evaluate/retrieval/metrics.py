@@ -123,9 +123,7 @@ def _refuse_repeats(documents: NDArray[np.int32]) -> None:
     ordered = np.sort(documents, axis=1)
     rows, places = np.nonzero((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0))
     if len(rows):
-        raise SettingsError(
-            f"query {rows[0]} of the run has document {ordered[rows[0], places[0]]} twice; a document may be found once"
-        )
+        raise SettingsError(f"query {rows[0]} of the run has document {ordered[rows[0], places[0]]} twice; a document may be found once")
 
 
 def gains_of(documents: NDArray[np.int32], qrels: Qrels) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -44,18 +44,14 @@ def rerank(
         behind = scores[row, len(first) :]
         highest = behind[0] if len(behind) and np.isfinite(behind[0]) else np.float32(0)
         ranked = odds[order]
-        scores[row, : len(first)] = (
-            ranked - ranked.min(initial=0) + highest + np.float32(1)
-        )  # above all that was not read
+        scores[row, : len(first)] = ranked - ranked.min(initial=0) + highest + np.float32(1)  # above all that was not read
         if progress is not None:
             progress(1)
     return replace(run, documents=found, scores=scores, name=f"{run.name}+{model.name}")
 
 
 def _odds(model: LanguageModel, query: str, documents: Sequence[str]) -> list[float]:
-    prompts = [
-        Prompt((Message("user", ASKED.format(query=query[:LONGEST], document=text[:LONGEST])),)) for text in documents
-    ]
+    prompts = [Prompt((Message("user", ASKED.format(query=query[:LONGEST], document=text[:LONGEST])),)) for text in documents]
     odds: list[float] = []
     for start in range(0, len(prompts), BATCH):
         part = prompts[start : start + BATCH]

@@ -54,9 +54,7 @@ class Vectors:
         except ValueError as problem:
             raise SettingsError(f"{path}: not an array of numbers ({problem})") from problem
         if vectors.ndim != 2 or len(vectors) != rows:
-            raise SettingsError(
-                f"{path}: has the shape {vectors.shape}; ({rows}, dimensions) is expected, in the task's order"
-            )
+            raise SettingsError(f"{path}: has the shape {vectors.shape}; ({rows}, dimensions) is expected, in the task's order")
         if bad := np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist():
             raise SettingsError(f"{path}: row {bad[0]} is not finite ({len(bad)} such rows)")
         return unit_length(vectors.astype(np.float32))
@@ -99,9 +97,12 @@ def retrieve(
     middle = time.process_time()
     run = search(queries, documents, k, name=retriever.name)
     costs: JSON = {
-        "encode_cpu_seconds": round(middle - start, 3), "search_cpu_seconds": round(time.process_time() - middle, 3),
-        "dimensions": documents.shape[1], "index_bytes": documents.nbytes, "texts": len(texts) + len(set(task.query_texts)),
-    }  # fmt: skip
+        "encode_cpu_seconds": round(middle - start, 3),
+        "search_cpu_seconds": round(time.process_time() - middle, 3),
+        "dimensions": documents.shape[1],
+        "index_bytes": documents.nbytes,
+        "texts": len(texts) + len(set(task.query_texts)),
+    }
     return Retrieved(run, costs)
 
 
@@ -169,11 +170,7 @@ def truncation(task: Task, model: Any, texts: Sequence[str], kind: str) -> JSON 
 
 
 def _vectors(
-    task: Task,
-    retriever: Embedder | Vectors,
-    texts: list[str],
-    cache: EmbeddingCache | None,
-    progress: Callable[[int], None] | None,
+    task: Task, retriever: Embedder | Vectors, texts: list[str], cache: EmbeddingCache | None, progress: Callable[[int], None] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     if isinstance(retriever, Vectors):
         queries, documents = retriever.load(task)

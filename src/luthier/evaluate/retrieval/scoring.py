@@ -56,8 +56,9 @@ def ceiling(task: Task, metrics: Sequence[str] = ("ndcg@10",)) -> dict[str, dict
     """What a perfect retriever gets, metric -> reading: each text is scored by the best gain of its copies, and copies tie."""
     run = perfect_run(task)
     return {
-        ties: evaluate_run(run, task.qrels, metrics, ties, id_order=task.id_order).means for ties in TIES  # type: ignore[arg-type]
-    }  # fmt: skip
+        ties: evaluate_run(run, task.qrels, metrics, ties, id_order=task.id_order).means
+        for ties in TIES  # type: ignore[arg-type]
+    }
 
 
 def perfect_run(task: Task) -> Run:

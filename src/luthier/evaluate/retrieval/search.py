@@ -58,9 +58,7 @@ def merge_runs(runs: list[Run], offsets: list[int], k: int) -> Run:
     parts = [np.where(run.documents >= 0, run.documents + first, -1) for run, first in zip(runs, offsets, strict=True)]
     documents, scores = np.concatenate(parts, axis=1), np.concatenate([run.scores for run in runs], axis=1)
     order = np.lexsort((documents, -scores.astype(np.float64), documents < 0), axis=1)[:, :k]
-    return Run(
-        np.take_along_axis(documents, order, axis=1).astype(np.int32), np.take_along_axis(scores, order, axis=1), runs[0].name
-    )  # fmt: skip
+    return Run(np.take_along_axis(documents, order, axis=1).astype(np.int32), np.take_along_axis(scores, order, axis=1), runs[0].name)
 
 
 def _search_rows(
@@ -176,19 +174,13 @@ def _check(queries: NDArray[np.float32], documents: NDArray[np.float32], k: int)
     for what, vectors in (("queries", queries), ("documents", documents)):
         if vectors.ndim != 2:
             raise SettingsError(f"the {what} have the shape {vectors.shape}; (texts, dimensions) is expected")
-        bad = np.flatnonzero(
-            ~np.isfinite(vectors @ np.ones(vectors.shape[1], dtype=np.float32))
-        )  # a sum of a row with NaN is NaN
+        bad = np.flatnonzero(~np.isfinite(vectors @ np.ones(vectors.shape[1], dtype=np.float32)))  # a sum of a row with NaN is NaN
         if len(bad):
-            raise SettingsError(
-                f"the vector of row {bad[0]} of the {what} is not finite ({len(bad)} such rows); encode them again"
-            )
+            raise SettingsError(f"the vector of row {bad[0]} of the {what} is not finite ({len(bad)} such rows); encode them again")
     if not len(documents):
         raise SettingsError("there are no documents to search")
     if queries.shape[1] != documents.shape[1]:
-        raise SettingsError(
-            f"queries have {queries.shape[1]} dimensions, documents {documents.shape[1]}; encode both with the same model"
-        )
+        raise SettingsError(f"queries have {queries.shape[1]} dimensions, documents {documents.shape[1]}; encode both with the same model")
 
 
 def _faiss(queries: NDArray[np.float32], documents: NDArray[np.float32], k: int, name: str) -> Run:

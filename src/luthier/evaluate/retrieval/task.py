@@ -168,9 +168,10 @@ class Task:
         _, first = np.unique(self.copies, return_index=True)
         rows = first.tolist()
         kept = Texts(
-            [self.documents.ids[at] for at in rows], [self.documents.texts[at] for at in rows],
+            [self.documents.ids[at] for at in rows],
+            [self.documents.texts[at] for at in rows],
             [self.documents.titles[at] for at in rows] if self.documents.titles else (),
-        )  # fmt: skip
+        )
         moved = self.copies[self.qrels.documents].tolist()
         triples = zip(self.qrels.rows.tolist(), moved, self.qrels.gains.tolist(), strict=True)
         return replace(self, documents=kept, qrels=Qrels.from_triples(len(self.queries), triples))

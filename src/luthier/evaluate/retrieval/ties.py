@@ -113,9 +113,7 @@ def expected_precision_sum(relevant: NDArray[np.bool_], groups: Groups, depth: i
     return np.asarray(value[:, :depth].sum(axis=1), dtype=np.float64)
 
 
-def expected_first_hit(
-    relevant: NDArray[np.bool_], groups: Groups, depth: int, *, reciprocal: bool
-) -> NDArray[np.float64]:
+def expected_first_hit(relevant: NDArray[np.bool_], groups: Groups, depth: int, *, reciprocal: bool) -> NDArray[np.float64]:
     """Mean over orders of 1/(rank of the first relevant), or of whether there is one, within `depth`, (queries,).
 
     No hit up to the place i of a group of n with m relevant has the probability (n-m)/n · (n-m-1)/(n-1) · …, i factors; groups multiply.

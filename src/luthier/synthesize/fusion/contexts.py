@@ -16,9 +16,7 @@ from luthier.synthesize.fusion.wording import statement
 
 SNIPPET_WORDINGS = (0, 1, 4)
 TRIES = 400  # distractors looked at before a context is given up
-Search = Callable[
-    [Sequence[str], Sequence[str], int], Sequence[Sequence[int]]
-]  # queries, passages, depth -> places, -1 where none
+Search = Callable[[Sequence[str], Sequence[str], int], Sequence[Sequence[int]]]  # queries, passages, depth -> places, -1 where none
 
 
 @dataclass(frozen=True)
@@ -61,9 +59,7 @@ class Shelf:
         for fact in facts:
             self.by_attribute.setdefault(fact.attribute, []).append(fact)
 
-    def distractors(
-        self, name: str, about: Sequence[Fact], guarded: Sequence[Guarded], count: int
-    ) -> list[Snippet] | None:
+    def distractors(self, name: str, about: Sequence[Fact], guarded: Sequence[Guarded], count: int) -> list[Snippet] | None:
         """So many passages on other subjects, alternately hard (same attribute) and easy (another, where there is one); None where too few are clean.
 
         The first n of them are the same for every count.
@@ -109,13 +105,7 @@ def shuffled(name: str, snippets: Sequence[Snippet], seed: int) -> tuple[Snippet
 
 
 def retrieved(
-    queries: Sequence[str],
-    shelf: Sequence[Fact],
-    needed: Sequence[frozenset[str]],
-    passages: Passages,
-    *,
-    search: Search,
-    depth: int,
+    queries: Sequence[str], shelf: Sequence[Fact], needed: Sequence[frozenset[str]], passages: Passages, *, search: Search, depth: int
 ) -> list[tuple[Snippet, ...]]:
     """What a retriever finds for each question among the passages of these facts, best first, with what it misses."""
     found = {one.text: one for one in (passages.snippet(fact, "distractor") for fact in shelf)}
@@ -123,9 +113,7 @@ def retrieved(
     places = search(queries, texts, depth)
     return [
         tuple(
-            replace(found[texts[at]], role="distractor" if wanted.isdisjoint(found[texts[at]].facts) else "gold")
-            for at in best
-            if at >= 0
+            replace(found[texts[at]], role="distractor" if wanted.isdisjoint(found[texts[at]].facts) else "gold") for at in best if at >= 0
         )
         for best, wanted in zip(places, needed, strict=True)
     ]

@@ -24,9 +24,7 @@ ROWS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 LARGEST_TEXT = 32 << 20  # bytes of a text that is read whole; rows are streamed
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_]?(\d\d)[-_]?(\d\d)(?!\d)")
 _FRONT = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
-_FRONT_DATE = re.compile(
-    r"^(?:date|updated|published|last_modified)\s*:\s*['\"]?(\d{4}-\d\d-\d\d)", re.MULTILINE | re.IGNORECASE
-)
+_FRONT_DATE = re.compile(r"^(?:date|updated|published|last_modified)\s*:\s*['\"]?(\d{4}-\d\d-\d\d)", re.MULTILINE | re.IGNORECASE)
 _RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$")
 
 
@@ -57,9 +55,7 @@ class Reading:
     empty: list[str] = field(default_factory=list)
 
 
-def read_documents(
-    paths: Iterable[str | Path], reading: Reading | None = None, skipped: SkippedRows | None = None
-) -> Iterator[Row | Text]:
+def read_documents(paths: Iterable[str | Path], reading: Reading | None = None, skipped: SkippedRows | None = None) -> Iterator[Row | Text]:
     """Rows and texts of files and of the files under folders, in the order of their names.
 
     skipped: takes bad rows and unreadable files. Raises MissingFileError, BadRowError, and SettingsError for a text above 32 MiB.
@@ -148,9 +144,7 @@ def _separated(path: Path, kind: str, skipped: SkippedRows | None) -> Iterator[t
             header = next(reader, None)
             for cells in reader if header else ():
                 if len(cells) > len(header or ()):
-                    problem = BadRowError(
-                        f"{len(cells)} cells under {len(header or ())} columns", path, reader.line_num
-                    )
+                    problem = BadRowError(f"{len(cells)} cells under {len(header or ())} columns", path, reader.line_num)
                     set_aside(problem, ",".join(cells), skipped)
                 elif cells:
                     yield reader.line_num, dict(zip(header or (), cells, strict=False))
@@ -177,11 +171,7 @@ def _undecodable(path: Path) -> int:
 
 def flat_rows(row: JSON) -> Iterator[JSON]:
     """The row itself, or a row for each object in its lists, with the outer single values."""
-    lists = [
-        value
-        for value in row.values()
-        if isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
-    ]
+    lists = [value for value in row.values() if isinstance(value, list) and value and all(isinstance(one, dict) for one in value)]
     if not lists:
         yield row
         return

@@ -21,20 +21,37 @@ from luthier.synthesize.fusion.facts import LONGEST, fact_id
 
 WORDS = 90  # of a passage: about 128 tokens, which a small model reads well
 FACTS_SCHEMA: dict[str, Any] = {
-    "type": "object", "required": ["facts"], "additionalProperties": False,
-    "properties": {"facts": {"type": "array", "maxItems": 6, "items": {
-        "type": "object", "required": ["subject", "attribute", "value"], "additionalProperties": False,
-        "properties": {name: {"type": "string", "minLength": 1, "maxLength": LONGEST} for name in ("subject", "attribute", "value")},
-    }}},
-}  # fmt: skip
+    "type": "object",
+    "required": ["facts"],
+    "additionalProperties": False,
+    "properties": {
+        "facts": {
+            "type": "array",
+            "maxItems": 6,
+            "items": {
+                "type": "object",
+                "required": ["subject", "attribute", "value"],
+                "additionalProperties": False,
+                "properties": {
+                    name: {"type": "string", "minLength": 1, "maxLength": LONGEST} for name in ("subject", "attribute", "value")
+                },
+            },
+        }
+    },
+}
 QUESTION_SCHEMA: dict[str, Any] = {
-    "type": "object", "required": ["question"], "additionalProperties": False, "properties": {"question": {"type": "string", "minLength": 8, "maxLength": 300}},
-}  # fmt: skip
+    "type": "object",
+    "required": ["question"],
+    "additionalProperties": False,
+    "properties": {"question": {"type": "string", "minLength": 8, "maxLength": 300}},
+}
 FACTS_INSTRUCTION = (  # no example: small models copy it
     "List the facts of the passage as JSON: the name of what each is about, which attribute it tells, and its value, copied word for word from the passage. "
     "An empty list where there are none."
 )
-QUESTION_INSTRUCTION = "Write one question, as JSON, whose answer is the value of the fact. Name the subject as it is written. Do not give the value away."
+QUESTION_INSTRUCTION = (
+    "Write one question, as JSON, whose answer is the value of the fact. Name the subject as it is written. Do not give the value away."
+)
 
 
 def passages(texts: Sequence[Text], words: int = WORDS) -> Iterator[Text]:
@@ -58,18 +75,11 @@ def passages(texts: Sequence[Text], words: int = WORDS) -> Iterator[Text]:
 
 
 def extract_facts(
-    model: LanguageModel,
-    some: Sequence[Text],
-    dropped: Counter[str],
-    *,
-    max_tokens: int = 320,
-    progress: Progress | None = None,
+    model: LanguageModel, some: Sequence[Text], dropped: Counter[str], *, max_tokens: int = 320, progress: Progress | None = None
 ) -> list[Fact]:
     """What the model finds in passages and the rules let pass; what they refuse is counted by reason. Kinds are of single values."""
     replies = model.generate(
-        [_asked(model, FACTS_INSTRUCTION, one.text, FACTS_SCHEMA) for one in some],
-        Sampling(max_tokens=max_tokens),
-        progress,
+        [_asked(model, FACTS_INSTRUCTION, one.text, FACTS_SCHEMA) for one in some], Sampling(max_tokens=max_tokens), progress
     )
     found: list[Fact] = []
     for one, reply in zip(some, replies, strict=True):
@@ -85,19 +95,12 @@ def extract_facts(
 
 
 def write_questions(
-    model: LanguageModel,
-    facts: Sequence[Fact],
-    dropped: Counter[str],
-    *,
-    max_tokens: int = 80,
-    progress: Progress | None = None,
+    model: LanguageModel, facts: Sequence[Fact], dropped: Counter[str], *, max_tokens: int = 80, progress: Progress | None = None
 ) -> dict[str, str]:
     """A question by fact id for those facts of which the model writes a usable one."""
     told = [f"Fact: the {fact.attribute} of {fact.subject} is {fact.value}." for fact in facts]
     replies = model.generate(
-        [_asked(model, QUESTION_INSTRUCTION, text, QUESTION_SCHEMA) for text in told],
-        Sampling(max_tokens=max_tokens),
-        progress,
+        [_asked(model, QUESTION_INSTRUCTION, text, QUESTION_SCHEMA) for text in told], Sampling(max_tokens=max_tokens), progress
     )
     written: dict[str, str] = {}
     for fact, reply in zip(facts, replies, strict=True):
@@ -117,10 +120,7 @@ def _pieces(words: list[str], most: int) -> Iterator[list[str]]:
 
 
 def _asked(model: LanguageModel, instruction: str, text: str, schema: dict[str, Any]) -> Prompt:
-    return Prompt(
-        (Message("system", instruction), Message("user", text)),
-        json_schema=schema if "json_schema" in model.supports else None,
-    )
+    return Prompt((Message("system", instruction), Message("user", text)), json_schema=schema if "json_schema" in model.supports else None)
 
 
 def _read(text: str) -> JSON | None:
@@ -140,26 +140,22 @@ def _fact(told: Any, passage: Text, dropped: Counter[str]) -> Fact | None:
     subject, attribute, value = (" ".join(told[name].split()) for name in ("subject", "attribute", "value"))
     attribute = attribute.lower()
     reason = (
-        "value not in the passage" if value not in passage.text else
-        "subject not in the passage" if subject.casefold() not in passage.text.casefold() else
-        "value stands in its subject's name" if states(subject, value, "text") is not None else
-        "value too long" if len(value) > LONGEST else
-        "attribute is the value" if plain_words(attribute) == plain_words(value) else ""
-    )  # fmt: skip
+        "value not in the passage"
+        if value not in passage.text
+        else "subject not in the passage"
+        if subject.casefold() not in passage.text.casefold()
+        else "value stands in its subject's name"
+        if states(subject, value, "text") is not None
+        else "value too long"
+        if len(value) > LONGEST
+        else "attribute is the value"
+        if plain_words(attribute) == plain_words(value)
+        else ""
+    )
     if reason:
         dropped[f"extracted fact: {reason}"] += 1
         return None
-    return Fact(
-        fact_id(subject, attribute),
-        subject,
-        attribute,
-        value,
-        kind_of([value]),
-        passage.date,
-        passage.place,
-        (),
-        passage.text,
-    )
+    return Fact(fact_id(subject, attribute), subject, attribute, value, kind_of([value]), passage.date, passage.place, (), passage.text)
 
 
 def _question_problem(question: str, fact: Fact) -> str:

@@ -22,9 +22,7 @@ from luthier.synthesize.fusion.documents import Reading, Row, Text, read_documen
 if TYPE_CHECKING:
     from luthier.synthesize.fusion.splitting import Split
 
-EMPTY = frozenset(
-    ("", "-", "–", "—", "n/a", "na", "none", "null", "nan", "?", "unknown", "tbd", "tba", "true", "false", "yes", "no")
-)
+EMPTY = frozenset(("", "-", "–", "—", "n/a", "na", "none", "null", "nan", "?", "unknown", "tbd", "tba", "true", "false", "yes", "no"))
 LONGEST = 120  # characters of a value: more is a text, not a value
 DATE_COLUMNS = ("date", "released", "releasedate", "release_date", "updated", "published")
 
@@ -65,12 +63,7 @@ class KnowledgeBase:
 
     @classmethod
     def from_paths(
-        cls,
-        paths: Sequence[str | Path],
-        columns: Columns = Columns(),
-        *,
-        skipped: SkippedRows | None = None,
-        date_field: str | None = None,
+        cls, paths: Sequence[str | Path], columns: Columns = Columns(), *, skipped: SkippedRows | None = None, date_field: str | None = None
     ) -> KnowledgeBase:
         """The facts of all tables under these paths. date_field: short for `Columns(date=...)`.
 
@@ -93,9 +86,7 @@ class KnowledgeBase:
         made = merged(found, dropped)
         if not made.facts and not texts:
             told = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "no rows"
-            raise SettingsError(
-                f"{', '.join(map(str, paths))}: no facts there ({told}); name columns with --subject and --attribute"
-            )
+            raise SettingsError(f"{', '.join(map(str, paths))}: no facts there ({told}); name columns with --subject and --attribute")
         return replace(made, texts=tuple(texts), sources=tuple(reading.files))
 
     def with_facts(self, more: Sequence[Fact]) -> KnowledgeBase:
@@ -105,9 +96,7 @@ class KnowledgeBase:
         made = merged([*before, *more], dropped)
         return replace(made, texts=self.texts, sources=self.sources)
 
-    def split(
-        self, by: str = "date", at: str | None = None, holdout: float = 0.1, seed: int = 0, train: float = 0.5
-    ) -> Split:
+    def split(self, by: str = "date", at: str | None = None, holdout: float = 0.1, seed: int = 0, train: float = 0.5) -> Split:
         """The facts in parts; see `splitting.split_facts`."""
         from luthier.synthesize.fusion.splitting import split_facts
 
@@ -132,9 +121,7 @@ def table_facts(rows: Iterable[Row], columns: Columns, dropped: Counter[str]) ->
         if not subject:
             dropped["row without a subject"] += 1
             continue
-        date_column = columns.date or next(
-            (name for name in cells if name.casefold().replace(" ", "_") in DATE_COLUMNS), None
-        )
+        date_column = columns.date or next((name for name in cells if name.casefold().replace(" ", "_") in DATE_COLUMNS), None)
         date = _iso(_text(cells.get(date_column)) if date_column else "") or row.date
         for column, name in columns.attributes or _all_attributes(cells, columns, date_column):
             values = _values(cells.get(column))
@@ -167,9 +154,7 @@ def merged(found: Sequence[Fact], dropped: Counter[str]) -> KnowledgeBase:
             updates.append(Update(old, new))
             dropped["older than an update"] += len(different) - 2
     told = {reason: count for reason, count in sorted(dropped.items()) if count}
-    return KnowledgeBase(
-        tuple(sorted(facts, key=lambda fact: fact.id)), tuple(sorted(updates, key=lambda one: one.new.id)), (), told
-    )
+    return KnowledgeBase(tuple(sorted(facts, key=lambda fact: fact.id)), tuple(sorted(updates, key=lambda one: one.new.id)), (), told)
 
 
 def _with_kinds(found: Sequence[Fact]) -> list[Fact]:
@@ -201,11 +186,7 @@ def _subject(cells: JSON, columns: Sequence[str]) -> str:
 def _all_attributes(cells: JSON, columns: Columns, date_column: str | None) -> Iterable[tuple[str, str]]:
     subject = {name.strip() for column in columns.subject for name in column.split("|")} or set(tuple(cells)[:1])
     used = subject | {name for name, _ in columns.where}
-    return (
-        (name, _spoken(name))
-        for name in cells
-        if name and name not in used and (name != date_column or name.casefold() != "date")
-    )
+    return ((name, _spoken(name)) for name in cells if name and name not in used and (name != date_column or name.casefold() != "date"))
 
 
 def _spoken(column: str) -> str:

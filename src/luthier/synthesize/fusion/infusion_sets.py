@@ -19,14 +19,8 @@ def statements(memory: Sequence[Fact], seed: int, wordings: int, dated: Iterable
 
     dated: facts that change, told with their dates.
     """
-    rows: list[JSON] = [
-        {"text": wording.statement(fact, number), "facts": [fact.id]} for fact in memory for number in range(wordings)
-    ]
-    rows += [
-        {"text": wording.statement(fact, number, dated=True), "facts": [fact.id]}
-        for fact in dated
-        for number in range(wordings)
-    ]
+    rows: list[JSON] = [{"text": wording.statement(fact, number), "facts": [fact.id]} for fact in memory for number in range(wordings)]
+    rows += [{"text": wording.statement(fact, number, dated=True), "facts": [fact.id]} for fact in dated for number in range(wordings)]
     passages: dict[str, list[str]] = {}
     for fact in memory:
         if fact.passage is not None:
@@ -36,12 +30,7 @@ def statements(memory: Sequence[Fact], seed: int, wordings: int, dated: Iterable
 
 
 def conversations(
-    memory: Sequence[Fact],
-    items: Mapping[Scenario, Sequence[FusionItem]],
-    seed: int,
-    *,
-    closed_book: int,
-    refusals: float,
+    memory: Sequence[Fact], items: Mapping[Scenario, Sequence[FusionItem]], seed: int, *, closed_book: int, refusals: float
 ) -> list[JSON]:
     """Rows of supervised fine-tuning, `messages` and what they teach, in an order of hashes.
 

@@ -116,9 +116,7 @@ def _single(fact: Fact, scenario: Scenario, pool: Pool) -> Draft:
         _form(base, pool, wording.TRAINING_QUESTIONS, wording.TEST_QUESTIONS), fact
     )
     answer = wording.fill(REFUSAL if scenario == "S4" else wording.STATEMENTS[0], fact)
-    return Draft(
-        base, scenario, "single", question, answer, (needed(fact, part),), (fact,) if scenario == "S1" else (), (fact,)
-    )
+    return Draft(base, scenario, "single", question, answer, (needed(fact, part),), (fact,) if scenario == "S1" else (), (fact,))
 
 
 def _form(name: str, pool: Pool, train: Sequence[str], test: Sequence[str]) -> str:
@@ -161,12 +159,7 @@ def _pair(ours: Fact, theirs: Fact, pool: Pool, number: int) -> Draft | None:
     more = MORE.get(x.kind)
     one, two = comparable(x.value, x.kind), comparable(y.value, y.kind)
     ordered = (
-        more is not None
-        and x.attribute == y.attribute
-        and one is not None
-        and two is not None
-        and type(one) is type(two)
-        and one != two
+        more is not None and x.attribute == y.attribute and one is not None and two is not None and type(one) is type(two) and one != two
     )
     if isinstance(one, tuple) and isinstance(two, tuple):
         ordered = ordered and one[0] == two[0]
@@ -206,14 +199,7 @@ def _bridges(pool: Pool) -> Iterator[Draft]:
             question = _form(base, pool, wording.TRAINING_BRIDGES, wording.TEST_BRIDGES).format(**slots)
             name = Needed(hint.id, "external", hint.subject, hint.attribute, (hint.subject,), "text")
             yield Draft(
-                base,
-                "S2",
-                "bridge",
-                question,
-                wording.BRIDGE_ANSWER.format(**slots),
-                (name, needed(fact, "memory")),
-                (hint,),
-                (hint, fact),
+                base, "S2", "bridge", question, wording.BRIDGE_ANSWER.format(**slots), (name, needed(fact, "memory")), (hint,), (hint, fact)
             )
 
 
@@ -249,17 +235,7 @@ def _conflict(update: Update, pool: Pool) -> Draft:
     )
     form = "newer in context" if external is update.new else "newer in memory"
     part: Part = "external" if external is update.new else "memory"
-    return Draft(
-        base,
-        "C",
-        form,
-        question,
-        answer,
-        (needed(update.new, part),),
-        (external,),
-        (update.new,),
-        stale=update.old.values,
-    )
+    return Draft(base, "C", form, question, answer, (needed(update.new, part),), (external,), (update.new,), stale=update.old.values)
 
 
 def sides(update: Update, seed: int) -> tuple[Fact, Fact]:

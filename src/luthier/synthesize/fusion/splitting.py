@@ -50,13 +50,7 @@ class Split:
 
 
 def split_facts(
-    kb: KnowledgeBase,
-    *,
-    by: str = "date",
-    at: str | None = None,
-    holdout: float = 0.1,
-    train: float = 0.5,
-    seed: int = 0,
+    kb: KnowledgeBase, *, by: str = "date", at: str | None = None, holdout: float = 0.1, train: float = 0.5, seed: int = 0
 ) -> Split:
     """Memory, external and held-out facts, each in a half for training and one for tests.
 
@@ -134,19 +128,14 @@ def _median_date(facts: Sequence[Fact]) -> str:
 def _drop_twins(parts: dict[str, list[Fact]], dropped: dict[str, int]) -> None:
     """Leave out facts whose passage is, or nearly repeats, one of another part (8-gram Jaccard index above 0.6): the later of the two goes."""
     order = sorted(
-        (fact.date or "", fact.id, name, fact.passage)
-        for name, facts in parts.items()
-        for fact in facts
-        if fact.passage is not None
+        (fact.date or "", fact.id, name, fact.passage) for name, facts in parts.items() for fact in facts if fact.passage is not None
     )
     first = _first_of_twins(list(dict.fromkeys(passage for *_, passage in order)))
     home: dict[str, str] = {}
     for _, _, name, passage in order:
         home.setdefault(first.get(passage, passage), name)
     for name, facts in parts.items():
-        parts[name] = [
-            fact for fact in facts if fact.passage is None or home[first.get(fact.passage, fact.passage)] == name
-        ]
+        parts[name] = [fact for fact in facts if fact.passage is None or home[first.get(fact.passage, fact.passage)] == name]
         _count(dropped, "near-duplicate of a passage in another part", len(facts) - len(parts[name]))
 
 

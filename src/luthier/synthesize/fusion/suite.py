@@ -13,16 +13,7 @@ from luthier.errors import SettingsError
 from luthier.records import JSON, write_jsonl
 from luthier.records.files import atomic_write
 from luthier.records.fusion import SCENARIOS, Fact, FusionItem, Scenario, Snippet, as_refusal
-from luthier.records.fusion_suite import (
-    CONVERSATIONS,
-    FACTS,
-    ITEMS,
-    MANIFEST,
-    RETENTION,
-    STATEMENTS,
-    computed_label,
-    problems,
-)
+from luthier.records.fusion_suite import CONVERSATIONS, FACTS, ITEMS, MANIFEST, RETENTION, STATEMENTS, computed_label, problems
 from luthier.records.lines import to_text
 from luthier.synthesize.fusion import infusion_sets, wording
 from luthier.synthesize.fusion.contexts import Passages, Search, Shelf, retrieved, shuffled
@@ -84,16 +75,15 @@ class FusionSuite:
         """Write the suite's files, the manifest last; the same suite gives the same bytes. Returns the manifest."""
         rows = {
             FACTS: [fact.to_row() | {"memory": fact.id in self.memory} for fact in self.facts.values()],
-            ITEMS: [item.to_row() for item in self.items], RETENTION: [item.to_row() for item in self.retention],
-            STATEMENTS: list(self.statements), CONVERSATIONS: list(self.conversations),
-        }  # fmt: skip
+            ITEMS: [item.to_row() for item in self.items],
+            RETENTION: [item.to_row() for item in self.retention],
+            STATEMENTS: list(self.statements),
+            CONVERSATIONS: list(self.conversations),
+        }
         manifest: JSON = {**self.report, "files": {}}
         for name, some in rows.items():
             write_jsonl(folder / name, some)
-            manifest["files"][name] = {
-                "rows": len(some),
-                "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
-            }
+            manifest["files"][name] = {"rows": len(some), "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest()}
         with atomic_write(folder / MANIFEST) as stream:
             stream.write(to_text(manifest) + "\n")
         return manifest
@@ -101,7 +91,7 @@ class FusionSuite:
 
 def _build(
     split: Split, settings: SuiteSettings, tested: AbstractSet[str] | None, search: Search | None, written: Mapping[str, str] | None
-) -> FusionSuite:  # fmt: skip
+) -> FusionSuite:
     _check(settings)
     infused, test, train = _pools(split, settings, tested)
     test = replace(test, written=written)
@@ -118,33 +108,30 @@ def _build(
     }
     flat = tuple(item for name in SCENARIOS for item in items[name])
     if not flat:
-        raise SettingsError(
-            f"no scenario gets an item ({_told(dropped)}); move the date of the split, or give more documents"
-        )
+        raise SettingsError(f"no scenario gets an item ({_told(dropped)}); move the date of the split, or give more documents")
     retention = _retention(flat, {fact.id: fact for fact in infused})
     talks = infusion_sets.conversations(
-        infused,
-        _taught(train, bench, settings),
-        split.seed,
-        closed_book=settings.closed_book,
-        refusals=settings.refusals,
+        infused, _taught(train, bench, settings), split.seed, closed_book=settings.closed_book, refusals=settings.refusals
     )
     report: JSON = {
-        "split": split.settings, "settings": asdict(settings) | {"distractors": list(settings.distractors), "forms": list(settings.forms)},
-        "facts": {"memory": _sizes(split.memory), "external": _sizes(split.external), "held": _sizes(split.held), "updates": len(changing), "infused": len(infused)},
-        "items": {name: len(some) for name, some in items.items()}, "questions": {name: len({one.base for one in some}) for name, some in items.items()},
-        "retention": len(retention), "taught": infusion_sets.taught(talks), "dropped": dict(sorted(dropped.items())), "retriever": search is not None,
-    }  # fmt: skip
+        "split": split.settings,
+        "settings": asdict(settings) | {"distractors": list(settings.distractors), "forms": list(settings.forms)},
+        "facts": {
+            "memory": _sizes(split.memory),
+            "external": _sizes(split.external),
+            "held": _sizes(split.held),
+            "updates": len(changing),
+            "infused": len(infused),
+        },
+        "items": {name: len(some) for name, some in items.items()},
+        "questions": {name: len({one.base for one in some}) for name, some in items.items()},
+        "retention": len(retention),
+        "taught": infusion_sets.taught(talks),
+        "dropped": dict(sorted(dropped.items())),
+        "retriever": search is not None,
+    }
     statements = infusion_sets.statements(infused, split.seed, settings.wordings, changing)
-    return FusionSuite(
-        {fact.id: fact for fact in (*facts, *changing)},
-        memory,
-        flat,
-        retention,
-        tuple(statements),
-        tuple(talks),
-        report,
-    )
+    return FusionSuite({fact.id: fact for fact in (*facts, *changing)}, memory, flat, retention, tuple(statements), tuple(talks), report)
 
 
 def _taught(train: Pool, bench: _Bench, settings: SuiteSettings) -> dict[Scenario, list[FusionItem]]:
@@ -204,8 +191,18 @@ class _Bench:
         """The item with its computed label. wanted: the label it must have; None takes whichever it has, as a retriever's misses decide."""
         name = f"{draft.base}-{'r' if wanted is None else 'd'}{noise}"
         item = FusionItem(
-            name, draft.base, draft.scenario, draft.form, draft.question, draft.answer, draft.needed, tuple(context), noise, draft.conclusion, draft.stale,
-        )  # fmt: skip
+            name,
+            draft.base,
+            draft.scenario,
+            draft.form,
+            draft.question,
+            draft.answer,
+            draft.needed,
+            tuple(context),
+            noise,
+            draft.conclusion,
+            draft.stale,
+        )
         label = computed_label(item, self.memory)
         if label is None or (wanted is not None and label != wanted):
             self.dropped[f"{draft.scenario}: the facts at hand make it {label or 'no scenario'}"] += 1
@@ -228,17 +225,11 @@ def _relabelled(item: FusionItem, label: Scenario) -> FusionItem:
 def _check(settings: SuiteSettings) -> None:
     if settings.per_scenario < 1:
         raise SettingsError(f"per_scenario is {settings.per_scenario}; it must be at least 1")
-    if (
-        not settings.distractors
-        or min(settings.distractors) < 0
-        or len(set(settings.distractors)) < len(settings.distractors)
-    ):
+    if not settings.distractors or min(settings.distractors) < 0 or len(set(settings.distractors)) < len(settings.distractors):
         raise SettingsError("distractors are different numbers from 0, at least one: 0,1,3")
     unknown = set(settings.forms) - set(FORMS)
     if unknown or not settings.forms:
-        raise SettingsError(
-            f"forms of S2 are {', '.join(FORMS)}; {', '.join(sorted(unknown)) or 'none'} is not among them"
-        )
+        raise SettingsError(f"forms of S2 are {', '.join(FORMS)}; {', '.join(sorted(unknown)) or 'none'} is not among them")
     if settings.wordings < 1 or (settings.memory is not None and settings.memory < 1):
         raise SettingsError("wordings and memory must be at least 1")
 
@@ -252,9 +243,7 @@ def _unknown(split: Split, known: AbstractSet[str]) -> Split:
         return Half(*(tuple(fact for fact in some if fact.id not in known) for some in (half.train, half.test)))
 
     memory, external, held = left(split.memory), left(split.external), left(split.held)
-    lost = sum(len(one.all) for one in (split.memory, split.external, split.held)) - sum(
-        len(one.all) for one in (memory, external, held)
-    )
+    lost = sum(len(one.all) for one in (split.memory, split.external, split.held)) - sum(len(one.all) for one in (memory, external, held))
     dropped = {**split.dropped, "the untrained model knows it": lost}
     return replace(split, memory=memory, external=external, held=held, dropped=dropped)
 
@@ -263,9 +252,7 @@ def _pools(split: Split, settings: SuiteSettings, tested: AbstractSet[str] | Non
     """The facts that are trained into the weights, those that tests ask for first, and the pools of tests and of training."""
     test, train = (Pool.of(split, use, forms=settings.forms, absent=settings.absent) for use in ("test", "train"))
     if tested is not None:
-        memory, external, held = (
-            tuple(fact for fact in some if fact.id in tested) for some in (test.memory, test.external, test.held)
-        )
+        memory, external, held = (tuple(fact for fact in some if fact.id in tested) for some in (test.memory, test.external, test.held))
         test = replace(test, memory=memory, external=external, held=held)
     if settings.memory is None:
         return [*split.memory.test, *split.memory.train], test, train
@@ -278,11 +265,18 @@ def closed_book(facts: Iterable[Fact]) -> tuple[FusionItem, ...]:
     """A closed-book question on each fact: what is retained after infusion, or known before it."""
     return tuple(
         FusionItem(
-            f"K-{fact.id}", f"K-{fact.id}", "S3", "retention", retention_question(fact), wording.fill(wording.STATEMENTS[0], fact),
-            (needed(fact, "memory"),), (), 0,
+            f"K-{fact.id}",
+            f"K-{fact.id}",
+            "S3",
+            "retention",
+            retention_question(fact),
+            wording.fill(wording.STATEMENTS[0], fact),
+            (needed(fact, "memory"),),
+            (),
+            0,
         )
         for fact in facts
-    )  # fmt: skip
+    )
 
 
 def _retention(items: Sequence[FusionItem], memory: Mapping[str, Fact]) -> tuple[FusionItem, ...]:

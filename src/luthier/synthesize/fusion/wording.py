@@ -29,14 +29,8 @@ TEST_QUESTIONS = (
     "Can you say what the {attribute} of {subject} is?",
 )
 RETENTION_QUESTION = "Recall the {attribute} of {subject}."
-TRAINING_PAIRS = (
-    "What is the {a} of {x}, and what is the {b} of {y}?",
-    "Give the {a} of {x} and the {b} of {y}.",
-)
-TEST_PAIRS = (
-    "I would like to know the {a} of {x} and the {b} of {y}.",
-    "For {x}, what is the {a}, and for {y}, what is the {b}?",
-)
+TRAINING_PAIRS = ("What is the {a} of {x}, and what is the {b} of {y}?", "Give the {a} of {x} and the {b} of {y}.")
+TEST_PAIRS = ("I would like to know the {a} of {x} and the {b} of {y}.", "For {x}, what is the {a}, and for {y}, what is the {b}?")
 TRAINING_COMPARISONS = ("Which has the {more} {a}, {x} or {y}? Give both.",)
 TEST_COMPARISONS = ("Compare the {a} of {x} with that of {y}: which is {more}?",)
 TRAINING_BRIDGES = ("What is the {b} of the one whose {a} is {value}?",)
@@ -60,8 +54,4 @@ def statement(fact: Fact, number: int, *, dated: bool = False) -> str:
 
 def unique_pairs(first: str, second: str) -> bool:
     """Whether a question about both can tell the two apart."""
-    return (
-        first.casefold() != second.casefold()
-        and first.casefold() not in second.casefold()
-        and second.casefold() not in first.casefold()
-    )
+    return first.casefold() != second.casefold() and first.casefold() not in second.casefold() and second.casefold() not in first.casefold()

@@ -165,9 +165,7 @@ def _spliced(draft: Draft) -> str | None:
 
 
 def _names(sentence: str, answer: str) -> bool:
-    return len(answer) >= LEAST_LETTERS and bool(
-        re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", sentence, re.IGNORECASE)
-    )
+    return len(answer) >= LEAST_LETTERS and bool(re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", sentence, re.IGNORECASE))
 
 
 def _in_place_of(sentence: str, other: str) -> str:
@@ -177,7 +175,9 @@ def _in_place_of(sentence: str, other: str) -> str:
 
 def _editing_prompt(draft: Draft) -> Prompt:
     task = "\n\n".join(f"[{message.role}] {message.content or ''}" for message in draft.prompt)
-    return Prompt((
-        Message("system", INSTRUCTION),
-        Message("user", f"# Task\n{task}\n\n# Reference answer\n{draft.reference}\n\n# Draft\n{draft.text}"),
-    ))  # fmt: skip
+    return Prompt(
+        (
+            Message("system", INSTRUCTION),
+            Message("user", f"# Task\n{task}\n\n# Reference answer\n{draft.reference}\n\n# Draft\n{draft.text}"),
+        )
+    )

@@ -93,11 +93,7 @@ def _draft(question: Question, text: str) -> Draft:
 
 
 def make_pairs(
-    drafts: Sequence[Draft],
-    bridger: Bridger | None,
-    report: PairReport,
-    gate: Gate = GATE,
-    progress: Callable[[int], None] | None = None,
+    drafts: Sequence[Draft], bridger: Bridger | None, report: PairReport, gate: Gate = GATE, progress: Callable[[int], None] | None = None
 ) -> list[JSON]:
     """TRL preference rows, one a draft. `chosen` is the bridged draft where the gate takes it, else the reference; `bridged` says which.
 

@@ -33,9 +33,7 @@ def api_hashes(specs: Sequence[str], builtin: bool = False) -> dict[str, str]:
     hashes = {wheel.label: wheel.sha256 for wheel in BUILTIN} if builtin else {}
     for spec in specs:
         if not spec.startswith(MODULE) and not Path(spec).is_file():
-            raise MissingFileError(
-                f"{spec}: no such file; --api takes an OpenAPI file, an MCP tools/list file, or module:NAME"
-            )
+            raise MissingFileError(f"{spec}: no such file; --api takes an OpenAPI file, an MCP tools/list file, or module:NAME")
         hashes[spec] = "an imported module" if spec.startswith(MODULE) else file_sha256(Path(spec))
     return hashes
 

@@ -47,10 +47,4 @@ class Blueprint:
 
 def spoken(name: str) -> str:
     """`max_price` and `maxPrice` as "max price"."""
-    return (
-        re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.rsplit(".", maxsplit=1)[-1])
-        .replace("_", " ")
-        .replace("-", " ")
-        .strip()
-        .lower()
-    )
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.rsplit(".", maxsplit=1)[-1]).replace("_", " ").replace("-", " ").strip().lower()

@@ -38,9 +38,7 @@ RULES: dict[str, Rule] = {
         Rule("D1", "every message has what its role needs", rules_turns.needed_fields),
         Rule("S1", "a tool's response carries the name of the call it answers", rules_turns.response_names),
         Rule("S2", "the type label agrees with the calls; prose holds no calls", rules_turns.type_label),
-        Rule(
-            "S3", "roles follow each other: user, assistant, tool after calls, assistant last", rules_turns.role_order
-        ),
+        Rule("S3", "roles follow each other: user, assistant, tool after calls, assistant last", rules_turns.role_order),
         Rule("S4", "every call is answered, every tool response answers a call", rules_turns.responses_follow_calls),
         Rule("D2", "replies are not too long", rules_text.reply_length),
         Rule("D3", "no broken characters and no template tokens", rules_text.clean_characters),

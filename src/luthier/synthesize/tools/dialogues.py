@@ -18,12 +18,7 @@ from luthier.synthesize.tools.requests import draw_arguments, request
 from luthier.synthesize.tools.values import Source, kinds
 
 DialogueType = Literal["single", "parallel", "missing_argument", "irrelevant"]
-TYPE_SHARES: Mapping[DialogueType, float] = {
-    "single": 0.54,
-    "parallel": 0.07,
-    "missing_argument": 0.05,
-    "irrelevant": 0.34,
-}
+TYPE_SHARES: Mapping[DialogueType, float] = {"single": 0.54, "parallel": 0.07, "missing_argument": 0.05, "irrelevant": 0.34}
 REAL_SHARE = 0.25
 NEAR_SHARE, OPEN_SHARE = 0.35, 0.15
 OPTIONAL_SHARE = 0.75  # of the optional parameters a request mentions: people list a parameter because they use it
@@ -102,9 +97,7 @@ def _spread(shares: Mapping[DialogueType, float], count: int, source: Source) ->
     return types
 
 
-def _on_one_list(
-    blueprint: Blueprint, others: list[Blueprint], types: list[DialogueType], source: Source
-) -> list[Conversation]:
+def _on_one_list(blueprint: Blueprint, others: list[Blueprint], types: list[DialogueType], source: Source) -> list[Conversation]:
     """Dialogues of the given types, with different requests, on one list: the blueprint's tool and some distractors."""
     listed = _listed(blueprint, others, source)
     names = {one.tool.name for one in listed}
@@ -133,9 +126,7 @@ def _listed(blueprint: Blueprint, others: list[Blueprint], source: Source) -> li
     return listed
 
 
-def _dialogue(
-    kind: DialogueType, blueprint: Blueprint, listed: list[Blueprint], absent: list[Blueprint], source: Source
-) -> Conversation:
+def _dialogue(kind: DialogueType, blueprint: Blueprint, listed: list[Blueprint], absent: list[Blueprint], source: Source) -> Conversation:
     tools = [one.tool for one in listed]
     needed = _askable(blueprint)
     if kind == "missing_argument" and needed:

@@ -17,15 +17,36 @@ EVERYDAY_SOURCE = "luthier everyday ideas"
 EXTRA_SHARE = 0.3
 SHUFFLED_SHARE = 0.3
 _LOOKUP_EXTRAS = (
-    "bool:include_history?", "bool:detailed", "bool:detailed?", "bool:include_images?", "bool:show_sources?", "count?", "language?",
-    "enum:sort_by=date/price/relevance/popularity/importance?", "enum:order=ascending/descending?", "aspect", "aspects", "aspects?",
-    "enum:format=table/list/text?", "enum:detail_level=basic/summary/detailed?", "many:sections=overview/reviews/prices/contacts?",
-    "enum:source=official/public/archive", "bool:include_statistics?", "year?", "bool:verified?",
-)  # fmt: skip
+    "bool:include_history?",
+    "bool:detailed",
+    "bool:detailed?",
+    "bool:include_images?",
+    "bool:show_sources?",
+    "count?",
+    "language?",
+    "enum:sort_by=date/price/relevance/popularity/importance?",
+    "enum:order=ascending/descending?",
+    "aspect",
+    "aspects",
+    "aspects?",
+    "enum:format=table/list/text?",
+    "enum:detail_level=basic/summary/detailed?",
+    "many:sections=overview/reviews/prices/contacts?",
+    "enum:source=official/public/archive",
+    "bool:include_statistics?",
+    "year?",
+    "bool:verified?",
+)
 _COMPUTE_EXTRAS = (
-    "int:precision(digits)?", "int:decimals(digits)?", "bool:show_steps?", "bool:detailed?", "enum:rounding=up/down/nearest?",
-    "bool:include_units?", "enum:output=short/full?", "enum:method=exact/approximate?",
-)  # fmt: skip
+    "int:precision(digits)?",
+    "int:decimals(digits)?",
+    "bool:show_steps?",
+    "bool:detailed?",
+    "enum:rounding=up/down/nearest?",
+    "bool:include_units?",
+    "enum:output=short/full?",
+    "enum:method=exact/approximate?",
+)
 _SMALL_WORDS = {"a", "an", "the", "of", "for", "to", "in", "on", "at", "by", "is", "who", "it", "as", "and", "that"}
 
 
@@ -83,9 +104,7 @@ def _tool(idea: Idea, slots: list[Slot], random: Random, camel: bool) -> Tool:
             *re.findall(r"[A-Za-z0-9]+", idea.noun),
         ]
     name = _styled("_".join(word.lower() for word in words), camel)
-    name = random.choice(
-        [name, name, f"{idea.domain}.{name}", f"{idea.domain}_{random.choice(['api', 'service', 'tool'])}.{name}"]
-    )
+    name = random.choice([name, name, f"{idea.domain}.{name}", f"{idea.domain}_{random.choice(['api', 'service', 'tool'])}.{name}"])
     required = [slot.name for slot in slots if slot.required]
     properties = {slot.name: slot.schema for slot in slots}
     parameters = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
@@ -97,9 +116,7 @@ def _description(idea: Idea, slots: list[Slot], random: Random) -> str:
     verb, _, rest = ask.partition(" ")
     third = verb + ("es" if verb.endswith(("h", "s", "x")) else "s") + f" {rest}"
     by = " and ".join(slot.words for slot in slots if slot.required)
-    return random.choice(
-        [f"{ask}.", f"{third}.", f"{ask} by {by}.", f"{third} for a given {by}.", f"{ask} based on the {by}."]
-    )
+    return random.choice([f"{ask}.", f"{third}.", f"{ask} by {by}.", f"{third} for a given {by}.", f"{ask} based on the {by}."])
 
 
 def _styled(name: str, camel: bool) -> str:

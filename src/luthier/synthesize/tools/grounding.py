@@ -16,9 +16,7 @@ from luthier.records import JSON
 from luthier.synthesize.tools.numerals import numbers_in
 
 _WORD = re.compile(r"[^\W_]+")
-_STOP = frozenset(
-    ["a", "an", "the", "of", "in", "on", "at", "to", "for", "and", "or", "with", "by", "from", "is", "are", "be"]
-)
+_STOP = frozenset(["a", "an", "the", "of", "in", "on", "at", "to", "for", "and", "or", "with", "by", "from", "is", "are", "be"])
 _SUFFIXES = ("ations", "ation", "ings", "ing", "ies", "ied", "ers", "er", "ed", "es", "ly", "s", "e", "y")
 _SHORTEST_STEM = 3
 

@@ -41,9 +41,7 @@ def lint(tool: Tool) -> list[Finding]:
 
 def schema_findings(schema: Any) -> list[Finding]:
     """Rule A1: the schema is valid JSON Schema 2020-12 and its patterns are ones Python can run."""
-    pattern = next(
-        (path for path, node in walk(schema, "parameters") if "pattern" in node and not _runs(node["pattern"])), None
-    )
+    pattern = next((path for path, node in walk(schema, "parameters") if "pattern" in node and not _runs(node["pattern"])), None)
     if pattern is not None:
         return [Finding("A1", "the pattern cannot be used", pattern)]
     return [] if plainly_valid(schema) else _validated(schema) or _dangling(schema)
@@ -169,9 +167,7 @@ def _are_names(value: Any) -> bool:
 
 
 def _are_schemas(value: Any) -> bool:
-    return (
-        isinstance(value, list) and bool(value) and all(isinstance(item, bool) or plainly_valid(item) for item in value)
-    )
+    return isinstance(value, list) and bool(value) and all(isinstance(item, bool) or plainly_valid(item) for item in value)
 
 
 def _is_schema(value: Any) -> bool:

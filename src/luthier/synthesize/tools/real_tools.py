@@ -57,17 +57,11 @@ def _real_slot(name: str, schema: JSON, required: bool) -> Slot | None:
     if isinstance(options, list) and options and all(isinstance(option, str) for option in options):
         few = options[:8]
         said = ("as {v}", "({v})", "in {v}", "using {v}")
-        return Slot(
-            name, {**schema, "enum": few}, required, lambda s: s.random.choice(few), said, mentions_by_name(name)
-        )
+        return Slot(name, {**schema, "enum": few}, required, lambda s: s.random.choice(few), said, mentions_by_name(name))
     kind_of = schema.get("type")
     if kind_of == "boolean":
         return flag_slot(name, str(schema.get("description", "")), required)
-    if (
-        any(key in schema for key in ("pattern", "format", "minLength"))
-        and kind_of == "string"
-        and schema.get("minLength", 0) > 12
-    ):
+    if any(key in schema for key in ("pattern", "format", "minLength")) and kind_of == "string" and schema.get("minLength", 0) > 12:
         return None
     kind = guess_kind(name, schema)
     if kind is not None and "pattern" not in schema:

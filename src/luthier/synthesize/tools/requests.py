@@ -38,12 +38,35 @@ _SYNONYMS = {
     "retrieve": ("retrieve", "get", "fetch"),
     "delete": ("delete", "remove"),
 }
-_ORDERS = ("{A}.", "{A}", "Please {a}.", "Can you {a}?", "Could you {a}?", "I need to {a}.", "I want to {a}.", "Help me {a}.", "I'd like to {a}.", "Could you please {a}?", "{A}, please.", "I would like you to {a}.", "We have to {a}.")  # fmt: skip
-_QUESTIONS = ("What is the {q}?", "What's the {q}?", "Tell me the {q}.", "I need the {q}.", "Can you tell me the {q}?", "Give me the {q}.", "I wonder what the {q} is.", "How do I know the {q}?", "What would be the {q}?", "Show me the {q}.")  # fmt: skip
-
-_LEADS = frozenset(
-    ("with", "for", "in", "on", "at", "using", "where", "whose", "until", "from", "over", "within", "under", "by")
+_ORDERS = (
+    "{A}.",
+    "{A}",
+    "Please {a}.",
+    "Can you {a}?",
+    "Could you {a}?",
+    "I need to {a}.",
+    "I want to {a}.",
+    "Help me {a}.",
+    "I'd like to {a}.",
+    "Could you please {a}?",
+    "{A}, please.",
+    "I would like you to {a}.",
+    "We have to {a}.",
 )
+_QUESTIONS = (
+    "What is the {q}?",
+    "What's the {q}?",
+    "Tell me the {q}.",
+    "I need the {q}.",
+    "Can you tell me the {q}?",
+    "Give me the {q}.",
+    "I wonder what the {q} is.",
+    "How do I know the {q}?",
+    "What would be the {q}?",
+    "Show me the {q}.",
+)
+
+_LEADS = frozenset(("with", "for", "in", "on", "at", "using", "where", "whose", "until", "from", "over", "within", "under", "by"))
 
 
 @dataclass(frozen=True)
@@ -67,9 +90,7 @@ def request(blueprint: Blueprint, arguments: JSON, source: Source, *, without: s
     ask, noun, first = _led_ask(blueprint, slots, arguments, source)
     rest = [slot for slot in slots if slot is not first]
     alike = Counter(slot.said for slot in rest)
-    named = [
-        alike[slot.said] > 1 or source.random.random() < NAMED_SHARE for slot in rest
-    ]  # two like values must be told apart
+    named = [alike[slot.said] > 1 or source.random.random() < NAMED_SHARE for slot in rest]  # two like values must be told apart
     mentions = [mention(slot, arguments[slot.name], source, named=by) for slot, by in zip(rest, named, strict=True)]
     if len(mentions) > 1 and source.random.random() < 0.3:
         source.random.shuffle(mentions)
@@ -131,11 +152,7 @@ def value_text(value: Any, source: Source) -> str:
             texts = [f"{mark}{text}{mark}" for text in map(str, value)]
             return random.choice([", ".join(texts[:-1]) + " and " + texts[-1], ", ".join(texts)])
         return random.choice(
-            [
-                "[" + ", ".join(map(str, value)) + "]",
-                ", ".join(map(str, value)),
-                ", ".join(map(str, value[:-1])) + f" and {value[-1]}",
-            ]
+            ["[" + ", ".join(map(str, value)) + "]", ", ".join(map(str, value)), ", ".join(map(str, value[:-1])) + f" and {value[-1]}"]
         )
     if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000:
         if value % 10_000 == 0 and value >= 1_000_000 and random.random() < 0.5:
@@ -158,11 +175,7 @@ def _sentence(ask: str, noun: str, mentions: list[str], source: Source) -> str:
         text = frame.replace("{A}", ask[:1].upper() + ask[1:]).replace("{a}", ask)
     for detail in late:
         extra = detail.strip(" -,()")
-        text = (
-            f"{text.rstrip('.')}. {extra[:1].upper()}{extra[1:]}."
-            if text[-1] in ".?"
-            else f"{text}. {extra[:1].upper()}{extra[1:]}."
-        )
+        text = f"{text.rstrip('.')}. {extra[:1].upper()}{extra[1:]}." if text[-1] in ".?" else f"{text}. {extra[:1].upper()}{extra[1:]}."
     return _tidy(text)
 
 

@@ -38,9 +38,7 @@ def complete_definitions(conversation: Conversation) -> list[Finding]:
     """Rule A2."""
     names = [tool.name for tool in conversation.tools]
     twice = [
-        Finding("A2", "two tools have the same name", f"tools[{index}].name")
-        for index, name in enumerate(names)
-        if name in names[:index]
+        Finding("A2", "two tools have the same name", f"tools[{index}].name") for index, name in enumerate(names) if name in names[:index]
     ]
     return [finding for finding in _definition_findings(conversation) if finding.rule == "A2"] + twice
 
@@ -48,11 +46,7 @@ def complete_definitions(conversation: Conversation) -> list[Finding]:
 def known_tools(conversation: Conversation) -> list[Finding]:
     """Rule F1."""
     names = {tool.name for tool in conversation.tools}
-    return [
-        Finding("F1", "the called tool is not on offer", path)
-        for path, call in calls(conversation)
-        if call.name not in names
-    ]
+    return [Finding("F1", "the called tool is not on offer", path) for path, call in calls(conversation) if call.name not in names]
 
 
 def required_arguments(conversation: Conversation) -> list[Finding]:
@@ -66,11 +60,7 @@ def required_arguments(conversation: Conversation) -> list[Finding]:
 
 def valid_arguments(conversation: Conversation) -> list[Finding]:
     """Rule F3."""
-    return [
-        Finding("F3", _problem(error), place)
-        for place, error in _schema_errors(conversation)
-        if error.validator != "required"
-    ]
+    return [Finding("F3", _problem(error), place) for place, error in _schema_errors(conversation) if error.validator != "required"]
 
 
 def grounded_arguments(conversation: Conversation) -> list[Finding]:
@@ -99,9 +89,7 @@ def distinct_calls(conversation: Conversation) -> list[Finding]:
         for index, call in enumerate(message.tool_calls):
             key = json.dumps([call.name, call.arguments], sort_keys=True, default=str)
             if key in seen:
-                findings.append(
-                    Finding("R1", "the same call is made twice in one turn", f"messages[{turn}].tool_calls[{index}]")
-                )
+                findings.append(Finding("R1", "the same call is made twice in one turn", f"messages[{turn}].tool_calls[{index}]"))
             seen.add(key)
     return findings
 
@@ -122,12 +110,7 @@ def _schema_errors(conversation: Conversation) -> Iterator[tuple[str, Any]]:
         if validator is not None:
             for error in validator.iter_errors(call.arguments):
                 yield (
-                    "".join(
-                        [
-                            f"{path}.arguments",
-                            *(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path),
-                        ]
-                    ),
+                    "".join([f"{path}.arguments", *(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)]),
                     error,
                 )
 
@@ -153,13 +136,7 @@ def _formats() -> Any:
     from jsonschema import FormatChecker
 
     checker = FormatChecker(formats=())
-    for name, accepts in (
-        ("date", _is_date),
-        ("date-time", _is_date_time),
-        ("email", _is_email),
-        ("uri", _is_uri),
-        ("ipv4", _is_ipv4),
-    ):
+    for name, accepts in (("date", _is_date), ("date-time", _is_date_time), ("email", _is_email), ("uri", _is_uri), ("ipv4", _is_ipv4)):
         checker.checks(name)(accepts)
     return checker
 

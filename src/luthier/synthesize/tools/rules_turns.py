@@ -51,20 +51,14 @@ def role_order(conversation: Conversation) -> list[Finding]:
             findings.append(Finding("S3", f"a {message.role} turn cannot stand here", f"messages[{turn}].role"))
         before = now
     if before not in ("assistant", "calls"):
-        findings.append(
-            Finding(
-                "S3", "the assistant does not have the last word", f"messages[{len(conversation.messages) - 1}].role"
-            )
-        )
+        findings.append(Finding("S3", "the assistant does not have the last word", f"messages[{len(conversation.messages) - 1}].role"))
     return findings
 
 
 def responses_follow_calls(conversation: Conversation) -> list[Finding]:
     """Rule S4. Calls in the last turn wait for their answers and are fine."""
     orphans = [
-        Finding("S4", "a tool response answers no call", f"messages[{turn}]")
-        for turn, _, call in _answers(conversation)
-        if call is None
+        Finding("S4", "a tool response answers no call", f"messages[{turn}]") for turn, _, call in _answers(conversation) if call is None
     ]
     answered = [id(call) for _, _, call in _answers(conversation) if call is not None]
     open_calls = [
@@ -115,9 +109,7 @@ def _answers(conversation: Conversation) -> Iterator[tuple[int, Message, ToolCal
         if message.role != "tool":
             waiting = list(message.tool_calls)
             continue
-        place = next(
-            (at for at, call in enumerate(waiting) if message.tool_call_id in (call.id, None) or call.id is None), None
-        )
+        place = next((at for at, call in enumerate(waiting) if message.tool_call_id in (call.id, None) or call.id is None), None)
         yield turn, message, waiting.pop(place) if place is not None else None
 
 
@@ -171,6 +163,4 @@ def _is_json_call(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     entries = value if isinstance(value, list) else [value]
-    return bool(entries) and all(
-        isinstance(entry, dict) and "name" in entry and "arguments" in entry for entry in entries
-    )
+    return bool(entries) and all(isinstance(entry, dict) and "name" in entry and "arguments" in entry for entry in entries)

@@ -49,9 +49,7 @@ class NeighbourIndex:
 
     def __init__(self, tools: Sequence[Tool]) -> None:
         self._tools = tools
-        self._words = [
-            frozenset(_WORD.findall(f"{tool.name} {tool.description}".lower().replace("_", " "))) for tool in tools
-        ]
+        self._words = [frozenset(_WORD.findall(f"{tool.name} {tool.description}".lower().replace("_", " "))) for tool in tools]
         count = Counter(word for words in self._words for word in words)
         self._weight = {word: math.log((1 + len(tools)) / number) for word, number in count.items()}
         self._holders: dict[str, list[int]] = defaultdict(list)

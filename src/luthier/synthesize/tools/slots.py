@@ -13,20 +13,7 @@ from luthier.synthesize.tools.values import Kind, Source, kinds
 
 _ALTERNATIVES = {"percent": "percent_points", "date": "written_date", "end_date": "written_end"}
 _NOT_AHEAD = frozenset(
-    (
-        "unit",
-        "units",
-        "to",
-        "order",
-        "function",
-        "property",
-        "nutrient",
-        "reason",
-        "symptom",
-        "activity",
-        "method",
-        "mode",
-    )
+    ("unit", "units", "to", "order", "function", "property", "nutrient", "reason", "symptom", "activity", "method", "mode")
 )
 
 
@@ -43,11 +30,7 @@ def idea_slot(token: str, random: Random) -> Slot:
         make = _enum_slot if prefix == "enum" else _enum_list_slot
         return make(name, options.split("/"), required, random)
     if prefix == "bool":
-        return flag_slot(
-            rest,
-            f"Whether to {spoken(rest)}." if random.random() < 0.5 else f"{spoken(rest).capitalize()} or not.",
-            required,
-        )
+        return flag_slot(rest, f"Whether to {spoken(rest)}." if random.random() < 0.5 else f"{spoken(rest).capitalize()} or not.", required)
     name, _, unit = rest.rstrip(")").partition("(")
     return _number_slot(name, unit, whole=prefix == "int" or random.random() < 0.5, required=required, random=random)
 
@@ -56,12 +39,7 @@ def _optional_note(required: bool, random: Random, default: str = "") -> str:
     if required:
         return ""
     return random.choice(
-        [
-            "",
-            " Optional.",
-            f" Defaults to {default}." if default else " (optional)",
-            f" Default is {default}." if default else "",
-        ]
+        ["", " Optional.", f" Defaults to {default}." if default else " (optional)", f" Default is {default}." if default else ""]
     )
 
 
@@ -103,28 +81,16 @@ def _enum_slot(name: str, options: list[str], required: bool, random: Random) ->
     listed = " or ".join([", ".join(f"'{option}'" for option in options[:-1]), f"'{options[-1]}'"])
     note = _optional_note(required, random, f"'{options[0]}'")
     words = spoken(name)
-    about = random.choice(
-        [f"The {words}: {listed}.", f"{words.capitalize()}, either {listed}.", f"The {words} to use, e.g. {listed}."]
-    )
+    about = random.choice([f"The {words}: {listed}.", f"{words.capitalize()}, either {listed}.", f"The {words} to use, e.g. {listed}."])
     schema: JSON = {"type": "string", "description": about + note}
     if random.random() < 0.5:
         schema = {"type": "string", "enum": options, "description": f"The {words}.{note}"}
-    said: tuple[str, ...] = (
-        "in {v}",
-        "- {v} please",
-        "({v})",
-        "as {v}",
-        "and make it {v}",
-        "preferably {v}",
-        "{v} " + words,
-    )
+    said: tuple[str, ...] = ("in {v}", "- {v} please", "({v})", "as {v}", "and make it {v}", "preferably {v}", "{v} " + words)
     if name == "order":
         said = ("in {v} order", "{v}", "sorted {v}")
     elif name.startswith(("sort", "order")):
         said = ("sorted by {v}", "by {v}", "ordered by {v}", "in order of {v}")
-    return Slot(
-        name, schema, required, lambda s: s.random.choice(options), said, mentions_by_name(name), name not in _NOT_AHEAD
-    )
+    return Slot(name, schema, required, lambda s: s.random.choice(options), said, mentions_by_name(name), name not in _NOT_AHEAD)
 
 
 def _enum_list_slot(name: str, options: list[str], required: bool, random: Random) -> Slot:
@@ -135,23 +101,14 @@ def _enum_list_slot(name: str, options: list[str], required: bool, random: Rando
     about = f"The {words}: any of {listed}.{note}" if "enum" not in items else f"The {words}.{note}"
     schema: JSON = {"type": "array", "items": items, "description": about}
     said = ("with {v}", "including {v}", "- {v} please", "and {v}", "for {v}", "that has {v}")
-    return Slot(
-        name,
-        schema,
-        required,
-        lambda s: s.random.sample(options, s.random.randint(1, 2)),
-        said,
-        list_mentions_by_name(name),
-    )
+    return Slot(name, schema, required, lambda s: s.random.sample(options, s.random.randint(1, 2)), said, list_mentions_by_name(name))
 
 
 def flag_slot(name: str, about: str, required: bool) -> Slot:
     words = spoken(name)
     if words in ("detailed", "full details"):
         ways = ("[in detail|just briefly]", "[with full details|without details]", "[in full detail|in short]")
-        return Slot(
-            name, {"type": "boolean", "description": about}, required, lambda s: s.random.random() < 0.85, ways, ways
-        )
+        return Slot(name, {"type": "boolean", "description": about}, required, lambda s: s.random.random() < 0.85, ways, ways)
     said: tuple[str, ...] = (
         f"[and {words}|but don't {words}]",
         f"[{words}: yes|{words}: no]",
@@ -165,9 +122,7 @@ def flag_slot(name: str, about: str, required: bool) -> Slot:
             if verb != "avoid"
             else (f"[and avoid {rest}|{rest} are fine]", f"[avoiding {rest}|with {rest} allowed]")
         )
-    return Slot(
-        name, {"type": "boolean", "description": about}, required, lambda s: s.random.random() < 0.85, said, said
-    )
+    return Slot(name, {"type": "boolean", "description": about}, required, lambda s: s.random.random() < 0.85, said, said)
 
 
 def _number_slot(name: str, unit: str, *, whole: bool, required: bool, random: Random) -> Slot:

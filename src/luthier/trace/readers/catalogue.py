@@ -61,7 +61,7 @@ def _rows(path: Path | None) -> Iterator[tuple[int, JSON]]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             table = csv.DictReader(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
             for row in table:
-                yield table.line_num, {key: value for key, value in row.items() if key is not None and value not in (None, "")}  # fmt: skip
+                yield table.line_num, {key: value for key, value in row.items() if key is not None and value not in (None, "")}
     except FileNotFoundError:
         raise MissingFileError(f"{path} does not exist") from None
     except (OSError, UnicodeDecodeError, csv.Error) as problem:

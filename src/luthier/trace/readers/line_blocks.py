@@ -43,7 +43,7 @@ def guess_blocks(head: list[str]) -> str | None:
     return "pykt" if len(head) >= 6 and first[1].isdigit() and int(first[1]) == width and _second_pykt(head) else "akt"
 
 
-def read_blocks(paths: list[Path], kind: str, names: Path | None = None, skipped: SkippedRows | None = None) -> AnswerLog:  # fmt: skip
+def read_blocks(paths: list[Path], kind: str, names: Path | None = None, skipped: SkippedRows | None = None) -> AnswerLog:
     """The answers of files of one layout. names: JSON of concept name to number. Raises BadRowError with file and line, or leaves bad
     blocks to `skipped`."""
     collector = AnswerCollector()
@@ -84,20 +84,22 @@ def _answers(block: Block, kind: str, file: str) -> list[tuple[str, str, float, 
     timed = times not in (["NA"], [])
     if not len(items) == len(concepts) == len(labels) or (timed and len(times) != len(labels)):
         also = f" and {len(times)} times" if timed else ""
-        raise BadRowError(f"learner {learner} has {len(items)} items, {len(concepts)} concepts, {len(labels)} labels{also}; the lines must be equally long")  # fmt: skip
+        raise BadRowError(
+            f"learner {learner} has {len(items)} items, {len(concepts)} concepts, {len(labels)} labels{also}; the lines must be equally long"
+        )
     if count.isdigit() and int(count) != len(labels):
         raise BadRowError(f"the block announces {count} answers and has {len(labels)}")
     rights = [_number(label, "label", block.line + (2 if kind == "dkt" else 3)) for label in labels]
     moments = [_number(time, "time", block.line + 4) for time in times] if timed else [None] * len(labels)
     if not all(0 <= right <= 1 for right in rights):
         raise BadRowError("a label does not lie between 0 and 1", line=block.line + (2 if kind == "dkt" else 3))
-    some = [list(dict.fromkeys(part for part in each.split("_") if part)) if kind == "pykt" else [each] for each in concepts]  # fmt: skip
+    some = [list(dict.fromkeys(part for part in each.split("_") if part)) if kind == "pykt" else [each] for each in concepts]
     if not all(items) or not all(all(each) and each for each in some):
         raise BadRowError("an item or a concept has no name", line=block.line + 1)
     return [
         (learner, _pykt_text(item) if kind == "pykt" else item, right, time, [_pykt_text(one) for one in each] if kind == "pykt" else each)
         for item, right, time, each in zip(items, rights, moments, some, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _pykt_name(line: str) -> str:
@@ -133,7 +135,7 @@ def _blocks(path: Path, lines: int, skipped: SkippedRows | None) -> Iterator[Blo
             yield Block(start, held)
             held, start = [], number + 1
     if held:
-        problem = BadRowError(f"a block of {len(held)} lines at the end; a learner has {lines} in this layout", path, start)  # fmt: skip
+        problem = BadRowError(f"a block of {len(held)} lines at the end; a learner has {lines} in this layout", path, start)
         set_aside(problem, "\n".join(held), skipped)
 
 

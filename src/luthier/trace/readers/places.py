@@ -49,7 +49,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
         except UnicodeDecodeError:
             raise BadRowError(NOT_UTF8, path, number) from None
         except (OSError, EOFError, zlib.error):
-            raise BadRowError("the file is damaged or cut off after this line; make or fetch it again", path, number or 1) from None  # fmt: skip
+            raise BadRowError("the file is damaged or cut off after this line; make or fetch it again", path, number or 1) from None
 
 
 NOT_UTF8 = "not UTF-8 text; convert the file first, for example with: iconv -f latin1 -t utf-8"
@@ -129,4 +129,4 @@ class Clock:
         if self._timed is None:
             self._timed = timed
         elif self._timed != timed:
-            raise BadRowError("a time is here and none before" if timed else "the time is missing; answers before this one have it")  # fmt: skip
+            raise BadRowError("a time is here and none before" if timed else "the time is missing; answers before this one have it")

@@ -22,9 +22,15 @@ EVENTS = "events.jsonl"
 
 
 def read_answers(
-    paths: Sequence[str | Path], layout: str = "auto", *, items: str | Path | None = None, concepts: str | Path | None = None,
-    edges: str | Path | None = None, names: str | Path | None = None, skipped: SkippedRows | None = None,
-) -> AnswerLog:  # fmt: skip
+    paths: Sequence[str | Path],
+    layout: str = "auto",
+    *,
+    items: str | Path | None = None,
+    concepts: str | Path | None = None,
+    edges: str | Path | None = None,
+    names: str | Path | None = None,
+    skipped: SkippedRows | None = None,
+) -> AnswerLog:
     """The answers of files of one layout (`FORMATS`); a folder stands for the long table that `write_long_table` wrote there.
 
     items, concepts, edges: files that say what items ask and how concepts hang together; names: JSON of concept name to number, for layouts
@@ -34,7 +40,10 @@ def read_answers(
     if len(files) == 1 and files[0].is_dir():
         folder = files[0]
         known = {name: folder / f"{name}.jsonl" for name in ("items", "concepts", "edges")}
-        items, concepts, edges = (given or (known[name] if known[name].is_file() else None) for name, given in (("items", items), ("concepts", concepts), ("edges", edges)))  # fmt: skip
+        items, concepts, edges = (
+            given or (known[name] if known[name].is_file() else None)
+            for name, given in (("items", items), ("concepts", concepts), ("edges", edges))
+        )
         files = [folder / EVENTS]
     missing = next((path for path in files if not path.is_file()), None)
     if missing is not None or not files:
@@ -49,7 +58,7 @@ def read_answers(
     else:
         log = read_table(files, chosen, skipped)
     if items or concepts or edges:
-        catalogue = read_catalogue_files(log.catalogue, *(None if path is None else Path(path) for path in (items, concepts, edges)))  # fmt: skip
+        catalogue = read_catalogue_files(log.catalogue, *(None if path is None else Path(path) for path in (items, concepts, edges)))
         log = _placed(log, catalogue, files[0])
     return log
 
@@ -62,16 +71,15 @@ def guess_layout(path: Path) -> str:
     found = guess_blocks(head) or guess_table(head)
     if found is None:
         raise BadRowError(
-            f"the layout of the answers is not clear; name it: {', '.join(FORMATS[1:])}, or give columns learner, item, correct",
-            path, 1,
-        )  # fmt: skip
+            f"the layout of the answers is not clear; name it: {', '.join(FORMATS[1:])}, or give columns learner, item, correct", path, 1
+        )
     return found
 
 
 def write_long_table(log: AnswerLog, folder: str | Path) -> Path:
     """Write `events.jsonl`, `items.jsonl`, `concepts.jsonl` and `edges.jsonl`, which `read_answers(folder)` reads. Raises DiskError."""
     folder = Path(folder)
-    write_jsonl(folder / "items.jsonl", (each._asdict() | {"concepts": list(each.concepts)} for each in log.catalogue.items))  # fmt: skip
+    write_jsonl(folder / "items.jsonl", (each._asdict() | {"concepts": list(each.concepts)} for each in log.catalogue.items))
     write_jsonl(folder / "concepts.jsonl", (each._asdict() for each in log.catalogue.concepts))
     write_jsonl(folder / "edges.jsonl", (each._asdict() for each in log.catalogue.edges))
     timed = bool((log.time != 0).any())

@@ -17,17 +17,7 @@ from luthier.records import SkippedRows, read_rows
 from luthier.records.files import set_aside
 from luthier.records.learning import AnswerCollector, AnswerLog
 from luthier.records.lines import to_text
-from luthier.trace.readers.places import (
-    Clock,
-    RecordLines,
-    header_cells,
-    header_of,
-    is_table,
-    lines_of,
-    located,
-    place_of,
-    records_of,
-)
+from luthier.trace.readers.places import Clock, RecordLines, header_cells, header_of, is_table, lines_of, located, place_of, records_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,18 +40,29 @@ class Layout:
 
 LAYOUTS = {
     "long": Layout(
-        ("learner", "user", "user_id", "student", "model"), ("item", "item_id", "question", "question_id", "problem_id"),
-        ("correct", "score", "is_correct", "passed"), ("timestamp", "time", "order"), ("concept", "skill", "concepts"),
+        ("learner", "user", "user_id", "student", "model"),
+        ("item", "item_id", "question", "question_id", "problem_id"),
+        ("correct", "score", "is_correct", "passed"),
+        ("timestamp", "time", "order"),
+        ("concept", "skill", "concepts"),
     ),
     "assistments": Layout(
-        ("user_id", "studentId"), ("problem_id", "problemId"), ("correct",), ("order_id", "startTime", "start_time"),
+        ("user_id", "studentId"),
+        ("problem_id", "problemId"),
+        ("correct",),
+        ("order_id", "startTime", "start_time"),
         ("skill_name", "skill", "skill_id"),
     ),
     "datashop": Layout(
-        ("Anon Student Id",), ("Step Name",), ("First Attempt", "Correct First Attempt"), ("First Transaction Time", "Step Start Time"),
-        (), right=("correct", "1"), wrong=("incorrect", "hint", "0"),
+        ("Anon Student Id",),
+        ("Step Name",),
+        ("First Attempt", "Correct First Attempt"),
+        ("First Transaction Time", "Step Start Time"),
+        (),
+        right=("correct", "1"),
+        wrong=("incorrect", "hint", "0"),
     ),
-}  # fmt: skip
+}
 
 
 def guess_table(head: Sequence[str]) -> str | None:
@@ -92,9 +93,7 @@ def read_table(paths: Sequence[Path], kind: str, skipped: SkippedRows | None = N
         raise located(problem, paths, tables=True) from None
 
 
-def _read_each(
-    collector: AnswerCollector, place: tuple[Path, int], layout: Layout, clock: Clock, skipped: SkippedRows | None
-) -> None:
+def _read_each(collector: AnswerCollector, place: tuple[Path, int], layout: Layout, clock: Clock, skipped: SkippedRows | None) -> None:
     path, file = place
     for number, row in read_rows(path, skipped):
         try:
@@ -113,15 +112,23 @@ def _read_each(
 
 def _read_columns(  # noqa: PLR0917
     collector: AnswerCollector, place: tuple[Path, int], layout: Layout, kind: str, clock: Clock, skipped: SkippedRows | None
-) -> None:  # fmt: skip
+) -> None:
     """By Arrow, block by block; every column is text until its own check."""
     import pyarrow as pa
     from pyarrow import compute
 
     path, file = place
     names = header_of(path)
-    columns = {what: _column(names, options, path, what in ("learner", "item", "correct")) for what, options in (
-        ("learner", layout.learner), ("item", layout.item), ("correct", layout.correct), ("time", layout.time), ("concept", layout.concept))}  # fmt: skip
+    columns = {
+        what: _column(names, options, path, what in ("learner", "item", "correct"))
+        for what, options in (
+            ("learner", layout.learner),
+            ("item", layout.item),
+            ("correct", layout.correct),
+            ("time", layout.time),
+            ("concept", layout.concept),
+        )
+    }
     if kind == "datashop":
         columns["concept"] = next((name for name in names if name.startswith("KC (")), None)
     try:
@@ -169,10 +176,11 @@ def _open_columns(path: Path, codes: list[str], wanted: list[str], narrow: list[
 
     sign = "\t" if "\t" in next(lines_of(path))[1] else ","
     return arrow_csv.open_csv(
-        pa.input_stream(str(path), compression="detect"), arrow_csv.ReadOptions(column_names=codes, skip_rows=1, block_size=1 << 24),
+        pa.input_stream(str(path), compression="detect"),
+        arrow_csv.ReadOptions(column_names=codes, skip_rows=1, block_size=1 << 24),
         arrow_csv.ParseOptions(delimiter=sign, newlines_in_values=True, invalid_row_handler=None if narrow is None else leave),
         arrow_csv.ConvertOptions(include_columns=wanted, column_types=dict.fromkeys(codes, pa.string()), strings_can_be_null=True),
-    )  # fmt: skip
+    )
 
 
 def _refuse_widths(path: Path, width: int, skipped: SkippedRows | None) -> None:
@@ -189,14 +197,14 @@ def _parts(cell: Any, layout: Layout) -> list[str]:
 
 def _add_block(
     collector: AnswerCollector, cells: dict[str, Any], layout: Layout, place: tuple[RecordLines, int, int], skipped: SkippedRows | None
-) -> None:  # fmt: skip
+) -> None:
     """A block of columns; place: the lines of the file, its number, and the number of the block's first row."""
     import numpy as np
 
     lines, file, line = place
     labels = cells["correct"].dictionary_encode()
-    values = np.array([_label_or_nan(text, layout) for text in labels.dictionary.to_pylist()] or [np.nan], dtype=np.float32)  # fmt: skip
-    correct = np.where(np.asarray(labels.indices.fill_null(-1)) >= 0, values[np.asarray(labels.indices.fill_null(0))], np.nan)  # fmt: skip
+    values = np.array([_label_or_nan(text, layout) for text in labels.dictionary.to_pylist()] or [np.nan], dtype=np.float32)
+    correct = np.where(np.asarray(labels.indices.fill_null(-1)) >= 0, values[np.asarray(labels.indices.fill_null(0))], np.nan)
     times = _times(cells["time"]) if "time" in cells else None
     bad = np.isnan(correct) | ~((correct >= 0) & (correct <= 1))
     for what in ("learner", "item"):
@@ -218,7 +226,14 @@ def _add_block(
     for row in keep:
         concepts: list[str | None] = [*dict.fromkeys(_parts(concept[row], layout))] or [None]
         for one in concepts:
-            collector.add(learner[row], item[row], float(correct[row]), None if times is None else float(times[row]), one, place_of(file, line + int(row)))  # fmt: skip
+            collector.add(
+                learner[row],
+                item[row],
+                float(correct[row]),
+                None if times is None else float(times[row]),
+                one,
+                place_of(file, line + int(row)),
+            )
 
 
 def _times(column: Any) -> NDArray[np.float64]:
@@ -244,7 +259,7 @@ def _time(value: Any) -> float:
         try:
             when = datetime.fromisoformat(str(value).strip())
         except ValueError:
-            raise BadRowError(f"the time {str(value)[:40]!r} is neither a number nor a date like 2024-05-17T09:30:00") from None  # fmt: skip
+            raise BadRowError(f"the time {str(value)[:40]!r} is neither a number nor a date like 2024-05-17T09:30:00") from None
         seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     if not isfinite(seconds):
         raise BadRowError(f"the time {seconds} is no moment")
@@ -266,9 +281,7 @@ def _label(value: Any, layout: Layout) -> float:
     try:
         found = float(text)
     except ValueError:
-        raise BadRowError(
-            f"the label {str(value)[:40]!r} is neither 0, 1, a share between, nor right or wrong"
-        ) from None
+        raise BadRowError(f"the label {str(value)[:40]!r} is neither 0, 1, a share between, nor right or wrong") from None
     if not 0 <= found <= 1:
         raise BadRowError(f"correct is {found:g}; it must lie between 0 and 1")
     return found

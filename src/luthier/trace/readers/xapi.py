@@ -24,7 +24,7 @@ def is_statements(path: Path) -> bool:
         _, row = next(iter(read_rows(path)))
     except (StopIteration, BadRowError):
         return False
-    return isinstance(row.get("statements"), list) or (isinstance(row.get("actor"), dict) and isinstance(row.get("verb"), dict))  # fmt: skip
+    return isinstance(row.get("statements"), list) or (isinstance(row.get("actor"), dict) and isinstance(row.get("verb"), dict))
 
 
 def read_statements(paths: Sequence[Path], skipped: SkippedRows | None = None) -> AnswerLog:

@@ -99,7 +99,7 @@ class Roster:
         """Items and shares right, oldest first."""
         found = self._learners.get(self._key(name))
         names = self.tracer.bank.items
-        return [] if found is None else [(names[row].item, right) for row, right in zip(found.items, found.correct, strict=True)]  # fmt: skip
+        return [] if found is None else [(names[row].item, right) for row, right in zip(found.items, found.correct, strict=True)]
 
     def answer(self, name: str, item: str, correct: float, answer_id: str | None = None) -> Answered:
         """Count an answer; when this returns, a kill no longer loses it. With an id it counts once, however often it is sent.
@@ -111,7 +111,7 @@ class Roster:
         if known is not None and mark is not None and mark in known.ids:
             place = known.ids[mark]
             if (known.items[place], known.correct[place]) != (self.tracer.bank.row(item), correct):
-                raise AnswerIdError(f"the id {answer_id!r} came before with another answer; give every answer an id of its own")  # fmt: skip
+                raise AnswerIdError(f"the id {answer_id!r} came before with another answer; give every answer an id of its own")
             return Answered(len(known.items), True)
         learner = known or Learner(self.tracer.start())
         after = self.tracer.update(learner.state, item, correct)
@@ -152,7 +152,7 @@ class Roster:
     def add_concepts(self, concepts: Sequence[Concept], edges: Sequence[Edge] = ()) -> None:
         """As `Tracer.add_concepts`, and again whenever the folder is opened."""
         self.tracer.add_concepts(concepts, edges)
-        self._unsaved.append({"concepts": [each._asdict() for each in concepts], "edges": [each._asdict() for each in edges]})  # fmt: skip
+        self._unsaved.append({"concepts": [each._asdict() for each in concepts], "edges": [each._asdict() for each in edges]})
         self._save()
 
     def compact(self) -> None:
@@ -205,11 +205,17 @@ class Roster:
 
     def _rows(self) -> Iterator[JSON]:
         tracer = self.tracer
-        yield {"format": FORMAT, "seq": self._sequence, "version": tracer.version, "concepts": len(tracer.bank.concepts), "order": self._order(len(tracer.bank.concepts))}  # fmt: skip
+        yield {
+            "format": FORMAT,
+            "seq": self._sequence,
+            "version": tracer.version,
+            "concepts": len(tracer.bank.concepts),
+            "order": self._order(len(tracer.bank.concepts)),
+        }
         names = tracer.bank.items
         for key, learner in self._learners.items():
             items = [names[row].item for row in learner.items]
-            yield {"learner": key, "items": items, "correct": learner.correct.tolist(), "ids": learner.ids, "state": learner.state.to_row()}  # fmt: skip
+            yield {"learner": key, "items": items, "correct": learner.correct.tolist(), "ids": learner.ids, "state": learner.state.to_row()}
 
     def _order(self, many: int) -> str:
         """A hash of the first concepts: states count answers by a concept's place."""
@@ -251,7 +257,7 @@ class Roster:
     def _read_learner(self, row: JSON) -> None:
         """A learner with the state that was written, or replayed where the tracer is another one."""
         rows = [self.tracer.bank.row(item) for item in row["items"]]
-        state = LearnerState.of_row(row["state"]) if self._trusted else self.tracer.replay(zip(row["items"], row["correct"], strict=True))  # fmt: skip
+        state = LearnerState.of_row(row["state"]) if self._trusted else self.tracer.replay(zip(row["items"], row["correct"], strict=True))
         self._learners[row["learner"]] = Learner(state, array("i", rows), array("d", row["correct"]), dict(row["ids"]))
         self.answers += len(rows)
         self._since += not self._trusted
@@ -300,7 +306,7 @@ def _salt(folder: Path) -> bytes:
         found = path.read_text(encoding="ascii").strip()
         if not found:
             if any((folder / name).exists() and (folder / name).stat().st_size for name in (ANSWERS, LEARNERS)):
-                raise MissingFileError(f"{path} is gone, and without it no stored learner can be found; put it back, or begin a new folder")  # fmt: skip
+                raise MissingFileError(f"{path} is gone, and without it no stored learner can be found; put it back, or begin a new folder")
             found = secrets.token_hex(32)
             with atomic_write(path) as stream:
                 stream.write(found + "\n")

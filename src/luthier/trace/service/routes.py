@@ -40,7 +40,7 @@ def respond(roster: Roster, method: str, path: Sequence[str], fields: JSON) -> J
         fields = {"learner": path[1]}
     unknown = next((name for name in fields if name not in route.fields), None)
     if unknown is not None:
-        raise RequestError(400, f"there is no field {unknown!r} here; the fields are {', '.join(route.fields) or 'none'}")  # fmt: skip
+        raise RequestError(400, f"there is no field {unknown!r} here; the fields are {', '.join(route.fields) or 'none'}")
     with roster.lock:
         if roster.closed:
             raise RequestError(503, "the service is stopping; ask again when it is back")
@@ -75,9 +75,14 @@ def query_fields(query: str) -> JSON:
 def health(roster: Roster, _: JSON) -> JSON:
     bank = roster.tracer.bank
     return {
-        "status": "ok", "learners": len(roster), "answers": roster.answers, "items": len(bank.items), "concepts": len(bank.concepts),
-        "attached": bank.attached, "version": roster.tracer.version,
-    }  # fmt: skip
+        "status": "ok",
+        "learners": len(roster),
+        "answers": roster.answers,
+        "items": len(bank.items),
+        "concepts": len(bank.concepts),
+        "attached": bank.attached,
+        "version": roster.tracer.version,
+    }
 
 
 def answer(roster: Roster, fields: JSON) -> JSON:
@@ -98,7 +103,7 @@ def predict(roster: Roster, fields: JSON) -> JSON:
 def mastery(roster: Roster, fields: JSON) -> JSON:
     learner, concepts = _text(fields, "learner"), _texts(fields, "concepts")
     found = roster.tracer.mastery(roster.state(learner), concepts)
-    return {"answers": roster.answers_of(learner) or 0, "mastery": {name: each._asdict() for name, each in found.items()}}  # fmt: skip
+    return {"answers": roster.answers_of(learner) or 0, "mastery": {name: each._asdict() for name, each in found.items()}}
 
 
 def recommendations(roster: Roster, fields: JSON) -> JSON:
@@ -108,15 +113,15 @@ def recommendations(roster: Roster, fields: JSON) -> JSON:
     respect = fields.get("respect_prerequisites", True)
     if not isinstance(respect, bool):
         raise RequestError(400, f"respect_prerequisites is {respect!r}; it must be true or false")
-    target = tuple(_share(fields, name) if name in fields else usual for name, usual in zip(("low", "high"), TARGET, strict=True))  # fmt: skip
-    found = recommend(roster.tracer, roster.state(learner), n, (target[0], target[1]), respect_prerequisites=respect, leave_out=leave_out)  # fmt: skip
+    target = tuple(_share(fields, name) if name in fields else usual for name, usual in zip(("low", "high"), TARGET, strict=True))
+    found = recommend(roster.tracer, roster.state(learner), n, (target[0], target[1]), respect_prerequisites=respect, leave_out=leave_out)
     return {"answers": roster.answers_of(learner) or 0, "recommendations": [each._asdict() for each in found]}
 
 
 def explain(roster: Roster, fields: JSON) -> JSON:
     learner, item = _text(fields, "learner"), _text(fields, "item")
     chance, influences = roster.tracer.explain(roster.history(learner), item)
-    return {"answers": roster.answers_of(learner) or 0, "chance": chance, "influences": [each._asdict() for each in influences]}  # fmt: skip
+    return {"answers": roster.answers_of(learner) or 0, "chance": chance, "influences": [each._asdict() for each in influences]}
 
 
 def add_items(roster: Roster, fields: JSON) -> JSON:
@@ -227,7 +232,7 @@ def _edge(row: JSON) -> Edge:
 
 def _rows(fields: JSON, name: str, allowed: tuple[str, ...]) -> list[dict[str, Any]]:
     found = fields.get(name)
-    if not isinstance(found, list) or not 1 <= len(found) <= MOST_AT_ONCE or not all(isinstance(row, dict) for row in found):  # fmt: skip
+    if not isinstance(found, list) or not 1 <= len(found) <= MOST_AT_ONCE or not all(isinstance(row, dict) for row in found):
         raise RequestError(400, f"{name} must be a list of 1 to {MOST_AT_ONCE} objects")
     unknown = next((key for row in found for key in row if key not in allowed), None)
     if unknown is not None:

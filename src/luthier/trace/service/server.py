@@ -33,9 +33,7 @@ _DRAINED = 16 << 20  # bytes of a body too large that are still read, so that th
 _IDLE = 60.0  # seconds until a silent connection is closed
 
 
-def serve(
-    tracer: Tracer, folder: str | Path, host: str = HOST, port: int = PORT, *, tell: Callable[[str], None] = lambda _: None
-) -> None:  # fmt: skip
+def serve(tracer: Tracer, folder: str | Path, host: str = HOST, port: int = PORT, *, tell: Callable[[str], None] = lambda _: None) -> None:
     """Serve a fitted tracer until SIGTERM or SIGINT (Ctrl-C); `tell` hears the address, and that it stops.
 
     folder: keeps learners and added items. port: 0 takes a free one. Raises SettingsError where the port or the folder is in use.
@@ -51,7 +49,7 @@ class Service:
 
     def __init__(
         self, tracer: Tracer, folder: str | Path, host: str = HOST, port: int = PORT, *, tell: Callable[[str], None] = lambda _: None
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.roster = Roster(tracer, folder)
         try:
             self._server = _Server(self, host, port, tell)

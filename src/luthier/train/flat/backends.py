@@ -207,9 +207,7 @@ def _scale(layer: NoisyLayer, strength: float) -> Tensor:
 
 def _held_dtype(layer: NoisyLayer) -> torch.dtype:
     """Of the noisy copy: the weight's own; for noise alone that of the adapter, which is float."""
-    dtype: torch.dtype = (
-        layer.base.weight.dtype if layer.place == "weight" else layer.lora.lora_A[layer.adapters[0]].weight.dtype
-    )
+    dtype: torch.dtype = layer.base.weight.dtype if layer.place == "weight" else layer.lora.lora_A[layer.adapters[0]].weight.dtype
     return dtype
 
 

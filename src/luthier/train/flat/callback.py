@@ -35,37 +35,32 @@ class FlatLoraCallback(TrainerCallback):  # type: ignore[misc]
         every: int = 1,
     ) -> None:
         self.settings: dict[str, Any] = {
-            "sigma": sigma, "schedule": schedule, "seed": seed, "backend": backend, "exclude": exclude, "ranks": ranks, "every": every,
-        }  # fmt: skip
+            "sigma": sigma,
+            "schedule": schedule,
+            "seed": seed,
+            "backend": backend,
+            "exclude": exclude,
+            "ranks": ranks,
+            "every": every,
+        }
         self.noise: FlatNoise | None = None
 
     def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        model: torch.nn.Module | None = None,
-        **kwargs: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: torch.nn.Module | None = None, **kwargs: Any
     ) -> None:
         if self.noise is not None:  # an earlier run broke off
             self.noise.remove()
         self.noise = FlatNoise(model, **self.settings)
 
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.noise is not None:
             self.noise.draw(state.global_step, state.max_steps)
 
-    def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_pre_optimizer_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.noise is not None:
             self.noise.clear()
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.noise is not None:
             self.noise.remove()
             self.noise = None

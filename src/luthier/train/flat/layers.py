@@ -160,9 +160,7 @@ def _layer(name: str, lora: Any, model: Any) -> NoisyLayer:
     variants = [type(lora.lora_variant[adapter]).__name__ for adapter in adapters if adapter in lora.lora_variant]
     dora = variants == ["DoraLinearVariant"] and len(adapters) == 1
     if variants and not dora:
-        raise _refused(
-            name, f"the merged weight of {' and '.join(variants)} with {len(adapters)} active is not known here"
-        )
+        raise _refused(name, f"the merged weight of {' and '.join(variants)} with {len(adapters)} active is not known here")
     place: Place = "layer output" if dora else "base output" if quantised else "weight"
     return NoisyLayer(name, lora, base, adapters, place, name, transposed=type(base) is Conv1D and place == "weight")
 
@@ -181,6 +179,4 @@ def _is_quantised(base: Any) -> bool:
 
 def _refused(name: str, reason: str) -> SettingsError:
     end = name.rsplit(".", 1)[-1]
-    return SettingsError(
-        f"{name} cannot take noise: {reason}; leave it out of target_modules or pass exclude=['{end}']"
-    )
+    return SettingsError(f"{name} cannot take noise: {reason}; leave it out of target_modules or pass exclude=['{end}']")

@@ -45,9 +45,7 @@ class FlatNoise:
         if not sigma >= 0 or math.isinf(sigma):
             raise SettingsError(f"sigma is {sigma}; the strength of the noise is a number from 0 up, usually 0.05")
         if every < 1 or ranks not in ("independent", "shared"):
-            raise SettingsError(
-                f"every is {every} and ranks {ranks!r}; give a step count from 1 and 'independent' or 'shared'"
-            )
+            raise SettingsError(f"every is {every} and ranks {ranks!r}; give a step count from 1 and 'independent' or 'shared'")
         self.sigma, self.schedule, self.seed, self.every = sigma, schedule, seed, every
         self.active = False
         self.layers = noisy_layers(model, exclude)

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHUNK = (
-    1 << 17
-)  # values a generator draws: a CPU draws with one thread a generator, so large layers are drawn side by side
+CHUNK = 1 << 17  # values a generator draws: a CPU draws with one thread a generator, so large layers are drawn side by side
 TABLE_SPARE = 1 << 20  # positions a slice of the table can start at
 
 

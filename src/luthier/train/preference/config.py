@@ -12,9 +12,12 @@ from luthier.train.preference.weights import WEIGHTINGS
 
 BETAS = {"dpo": 0.1, "ipo": 0.1, "rdpo": 0.1, "simpo": 2.0}
 CHOICES = {
-    "loss": tuple(LOSSES), "weighting": WEIGHTINGS, "length_norm": ("tokens", "weights"), "reference": ("start", "base"),
+    "loss": tuple(LOSSES),
+    "weighting": WEIGHTINGS,
+    "length_norm": ("tokens", "weights"),
+    "reference": ("start", "base"),
     "too_long": ("leave-out", "truncate"),
-}  # fmt: skip
+}
 
 
 @dataclass

@@ -62,9 +62,7 @@ class PairCollator:
         for side in SIDES:
             longest = max(map(len, places[side]))
             batch[f"{side}_head"] = torch.tensor([_filled(each, longest, 0) for each in places[side]])
-            batch[f"{side}_mask"] = torch.tensor(
-                [_filled([1.0] * len(each), longest, 0.0) for each in places[side]], dtype=torch.float32
-            )
+            batch[f"{side}_mask"] = torch.tensor([_filled([1.0] * len(each), longest, 0.0) for each in places[side]], dtype=torch.float32)
             for name in ("ids", "diff", "weights", "reference"):
                 column = f"{side}_{name}"
                 if all(column in pair for pair in pairs):
@@ -81,12 +79,7 @@ def answer_logps(model: Any, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
 
     attention = _attention(model, batch["branch"])
     with _heads_only(model, batch["heads"]):
-        outputs = model(
-            input_ids=batch["input_ids"],
-            position_ids=batch["position_ids"],
-            attention_mask=attention,
-            use_cache=False,
-        )
+        outputs = model(input_ids=batch["input_ids"], position_ids=batch["position_ids"], attention_mask=attention, use_cache=False)
     logits = outputs.logits[0].float()
     normaliser = logits.logsumexp(-1)
 
@@ -123,9 +116,10 @@ def _trial(model: Any, length: int) -> str:
     ids = torch.randint(size, (2 * length,), generator=draw).tolist()
     start, common = length // 5, length // 10
     pair = {
-        "prompt_ids": ids[:start], "chosen_ids": ids[start:length],
+        "prompt_ids": ids[:start],
+        "chosen_ids": ids[start:length],
         "rejected_ids": ids[start : start + common] + ids[length + start + common :],
-    }  # fmt: skip
+    }
     parameter = next(model.parameters())
     training = model.training
     model.eval()
@@ -176,10 +170,7 @@ def _shared_row(pair: EncodedPair) -> _Layout:
     first = max(len(chosen), common + 1)  # the last common token predicts both rests, also where one is empty
     columns = [*range(start - 1, start - 1 + first), *range(end, end + len(rejected) - common - 1)]
     beyond = [first + k for k in range(len(rejected) - common - 1)]
-    places = {
-        "chosen": list(range(len(chosen))),
-        "rejected": [*range(min(common + 1, len(rejected))), *beyond],
-    }
+    places = {"chosen": list(range(len(chosen))), "rejected": [*range(min(common + 1, len(rejected))), *beyond]}
     return _Layout([row], [(0, column) for column in columns], places)
 
 

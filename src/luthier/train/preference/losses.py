@@ -44,17 +44,18 @@ class Answers:
         return reference
 
     @staticmethod
-    def of(
-        logps: Tensor, mask: Tensor, weights: Tensor, reference: Tensor | None = None, *, by_weight: bool = False
-    ) -> Answers:
+    def of(logps: Tensor, mask: Tensor, weights: Tensor, reference: Tensor | None = None, *, by_weight: bool = False) -> Answers:
         """From log-probabilities by token, (pairs, length); mask: 1 for tokens, 0 for padding. by_weight: length is the sum of the weights."""
         kept = weights * mask
         tokens = mask.sum(-1)
         return Answers(
-            (kept * logps).sum(-1), (mask * logps).sum(-1), kept.sum(-1) if by_weight else tokens, tokens,
+            (kept * logps).sum(-1),
+            (mask * logps).sum(-1),
+            kept.sum(-1) if by_weight else tokens,
+            tokens,
             None if reference is None else (kept * reference).sum(-1),
             None if reference is None else (mask * reference).sum(-1),
-        )  # fmt: skip
+        )
 
 
 def dpo(chosen: Answers, rejected: Answers, *, beta: float = 0.1, dpop: float = 0.0) -> Tensor:

@@ -13,22 +13,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def pair_losses(
-    args: PreferenceConfig, batch: Any, chosen_logps: Tensor, rejected_logps: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
+def pair_losses(args: PreferenceConfig, batch: Any, chosen_logps: Tensor, rejected_logps: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Losses, (pairs,), of log-probabilities by token, (pairs, tokens), and what is logged of them, each (pairs,)."""
     logps = {"chosen": chosen_logps, "rejected": rejected_logps}
-    weights = {
-        side: _weights(args, batch, side, other, logps[side])
-        for side, other in zip(SIDES, reversed(SIDES), strict=True)
-    }
+    weights = {side: _weights(args, batch, side, other, logps[side]) for side, other in zip(SIDES, reversed(SIDES), strict=True)}
     sides = {
         side: Answers.of(
-            logps[side], batch[f"{side}_mask"], weights[side], batch.get(f"{side}_reference"),
-            by_weight=args.length_norm == "weights",
+            logps[side], batch[f"{side}_mask"], weights[side], batch.get(f"{side}_reference"), by_weight=args.length_norm == "weights"
         )
         for side in SIDES
-    }  # fmt: skip
+    }
     chosen, rejected = sides["chosen"], sides["rejected"]
     loss = LOSSES[args.loss](chosen, rejected, **_parameters(args))
     if args.nll:
@@ -53,28 +47,28 @@ def _weights(args: PreferenceConfig, batch: Any, side: str, other: str, logps: T
 
 def _parameters(args: PreferenceConfig) -> dict[str, float]:
     extra = {
-        "dpo": {"dpop": args.dpop}, "rdpo": {"alpha": args.alpha}, "simpo": {"gamma": args.gamma},
+        "dpo": {"dpop": args.dpop},
+        "rdpo": {"alpha": args.alpha},
+        "simpo": {"gamma": args.gamma},
         "orpo": {"weight": args.orpo_weight},
-    }.get(args.loss, {})  # fmt: skip
+    }.get(args.loss, {})
     return extra if args.loss == "orpo" else {"beta": args.scale, **extra}
 
 
-def _measured(
-    args: PreferenceConfig, chosen: Answers, rejected: Answers, batch: Any, weights: dict[str, Tensor]
-) -> dict[str, Tensor]:
+def _measured(args: PreferenceConfig, chosen: Answers, rejected: Answers, batch: Any, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rewards in plain log-probabilities, which compare with other runs; those the loss sees go under `weighted/`."""
     import torch
 
     with torch.no_grad():
-        plain, seen = (
-            [_reward(args, side, weighted=weighted) for side in (chosen, rejected)] for weighted in (False, True)
-        )
+        plain, seen = ([_reward(args, side, weighted=weighted) for side in (chosen, rejected)] for weighted in (False, True))
         found: dict[str, Tensor] = {}
         for name, (better, worse) in (("rewards", plain), ("weighted", seen)):
             found |= {
-                f"{name}/chosen": better, f"{name}/rejected": worse, f"{name}/margins": better - worse,
+                f"{name}/chosen": better,
+                f"{name}/rejected": worse,
+                f"{name}/margins": better - worse,
                 f"{name}/accuracies": (better > worse).float(),
-            }  # fmt: skip
+            }
         found |= {"logps/chosen": chosen.plain, "logps/rejected": rejected.plain, "nll/chosen": nll(chosen)}
         for side in SIDES:
             diff = batch[f"{side}_diff"].float()

@@ -40,15 +40,13 @@ class PairCounts:
     def left_out(self) -> str:
         """One line on what is not trained on; empty where everything is."""
         names = {
-            "identical": "with identical answers", "empty": "with an empty answer", "too_long": "too long",
+            "identical": "with identical answers",
+            "empty": "with an empty answer",
+            "too_long": "too long",
             "not_separable": "whose prompt the chat template renders otherwise once an answer follows",
             "other_turns": "whose answers hold turns that are not the assistant's",
-        }  # fmt: skip
-        told = [
-            f"{getattr(self, kind)} {name} (the first: pair {self.first[kind]})"
-            for kind, name in names.items()
-            if getattr(self, kind)
-        ]
+        }
+        told = [f"{getattr(self, kind)} {name} (the first: pair {self.first[kind]})" for kind, name in names.items() if getattr(self, kind)]
         return f"left out: {', '.join(told)}" if told else ""
 
     def to_row(self) -> JSON:
@@ -66,11 +64,7 @@ def token_diff(chosen_ids: Sequence[int], rejected_ids: Sequence[int]) -> tuple[
 
 
 def encode_pairs(
-    pairs: Iterable[PreferencePair | JSON],
-    tokenizer: Any,
-    *,
-    max_length: int | None = 1024,
-    too_long: TooLong = "leave-out",
+    pairs: Iterable[PreferencePair | JSON], tokenizer: Any, *, max_length: int | None = 1024, too_long: TooLong = "leave-out"
 ) -> tuple[list[EncodedPair], PairCounts]:
     """The pairs that can be trained on, and what became of the others.
 
@@ -163,10 +157,7 @@ def _plain(row: JSON, tokenizer: Any) -> tuple[list[int], list[int], list[int]]:
         raise BadRowError(f"not a pair of texts: {' and '.join(missing)} missing; the row has {', '.join(row)}")
     prompt = list(tokenizer(row["prompt"])["input_ids"])
     end = tokenizer.eos_token or ""
-    wholes = [
-        list(tokenizer(row["prompt"] + row[side].removesuffix(end) + end)["input_ids"])
-        for side in ("chosen", "rejected")
-    ]
+    wholes = [list(tokenizer(row["prompt"] + row[side].removesuffix(end) + end)["input_ids"]) for side in ("chosen", "rejected")]
     start = min(_common(prompt, whole) for whole in wholes)
     return prompt[:start], wholes[0][start:], wholes[1][start:]
 

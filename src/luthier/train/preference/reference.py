@@ -62,9 +62,7 @@ class ReferenceCache:
 
     def columns(self, pair: EncodedPair) -> dict[str, list[float]]:
         """`chosen_reference` and `rejected_reference` of a pair."""
-        return {
-            f"{side}_reference": values.tolist() for side, values in zip(SIDES, self.known[pair["key"]], strict=True)
-        }
+        return {f"{side}_reference": values.tolist() for side, values in zip(SIDES, self.known[pair["key"]], strict=True)}
 
     def _write(self, path: Path, rows: dict[str, tuple[Any, Any]]) -> None:
         import numpy as np
@@ -132,10 +130,7 @@ def fill(
                 lengths = (len(pair["chosen_ids"]), len(pair["rejected_ids"]))
                 done.append(pair)
                 logps.append(
-                    tuple(
-                        side[at, :count].float().cpu().numpy()
-                        for side, count in zip((chosen, rejected), lengths, strict=True)
-                    )  # type: ignore[arg-type]
+                    tuple(side[at, :count].float().cpu().numpy() for side, count in zip((chosen, rejected), lengths, strict=True))  # type: ignore[arg-type]
                 )
             if len(done) >= SHARD or number == len(mine):
                 cache.add(done, logps, _shard_name(done))
@@ -172,10 +167,7 @@ def _configurations(model: Any, without_adapter: bool) -> list[Any]:
     adapters = (
         []
         if without_adapter
-        else [
-            {name: str(getattr(config, name, None)) for name in shaping}
-            for config in getattr(model, "peft_config", {}).values()
-        ]
+        else [{name: str(getattr(config, name, None)) for name in shaping} for config in getattr(model, "peft_config", {}).values()]
     )
     return [json.loads(json.dumps(own, default=str, sort_keys=True)), adapters]
 

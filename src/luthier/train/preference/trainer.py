@@ -58,9 +58,7 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         train = self._encoded(train_dataset, tokenizer, args, self.train_counts)
         held: Any = None
         if isinstance(eval_dataset, dict):
-            held = {
-                name: self._encoded(rows, tokenizer, args, self._counts(name)) for name, rows in eval_dataset.items()
-            }
+            held = {name: self._encoded(rows, tokenizer, args, self._counts(name)) for name, rows in eval_dataset.items()}
         elif eval_dataset is not None:
             held = self._encoded(eval_dataset, tokenizer, args, self._counts("eval"))
         fresh = peft_config is not None
@@ -68,16 +66,12 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
             from peft import get_peft_model
 
             if hasattr(model, "peft_config"):
-                raise SettingsError(
-                    "the model has an adapter already; leave peft_config out, or merge the adapter first"
-                )
+                raise SettingsError("the model has an adapter already; leave peft_config out, or merge the adapter first")
             set_seed(args.seed)  # the adapter's first weights are part of the run
             model = get_peft_model(model, peft_config, autocast_adapter_dtype=True)
         _refuse_prompt_learning(model)
         self.reference_free = args.loss in REFERENCE_FREE
-        self.without_adapter = (
-            ref_model is None and hasattr(model, "peft_config") and (fresh or args.reference == "base")
-        )
+        self.without_adapter = ref_model is None and hasattr(model, "peft_config") and (fresh or args.reference == "base")
         self.ref_model = None if ref_model is None else ref_model.to(args.device).eval()
         self.reference_progress = reference_progress
         if args.weighting == "column":
@@ -89,13 +83,17 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         self.cache: ReferenceCache | None = None
         self._sums: dict[str, dict[str, list[Tensor]]] = {"train": {}, "eval": {}}
         super().__init__(
-            model=model, args=args, data_collator=self._collate, train_dataset=train, eval_dataset=held,
-            processing_class=tokenizer, callbacks=[*(callbacks or []), _FillSharded(self)], **options,
-        )  # fmt: skip
+            model=model,
+            args=args,
+            data_collator=self._collate,
+            train_dataset=train,
+            eval_dataset=held,
+            processing_class=tokenizer,
+            callbacks=[*(callbacks or []), _FillSharded(self)],
+            **options,
+        )
         if self.args.n_gpu > 1:
-            raise SettingsError(
-                "several devices in one process would split the rows of a pair; start with torchrun, or show it one device"
-            )
+            raise SettingsError("several devices in one process would split the rows of a pair; start with torchrun, or show it one device")
         self._read_apart_where_needed([*_flattened(train), *_flattened(held)])
         self.cache = self._reference_cache()
 
@@ -114,9 +112,7 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
                 for key, value in self.evaluate(rows, ignore_keys, f"{metric_key_prefix}_{name}").items()
             }
         if eval_dataset is not None and not isinstance(eval_dataset, str):
-            eval_dataset = self._encoded(
-                eval_dataset, self.processing_class, self.args, self._counts(metric_key_prefix)
-            )
+            eval_dataset = self._encoded(eval_dataset, self.processing_class, self.args, self._counts(metric_key_prefix))
         if not isinstance(eval_dataset, str):
             self._make_ready(self.eval_dataset if eval_dataset is None else eval_dataset)
         self._sums["eval"].clear()
@@ -132,9 +128,7 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         made.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in self._means("eval").items()})
         return made
 
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         chosen_logps, rejected_logps = answer_logps(model, inputs)
         loss, measured = pair_losses(self.args, inputs, chosen_logps, rejected_logps)
         self._note(measured, "train" if self.model.training else "eval")
@@ -200,9 +194,7 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         *sums, count = totals.tolist()
         return {name: value / count for name, value in zip(noted, sums, strict=True)}
 
-    def _encoded(
-        self, rows: Iterable[Any] | None, tokenizer: Any, args: PreferenceConfig, counts: PairCounts
-    ) -> list[EncodedPair] | None:
+    def _encoded(self, rows: Iterable[Any] | None, tokenizer: Any, args: PreferenceConfig, counts: PairCounts) -> list[EncodedPair] | None:
         if rows is None:
             return None
         given = list(rows)
@@ -251,10 +243,15 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         model = self.model_wrapped if self.ref_model is None else self.ref_model
         with self._at_rest(model), self.accelerator.autocast():  # in the precision of training
             fill(
-                self.cache, missing, model, lambda batch: self._prepare_inputs(self.collate(batch)),
-                batch_size=self.args.per_device_train_batch_size, rank=self.args.process_index, world=self.args.world_size,
+                self.cache,
+                missing,
+                model,
+                lambda batch: self._prepare_inputs(self.collate(batch)),
+                batch_size=self.args.per_device_train_batch_size,
+                rank=self.args.process_index,
+                world=self.args.world_size,
                 progress=self.reference_progress,
-            )  # fmt: skip
+            )
         if several:
             self.cache.share()
 
@@ -350,6 +347,4 @@ def _without_dropout(model: Any) -> None:
 def _refuse_prompt_learning(model: Any) -> None:
     for name, config in getattr(model, "peft_config", {}).items():
         if getattr(config, "is_prompt_learning", False):
-            raise SettingsError(
-                f"adapter {name} puts virtual tokens before the prompt, which shared rows cannot hold; use LoRA"
-            )
+            raise SettingsError(f"adapter {name} puts virtual tokens before the prompt, which shared rows cannot hold; use LoRA")

@@ -17,8 +17,11 @@ from luthier.train.sft import METRICS, MetricsCallback, full_disk_named, latest_
 
 Method = Literal["dpo", "mc", "bc", "bmc"]
 METHODS: dict[str, tuple[bool, str]] = {  # whether the bridged answer is the chosen one, and the weights
-    "dpo": (False, "none"), "mc": (False, "bmc"), "bc": (True, "none"), "bmc": (True, "bmc"),
-}  # fmt: skip
+    "dpo": (False, "none"),
+    "mc": (False, "bmc"),
+    "bc": (True, "none"),
+    "bmc": (True, "bmc"),
+}
 ORIGINAL = "original_chosen"  # the column with the answer as it was before bridging
 REFERENCE = "reference"
 OWN = ("output_dir", "weighting")  # set here
@@ -83,9 +86,15 @@ def tune_preferences(
     bridged, weighting = _check(settings)
     config = _config(settings, weighting, model, folder, evaluated=bool(evaluation))
     trainer = _trainer(
-        [chosen_by_method(pair, bridged) for pair in pairs], [chosen_by_method(pair, bridged) for pair in evaluation], model, folder,
-        settings, config, progress, reference_progress,
-    )  # fmt: skip
+        [chosen_by_method(pair, bridged) for pair in pairs],
+        [chosen_by_method(pair, bridged) for pair in evaluation],
+        model,
+        folder,
+        settings,
+        config,
+        progress,
+        reference_progress,
+    )
     made = "model" if settings.full else "adapter"
     with full_disk_named(folder):
         before = trainer.evaluate() if evaluation else None
@@ -96,11 +105,16 @@ def tune_preferences(
         torch.distributed.barrier()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row] or [trained.training_loss]
     return PreferenceResult(
-        trainer.state.global_step, sum(losses) / len(losses), trainer.train_counts.to_row(),
+        trainer.state.global_step,
+        sum(losses) / len(losses),
+        trainer.train_counts.to_row(),
         trainer.eval_counts["eval"].to_row() if evaluation else None,
         sum(bridged and ORIGINAL in pair.extra and pair.extra.get("bridged") is True for pair in pairs),
-        _of_pairs(before), _of_pairs(after), sum(p.numel() for p in trainer.model.parameters() if p.requires_grad), made,
-    )  # fmt: skip
+        _of_pairs(before),
+        _of_pairs(after),
+        sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        made,
+    )
 
 
 def _check(settings: PreferenceSettings) -> tuple[bool, str]:
@@ -132,11 +146,22 @@ def defaults(seed: int) -> JSON:
     import torch
 
     return {
-        "per_device_train_batch_size": 4, "gradient_accumulation_steps": 4, "learning_rate": 5e-5, "num_train_epochs": 1,
-        "lr_scheduler_type": "cosine", "warmup_steps": 0.1, "logging_steps": 1, "save_steps": 50, "save_total_limit": 1,
-        "report_to": "none", "gradient_checkpointing": False, "use_cpu": not torch.cuda.is_available(),
-        "dataloader_pin_memory": torch.cuda.is_available(), "disable_tqdm": True, "seed": seed,
-    }  # fmt: skip
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 4,
+        "learning_rate": 5e-5,
+        "num_train_epochs": 1,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 0.1,
+        "logging_steps": 1,
+        "save_steps": 50,
+        "save_total_limit": 1,
+        "report_to": "none",
+        "gradient_checkpointing": False,
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "disable_tqdm": True,
+        "seed": seed,
+    }
 
 
 def _config(settings: PreferenceSettings, weighting: str, model: LocalModel, folder: Path, *, evaluated: bool) -> Any:
@@ -153,9 +178,15 @@ def _config(settings: PreferenceSettings, weighting: str, model: LocalModel, fol
 
 
 def _trainer(  # noqa: PLR0917
-    pairs: list[PreferencePair], held: list[PreferencePair], model: LocalModel, folder: Path, settings: PreferenceSettings,
-    config: Any, progress: Progress | None, reference_progress: Callable[[int, int], None] | None,
-) -> Any:  # fmt: skip
+    pairs: list[PreferencePair],
+    held: list[PreferencePair],
+    model: LocalModel,
+    folder: Path,
+    settings: PreferenceSettings,
+    config: Any,
+    progress: Progress | None,
+    reference_progress: Callable[[int, int], None] | None,
+) -> Any:
     from transformers import PrinterCallback, set_seed
 
     from luthier.train.flat import FlatLoraCallback
@@ -167,9 +198,15 @@ def _trainer(  # noqa: PLR0917
     fresh = not settings.full and model.adapter is None
     try:
         trainer = PreferenceTrainer(
-            _start(model, settings), config, pairs, held or None, processing_class=model.tokenizer,
-            peft_config=lora_config(settings.lora) if fresh else None, reference_progress=reference_progress, callbacks=callbacks,
-        )  # fmt: skip
+            _start(model, settings),
+            config,
+            pairs,
+            held or None,
+            processing_class=model.tokenizer,
+            peft_config=lora_config(settings.lora) if fresh else None,
+            reference_progress=reference_progress,
+            callbacks=callbacks,
+        )
     except ValueError as problem:
         raise SettingsError(f"transformers refuses these settings: {first_line(problem)}") from problem
     trainer.remove_callback(PrinterCallback)
@@ -190,9 +227,7 @@ def _start(model: LocalModel, settings: PreferenceSettings) -> Any:
             model.folder, dtype=dtype, attn_implementation=settings.attention, local_files_only=True
         )
     if settings.full:
-        raise SettingsError(
-            f"{model.adapter} is an adapter, and all weights are to be trained; merge it into a folder first"
-        )
+        raise SettingsError(f"{model.adapter} is an adapter, and all weights are to be trained; merge it into a folder first")
     if settings.lora:
         raise SettingsError(f"{model.adapter} has settings of its own; leave those of lora out")
     return adapted_model(model, str(model.adapter), attention=settings.attention)

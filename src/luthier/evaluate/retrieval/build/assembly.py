@@ -62,9 +62,7 @@ def assemble_pairs(
     if min(train, dev) < 0 or train + dev >= 1:
         raise SettingsError("the shares of train and dev must be 0 or more and leave something for test")
     if not pairs:
-        raise SettingsError(
-            "no pair is left to make a task of; look at the counts of what was dropped, or take another source"
-        )
+        raise SettingsError("no pair is left to make a task of; look at the counts of what was dropped, or take another source")
     everything = [*pairs, *distractors]
     documents, document_of = _distinct([pair.document for pair in everything])
     queries, query_of = _distinct([pair.query for pair in pairs])
@@ -84,15 +82,18 @@ def assemble_pairs(
     for (query, document), gain in sorted(gains.items()):
         splits[split_of[query]].append((query, place[document], gain))
     firsts = [everything[documents[row]] for row in kept]
-    table = Texts(
-        [f"d{at}" for at in range(len(kept))], [pair.document for pair in firsts], [pair.title for pair in firsts]
-    )
+    table = Texts([f"d{at}" for at in range(len(kept))], [pair.document for pair in firsts], [pair.title for pair in firsts])
     asked = Texts([f"q{at}" for at in range(len(queries))], [pairs[row].query for row in queries])
     counts: JSON = {
-        "pairs": len(pairs), "documents": len(kept), "queries": len(queries), "copies_merged": len(everything) - len(documents),
-        "queries_merged": len(pairs) - len(queries), "near_copies": len(twins), "near": near,
+        "pairs": len(pairs),
+        "documents": len(kept),
+        "queries": len(queries),
+        "copies_merged": len(everything) - len(documents),
+        "queries_merged": len(pairs) - len(queries),
+        "near_copies": len(twins),
+        "near": near,
         "splits": {name: len({query for query, _, _ in triples}) for name, triples in sorted(splits.items())},
-    }  # fmt: skip
+    }
     provenance = [{"_id": f"d{at}", **pair.source} for at, pair in enumerate(firsts)]
     return Built(table, asked, dict(splits), provenance, counts)
 
@@ -145,9 +146,7 @@ def _marked(gains: dict[tuple[int, int], int], twins: dict[int, int]) -> dict[tu
     return marked
 
 
-def _joined(
-    pairs: Sequence[Pair], query_of: Sequence[int], document_of: Sequence[int], twins: dict[int, int]
-) -> list[int]:
+def _joined(pairs: Sequence[Pair], query_of: Sequence[int], document_of: Sequence[int], twins: dict[int, int]) -> list[int]:
     """A number for each pair, equal where a file, a query, a document or a near-copy ties pairs together."""
     parents: dict[tuple[str, object], tuple[str, object]] = {}
 
@@ -166,13 +165,7 @@ def _joined(
 
 
 def _splits(
-    groups: Sequence[int],
-    query_of: Sequence[int],
-    queries: int,
-    shares: tuple[float, float],
-    *,
-    seed: int,
-    times: Sequence[float] | None,
+    groups: Sequence[int], query_of: Sequence[int], queries: int, shares: tuple[float, float], *, seed: int, times: Sequence[float] | None
 ) -> list[str]:
     """The split of each query: whole groups, the earliest first or drawn, until train and dev have their shares; the rest is test."""
     members: dict[int, set[int]] = defaultdict(set)

@@ -52,12 +52,8 @@ def build(settings: BuildSettings, folder: Path | str) -> JSON:
         pairs, times = _without(pairs, times, settings.exclude, drops)
     built = assemble_pairs(
         pairs, near=settings.near, train=settings.train, dev=settings.dev, seed=settings.seed, times=times, distractors=others
-    )  # fmt: skip
-    report: JSON = {
-        "settings": asdict(settings),
-        "counts": built.counts,
-        "dropped": dict(sorted(drops.reasons.items())),
-    }
+    )
+    report: JSON = {"settings": asdict(settings), "counts": built.counts, "dropped": dict(sorted(drops.reasons.items()))}
     _write(built, settings, report, Path(folder))
     return report
 
@@ -84,9 +80,7 @@ def _pairs(settings: BuildSettings, drops: Drops) -> tuple[list[Pair], list[Pair
     raise SettingsError(f"unknown recipe {settings.recipe!r}; choose one of {', '.join(RECIPES)}")
 
 
-def _without(
-    pairs: list[Pair], times: list[float] | None, tasks: Sequence[str], drops: Drops
-) -> tuple[list[Pair], list[float] | None]:
+def _without(pairs: list[Pair], times: list[float] | None, tasks: Sequence[str], drops: Drops) -> tuple[list[Pair], list[float] | None]:
     """The pairs of which neither side repeats, or nearly repeats, a text of these tasks."""
     known = list(dict.fromkeys(text for path in tasks for text in _all_texts(path)))
     asked = {" ".join(text.split()).lower() for text in known}
@@ -109,9 +103,7 @@ def contaminated(texts: Sequence[str], known: Sequence[str]) -> set[int]:
     first = {}
     for later, earlier in twins.items():
         first[later] = earlier
-    return {
-        later - len(distinct) for later, earlier in first.items() if later >= len(distinct) and earlier < len(distinct)
-    }
+    return {later - len(distinct) for later, earlier in first.items() if later >= len(distinct) and earlier < len(distinct)}
 
 
 def _all_texts(path: str) -> list[str]:

@@ -16,9 +16,7 @@ _START, _FIELD = "\x1e", "\x1f"  # control characters that git puts between comm
 _DULL = re.compile(r"^(?:revert|merge|bump|release|version|update changelog|wip|fixup!|squash!)\b", re.IGNORECASE)
 
 
-def commit_pairs(
-    repository: Path, drops: Drops, *, suffixes: tuple[str, ...] = (".py",)
-) -> Iterator[tuple[Pair, float]]:
+def commit_pairs(repository: Path, drops: Drops, *, suffixes: tuple[str, ...] = (".py",)) -> Iterator[tuple[Pair, float]]:
     """(pair, time of the commit in seconds), oldest first: the message's subject, and the unified diff of its source files.
 
     Left out and counted: merges, reverts and version bumps, messages of fewer than 4 words, and commits of no or more than 3 source files.
@@ -48,20 +46,28 @@ def _judge(subject: str, diff: str, suffixes: tuple[str, ...]) -> tuple[str, str
     if not 1 <= len(sources) <= MOST_FILES:
         return f"not of 1 to {MOST_FILES} source files", ""
     # Hashes and line numbers tell nothing; what is left is what was changed and where.
-    lines = [
-        line
-        for part in sources
-        for line in part.splitlines()
-        if not line.startswith(("index ", "diff --git ", "similarity "))
-    ]
+    lines = [line for part in sources for line in part.splitlines() if not line.startswith(("index ", "diff --git ", "similarity "))]
     if len(lines) > MOST_LINES:
         return f"diff of more than {MOST_LINES} lines", ""
     return "", "\n".join(lines)
 
 
 def _git(repository: Path) -> str:
-    command = ["git", "-C", str(repository), "log", "--no-merges", "--reverse", "--no-color", "--no-ext-diff", "--no-textconv", "--no-show-signature",
-               "--patch", "--unified=2", f"--format={_START}%H{_FIELD}%ct{_FIELD}%s{_FIELD}"]  # fmt: skip
+    command = [
+        "git",
+        "-C",
+        str(repository),
+        "log",
+        "--no-merges",
+        "--reverse",
+        "--no-color",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-show-signature",
+        "--patch",
+        "--unified=2",
+        f"--format={_START}%H{_FIELD}%ct{_FIELD}%s{_FIELD}",
+    ]
     try:
         done = subprocess.run(command, capture_output=True, check=False)
     except FileNotFoundError:

@@ -145,12 +145,7 @@ def usage2definition(functions: Sequence[Function], drops: Drops, seed: int) -> 
             continue
         target = by_name[name][0]
         caller = min(callers, key=lambda each: hashlib.sha256(f"{seed}{each.file}{each.line}".encode()).digest())
-        yield Pair(
-            _masked(caller.code, {name}),
-            target.code,
-            target.file,
-            _place(target) | {"used": f"{caller.file}:{caller.line}"},
-        )
+        yield Pair(_masked(caller.code, {name}), target.code, target.file, _place(target) | {"used": f"{caller.file}:{caller.line}"})
 
 
 def _by_name(functions: Sequence[Function]) -> dict[str, list[Function]]:
@@ -191,5 +186,9 @@ def _place(function: Function) -> JSON:
 
 Recipe = Callable[[Sequence[Function], Drops, int], Iterator[Pair]]
 CODE_RECIPES: dict[str, Recipe] = {
-    "doc2code": doc2code, "code2doc": code2doc, "ccr": ccr, "test2code": test2code, "usage2definition": usage2definition,
-}  # fmt: skip
+    "doc2code": doc2code,
+    "code2doc": code2doc,
+    "ccr": ccr,
+    "test2code": test2code,
+    "usage2definition": usage2definition,
+}

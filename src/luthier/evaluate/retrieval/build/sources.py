@@ -15,17 +15,7 @@ from luthier.errors import MissingFileError, SettingsError
 
 STANDARD_LIBRARY = "stdlib"
 SKIPPED_FOLDERS = frozenset(
-    {
-        "site-packages",
-        "dist-packages",
-        "__pycache__",
-        "node_modules",
-        "idlelib",
-        "lib2to3",
-        "ensurepip",
-        "build",
-        "dist",
-    }
+    {"site-packages", "dist-packages", "__pycache__", "node_modules", "idlelib", "lib2to3", "ensurepip", "build", "dist"}
 )
 TEST_FOLDERS = frozenset({"test", "tests", "testing", "idle_test"})
 _GENERATED = re.compile(r"generated (?:by|from|file)|do not edit|@generated", re.IGNORECASE)
@@ -68,11 +58,7 @@ def python_files(source: str) -> tuple[Path, list[Path]]:
     source: a folder, `stdlib`, or the name of an installed package. Raises MissingFileError, SettingsError where there are none.
     """
     root = _root(source)
-    files = (
-        [root]
-        if root.is_file()
-        else [path for path in sorted(root.rglob("*.py")) if not _skipped(path.relative_to(root))]
-    )
+    files = [root] if root.is_file() else [path for path in sorted(root.rglob("*.py")) if not _skipped(path.relative_to(root))]
     if not files:
         raise SettingsError(f"{source}: no Python files there")
     return (root.parent if root.is_file() else root), files
@@ -90,9 +76,7 @@ def functions_of(path: Path, root: Path) -> Iterator[Function]:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return
     name = path.relative_to(root).as_posix()
-    lines = [
-        line + "\n" for line in text.split("\n")
-    ]  # splitlines would count a form feed as a line, the parser does not
+    lines = [line + "\n" for line in text.split("\n")]  # splitlines would count a form feed as a line, the parser does not
     yield from _functions(tree.body, name, lines, "", is_test(name))
 
 
@@ -108,9 +92,7 @@ def _functions(body: list[ast.stmt], file: str, lines: list[str], outer: str, te
             yield from _functions(inner, file, lines, outer, test)
 
 
-def _function(
-    node: ast.FunctionDef | ast.AsyncFunctionDef, file: str, lines: list[str], outer: str, test: bool
-) -> Function:
+def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, file: str, lines: list[str], outer: str, test: bool) -> Function:
     start, end = node.lineno - 1, node.end_lineno or node.lineno
     kept = lines[start:end]
     docstring = ast.get_docstring(node) or ""
@@ -126,9 +108,7 @@ def _function(
         for called in ast.walk(node)
         if isinstance(called, ast.Call) and isinstance(called.func, ast.Name | ast.Attribute)
     )
-    return Function(
-        file, node.lineno, node.name, outer + node.name, _dedent(kept, node.col_offset), docstring, calls, test
-    )
+    return Function(file, node.lineno, node.name, outer + node.name, _dedent(kept, node.col_offset), docstring, calls, test)
 
 
 def _dedent(lines: list[str], columns: int) -> str:

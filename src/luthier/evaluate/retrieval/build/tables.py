@@ -22,9 +22,7 @@ def column_pairs(path: Path, query: str, document: str, drops: Drops) -> Iterato
         for name, text in zip((query, document), texts, strict=True):
             if not isinstance(text, str):
                 there = ", ".join(sorted(row))[:80]
-                raise BadRowError(
-                    f"the column `{name}` is not a text there (columns: {there}); name it with --columns", path, line
-                )
+                raise BadRowError(f"the column `{name}` is not a text there (columns: {there}); name it with --columns", path, line)
         if not all(str(text).strip() for text in texts):
             drops.add("an empty text")
             continue
@@ -87,11 +85,7 @@ def tool_pairs(paths: Sequence[Path], drops: Drops) -> tuple[list[Pair], list[Pa
             gain = 2 if name in called else 1 if _family(name) in families else 0
             pairs += [Pair(text, document, place, {"tool": name}, name, gain) for document in documents if gain]
     used = {pair.document for pair in pairs}
-    others = [
-        Pair("", document, document, {"tool": tool.name}, tool.name)
-        for document, tool in tools.items()
-        if document not in used
-    ]
+    others = [Pair("", document, document, {"tool": tool.name}, tool.name) for document, tool in tools.items() if document not in used]
     return pairs, others
 
 
@@ -106,9 +100,7 @@ def _requests(row: Conversation, drops: Drops) -> Iterator[tuple[str, frozenset[
     for turn, answer in zip(row.messages, row.messages[1:], strict=False):
         if turn.role != "user" or answer.role != "assistant" or not turn.content:
             continue
-        called = frozenset(
-            call.name for call in answer.tool_calls or _written_calls(answer.content or "", names)
-        ) & set(names)
+        called = frozenset(call.name for call in answer.tool_calls or _written_calls(answer.content or "", names)) & set(names)
         if called:
             yield turn.content, frozenset(called)
         else:

@@ -30,13 +30,7 @@ def annotation_schema(text: str) -> JSON:
 
 def _schema(node: ast.expr) -> JSON:
     if isinstance(node, ast.Constant):
-        return (
-            {"type": "null"}
-            if node.value is None
-            else annotation_schema(node.value)
-            if isinstance(node.value, str)
-            else {}
-        )
+        return {"type": "null"} if node.value is None else annotation_schema(node.value) if isinstance(node.value, str) else {}
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         return _union([_schema(node.left), _schema(node.right)])
     if isinstance(node, ast.Subscript):
@@ -60,9 +54,7 @@ def _generic(name: str, arguments: list[ast.expr]) -> JSON:
     if lowered in ("union", "optional"):
         return _union(schemas if lowered == "union" else [schemas[0], {"type": "null"}])
     if lowered in _ARRAYS:
-        return _array(
-            schemas[0] if lowered != "tuple" or all(schema == schemas[0] or not schema for schema in schemas) else {}
-        )
+        return _array(schemas[0] if lowered != "tuple" or all(schema == schemas[0] or not schema for schema in schemas) else {})
     if lowered in _OBJECTS:
         return {"type": "object", "additionalProperties": schemas[-1] or True}
     return {}

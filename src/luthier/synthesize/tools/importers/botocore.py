@@ -124,15 +124,9 @@ class ServiceModel:
         elif name in trail or depth <= 0:
             schema = {"type": "array"} if kind == "list" else {"type": "object"}
         elif kind == "list":
-            schema = {
-                "type": "array",
-                "items": self._schema(shape["member"]["shape"], depth - 1, trail | {name}, described),
-            }
+            schema = {"type": "array", "items": self._schema(shape["member"]["shape"], depth - 1, trail | {name}, described)}
         elif kind == "map":
-            schema = {
-                "type": "object",
-                "additionalProperties": self._schema(shape["value"]["shape"], depth - 1, trail | {name}, described),
-            }
+            schema = {"type": "object", "additionalProperties": self._schema(shape["value"]["shape"], depth - 1, trail | {name}, described)}
         else:
             schema = self._structure(shape, depth, trail | {name}, described)
         return _with_limits(schema, shape) if described else schema
@@ -169,9 +163,7 @@ class ServiceModel:
         schema = self._schema(target["shape"], depth, trail, described)
         if not described:
             return schema
-        words = parameter_words(target.get("documentation", "")) or parameter_words(
-            self._shapes[target["shape"]].get("documentation", "")
-        )
+        words = parameter_words(target.get("documentation", "")) or parameter_words(self._shapes[target["shape"]].get("documentation", ""))
         if not words:
             return schema
         kind = {"type": schema["type"], "description": words}

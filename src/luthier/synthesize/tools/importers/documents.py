@@ -35,9 +35,7 @@ def _parsed(text: str, path: Path) -> Any:
             return json.loads(text)
         except json.JSONDecodeError as problem:
             if path.suffix.lower() == ".json":
-                raise ToolSpecError(
-                    f"{path}:{problem.lineno}: not JSON: {problem.msg} at column {problem.colno}; mend the file"
-                ) from None
+                raise ToolSpecError(f"{path}:{problem.lineno}: not JSON: {problem.msg} at column {problem.colno}; mend the file") from None
     return _from_yaml(text, path)
 
 

@@ -23,9 +23,7 @@ RETURNS_DEPTH = 2
 RETURNS_WIDTH = 12
 
 _DOCUMENTS = r"googleapiclient/discovery_cache/documents/(.+)\.json"
-_VERSION = re.compile(
-    r"(?P<part>.*?)_?v(?P<major>\d+)(?:\.(?P<minor>\d+))?(?:p(?P<point>\d+))?(?P<stage>alpha|beta)?(?P<count>\d*)$"
-)
+_VERSION = re.compile(r"(?P<part>.*?)_?v(?P<major>\d+)(?:\.(?P<minor>\d+))?(?:p(?P<point>\d+))?(?P<stage>alpha|beta)?(?P<count>\d*)$")
 _MARKS = re.compile(r"(?:\[?(?:Required|Optional|Immutable|Identifier|Input [Oo]nly|REQUIRED|OPTIONAL)[\].:]+\s+)+")
 _LAST_MARK = re.compile(r"\s+\(?(?:Required|Optional)\)?\.?$")
 _UNSPECIFIED = re.compile(r"UNSPECIFIED$|_UNKNOWN$|^UNKNOWN")
@@ -37,9 +35,7 @@ def import_google(wheel: Path) -> Iterator[Tool]:
     with open_wheel(wheel, "google-api-python-client") as opened:
         documents = newest([match[1] for match in opened.names(_DOCUMENTS)])
         if not documents:
-            raise ToolSpecError(
-                f"{wheel}: no discovery documents inside; fetch it with: pip download --no-deps google-api-python-client"
-            )
+            raise ToolSpecError(f"{wheel}: no discovery documents inside; fetch it with: pip download --no-deps google-api-python-client")
         for stem in documents:
             name = f"googleapiclient/discovery_cache/documents/{stem}.json"
             document = opened.read_json(name)
@@ -91,9 +87,7 @@ class DiscoveryDocument:
             )
 
     def _parameters(self, method: JSON) -> JSON:
-        properties = {
-            name: prepared(value) for name, value in method.get("parameters", {}).items() if not value.get("deprecated")
-        }
+        properties = {name: prepared(value) for name, value in method.get("parameters", {}).items() if not value.get("deprecated")}
         order = method.get("parameterOrder", [])
         first = {name: properties[name] for name in order if name in properties}
         body = self._resolve(method["request"]["$ref"]) if "$ref" in method.get("request", {}) else {}
@@ -137,10 +131,7 @@ def prepared(schema: JSON) -> JSON:
             {
                 name: prepared(value)
                 for name, value in result["properties"].items()
-                if name not in _BOILERPLATE
-                and not value.get("readOnly")
-                and not value.get("deprecated")
-                and not _output_only(value)
+                if name not in _BOILERPLATE and not value.get("readOnly") and not value.get("deprecated") and not _output_only(value)
             }
         )
     for nested in ("items", "additionalProperties"):
@@ -171,9 +162,7 @@ def narrowed(schema: JSON) -> JSON:
     """An answer's schema with at most RETURNS_WIDTH properties at each level."""
     result = dict(schema)
     if "properties" in result:
-        result["properties"] = {
-            name: narrowed(value) for name, value in list(result["properties"].items())[:RETURNS_WIDTH]
-        }
+        result["properties"] = {name: narrowed(value) for name, value in list(result["properties"].items())[:RETURNS_WIDTH]}
     if isinstance(result.get("items"), dict):
         result["items"] = narrowed(result["items"])
     for keyword in ("required", "pattern", "default"):
@@ -182,11 +171,7 @@ def narrowed(schema: JSON) -> JSON:
 
 
 def _output_only(schema: JSON) -> bool:
-    return (
-        str(schema.get("description", ""))
-        .lower()
-        .startswith(("output only", "[output only", "deprecated", "[output-only"))
-    )
+    return str(schema.get("description", "")).lower().startswith(("output only", "[output only", "deprecated", "[output-only"))
 
 
 def _without_marks(text: str) -> str:

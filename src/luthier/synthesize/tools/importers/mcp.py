@@ -31,9 +31,7 @@ def import_mcp(path: Path, license: str = "") -> Iterator[Tool]:  # noqa: A002  
             name=entry["name"],
             description=tool_words(str(entry.get("description") or entry.get("title") or "")),
             parameters=described(parameters_schema(_read(schema, f"{place}.inputSchema"))),
-            returns=_read(entry["outputSchema"], f"{place}.outputSchema")
-            if isinstance(entry.get("outputSchema"), Mapping)
-            else None,
+            returns=_read(entry["outputSchema"], f"{place}.outputSchema") if isinstance(entry.get("outputSchema"), Mapping) else None,
             source=f"MCP: {server}",
             license=license,
         )

@@ -23,9 +23,7 @@ _CLIENT_HEADERS = ("accept", "content-type", "authorization")
 def import_openapi(path: Path) -> Iterator[Tool]:
     """The operations in the order of the file. Raises ToolSpecError naming the file, the place and what to do."""
     document = load_document(path)
-    if not isinstance(document, Mapping) or not str(document.get("openapi", document.get("swagger", ""))).startswith(
-        ("3.", "2.")
-    ):
+    if not isinstance(document, Mapping) or not str(document.get("openapi", document.get("swagger", ""))).startswith(("3.", "2.")):
         raise ToolSpecError(f'{path}: not an OpenAPI file; expected `openapi: 3.x` or `swagger: "2.0"` at the top')
     yield from _Specification(document, Path(path)).tools()
 
@@ -51,13 +49,7 @@ class _Specification:
                     if not operation.get("deprecated"):
                         yield self._tool(route, method, entry, operation)
 
-    def _tool(
-        self,
-        route: str,
-        method: str,
-        entry: Mapping[str, Any],
-        operation: Mapping[str, Any],
-    ) -> Tool:
+    def _tool(self, route: str, method: str, entry: Mapping[str, Any], operation: Mapping[str, Any]) -> Tool:
         place = f"paths.{route}.{method}"
         properties, required = self._parameters(entry, operation, f"paths.{route}", place)
         for name, schema, must in self._body(operation, place):
@@ -74,9 +66,7 @@ class _Specification:
             license=self._license,
         )
 
-    def _parameters(
-        self, entry: Mapping[str, Any], operation: Mapping[str, Any], outer: str, place: str
-    ) -> tuple[JSON, list[str]]:
+    def _parameters(self, entry: Mapping[str, Any], operation: Mapping[str, Any], outer: str, place: str) -> tuple[JSON, list[str]]:
         found: dict[tuple[str, str], tuple[Mapping[str, Any], str]] = {}
         for holder, where in ((entry, outer), (operation, place)):
             for index, raw in enumerate(self._list(holder.get("parameters", []), f"{where}.parameters")):
@@ -90,9 +80,7 @@ class _Specification:
         for (name, kind), (parameter, spot) in found.items():
             if kind in ("cookie", "body") or (kind == "header" and name.lower() in _CLIENT_HEADERS):
                 continue
-            properties.setdefault(
-                name, self._read(self._parameter_schema(parameter, spot), spot, parameter.get("description"))
-            )
+            properties.setdefault(name, self._read(self._parameter_schema(parameter, spot), spot, parameter.get("description")))
             if (parameter.get("required") is True or kind == "path") and name not in required:
                 required.append(name)
         return properties, required
@@ -103,12 +91,8 @@ class _Specification:
         if isinstance(parameter.get("content"), Mapping) and parameter["content"]:
             return next(iter(parameter["content"].values())).get("schema", {})
         if "swagger" in self._document and "type" in parameter:
-            return {
-                key: value for key, value in parameter.items() if key not in ("required", "name", "in", "description")
-            }
-        return self._fail(
-            place, "no schema", "add `schema: {type: string}` (OpenAPI 3) or `type: string` (Swagger 2.0)"
-        )
+            return {key: value for key, value in parameter.items() if key not in ("required", "name", "in", "description")}
+        return self._fail(place, "no schema", "add `schema: {type: string}` (OpenAPI 3) or `type: string` (Swagger 2.0)")
 
     def _body(self, operation: Mapping[str, Any], place: str) -> Iterator[tuple[str, JSON, bool]]:
         """Fields of the request body as (name, schema, required); a body that is no plain object is one field `body`."""
@@ -150,9 +134,7 @@ class _Specification:
                 return None if raw is None else self._read(raw, spot, None, reader=self._answers)
         return None
 
-    def _read(
-        self, schema: Any, place: str, description: Any, depth: int = MAX_DEPTH - 1, reader: SchemaReader | None = None
-    ) -> JSON:
+    def _read(self, schema: Any, place: str, description: Any, depth: int = MAX_DEPTH - 1, reader: SchemaReader | None = None) -> JSON:
         try:
             read = (reader or self._requests).read(schema, depth)
         except ToolSpecError as problem:
@@ -174,11 +156,7 @@ class _Specification:
 
     def _mapping(self, value: Any, place: str) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
-            self._fail(
-                place,
-                f"expected an object, found {type(value).__name__}",
-                "see the OpenAPI specification for this part",
-            )
+            self._fail(place, f"expected an object, found {type(value).__name__}", "see the OpenAPI specification for this part")
         mapping: Mapping[str, Any] = value
         return mapping
 

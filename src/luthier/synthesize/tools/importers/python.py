@@ -46,11 +46,7 @@ def _imported(name: str) -> ModuleType:
 def _public_functions(module: ModuleType) -> list[Callable[..., Any]]:
     names = getattr(module, "__all__", None) or [name for name in sorted(vars(module)) if not name.startswith("_")]
     members = [getattr(module, name, None) for name in names]
-    return [
-        member
-        for member in members
-        if inspect.isroutine(member) and getattr(member, "__module__", None) in (module.__name__, None)
-    ]
+    return [member for member in members if inspect.isroutine(member) and getattr(member, "__module__", None) in (module.__name__, None)]
 
 
 def _tool(function: Callable[..., Any], license_id: str) -> Tool | None:
@@ -65,9 +61,7 @@ def _tool(function: Callable[..., Any], license_id: str) -> Tool | None:
     for parameter in signature.parameters.values():
         if parameter.kind in _SKIPPED or parameter.name in ("self", "cls"):
             continue
-        properties[parameter.name] = _parameter_schema(
-            parameter, doc.types.get(parameter.name, ""), doc.parameters.get(parameter.name, "")
-        )
+        properties[parameter.name] = _parameter_schema(parameter, doc.types.get(parameter.name, ""), doc.parameters.get(parameter.name, ""))
         if parameter.default is inspect.Parameter.empty:
             required.append(parameter.name)
     standard = module.split(".")[0] in sys.stdlib_module_names and module != "__main__"

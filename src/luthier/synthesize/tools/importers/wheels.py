@@ -42,9 +42,7 @@ class Wheel:
                 data = _unpacked(data)
             return json.loads(data)
         except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile, RecursionError) as problem:
-            raise ToolSpecError(
-                f"{self.path}: {name}: not readable as JSON ({problem}); fetch the wheel again"
-            ) from None
+            raise ToolSpecError(f"{self.path}: {name}: not readable as JSON ({problem}); fetch the wheel again") from None
 
 
 @contextmanager

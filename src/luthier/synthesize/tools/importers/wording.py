@@ -11,7 +11,7 @@ PARAMETER_WORDS = 160
 
 _WORDS = re.compile(
     r"IPv[46]|OAuth2?|[Cc][Rr][Cc]32[Cc]|A2A|sSL(?=[A-Z])|(?:(?<![A-Za-z])[ei]|E)(?:Tags?|Commerce|Cal)(?![a-z])|"
-    r"[A-Z]{2,}s(?![a-z])|[A-Z]+[0-9]*(?=[A-Z][a-z])|[A-Z]?[a-z]+[0-9]*|[A-Z]+[0-9]*|[0-9]+",
+    r"[A-Z]{2,}s(?![a-z])|[A-Z]+[0-9]*(?=[A-Z][a-z])|[A-Z]?[a-z]+[0-9]*|[A-Z]+[0-9]*|[0-9]+"
 )
 _ASIDES = re.compile(r"<(note|important|caution|dl|ul|ol|table|pre)\b.*?(</\1>|$)", re.DOTALL | re.IGNORECASE)
 _LABEL = re.compile(r"\s*<p>\s*<b>[^<]*:\s*</b>[^<]*</p>", re.IGNORECASE)
