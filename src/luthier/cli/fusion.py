@@ -186,10 +186,10 @@ def infuse(
     settings = InfusionSettings(way, general_share, **sections, seed=seed)  # type: ignore[arg-type]
     with Watch(quiet) as watch:
         record = run_infusion(
-            InfusionInputs(suite, model, stages or STAGES, general, settings),
+            InfusionInputs(suite, model, stages or STAGES, general, settings),  # type: ignore[arg-type]
             out,
             _command(),
-            watch,  # type: ignore[arg-type]
+            watch,
         )
     if as_json:
         click.echo(json.dumps(record, indent=1, ensure_ascii=False))

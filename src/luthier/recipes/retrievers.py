@@ -76,9 +76,9 @@ def _folder(name: str, options: ModelOptions, prompts: dict[Kind, str]) -> Any:
         try:
             return TransformerEmbedder(
                 folder,
-                pooling=options.pooling,
+                pooling=options.pooling,  # type: ignore[arg-type]
                 max_length=options.max_length,
-                prompts=prompts,  # type: ignore[arg-type]
+                prompts=prompts,
                 name=_label(name, options),
             )
         except SettingsError as problem:

@@ -56,8 +56,8 @@ def ceiling(task: Task, metrics: Sequence[str] = ("ndcg@10",)) -> dict[str, dict
     """What a perfect retriever gets, metric -> reading: each text is scored by the best gain of its copies, and copies tie."""
     run = perfect_run(task)
     return {
-        ties: evaluate_run(run, task.qrels, metrics, ties, id_order=task.id_order).means
-        for ties in TIES  # type: ignore[arg-type]
+        ties: evaluate_run(run, task.qrels, metrics, ties, id_order=task.id_order).means  # type: ignore[arg-type]
+        for ties in TIES
     }
 
 
