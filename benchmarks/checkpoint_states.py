@@ -218,7 +218,7 @@ def state_models(skills: Sequence[str], *, epochs: int, sinkt_epochs: int) -> di
 
 def _log(answers: Any, skills: Sequence[str], items: Any = None) -> Any:
     """Rows of answers (learners, answers) as a log. items: of which item each is, the row's own order where None."""
-    from luthier.records.learning import AnswerLog, Catalogue, Item
+    from luthier.trace.answers import AnswerLog, Catalogue, Item
 
     learners, count = answers.shape
     catalogue = Catalogue.of(Item(f"item-{at:03d}", f"{skill} {at}", (skill,)) for at, skill in enumerate(skills))

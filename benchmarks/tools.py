@@ -33,10 +33,10 @@ def _tiny_run() -> dict[str, Any]:
 
 def _all_items(run: Path) -> dict[str, Any]:
     from luthier.cli.progress import Watch
-    from luthier.evaluate.bfcl import load_items
     from luthier.evaluate.tools import scores
     from luthier.recipes.parts import evaluate_model
     from luthier.records import Journal
+    from luthier.records.bfcl import load_items
 
     seen = {item.id for item in load_items("simple_python", SEEN)}
     figures: dict[str, Any] = {}

@@ -33,7 +33,7 @@ def synthetic(learners: int, items: int) -> Any:
     """Answers of learners with a normal ability to items with a normal difficulty, about 66 each, as many as in ASSISTments 2009."""
     import numpy as np
 
-    from luthier.records.learning import AnswerCollector, Catalogue, Item
+    from luthier.trace.answers import AnswerCollector, Catalogue, Item
 
     random = np.random.default_rng(0)
     names = [f"concept {number}" for number in range(CONCEPTS)]
@@ -83,7 +83,7 @@ def _stepping(log: Any, rounds: int) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from luthier.records.learning import Item
+    from luthier.trace.answers import Item
     from luthier.trace.fitting import FitSettings
     from luthier.trace.sinkt import answer_input
     from luthier.trace.tracer import Tracer, TracerSettings
@@ -131,7 +131,7 @@ def _stepping(log: Any, rounds: int) -> dict[str, Any]:
 def _with_minilm(tracer: Any) -> float:
     """Milliseconds of a new item whose text the bundled encoder reads; the tracer was made with vectors as wide as its own."""
     from luthier.models.minilm import bundled_embedder
-    from luthier.records.learning import Item
+    from luthier.trace.answers import Item
 
     tracer._embedder = bundled_embedder()
     tracer.encode(["the weights are read once"])

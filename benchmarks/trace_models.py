@@ -160,7 +160,7 @@ def _part(log: Any, concept: str) -> Any:
     """The answers to one concept's items, of the learners that answered nearly all of them."""
     import numpy as np
 
-    from luthier.records.learning import AnswerCollector, Catalogue
+    from luthier.trace.answers import AnswerCollector, Catalogue
 
     inside = np.array([concept in item.concepts for item in log.catalogue.items])
     items = [item for item, keep in zip(log.catalogue.items, inside, strict=True) if keep]

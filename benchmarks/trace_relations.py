@@ -39,7 +39,7 @@ QUICK = 8
 def measure(quick: bool, server: str, model: str) -> dict[str, Any]:
     from luthier.models.endpoint import EndpointModel
     from luthier.models.minilm import bundled_embedder
-    from luthier.records.learning import Catalogue, Concept, Edge
+    from luthier.trace.answers import Catalogue, Concept, Edge
     from luthier.trace.graph import nearest_relations, score_relations
     from luthier.trace.relations import RelationSettings, select_relations
 

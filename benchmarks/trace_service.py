@@ -64,7 +64,7 @@ def _fitted(folder: Path) -> Any:
     import numpy as np
 
     from luthier.models.embedding_cache import EmbeddingCache
-    from luthier.records.learning import AnswerCollector, Catalogue, Concept, Item
+    from luthier.trace.answers import AnswerCollector, Catalogue, Concept, Item
     from luthier.trace.fitting import FitSettings
     from luthier.trace.tracer import Tracer, TracerSettings
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from luthier.records.learning import AnswerCollector, AnswerLog, Catalogue, Item
+from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Item
 
 
 class Planted(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 
 from luthier.models.embedder import unit_length
 from luthier.models.embedding_cache import EmbeddingCache
-from luthier.records.learning import AnswerCollector, Catalogue, Concept, Edge, Item
+from luthier.trace.answers import AnswerCollector, Catalogue, Concept, Edge, Item
 from luthier.trace.fitting import FitSettings
 from luthier.trace.tracer import Tracer, TracerSettings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from luthier.errors import FetchError
-from luthier.evaluate.bfcl import CATEGORIES, Item, load_items
+from luthier.records.bfcl import CATEGORIES, Item, load_items
 
 
 @pytest.fixture(scope="session")

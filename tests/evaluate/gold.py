@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from luthier.evaluate.bfcl import Item
 from luthier.records import ToolCall
+from luthier.records.bfcl import Item
 
 
 def gold_calls(item: Item, choice: int = 0) -> list[ToolCall]:

@@ -14,9 +14,10 @@ from gold import gold_calls
 from jsonschema import Draft202012Validator
 
 from luthier.errors import SettingsError
-from luthier.evaluate.bfcl import CATEGORIES, Item, load_items, official_verdict
+from luthier.evaluate.bfcl import official_verdict
 from luthier.models.grammar import GrammarEngine, calls_grammar
 from luthier.records import Message, ToolCall
+from luthier.records.bfcl import CATEGORIES, Item, load_items
 from luthier.records.calls import parse_calls, render_calls
 
 Bfcl = dict[str, list[Item]]
@@ -158,7 +159,7 @@ def test_every_item_has_a_grammar_that_takes_nearly_every_accepted_answer(bfcl: 
 
 def test_the_checker_leaves_nothing_on_disk_and_needs_no_vendor_sdk(bfcl: Bfcl, tmp_path: Path):
     code = (
-        "import sys; from luthier.evaluate.bfcl import load_items, official_verdict; from luthier.records import ToolCall\n"
+        "import sys; from luthier.evaluate.bfcl import official_verdict; from luthier.records.bfcl import load_items; from luthier.records import ToolCall\n"
         "print(official_verdict(load_items('multiple', 1)[0], [ToolCall('x')])[0])\n"
         "print(sorted({'openai', 'torch', 'transformers', 'anthropic'} & set(sys.modules)))"
     )

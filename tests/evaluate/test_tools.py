@@ -10,11 +10,11 @@ import pytest
 from gold import gold_calls
 
 from luthier.errors import EngineError, SettingsError
-from luthier.evaluate.bfcl import Item, load_items
 from luthier.evaluate.tools import CHUNK, evaluate_tools, judge, prompt_for, scores
 from luthier.models import Capability, Completion, LanguageModel, Progress, Prompt, Sampling, Score, Usage
 from luthier.models.protocol import GREEDY
 from luthier.records import Message, Tool
+from luthier.records.bfcl import Item, load_items
 from luthier.records.calls import render_calls
 
 Bfcl = dict[str, list[Item]]

@@ -13,7 +13,7 @@ from chat_server import ChatServer, completion
 from command import luthier as command
 from interruption import kill_after
 from luthier.records import read_rows, write_jsonl
-from luthier.records.learning import AnswerCollector, Catalogue, Edge, Item
+from luthier.trace.answers import AnswerCollector, Catalogue, Edge, Item
 from luthier.trace.readers import read_answers, write_long_table
 from luthier.trace.tracer import Tracer
 from retrieval_tasks import static_folder

@@ -16,7 +16,7 @@ import pytest
 
 from command import luthier as command
 from luthier.records import write_jsonl
-from luthier.records.learning import AnswerLog
+from luthier.trace.answers import AnswerLog
 from model_answers import planted
 
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7*7 }}"

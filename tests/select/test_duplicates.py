@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import write_jsonl, write_parquet
-from luthier.records.grams import normalised_words, windows
-from luthier.records.minhash import jaccard
 from luthier.select.duplicates import clusters, exact_duplicates, near_duplicates, repeats_of
 from luthier.select.pool import TextPool
+from luthier.texts.grams import normalised_words, windows
+from luthier.texts.minhash import jaccard
 
 VOCABULARY = [f"word{number}" for number in range(400)]
 short_texts = st.lists(st.text(alphabet="aA b\n\tßé", max_size=6), max_size=20)

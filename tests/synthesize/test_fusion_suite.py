@@ -17,13 +17,13 @@ from luthier.errors import SettingsError
 from luthier.records import read_rows, write_jsonl
 from luthier.records.fusion import FusionItem, scenario_of
 from luthier.records.fusion_suite import ITEMS, computed_label, problems, read_suite
-from luthier.records.grams import normalised_words
-from luthier.records.values import states
 from luthier.synthesize.fusion import Columns, FusionSuite, KnowledgeBase, Split, SuiteSettings
 from luthier.synthesize.fusion.documents import Text
 from luthier.synthesize.fusion.extraction import passages
 from luthier.synthesize.fusion.questions import Pool, drafts
 from luthier.synthesize.fusion.splitting import WAYS
+from luthier.texts.grams import normalised_words
+from luthier.texts.values import states
 
 IDS = st.frozensets(st.sampled_from("abcdef"))
 SUBJECT = re.compile(r"(?:Nova|Orion|Vega|Lyra) [A-H]\d+")

@@ -14,7 +14,6 @@ from luthier.models.local import LocalModel
 from luthier.models.protocol import Completion, Prompt, Usage
 from luthier.models.replay import RecordingModel, ReplayModel
 from luthier.records import Message, to_pair, write_jsonl
-from luthier.records.alignment import normalised_distance
 from luthier.synthesize.pairs import (
     AnswerSwap,
     Draft,
@@ -30,6 +29,7 @@ from luthier.synthesize.pairs import (
     same_answer,
     wrong_drafts,
 )
+from luthier.texts.alignment import normalised_distance
 
 ASKED = (Message("user", "Where would you light a candle for a romantic mood?\nOptions:\nsynagogue\nbedroom"),)
 REFERENCE = "A romantic mood can be set in a bedroom.\nBedroom is a place where one sleeps.\nThe answer is bedroom"

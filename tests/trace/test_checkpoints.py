@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from luthier.records.learning import AnswerCollector, AnswerLog, Catalogue, Edge, Item
 from luthier.trace.ability import AbilityModel
+from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Edge, Item
 from luthier.trace.checkpoints import changes, follow, items_to_train, spans
 from luthier.trace.item_response import calibrate
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from luthier.errors import SettingsError
-from luthier.records.learning import AnswerCollector, Catalogue, Item
+from luthier.trace.answers import AnswerCollector, Catalogue, Item
 from luthier.trace.item_response import DifficultyPrior, calibrate
 from model_answers import planted
 

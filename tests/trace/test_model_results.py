@@ -17,7 +17,7 @@ from luthier.records import write_jsonl, write_parquet
 from luthier.records.choices import ChoiceQuestion
 from luthier.records.files import SkippedRows
 from luthier.records.inspect_logs import write_inspect_log
-from luthier.records.learning import AnswerLog
+from luthier.trace.answers import AnswerLog
 from luthier.trace.results import read_results
 
 ZEROEVAL = Path(__file__).parents[3] / "shared" / "data" / "zeroeval"

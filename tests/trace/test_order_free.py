@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from luthier.errors import BadRowError, MissingFileError
 from luthier.models.embedding_cache import EmbeddingCache
-from luthier.records.learning import Concept, Item
+from luthier.trace.answers import Concept, Item
 from luthier.trace.order_free import OrderFreeTracer
 from model_answers import planted
 

@@ -14,8 +14,8 @@ from trace_logs import WordVectors, catalogue, learners
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.models.embedding_cache import EmbeddingCache
-from luthier.records.learning import AnswerCollector, Edge
 from luthier.trace import bkt
+from luthier.trace.answers import AnswerCollector, Edge
 from luthier.trace.audit import write_audit
 from luthier.trace.baselines import global_mean, item_response, running_accuracy, running_accuracy_with_difficulty
 from luthier.trace.bkt import Bkt, _expectations, _sequences, fit_bkt, predict_bkt

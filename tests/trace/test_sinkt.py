@@ -13,7 +13,7 @@ from trace_logs import WordVectors, catalogue, learners
 
 from luthier.errors import SettingsError
 from luthier.models.embedding_cache import EmbeddingCache
-from luthier.records.learning import AnswerCollector, Catalogue, Edge, Item
+from luthier.trace.answers import AnswerCollector, Catalogue, Edge, Item
 from luthier.trace.fitting import predict_log
 from luthier.trace.graph import build_graph, check_prerequisites, nearest_relations, score_relations, transition_relations
 from luthier.trace.learner_model import Dkt, GraphTracer

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from luthier.errors import SettingsError
-from luthier.records.learning import AnswerLog, Catalogue, Item
 from luthier.statistics.ranks import spearman
+from luthier.trace.answers import AnswerLog, Catalogue, Item
 from luthier.trace.difficulty import GAIN, PLAIN, calibrate_with_text, fit_text_difficulty, text_features
 from luthier.trace.item_response import calibrate
 from model_answers import planted

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luthier.errors import BadRowError
-from luthier.records.learning import AnswerCollector, AnswerLog, Catalogue, Concept, Edge, Item
+from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Concept, Edge, Item
 from luthier.trace.readers import read_answers, write_long_table
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from luthier.errors import BadRowError, LuthierError, MissingFileError, SettingsError
 from luthier.records import SkippedRows, write_jsonl, write_parquet
-from luthier.records.learning import AnswerLog, Concept
+from luthier.trace.answers import AnswerLog, Concept
 from luthier.trace.readers import FORMATS, read_answers
 from luthier.trace.readers.reading import guess_layout
 

@@ -26,7 +26,7 @@ from luthier.models.local import LocalModel
 from luthier.models.protocol import Prompt
 from luthier.models.replay import RecordingModel, ReplayModel
 from luthier.records import Journal, Message
-from luthier.records.learning import Catalogue, Concept, Edge
+from luthier.trace.answers import Catalogue, Concept, Edge
 from luthier.trace.graph import check_prerequisites, nearest_relations, score_relations
 from luthier.trace.relations import (
     AGAIN,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from luthier.errors import BadRowError, DiskError, MissingFileError, SettingsError
 from luthier.records import Journal
-from luthier.records.learning import Item
+from luthier.trace.answers import Item
 from luthier.trace.service import Roster
 from luthier.trace.service import roster as roster_module
 from luthier.trace.tracer import Tracer

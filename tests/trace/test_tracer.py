@@ -12,8 +12,8 @@ from trace_logs import PREREQUISITES, SKILLS, WordVectors, catalogue, learners
 
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.models.embedding_cache import EmbeddingCache
-from luthier.records.learning import AnswerCollector, AnswerLog, Catalogue, Concept, Edge, Item
 from luthier.trace.advice import explain, recommend
+from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Concept, Edge, Item
 from luthier.trace.attention import relation_attention
 from luthier.trace.fitting import FitSettings, predict_log
 from luthier.trace.stepping import LearnerState

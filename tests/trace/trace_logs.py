@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from luthier.records.learning import AnswerCollector, AnswerLog, Catalogue, Concept, Edge, Item
+from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Concept, Edge, Item
 
 SKILLS = ("adding numbers", "adding fractions", "multiplying numbers", "multiplying fractions", "reading graphs", "drawing graphs")
 PREREQUISITES = (

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from luthier.errors import SettingsError
-from luthier.evaluate.bfcl import Item, official_verdict
+from luthier.evaluate.bfcl import official_verdict
 from luthier.models import Completion, LanguageModel, Prompt, Sampling
 from luthier.models.grammar import calls_grammar
 from luthier.records import JSON, ToolCall
+from luthier.records.bfcl import Item
 from luthier.records.calls import CallSyntaxError, is_call_attempt, parse_calls
 from luthier.records.journal import Journal
 from luthier.statistics.rates import Rate, wilson

@@ -57,7 +57,7 @@ class Corrupted:
 def corrupt(chain: str, question: ChoiceQuestion, seed: int) -> Corrupted | None:
     """Put one error into a right chain, before the sentence that states the answer: a number moved, an option in another's place, or a
     statement turned round. None where the chain gives no hold."""
-    from luthier.records.answers import final_answer
+    from luthier.texts.answers import final_answer
 
     stated = final_answer(chain)
     body, rest = (chain, "") if stated is None else (chain[: stated.start], chain[stated.start :])

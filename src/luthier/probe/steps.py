@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from luthier.records.answers import final_answer
+from luthier.texts.answers import final_answer
 
 LEAST_TOKENS = 4  # a shorter piece belongs to the step before it
 MOST_STEPS = 32

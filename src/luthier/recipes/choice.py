@@ -14,6 +14,7 @@ from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.recipes.tools import open_model
 from luthier.records import JSON, Journal, SkippedRows, read_rows
 from luthier.records.choices import ChoiceQuestion, read_choices
+from luthier.records.files import evenly
 
 if TYPE_CHECKING:
     from luthier.evaluate.choice import ChoiceScore, Style
@@ -71,9 +72,7 @@ def _questions(inputs: ChoiceInputs) -> list[ChoiceQuestion]:
     found: list[ChoiceQuestion] = []
     for path in inputs.data:
         rows = list(read_choices(path, skipped))
-        if inputs.limit is not None and inputs.limit < len(rows):
-            rows = [rows[at * len(rows) // inputs.limit] for at in range(inputs.limit)]
-        found += [replace(question, group=Path(path).name.split(".")[0]) for question in rows]
+        found += [replace(question, group=Path(path).name.split(".")[0]) for question in evenly(rows, inputs.limit)]
     if not found:
         raise SettingsError(f"{', '.join(inputs.data)}: no questions there")
     return found

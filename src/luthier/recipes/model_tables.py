@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.records import JSON, atomic_write
-from luthier.records.learning import AnswerLog
+from luthier.trace.answers import AnswerLog
 
 if TYPE_CHECKING:
     from luthier.trace.ability import AbilityModel

@@ -14,6 +14,7 @@ from luthier.recipes.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.recipes.tools import open_model
 from luthier.records import JSON, Message, read_rows, write_jsonl
+from luthier.records.files import evenly
 
 if TYPE_CHECKING:
     from luthier.models.protocol import LanguageModel
@@ -97,9 +98,7 @@ def _check(inputs: PairInputs) -> None:
 def _questions(inputs: PairInputs) -> list[Question]:
     from luthier.synthesize.pairs import read_questions
 
-    found = [question for path in inputs.data for question in read_questions(path)]
-    if inputs.limit is not None and inputs.limit < len(found):
-        found = [found[at * len(found) // inputs.limit] for at in range(inputs.limit)]
+    found = evenly([question for path in inputs.data for question in read_questions(path)], inputs.limit)
     if not found:
         raise SettingsError(f"{', '.join(inputs.data)}: no questions there")
     unanswered = [question for question in found if question.rejected is None and question.answer is None]

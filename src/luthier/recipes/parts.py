@@ -51,9 +51,9 @@ def evaluate_model(
     endpoint: base URL of an OpenAI-compatible server that serves `model`; it decodes freely only. Raises EngineError where it cannot
     be reached or cannot follow a grammar.
     """
-    from luthier.evaluate.bfcl import load_items
     from luthier.evaluate.tools import evaluate_tools
     from luthier.models.endpoint import EndpointModel
+    from luthier.records.bfcl import load_items
 
     chosen = [item for category in categories for item in load_items(category, items)]
     progress.step("evaluate", len(chosen) * len(decodings))

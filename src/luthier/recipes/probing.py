@@ -15,6 +15,7 @@ from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.recipes.tools import open_model
 from luthier.records import JSON, Journal, SkippedRows, read_rows
 from luthier.records.choices import ChoiceQuestion, read_choices
+from luthier.records.files import evenly
 
 if TYPE_CHECKING:
     from luthier.models.branches import Mode
@@ -222,7 +223,7 @@ def questions_of(inputs: ProbeInputs) -> list[tuple[ChoiceQuestion, list[str] | 
     found: list[tuple[ChoiceQuestion, list[str] | None, list[JSON]]] = []
     for path in inputs.data:
         name = _name(path)
-        found += [(_grouped(question, name), None, []) for question in _spaced(list(read_choices(path, skipped)), inputs.limit)]
+        found += [(_grouped(question, name), None, []) for question in evenly(list(read_choices(path, skipped)), inputs.limit)]
     for path in inputs.stored:
         found += _stored(list(read_choices(path, skipped)), path, inputs.limit)
     for path in inputs.injected:
@@ -240,11 +241,6 @@ def _grouped(question: ChoiceQuestion, name: str) -> ChoiceQuestion:
     return question if question.group else replace(question, group=name)
 
 
-def _spaced(rows: list[Any], limit: int | None) -> list[Any]:
-    """At most `limit`, evenly spaced."""
-    return rows if limit is None or limit >= len(rows) else [rows[at * len(rows) // limit] for at in range(limit)]
-
-
 def _stored(questions: list[ChoiceQuestion], path: str, limit: int | None) -> list[tuple[ChoiceQuestion, list[str] | None, list[JSON]]]:
     """Questions with all their stored chains; `limit` counts the questions of each group."""
     by_key: dict[tuple[str, str, tuple[str, ...]], tuple[ChoiceQuestion, list[str] | None, list[JSON]]] = {}
@@ -259,7 +255,7 @@ def _stored(questions: list[ChoiceQuestion], path: str, limit: int | None) -> li
     groups: dict[str, list[Any]] = {}
     for entry in by_key.values():
         groups.setdefault(entry[0].group, []).append(entry)
-    return [entry for each in groups.values() for entry in _spaced(each, limit)]
+    return [entry for each in groups.values() for entry in evenly(each, limit)]
 
 
 def _injected(path: str, inputs: ProbeInputs, skipped: SkippedRows | None) -> list[tuple[ChoiceQuestion, list[str] | None, list[JSON]]]:
@@ -270,7 +266,7 @@ def _injected(path: str, inputs: ProbeInputs, skipped: SkippedRows | None) -> li
     questions = [question for question in read_choices(path, skipped) if _solution(question) is not None]
     if not questions:
         raise SettingsError(f"{path}: no right solutions there; give them in a field `solution`, `rationale` or `chain`")
-    for question in _spaced(questions, inputs.limit):
+    for question in evenly(questions, inputs.limit):
         solution = str(_solution(question))
         made = corrupt(solution, question, inputs.seed)
         if made is not None:

@@ -186,7 +186,7 @@ def _checks(run: RunFolder, progress: Progress) -> None:
 
 def benchmark_leaks() -> Any:
     """The contamination rule's memory: every item of the categories that are scored, the ones left out of a subset too."""
-    from luthier.evaluate.bfcl import CATEGORIES, load_items
+    from luthier.records.bfcl import CATEGORIES, load_items
     from luthier.synthesize.tools.contamination import Contamination
 
     return Contamination([(item.question, item.tools) for category in CATEGORIES for item in load_items(category)])
@@ -307,8 +307,8 @@ def _training_seconds(run: RunFolder, settings: ToolsSettings) -> float | None:
 
 def _evaluate(run: RunFolder, settings: ToolsSettings, name: str, adapter: Path | None, progress: Progress) -> None:
     """Steps 5 and 7: the benchmark's own items and checker, the same items before and after."""
-    from luthier.evaluate.bfcl import load_items
     from luthier.evaluate.tools import Decoding, evaluate_tools
+    from luthier.records.bfcl import load_items
 
     limits = {"simple_python": settings.items, "multiple": _third(settings.items), "irrelevance": _third(settings.items)}
     decodings: list[Decoding] = ["free", "constrained"] if settings.constrained else ["free"]

@@ -15,8 +15,8 @@ from luthier.recipes.tracing import AnswerFiles, describe, open_tracer
 from luthier.records import JSON, Journal, atomic_write
 
 if TYPE_CHECKING:
-    from luthier.records.learning import AnswerLog
     from luthier.trace.advice import Influence, Recommendation
+    from luthier.trace.answers import AnswerLog
     from luthier.trace.stepping import LearnerState
     from luthier.trace.tracer import Tracer
 

@@ -18,7 +18,7 @@ from luthier.recipes.model_tables import TABLES, Traced, write_table, write_tabl
 from luthier.recipes.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.records import JSON, SkippedRows
-from luthier.records.learning import AnswerLog
+from luthier.trace.answers import AnswerLog
 from luthier.trace.calibrated import NAME, CalibratedItems, onto, read_calibrated, write_calibrated
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.records import JSON, SkippedRows
 
 if TYPE_CHECKING:
-    from luthier.records.learning import AnswerLog
+    from luthier.trace.answers import AnswerLog
     from luthier.trace.tracer import Tracer, TracerSettings
 
 TRACER, SPLIT, AUDIT, EPOCHS = "tracer", "split.json", "audit.csv", "epochs"

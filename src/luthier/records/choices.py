@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import BadRowError
-from luthier.records.answers import final_answer, same_answer
 from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_rows, set_aside
 from luthier.records.inspect_logs import inspect_rows, is_inspect_log
 from luthier.records.lines import to_text
+from luthier.texts.answers import final_answer, same_answer
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 QUESTIONS = ("question", "problem", "question_stem", "stem", "input", "query")

@@ -13,16 +13,18 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, Literal, TypeVar, cast
 
 from luthier.errors import BadRowError, DiskError, MissingFileError, SettingsError
 from luthier.records.conversations import JSON
 from luthier.records.lines import as_row, parse_row, parse_value, to_line, to_text
 from luthier.records.parquet import table_rows, to_table
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -140,6 +142,11 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]] | None:
     source = Path(path)
     kind = Path(source.name.lower().removesuffix(".gz")).suffix
     return _lines(source) if kind in (".jsonl", ".ndjson") and source.is_file() else None
+
+
+def evenly(rows: Sequence[T], limit: int | None) -> list[T]:
+    """At most `limit` of the rows, evenly spaced and in their order; all of them where it is None."""
+    return list(rows) if limit is None or limit >= len(rows) else [rows[at * len(rows) // limit] for at in range(limit)]
 
 
 def disk_error(error: OSError, path: str | Path) -> DiskError:

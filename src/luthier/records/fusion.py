@@ -14,7 +14,7 @@ from typing import Literal, cast
 from luthier.errors import BadRowError
 from luthier.records.conversations import JSON, Message
 from luthier.records.files import read_rows
-from luthier.records.values import Kind
+from luthier.texts.values import Kind
 
 Scenario = Literal["S1", "S2", "S3", "S4", "C"]
 Part = Literal["external", "memory", "nowhere"]

@@ -14,7 +14,7 @@ from luthier.records.conversations import JSON
 from luthier.records.files import read_rows
 from luthier.records.fusion import Fact, FusionItem, Needed, Scenario, read_items, scenario_of
 from luthier.records.lines import parse_value
-from luthier.records.values import states
+from luthier.texts.values import states
 
 FACTS, ITEMS, RETENTION = "facts.jsonl", "items.jsonl", "retention.jsonl"
 STATEMENTS, CONVERSATIONS, MANIFEST = "continued.jsonl", "supervised.jsonl", "manifest.json"

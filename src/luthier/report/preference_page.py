@@ -8,9 +8,9 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.records import JSON
-from luthier.records.alignment import align
 from luthier.report.charts import curve, share_bar
 from luthier.report.templating import write_page
+from luthier.texts.alignment import align
 
 if TYPE_CHECKING:
     from markupsafe import Markup

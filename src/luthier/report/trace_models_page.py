@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luthier.records import JSON
+from luthier.records.files import evenly
 from luthier.report.charts import interval_bars, plot, ticks
 from luthier.report.templating import write_page
 from luthier.report.wording import number, percent, percent_range
@@ -49,9 +50,7 @@ def shown_learners(rows: Sequence[JSON], ordered: bool) -> list[JSON]:
         return list(rows[-WIDE:])
     new = [one for one in rows if one["new"]][:WIDE]
     others = sorted((one for one in rows if not one["new"]), key=lambda one: (-one["accuracy"], one["learner"]))
-    room = WIDE - len(new)
-    kept = others if len(others) <= room else [others[at * len(others) // room] for at in range(room)]
-    return new + kept
+    return new + evenly(others, WIDE - len(new))
 
 
 def heat_map(results: JSON, learners: Sequence[str]) -> list[JSON]:

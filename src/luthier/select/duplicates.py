@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.records import read_rows
-from luthier.records.grams import GRAM, SHORTEST_INSIDE, gram_hashes, normalised_words, word_hashes
-from luthier.records.minhash import SIZE, first_twins, jaccard, signature
 from luthier.select.replica import Engine, Local
 from luthier.select.rows import row_text
+from luthier.texts.grams import GRAM, SHORTEST_INSIDE, gram_hashes, normalised_words, word_hashes
+from luthier.texts.minhash import SIZE, first_twins, jaccard, signature
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from luthier.records.learning import RELATIONS
+from luthier.trace.answers import RELATIONS
 
 if TYPE_CHECKING:
     from luthier.trace.tracer import Tracer

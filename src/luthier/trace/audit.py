@@ -13,7 +13,7 @@ from luthier.records import atomic_write
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from luthier.records.learning import AnswerLog
+    from luthier.trace.answers import AnswerLog
 
 COLUMNS = ("user_id", "timestamp", "split", "kc_ids", "item_id", "y_true", "y_pred", "fold")
 MOST = 200_000  # rows up to which the audit computes its own baseline

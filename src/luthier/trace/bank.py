@@ -10,7 +10,7 @@ import torch
 
 from luthier.errors import BadRowError
 from luthier.models.embedder import unit_length
-from luthier.records.learning import RELATIONS, Catalogue, Concept, Edge, Item
+from luthier.trace.answers import RELATIONS, Catalogue, Concept, Edge, Item
 from luthier.trace.graph import check_prerequisites, edge_list
 from luthier.trace.learner_model import to_edges
 from luthier.trace.sinkt import Edges, Nodes, StructureEncoder, mean_concepts

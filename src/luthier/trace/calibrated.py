@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records.files import atomic_write
-from luthier.records.learning import AnswerLog, Catalogue, Item
+from luthier.trace.answers import AnswerLog, Catalogue, Item
 from luthier.trace.item_response import Calibration, DifficultyPrior
 
 if TYPE_CHECKING:

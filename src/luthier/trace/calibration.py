@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from luthier.records.learning import AnswerLog
+    from luthier.trace.answers import AnswerLog
 
 EVIDENCE = (0, 1, 3, 6, 11)  # answers on a concept from which each spread counts
 _SPREADS = 41

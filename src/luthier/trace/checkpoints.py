@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from luthier.records.learning import AnswerLog
 from luthier.statistics.multiplicity import holm
 from luthier.statistics.rates import mcnemar
 from luthier.statistics.resampling import bootstrap, paired
 from luthier.trace.ability import AbilityModel, Mastery
+from luthier.trace.answers import AnswerLog
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from luthier.errors import SettingsError
 from luthier.models.embedder import Embedder
 from luthier.models.embedding_cache import EmbeddingCache
-from luthier.records.learning import AnswerLog
 from luthier.statistics.ranks import spearman
+from luthier.trace.answers import AnswerLog
 from luthier.trace.item_response import FEW, Calibration, DifficultyPrior, calibrate
 
 if TYPE_CHECKING:

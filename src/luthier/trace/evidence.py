@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from luthier.records.learning import AnswerLog
+    from luthier.trace.answers import AnswerLog
 
 COLUMNS = 4
 EDGE = 0.005  # of smoothed accuracies

@@ -12,7 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.errors import SettingsError
-from luthier.records.learning import RELATIONS, AnswerLog, Catalogue, Edge
+from luthier.trace.answers import RELATIONS, AnswerLog, Catalogue, Edge
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.errors import SettingsError
-from luthier.records.learning import AnswerLog
 from luthier.statistics.logits import sigmoid
 from luthier.trace.ability import AbilityModel
+from luthier.trace.answers import AnswerLog
 
 if TYPE_CHECKING:
     import numpy as np

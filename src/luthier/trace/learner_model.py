@@ -14,7 +14,7 @@ from luthier.trace.sequences import Batch
 from luthier.trace.sinkt import Edges, Nodes, Sinkt, SinktSettings, mean_concepts
 
 if TYPE_CHECKING:
-    from luthier.records.learning import AnswerLog
+    from luthier.trace.answers import AnswerLog
     from luthier.trace.texts import TextVectors
 
 

@@ -13,9 +13,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from luthier.errors import SettingsError
-from luthier.records.learning import AnswerLog
 from luthier.statistics.rates import Z95
 from luthier.trace.ability import AbilityModel
+from luthier.trace.answers import AnswerLog
 from luthier.trace.item_response import calibrate
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from luthier.errors import BadRowError, MissingFileError
 from luthier.models.embedder import Embedder
 from luthier.models.embedding_cache import EmbeddingCache
 from luthier.records.files import atomic_write
-from luthier.records.learning import AnswerLog, Catalogue, Concept, Edge, Item
+from luthier.trace.answers import AnswerLog, Catalogue, Concept, Edge, Item
 from luthier.trace.calibrated import CalibratedItems, read_calibrated, write_calibrated
 from luthier.trace.difficulty import TextDifficulty, calibrate_with_text, text_features
 from luthier.trace.item_response import Calibration

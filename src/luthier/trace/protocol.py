@@ -35,7 +35,7 @@ from luthier.trace.tracer import Tracer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from luthier.records.learning import AnswerLog
+    from luthier.trace.answers import AnswerLog
 
 SINKT, DKT, DKT_KNOWN, IRT, BKT = "sinkt", "dkt", "dkt-known", "irt", "bkt"
 RUNNING, DIFFICULTY, MEAN = "running", "running+difficulty", "mean"

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from luthier.errors import BadRowError, EngineError, SettingsError
 from luthier.models.protocol import LanguageModel, Prompt, Sampling
 from luthier.records import JSON, Journal, Message
-from luthier.records.learning import Catalogue, Concept, Edge
 from luthier.records.lines import parse_row
+from luthier.trace.answers import Catalogue, Concept, Edge
 from luthier.trace.graph import NEIGHBOURS, nearest_relations
 
 if TYPE_CHECKING:

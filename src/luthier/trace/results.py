@@ -16,8 +16,8 @@ from typing import Any, Literal
 from luthier.errors import BadRowError, MissingFileError
 from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_rows, set_aside
-from luthier.records.learning import AnswerCollector, AnswerLog, Catalogue, Item
 from luthier.records.lines import to_text
+from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Item
 from luthier.trace.result_layouts import Answered, Reader, layout_of
 
 COLUMNS = ("learner", "item", "correct")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from luthier.records.learning import AnswerLog
+    from luthier.trace.answers import AnswerLog
 
 DRAWS = 200
 BINS = 10

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from luthier.records.learning import AnswerLog
+    from luthier.trace.answers import AnswerLog
 
 WINDOW = 200  # most recent answers of a learner that training reads (section 4.1)
 _CELLS = 64 * WINDOW  # of a batch of long histories

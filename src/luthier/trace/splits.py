@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from luthier.records.learning import AnswerLog
+    from luthier.trace.answers import AnswerLog
 
 PARTS = ("train", "valid", "test")
 SHARES = (0.7, 0.1, 0.2)

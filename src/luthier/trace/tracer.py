@@ -16,9 +16,9 @@ import torch
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.models.embedder import unit_length
-from luthier.records.learning import AnswerLog, Catalogue, Concept, Edge, Item
 from luthier.statistics.logits import sigmoid
 from luthier.statistics.rates import Z95
+from luthier.trace.answers import AnswerLog, Catalogue, Concept, Edge, Item
 from luthier.trace.bank import Bank, padded
 from luthier.trace.calibration import Platt, fit_platt, fit_spreads, spread_at
 from luthier.trace.fitting import Epoch, FitSettings, fit, predict_log

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import atomic_write, read_rows, write_jsonl
-from luthier.records.learning import Catalogue, Concept, Edge, Item
+from luthier.trace.answers import Catalogue, Concept, Edge, Item
 from luthier.trace.bank import Bank
 from luthier.trace.calibration import Platt
 from luthier.trace.fitting import FitSettings

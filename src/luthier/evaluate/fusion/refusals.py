@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from luthier.records.values import Kind, blank, mentions
+from luthier.texts.values import Kind, blank, mentions
 
 _SAYS_NO = re.compile(
     r"""

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from luthier.evaluate.fusion.refusals import refuses
 from luthier.records import JSON
 from luthier.records.fusion import Fact, FusionItem, Needed
-from luthier.records.values import Kind, Mention, agrees, blank, keys_of, mentions, plain_words, same, states, unit_of
+from luthier.texts.values import Kind, Mention, agrees, blank, keys_of, mentions, plain_words, same, states, unit_of
 
 _CITED = re.compile(r"\[\d+\]|\bpassages?\s+\d+(?:\s*(?:,|and)\s*\d+)*", re.IGNORECASE)
 _CLAUSE = re.compile(r"[,;:.!?]\s|\n")

@@ -12,7 +12,7 @@ from luthier.errors import EngineError, SettingsError
 from luthier.evaluate.fusion.asking import prompt
 from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Score, Usage
 from luthier.records.fusion import FusionItem, Needed
-from luthier.records.values import states
+from luthier.texts.values import states
 
 SCRIPTS = ("reader", "memory", "both", "refuser")
 REFUSAL = "I do not know."

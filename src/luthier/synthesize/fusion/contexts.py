@@ -10,9 +10,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from luthier.records.fusion import Fact, Role, Snippet
-from luthier.records.values import Kind, states
 from luthier.synthesize.fusion.splitting import share
 from luthier.synthesize.fusion.wording import statement
+from luthier.texts.values import Kind, states
 
 SNIPPET_WORDINGS = (0, 1, 4)
 TRIES = 400  # distractors looked at before a context is given up

@@ -15,9 +15,9 @@ from luthier.models.protocol import LanguageModel, Progress, Prompt, Sampling
 from luthier.records import JSON, Message
 from luthier.records.fusion import Fact
 from luthier.records.lines import parse_value
-from luthier.records.values import kind_of, plain_words, states
 from luthier.synthesize.fusion.documents import Text
 from luthier.synthesize.fusion.facts import LONGEST, fact_id
+from luthier.texts.values import kind_of, plain_words, states
 
 WORDS = 90  # of a passage: about 128 tokens, which a small model reads well
 FACTS_SCHEMA: dict[str, Any] = {

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from luthier.errors import SettingsError
 from luthier.records import JSON, SkippedRows
 from luthier.records.fusion import Fact
-from luthier.records.values import Kind, keys_of, kind_of, mentions, plain_words, states
 from luthier.synthesize.fusion.documents import Reading, Row, Text, read_documents
+from luthier.texts.values import Kind, keys_of, kind_of, mentions, plain_words, states
 
 if TYPE_CHECKING:
     from luthier.synthesize.fusion.splitting import Split

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from luthier.records.fusion import REFUSAL, Fact, Needed, Part, Scenario
-from luthier.records.values import blank, comparable, keys_of, plain_words, same, states
 from luthier.synthesize.fusion import wording
 from luthier.synthesize.fusion.contexts import Guarded
 from luthier.synthesize.fusion.facts import Update, fact_id
 from luthier.synthesize.fusion.splitting import Split, share
+from luthier.texts.values import blank, comparable, keys_of, plain_words, same, states
 
 Use = Literal["train", "test"]
 FORMS = ("two-part", "comparison", "bridge")

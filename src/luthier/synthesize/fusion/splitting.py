@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from luthier.errors import SettingsError
 from luthier.records import JSON
 from luthier.records.fusion import Fact
-from luthier.records.grams import gram_hashes, normalised_words, windows, word_hashes
-from luthier.records.minhash import first_twins, jaccard, signature
-from luthier.records.values import plain_words
+from luthier.texts.grams import gram_hashes, normalised_words, windows, word_hashes
+from luthier.texts.minhash import first_twins, jaccard, signature
+from luthier.texts.values import plain_words
 
 if TYPE_CHECKING:
     from luthier.synthesize.fusion.facts import KnowledgeBase, Update

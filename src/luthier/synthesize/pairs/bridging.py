@@ -14,8 +14,8 @@ from typing import Protocol
 
 from luthier.models.protocol import LanguageModel, Prompt, Sampling
 from luthier.records import JSON, Message, Tool
-from luthier.records.alignment import normalised_distance
-from luthier.records.answers import final_answer, is_number, same_answer
+from luthier.texts.alignment import normalised_distance
+from luthier.texts.answers import final_answer, is_number, same_answer
 
 LEAST_LETTERS = 3  # a shorter answer ("A", "no") stands in sentences that do not mean it
 _SENTENCE = re.compile(r"\S[^\n]*?(?:[.!?]+(?=\s)|(?=\n)|\Z)\s*")

@@ -9,10 +9,10 @@ from statistics import fmean
 from typing import Any
 
 from luthier.records import JSON, Message
-from luthier.records.alignment import normalised_distance
-from luthier.records.answers import final_answer, may_be_same, same_answer
 from luthier.synthesize.pairs.bridging import Bridger, Draft, Gate
 from luthier.synthesize.pairs.questions import Question
+from luthier.texts.alignment import normalised_distance
+from luthier.texts.answers import final_answer, may_be_same, same_answer
 
 BINS = 10
 GATE = Gate()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from luthier.errors import BadRowError
 from luthier.records import JSON, Message, SkippedRows, Tool, read_rows, to_conversation, to_pair
-from luthier.records.answers import final_answer
 from luthier.records.files import set_aside
 from luthier.records.lines import to_text
+from luthier.texts.answers import final_answer
 
 PROMPTS = ("problem", "question")
 SOLUTIONS = ("solution", "rationale", "answer")

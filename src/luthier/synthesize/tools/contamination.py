@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from luthier.records import Conversation, Tool
-from luthier.records.grams import GRAM, SHORTEST_INSIDE, normalised_words, windows
 from luthier.synthesize.tools.lint import Finding
+from luthier.texts.grams import GRAM, SHORTEST_INSIDE, normalised_words, windows
 
 Signature = tuple[str, tuple[str, ...]]
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from luthier.records import Tool
-from luthier.records.grams import word_hashes
-from luthier.records.minhash import SIZE, first_twins, jaccard, signature
+from luthier.texts.grams import word_hashes
+from luthier.texts.minhash import SIZE, first_twins, jaccard, signature
 
 JACCARD = 0.8
 

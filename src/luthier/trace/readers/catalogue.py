@@ -9,7 +9,7 @@ from pathlib import Path
 
 from luthier.errors import BadRowError, MissingFileError
 from luthier.records import JSON, read_rows
-from luthier.records.learning import PROVENANCES, RELATIONS, Catalogue, Concept, Edge, Item
+from luthier.trace.answers import PROVENANCES, RELATIONS, Catalogue, Concept, Edge, Item
 
 
 def read_catalogue_files(known: Catalogue, items: Path | None, concepts: Path | None, edges: Path | None) -> Catalogue:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from luthier.errors import BadRowError
 from luthier.records import SkippedRows
 from luthier.records.files import set_aside
-from luthier.records.learning import AnswerCollector, AnswerLog, Catalogue, Concept, Item
+from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Concept, Item
 from luthier.trace.readers.places import lines_of, located, place_of
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import SkippedRows, write_jsonl
-from luthier.records.learning import AnswerLog, Catalogue
+from luthier.trace.answers import AnswerLog, Catalogue
 from luthier.trace.readers.catalogue import read_catalogue_files
 from luthier.trace.readers.line_blocks import LINES, guess_blocks, read_blocks
 from luthier.trace.readers.places import is_table, opened

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from luthier.errors import BadRowError
 from luthier.records import SkippedRows, read_rows
 from luthier.records.files import set_aside
-from luthier.records.learning import AnswerCollector, AnswerLog
 from luthier.records.lines import to_text
+from luthier.trace.answers import AnswerCollector, AnswerLog
 from luthier.trace.readers.places import Clock, RecordLines, header_cells, header_of, is_table, lines_of, located, place_of, records_of
 
 if TYPE_CHECKING:

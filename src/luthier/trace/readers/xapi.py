@@ -11,8 +11,8 @@ from typing import Any
 from luthier.errors import BadRowError
 from luthier.records import JSON, SkippedRows, read_rows
 from luthier.records.files import set_aside
-from luthier.records.learning import AnswerCollector, AnswerLog
 from luthier.records.lines import to_text
+from luthier.trace.answers import AnswerCollector, AnswerLog
 from luthier.trace.readers.places import Clock, located, place_of
 
 VERBS = ("answered", "attempted", "passed", "failed", "completed")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from luthier.errors import BadRowError, DiskError, MissingFileError, SettingsError
 from luthier.records import JSON, Journal, atomic_write, read_rows, write_jsonl
 from luthier.records.files import disk_error
-from luthier.records.learning import Concept, Edge, Item
+from luthier.trace.answers import Concept, Edge, Item
 from luthier.trace.stepping import LearnerState
 
 if TYPE_CHECKING:

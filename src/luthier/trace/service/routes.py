@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl
 
 from luthier.errors import BadRowError, LuthierError, SettingsError
 from luthier.records import JSON
-from luthier.records.learning import RELATIONS, Concept, Edge, Item
 from luthier.trace.advice import TARGET, recommend
+from luthier.trace.answers import RELATIONS, Concept, Edge, Item
 from luthier.trace.service.roster import AnswerIdError, Roster
 
 LONGEST_NAME = 256

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from luthier.errors import BadRowError
 from luthier.records import JSON, PreferencePair
-from luthier.records.alignment import edit_masks
+from luthier.texts.alignment import edit_masks
 
 TooLong = Literal["leave-out", "truncate"]
 EncodedPair = dict[str, Any]
@@ -57,7 +57,7 @@ def token_diff(chosen_ids: Sequence[int], rejected_ids: Sequence[int]) -> tuple[
     """Marks of the tokens in which two answers differ, by a shortest alignment (arXiv 2408.07471, sec. 3).
 
     In the chosen answer what is inserted or replaces a token, in the rejected one what is deleted or replaced. They depend on the two
-    answers only; of several shortest alignments, the one of `records.alignment` is taken.
+    answers only; of several shortest alignments, the one of `texts.alignment` is taken.
     """
     rejected, chosen = edit_masks(rejected_ids, chosen_ids)
     return chosen, rejected

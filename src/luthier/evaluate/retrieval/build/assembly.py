@@ -16,8 +16,8 @@ from luthier.errors import SettingsError
 from luthier.evaluate.retrieval.build.pairs import Pair
 from luthier.evaluate.retrieval.task import Texts
 from luthier.records import JSON
-from luthier.records.grams import gram_hashes, word_hashes
-from luthier.records.minhash import SIZE, first_twins, jaccard, signature
+from luthier.texts.grams import gram_hashes, word_hashes
+from luthier.texts.minhash import SIZE, first_twins, jaccard, signature
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.records.values import agrees, blank, comparable, keys_of, kind_of, mentions, plain_words, same, states
+from luthier.texts.values import agrees, blank, comparable, keys_of, kind_of, mentions, plain_words, same, states
 
 DATES = st.dates(datetime.date(1500, 1, 1), datetime.date(2199, 12, 31))
 WRITINGS = ("%Y-%m-%d", "%Y/%m/%d", "%d %B %Y", "%B %d, %Y", "%d. %b %Y", "%b %d, %Y", "%d %b. %Y", "%A, %d %B %Y")

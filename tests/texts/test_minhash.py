@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luthier.records import minhash
-from luthier.records.minhash import SIZE, band_rows, first_twins, jaccard, signature
+from luthier.texts import minhash
+from luthier.texts.minhash import SIZE, band_rows, first_twins, jaccard, signature
 
 sets_of_numbers = st.frozensets(st.integers(0, 30), max_size=20)
 

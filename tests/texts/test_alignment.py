@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
-from luthier.records.alignment import align, edit_distance, edit_masks, normalised_distance
+from luthier.texts.alignment import align, edit_distance, edit_masks, normalised_distance
 
 WORDS = st.lists(st.integers(0, 5), max_size=24)
 

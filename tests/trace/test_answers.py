@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luthier.errors import BadRowError
-from luthier.records.learning import AnswerCollector, Catalogue, Concept, Edge, Item
+from luthier.trace.answers import AnswerCollector, Catalogue, Concept, Edge, Item
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 1), st.integers(0, 9)), min_size=1, max_size=40)
 

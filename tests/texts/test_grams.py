@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.records.grams import gram_hashes, normalised_words, windows, word_hashes
+from luthier.texts.grams import gram_hashes, normalised_words, windows, word_hashes
 
 words = st.lists(st.sampled_from(["a", "b", "c", "dd", "é", "\ud800"]), max_size=30).map(tuple)
 
