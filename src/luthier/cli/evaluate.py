@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from luthier.cli.fusion import evaluate_fusion
-from luthier.cli.options import question_options
 from luthier.cli.retrieval import command as retrieval
+from luthier.cli.shared_options import question_options
 
 
 @click.group()

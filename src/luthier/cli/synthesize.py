@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from luthier.cli.fusion import synthesize_fusion
-from luthier.cli.options import run_options
+from luthier.cli.shared_options import run_options
 
 
 @click.group()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from luthier.errors import EngineError, MissingFileError
 from luthier.models.decoding import RowProcessor, decode
 from luthier.models.grammar import GrammarEngine, GrammarMask
+from luthier.models.loading import loading
 from luthier.models.precision import default_device, fast_dtype
 from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Score, Usage
 
@@ -63,10 +64,8 @@ class LocalModel:
         if self._tokenizer is None:
             from transformers import AutoTokenizer
 
-            try:
+            with loading(self.folder, "tokenizer"):
                 tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-            except (OSError, ValueError) as problem:
-                raise _unreadable(self.folder, "tokenizer", problem) from problem
             if tokenizer.chat_template is None:
                 raise EngineError(f"{self.folder}: the tokenizer has no chat template; use an instruct model")
             self._tokenizer = _for_generation(tokenizer)
@@ -82,12 +81,11 @@ class LocalModel:
             device = default_device()
             widen = self.dtype == "auto" and fast_dtype(device) == torch.float32
             dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
-            try:
+            with loading(self.folder, "model"):
                 module = AutoModelForCausalLM.from_pretrained(self.folder, dtype=torch.float32 if widen else dtype, local_files_only=True)
-            except (OSError, ValueError) as problem:
-                raise _unreadable(self.folder, "model", problem) from problem
             if self.adapter is not None:
-                module = _merge(module, Path(self.adapter))
+                with loading(self.adapter, "adapter", f"give a PEFT adapter of {self.folder}"):
+                    module = _merge(module, Path(self.adapter))
             self._module = module.to(device).eval()
         return self._module
 
@@ -108,8 +106,9 @@ class LocalModel:
     def render(self, prompt: Prompt) -> str:
         """The prompt as the model reads it, up to where its answer begins."""
         tools = [tool.to_row() for tool in prompt.tools] or None
-        rows = [message.to_row() for message in prompt.messages]
-        return str(self.tokenizer.apply_chat_template(rows, tools=tools, add_generation_prompt=True, tokenize=False))
+        rows, tokenizer = [message.to_row() for message in prompt.messages], self.tokenizer
+        with loading(self.folder, "chat template", "mend the template, or give another model"):
+            return str(tokenizer.apply_chat_template(rows, tools=tools, add_generation_prompt=True, tokenize=False))
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt. Batches go from long to short; results and seeds follow the order given.
@@ -224,11 +223,6 @@ def _for_generation(tokenizer: Any) -> Any:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
-
-
-def _unreadable(folder: Path, part: str, problem: Exception) -> MissingFileError:
-    reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0].rstrip(".")
-    return MissingFileError(f"{folder}: the {part} cannot be loaded: {reason}; give a complete transformers folder")
 
 
 def _merge(module: Any, adapter: Path) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 from luthier.errors import SettingsError
 from luthier.packages import BFCL, file_sha256
-from luthier.recipes.progress import Progress, quiet
+from luthier.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.records import JSON, Tool, read_conversations, read_rows, write_jsonl
 

@@ -1,91 +1,85 @@
-"""What is done with probed chains: fit a tree that judges them, apply it, compare ways of choosing among them."""
+"""What is done with probed chains: fit a tree that judges them, apply it, compare ways of choosing among them, write them for Inspect."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import SettingsError
-from luthier.recipes.probing import read_record, read_traces
-from luthier.recipes.progress import Progress, quiet
+from luthier.probe.runs import journal_name, read_traces
+from luthier.probe.settings import ChoosingSettings, ExportSettings, TreeApplySettings, TreeFitSettings
+from luthier.progress import Progress, quiet
 from luthier.records import JSON, write_jsonl
+from luthier.records.files import refuse_same
+from luthier.report.wording import Told, points, rate
+from luthier.run.record import RunRecord
 
 if TYPE_CHECKING:
-    from luthier.probe.judge import Growth
-    from luthier.probe.trace import ChainTrace, ScoreKind
-
-LABELS = ("recorded", "equations", "judge")
+    from luthier.probe.chain_trace import ChainTrace, ScoreKind
 
 
-@dataclass(frozen=True)
-class JudgeModel:
-    """The model that labels chains: a transformers folder, or with `endpoint` a served one. api_key is not written anywhere."""
-
-    model: str
-    endpoint: str | None = None
-    api_key: str | None = None
-
-
-def fit_judge(
-    run: Path,
-    out: Path,
-    labels: str = "recorded",
-    *,
-    judge: JudgeModel | None = None,
-    growth: Growth | None = None,
-    progress: Progress = quiet,
-) -> JSON:
-    """Fit a tree on the chains of a probed run, save it as JSON, and return what it measured on questions it had not seen.
+def fit_tree(settings: TreeFitSettings, progress: Progress = quiet) -> Told:
+    """Fit a tree on the chains of a probed run, save it as JSON, and tell what it measured on questions it had not seen.
 
     labels: `recorded` (a field `wrong` of the chains, as `--inject` writes it), `equations` (those of a chain, re-computed) or `judge`
-    (another model's verdict). Chains without a label are left out and counted.
-    Raises SettingsError.
+    (another model's verdict). Chains without a label are left out and counted. Raises SettingsError.
     """
     from luthier.probe.choosing import held
-    from luthier.probe.judge import ChainJudge
+    from luthier.probe.judge import ChainJudge, Growth
     from luthier.statistics.ranks import area_under_curve
     from luthier.statistics.rates import wilson
 
-    traces = read_traces(run)
-    wrong = _labels(traces, labels, run, judge, progress)
+    traces = read_traces(Path(settings.run))
+    wrong = _labels(traces, settings, progress)
     kept = [(trace, bool(mark)) for trace, mark in zip(traces, wrong, strict=True) if mark is not None]
     if not kept:
         ways = {
             "recorded": "probe with --inject, or give the chains a field `wrong`",
             "equations": "no chain has an equation to re-compute",
         }
-        raise SettingsError(f"{run}: no chain has a label; {ways.get(labels, 'the judge gave no verdict')}")
+        raise SettingsError(f"{settings.run}: no chain has a label; {ways.get(settings.labels, 'the judge gave no verdict')}")
     marks = [mark for _, mark in kept]
+    growth = Growth(depth=settings.depth, least=settings.least, seed=settings.seed)
     tree = ChainJudge.fit([trace for trace, _ in kept], marks, growth=growth)
-    tree.save(out)
-    found = tree.validation
+    tree.save(Path(settings.out))
     right = [mark for trace, mark in kept if trace.question.answer is not None and held(trace) == trace.question.answer]
-    return {
-        "labels": labels,
+    checked = tree.validation
+    found = {
+        "labels": settings.labels,
         "chains": len(kept),
         "without_label": len(traces) - len(kept),
         "wrong": sum(marks),
         "threshold": tree.threshold,
-        "f1": found["f1"],
+        "f1": checked["f1"],
         "area": area_under_curve(tree.held_out or [], marks),
-        "precision": wilson(found["flagged_wrong"], found["flagged"]).to_row(),
-        "recall": wilson(found["flagged_wrong"], found["wrong"]).to_row(),
-        "flagged": wilson(found["flagged"], found["chains"]).to_row(),
+        "precision": wilson(checked["flagged_wrong"], checked["flagged"]).to_row(),
+        "recall": wilson(checked["flagged_wrong"], checked["wrong"]).to_row(),
+        "flagged": wilson(checked["flagged"], checked["chains"]).to_row(),
         "base_rate": sum(marks) / len(marks),
         "wrong_of_right": wilson(sum(right), len(right)).to_row(),
         "rules": tree.rules(),
     }
+    return Told(_told_tree(found, settings.out), found)
 
 
-def apply_judge(run: Path, tree: Path, out: Path) -> JSON:
-    """Write for each chain of a run the tree's probability of "wrong" and whether it is flagged; returns the counts."""
+def _told_tree(found: JSON, out: str) -> list[str]:
+    area = "–" if found["area"] is None else f"{found['area']:.2f}"
+    counts = f"{found['chains']} chains, {found['wrong']} wrong ({found['without_label']} without a label left out)"
+    unseen = f"flagged {rate(found['flagged'])}, precision {rate(found['precision'])}, recall {rate(found['recall'])}, F1 {found['f1']:.2f}"
+    said = [str(found["rules"]), f"{counts}; on unseen questions: {unseen}, area under the curve {area}   {out}"]
+    if found["wrong_of_right"]["items"]:
+        said.append(f"of the chains with right answers, wrong in themselves: {rate(found['wrong_of_right'])}")
+    return said
+
+
+def apply_tree(settings: TreeApplySettings, progress: Progress = quiet) -> Told:
+    """Write for each chain of a run the tree's probability of "wrong" and whether it is flagged; tells the counts."""
     from luthier.probe.judge import ChainJudge
     from luthier.statistics.rates import wilson
 
-    judge, traces = ChainJudge.load(tree), read_traces(run)
+    refuse_same(settings.out, [settings.tree])
+    judge, traces = ChainJudge.load(Path(settings.tree)), read_traces(Path(settings.run))
     rows = [
         {
             "question": trace.question.question,
@@ -97,15 +91,31 @@ def apply_judge(run: Path, tree: Path, out: Path) -> JSON:
         }
         for trace in traces
     ]
-    write_jsonl(out, rows)
-    flagged = [row for row in rows if row["flagged"]]
-    accepted = [row for row in rows if not row["flagged"]]
-    return {
+    write_jsonl(settings.out, rows)
+    flagged, accepted = ([row for row in rows if row["flagged"] is side] for side in (True, False))
+    found = {
         "chains": len(rows),
         "flagged": len(flagged),
         "right_flagged": wilson(sum(bool(row["right_answer"]) for row in flagged), len(flagged)).to_row(),
         "right_accepted": wilson(sum(bool(row["right_answer"]) for row in accepted), len(accepted)).to_row(),
     }
+    right = f"of flagged {rate(found['right_flagged'])}, of accepted {rate(found['right_accepted'])}"
+    return Told([f"{len(flagged)} of {len(rows)} chains flagged; answers right {right}   {settings.out}"], found)
+
+
+def choose_chains(settings: ChoosingSettings, progress: Progress = quiet) -> Told:
+    """Every strategy on the chains of a run, or with `strategy` its answers in the file `out`."""
+    run, tree = Path(settings.run), None if settings.tree is None else Path(settings.tree)
+    if settings.out is not None:
+        count = write_jsonl(settings.out, answers(run, settings.strategy, score=settings.score, tree=tree))
+        return Told([f"{count} answers   {settings.out}"], {"answers": count, "out": settings.out})
+    rows = compare_strategies(run, score=settings.score, tree=tree, seed=settings.seed)
+    said = []
+    for row in rows:
+        against = "" if row["strategy"] == "vote" else f"   against vote {points(row['against_vote'])}"
+        spent = f"{row['tokens']['generated']:>9,} tokens written, {row['tokens']['probed']:>9,} probed"
+        said.append(f"{row['strategy']:11} {rate(row['right'])}   {spent}{against}")
+    return Told(said, rows)
 
 
 def compare_strategies(run: Path, *, score: ScoreKind = "mean", tree: Path | None = None, seed: int = 0) -> list[JSON]:
@@ -172,13 +182,13 @@ def answers(run: Path, strategy: Any, *, score: ScoreKind = "mean", tree: Path |
     return rows
 
 
-def inspect_log(run: Path, out: Path) -> int:
-    """The chains of a run as a log of Inspect, whose score is the CoP score `mean`; returns their number."""
+def inspect_log(settings: ExportSettings, progress: Progress = quiet) -> Told:
+    """Write the chains of a run as a log of Inspect, whose score is the CoP score `mean`."""
     from luthier.probe.chain import letter
-    from luthier.probe.trace import measures
+    from luthier.probe.chain_trace import measures
     from luthier.records.inspect_logs import write_inspect_log
 
-    record, traces = read_record(run), read_traces(run)
+    record, traces = RunRecord.read(settings.run, "probe run"), read_traces(Path(settings.run))
     samples = [
         {
             "question": trace.question.question,
@@ -191,8 +201,9 @@ def inspect_log(run: Path, out: Path) -> int:
         }
         for trace in traces
     ]
-    write_inspect_log(out, samples, task="chain_of_probe", model=record["settings"]["model"], created=record["started"])
-    return len(samples)
+    out = Path(settings.out)
+    write_inspect_log(out, samples, task="chain_of_probe", model=record.settings["model"], created=record.record["started"])
+    return Told([f"{len(samples)} samples   {out}"], {"samples": len(samples), "out": settings.out})
 
 
 def _mixed(questions: Sequence[Sequence[ChainTrace]], seed: int) -> list[bool] | None:
@@ -212,29 +223,26 @@ def _mixed(questions: Sequence[Sequence[ChainTrace]], seed: int) -> list[bool] |
     return [right[number] for number in range(len(questions))]
 
 
-def _labels(traces: Sequence[ChainTrace], labels: str, run: Path, judge: JudgeModel | None, progress: Progress) -> list[bool | None]:
+def _labels(traces: Sequence[ChainTrace], settings: TreeFitSettings, progress: Progress) -> list[bool | None]:
     from luthier.probe.labels import equations_hold
 
-    if labels not in LABELS:
-        raise SettingsError(f"labels are {labels!r}; choose one of {', '.join(LABELS)}")
-    if labels == "recorded":
+    if settings.labels == "recorded":
         return [trace.extra.get("wrong") if isinstance(trace.extra.get("wrong"), bool) else None for trace in traces]
-    if labels == "equations":
+    if settings.labels == "equations":
         holds = [equations_hold(trace.chain) for trace in traces]
         return [None if each is None else not each for each in holds]
-    if judge is None:
+    if settings.judge is None:
         raise SettingsError("labels by a judge need a model: name it with --judge (a folder, or a served model)")
-    return _judged(traces, run, judge, progress)
+    return _judged(traces, settings, progress)
 
 
-def _judged(traces: Sequence[ChainTrace], run: Path, judge: JudgeModel, progress: Progress) -> list[bool | None]:
-    from luthier.models.endpoint import EndpointModel
+def _judged(traces: Sequence[ChainTrace], settings: TreeFitSettings, progress: Progress) -> list[bool | None]:
+    from luthier.models.opening import open_model
     from luthier.models.replay import RecordingModel
     from luthier.probe.labels import judged_wrong
-    from luthier.recipes.tools import open_model
 
-    engine = open_model(judge.model) if judge.endpoint is None else EndpointModel(judge.endpoint, judge.model, judge.api_key)
-    journal = (run if run.is_dir() else run.parent) / f"verdicts-{hashlib.sha256(engine.name.encode()).hexdigest()[:8]}.jsonl"
-    progress.step("judge", len(traces))
+    run, engine = Path(settings.run), open_model(settings.judge or "", endpoint=settings.judge_endpoint)
+    journal = (run if run.is_dir() else run.parent) / journal_name("verdicts", engine.name)
+    progress.step("Judging chains", len(traces))
     with RecordingModel(engine, journal) as recording:
         return judged_wrong(recording, [trace.question for trace in traces], [trace.chain for trace in traces], progress.advance)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from luthier.probe.trace import ChainTrace
-from luthier.recipes.probing import statistics
+from luthier.probe.chain_trace import ChainTrace
+from luthier.probe.page import draw, heat_map
+from luthier.probe.statistics import statistics
 from luthier.report.choice_page import worst, write_choice_page
-from luthier.report.probe_page import heat_map, rate, write_probe_page
+from luthier.report.wording import rate
+from run_folders import drawn, run_folder
 
 CONF = [[0.40, 0.30, 0.30], [0.35, 0.45, 0.20], [0.20, 0.70, 0.10]]
 SETTINGS = {"model": "<m>", "data": ["x/<d>.jsonl"], "stored": [], "injected": [], "probe": "letters"}
@@ -39,13 +41,8 @@ def row(**changes: object) -> dict[str, object]:
 
 
 def page(tmp_path: Path, rows: list[dict[str, object]]) -> str:
-    traces = [ChainTrace.from_row(one) for one in rows]
-    shown = [
-        {**one.to_row(), "answers": list(one.answers), "final": one.final, "right": one.right, "held": one.conf[:, one.final].tolist()}
-        for one in traces
-    ]
-    write_probe_page(tmp_path / "page.html", statistics(traces), shown, settings=SETTINGS, seed=0)
-    return (tmp_path / "page.html").read_text()
+    found = statistics([ChainTrace.from_row(one) for one in rows])
+    return drawn(run_folder(tmp_path, "probe run", {"statistics": found}, SETTINGS, {"traces.jsonl": rows}), draw)
 
 
 def test_it_shows_the_chain_step_by_step(tmp_path: Path):

@@ -217,9 +217,10 @@ def test_a_served_judge_labels_chains_and_is_asked_once(run: Path, tmp_path: Pat
 
 
 def test_the_page_is_written_again(run: Path):
+    before = (run / "report.html").read_bytes()
     (run / "report.html").unlink()
-    luthier("probe", "report", run)
-    assert (run / "report.html").is_file()
+    luthier("report", run)
+    assert (run / "report.html").read_bytes() == before
 
 
 def test_choices_are_scored_and_a_stopped_evaluation_continues(questions: Path, tiny_model_folder: Path, tmp_path: Path):
@@ -245,7 +246,7 @@ def test_choices_are_scored_and_a_stopped_evaluation_continues(questions: Path, 
         (("run", "{folder}/none.jsonl"), "none.jsonl"),
         (("run", "--chains", "{questions}"), "no chain there"),
         (("run", "{questions}", "--probe", " "), "probe text is empty"),
-        (("report", "{folder}"), "not a run of `luthier probe run`"),
+        (("export", "{folder}", "--out", "{folder}/log.json"), "give the folder of a run"),
         (("select", "{folder}"), "no traces there"),
         (("tree", "fit", "{run}"), "no chain has a label; probe with --inject"),
         (("tree", "fit", "{run}", "--labels", "judge"), "need a model: name it with --judge"),
