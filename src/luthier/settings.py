@@ -167,14 +167,16 @@ def _check_number(entry: Entry, value: Any, kind: type) -> None:
     whole = "whole number" if kind is int else "number"
     limits = said.limits()
     wanted = f"give a {whole} {limits}".rstrip()
-    if isinstance(value, bool) or not isinstance(value, (int,) if kind is int else (int, float)) or not math.isfinite(value):
-        raise SettingsError(f"{entry.word} is {value}; {wanted}")
+    shown = str(value) if len(str(value)) < 40 else f"{str(value)[:36]} …"
+    number = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+    if not number or (isinstance(value, float) and not math.isfinite(value)):
+        raise SettingsError(f"{entry.word} is {shown}; {wanted}")
     low = (said.least is not None and value < said.least) or (said.above is not None and value <= said.above)
     high = (said.most is not None and value > said.most) or (said.below is not None and value >= said.below)
     if low or high:
-        raise SettingsError(f"{entry.word} is {value}; {wanted}")
-    if kind is int and said.most is None and abs(value) > LARGEST:
-        raise SettingsError(f"{entry.word} is {value}; give a whole number up to {LARGEST:,}")
+        raise SettingsError(f"{entry.word} is {shown}; {wanted}")
+    if said.most is None and isinstance(value, int) and abs(value) > LARGEST:
+        raise SettingsError(f"{entry.word} is {shown}; give a number up to {LARGEST:,}")
 
 
 def _check_text(entry: Entry, value: Any) -> None:

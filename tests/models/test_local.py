@@ -248,11 +248,11 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path, model: LocalModel):
 
 def test_a_folder_without_weights_is_named(tmp_path: Path, model: LocalModel):
     (tmp_path / "config.json").write_bytes((model.folder / "config.json").read_bytes())
-    with pytest.raises(MissingFileError, match=r"the model cannot be loaded: .*; ") as caught:
+    with pytest.raises(EngineError, match=r"the model cannot be loaded: .*; ") as caught:
         _ = LocalModel(tmp_path).module
     assert str(caught.value).startswith(str(tmp_path))
     assert "\n" not in str(caught.value)
-    with pytest.raises(MissingFileError, match=r"the tokenizer cannot be loaded: .*; "):
+    with pytest.raises(EngineError, match=r"the tokenizer cannot be loaded: .*; "):
         _ = LocalModel(tmp_path).tokenizer
 
 
