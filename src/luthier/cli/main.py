@@ -85,9 +85,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     words = sys.argv[1:] if arguments is None else arguments
     try:
         _prepare(words)
-        cli.main(args=words, prog_name="luthier", standalone_mode=False)
+        with cli.make_context("luthier", list(words)) as context:  # click's own `main` takes every interrupt for one of the user's
+            cli.invoke(context)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
+    except click.exceptions.NoArgsIsHelpError as problem:
+        click.echo(problem.format_message(), err=True)
+        sys.exit(problem.exit_code)
     except (KeyboardInterrupt, click.Abort) as problem:
         told = "stopped; the same command continues where it was" if _continues(words) else "stopped"
         _fail(told, TERMINATED if isinstance(problem, Terminated) else STOPPED)
