@@ -15,7 +15,6 @@ from luthier.errors import BadRowError
 from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_rows, set_aside
 from luthier.records.inspect_logs import inspect_rows, is_inspect_log
-from luthier.records.lines import to_text
 from luthier.texts.answers import final_answer, same_answer
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -85,7 +84,7 @@ def read_choices(path: str | Path, skipped: SkippedRows | None = None) -> Iterat
         try:
             yield to_choice(row, targets.get(str(row.get("task", "")), ()), f"{path}:{number}")
         except BadRowError as problem:
-            set_aside(problem.at(path, number), to_text(row), skipped)
+            set_aside(problem.at(path, number), row, skipped)
 
 
 def to_choice(row: JSON, targets: Sequence[str] = (), place: str = "") -> ChoiceQuestion:

@@ -18,7 +18,7 @@ from luthier.packages import BFCL, unpack_wheel
 from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_rows, set_aside
 from luthier.records.inspect_logs import inspect_scores, is_inspect_log
-from luthier.records.lines import parse_value, to_text
+from luthier.records.lines import parse_value
 
 
 class Answered(NamedTuple):
@@ -74,7 +74,7 @@ def bfcl_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> I
         elif "id" in row:
             failed[str(row["id"])] = line
         else:
-            set_aside(BadRowError("a failure without an `id`", path, line), to_text(row), skipped)
+            set_aside(BadRowError("a failure without an `id`", path, line), row, skipped)
     learner = name or next((each.name for each in path.parents if each.name not in _GROUPS), path.stem)
     texts = _bfcl_texts(category)
     results = _bfcl_results(path, category)
@@ -131,7 +131,7 @@ def harness_answers(path: Path, name: str | None, skipped: SkippedRows | None) -
             skills = _skills(row["doc"]) or (task,)
             yield line, Answered(learner, f"{task}/{row['doc_id']}", _harness_score(row), _harness_text(row), skills)
         except BadRowError as problem:
-            set_aside(problem.at(path, line), to_text(row), skipped)
+            set_aside(problem.at(path, line), row, skipped)
 
 
 def _harness_model(path: Path, when: str) -> str:
@@ -171,7 +171,7 @@ def inspect_answers(path: Path, name: str | None, skipped: SkippedRows | None) -
             value = next(iter(row["scores"].values()), None)
             score = _inspect_value(value)
         except BadRowError as problem:
-            set_aside(problem.at(path, number), to_text({"id": row["id"], "scores": row["scores"]}), skipped)
+            set_aside(problem.at(path, number), {"id": row["id"], "scores": row["scores"]}, skipped)
             continue
         skills = _skills(row["metadata"]) or ((task,) if task else ())
         yield number, Answered(name or row["model"], f"{task}/{row['id']}", score, str(row["question"] or ""), skills)
@@ -221,7 +221,7 @@ def tool_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> I
             category = f"{row.get('category')}{'' if free else ', ' + str(row.get('decoding'))}"
             yield line, Answered(learner, item, float(row["official"]), str(row.get("question") or ""), (category,))
         except BadRowError as problem:
-            set_aside(problem.at(path, line), to_text(row), skipped)
+            set_aside(problem.at(path, line), row, skipped)
 
 
 def choice_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> Iterator[tuple[int, Answered]]:
@@ -232,7 +232,7 @@ def choice_answers(path: Path, name: str | None, skipped: SkippedRows | None) ->
             group, question = str(row["group"]), str(row["question"])
             right = None if row["answer"] is None else float(row["chosen"]["token"] == row["answer"])
         except (KeyError, TypeError) as problem:
-            set_aside(BadRowError(f"not a score of options ({type(problem).__name__}: {problem})", path, line), to_text(row), skipped)
+            set_aside(BadRowError(f"not a score of options ({type(problem).__name__}: {problem})", path, line), row, skipped)
             continue
         key = hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         yield line, Answered(learner, f"{group}/{key}", right, question, (group,) if group else ())

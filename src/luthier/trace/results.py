@@ -16,7 +16,6 @@ from typing import Any, Literal
 from luthier.errors import BadRowError, MissingFileError
 from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_rows, set_aside
-from luthier.records.lines import to_text
 from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Item
 from luthier.trace.result_layouts import Answered, Reader, layout_of
 
@@ -83,7 +82,7 @@ class _Gathered:
             try:
                 self.answers.add(answered.learner, answered.item, answered.correct, line=line)
             except BadRowError as problem:
-                set_aside(problem.at(path, line), to_text(answered._asdict()), skipped)
+                set_aside(problem.at(path, line), answered._asdict(), skipped)
                 continue
             count += 1
             self._note(answered)
@@ -104,7 +103,7 @@ class _Gathered:
                 learner, item, correct = _cells(row)
                 self.answers.add(name or learner, item, correct, _time(row), line=line)
             except BadRowError as problem:
-                set_aside(problem.at(path, line), to_text(row), skipped)
+                set_aside(problem.at(path, line), row, skipped)
                 continue
             self._note(Answered(learner, item, correct, str(row.get("text") or ""), _concepts(row)))
 
