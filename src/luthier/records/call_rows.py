@@ -5,14 +5,11 @@ A field that is not understood is carried along in `ToolCall.extra`. Everything 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from luthier.errors import BadRowError
-from luthier.records.conversations import JSON, Message, Tool, ToolCall
+from luthier.records.conversations import JSON, ToolCall
 from luthier.records.lines import decoded
-from luthier.records.tool_rows import takes_null
 
 ARGUMENTS = ("arguments", "args", "input", "parameters", "kwargs", "tool_input", "tool_args", "tool_parameters")
 _NAMES = ("name", "tool_name", "tool", "function_name")
@@ -25,22 +22,6 @@ def calls_from(value: Any, number: int) -> tuple[ToolCall, ...]:
     """The calls of message `number`: a list of them or a single one, as objects or JSON text."""
     calls = decoded(value, f"message {number}: the tool calls")
     return tuple(_call(call, number) for call in (calls if isinstance(calls, list) else [calls]))
-
-
-def without_filled_nulls(messages: Sequence[Message], tools: Sequence[Tool], *, columns: bool) -> tuple[tuple[Message, ...], int]:
-    """The messages without null arguments that nobody gave, and how many these were.
-
-    Of a tool that is known, a null for a parameter that it does not have is none. columns: the row comes out of columns, whose objects all have
-    the fields of any; then a null stays only where the parameter is required and takes it.
-    """
-    known = {tool.name: tool.parameters for tool in tools}
-    cleaned = [tuple(_cleaned(call, known.get(call.name), columns) for call in message.tool_calls) for message in messages]
-    left = sum(
-        new != old for calls, message in zip(cleaned, messages, strict=True) for new, old in zip(calls, message.tool_calls, strict=True)
-    )
-    if not left:
-        return tuple(messages), 0
-    return tuple(replace(m, tool_calls=calls) if calls != m.tool_calls else m for m, calls in zip(messages, cleaned, strict=True)), left
 
 
 def _call(call: Any, number: int) -> ToolCall:
@@ -78,27 +59,3 @@ def _arguments(function: JSON, what: str) -> tuple[list[str], JSON]:
     if not isinstance(arguments, dict):
         raise BadRowError(f"{what} are not an object")
     return used, arguments
-
-
-def _cleaned(call: ToolCall, schema: JSON | None, columns: bool) -> ToolCall:
-    properties = None if schema is None else schema.get("properties")
-    required = [] if schema is None else schema.get("required") or []
-    closed = (
-        isinstance(properties, dict) and bool(properties) and schema is not None and schema.get("additionalProperties") in (None, False)
-    )
-    kept: JSON = {}
-    for name, value in call.arguments.items():
-        declared = isinstance(properties, dict) and name in properties
-        if value is None and declared and takes_null(properties[name]) and name in required:  # type: ignore[index]
-            kept[name] = value
-        elif value is None and (columns or (closed and not declared)):
-            continue
-        else:
-            kept[name] = _without_nulls(value) if columns else value
-    return call if kept == call.arguments else replace(call, arguments=kept)
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_nulls(part) for name, part in value.items() if part is not None}
-    return [_without_nulls(part) for part in value] if isinstance(value, list) else value

@@ -23,7 +23,7 @@ from typing import IO, Any, Literal, TypeVar, cast
 from luthier.errors import BadRowError, DiskError, MissingFileError, SettingsError
 from luthier.records.account import note, note_refusal
 from luthier.records.conversations import JSON
-from luthier.records.hub import dataset_named, hub_rows
+from luthier.records.hub import column_rows, dataset_named, hub_rows
 from luthier.records.lines import as_row, parse_row, parse_value, to_line
 from luthier.records.parquet import ColumnRow, table_rows, to_table
 
@@ -144,7 +144,9 @@ def renamed(
             if row.get(name) is not None and name not in columns.values():
                 note("left out", f"field {name!r}, as {columns[name]!r} takes its name", path, number)
         rest = {name: value for name, value in row.items() if name not in columns.values() and name not in columns}
-        yield number, type(row)({**rest, **{name: row[column] for name, column in columns.items()}})
+        new = {**rest, **{name: row[column] for name, column in columns.items()}}
+        typed = {name for name in new if columns.get(name, name) in row.json} if isinstance(row, ColumnRow) else set()
+        yield number, ColumnRow(new, frozenset(typed)) if isinstance(row, ColumnRow) else new
 
 
 def _rows(path: str | Path, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
@@ -325,7 +327,7 @@ def _dataset_rows(source: Path) -> Iterator[tuple[int, JSON]]:
         rows = datasets.load_from_disk(str(source))
     except (OSError, ValueError) as error:
         raise MissingFileError(f"cannot read {source}: {str(error).splitlines()[0]}") from error
-    yield from ((number, ColumnRow(row)) for number, row in enumerate(rows, 1))
+    yield from column_rows(rows)
 
 
 def set_aside(error: BadRowError, raw: JSON | str, skipped: SkippedRows | None) -> None:

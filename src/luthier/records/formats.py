@@ -14,18 +14,16 @@ from typing import Any, NamedTuple, TypeVar
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.records.account import note, note_row
-from luthier.records.call_rows import without_filled_nulls
 from luthier.records.conversations import JSON, Conversation, Message, Tool
 from luthier.records.files import SkippedRows, read_rows, set_aside
+from luthier.records.filled_nulls import FILLED_NULLS, with_meant_nulls, without_filled_nulls
 from luthier.records.lines import decoded
-from luthier.records.parquet import ColumnRow
 from luthier.records.text_calls import has_tags, split_listed_tools, tagged_turns
 from luthier.records.tool_rows import tools_from
 from luthier.records.toolace import call_turns, split_tools
 from luthier.records.turns import messages_from, system_turn, turns_from
 
 T = TypeVar("T")
-FILLED_NULLS = "null arguments that no one gave"
 TEXT_CALLS = "calls that stay text: the row has no tools"
 
 
@@ -69,10 +67,11 @@ def understand(row: JSON, format: str = "auto") -> Read:  # noqa: A002
     missing = [field for field in layout.needs if row.get(field) is None]
     if missing:
         raise BadRowError(f"{' and '.join(missing)} missing for the layout {name}; {seen(row)}")
-    found = layout.read(row)
+    cleaned, filled = without_filled_nulls(row, (*layout.needs, *layout.may))
+    found = layout.read(cleaned)
     if not found.messages:
         raise BadRowError("a conversation without messages")
-    messages, filled = without_filled_nulls(found.messages, found.tools, columns=isinstance(row, ColumnRow))
+    messages = found.messages if cleaned is row else with_meant_nulls(found.messages, found.tools)
     used = {*layout.needs, *layout.may}
     extra = {key: value for key, value in row.items() if key not in used} | dict(found.extra)
     conversation = Conversation(messages, found.tools, without_written(extra, ("messages", "tools"), name))

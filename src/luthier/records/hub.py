@@ -44,10 +44,18 @@ def hub_rows(named: Named) -> Iterator[tuple[int, JSON]]:
     rows = _opened(named, offline=bool(config.HF_HUB_OFFLINE))
     position = 0
     try:
-        for position, row in enumerate(rows, 1):
-            yield position, ColumnRow(row)
+        for position, row in column_rows(rows):
+            yield position, row
     except (OSError, ValueError, RuntimeError) as problem:
         raise MissingFileError(f"the data set {named} breaks off after row {position} ({_told(problem)})") from problem
+
+
+def column_rows(rows: Any) -> Iterator[tuple[int, JSON]]:
+    """(position from 1, row) of a data set of `datasets`."""
+    features = rows.features or {}
+    typed = frozenset(name for name, feature in features.items() if "Json(" in repr(feature))
+    for position, row in enumerate(rows, 1):
+        yield position, ColumnRow(row, typed)
 
 
 def _opened(named: Named, *, offline: bool) -> Any:

@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 from luthier.errors import BadRowError
 from luthier.records.account import note, note_row
-from luthier.records.call_rows import without_filled_nulls
 from luthier.records.conversations import JSON, Message, PreferencePair, Tool
 from luthier.records.files import SkippedRows, read_rows
-from luthier.records.formats import FILLED_NULLS, carried_fields, converted, history_turns, one_list, seen, text_field, without_written
-from luthier.records.parquet import ColumnRow
+from luthier.records.filled_nulls import FILLED_NULLS, with_meant_nulls, without_filled_nulls
+from luthier.records.formats import carried_fields, converted, history_turns, one_list, seen, text_field, without_written
 from luthier.records.tool_rows import tools_from
 from luthier.records.turns import messages_from, system_turn, turns_from
 
@@ -66,11 +65,12 @@ def understand_pair(row: JSON) -> ReadPair:
     if sides is None:
         raise BadRowError(f"not a preference pair: prompt, chosen and rejected are expected; {seen(row)}")
     (better, worse), used = sides
-    prompt, tools, prompt_used = _prompt(row)
+    cleaned, filled = without_filled_nulls(row, (*used, *PROMPTS))
+    prompt, tools, prompt_used = _prompt(cleaned)
     if not prompt and isinstance(row[better], str) and isinstance(row[worse], str):
         prompt, chosen, rejected = _human_texts(row[better], row[worse])
     else:
-        chosen, rejected = (_answers(row[side]) for side in (better, worse))
+        chosen, rejected = (_answers(cleaned[side]) for side in (better, worse))
     if not prompt:
         prompt = _shared(chosen, rejected)
     chosen, rejected = _without(prompt, chosen), _without(prompt, rejected)
@@ -78,13 +78,14 @@ def understand_pair(row: JSON) -> ReadPair:
         raise BadRowError(f"a preference pair without a prompt: the two answers begin with nothing in common; {seen(row)}")
     prompt = _with_system(row.get("system"), prompt)
     tools = one_list(tools, tools_from(row.get("tools")))
-    columns = isinstance(row, ColumnRow)
-    (prompt, a), (chosen, b), (rejected, c) = (without_filled_nulls(each, tools, columns=columns) for each in (prompt, chosen, rejected))
+    parts = [prompt, chosen, rejected]
+    if cleaned is not row:
+        parts = [with_meant_nulls(part, tools) for part in parts]
     used = (*used, *prompt_used, "system", "tools")
     extra = {key: value for key, value in row.items() if key not in used}
-    carried = tuple(carried_fields(extra, (*prompt, *chosen, *rejected), tools))
+    carried = tuple(carried_fields(extra, [turn for part in parts for turn in part], tools))
     written = without_written(extra, ("prompt", "chosen", "rejected"), "of preference pairs")
-    return ReadPair(PreferencePair(prompt, chosen, rejected, tools, written), f"{better} and {worse}", bool(a + b + c), carried)
+    return ReadPair(PreferencePair(parts[0], parts[1], parts[2], tools, written), f"{better} and {worse}", filled, carried)
 
 
 def read_pairs(path: str | Path, skipped: SkippedRows | None = None, columns: Mapping[str, str] | None = None) -> Iterator[PreferencePair]:

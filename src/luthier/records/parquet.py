@@ -39,7 +39,11 @@ def to_table(rows: Iterable[JSON]) -> Any:
 
 
 class ColumnRow(dict[str, Any]):
-    """A row out of columns. The objects in a column all have the fields of any, so that a null in them may stand for nothing at all."""
+    """A row out of columns, in whose objects a null may stand for nothing at all. json: the columns that hold JSON, where it does not."""
+
+    def __init__(self, row: Mapping[str, Any], json: frozenset[str] = frozenset()) -> None:
+        super().__init__(row)
+        self.json = json
 
 
 def table_rows(path: Path) -> Iterator[JSON]:
@@ -53,7 +57,7 @@ def table_rows(path: Path) -> Iterator[JSON]:
         absent = json.loads((schema.metadata or {}).get(_ABSENT_KEY, b"[]"))
         for batch in file.iter_batches(_BATCH):
             for row in batch.to_pylist(maps_as_pydicts="strict"):
-                yield _decoded(row if own else ColumnRow(row), encoded, absent)
+                yield _decoded(row if own else ColumnRow(row, frozenset(encoded)), encoded, absent)
 
 
 def _holds_json(kind: Any) -> bool:
