@@ -89,6 +89,17 @@ ROWS = {
         },
         {"prompt": "Q", "response_0": "A", "response_1": "B", "better_response_id": 1},
     ],
+    "choices": [
+        {"question": "Which is red?", "options": ["Mars", "Venus"], "answer": "A", "subject": "sky"},
+        {"question": "Which is red?", "choices": {"text": ["Mars", "Venus"], "label": ["1", "2"]}, "answerKey": "1"},
+        {"doc": {"question": "Which is red?", "choices": ["Mars", "Venus"], "answer": 0}, "resps": [["Mars."]], "doc_id": 4},
+        {
+            "question": {"stem": "Which is red?", "choices": [{"text": "Mars", "label": "A"}, {"text": "Venus", "label": "B"}]},
+            "answerKey": "A",
+        },
+        {"Question": "Which is red?", "Correct Answer": "Mars", "Incorrect Answer 1": "Venus", "Incorrect Answer 2": "Pluto"},
+        {"question": "Which is red?", "A": "Mars", "B": "Venus", "answer": "A"},
+    ],
 }
 
 

@@ -7,7 +7,7 @@ into `run.json`. Counts are of rows: a row is counted once for a reason, however
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar, Token
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,18 +56,18 @@ class Account:
         self._tallies: dict[tuple[Fate, str], dict[str, _Tally]] = {}
         self._token: Token[tuple[Account, ...]] | None = None
 
-    def note(self, fate: Fate, reason: str, path: str | Path | None = None, line: int | None = None) -> None:
-        """One row, or a part of it. reason: a kind of thing, without what is particular to the row."""
+    def note(self, fate: Fate, reason: str, path: str | Path | None = None, line: int | None = None, rows: int = 1) -> None:
+        """One row, or a part of it, or so many rows from `line` on. reason: a kind of thing, without what is particular to the row."""
         file = "" if path is None else str(path)
         tallies = self._tallies.setdefault((fate, file), {})
         if reason not in tallies and len(tallies) >= MOST_REASONS:
             reason = _OTHER
         tally = tallies.get(reason)
         if tally is None:
-            tallies[reason] = _Tally(1, place(path, line).removesuffix(": "), line or 0)
+            tallies[reason] = _Tally(rows, place(path, line).removesuffix(": "), (line or 0) + rows - 1)
         elif line is None or line > tally.last:
-            tally.rows += 1
-            tally.last = line or tally.last
+            tally.rows += rows
+            tally.last = max(tally.last, (line or 0) + rows - 1)
 
     @property
     def entries(self) -> list[Entry]:
@@ -109,10 +109,10 @@ class Account:
 _OPEN: ContextVar[tuple[Account, ...]] = ContextVar("accounts", default=())
 
 
-def note(fate: Fate, reason: str, path: str | Path | None = None, line: int | None = None) -> None:
-    """Note one row, or a part of it, in the accounts that are open."""
+def note(fate: Fate, reason: str, path: str | Path | None = None, line: int | None = None, rows: int = 1) -> None:
+    """Note one row, a part of it, or so many rows from `line` on, in the accounts that are open."""
     for account in _OPEN.get():
-        account.note(fate, reason, path, line)
+        account.note(fate, reason, path, line, rows)
 
 
 def note_row(layout: str, carried: Iterable[str], path: str | Path | None, line: int | None) -> None:
@@ -121,6 +121,27 @@ def note_row(layout: str, carried: Iterable[str], path: str | Path | None, line:
         note("understood", layout, path, line)
         for name in carried:
             note("carried", name, path, line)
+
+
+def strange_fields(value: Any, known: frozenset[str], depth: int = 8) -> Iterator[str]:
+    """Names of fields, anywhere in a value, that no reader of it knows; what stands within them is not looked at."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            if name in known:
+                yield from strange_fields(part, known, depth - 1) if depth else ()
+            elif part is not None:
+                yield str(name)
+    elif isinstance(value, list):
+        for part in value:
+            yield from strange_fields(part, known, depth - 1) if depth else ()
+
+
+def note_strange(what: str, value: Any, known: frozenset[str], path: str | Path | None, line: int | None) -> None:
+    """A row that was understood as `what`, and the fields anywhere in it that were left out because no reader knows them."""
+    if _OPEN.get():
+        note("understood", what, path, line)
+        for name in dict.fromkeys(strange_fields(value, known)):
+            note("left out", f"field {name!r} of {what}", path, line)
 
 
 def note_refusal(error: BadRowError) -> None:

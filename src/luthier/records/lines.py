@@ -56,10 +56,10 @@ def parse_value(data: bytes) -> Any:
         raise BadRowError(f"not UTF-8 text at byte {error.start + 1}", line=data.count(b"\n", 0, error.start) + 1) from None
 
 
-def parse_text(text: str) -> Any:
-    """Any JSON value with finite numbers and at most MOST_NESTED levels."""
+def parse_text(text: str, *, nan: bool = False) -> Any:
+    """Any JSON value of at most MOST_NESTED levels, with finite numbers, or, where `nan`, also those that JSON has not."""
     try:
-        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        value = json.loads(text) if nan else json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except json.JSONDecodeError as error:
         raise BadRowError(f"not JSON: {error.msg} at column {error.colno}", line=error.lineno) from None
     except RecursionError:
