@@ -21,24 +21,6 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--api", "apis", multiple=True, required=True, metavar="FILE|module:NAME", help="OpenAPI file, MCP tools/list file, or Python module."
-)
-@click.option("--count", type=int, default=200, show_default=True)
-@click.option(
-    "--real-share", type=float, default=1.0, show_default=True, help="Share of dialogues about your APIs; the rest are everyday tools."
-)
-@click.option("--seed", type=int, default=0, show_default=True)
-def tools(out: Path, apis: tuple[str, ...], count: int, real_share: float, seed: int) -> None:
-    """Write COUNT checked dialogues about your APIs to OUT (.jsonl, .jsonl.gz)."""
-    from luthier.recipes.parts import checked_dialogues
-
-    made, dropped = checked_dialogues(out, apis, count, real_share=real_share, seed=seed)
-    click.echo(f"{out}: {made} dialogues; {dropped} did not pass the checks")
-
-
-@command.command()
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=str))
 @run_options("runs/pairs")
 @click.option(
