@@ -89,7 +89,9 @@ COMMANDS: dict[str, Command] = {
         "luthier.evaluate.tools_page",
         "runs/tools-scores",
     ),
-    "evaluate choice": Own("luthier.cli.evaluate:choice"),
+    "evaluate choice": RunCommand(
+        "luthier.evaluate.settings:ChoiceSettings", "luthier.evaluate.runs:run_choice", "luthier.evaluate.choice_page", "runs/choice"
+    ),
     "evaluate fusion": Own("luthier.cli.fusion:evaluate_fusion"),
     "evaluate retrieval": Own("luthier.cli.retrieval:command"),
     "trace": Own("luthier.cli.trace:command"),

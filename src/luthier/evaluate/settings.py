@@ -1,4 +1,4 @@
-"""What `luthier evaluate tools` is told."""
+"""What `luthier evaluate tools` and `luthier evaluate choice` are told."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from luthier.errors import SettingsError
-from luthier.models.opening import ServedModelSettings
+from luthier.models.opening import ModelSettings, ServedModelSettings
+from luthier.models.options import Targets
 from luthier.records.bfcl import Category
-from luthier.settings import check, option
+from luthier.settings import argument, check, option
 
 Decoding = Literal["free", "constrained"]
+Style = Literal["chat", "plain"]
 
 
 @dataclass(frozen=True)
@@ -42,3 +44,17 @@ class ToolsEvaluationSettings(ServedModelSettings):
                 raise SettingsError(f"--items is {text!r}; give a number from 1, or CATEGORY=NUMBER of a category that is scored ({kinds})")
             found |= {name: int(number)} if equals else dict.fromkeys(found, int(number))
         return found
+
+
+@dataclass(frozen=True)
+class ChoiceSettings(ModelSettings):
+    """Multiple-choice questions of DATA by the likelihood of their options, all of a question in one pass.
+
+    A stopped run continues with the same command.
+    """
+
+    data: tuple[str, ...] = argument("Files of multiple-choice questions.", required=True)
+    limit: int | None = option(None, "Questions of each file, evenly spaced; all where left out.", least=1)
+    skip_bad: str | None = option(None, "Set bad rows aside in this file instead of stopping.")
+    by: Targets = option("texts", "What of the options is scored.")
+    style: Style = option("chat", "Through the chat template, or as 'Question: … Answer:'.")
