@@ -66,7 +66,9 @@ COMMANDS: dict[str, Command] = {
         "luthier.synthesize.tools.page",
         "runs/dialogues",
     ),
-    "synthesize pairs": Own("luthier.cli.synthesize:pairs"),
+    "synthesize pairs": RunCommand(
+        "luthier.synthesize.pairs.settings:PairSettings", "luthier.synthesize.pairs.runs:run", "luthier.synthesize.pairs.page", "runs/pairs"
+    ),
     "synthesize fusion": Own("luthier.cli.fusion:synthesize_fusion"),
     "select": Own("luthier.cli.select:command"),
     "train sft": Own("luthier.cli.train:sft"),
