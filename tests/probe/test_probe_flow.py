@@ -223,21 +223,6 @@ def test_the_page_is_written_again(run: Path):
     assert (run / "report.html").read_bytes() == before
 
 
-def test_choices_are_scored_and_a_stopped_evaluation_continues(questions: Path, tiny_model_folder: Path, tmp_path: Path):
-    words = ("evaluate", "choice", questions, "--model", tiny_model_folder, "--out", tmp_path / "run", "--quiet")
-    said = luthier(*words)
-    assert "colours: 24 questions, chance 25%" in said
-    scores = tmp_path / "run" / "scores.jsonl"
-    whole = scores.read_bytes()
-    scores.write_bytes(whole[: len(whole) // 2])
-    record = json.loads((tmp_path / "run" / "run.json").read_text())
-    del record["steps"]["scores"]["results"]
-    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
-    luthier(*words)
-    assert scores.read_bytes() == whole
-    assert "Which colour has number" in (tmp_path / "run" / "report.html").read_text()
-
-
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [

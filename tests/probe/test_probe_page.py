@@ -1,4 +1,4 @@
-"""The pages of probed chains and of multiple choice: what they show, escaped, with nothing loaded."""
+"""The page of probed chains: what it shows, escaped, with nothing loaded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from luthier.probe.chain_trace import ChainTrace
 from luthier.probe.page import draw, heat_map
 from luthier.probe.statistics import statistics
-from luthier.report.choice_page import worst, write_choice_page
 from luthier.report.wording import rate
 from run_folders import drawn, run_folder
 
@@ -82,28 +81,3 @@ def test_the_heat_map_is_the_trajectory():
 def test_rates_in_words():
     assert rate({"rate": 0.5, "low": 0.25, "high": 0.75, "items": 4}).replace("\u202f", "") == "50% (25–75)"
     assert rate({"rate": 0.0, "low": 0.0, "high": 1.0, "items": 0}) == "–"
-
-
-def test_the_page_of_choices_lists_what_was_missed(tmp_path: Path):
-    def scored(name: str, right: float) -> dict[str, object]:
-        return {
-            "question": f"<q> {name}",
-            "options": ["a", "b"],
-            "answer": 0,
-            "group": "g",
-            "place": "",
-            "logprobs": [right, -1.0],
-            "tokens": [1, 1],
-            "bytes": [2, 2],
-            "chosen": {"none": int(right < -1), "token": int(right < -1), "byte": int(right < -1)},
-        }
-
-    rows = [scored("near", -2.0), scored("far", -9.0), scored("hit", -0.5)]
-    assert [one["question"] for one in worst(rows)] == ["<q> far", "<q> near"]
-    one = {"correct": 1, "items": 3, "rate": 1 / 3, "low": 0.06, "high": 0.79}
-    results = {"questions": 3, "known": 3, "chance": 0.5, "none": one, "token": one, "byte": one}
-    settings = {"model": "m", "adapter": None, "by": "texts"}
-    write_choice_page(tmp_path / "page.html", {"groups": {"g": results}, "all": results}, rows, settings=settings)
-    text = (tmp_path / "page.html").read_text()
-    assert "&lt;q&gt; far" in text
-    assert "hit" not in text.split("Missed by most")[1]

@@ -60,8 +60,15 @@ COMMANDS: dict[str, Command] = {
     "models list": Own("luthier.cli.models:list_models"),
     "models pull": Own("luthier.cli.models:pull"),
     "models show": Own("luthier.cli.models:show"),
-    "synthesize tools": Own("luthier.cli.synthesize:tools"),
-    "synthesize pairs": Own("luthier.cli.synthesize:pairs"),
+    "synthesize tools": RunCommand(
+        "luthier.synthesize.tools.settings:DialogueSettings",
+        "luthier.synthesize.tools.runs:run",
+        "luthier.synthesize.tools.page",
+        "runs/dialogues",
+    ),
+    "synthesize pairs": RunCommand(
+        "luthier.synthesize.pairs.settings:PairSettings", "luthier.synthesize.pairs.runs:run", "luthier.synthesize.pairs.page", "runs/pairs"
+    ),
     "synthesize fusion": Own("luthier.cli.fusion:synthesize_fusion"),
     "select": Own("luthier.cli.select:command"),
     "train sft": Own("luthier.cli.train:sft"),
@@ -78,8 +85,15 @@ COMMANDS: dict[str, Command] = {
     "probe select": Question("luthier.probe.settings:ChoosingSettings", "luthier.probe.judging:choose_chains"),
     "probe export": Question("luthier.probe.settings:ExportSettings", "luthier.probe.judging:inspect_log"),
     "probe sharpness": Own("luthier.cli.probe:sharpness"),
-    "evaluate tools": Own("luthier.cli.evaluate:tools"),
-    "evaluate choice": Own("luthier.cli.evaluate:choice"),
+    "evaluate tools": RunCommand(
+        "luthier.evaluate.settings:ToolsEvaluationSettings",
+        "luthier.evaluate.runs:run_tools",
+        "luthier.evaluate.tools_page",
+        "runs/tools-scores",
+    ),
+    "evaluate choice": RunCommand(
+        "luthier.evaluate.settings:ChoiceSettings", "luthier.evaluate.runs:run_choice", "luthier.evaluate.choice_page", "runs/choice"
+    ),
     "evaluate fusion": Own("luthier.cli.fusion:evaluate_fusion"),
     "evaluate retrieval": Own("luthier.cli.retrieval:command"),
     "trace": Own("luthier.cli.trace:command"),

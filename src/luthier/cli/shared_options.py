@@ -42,25 +42,6 @@ def section_options(sections: str, example: str) -> Callable[[Command], Command]
     return add
 
 
-def question_options(command: Command) -> Command:
-    """Of commands that put a local model before multiple-choice questions."""
-    for option in (
-        click.option("--skip-bad", type=click.Path(path_type=str), help="Set bad rows aside in this file instead of stopping."),
-        click.option("--limit", type=click.IntRange(min=1), help="Questions of each file or task, evenly spaced; all where left out."),
-        click.option(
-            "--dtype",
-            type=click.Choice(["auto", "float32", "bfloat16"]),
-            default="auto",
-            show_default=True,
-            help="float32 reads to the last digit.",
-        ),
-        click.option("--adapter", type=click.Path(path_type=str), help="A PEFT adapter of the model."),
-        click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder."),
-    ):
-        command = option(command)
-    return command
-
-
 def decoding_options(command: Command) -> Command:
     """Of commands that decode dynamically: the model, and how a score becomes a temperature."""
     for option in (
