@@ -56,7 +56,7 @@ GROUPS = {
 }
 
 COMMANDS: dict[str, Command] = {
-    "run tools": Own("luthier.cli.run:tools"),
+    "run tools": RunCommand("luthier.recipes.settings:ToolsSettings", "luthier.recipes.tools:run", "luthier.recipes.tools_page", "runs/tools"),
     "models list": Own("luthier.cli.models:list_models"),
     "models pull": Own("luthier.cli.models:pull"),
     "models show": Own("luthier.cli.models:show"),

