@@ -5,25 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from luthier.report.preference_page import marked, write_pairs_page, write_preference_page
-
-TEXTS = st.text(st.sampled_from("ab <&\n"), max_size=30)
+from luthier.report.preference_page import write_pairs_page, write_preference_page
 
 
 def say(text: str) -> list[dict[str, str]]:
     return [{"role": "assistant", "content": text}]
-
-
-@given(TEXTS, TEXTS)
-def test_pieces_are_the_words_and_unmarked_ones_are_common(one: str, two: str):
-    left, right = marked(one, two)
-    for text, pieces in ((one, left), (two, right)):
-        assert [piece.text for piece in pieces if piece.text != "\n"] == text.split()
-    kept = [[piece.text for piece in side if not piece.differs] for side in (left, right)]
-    assert kept[0] == kept[1]
 
 
 def test_the_page_of_pairs_marks_and_escapes(tmp_path: Path):

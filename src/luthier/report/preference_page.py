@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from luthier.records import JSON
 from luthier.report.charts import curve, share_bar
+from luthier.report.differences import marked
 from luthier.report.templating import write_page
-from luthier.texts.alignment import align
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -22,13 +22,6 @@ CURVES = (
     ("rewards/accuracies", "Accuracy", "share of the pairs whose chosen answer has the higher reward"),
     ("rewards/chosen", "Chosen answers", "their reward: below 0 they are less likely than under the reference"),
 )
-
-
-class Piece(NamedTuple):
-    """Words of an answer, and whether the other answer lacks them."""
-
-    text: str
-    differs: bool
 
 
 def write_pairs_page(report: JSON, rows: Sequence[JSON], path: Path, *, data: Sequence[str], seed: int) -> None:
@@ -64,19 +57,6 @@ def write_preference_page(results: JSON, steps: Sequence[JSON], path: Path, *, d
     ]
     judged = [(name, results["before"][name], results["after"][name]) for name in names]
     write_page("preference_page.html.j2", path, results=results, curves=drawn, judged=judged, data=data, settings=settings)
-
-
-def marked(source: str, target: str) -> tuple[list[Piece], list[Piece]]:
-    """Two texts as pieces of words, marked where a shortest alignment of their words finds a difference. Line ends stay."""
-    a, b = ([word for line in text.splitlines() for word in (*line.split(), "\n")] for text in (source, target))
-    sides: tuple[list[Piece], list[Piece]] = ([], [])
-    for i, j in align(a, b):
-        differs = i is None or j is None or a[i] != b[j]
-        if i is not None:
-            sides[0].append(Piece(a[i], differs))
-        if j is not None:
-            sides[1].append(Piece(b[j], differs))
-    return sides
 
 
 def _shown(row: JSON, number: int) -> JSON:
