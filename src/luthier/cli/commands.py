@@ -64,9 +64,16 @@ COMMANDS: dict[str, Command] = {
     "synthesize pairs": Own("luthier.cli.synthesize:pairs"),
     "synthesize fusion": Own("luthier.cli.fusion:synthesize_fusion"),
     "select": Own("luthier.cli.select:command"),
-    "train sft": Own("luthier.cli.train:sft"),
-    "train preference": Own("luthier.cli.train:preference"),
-    "train infuse": Own("luthier.cli.fusion:infuse"),
+    "train sft": RunCommand("luthier.train.settings:SftRunSettings", "luthier.train.runs:run", "luthier.train.page", "runs/sft"),
+    "train preference": RunCommand(
+        "luthier.train.settings:PreferenceRunSettings",
+        "luthier.train.preference.runs:run",
+        "luthier.train.preference.page",
+        "runs/preference",
+    ),
+    "train infuse": RunCommand(
+        "luthier.train.settings:InfusionRunSettings", "luthier.train.infusion:run", "luthier.train.infusion_page", "runs/infusion"
+    ),
     "decode": Own("luthier.cli.decode:command"),
     "generate": Own("luthier.cli.generate:command"),
     "probe run": RunCommand("luthier.probe.settings:ProbeSettings", "luthier.probe.runs:run", "luthier.probe.page", "runs/probe"),
@@ -77,7 +84,9 @@ COMMANDS: dict[str, Command] = {
     "probe tree apply": Question("luthier.probe.settings:TreeApplySettings", "luthier.probe.judging:apply_tree"),
     "probe select": Question("luthier.probe.settings:ChoosingSettings", "luthier.probe.judging:choose_chains"),
     "probe export": Question("luthier.probe.settings:ExportSettings", "luthier.probe.judging:inspect_log"),
-    "probe sharpness": Own("luthier.cli.probe:sharpness"),
+    "probe sharpness": RunCommand(
+        "luthier.train.settings:SharpnessSettings", "luthier.train.runs:run_sharpness", "luthier.train.sharpness_page", "runs/sharpness"
+    ),
     "evaluate tools": Own("luthier.cli.evaluate:tools"),
     "evaluate choice": Own("luthier.cli.evaluate:choice"),
     "evaluate fusion": Own("luthier.cli.fusion:evaluate_fusion"),
