@@ -211,7 +211,7 @@ def configured(settings: type, config: Path | None = None, changes: Sequence[str
 
 def _put_path(known: dict[str, Entry], values: dict[str, Any], name: str, value: Any, where: str) -> None:
     place, dot, key = name.partition(".")
-    entry = _named(known, place, where)
+    entry = _named(known, place, where, bool(dot))
     if not dot:
         _put(known, values, place, value, where)
     elif entry.spoken.kind != "section":
@@ -221,7 +221,7 @@ def _put_path(known: dict[str, Entry], values: dict[str, Any], name: str, value:
 
 
 def _put(known: dict[str, Entry], values: dict[str, Any], name: str, value: Any, where: str) -> None:
-    entry = _named(known, name, where)
+    entry = _named(known, name, where, isinstance(value, dict))
     if entry.spoken.kind == "section":
         if not isinstance(value, dict):
             raise SettingsError(f"{where}: {name} is a section; give its settings by name")
@@ -230,15 +230,18 @@ def _put(known: dict[str, Entry], values: dict[str, Any], name: str, value: Any,
         values[entry.field.name] = _as(entry.type, value)
 
 
-def _named(known: dict[str, Entry], name: str, where: str) -> Entry:
-    """The field of that name, or of that word of an option."""
+def _named(known: dict[str, Entry], name: str, where: str, section: bool) -> Entry:
+    """The field of that name, or of that word of an option; where a section is called like an option, the one that is meant."""
     plain = name.replace("-", "_").lower()
-    for entry in known.values():
-        if plain in (entry.field.name, *(word.lstrip("-").replace("-", "_").lower() for word in (entry.word, *entry.spoken.words))):
-            return entry
+    if found := [entry for entry in known.values() if plain in _spoken_names(entry)]:
+        return next((entry for entry in found if (entry.spoken.kind == "section") is section), found[0])
     near = difflib.get_close_matches(plain, known, 1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
     raise SettingsError(f"{where}: {name} is not a setting; {hint}")
+
+
+def _spoken_names(entry: Entry) -> set[str]:
+    return {entry.field.name, *(word.lstrip("-").replace("-", "_").lower() for word in (entry.word, *entry.spoken.words))}
 
 
 def _build(settings: type, values: Mapping[str, Any], path: tuple[str, ...] = ()) -> Any:

@@ -67,7 +67,9 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
     first.send_signal(signal.SIGKILL)
     first.communicate()
     run = tmp_path / "runs" / "tools"
-    kept = {name: (run / name).read_bytes() for name in ("dialogues/dialogues.jsonl", "selected.jsonl", "left.jsonl", "before/answers.jsonl")}
+    kept = {
+        name: (run / name).read_bytes() for name in ("dialogues/dialogues.jsonl", "selected.jsonl", "left.jsonl", "before/answers.jsonl")
+    }
     assert json.loads((run / "run.json").read_text())["status"] == "running"
 
     second = start(tmp_path)

@@ -134,11 +134,11 @@ def test_the_numbers_are_those_of_run_json(tmp_path: Path, step: str) -> None:
         "dialogues": [results.get("made")],
         "check": [results.get("checked"), results.get("passed")],
         "select": [results.get("pool"), results.get("picked")],
-        "train": [results.get("steps"), results.get("planned_steps"), results.get("tokens")],
+        "train": [results.get("steps"), results.get("planned_steps"), results.get("tokens"), results.get("rows")],
     }.get(step, [])
     for number in plain:
         assert f"{number:,}" in read
-    for name in ("ratio_pool", "ratio_picked", "ratio_random", "tokens_per_second", "flat_sigma"):
+    for name in ("ratio_pool", "ratio_picked", "ratio_random", "strength"):
         assert name not in results or str(results[name]) in read
 
 

@@ -56,7 +56,9 @@ GROUPS = {
 }
 
 COMMANDS: dict[str, Command] = {
-    "run tools": RunCommand("luthier.recipes.settings:ToolsSettings", "luthier.recipes.tools:run", "luthier.recipes.tools_page", "runs/tools"),
+    "run tools": RunCommand(
+        "luthier.recipes.settings:ToolsSettings", "luthier.recipes.tools:run", "luthier.recipes.tools_page", "runs/tools"
+    ),
     "models list": Own("luthier.cli.models:list_models"),
     "models pull": Own("luthier.cli.models:pull"),
     "models show": Own("luthier.cli.models:show"),
@@ -71,9 +73,16 @@ COMMANDS: dict[str, Command] = {
     ),
     "synthesize fusion": Own("luthier.cli.fusion:synthesize_fusion"),
     "select": Own("luthier.cli.select:command"),
-    "train sft": Own("luthier.cli.train:sft"),
-    "train preference": Own("luthier.cli.train:preference"),
-    "train infuse": Own("luthier.cli.fusion:infuse"),
+    "train sft": RunCommand("luthier.train.settings:SftRunSettings", "luthier.train.runs:run", "luthier.train.page", "runs/sft"),
+    "train preference": RunCommand(
+        "luthier.train.settings:PreferenceRunSettings",
+        "luthier.train.preference.runs:run",
+        "luthier.train.preference.page",
+        "runs/preference",
+    ),
+    "train infuse": RunCommand(
+        "luthier.train.settings:InfusionRunSettings", "luthier.train.infusion:run", "luthier.train.infusion_page", "runs/infusion"
+    ),
     "decode": Own("luthier.cli.decode:command"),
     "generate": Own("luthier.cli.generate:command"),
     "probe run": RunCommand("luthier.probe.settings:ProbeSettings", "luthier.probe.runs:run", "luthier.probe.page", "runs/probe"),
@@ -84,7 +93,9 @@ COMMANDS: dict[str, Command] = {
     "probe tree apply": Question("luthier.probe.settings:TreeApplySettings", "luthier.probe.judging:apply_tree"),
     "probe select": Question("luthier.probe.settings:ChoosingSettings", "luthier.probe.judging:choose_chains"),
     "probe export": Question("luthier.probe.settings:ExportSettings", "luthier.probe.judging:inspect_log"),
-    "probe sharpness": Own("luthier.cli.probe:sharpness"),
+    "probe sharpness": RunCommand(
+        "luthier.train.settings:SharpnessSettings", "luthier.train.runs:run_sharpness", "luthier.train.sharpness_page", "runs/sharpness"
+    ),
     "evaluate tools": RunCommand(
         "luthier.evaluate.settings:ToolsEvaluationSettings",
         "luthier.evaluate.runs:run_tools",

@@ -30,18 +30,6 @@ def run_options(folder: str, *, seeded: bool = True) -> Callable[[Command], Comm
     return add
 
 
-def section_options(sections: str, example: str) -> Callable[[Command], Command]:
-    """Settings of the libraries below: --config and --set."""
-
-    def add(command: Command) -> Command:
-        command = click.option("--set", "changes", multiple=True, metavar="SECTION.NAME=VALUE", help=f"One such setting: {example}.")(
-            command
-        )
-        return click.option("--config", type=click.Path(path_type=Path), help=f"YAML with sections {sections}.")(command)
-
-    return add
-
-
 def decoding_options(command: Command) -> Command:
     """Of commands that decode dynamically: the model, and how a score becomes a temperature."""
     for option in (

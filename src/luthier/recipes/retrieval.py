@@ -232,7 +232,7 @@ def _rerank(job: _Job, before: str) -> tuple[Run, JSON]:
 
     from luthier.evaluate.retrieval.rerank import rerank
     from luthier.evaluate.retrieval.retrieve import first_rows
-    from luthier.recipes.tools import open_model
+    from luthier.models.opening import open_model
 
     start = time.process_time()
     texts = [job.task.document_texts[row] for row in first_rows(job.task).tolist()]

@@ -26,7 +26,7 @@ from luthier.synthesize.tools.apis import api_reads
 from luthier.synthesize.tools.runs import CHECKED
 from luthier.synthesize.tools.runs import run as make_dialogues
 from luthier.synthesize.tools.settings import DialogueSettings
-from luthier.train.runs import run_sft
+from luthier.train.runs import run as fine_tune
 from luthier.train.settings import SftRunSettings
 
 SELECTED, LEFT = "selected.jsonl", "left.jsonl"
@@ -50,10 +50,12 @@ def run(settings: ToolsSettings, out: Path, progress: Progress = quiet) -> Run:
     with Run(out, "run tools", settings, reads=reads, progress=progress, draw=tools_page.draw) as flow:
         flow.note(nondeterminism=NONDETERMINISM)
         flow.part("dialogues", make_dialogues, _dialogues(settings))
-        flow.step("select", partial(_select, settings, out, progress), uses=("selected", "seed"), files=[SELECTED, LEFT], after=["dialogues"])
+        flow.step(
+            "select", partial(_select, settings, out, progress), uses=("selected", "seed"), files=[SELECTED, LEFT], after=["dialogues"]
+        )
         flow.part("before", run_tools, _evaluation(settings, None))
         time = flow.step("time", partial(_time, settings, flow), uses=("minutes", "full"), after=["select", "before"])
-        trained = flow.part("sft", run_sft, _training(settings, out, time["seconds"]))
+        trained = flow.part("sft", fine_tune, _training(settings, out, time["seconds"]))
         flow.part("after", run_tools, _evaluation(settings, trained.path / "adapter"))
         flow.step("skills", partial(_skills, out), uses=(), reads=(), after=["before", "after"])
     return flow
@@ -89,13 +91,18 @@ def _training(settings: ToolsSettings, out: Path, seconds: float | None) -> SftR
         model=settings.model,
         sigma=settings.flat,
         backend="table" if settings.flat else None,  # a CPU draws it in a sixth of the time
-        method="flat" if settings.flat else "none",
         seconds=seconds,
         branches=PER_LIST,  # dialogues that one row holds
         learning_rate=settings.learning_rate,
         rank=RANK,
         lora={"lora_alpha": ALPHA},
-        sft={"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "max_length": LONGEST, "save_steps": 20},
+        sft={
+            "per_device_train_batch_size": 1,
+            "gradient_accumulation_steps": 2,
+            "max_length": LONGEST,
+            "warmup_steps": 0.1,
+            "save_steps": 20,
+        },
         seed=settings.seed,
     )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from luthier.records import JSON
 from luthier.recipes.tools_scores import STEPS, Flow, answers, charts, comparisons, headline
+from luthier.records import JSON
 from luthier.report.charts import curve, thin
 from luthier.report.page import METRICS, Page, is_number
 from luthier.report.talk import dialogue, first_user_text
@@ -96,5 +96,3 @@ def _checks(check: JSON) -> list[tuple[str, str, int]]:
     """(rule, meaning, dialogues that broke it)."""
     rules, failed = check.get("rules", {}), check.get("failed", {})
     return [(name, rules.get(name, ""), failed.get(name, 0)) for name in dict.fromkeys([*rules, *failed])]
-
-

@@ -37,7 +37,8 @@ class Flow:
     def results(self, step: str) -> JSON:
         """What a step measured; empty where it has not ended."""
         part, name, _ = STEPS.get(step, ("", step, step))
-        return self._parts[part].results(name) if part in self._parts else {}
+        found = self._parts[part].results(name) if part in self._parts else {}
+        return {**found, "seconds": self._parts[part].steps[name]["seconds"]} if found else {}
 
     @property
     def unfinished(self) -> list[str]:

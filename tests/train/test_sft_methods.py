@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -14,9 +14,11 @@ import torch
 from luthier.errors import SettingsError
 from luthier.models.local import LocalModel
 from luthier.records import Conversation, Message
-from luthier.train.fine_tune import STRENGTHS, FineTuneSettings, adapted_model, fine_tune
-from luthier.train.sft import encode
+from luthier.train.settings import Method
+from luthier.train.sft import SftSettings, encode, fine_tune
 from luthier.train.sharpness import mean_loss
+from luthier.train.start import adapted_model
+from training_progress import Watched
 
 COLOURS = ["red", "green", "blue", "grey", "pink", "black"]
 
@@ -27,7 +29,7 @@ def dialogue(number: int) -> Conversation:
 
 
 ROWS = [dialogue(number) for number in range(16)]
-SETTINGS = FineTuneSettings(
+SETTINGS = SftSettings(
     sft={"learning_rate": 1e-2, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "save_steps": 2}, lora={"r": 4}, seed=1
 )
 
@@ -43,15 +45,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "adapter" / "adapter_model.safetensors")
 
 
-def stop_at(step: int) -> Callable[[int, int, float], None]:
-    def progress(done: int, planned: int, loss: float) -> None:
-        if done == step:
-            raise KeyboardInterrupt
-
-    return progress
-
-
-@pytest.mark.parametrize("method", list(STRENGTHS))
+@pytest.mark.parametrize("method", get_args(Method))
 def test_every_method_learns_and_leaves_an_adapter_that_loads(model: LocalModel, tmp_path: Path, method: Any):
     result = fine_tune(ROWS, model, tmp_path, replace(SETTINGS, method=method), evaluation=ROWS[:4])
     assert (result.steps, result.rows, result.left_out) == (4, 16, 0)
@@ -69,7 +63,7 @@ def test_a_stopped_run_continues_to_the_same_bits(model: LocalModel, tmp_path: P
     settings = replace(SETTINGS, method=method)
     fine_tune(ROWS, model, tmp_path / "whole", settings)
     with pytest.raises(KeyboardInterrupt):
-        fine_tune(ROWS, model, tmp_path / "cut", settings, progress=stop_at(3))
+        fine_tune(ROWS, model, tmp_path / "cut", settings, progress=Watched(3))
     fine_tune(ROWS, model, tmp_path / "cut", settings)
     whole, cut = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert [name for name in whole if not torch.equal(whole[name], cut[name])] == []
@@ -84,7 +78,7 @@ def test_settings_of_trl_and_peft_reach_them(model: LocalModel, tmp_path: Path):
         "lr_scheduler_type": "constant",
         "per_device_train_batch_size": 1,
     }
-    fine_tune(ROWS, model, tmp_path, FineTuneSettings(sft=sft, lora={"use_dora": True, "r": 2, "target_modules": ["q_proj"]}))
+    fine_tune(ROWS, model, tmp_path, SftSettings(sft=sft, lora={"use_dora": True, "r": 2, "target_modules": ["q_proj"]}))
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert (config["use_dora"], config["r"], config["target_modules"]) == (True, 2, ["q_proj"])
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -94,19 +88,30 @@ def test_settings_of_trl_and_peft_reach_them(model: LocalModel, tmp_path: Path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (FineTuneSettings(sft={"learning_rte": 1}), r"sft.learning_rte is not a setting; did you mean learning_rate\?"),
-        (FineTuneSettings(lora={"zzzz": 1}), "lora.zzzz is not a setting; see the fields of peft.LoraConfig"),
-        (FineTuneSettings(sft={"output_dir": "x"}), "sft.output_dir is not a setting"),
-        (FineTuneSettings(method="none", flat={"backend": "table"}), "settings of flat are given, but the method is none"),
-        (FineTuneSettings(method="sgd"), "method is 'sgd'; choose one of flat, none, neftune, lora-sam, bi-lora"),  # type: ignore[arg-type]
-        (FineTuneSettings(sft={"max_length": 3}), "none of 16 rows has an assistant turn within 3 tokens"),
-        (FineTuneSettings(sft={"eval_strategy": "sometimes"}), "TRL refuses these settings"),
-        (FineTuneSettings(lora={"target_modules": ["nowhere"]}), "refuses these settings: .*nowhere"),
+        ({"sft": {"learning_rte": 1}}, r"sft.learning_rte is not a setting; did you mean learning_rate\?"),
+        ({"lora": {"zzzz": 1}}, "lora.zzzz is not a setting; see the fields of peft.LoraConfig"),
+        ({"flat": {"bakend": "table"}}, r"flat.bakend is not a setting; did you mean backend\?"),
+        ({"sft": {"output_dir": "x"}}, "sft.output_dir is not a setting"),
+        ({"method": "none", "flat": {"backend": "table"}}, "settings of flat are given, but the method is none"),
+        ({"method": "sgd"}, "--method is 'sgd'; choose one of flat, none, neftune, lora-sam, bi-lora"),
+        ({"method": "neftune", "sigma": 0.1}, "--flat is 0.1, but the method is neftune"),
+        ({"strength": 0.1}, "the sigma of its noise is --flat"),
+        ({"sft": {"max_length": 3}}, "none of 16 rows has an assistant turn within 3 tokens"),
+        ({"sft": {"eval_strategy": "sometimes"}}, "TRL refuses these settings"),
+        ({"lora": {"target_modules": ["nowhere"]}}, "refuses these settings: .*nowhere"),
+        ({"sft": {"per_device_train_batch_size": "abc"}}, "sft.per_device_train_batch_size is abc; give a whole number"),
+        ({"sft": {"per_device_train_batch_size": 0}}, "sft.per_device_train_batch_size is 0; give a number from 1"),
+        ({"sft": {"learning_rate": math.inf}}, "sft.learning_rate is inf; give a number"),
+        ({"sft": {"packing": "maybe"}}, "sft.packing is 'maybe'; it is either true or false"),
+        ({"sft": {"report_to": "wandb"}}, "refuses these settings: .*wandb"),
+        ({"sft": {"deepspeed": "x"}}, "refuses these settings: "),
+        ({"lora": {"r": 10**10}}, "lora.r is 10000000000; give a number from 1 up to 65,536"),
+        ({"learning_rate": 1e-3, "sft": {"learning_rate": 1e-4}}, "which are one setting; give one of them"),
     ],
 )
-def test_wrong_settings_are_one_clear_line(model: LocalModel, tmp_path: Path, settings: FineTuneSettings, message: str):
+def test_wrong_settings_are_one_clear_line(model: LocalModel, tmp_path: Path, settings: dict[str, Any], message: str):
     with pytest.raises(SettingsError, match=message) as caught:
-        fine_tune(ROWS, model, tmp_path, settings)
+        fine_tune(ROWS, model, tmp_path, SftSettings(**settings))
     assert "\n" not in str(caught.value)
 
 
