@@ -71,7 +71,7 @@ def test_a_served_model_is_scored_on_tools_and_asked_once(bfcl: dict[str, list[I
         words = ["evaluate", "tools", "--model", "m", "--endpoint", server.url, "--category", "simple_python", "--category", "irrelevance"]
         words += ["--items", "3", "--items", "irrelevance=2", "--quiet", "--out", str(tmp_path / "run")]
         said = luthier(*words)
-        assert "irrelevance    free            2 items  official 100.0%" in said
+        assert "irrelevance    free            2 items   official 100 %" in said
         assert "constrained" not in said
         assert luthier(*words) == said
         assert len(server.requests) == 5

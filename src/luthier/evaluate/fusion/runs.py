@@ -104,6 +104,8 @@ def arms_of(settings: FusionEvaluationSettings) -> list[Arm]:
     unknown = [arm.model for arm in arms if arm.model.startswith(SCRIPTED) and arm.model.removeprefix(SCRIPTED) not in SCRIPTS]
     if unknown:
         raise SettingsError(f"no scripted model {unknown[0]!r}; choose one of {', '.join(SCRIPTS)}")
+    if settings.confidence and any(arm.model.startswith(SCRIPTED) for arm in arms):
+        raise SettingsError("a scripted model gives no probabilities of its answers: leave --confidence out")
     adapted = next((arm for arm in arms if arm.adapter is not None), None)
     if adapted is not None and (settings.endpoint is not None or adapted.model.startswith(SCRIPTED)):
         raise SettingsError(f"{adapted.adapter}: an adapter is put on a model of this machine, not on {adapted.model}")
@@ -201,7 +203,7 @@ def _compare(arms: Sequence[Arm], known: dict[str, Sequence[str] | None], job: J
     from luthier.evaluate.fusion import compare
 
     judged = {arm.name: _verdicts(_asked(job, known[arm.name]), arm, "answers", job) for arm in arms}
-    write_jsonl(job.folder / WORST, worst_items(judged))
+    write_jsonl(job.folder / WORST, _worst(judged))
     first, *others = arms
     differences: JSON = {}
     for arm in others:
@@ -213,7 +215,7 @@ def _compare(arms: Sequence[Arm], known: dict[str, Sequence[str] | None], job: J
     return {"differences": differences, "suite": {"infused": manifest["facts"]["infused"], "questions": manifest["questions"]}}
 
 
-def worst_items(judged: dict[str, list[Judged]], count: int = 4) -> list[JSON]:
+def _worst(judged: dict[str, list[Judged]], count: int = 4) -> list[JSON]:
     """Items of each scenario that the last arm gets wrong, the misled ones first, with what every arm said; one a question."""
     *_, (_, last) = judged.items()
     others = {name: {one.item.id: one for one in some} for name, some in judged.items()}
