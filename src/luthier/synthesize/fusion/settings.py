@@ -47,10 +47,10 @@ class FusionSettings:
     distractors: str = option("0,1,3", "Noise levels.", metavar="N,N,…")
     memory: int | None = option(None, "Facts that are infused at most; all where left out.", least=1)
     forms: str = option(",".join(FORMS), "Questions that need both sources.", metavar="FORM,…")
-    wordings: int = option(5, "Statements of each infused fact.", least=1)
+    wordings: int = option(5, "Statements of each infused fact.", least=1, most=100)
     refusals: float = option(1.5, "Training refusals for each item of the largest other scenario.", least=0)
     retriever: Retriever | None = option(None, "Contexts are what it finds, with its misses, in place of chosen distractors.")
-    depth: int = option(3, "Passages it finds.", least=1)
+    depth: int = option(3, "Passages it finds.", least=1, most=1000)
     reader: str | None = option(
         None, "A model that reads facts from running text: 'bundled', a folder, or a served model.", metavar="MODEL"
     )
