@@ -71,7 +71,9 @@ COMMANDS: dict[str, Command] = {
     "synthesize pairs": RunCommand(
         "luthier.synthesize.pairs.settings:PairSettings", "luthier.synthesize.pairs.runs:run", "luthier.synthesize.pairs.page", "runs/pairs"
     ),
-    "synthesize fusion": Own("luthier.cli.fusion:synthesize_fusion"),
+    "synthesize fusion": RunCommand(
+        "luthier.synthesize.fusion.settings:FusionSettings", "luthier.recipes.suite:run", "luthier.synthesize.fusion.page", "runs/fusion"
+    ),
     "select": Own("luthier.cli.select:command"),
     "train sft": RunCommand("luthier.train.settings:SftRunSettings", "luthier.train.runs:run", "luthier.train.page", "runs/sft"),
     "train preference": RunCommand(
@@ -105,7 +107,12 @@ COMMANDS: dict[str, Command] = {
     "evaluate choice": RunCommand(
         "luthier.evaluate.settings:ChoiceSettings", "luthier.evaluate.runs:run_choice", "luthier.evaluate.choice_page", "runs/choice"
     ),
-    "evaluate fusion": Own("luthier.cli.fusion:evaluate_fusion"),
+    "evaluate fusion": RunCommand(
+        "luthier.evaluate.fusion.settings:FusionEvaluationSettings",
+        "luthier.evaluate.fusion.runs:run",
+        "luthier.evaluate.fusion.page",
+        "runs/fusion-scores",
+    ),
     "evaluate retrieval": Own("luthier.cli.retrieval:command"),
     "trace": Own("luthier.cli.trace:command"),
     "report": Own("luthier.cli.report:command"),

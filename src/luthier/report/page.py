@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from luthier.records import JSON
 from luthier.records.files import atomic_write
 from luthier.report import wording
-from luthier.report.charts import curve, share_bar, thin
+from luthier.report.charts import curve, interval_bars, share_bar, thin
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -71,7 +71,7 @@ def environment() -> Environment:
     made = Environment(loader=places, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     says = {name: getattr(wording, name) for name in ("number", "percent", "duration", "words", "rate", "interval")}
     made.filters |= {**says, "as_text": wording.text}
-    made.globals |= {**says, "share_bar": share_bar, "percent_range": wording.percent_range}
+    made.globals |= {**says, "share_bar": share_bar, "interval_bars": interval_bars, "percent_range": wording.percent_range}
     return made
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from luthier.evaluate.fusion.page import WORST, draw
 from luthier.records import JSON
-from luthier.report.fusion_page import write_fusion_page
+from run_folders import drawn, run_folder
 
 
 def rate(value: float) -> JSON:
@@ -43,7 +44,7 @@ def arm(value: float, collapsed: str | None = None) -> JSON:
     }
 
 
-MANIFEST = {"facts": {"infused": 12}, "questions": {"S1": 20, "S2": 20, "S3": 20, "S4": 20, "C": 0}}
+SUITE = {"infused": 12, "questions": {"S1": 20, "S2": 20, "S3": 20, "S4": 20, "C": 0}}
 ITEM = {
     "scenario": "S1",
     "question": "When was <Nova> released?",
@@ -53,12 +54,17 @@ ITEM = {
 }
 
 
+def page(folder: Path, arms: dict[str, JSON], differences: JSON, worst: list[JSON], suite: str = "s") -> str:
+    steps = {f"arm {name}": one for name, one in arms.items()}
+    results = {**steps, "comparison": {"differences": differences, "suite": SUITE}}
+    return drawn(run_folder(folder, "evaluate fusion", results, {"suite": f"runs/{suite}"}, {WORST: worst}), draw)
+
+
 def test_every_arm_and_scenario_is_shown_and_everything_escaped(tmp_path: Path):
     differences = {"after": {name: {"mean": 0.4, "low": 0.3, "high": 0.5} for name in ("S1", "S2", "S3", "S4")}}
     judge = {"judge": "J", "sample": 100, "unreadable": 2, "agreement": rate(0.93), "kappa": 0.81}
     arms = {"base": arm(0.2, "never"), "after": {**arm(0.6), "judge": judge}}
-    write_fusion_page(tmp_path / "page.html", arms, differences, [ITEM], manifest=MANIFEST, suite="<suite>")
-    text = (tmp_path / "page.html").read_text()
+    text = page(tmp_path, arms, differences, [ITEM], "<suite>")
     assert text.count("<td>after</td>") == 4 + 1 + 2  # scenarios, refusing, places
     assert text.count('class="plot"') == 4 + 1
     for shown in (
@@ -81,8 +87,7 @@ def test_what_was_not_measured_is_left_out(tmp_path: Path, bare: str):
     made = {**arm(0.2), bare: None}
     if bare == "retention":
         made["retained"] = {}
-    write_fusion_page(tmp_path / "page.html", {"only": made}, {}, [], manifest=MANIFEST, suite="s")
-    text = (tmp_path / "page.html").read_text()
+    text = page(tmp_path, {"only": made}, {}, [])
     word = {"retention": "On retained facts only", "abstention": "Abstention", "gap": "Fusion gap"}[bare]
     assert word not in text
     assert "The last arm gets every item right." in text
