@@ -14,7 +14,8 @@ from luthier.decode.arms import SOURCES, Arm, Bench, dds_for, expected, matched
 from luthier.decode.evaluation import Draws, Trial, compare, run_arm, summarise
 from luthier.decode.features import read_features
 from luthier.decode.portable import PortableHead
-from luthier.decode.sampling import read_sampler, sample_replies
+from luthier.decode.samplers import read_sampler
+from luthier.decode.sampling import sample_replies
 from luthier.decode.serving import DynamicEndpoint
 from luthier.decode.similarity import StateEncoder
 from luthier.errors import SettingsError

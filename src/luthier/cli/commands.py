@@ -67,8 +67,19 @@ COMMANDS: dict[str, Command] = {
     "train sft": Own("luthier.cli.train:sft"),
     "train preference": Own("luthier.cli.train:preference"),
     "train infuse": Own("luthier.cli.fusion:infuse"),
-    "decode": Own("luthier.cli.decode:command"),
-    "generate": Own("luthier.cli.generate:command"),
+    "decode label": RunCommand(
+        "luthier.decode.settings:LabelSettings", "luthier.decode.runs:label", "luthier.decode.label_page", "runs/decode/labels"
+    ),
+    "decode fit": RunCommand("luthier.decode.settings:FitSettings", "luthier.decode.runs:fit", "luthier.decode.page", "runs/decode/head"),
+    "decode compare": RunCommand(
+        "luthier.decode.settings:ComparisonSettings",
+        "luthier.decode.comparison:run",
+        "luthier.decode.comparison_page",
+        "runs/decode/compare",
+    ),
+    "decode chat": Own("luthier.cli.chat:command"),
+    "decode export": Question("luthier.decode.settings:ExportSettings", "luthier.decode.replies:export"),
+    "generate": Question("luthier.decode.settings:GenerateSettings", "luthier.decode.replies:generate"),
     "probe run": RunCommand("luthier.probe.settings:ProbeSettings", "luthier.probe.runs:run", "luthier.probe.page", "runs/probe"),
     "probe online": RunCommand(
         "luthier.probe.settings:OnlineSettings", "luthier.probe.early_exit:run", "luthier.probe.early_exit_page", "runs/probe-online"
