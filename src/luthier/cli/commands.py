@@ -63,7 +63,13 @@ COMMANDS: dict[str, Command] = {
     "synthesize tools": Own("luthier.cli.synthesize:tools"),
     "synthesize pairs": Own("luthier.cli.synthesize:pairs"),
     "synthesize fusion": Own("luthier.cli.fusion:synthesize_fusion"),
-    "select": Own("luthier.cli.select:command"),
+    "select run": RunCommand("luthier.select.settings:SelectionSettings", "luthier.select.runs:run", "luthier.select.page", "runs/select"),
+    "select compare": RunCommand(
+        "luthier.select.settings:ComparisonSettings", "luthier.select.runs:compare", "luthier.select.comparison_page", "runs/select-compare"
+    ),
+    "select ratio": Question("luthier.select.settings:RatioSettings", "luthier.select.answers:ratio"),
+    "select explain": Question("luthier.select.settings:ExplainSettings", "luthier.select.answers:explain"),
+    "select law": Question("luthier.select.settings:LawSettings", "luthier.select.law_page:law"),
     "train sft": Own("luthier.cli.train:sft"),
     "train preference": Own("luthier.cli.train:preference"),
     "train infuse": Own("luthier.cli.fusion:infuse"),

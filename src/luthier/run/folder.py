@@ -66,7 +66,9 @@ class Run(RunRecord):
         self._lock: FileLock | None = None
         self._spared: set[str] = set()
         self._kept = self._origin = RunRecord(Path(out), {})
-        inputs = {place: fingerprint(path) for place, path in map(_named, reads)}
+        named = dict(map(_named, reads))
+        self._read = [Path(path).resolve() for path in named.values()]
+        inputs = {place: fingerprint(path) for place, path in named.items()}
         told = json.loads(json.dumps(asdict(settings), default=str))
         record: JSON = {
             "luthier": __version__,
@@ -231,6 +233,9 @@ class Run(RunRecord):
         return ""
 
     def _move_aside(self) -> None:
+        for path in self._read:
+            if path.is_relative_to(self.path.resolve()):
+                raise SettingsError(f"{path}: is read and lies in the run that would be moved aside; choose another --out")
         number = next(n for n in range(1, 10**6) if not self.path.with_name(f"{self.path.name}.{n}").exists())
         aside = self.path.with_name(f"{self.path.name}.{number}")
         self.path.rename(aside)
