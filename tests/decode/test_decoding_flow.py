@@ -265,6 +265,17 @@ def test_a_changed_byte_is_noticed_and_what_does_not_depend_on_it_is_kept(labels
     assert (head / "head.safetensors").read_bytes() != first
 
 
+def test_human_replies_alone_are_labelled_without_asking_the_model(tiny_model_folder: Path, tmp_path: Path):
+    data, out = tmp_path / "refs.jsonl", tmp_path / "labels"
+    rows = [{"prompt": "Hi", "references": ["Hello", "Good day", "What?"]}, {"prompt": "Bye", "references": ["Bye", "Bye"]}]
+    write_jsonl(data, rows)
+    said = luthier("decode", "label", str(data), "--no-samples", "--model", str(tiny_model_folder), "--out", str(out), "--quiet").stdout
+    assert "referenced diversity: chat" in said
+    assert "sampled" not in said
+    assert not (out / "replies.jsonl").exists()
+    assert "Good day" in (out / "report.html").read_text()
+
+
 def test_an_output_that_is_read_is_refused(head: Path, tmp_path: Path):
     asked = tmp_path / "asked.jsonl"
     write_jsonl(asked, [{"prompt": "Book a table"}])

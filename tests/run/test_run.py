@@ -297,3 +297,13 @@ def test_a_lock_file_is_neither_emptied_nor_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(path)
     with pytest.raises(SettingsError, match="symbolic link"), FileLock(tmp_path / "link", "a thing"):
         pass
+
+
+def test_a_run_is_not_moved_aside_with_what_the_next_one_reads(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    go(out, [])
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(SettingsError, match=r"one\.txt: is read and lies in the run that would be moved aside"):
+        go(out, [], Settings(size=2), Replacing(), reads=[out / "one.txt"])
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert not (tmp_path / "run.1").exists()
