@@ -97,7 +97,7 @@ class SelectionSettings(PoolSettings, SelectSettings):
 
     format: Format = option("jsonl", "Of the chosen rows.")
     dry_run: bool = option(False, "Say what would be done and how long it takes; choose nothing.")
-    workers: int = option(0, "Ray processes that measure rows; 0 for this process alone.", least=0)
+    workers: int = option(0, "Ray processes that measure rows; 0 for this process alone.", least=0, aside=True)
 
 
 @dataclass(frozen=True)
