@@ -74,7 +74,13 @@ COMMANDS: dict[str, Command] = {
     "synthesize fusion": RunCommand(
         "luthier.synthesize.fusion.settings:FusionSettings", "luthier.recipes.suite:run", "luthier.synthesize.fusion.page", "runs/fusion"
     ),
-    "select": Own("luthier.cli.select:command"),
+    "select run": RunCommand("luthier.select.settings:SelectionSettings", "luthier.select.runs:run", "luthier.select.page", "runs/select"),
+    "select compare": RunCommand(
+        "luthier.select.settings:ComparisonSettings", "luthier.select.runs:compare", "luthier.select.comparison_page", "runs/select-compare"
+    ),
+    "select ratio": Question("luthier.select.settings:RatioSettings", "luthier.select.answers:ratio"),
+    "select explain": Question("luthier.select.settings:ExplainSettings", "luthier.select.answers:explain"),
+    "select law": Question("luthier.select.settings:LawSettings", "luthier.select.law_page:law"),
     "train sft": RunCommand("luthier.train.settings:SftRunSettings", "luthier.train.runs:run", "luthier.train.page", "runs/sft"),
     "train preference": RunCommand(
         "luthier.train.settings:PreferenceRunSettings",
@@ -85,8 +91,19 @@ COMMANDS: dict[str, Command] = {
     "train infuse": RunCommand(
         "luthier.train.settings:InfusionRunSettings", "luthier.train.infusion:run", "luthier.train.infusion_page", "runs/infusion"
     ),
-    "decode": Own("luthier.cli.decode:command"),
-    "generate": Own("luthier.cli.generate:command"),
+    "decode label": RunCommand(
+        "luthier.decode.settings:LabelSettings", "luthier.decode.runs:label", "luthier.decode.label_page", "runs/decode/labels"
+    ),
+    "decode fit": RunCommand("luthier.decode.settings:FitSettings", "luthier.decode.runs:fit", "luthier.decode.page", "runs/decode/head"),
+    "decode compare": RunCommand(
+        "luthier.decode.settings:ComparisonSettings",
+        "luthier.decode.comparison:run",
+        "luthier.decode.comparison_page",
+        "runs/decode/compare",
+    ),
+    "decode chat": Own("luthier.cli.chat:command"),
+    "decode export": Question("luthier.decode.settings:ExportSettings", "luthier.decode.replies:export"),
+    "generate": Question("luthier.decode.settings:GenerateSettings", "luthier.decode.replies:generate"),
     "probe run": RunCommand("luthier.probe.settings:ProbeSettings", "luthier.probe.runs:run", "luthier.probe.page", "runs/probe"),
     "probe online": RunCommand(
         "luthier.probe.settings:OnlineSettings", "luthier.probe.early_exit:run", "luthier.probe.early_exit_page", "runs/probe-online"

@@ -54,10 +54,10 @@ class Page:
     training: bool = True
 
 
-def write_page(page: Page, run: Drawn) -> Path:
-    """Write `report.html` into the run's folder and return its path. Raises DiskError."""
+def write_page(page: Page, run: Drawn, target: Path | None = None) -> Path:
+    """Write `report.html` into the run's folder, or `target`, and return its path. Raises DiskError."""
     html = environment().get_template(page.template).render(**_shell(page, run), **page.values)
-    target = run.path / "report.html"
+    target = target or run.path / "report.html"
     with atomic_write(target) as file:
         file.write(html)
     return target

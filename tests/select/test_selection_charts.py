@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.report.selection_page import ratio_bands, score_curve, short, size_class, size_histogram, size_label, verdict
+from luthier.select.page_charts import ratio_bands, score_curve, score_steps, short, size_class, size_histogram, size_label, verdict
 
 RANDOM = [{"32K": 3.0, "all": 4.0}, {"32K": 3.2, "all": 4.5}, {"32K": 3.1, "all": 4.2}]
 
@@ -48,7 +48,7 @@ def test_a_histogram_has_its_known_places() -> None:
 
 @given(st.lists(st.floats(-1e6, 1e6), max_size=300))
 def test_every_score_lies_within_its_chart(scores: list[float]) -> None:
-    drawn = str(score_curve(scores))
+    drawn = str(score_curve(score_steps(scores)))
     places = [float(each) for d in re.findall(r' d="([^"]+)"', drawn) for each in re.findall(r"-?\d+\.\d+", d)]
     assert all(-0.01 <= place <= 100.01 for place in places)
     assert bool(drawn) == bool(scores)

@@ -14,10 +14,12 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.cli.select import command
-from luthier.errors import BadRowError, MissingFileError
-from luthier.recipes.entropy_law import Series, expectation, law_of, version_chart, write_page
+from luthier.cli.main import cli
+from luthier.errors import BadRowError, MissingFileError, SettingsError
+from luthier.select.entropy_law import expectation, law_of
+from luthier.select.law_page import Series, law, version_chart
 from luthier.select.ledger import Version, add_version
+from luthier.select.settings import LawSettings
 
 HISTORY = [
     Version(f"v{at}", "g", f"f{at}", 1000 + at, {"32K": ratio, "all": ratio * 1.25}, loss, metric=metric, bits_per_byte=loss / 3)
@@ -65,7 +67,7 @@ def test_what_is_expected_is_said_with_its_doubts() -> None:
 
 
 def test_the_command_prints_versions_alarms_and_the_refusal(ledger: Path) -> None:
-    done = CliRunner().invoke(command, ["law", str(ledger)], catch_exceptions=False)
+    done = CliRunner().invoke(cli, ["select", "law", str(ledger), "--quiet"], catch_exceptions=False)
     lines = done.output.splitlines()
     assert done.exit_code == 0
     assert lines[0] == "group g; seed noise of L: ±0.003 (standard deviation, 2 runs of 1 data set)"
@@ -77,7 +79,7 @@ def test_the_command_prints_versions_alarms_and_the_refusal(ledger: Path) -> Non
     assert lines[10].startswith("  warn long range: R_all / R_32K up from 1.25 to 1.69")
     assert lines[11].split(maxsplit=7)[7].startswith("predicted 6.")
     assert len(lines) == 12
-    machine = CliRunner().invoke(command, ["law", str(ledger), "--json"], catch_exceptions=False)
+    machine = CliRunner().invoke(cli, ["select", "law", str(ledger), "--json"], catch_exceptions=False)
     assert json.loads(machine.output) == law_of(ledger)
 
 
@@ -86,7 +88,7 @@ def test_an_empty_missing_or_damaged_ledger_is_said(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError):
         law_of(ledger)
     ledger.write_text("")
-    done = CliRunner().invoke(command, ["law", str(ledger), "--out", str(out)], catch_exceptions=False)
+    done = CliRunner().invoke(cli, ["select", "law", str(ledger), "--out", str(out)], catch_exceptions=False)
     assert "no versions yet" in done.output
     assert "The ledger is empty" in out.read_text()
     ledger.write_text('{"name": "v"}\n')
@@ -94,10 +96,17 @@ def test_an_empty_missing_or_damaged_ledger_is_said(tmp_path: Path) -> None:
         law_of(ledger)
 
 
+def test_the_ledger_is_never_drawn_over(ledger: Path) -> None:
+    before = ledger.read_bytes()
+    with pytest.raises(SettingsError, match="is read and would be written over"):
+        law(LawSettings(str(ledger), out=str(ledger)))
+    assert ledger.read_bytes() == before
+
+
 def test_several_groups_are_told_apart(ledger: Path, tmp_path: Path) -> None:
     add_version(ledger, replace(RISKY, group="h"))
     assert [(group["group"], len(group["versions"])) for group in law_of(ledger)] == [("g", 8), ("h", 1)]
-    write_page(law_of(ledger), ledger, tmp_path / "law.html")
+    law(LawSettings(str(ledger), out=str(tmp_path / "law.html")))
     assert "Group h" in (tmp_path / "law.html").read_text()
 
 
@@ -105,7 +114,7 @@ def test_the_page_loads_nothing_and_escapes_every_name(tmp_path: Path) -> None:
     ledger, out = tmp_path / "law<b>.jsonl", tmp_path / "law.html"
     add_version(ledger, replace(HISTORY[0], name="<script>alert(1)</script>"))
     add_version(ledger, replace(RISKY, name='"><img src=x>'))
-    done = CliRunner().invoke(command, ["law", str(ledger), "--out", str(out)], catch_exceptions=False)
+    done = CliRunner().invoke(cli, ["select", "law", str(ledger), "--out", str(out)], catch_exceptions=False)
     assert done.output.splitlines()[-1] == str(out)
     html = out.read_text()
     assert "<script" not in html
@@ -152,7 +161,7 @@ def test_the_page_fits_a_phone_and_a_desk_and_is_quiet(ledger: Path, tmp_path: P
     for version in (replace(RISKY, name=LONG), replace(RISKY, group="h"), replace(RISKY, group="h", fingerprint="f8", loss=2.0)):
         add_version(ledger, version)
     out = tmp_path / "law.html"
-    write_page(law_of(ledger), ledger, out)
+    law(LawSettings(str(ledger), out=str(out)))
     options = webdriver.ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
     for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path / 'profile'}"):

@@ -1,10 +1,12 @@
-"""Dynamic decoding on the command line: label, fit, eval, export, generate, chat; killed, continued and misused."""
+"""Dynamic decoding on the command line: label, fit, compare, export, generate, chat; killed, continued and misused."""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
@@ -13,7 +15,12 @@ from chat_server import ChatServer
 from command import luthier
 from interruption import kill_after
 from luthier.cli.main import cli
+from luthier.decode import comparison_page, label_page
+from luthier.decode import page as fit_page
+from luthier.decode.comparison_page import spread
+from luthier.decode.page import draw
 from luthier.records import read_rows, write_jsonl
+from run_folders import drawn, run_folder
 
 
 def label_words(model: Path, out: Path) -> list[str]:
@@ -42,6 +49,11 @@ def labels(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     said = luthier(*label_words(tiny_model_folder, out)).stdout
     assert "28 contexts (14 chat, 14 facts)" in said
     assert "sampled diversity: chat" in said
+    page = (out / "report.html").read_text()
+    luthier("report", str(out))
+    assert (out / "report.html").read_text() == page
+    assert "most diverse" in page
+    assert not re.search(r"src=|href=\"http|@import|url\(", page)
     return out / "labels.jsonl"
 
 
@@ -57,6 +69,8 @@ def head(labels: Path, tiny_model_folder: Path, tmp_path_factory: pytest.TempPat
     luthier(*words, "--seed", "0")
     assert {path.name: path.read_bytes() for path in out.glob("*.safetensors")} == files
     page = (out / "report.html").read_text()
+    assert luthier("report", str(out)).stdout.strip() == str(out / "report.html")
+    assert (out / "report.html").read_text() == page
     assert page.count("M") > 28
     assert "within facts" in page
     assert not re.search(r"src=|href=\"http|@import|url\(", page)
@@ -89,10 +103,10 @@ def test_killed_labelling_continues_to_the_same_labels(labels: Path, tiny_model_
     assert texts[0][:16] == texts[1][:16]  # what was drawn before the kill
 
 
-def test_eval_compares_every_way_and_writes_a_page(head: Path, labels: Path, tiny_model_folder: Path, tmp_path: Path):
+def test_compare_tries_every_way_and_writes_a_page(head: Path, labels: Path, tiny_model_folder: Path, tmp_path: Path):
     words = [
         "decode",
-        "eval",
+        "compare",
         str(head),
         "--labels",
         str(labels),
@@ -123,6 +137,8 @@ def test_eval_compares_every_way_and_writes_a_page(head: Path, labels: Path, tin
     for shown in ("dynatemp, token", "The same heat", "coolest", "distinct-2", "likeness"):
         assert shown in page
     assert not re.search(r"src=|href=\"http|@import|url\(", page)
+    luthier("report", str(tmp_path))
+    assert (tmp_path / "report.html").read_text() == page
     before = (tmp_path / "replies.jsonl").read_bytes()
     record = json.loads((tmp_path / "run.json").read_text())
     del record["steps"]["compare"]["results"]  # as a kill leaves it
@@ -132,8 +148,6 @@ def test_eval_compares_every_way_and_writes_a_page(head: Path, labels: Path, tin
 
 
 def test_pages_escape_what_people_and_models_say(tmp_path: Path):
-    from luthier.report.decoding_page import Scored, Spent, spread, write_fit_page
-
     cell = {name: {"value": 0.5, "low": None, "high": None} for name in ("head", "entropy", "lead")}
     results = {
         "contexts": 2,
@@ -143,14 +157,26 @@ def test_pages_escape_what_people_and_models_say(tmp_path: Path):
         "portable": None,
         "agreement": {"target/chat": cell, "auc": {"head": cell["head"], "entropy": {"value": None, "low": None, "high": None}}},
     }
-    rows = [Scored("<script>alert(1)</script>", "chat", 0.9, 1.0, None), Scored("a & b", "fact", 0.1, 0.0, 0.2)]
-    write_fit_page(results, rows, tmp_path / "page.html")
-    page = (tmp_path / "page.html").read_text()
+    rows = [
+        {"text": "<script>alert(1)</script>", "kind": "chat", "score": 0.9, "target": 1.0, "sampled": None},
+        {"text": "a & b", "kind": "fact", "score": 0.1, "target": 0.0, "sampled": 0.2},
+    ]
+    page = drawn(run_folder(tmp_path, "decode fit", {"fit": results}, rows={"scores.jsonl": rows}), draw)
     assert "&lt;script&gt;" in page
     assert "<script" not in page
     assert "a &amp; b" in page
     assert "&lt;m&gt;" in page
-    assert str(spread([Spent("a", "chat", 1.0, "b"), Spent("c", "fact", 0.5, "d")])).count("<path") == 2
+    spent = [
+        {"text": "a", "kind": "chat", "temperature": 1.0, "reply": "b"},
+        {"text": "c", "kind": "fact", "temperature": 0.5, "reply": "d"},
+    ]
+    assert str(spread(spent)).count("<path") == 2
+
+
+@pytest.mark.parametrize("page", [label_page, fit_page, comparison_page])
+def test_a_run_that_goes_on_has_the_shell_of_its_page(page: ModuleType, tmp_path: Path):
+    run = run_folder(tmp_path, "decode", {}, status="running")
+    assert "stopped" in drawn(run, page.draw)  # nobody holds the folder
 
 
 def test_export_writes_what_the_processor_of_vllm_reads(head: Path, tmp_path: Path):
@@ -164,9 +190,9 @@ def test_export_writes_what_the_processor_of_vllm_reads(head: Path, tmp_path: Pa
 
 def test_generate_with_and_without_a_head_here_and_at_a_server(head: Path, tiny_model_folder: Path, tmp_path: Path):
     base = ["generate", "What is the weather?", "Hi", "--model", str(tiny_model_folder), "--max-tokens", "4", "--json"]
-    rows = [json.loads(line) for line in luthier(*base, "--dynamic", str(head)).stdout.splitlines()]
+    rows = json.loads(luthier(*base, "--dynamic", str(head)).stdout)
     assert [row["prompt"] for row in rows] == ["What is the weather?", "Hi"]
-    fixed = [json.loads(line) for line in luthier(*base, "--temperature", "0.6").stdout.splitlines()]
+    fixed = json.loads(luthier(*base, "--temperature", "0.6").stdout)
     assert [row["temperature"] for row in fixed] == pytest.approx([0.6, 0.6])
     write_jsonl(tmp_path / "asked.jsonl", [{"prompt": "Book a table"}])
     words = [
@@ -183,7 +209,7 @@ def test_generate_with_and_without_a_head_here_and_at_a_server(head: Path, tiny_
     assert "3 replies" in luthier(*words).stdout
     assert len(list(read_rows(tmp_path / "out.jsonl"))) == 3
     with ChatServer() as server:
-        served = [json.loads(line) for line in luthier(*base, "--dynamic", str(head), "--endpoint", server.url).stdout.splitlines()]
+        served = json.loads(luthier(*base, "--dynamic", str(head), "--endpoint", server.url).stdout)
         assert [one["temperature"] for one in served] == pytest.approx([one["temperature"] for one in rows], abs=1e-4)
         assert sorted(one["temperature"] for one in server.requests) == pytest.approx(sorted(one["temperature"] for one in served))
     assert served[1]["text"] == "echo Hi"
@@ -199,11 +225,65 @@ def test_chat_shows_the_temperature_of_each_reply_and_token(head: Path, tiny_mod
     assert re.search(r"\(\d\.\d\d\)", done.output)
 
 
-def test_the_choices_of_the_commands_are_those_of_the_library():
-    from luthier.cli import decode, options
-    from luthier.decode import head, labels, mappings
+def test_a_changed_byte_is_noticed_and_what_does_not_depend_on_it_is_kept(labels: Path, tiny_model_folder: Path, tmp_path: Path):
+    """Another encoder: no reply is drawn again. One letter of the labels: the head is another one."""
+    encoder, out = tmp_path / "encoder", tmp_path / "labels"
+    shutil.copytree(tiny_model_folder, encoder)
+    shutil.copytree(labels.parent, out)
+    words = label_words(tiny_model_folder, out)
+    refused = luthier(*words, "--encoder", str(encoder), ok=False)
+    assert "holds a run of other data or settings (encoder was null" in refused.stderr
+    luthier(*words, "--encoder", str(encoder), "--replace")
+    record = json.loads((out / "run.json").read_text())["steps"]
+    before = json.loads((tmp_path / "labels.1" / "run.json").read_text())["steps"]
+    assert record["replies"] == before["replies"]
+    assert record["labels"]["key"] != before["labels"]["key"]
+    copy, head = tmp_path / "copy.jsonl", tmp_path / "head"
+    copy.write_bytes(labels.read_bytes())
+    fit = [
+        "decode",
+        "fit",
+        str(copy),
+        "--source",
+        "samples",
+        "--model",
+        str(tiny_model_folder),
+        "--folds",
+        "4",
+        "--along",
+        "2",
+        "--out",
+        str(head),
+        "--quiet",
+    ]
+    luthier(*fit)
+    first = (head / "head.safetensors").read_bytes()
+    copy.write_bytes(copy.read_bytes().replace(b'"sampled":0.', b'"sampled":0.9', 1).replace(b'"sampled": 0.', b'"sampled": 0.9', 1))
+    assert "copy.jsonl has changed" in luthier(*fit, ok=False).stderr
+    assert (head / "head.safetensors").read_bytes() == first
+    luthier(*fit, "--replace")
+    assert (head / "head.safetensors").read_bytes() != first
 
-    assert (decode.METHODS, decode.SOURCES, options.MAPPINGS) == (head.METHODS, labels.SOURCES, mappings.KINDS)
+
+def test_human_replies_alone_are_labelled_without_asking_the_model(tiny_model_folder: Path, tmp_path: Path):
+    data, out = tmp_path / "refs.jsonl", tmp_path / "labels"
+    rows = [{"prompt": "Hi", "references": ["Hello", "Good day", "What?"]}, {"prompt": "Bye", "references": ["Bye", "Bye"]}]
+    write_jsonl(data, rows)
+    said = luthier("decode", "label", str(data), "--no-samples", "--model", str(tiny_model_folder), "--out", str(out), "--quiet").stdout
+    assert "referenced diversity: chat" in said
+    assert "sampled" not in said
+    assert not (out / "replies.jsonl").exists()
+    assert "Good day" in (out / "report.html").read_text()
+
+
+def test_an_output_that_is_read_is_refused(head: Path, tmp_path: Path):
+    asked = tmp_path / "asked.jsonl"
+    write_jsonl(asked, [{"prompt": "Book a table"}])
+    before = asked.read_bytes()
+    assert "is read and would be written over" in luthier("generate", "--file", str(asked), "--out", str(asked), ok=False).stderr
+    portable = head / "portable.json"
+    assert "is read and would be written over" in luthier("decode", "export", str(head), str(portable), ok=False).stderr
+    assert asked.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -212,14 +292,25 @@ def test_the_choices_of_the_commands_are_those_of_the_library():
         (["decode", "label", "{bad}", "--out", "{out}"], "bad.jsonl:2: not a context"),
         (["decode", "label", "--endpoint", "http://127.0.0.1:9/v1", "--out", "{out}"], "name an --encoder"),
         (["decode", "fit", "missing.jsonl", "--out", "{out}"], "missing.jsonl does not exist"),
-        (["decode", "fit", "{labels}", "--folds", "2", "--model", "{model}", "--out", "{out}"], "folds is 2"),
+        (["decode", "fit", "{labels}", "--folds", "2", "--model", "{model}", "--out", "{out}"], "--folds is 2; give a whole number from 3"),
         (["decode", "fit", "{labels}", "--source", "references", "--model", "{model}", "--out", "{out}"], "has no several references"),
-        (["decode", "eval", "{out}", "--labels", "{labels}", "--model", "{model}", "--out", "{out}"], "no head here"),
+        (["decode", "compare", "{out}", "--labels", "{labels}", "--model", "{model}", "--out", "{out}"], "no head here"),
         (["decode", "export", "{out}", "{out}/x.json"], "no such file"),
         (["generate", "--model", "{model}"], "nothing to reply to"),
         (["generate", "Hi", "--model", "{model}", "--sampler", "beam"], "sampler 'beam' is unknown"),
         (["generate", "Hi", "--model", "{model}", "--dynamic", "{head}", "--level", "word"], "level is 'word'"),
-        (["generate", "Hi", "--model", "{model}", "--dynamic", "{head}", "--temperature", "0"], "must be above 0"),
+        (
+            ["generate", "Hi", "--model", "{model}", "--dynamic", "{head}", "--temperature", "0"],
+            "--temperature is 0.0; give a number above 0",
+        ),
+        (["generate", "Hi", "--model", "{model}", "--temperature", "nan"], "--temperature is nan"),
+        (["generate", "Hi", "--model", "{model}", "--sampler", "top_p=nan"], "give a share above 0 and up to 1"),
+        (["generate", "Hi", "--model", "{model}", "--sampler", "top_k=0.5"], "give a whole number of tokens from 1"),
+        (["generate", "Hi", "--model", "{model}", "--level", "x"], "level is 'x'"),
+        (["generate", "Hi", "--model", "{model}", "--seed", "-1"], "--seed is -1"),
+        (["decode", "label", "--temperature", "nan", "--model", "{model}", "--out", "{out}"], "--temperature is nan"),
+        (["decode", "label", "--engine", "openvino", "--model", "{model}", "--out", "{out}"], "openvino"),
+        (["decode", "compare", "{head}", "--labels", "{labels}", "--sampler", "min_p=2", "--out", "{out}"], "give a share above 0"),
         (["generate", "Hi", "--model", "{other}", "--dynamic", "{head}"], "and this is another"),
     ],
 )
@@ -241,6 +332,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert done.code == 2
     assert message in done.stderr.strip().splitlines()[-1]
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def other_model(folder: Path, target: Path) -> None:

@@ -1,106 +1,21 @@
-"""The page of a data selection: what was taken against chance and against the pool, what was left out, and rows to look at.
-
-`SelectionView` is all that the page knows; gathering it is left to the recipe. The page needs no network, no scripts and no server.
-"""
+"""The charts of a selection's page: ratios beside those of chance, scores by rank, sizes of rows."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.records import JSON
-from luthier.records.files import atomic_write
-from luthier.report.charts import plot, share_bar, ticks
-from luthier.report.wording import THIN, number, percent
+from luthier.report.charts import plot, ticks
+from luthier.report.wording import THIN, number
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 WINDOWS = {"32K": "32 KiB back", "1M": "1 MiB back", "all": "the whole set"}
 STEPS = 60  # points of the curve of scores at most
-
-
-class Source(NamedTuple):
-    """Rows of one source in the pool and among the picks."""
-
-    name: str
-    pool: int
-    taken: int
-
-
-class Gate(NamedTuple):
-    """Why rows were left: the name, what it asks, and how many; None where it did not apply."""
-
-    name: str
-    meaning: str
-    rows: int | None
-
-
-class ShownRow(NamedTuple):
-    """A row to look at: line or position in the pool, source, what became of it, and how its text begins."""
-
-    number: int
-    source: str
-    fate: str
-    text: str
-
-
-class Cluster(NamedTuple):
-    """Rows that say the same: how many, the first one, and some of the others."""
-
-    size: int
-    kept: ShownRow
-    twins: Sequence[ShownRow]
-
-
-@dataclass(frozen=True)
-class SelectionView:
-    """What the page shows.
-
-    report: the account as `chosen.report.json` has it. pool: the source file's name. ratio: the picks' compression ratio by window, and
-    random_ratios the same of random selections; measured: bytes of the sample of the picks that they are taken of, None for all.
-    scores: by rank, finite; empty where the method has none; score_meaning: in words. pool_sizes and taken_sizes: rows by class of size:
-    class k holds texts of 2^(k/2) to 2^((k+1)/2) bytes.
-    """
-
-    report: JSON
-    pool: str
-    group: str
-    ratio: Mapping[str, float]
-    random_ratios: Sequence[Mapping[str, float]]
-    measured: int | None
-    scores: Sequence[float]
-    score_meaning: str
-    pool_sizes: Mapping[int, int]
-    taken_sizes: Mapping[int, int]
-    sources: Sequence[Source]
-    gates: Sequence[Gate]
-    clusters: Sequence[Cluster]
-    picks: Sequence[ShownRow]
-    rejects: Sequence[ShownRow]
-
-
-def write_selection_page(view: SelectionView, out: Path) -> None:
-    """Draw the selection as one HTML file. Raises DiskError."""
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(loader=PackageLoader("luthier.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "percent": percent}
-    environment.globals |= {"share_bar": share_bar}
-    html = environment.get_template("selection_page.html.j2").render(
-        view=view,
-        report=view.report,
-        verdict=verdict(view.ratio, view.random_ratios),
-        bands=ratio_bands(view.ratio, view.random_ratios),
-        scores=score_curve(view.scores),
-        sizes=size_histogram(view.pool_sizes, view.taken_sizes),
-    )
-    with atomic_write(out) as file:
-        file.write(html)
 
 
 def verdict(ratio: Mapping[str, float], randoms: Sequence[Mapping[str, float]]) -> str:
@@ -161,19 +76,25 @@ def _band(told: str, places: Sequence[float], lines: Sequence[float]) -> Markup:
     ).format(told=told, grid=grid, strokes=strokes, low=chance[0], high=chance[-1], value=value)
 
 
-def score_curve(scores: Sequence[float]) -> Markup:
-    """Median score by rank with the middle 80 % as a band, in at most 60 steps of equally many ranks. Empty where there are none."""
-    from markupsafe import Markup
-
-    if not scores:
-        return Markup("")
-    size = math.ceil(len(scores) / STEPS)
+def score_steps(scores: Sequence[float]) -> JSON:
+    """Scores by rank in at most 60 steps of equally many ranks: how many scores, ranks a step, and the nine deciles of each step."""
+    size = max(1, math.ceil(len(scores) / STEPS))
     steps = [scores[at : at + size] for at in range(0, len(scores), size)]
     tenths = [quantiles(step, n=10, method="inclusive") if len(step) > 1 else [step[0]] * 9 for step in steps]
-    places = [at + (min(size, len(scores) - at) + 1) / 2 for at in range(0, len(scores), size)]
+    return {"count": len(scores), "size": size, "deciles": tenths}
+
+
+def score_curve(scores: JSON) -> Markup:
+    """Median score by rank with the middle 80 % as a band, from `score_steps`. Empty where there are none."""
+    from markupsafe import Markup
+
+    count, size, tenths = scores["count"], scores["size"], scores["deciles"]
+    if not count:
+        return Markup("")
+    places = [at + (min(size, count - at) + 1) / 2 for at in range(0, count, size)]
     marks = ticks(min(each[0] for each in tenths), max(each[-1] for each in tenths))
     low, high = marks[0], marks[-1]
-    last = max(2, len(scores))
+    last = max(2, count)
 
     def path(decile: int) -> list[str]:
         return [
@@ -184,9 +105,10 @@ def score_curve(scores: Sequence[float]) -> Markup:
     paths = [("taken", f"M{'L'.join(path(4))}h0")]
     if size > 1:
         paths.insert(0, ("band", f"M{'L'.join([*path(8), *reversed(path(0))])}Z"))
-    told = f"Score by rank: median {number(tenths[0][4])} of the first {number(len(steps[0]))}, {number(tenths[-1][4])} of the last"
+    first, end = min(size, count), count - size * (len(tenths) - 1)
+    told = f"Score by rank: median {number(tenths[0][4])} of the first {number(first)}, {number(tenths[-1][4])} of the last {number(end)}"
     between = [round(mark) for mark in ticks(1, last, 3) if 0.15 * last < mark < 0.8 * last]
-    ranks = [1, *dict.fromkeys(between), len(scores)] if len(scores) > 1 else [1]
+    ranks = [1, *dict.fromkeys(between), count] if count > 1 else [1]
     columns = [((rank - 1) / (last - 1), short(rank)) for rank in dict.fromkeys(ranks)]
     return plot(told, paths, [((mark - low) / (high - low), short(mark)) for mark in marks], columns)
 

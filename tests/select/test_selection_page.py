@@ -6,16 +6,21 @@ import html
 import json
 import re
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from luthier.recipes.selection import select_file
-from luthier.recipes.selection_page import NOT_REACHED, from_difference, gather, head, ratios, shown_picks, sources, write_page
-from luthier.records import write_jsonl
+from luthier.records import JSON, write_jsonl
+from luthier.run import Run, RunRecord
+from luthier.select.page import draw, gates, sources
 from luthier.select.profile import ratio_profile
-from luthier.select.selection import SelectSettings, select
+from luthier.select.runs import run
+from luthier.select.selection import Selection, select
+from luthier.select.settings import SelectionSettings
+from luthier.select.shown import NOT_REACHED, from_difference, gather, head, ratios, shown_picks
+from run_folders import drawn, run_folder
 from select_rows import make_rows
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(2)>&{{ 7 * 7 }}'
@@ -43,6 +48,20 @@ def pool(tmp_path: Path) -> Path:
     return tmp_path / "pool.jsonl"
 
 
+def select_file(pool: Path, out: Path, **settings: Any) -> Run:
+    return run(SelectionSettings(str(pool), noise=None, **settings), out)
+
+
+def recorded(made: Selection, folder: Path) -> RunRecord:
+    """The run of a selection of rows in memory."""
+    settings = {**asdict(made.settings), "pool": "rows"}
+    return run_folder(folder, "select run", {"choose": made.report, "shown": gather(made)}, settings)
+
+
+def counted(made: Selection) -> dict[str, Any]:
+    return {gate["name"]: gate["rows"] for gate in gates(made.report, asdict(made.settings))}
+
+
 def text_of(page: str) -> str:
     """What a reader sees, white space aside."""
     body = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
@@ -50,10 +69,9 @@ def text_of(page: str) -> str:
 
 
 def test_the_figures_are_those_of_the_account(pool: Path, tmp_path: Path) -> None:
-    settings = SelectSettings(budget=20, k3=5, noise=None, max_share=0.4)
-    report = select_file(pool, tmp_path / "best.jsonl", settings)
-    assert report == json.loads((tmp_path / "best.report.json").read_text())
-    seen = text_of((tmp_path / "best.html").read_text())
+    made = select_file(pool, tmp_path / "best", budget=20, k3=5, max_share=0.4)
+    report: JSON = made.results("choose")
+    seen = text_of((tmp_path / "best" / "report.html").read_text())
     assert f"{report['rows']} of {report['pool_rows']} rows" in seen
     assert f"{report['bytes']:,} bytes of {report['pool_bytes']:,}" in seen
     assert "zip-long method 20 rows budget" in seen
@@ -61,32 +79,26 @@ def test_the_figures_are_those_of_the_account(pool: Path, tmp_path: Path) -> Non
         assert re.search(rf"R {window} .*? [\d.]+(–[\d.]+)? {value:.2f} ", seen)
     for source, count in report["pool_by_source"].items():
         assert f"{report['taken_by_source'].get(source, 0)} of {count} rows" in seen
-    view = gather(select(pool, settings=settings))
-    counts = {gate.name: gate.rows for gate in view.gates}
+    counts = {gate["name"]: gate["rows"] for gate in gates(report, made.settings)}
+    look = made.results("shown")
     assert counts["near-duplicate"] == report["dropped"]["near-duplicate"] == 4
     assert counts["duplicate"] == counts["empty"] == 1
     assert counts["source cap"] == sum(report["capped"].values())
     assert counts["noise"] is counts["excluded"] is counts["no score"] is None
     assert sum(count or 0 for count in counts.values()) + report["rows"] == report["pool_rows"]
-    assert sum(view.pool_sizes.values()) == report["pool_rows"]
-    assert sum(view.taken_sizes.values()) == report["rows"]
-    assert len(view.scores) == report["rows"]
+    assert sum(look["pool_sizes"].values()) == report["pool_rows"]
+    assert sum(look["taken_sizes"].values()) == report["rows"]
+    assert look["scores"]["count"] == report["rows"]
 
 
 @pytest.mark.parametrize("method", ["perplexity", "ifd"])
-def test_what_a_model_left_out_is_counted_too(method: str, tiny_model_folder: Path) -> None:
+def test_what_a_model_left_out_is_counted_too(method: str, tiny_model_folder: Path, tmp_path: Path) -> None:
     made = select(make_rows(30), budget=4, method=method, model=str(tiny_model_folder), score_rows=12, near=None)
-    view = gather(made)
-    assert sum(gate.rows or 0 for gate in view.gates) + len(made.picks) == 30
-    counts = {gate.name: gate.rows for gate in view.gates}
+    counts = counted(made)
+    assert sum(count or 0 for count in counts.values()) + len(made.picks) == 30
     assert counts["not scored"] == 18
     assert counts[method] == made.report["dropped"].get(method, 0)
-    assert view.score_meaning
-
-
-def test_no_page_where_none_is_asked_for(pool: Path, tmp_path: Path) -> None:
-    select_file(pool, tmp_path / "best.jsonl", SelectSettings(budget=5, noise=None), page=False)
-    assert not (tmp_path / "best.html").exists()
+    assert draw(recorded(made, tmp_path)).values["score_meaning"]
 
 
 def test_chance_has_as_many_bytes_from_the_same_rows(pool: Path) -> None:
@@ -112,23 +124,23 @@ def test_a_large_selection_is_measured_on_a_sample(pool: Path) -> None:
 
 
 def test_the_largest_cluster_comes_first_with_its_twins(pool: Path) -> None:
-    view = gather(select(pool, budget=20, k3=5, noise=None))
-    assert [(cluster.size, cluster.kept.number) for cluster in view.clusters] == [(4, 4), (2, 10), (2, 13)]
-    assert [twin.number for twin in view.clusters[0].twins] == [61, 62]
-    assert [twin.text.split()[-1] for twin in view.clusters[0].twins] == ["once", "twice"]
-    assert view.clusters[2].twins[0].fate == "duplicate"
+    found = gather(select(pool, budget=20, k3=5, noise=None))["clusters"]
+    assert [(cluster["size"], cluster["kept"]["number"]) for cluster in found] == [(4, 4), (2, 10), (2, 13)]
+    assert [twin["number"] for twin in found[0]["twins"]] == [61, 62]
+    assert [twin["text"].split()[-1] for twin in found[0]["twins"]] == ["once", "twice"]
+    assert found[2]["twins"][0]["fate"] == "duplicate"
 
 
 def test_the_rows_to_look_at_are_spread(pool: Path) -> None:
     made = select(pool, budget=25, k3=5, noise=None)
-    view = gather(made)
-    ranks = [int(row.fate.split(",")[0].removeprefix("number ")) for row in view.picks]
+    look = gather(made)
+    ranks = [int(row["fate"].split(",")[0].removeprefix("number ")) for row in look["picks"]]
     assert ranks == [1, 2, 3, 4, 5, 9, 13, 17, 21, 25]
-    assert [row.number for row in view.picks] == [made.numbers[made.indices[rank - 1]] for rank in ranks]
+    assert [row["number"] for row in look["picks"]] == [made.numbers[made.indices[rank - 1]] for rank in ranks]
     told = {row["row"]: row.get("reason") for row in made.scores()}
-    assert [row.fate for row in view.rejects] == [told[row.number] for row in view.rejects]
-    assert len({row.number for row in view.rejects}) == 10
-    assert {row.fate.split(":")[0] for row in view.rejects[:4]} == {
+    assert [row["fate"] for row in look["rejects"]] == [told[row["number"]] for row in look["rejects"]]
+    assert len({row["number"] for row in look["rejects"]}) == 10
+    assert {row["fate"].split(":")[0] for row in look["rejects"][:4]} == {
         "duplicate",
         "empty",
         "near-duplicate",
@@ -140,10 +152,10 @@ def test_the_rows_to_look_at_are_spread(pool: Path) -> None:
 def test_the_smallest_sources_are_put_together() -> None:
     by_source = {f"s{at}": 20 - at for at in range(15)}
     shown = sources({"pool_by_source": by_source, "taken_by_source": {"s0": 3, "s13": 1, "s14": 2}})
-    assert [row.name for row in shown] == [*(f"s{at}" for at in range(12)), "3 others"]
-    assert shown[-1][1:] == (8 + 7 + 6, 3)
-    assert sum(row.pool for row in shown) == sum(by_source.values())
-    assert sources({"pool_by_source": {"": 2}, "taken_by_source": {}})[0].name == "(no source)"
+    assert [row["name"] for row in shown] == [*(f"s{at}" for at in range(12)), "3 others"]
+    assert (shown[-1]["pool"], shown[-1]["taken"]) == (8 + 7 + 6, 3)
+    assert sum(row["pool"] for row in shown) == sum(by_source.values())
+    assert sources({"pool_by_source": {"": 2}, "taken_by_source": {}})[0]["name"] == "(no source)"
 
 
 def test_texts_begin_on_one_line_and_twins_where_they_part() -> None:
@@ -165,12 +177,11 @@ def test_hostile_texts_are_escaped_and_nothing_is_loaded(tmp_path: Path) -> None
     rows += [near_twin(rows[0], HOSTILE)]
     pool = tmp_path / "pool<b>&.jsonl"
     write_jsonl(pool, rows)
-    settings = SelectSettings(budget=4, k3=2, noise=None, group="source", quality="<i>stars", method="zip-long")
     for row in rows:
         row["<i>stars"] = 1
     write_jsonl(pool, rows)
-    select_file(pool, tmp_path / "out.jsonl", settings)
-    page = (tmp_path / "out.html").read_text()
+    select_file(pool, tmp_path / "out", budget=4, k3=2, quality="<i>stars")
+    page = (tmp_path / "out" / "report.html").read_text()
     assert not re.search(r"<(script|img|i>stars|b>&)", page)
     assert "&lt;script&gt;alert(1)" in page
     assert "{{ 7 * 7 }}" in page
@@ -185,25 +196,30 @@ def test_hostile_texts_are_escaped_and_nothing_is_loaded(tmp_path: Path) -> None
 @pytest.mark.parametrize("rows", [[], [{"text": " "}], [{"text": "one row"}], [{"text": "one row"}] * 3])
 def test_the_smallest_pools_have_a_page(method: str, rows: list[dict], tmp_path: Path) -> None:
     made = select(rows, budget=2, method=method, quality="stars" if method == "score" else None)
-    write_page(made, tmp_path / "page.html")
-    seen = text_of((tmp_path / "page.html").read_text())
+    seen = text_of(drawn(recorded(made, tmp_path), draw))
     assert f"{len(made.picks)} of {len(rows)} rows" in seen
     assert ("No row was taken." in seen) == (not made.picks)
     assert "nan" not in seen.lower()
 
 
 def test_an_empty_budget_takes_nothing(pool: Path, tmp_path: Path) -> None:
-    report = select_file(pool, tmp_path / "best.jsonl", SelectSettings(budget=0, noise=None))
-    assert report["rows"] == 0
-    assert "0 of 66 rows" in text_of((tmp_path / "best.html").read_text())
+    made = select_file(pool, tmp_path / "best", budget=0)
+    assert made.results("choose")["rows"] == 0
+    assert "0 of 66 rows" in text_of((tmp_path / "best" / "report.html").read_text())
+    again = select_file(pool, tmp_path / "best", budget=0)
+    assert all(again.was_kept(name) for name in ("choose", "rows", "shown"))
+
+
+def test_a_run_that_goes_on_has_the_shell_of_its_page(tmp_path: Path) -> None:
+    assert "stopped" in drawn(run_folder(tmp_path, "select run", {}, {"pool": "x/<p>.jsonl"}, status="running"), draw)
 
 
 def test_a_row_that_was_not_reached_is_told_from_one_without_a_score() -> None:
     rows = [{"text": f"text number {n}", "stars": None if n % 2 else n} for n in range(10)]
-    view = gather(select(rows, budget=2, method="score", quality="stars", noise=None, near=None))
-    counts = {gate.name: gate.rows for gate in view.gates}
+    made = select(rows, budget=2, method="score", quality="stars", noise=None, near=None)
+    counts = counted(made)
     assert (counts["no score"], counts[NOT_REACHED]) == (5, 3)
-    assert view.scores == [8.0, 6.0]
+    assert [each[4] for each in gather(made)["scores"]["deciles"]] == [8.0, 6.0]
 
 
 @pytest.mark.skipif(
@@ -220,9 +236,8 @@ def test_the_page_fits_a_phone_and_a_desk_and_loads_nothing(pool: Path, tmp_path
         row["source"] = unbroken
         row["messages"][0]["content"] = unbroken + row["messages"][0]["content"]
     write_jsonl(tmp_path / f"{unbroken[:100]}.jsonl", rows)
-    settings = SelectSettings(budget=30, k3=5, noise=None, group="source", max_share=0.4)
     for name, chosen in (("plain", pool), ("long", tmp_path / f"{unbroken[:100]}.jsonl")):
-        select_file(chosen, tmp_path / f"{name}.jsonl", settings)
+        select_file(chosen, tmp_path / name, budget=30, k3=5, max_share=0.4)
     options = webdriver.ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
     for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path / 'profile'}"):
@@ -231,7 +246,7 @@ def test_the_page_fits_a_phone_and_a_desk_and_loads_nothing(pool: Path, tmp_path
     driver: Any = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     try:
         for name in ("plain", "long"):
-            page = tmp_path / f"{name}.html"
+            page = tmp_path / name / "report.html"
             for width in (1280, 390):
                 size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
                 driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -250,6 +265,6 @@ def test_the_page_fits_a_phone_and_a_desk_and_loads_nothing(pool: Path, tmp_path
             if each["method"] == "Network.requestWillBeSent" and each["params"]["documentURL"].startswith("file:")
         }
         asked = {url for url in asked if not url.startswith("data:")}
-        assert asked == {(tmp_path / f"{name}.html").as_uri() for name in ("plain", "long")}
+        assert asked == {(tmp_path / name / "report.html").as_uri() for name in ("plain", "long")}
     finally:
         driver.quit()
