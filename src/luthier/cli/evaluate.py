@@ -1,4 +1,4 @@
-"""`luthier evaluate`: function calling with the benchmark's own checker, multiple choice, code retrieval (`luthier.cli.retrieval`), and knowledge fusion
+"""`luthier evaluate`: function calling with the benchmark's own checker, multiple choice, and knowledge fusion
 (`luthier.cli.fusion`)."""
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 import click
 
 from luthier.cli.fusion import evaluate_fusion
-from luthier.cli.retrieval import command as retrieval
 from luthier.cli.shared_options import question_options
 
 
@@ -116,5 +115,4 @@ def choice(data: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **setti
     click.echo(str(out / "report.html"))
 
 
-command.add_command(retrieval, "retrieval")
 command.add_command(evaluate_fusion, "fusion")

@@ -118,7 +118,7 @@ def _search(name: str | None) -> Search | None:
     if name is None:
         return None
     from luthier.evaluate.retrieval.bm25 import BM25
-    from luthier.recipes.retrievers import open_retriever
+    from luthier.evaluate.retrieval.opening import open_retriever
 
     chosen = open_retriever(name)
     if not isinstance(chosen, BM25):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 from luthier.errors import SettingsError
+from luthier.evaluate.retrieval.formats import save_task
+from luthier.evaluate.retrieval.settings import Layout
 from luthier.evaluate.retrieval.task import Task
 from luthier.records import atomic_write
 
-LAYOUTS = ("beir", "mteb")
 MODULE = '''"""{name} as a task of mteb (2.x), read from the BEIR folder beside this file: `mteb.evaluate(model, [{label}()])`."""
 
 import csv
@@ -51,11 +53,11 @@ class {label}(AbsTaskRetrieval):
 '''
 
 
-def export(task: Task, folder: Path | str, layout: str = "beir") -> Path:
+def export(task: Task, folder: Path | str, layout: Layout = "beir") -> Path:
     """Write the task as a BEIR folder; with `mteb` also `mteb_task.py`. mteb reads titles; they are left out where the task's reading is text."""
-    if layout not in LAYOUTS:
-        raise SettingsError(f"layout is {layout!r}; choose one of {', '.join(LAYOUTS)}")
-    out = task.save(folder)
+    if layout not in get_args(Layout):
+        raise SettingsError(f"layout is {layout!r}; choose one of {', '.join(get_args(Layout))}")
+    out = save_task(task, folder)
     if layout == "mteb":
         title = 'row["title"]' if task.reading == "title+text" else '""'
         text = MODULE.format(

@@ -1,7 +1,6 @@
 """Retrieval tasks on disk: BEIR folders and both layouts of the model hub, in JSONL, TSV or Parquet; strict, and clear where a row is bad.
 
-Three tables make a task: a corpus, queries, and judgements (qrels) of a split. They are found by the names of files and folders:
-`corpus.jsonl`, `queries/queries-00000-of-00001.parquet`, `python-corpus/…`, `qrels/test.tsv`, `default/test-….parquet`.
+`luthier.evaluate.retrieval.layout` finds the tables; they are read and written here.
 """
 
 from __future__ import annotations
@@ -13,33 +12,41 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import BadRowError, MissingFileError, SettingsError
+from luthier.evaluate.retrieval import datasets
+from luthier.evaluate.retrieval.layout import META, NAMED, TaskFiles, find_task
+from luthier.evaluate.retrieval.settings import Reading
 from luthier.evaluate.retrieval.task import Qrels, Task, Texts
 from luthier.records import JSON, atomic_write, read_rows, write_jsonl
 from luthier.records.lines import to_text
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".json", ".tsv", ".parquet")
-SPLITS = {"valid": ("valid", "validation", "dev"), "dev": ("dev", "valid", "validation")}
-META = "task.json"
 
+def load_task(task: str | Path, split: str = "test", *, reading: Reading = "text", source: str | Path | None = None) -> Task:
+    """A BEIR folder, a folder of JSONL, TSV or Parquet tables in either hub layout, or `coir:NAME` (see `find_task`).
 
-def read_task(folder: Path, split: str = "test", *, reading: str = "text", name: str | None = None) -> Task:
-    """The task in a folder. Queries without a judgement in this split are left out.
-
-    Raises MissingFileError where a table is missing, BadRowError with file and line for a bad row or an unknown or repeated id.
+    Queries without a judgement in this split are left out. Raises MissingFileError where a table is missing, BadRowError with file and
+    line for a bad row or an unknown or repeated id, SettingsError where a data set of CoIR has not the published size.
     """
-    if not folder.is_dir():
-        raise MissingFileError(f"{folder}: no such folder; a task is a folder with corpus.jsonl, queries.jsonl and qrels/")
-    tables = find_tables(folder)
-    for kind in ("corpus", "queries"):
-        if not tables[kind]:
-            raise MissingFileError(f"{folder}: no {kind} (expected {kind}.jsonl or a table in {kind}/)")
-    documents = read_texts(tables["corpus"], "corpus")
-    queries = read_texts(tables["queries"], "queries")
-    judged = read_qrels(split_files(tables["qrels"], split, folder), documents, queries)
-    meta = _read_meta(folder / META)
-    return assemble(
-        name or str(meta.get("name") or folder.name), documents, queries, judged, split=split, reading=reading, meta=meta.get("meta", {})
-    )
+    return read_task(find_task(task, split, source), reading)
+
+
+def save_task(task: Task, folder: Path | str) -> Path:
+    """Write a BEIR folder that `load_task` reads back equal. Raises SettingsError for ids that TSV cannot carry."""
+    write_tables(Path(folder), task.documents, task.queries, {task.split: task.qrels.triples()})
+    write_meta(Path(folder), task.name, task.meta)
+    return Path(folder)
+
+
+def read_task(files: TaskFiles, reading: Reading = "text") -> Task:
+    """The task that was found; raises as `load_task` does."""
+    documents, queries = read_texts(files.tables.corpus, "corpus"), read_texts(files.tables.queries, "queries")
+    judged = read_qrels(files.tables.qrels, documents, queries)
+    meta = next((row for _, row in read_rows(files.meta)), {}) if files.meta is not None else {}
+    named = files.asked.startswith(NAMED)
+    name = files.asked if named else str(meta.get("name") or Path(files.asked).resolve().name)
+    task = assemble(name, documents, queries, judged, split=files.split, reading=reading, meta=meta.get("meta", {}))
+    if named and files.split == "test":
+        datasets.check_size(name.removeprefix(NAMED), len(task.queries), len(task.documents))
+    return task
 
 
 def assemble(
@@ -58,13 +65,6 @@ def assemble(
     kept = Texts([queries.ids[row] for row in judged], [queries.texts[row] for row in judged])
     qrels = Qrels.from_triples(len(judged), [(place[query], document, gain) for query, document, gain in triples])
     return Task(name, documents, kept, qrels, split, reading, meta or {})
-
-
-def write_task(task: Task, folder: Path) -> Path:
-    """Write `corpus.jsonl`, `queries.jsonl`, `qrels/SPLIT.tsv` and `task.json`. Raises SettingsError for ids that TSV cannot carry."""
-    write_tables(folder, task.documents, task.queries, {task.split: task.qrels.triples()})
-    write_meta(folder, task.name, task.meta)
-    return folder
 
 
 def write_tables(folder: Path, documents: Texts, queries: Texts, splits: dict[str, list[tuple[int, int, int]]]) -> None:
@@ -86,51 +86,6 @@ def write_tables(folder: Path, documents: Texts, queries: Texts, splits: dict[st
 def write_meta(folder: Path, name: str, meta: JSON) -> None:
     with atomic_write(folder / META) as stream:
         stream.write(to_text({"name": name, "meta": meta}) + "\n")
-
-
-def _read_meta(path: Path) -> JSON:
-    return next((row for _, row in read_rows(path)), {}) if path.is_file() else {}
-
-
-def find_tables(folder: Path) -> dict[str, list[Path]]:
-    """The files of `corpus`, `queries` and `qrels`: by the name of the file, else by those of the folders above it."""
-    found: dict[str, list[Path]] = {"corpus": [], "queries": [], "qrels": []}
-    for path in sorted(folder.rglob("*")):
-        inner = path.relative_to(folder)
-        hidden = any(part.startswith((".", "_")) for part in inner.parts)
-        if (
-            hidden
-            or not path.name.lower().endswith(SUFFIXES)
-            or path.name in (META, "provenance.jsonl", "build.json")
-            or not path.is_file()
-        ):
-            continue
-        kind = next((kind for part in reversed(inner.parts) if (kind := _kind(part))), None)
-        if kind is not None:
-            found[kind].append(path)
-    return found
-
-
-def _kind(name: str) -> str | None:
-    words = re.split(r"[-_.]", name.lower())
-    if "qrels" in words or words[0] in ("default", "test", "train", "valid", "validation", "dev"):
-        return "qrels"
-    if "corpus" in words and "queries" not in words:  # a folder called NAME-queries-corpus holds both
-        return "corpus"
-    return "queries" if "queries" in words and "corpus" not in words else None
-
-
-def split_files(files: list[Path], split: str, folder: Path) -> list[Path]:
-    names = SPLITS.get(split, (split,))
-    wanted = [path for path in files if re.split(r"[-_.]", path.name.lower())[0] in names]
-    wanted = wanted or [path for path in files if path.parent.name.lower() in names]
-    if not wanted:
-        there = sorted({re.split(r"[-_.]", path.name.lower())[0] for path in files})
-        raise MissingFileError(
-            f"{folder}: no judgements of the split {split!r} (expected qrels/{split}.tsv)"
-            + (f"; there are {', '.join(there)}" if there else "")
-        )
-    return wanted
 
 
 def read_texts(files: list[Path], kind: str) -> Texts:

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from luthier.errors import MissingFileError, SettingsError
 from luthier.evaluate.retrieval.bm25 import BM25
 from luthier.evaluate.retrieval.metrics import Run
 from luthier.evaluate.retrieval.search import search
+from luthier.evaluate.retrieval.settings import Adjustment
 from luthier.evaluate.retrieval.task import Task
 from luthier.models.embedder import Embedder, unit_length
 from luthier.models.embedding_cache import EmbeddingCache
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Adjustment = Literal["none", "centre", "whiten"]
 ADJUSTMENTS: tuple[str, ...] = get_args(Adjustment)
 WHITENED = 64  # dimensions kept, at most
 
@@ -159,14 +159,23 @@ def adjust(
     return unit_length(sides[0].astype(np.float32)), unit_length(sides[1].astype(np.float32))
 
 
-def truncation(task: Task, model: Any, texts: Sequence[str], kind: str) -> JSON | None:
-    """Share of the texts that the model does not read to the end, and their median tokens; None where the model does not tell."""
+@dataclass(frozen=True)
+class Truncation:
+    """cut: share of the texts that a model does not read to the end."""
+
+    median_tokens: float
+    cut: float
+    max_length: int | None
+
+
+def truncation(model: Any, texts: Sequence[str], kind: str) -> Truncation | None:
+    """How much of the texts a model does not read; None where it does not tell."""
     import numpy as np
 
     if not hasattr(model, "token_counts") or (counts := model.token_counts(texts, kind)) is None:
         return None
     cut = 0.0 if model.max_length is None else float((counts > model.max_length).mean())
-    return {"median_tokens": float(np.median(counts)), "cut": cut, "max_length": model.max_length}
+    return Truncation(float(np.median(counts)), cut, model.max_length)
 
 
 def _vectors(

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-READINGS_OF_TIES = (*TIES, "merged")
-
 
 @dataclass(frozen=True)
 class Scored:

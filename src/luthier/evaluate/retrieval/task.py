@@ -10,18 +10,18 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
 from luthier.errors import SettingsError
+from luthier.evaluate.retrieval.settings import Reading
 from luthier.records import JSON
+from luthier.records.files import evenly
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Reading = Literal["text", "title+text"]
-READINGS: tuple[str, ...] = ("text", "title+text")
+READINGS: tuple[str, ...] = get_args(Reading)
 
 
 @dataclass(frozen=True)
@@ -105,26 +105,6 @@ class Task:
         if not len(self.queries):
             raise SettingsError(f"{self.name}: no query of the split {self.split!r} has a judgement; check the qrels")
 
-    @staticmethod
-    def load(path: str | Path, split: str = "test", *, reading: Reading = "text", source: Path | None = None) -> Task:
-        """A BEIR folder, a folder of JSONL, TSV or Parquet tables in either hub layout, or `coir:NAME`.
-
-        source: folder under which the CoIR data sets lie; without it they come from the hub's cache, or the hub where it may be asked.
-        Raises MissingFileError, BadRowError (file and line), SettingsError.
-        """
-        from luthier.evaluate.retrieval.datasets import load_named
-        from luthier.evaluate.retrieval.formats import read_task
-
-        if str(path).startswith("coir:"):
-            return load_named(str(path).removeprefix("coir:"), split, reading=reading, source=source)
-        return read_task(Path(path), split, reading=reading)
-
-    def save(self, folder: Path | str) -> Path:
-        """Write the task as a BEIR folder that `load` reads back equal."""
-        from luthier.evaluate.retrieval.formats import write_task
-
-        return write_task(self, Path(folder))
-
     @cached_property
     def document_texts(self) -> list[str]:
         return self.documents.read(self.reading)
@@ -180,7 +160,7 @@ class Task:
         """The task with that many evenly spaced queries; the corpus stays, so that scores compare."""
         if queries >= len(self.queries):
             return self
-        rows = [at * len(self.queries) // queries for at in range(queries)]
+        rows = evenly(range(len(self.queries)), queries)
         triples = [(new, doc, gain) for new, old in enumerate(rows) for doc, gain in self.qrels.of(old).items()]
         chosen = Texts([self.queries.ids[at] for at in rows], [self.queries.texts[at] for at in rows])
         return replace(self, queries=chosen, qrels=Qrels.from_triples(len(rows), triples))
