@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,10 +67,11 @@ def run(settings: RetrieverTrainingSettings, out: Path, progress: Progress = qui
 
 
 class TrainingPairs(NamedTuple):
-    """(query, document) of a task, and how many were left out."""
+    """(query, document) of a task, how many were left out, and what was not read of it and of the tests."""
 
     kept: list[tuple[str, str]]
     left_out: int
+    accounts: dict[str, Mapping[str, int]]
 
 
 def disjoint_pairs(training: Task, tests: Sequence[Task]) -> TrainingPairs:
@@ -90,7 +91,8 @@ def disjoint_pairs(training: Task, tests: Sequence[Task]) -> TrainingPairs:
     ]
     if not kept:
         raise SettingsError(f"{training.name}: no training pair is left that does not repeat a test")
-    return TrainingPairs(kept, len(triples) - len(kept))
+    accounts = {f"{task.name} ({task.split})": task.account for task in (training, *tests) if task.account}
+    return TrainingPairs(kept, len(triples) - len(kept), accounts)
 
 
 def _base(name: str) -> Any:
@@ -123,7 +125,7 @@ def _train(pairs: TrainingPairs, base: Any, folder: Path, settings: RetrieverTra
             progress.update(done, planned, f"loss {loss:.3f}")
 
         result = train_retriever(pairs.kept, base.folder, folder / MODEL, chosen, static=static, progress=told)
-    return {**result, "left_out": pairs.left_out, "base": base.name}
+    return {**result, "left_out": pairs.left_out, "base": base.name, "accounts": pairs.accounts}
 
 
 def _measure(tests: Sequence[Task], base: Any, folder: Path, seed: int) -> JSON:

@@ -32,6 +32,8 @@ def lines(run: RunRecord) -> list[str]:
     trained = run.results("train")
     told = f"{trained['pairs']:,} pairs, {trained['left_out']:,} left out as they repeat a test"
     said = [f"{told}; {trained['steps']} steps in {trained['cpu_seconds']} CPU-s   Model: {run.path / 'model'}"]
+    for name, account in trained.get("accounts", {}).items():
+        said += [f"{name:24} left out: {count:,}  {reason}" for reason, count in account.items()]
     for row in run.results("measure")["tests"]:
         said.append(
             f"{row['task']:24} NDCG@10 {100 * row['before']['mean']:.2f} -> {100 * row['after']['mean']:.2f}: {change_words(row['change'])}"

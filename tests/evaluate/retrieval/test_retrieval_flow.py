@@ -53,7 +53,8 @@ def run(place: Path) -> Path:
         "--quiet",
     ]
     said = luthier(*words).stdout
-    assert len(said.splitlines()) == 4
+    assert len(said.splitlines()) == 5
+    assert "query without a judgement in the split test" in said
     before = {path.name: path.read_bytes() for path in (out / "results").iterdir()}
     record = json.loads((out / "run.json").read_text())["steps"]
     assert luthier(*words).stdout == said
@@ -274,7 +275,7 @@ def test_pairs_that_repeat_a_test_are_not_trained_on(place: Path):
     from luthier.recipes.retriever import disjoint_pairs
 
     training, test = load_task(place / "task", "train"), load_task(place / "task")
-    kept, left_out = disjoint_pairs(training, [test])
+    kept, left_out, _ = disjoint_pairs(training, [test])
     assert left_out == 0
     assert len(kept) > 50
     with pytest.raises(SettingsError, match="no training pair is left"):

@@ -80,7 +80,7 @@ def test_a_trained_retriever_shows_its_change_and_its_curve(tmp_path: Path):
         "after": {**score, "mean": 0.25},
         "change": {"mean": 0.05, "low": 0.01, "high": 0.09, "p": 0.01},
     }
-    trained = {"pairs": 90, "left_out": 4, "steps": 8, "cpu_seconds": 2.0, "base": "static"}
+    trained = {"pairs": 90, "left_out": 4, "steps": 8, "cpu_seconds": 2.0, "base": "static", "accounts": {}}
     losses = [{"step": at, "loss": 2.0 - at / 10} for at in range(5)]
     run = run_folder(
         tmp_path, "evaluate retrieval train", {"train": trained, "measure": {"tests": [test]}}, {"task": "x/y"}, {"metrics.jsonl": losses}

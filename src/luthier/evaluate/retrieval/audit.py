@@ -15,14 +15,14 @@ from typing import Any
 from luthier.evaluate.retrieval.bm25 import BM25
 from luthier.evaluate.retrieval.build.building import contaminated
 from luthier.evaluate.retrieval.build.pairs import leaks
-from luthier.evaluate.retrieval.formats import load_task
+from luthier.evaluate.retrieval.formats import open_task
 from luthier.evaluate.retrieval.layout import find_tables
 from luthier.evaluate.retrieval.metrics import Ideal, discounts
 from luthier.evaluate.retrieval.page import score_words
 from luthier.evaluate.retrieval.retrieve import Truncation, retrieve, truncation
 from luthier.evaluate.retrieval.scoring import ceiling, score
 from luthier.evaluate.retrieval.settings import AuditSettings
-from luthier.evaluate.retrieval.task import Task
+from luthier.evaluate.retrieval.task import Task, own_documents
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, read_rows
 from luthier.report.wording import Told
@@ -117,7 +117,8 @@ class Contamination:
 
 @dataclass(frozen=True)
 class Audit:
-    """All of it. ceiling: reading of ties -> metric; truncation: of queries and documents, by `model`; findings: what changes a score's meaning."""
+    """All of it. ceiling: reading of ties -> metric; truncation: of queries and documents, by `model`; account: what was left
+    out when it was read; own: queries that are documents and find themselves; findings: what changes a score's meaning."""
 
     task: JSON
     sizes: Sizes
@@ -129,6 +130,8 @@ class Audit:
     model: str = ""
     truncation: dict[str, Truncation | None] = field(default_factory=dict)
     contamination: Contamination | None = None
+    account: dict[str, int] = field(default_factory=dict)
+    own: int = 0
     findings: tuple[str, ...] = ()
 
     def to_row(self) -> JSON:
@@ -146,7 +149,7 @@ def answer(settings: AuditSettings, progress: Progress = quiet) -> Told:
 
     training = [text for path in settings.against for text in _training_texts(path)]
     model = None if settings.model is None else open_embedder(settings.model)
-    task = load_task(settings.task, settings.split, reading=settings.reading, source=settings.source)
+    task = open_task(settings.task, settings)
     progress.step(f"Auditing {task.name}")
     found = audit(task, model=model, training=training, tokenizer=settings.tokenizer)
     return Told(list(_lines(found)), found.to_row())
@@ -166,6 +169,8 @@ def audit(task: Task, *, model: Any = None, training: Sequence[str] = (), tokeni
         "" if model is None else model.name,
         {} if model is None else {side: truncation(model, texts, kind) for side, texts, kind in sides},
         contamination(task, training) if training else None,
+        dict(task.account),
+        0 if task.without_own else own_documents(task),
     )
     return replace(found, findings=tuple(findings(found)))
 
@@ -277,6 +282,8 @@ def _of_texts(found: Audit) -> Iterator[str]:
         )
     if sizes.empty_documents or sizes.empty_queries:
         yield f"{sizes.empty_queries:,} queries and {sizes.empty_documents:,} documents are empty"
+    if found.own:
+        yield f"{found.own:,} queries are documents of the corpus and find themselves; --without-own leaves them out of what is found"
     if found.leaks.share > 0.01:
         yield f"{found.leaks.share:.1%} of the queries stand word for word in their answer"
 
@@ -309,6 +316,8 @@ def _lines(found: Audit) -> Iterator[str]:
     expected, worst = (100 * found.ceiling[ties]["ndcg@10"] for ties in ("expected", "worst"))
     yield f"NDCG@10 of a perfect retriever: {expected:.2f} in expectation, {worst:.2f} at worst"
     yield f"NDCG@10 of BM25 ({bm25.tokenizer}): {score_words(bm25.ndcg.to_row())}; of random order: {100 * bm25.random:.2f}"
+    for reason, count in found.account.items():
+        yield f"left out: {count:,}  {reason}"
     for finding in found.findings or ("nothing found that changes what a score means",):
         yield f"- {finding}"
 

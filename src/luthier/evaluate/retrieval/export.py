@@ -26,6 +26,7 @@ FOLDER = Path(__file__).parent
 
 
 class {label}(AbsTaskRetrieval):
+    ignore_identical_ids = {own}
     metadata = TaskMetadata(
         name={label!r}, description={name!r}, reference=None, type="Retrieval", category="t2t", modalities=["text"],
         eval_splits=[{split!r}], eval_langs=["eng-Latn", "python-Code"], main_score="ndcg_at_10",
@@ -65,6 +66,7 @@ def export(task: Task, folder: Path | str, layout: Layout = "beir") -> Path:
             label=class_name(task.name),
             split=_plain(task.split),
             fingerprint=task.fingerprint,
+            own=task.without_own,
             title=title,
         )
         with atomic_write(out / "mteb_task.py") as stream:

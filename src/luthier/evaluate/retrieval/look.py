@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from luthier.evaluate.retrieval.export import export
-from luthier.evaluate.retrieval.formats import load_task
+from luthier.evaluate.retrieval.formats import open_task
 from luthier.evaluate.retrieval.layout import PROVENANCE
 from luthier.evaluate.retrieval.opening import open_retriever
 from luthier.evaluate.retrieval.retrieve import first_rows, retrieve
@@ -34,7 +34,7 @@ def search_task(settings: SearchSettings, progress: Progress = quiet) -> list[Hi
     """The first documents for one query."""
     from luthier.models.embedding_cache import EmbeddingCache
 
-    loaded = load_task(settings.task, settings.split, reading=settings.reading, source=settings.source)
+    loaded = open_task(settings.task, settings)
     one = Qrels.from_triples(1, [(0, 0, 0)])
     asked = Task(loaded.name, loaded.documents, Texts(["q"], [settings.query]), one, settings.split, settings.reading)
     retriever = open_retriever(settings.model, settings)
@@ -59,7 +59,9 @@ def answer_search(settings: SearchSettings, progress: Progress = quiet) -> Told:
 def answer_export(settings: ExportSettings, progress: Progress = quiet) -> Told:
     """Write the task for another tool; tells the folder."""
     refuse_same(settings.out, [settings.task])
-    task = load_task(settings.task, settings.split, reading=settings.reading, source=settings.source)
+    task = open_task(settings.task, settings)
+    for reason, count in task.account.items():
+        progress.say(f"left out: {count:,}  {reason}")
     out = str(export(task.merged() if settings.merged else task, settings.out, settings.layout))
     return Told([out], {"out": out})
 

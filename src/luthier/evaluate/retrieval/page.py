@@ -41,6 +41,8 @@ def draw(run: RunRecord) -> Page:
 def lines(run: RunRecord) -> list[str]:
     """What the command says when it is done."""
     said = []
+    for name, account in {row.task: row.account for row in rows(run)}.items():
+        said += [f"{name:24} left out: {count:,}  {reason}" for reason, count in account.items()]
     for row in rows(run):
         ndcg, ceiling = row.metrics[METRIC], row.ceiling["expected"][METRIC]
         told = "" if ceiling > 0.9995 else f"  merged {100 * ndcg['merged']['mean']:.2f}  ceiling {100 * ceiling:.2f}"
@@ -64,6 +66,7 @@ def _task(found: Sequence[RetrievalRow]) -> JSON:
         "settings": first.settings,
         "distinct_documents": first.distinct_documents,
         "distinct_queries": first.distinct_queries,
+        "account": first.account,
         "ceiling": {ties: values[METRIC] for ties, values in first.ceiling.items()},
         "models": [_model(row) for row in ranked],
     }

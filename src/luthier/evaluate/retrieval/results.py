@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,8 @@ METRIC = "ndcg@10"  # that stands for a row where one figure must do
 class RetrievalRow:
     """metrics: metric -> reading of ties -> mean with its interval. ceiling: reading -> metric -> what a perfect retriever gets.
 
-    settings: of the task and the model, by which rows compare; costs: CPU-seconds and sizes, as far as they are known.
+    settings: of the task and the model, by which rows compare; costs: CPU-seconds and sizes, as far as they are known;
+    account: what was left out when the task was read, by reason.
     """
 
     model: str
@@ -34,6 +35,7 @@ class RetrievalRow:
     costs: JSON
     distinct_documents: int
     distinct_queries: int
+    account: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def task(self) -> str:

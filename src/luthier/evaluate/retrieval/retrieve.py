@@ -88,14 +88,15 @@ def retrieve(
         raise SettingsError(f"k is {k}; it must be 1 or more")
     first = first_rows(task)
     texts = [task.document_texts[row] for row in first.tolist()]
-    start = time.process_time()
+    start, own = time.process_time(), _own_alone(task)
+    depth = k if own is None else k + 1
     if isinstance(retriever, BM25):
-        run = retriever.search(task.query_texts, texts, k)
-        return Retrieved(run, {"search_cpu_seconds": round(time.process_time() - start, 3)})
+        run = retriever.search(task.query_texts, texts, depth)
+        return Retrieved(leave_out(run, own, k), {"search_cpu_seconds": round(time.process_time() - start, 3)})
     queries, documents = _vectors(task, retriever, texts, cache, progress)
     documents, queries = adjust(documents, queries, adjustment)
     middle = time.process_time()
-    run = search(queries, documents, k, name=retriever.name)
+    run = leave_out(search(queries, documents, depth, name=retriever.name), own, k)
     costs: JSON = {
         "encode_cpu_seconds": round(middle - start, 3),
         "search_cpu_seconds": round(time.process_time() - middle, 3),
@@ -106,8 +107,38 @@ def retrieve(
     return Retrieved(run, costs)
 
 
+def leave_out(run: Run, documents: NDArray[np.int32] | None, k: int | None = None) -> Run:
+    """The run without one document of each query, (queries,), -1 for none; the others close up. k: of which at most so many are kept."""
+    import numpy as np
+
+    if documents is None:
+        return run
+    dropped = (run.documents == documents[:, None]) & (run.documents >= 0)
+    order = np.argsort(dropped, axis=1, kind="stable")[:, :k]
+    ids = np.take_along_axis(np.where(dropped, np.int32(-1), run.documents), order, axis=1)
+    return Run(ids, np.take_along_axis(np.where(dropped, np.float32(-np.inf), run.scores), order, axis=1), run.name)
+
+
 def expand(run: Run, task: Task) -> Run:
-    """The run over all documents of the task: in place of a distinct text stand its copies, with one score. No group of copies is cut."""
+    """The run over all documents of the task: in place of a distinct text stand its copies, with one score. No group of copies is cut.
+
+    Where queries do not find themselves, their own documents are out of it, and their copies are not.
+    """
+    return leave_out(_expanded(run, task), task.own if task.without_own else None)
+
+
+def _own_alone(task: Task) -> NDArray[np.int32] | None:
+    """Of each query the number of its own document's text where no other document has it; None where queries may find themselves."""
+    import numpy as np
+
+    if not task.without_own:
+        return None
+    numbers = task.copies[np.maximum(task.own, 0)]
+    alone = np.bincount(task.copies)[numbers] == 1
+    return np.where((task.own >= 0) & alone, numbers, np.int32(-1)).astype(np.int32)
+
+
+def _expanded(run: Run, task: Task) -> Run:
     import numpy as np
 
     order = np.argsort(task.copies, kind="stable").astype(np.int32)

@@ -17,13 +17,13 @@ from luthier.evaluate.retrieval.metrics import Run as Ranking
 from luthier.evaluate.retrieval.opening import is_bm25, open_retriever, retriever_reads
 from luthier.evaluate.retrieval.results import RESULTS, Result, RetrievalRow, file_name, load_result, means, save_result
 from luthier.evaluate.retrieval.settings import OpeningSettings, RetrievalSettings
-from luthier.evaluate.retrieval.task import Task
+from luthier.evaluate.retrieval.task import Task, own_documents
 from luthier.models.opening import model_reads, open_model
 from luthier.progress import Progress, quiet
 from luthier.records import JSON
 from luthier.run import Run
 
-READ = ("split", "reading", "source", "limit")  # settings that say what a task is
+READ = ("split", "reading", "source", "subset", "dangling", "without_own", "limit")  # settings that say what a task is
 Found = tuple[Ranking, JSON]  # a run over distinct documents, and what it cost
 
 
@@ -32,9 +32,11 @@ def run(settings: RetrievalSettings, out: Path, progress: Progress = quiet) -> R
 
     Raises SettingsError, MissingFileError, BadRowError, and what opening the models raises.
     """
-    found = [find_task(name, settings.split, settings.source) for name in settings.tasks]
+    found = [find_task(name, settings.split, settings.source, settings.subset) for name in settings.tasks]
     models = [(name, open_retriever(name, settings).name) for name in settings.models]  # refuses early what cannot be opened
     tasks = [(files, _read(files, settings)) for files in found]
+    for _, task in tasks:
+        _warn_of_own(task, progress)
     _refuse_alike([place(task.name, label) for _, task in tasks for _, label in models])
     reads = [each for files in found for each in files.reads()]
     reads += [each for name in settings.models for each in retriever_reads(name, settings)]
@@ -117,6 +119,7 @@ class Job:
             costs,
             int(self.task.copies.max()) + 1,
             int(self.task.query_clusters.max()) + 1,
+            self.task.account,
         )
         values = {f"{metric}/{ties}": scores.of(metric) for ties, scores in scored.by_reading.items() for metric in scores.metrics}
         save_result(self.made.path / place(self.task.name, model), Result(row, values, scored.clusters, found))
@@ -127,8 +130,14 @@ class Job:
 
 
 def _read(files: TaskFiles, settings: RetrievalSettings) -> Task:
-    task = read_task(files, settings.reading)
+    task = read_task(files, settings)
     return task if settings.limit is None else task.limited(settings.limit)
+
+
+def _warn_of_own(task: Task, progress: Progress) -> None:
+    if found := 0 if task.without_own else own_documents(task):
+        told = f"{found:,} of {len(task.queries):,} queries are documents of the corpus and find themselves"
+        progress.say(f"{task.name}: {told}; --without-own leaves them out")
 
 
 def _refuse_alike(places: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ ReadingOfTies = Literal["trec", "expected", "best", "worst", "merged"]
 Setting = Literal["task", "split", "reading", "depth", "max_length"]
 Layout = Literal["beir", "mteb"]
 Near = Literal["mark", "exclude", "keep"]
+Dangling = Literal["refuse", "leave-out"]
 Recipe = Literal["doc2code", "code2doc", "ccr", "test2code", "usage2definition", "commit2diff", "sql", "pairs", "tools"]
 TASK = "A folder, or coir:NAME."
 CACHE = "Folder of embeddings; in the user's cache where left out."
@@ -30,6 +31,9 @@ class TaskSettings:
     split: str = option("test", "Whose judgements are read.")
     reading: Reading = option("text", "What is read of a document; the paper reads the text.")
     source: str | None = option(None, "Folder under which CoIR's data sets lie, for coir:NAME.")
+    subset: str | None = option(None, "Of a folder that holds several, as NAME-corpus and NAME-queries.")
+    dangling: Dangling = option("refuse", "Judgements of a query or document that is not there; those left out are counted.")
+    without_own: bool = option(False, "Queries that are documents do not find themselves: the document of the query's id is left out.")
 
     def __post_init__(self) -> None:
         check(self)

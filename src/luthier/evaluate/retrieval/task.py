@@ -7,7 +7,7 @@ paper, or title and text) is part of the task, because scores change with it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
@@ -87,7 +87,10 @@ class Qrels:
 
 @dataclass(frozen=True)
 class Task:
-    """A task in memory. Every query has at least one judgement. meta: anything to keep beside it (recipe, sources, counts)."""
+    """A task in memory. Every query has at least one judgement. meta: anything to keep beside it (recipe, sources, counts).
+
+    account: what was left out when it was read, by reason. without_own: queries that are documents do not find themselves.
+    """
 
     name: str
     documents: Texts
@@ -96,6 +99,8 @@ class Task:
     split: str = "test"
     reading: str = "text"
     meta: JSON = field(default_factory=dict)
+    account: Mapping[str, int] = field(default_factory=dict)
+    without_own: bool = False
 
     def __post_init__(self) -> None:
         if self.reading not in READINGS:
@@ -124,6 +129,8 @@ class Task:
         ids, names = self.documents.ids, self.queries.ids
         for line in sorted(f"{names[q]}\t{ids[d]}\t{gain}\n" for q, d, gain in self.qrels.triples()):
             digest.update(line.encode("utf-8", "surrogatepass"))
+        if self.without_own:
+            digest.update(b"without own")
         return digest.hexdigest()[:16]
 
     @cached_property
@@ -135,6 +142,14 @@ class Task:
     def query_clusters(self) -> NDArray[np.int32]:
         """For each query the number of its distinct text: identical queries are not independent evidence."""
         return numbers_of(self.query_texts)
+
+    @cached_property
+    def own(self) -> NDArray[np.int32]:
+        """For each query the document of its id, (queries,), -1 where there is none."""
+        import numpy as np
+
+        places = {row: at for at, row in enumerate(self.documents.ids)}
+        return np.fromiter((places.get(row, -1) for row in self.queries.ids), dtype=np.int32, count=len(self.queries))
 
     @cached_property
     def id_order(self) -> NDArray[np.int32]:
@@ -172,6 +187,12 @@ def numbers_of(values: Sequence[Any]) -> NDArray[np.int32]:
 
     seen: dict[Any, int] = {}
     return np.fromiter((seen.setdefault(value, len(seen)) for value in values), dtype=np.int32, count=len(values))
+
+
+def own_documents(task: Task) -> int:
+    """Queries whose id is that of a document with the same text."""
+    own, texts = task.own.tolist(), task.document_texts
+    return sum(1 for at, text in zip(own, task.query_texts, strict=True) if at >= 0 and texts[at].strip() == text.strip())
 
 
 def descending_places(ids: Sequence[str]) -> NDArray[np.int32]:

@@ -19,9 +19,10 @@ from luthier.evaluate.retrieval.build.commits import commit_pairs
 from luthier.evaluate.retrieval.build.pairs import CODE_RECIPES, Drops, Pair
 from luthier.evaluate.retrieval.build.sources import read_functions
 from luthier.evaluate.retrieval.build.tables import column_pairs, sql_pairs, tool_pairs
-from luthier.evaluate.retrieval.formats import read_texts, write_meta, write_tables
+from luthier.evaluate.retrieval.formats import write_meta, write_tables
 from luthier.evaluate.retrieval.layout import META, NAMED, PROVENANCE, Tables, find_tables, find_task
 from luthier.evaluate.retrieval.settings import BuildSettings
+from luthier.evaluate.retrieval.tables import read_texts
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, write_jsonl
 from luthier.run import Run
