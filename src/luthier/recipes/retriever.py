@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luthier.errors import SettingsError
+from luthier.evaluate.retrieval.settings import ReadingSettings
 from luthier.models.opening import embedder_reads, open_embedder
 from luthier.progress import Progress, quiet
 from luthier.recipes import retriever_page
@@ -23,7 +24,7 @@ MODEL, METRICS = "model", "metrics.jsonl"
 
 
 @dataclass(frozen=True)
-class RetrieverTrainingSettings:
+class RetrieverTrainingSettings(ReadingSettings):
     """Train an embedder on the train split of TASK and measure it again; pairs that repeat a test are left out."""
 
     task: str = argument("A folder, or coir:NAME.", default=REQUIRED)
@@ -49,8 +50,9 @@ def run(settings: RetrieverTrainingSettings, out: Path, progress: Progress = qui
     from luthier.evaluate.retrieval.layout import find_task
 
     base = _base(settings.base)
-    files = [find_task(settings.task, "train"), *(find_task(name) for name in settings.tests or (settings.task,))]
-    training, *tests = (read_task(each) for each in files)
+    asked = [(settings.task, "train"), *((name, "test") for name in settings.tests or (settings.task,))]
+    files = [find_task(name, split, settings.source, settings.subset) for name, split in asked]
+    training, *tests = (read_task(each, settings) for each in files)
     pairs = disjoint_pairs(training, tests)
     reads = dict(each for found in files for each in found.reads())
     with Run(

@@ -146,6 +146,24 @@ def test_a_use_asks_for_its_definition(sources: Path):
     assert used.query.startswith(("def undocumented", "async def fetch"))
 
 
+def test_a_query_that_does_not_hold_the_use_is_left_out(tmp_path: Path):
+    """Called in a decorator, or on a line that goes with the imports: what is shown does not ask for the definition."""
+    definition = "def {0}(value):\n    first = value\n    second = first\n    return second\n\n"
+    (tmp_path / "module.py").write_text(
+        definition.format("above")
+        + definition.format("beside")
+        + definition.format("within")
+        + "@above(3)\ndef one(a):\n    b = a\n    c = b\n    return c\n\n"
+        + "def two(a):\n    import json; beside(json)\n    b = a\n    c = b\n    return c\n\n"
+        + "def three(a):\n    b = within(a)\n    c = b\n    return c\n"
+    )
+    drops = Drops()
+    pairs = list(CODE_RECIPES["usage2definition"](read_functions(str(tmp_path)), drops, 0))
+    assert [pair.source["name"] for pair in pairs] == ["within"]
+    assert "_(a)" in pairs[0].query
+    assert dict(drops.reasons) == {"the query does not hold the use": 1}
+
+
 @given(st.text(min_size=10, max_size=400), st.integers(0, 99))
 def test_code_is_cut_within_40_to_70_percent_and_the_same_again(code: str, seed: int):
     cut = cut_point(code, seed)

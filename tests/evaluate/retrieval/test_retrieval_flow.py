@@ -291,7 +291,7 @@ def test_pairs_that_repeat_a_test_are_not_trained_on(place: Path):
         (["run", "{task}", "--model", "bm25:morse"], "unknown tokenizer 'morse'"),
         (["run", "{task}", "--model", "bm25", "--fuse", "rrf"], "fusion needs two models"),
         (["run", "{task}", "--instruct"], "only CoIR's data sets have instructions"),
-        (["run", "{task}", "--model", "vectors:{empty}"], "queries.npy: cannot be read"),
+        (["run", "{task}", "--model", "vectors:{empty}"], "queries.npy: No such file"),
         (["run", "{task}", "--split", "validation", "--model", "bm25"], "no judgements of the split 'validation'"),
         (["audit", "{empty}"], "no corpus"),
         (["audit", "{task}", "--against", "{bad}"], "bad.jsonl:1: not JSON"),

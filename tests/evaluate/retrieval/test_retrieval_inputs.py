@@ -114,6 +114,20 @@ def test_hub_layout_of_whole_tables_in_one_object(tmp_path: Path):
     assert load_task(tmp_path).fingerprint == load_task(written(tmp_path / "usual")).fingerprint
 
 
+def test_what_lies_beside_the_tables_is_none_of_them(tmp_path: Path):
+    """Runs kept within the task's folder, notes, and folders whose names could be tables where there are others."""
+    folder = written(tmp_path)
+    usual = load_task(folder).fingerprint
+    write_jsonl(folder / "runs" / "one" / "results" / "my-corpus--bm25.jsonl", [{"model": "x"}])
+    (folder / "runs" / "one" / "run.json").write_text("{}")
+    (folder / "docs").mkdir()
+    write_jsonl(folder / "docs" / "meta.jsonl", [{"about": "this"}])
+    (folder / "questions.txt").write_text("what is it\n")
+    (folder / "my-test-notes.json").write_text("{}")
+    assert load_task(folder).fingerprint == usual
+    assert load_task(folder).account == {}
+
+
 # --- columns, ids, grades ------------------------------------------------------------------------------------------------------------
 
 

@@ -196,6 +196,7 @@ def _lengths(texts: Sequence[str]) -> Lengths:
 
 
 def copies(task: Task) -> Copies:
+    """How much of the corpus repeats itself."""
     import numpy as np
 
     counts = np.bincount(task.copies)
@@ -212,6 +213,7 @@ def copies(task: Task) -> Copies:
 
 
 def query_twins(task: Task) -> Twins:
+    """How many queries share their text."""
     groups: dict[int, list[frozenset[int]]] = defaultdict(list)
     for query, cluster in enumerate(task.query_clusters.tolist()):
         answers = frozenset(int(task.copies[document]) for document, gain in task.qrels.of(query).items() if gain > 0)
@@ -232,6 +234,7 @@ def _leaks(task: Task) -> Leaks:
 
 
 def baselines(task: Task, tokenizer: str = "code", seed: int = 0) -> Baseline:
+    """What words alone reach, and what chance does."""
     found = retrieve(task, BM25(tokenizer), 100)
     scored = score(task, found.run, ("ndcg@10", "recall@100", "judged@10"))
     values = scored.by_reading["expected"]
@@ -251,6 +254,7 @@ def random_ndcg(task: Task, depth: int = 10) -> float:
 
 
 def contamination(task: Task, training: Sequence[str]) -> Contamination:
+    """How much of the task a model that was trained on these texts has seen."""
     answers = sorted({int(document) for document in task.qrels.documents[task.qrels.gains > 0]})
     seen = contaminated([task.document_texts[document] for document in answers], training)
     queries = len(contaminated(task.query_texts, training)) / len(task.queries)

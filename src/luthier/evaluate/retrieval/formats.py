@@ -13,7 +13,7 @@ from typing import Any
 from luthier.errors import SettingsError
 from luthier.evaluate.retrieval import datasets
 from luthier.evaluate.retrieval.layout import META, NAMED, TaskFiles, find_task
-from luthier.evaluate.retrieval.settings import TaskSettings
+from luthier.evaluate.retrieval.settings import ReadingSettings, TaskSettings
 from luthier.evaluate.retrieval.tables import Account, read_qrels, read_texts
 from luthier.evaluate.retrieval.task import Qrels, Task, Texts
 from luthier.records import JSON, atomic_write, read_rows, write_jsonl
@@ -42,9 +42,9 @@ def save_task(task: Task, folder: Path | str) -> Path:
     return Path(folder)
 
 
-def read_task(files: TaskFiles, settings: TaskSettings | None = None) -> Task:
+def read_task(files: TaskFiles, settings: ReadingSettings | None = None) -> Task:
     """The task that was found; `account` counts what of its tables was left out. Raises as `load_task` does."""
-    chosen, account = settings or TaskSettings(), Account(files.account())
+    chosen, account = settings or ReadingSettings(), Account(files.account())
     documents, queries = read_texts(files.tables.corpus, "corpus", account), read_texts(files.tables.queries, "queries", account)
     judged = read_qrels(files.tables.qrels, documents, queries, files.split, dangling=chosen.dangling, account=account)
     meta = next((row for _, row in read_rows(files.meta)), {}) if files.meta is not None else {}

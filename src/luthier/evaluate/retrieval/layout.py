@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from luthier.errors import MissingFileError
 from luthier.evaluate.retrieval import datasets
 
-LINES = (".tsv", ".csv", ".txt", ".qrels", ".qrel", ".trec", ".tsv.gz", ".csv.gz", ".txt.gz")  # cells, not objects
-SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz", ".parquet", *LINES)
 META, PROVENANCE = "task.json", "provenance.jsonl"
+BLANKS = (".txt", ".qrels", ".qrel", ".trec", ".txt.gz")  # cells between blanks: judgements alone
+LINES = (".tsv", ".csv", ".tsv.gz", ".csv.gz", *BLANKS)  # cells, not objects
+SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz", ".parquet", *LINES)
 NAMED = "coir:"
-KINDS = {
-    "corpus": ("corpus", "collection", "documents", "docs", "passages"),
-    "queries": ("queries", "query", "topics", "questions"),
-    "qrels": ("qrels", "qrel", "judgements", "judgments"),
+KINDS = ("corpus", "queries", "qrels")
+SYNONYMS = {  # for tables that are found under no other name
+    "corpus": ("collection", "documents", "docs", "passages"),
+    "queries": ("query", "topics", "questions"),
+    "qrels": ("qrel", "judgements", "judgments"),
 }
 SPLITS = {"train": ("train",), "dev": ("dev", "valid", "validation"), "test": ("test",)}  # what other names stand for
-OTHERS = ("top", "ranked", "instruction", "instructions", "candidates")  # tables that belong to other kinds of tasks
-RUN = ("run.json", "build.json", "metrics.jsonl", "results", "model")  # what a run folder holds beside a task
+_SPLITS = frozenset(name for names in SPLITS.values() for name in names)
+OTHERS = ("top_ranked", "top-ranked", "instruction", "candidates")  # tables that belong to other kinds of tasks
+OWN = (META, PROVENANCE, "run.json", "build.json")  # what lies beside the tables of a task
 
 
 @dataclass(frozen=True)
@@ -99,17 +102,20 @@ def find_task(task: str | Path, split: str = "test", source: str | Path | None =
 
 
 def find_tables(folder: Path) -> Tables:
-    """The files of each kind: by the name of the file, else by those of the folders above it."""
-    found = Tables()
+    """The files of each kind: by the name of the file, else by those of the folders above it. Run folders below are none of the task."""
+    found, other = Tables(), Tables()
+    runs = {path.parent for path in folder.rglob("run.json")} - {folder}
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder)
-        hidden = any(part.startswith((".", "_")) or part in RUN for part in inner.parts)
-        if hidden or not path.name.lower().endswith(SUFFIXES) or path.name in (META, PROVENANCE) or not path.is_file():
+        hidden = any(part.startswith((".", "_")) for part in inner.parts) or path.name in OWN or not runs.isdisjoint(path.parents)
+        if hidden or not path.name.lower().endswith(SUFFIXES) or not path.is_file():
             continue
-        kind = _kind(inner)
-        if kind is not None:
-            found.of(kind).append(path)
-    return found
+        for tables, names in ((found, {kind: (kind,) for kind in KINDS}), (other, SYNONYMS)):
+            kind = _kind(inner, names)
+            if kind is not None and (kind == "qrels" or not path.name.lower().endswith(BLANKS)):
+                tables.of(kind).append(path)
+                break
+    return Tables(*(found.of(kind) or other.of(kind) for kind in (*KINDS, "others")))
 
 
 def split_files(files: list[Path], split: str, folder: str) -> list[Path]:
@@ -131,29 +137,27 @@ def is_split(name: str, split: str) -> bool:
     return name == split or any(name in names and split in names for names in SPLITS.values())
 
 
-def _kind(inner: Path) -> str | None:
+def _kind(inner: Path, names: Mapping[str, Sequence[str]]) -> str | None:
     """The table that a file belongs to. The innermost name that says one counts; `default` and splits by themselves are judgements."""
     for part in reversed(inner.parts):
-        words = _words(part)
-        said = [kind for kind, names in KINDS.items() if set(words) & set(names)]
+        words = {*_words(part)}
+        said = [kind for kind, known in names.items() if words & {*known}]
         if len(said) == 1:
             return said[0]
-        if set(words) & set(OTHERS):
+        if any(name in part.lower() for name in OTHERS):
             return "others"
-    plain = any(part.lower().endswith((".txt", ".txt.gz")) for part in inner.parts[-1:])
-    bare = any(_words(part)[0] == "default" for part in inner.parts) or (_split_of(inner) is not None and len(inner.parts) <= 2)
-    return "qrels" if bare and not plain else None
+    firsts = {_words(part)[0] for part in inner.parts}
+    return "qrels" if names is not SYNONYMS and firsts & {"default", *_SPLITS} and not inner.name.lower().endswith(BLANKS) else None
 
 
 def _split_of(path: Path) -> str | None:
     """The split that a file names: any word of its own name, else its folder's whole name."""
-    known = {name for names in SPLITS.values() for name in names}
-    kinds = {name for names in KINDS.values() for name in names}
+    kinds = {*KINDS, *(name for names in SYNONYMS.values() for name in names)}
     words = _words(path.name)
     folder = path.parent.name.lower()
-    if said := next((word for word in words if word in known), None):
+    if said := next((word for word in words if word in _SPLITS), None):
         return said
-    if folder in known:
+    if folder in _SPLITS:
         return folder
     if words[0] in kinds or words[0].isdigit():
         return None
@@ -162,8 +166,7 @@ def _split_of(path: Path) -> str | None:
 
 def _texts_of_split(files: list[Path], split: str, kind: str, folder: str) -> list[Path]:
     """Tables of texts that name splits are those of this split, where there are any; tables that name none belong to all."""
-    known = {name for names in SPLITS.values() for name in names}
-    named = {path: next((word for word in _words(path.name) if word in known), None) for path in files}
+    named = {path: next((word for word in _words(path.name) if word in _SPLITS), None) for path in files}
     wanted = _exact([(path, name) for path, name in named.items() if name is None or is_split(name, split)], split)
     there = sorted({name for name in named.values() if name is not None})
     if wanted or len(there) == 1:
@@ -198,7 +201,7 @@ def _subset_of(path: Path, folders: list[Path]) -> str:
     inner = next(path.relative_to(folder) for folder in folders if path.is_relative_to(folder))
     for part in reversed(inner.parts[:-1]):
         head, _, last = part.rpartition("-")
-        if head and any(last.lower() in names for names in KINDS.values()) and len({*_words(head)} & {"queries", "corpus"}) == 0:
+        if last.lower() in KINDS and not {*_words(head)} & {"", *KINDS}:
             return head
     return ""
 

@@ -14,7 +14,7 @@ from luthier.evaluate.retrieval import page
 from luthier.evaluate.retrieval.formats import read_task
 from luthier.evaluate.retrieval.layout import NAMED, TaskFiles, find_task
 from luthier.evaluate.retrieval.metrics import Run as Ranking
-from luthier.evaluate.retrieval.opening import is_bm25, open_retriever, retriever_reads
+from luthier.evaluate.retrieval.opening import VECTORS, is_bm25, open_retriever, retriever_reads
 from luthier.evaluate.retrieval.results import RESULTS, Result, RetrievalRow, file_name, load_result, means, save_result
 from luthier.evaluate.retrieval.settings import OpeningSettings, RetrievalSettings
 from luthier.evaluate.retrieval.task import Task, own_documents
@@ -33,8 +33,8 @@ def run(settings: RetrievalSettings, out: Path, progress: Progress = quiet) -> R
     Raises SettingsError, MissingFileError, BadRowError, and what opening the models raises.
     """
     found = [find_task(name, settings.split, settings.source, settings.subset) for name in settings.tasks]
-    models = [(name, open_retriever(name, settings).name) for name in settings.models]  # refuses early what cannot be opened
     tasks = [(files, _read(files, settings)) for files in found]
+    models = [(name, _name_of(name, settings, [task for _, task in tasks])) for name in settings.models]
     for _, task in tasks:
         _warn_of_own(task, progress)
     _refuse_alike([place(task.name, label) for _, task in tasks for _, label in models])
@@ -127,6 +127,14 @@ class Job:
 
     def load(self, model: str) -> Ranking:
         return load_result(self.made.path / f"{place(self.task.name, model)}.json").run
+
+
+def _name_of(name: str, settings: RetrievalSettings, tasks: Sequence[Task]) -> str:
+    """What a model calls itself; one that cannot be opened, or vectors that do not fit, are refused before anything is begun."""
+    retriever = open_retriever(name, settings)
+    for task in tasks if name.startswith(VECTORS) else ():
+        retriever.load(task)
+    return str(retriever.name)
 
 
 def _read(files: TaskFiles, settings: RetrievalSettings) -> Task:

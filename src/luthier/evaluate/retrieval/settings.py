@@ -25,10 +25,9 @@ CACHE = "Folder of embeddings; in the user's cache where left out."
 
 
 @dataclass(frozen=True)
-class TaskSettings:
-    """How a task is read."""
+class ReadingSettings:
+    """How the tables of a task are read."""
 
-    split: str = option("test", "Whose judgements are read.")
     reading: Reading = option("text", "What is read of a document; the paper reads the text.")
     source: str | None = option(None, "Folder under which CoIR's data sets lie, for coir:NAME.")
     subset: str | None = option(None, "Of a folder that holds several, as NAME-corpus and NAME-queries.")
@@ -37,6 +36,13 @@ class TaskSettings:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+@dataclass(frozen=True)
+class TaskSettings(ReadingSettings):
+    """Which part of a task is read, and how."""
+
+    split: str = option("test", "Whose judgements are read.")
 
 
 @dataclass(frozen=True)
