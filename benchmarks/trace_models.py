@@ -151,9 +151,9 @@ def _state(log: Any) -> dict[str, float]:
 
 
 def _embedder(name: str) -> Any:
-    from luthier.recipes.retrievers import open_retriever
+    from luthier.models.opening import open_embedder
 
-    return open_retriever(name)
+    return open_embedder(name)
 
 
 def _part(log: Any, concept: str) -> Any:

@@ -130,7 +130,34 @@ COMMANDS: dict[str, Command] = {
         "luthier.evaluate.fusion.page",
         "runs/fusion-scores",
     ),
-    "evaluate retrieval": Own("luthier.cli.retrieval:command"),
+    "evaluate retrieval run": RunCommand(
+        "luthier.evaluate.retrieval.settings:RetrievalSettings",
+        "luthier.evaluate.retrieval.runs:run",
+        "luthier.evaluate.retrieval.page",
+        "runs/retrieval",
+    ),
+    "evaluate retrieval build": RunCommand(
+        "luthier.evaluate.retrieval.settings:BuildSettings",
+        "luthier.evaluate.retrieval.build.building:run",
+        "luthier.evaluate.retrieval.build.page",
+        "runs/task",
+    ),
+    "evaluate retrieval train": RunCommand(
+        "luthier.recipes.retriever:RetrieverTrainingSettings",
+        "luthier.recipes.retriever:run",
+        "luthier.recipes.retriever_page",
+        "runs/retriever",
+    ),
+    "evaluate retrieval audit": Question("luthier.evaluate.retrieval.settings:AuditSettings", "luthier.evaluate.retrieval.audit:answer"),
+    "evaluate retrieval compare": Question(
+        "luthier.evaluate.retrieval.settings:ComparisonSettings", "luthier.evaluate.retrieval.compare:answer"
+    ),
+    "evaluate retrieval search": Question(
+        "luthier.evaluate.retrieval.settings:SearchSettings", "luthier.evaluate.retrieval.look:answer_search"
+    ),
+    "evaluate retrieval export": Question(
+        "luthier.evaluate.retrieval.settings:ExportSettings", "luthier.evaluate.retrieval.look:answer_export"
+    ),
     "trace": Own("luthier.cli.trace:command"),
     "report": Own("luthier.cli.report:command"),
 }

@@ -177,8 +177,8 @@ def _share(log: AnswerLog, place: int) -> float:
 
 
 def _features(texts: Sequence[str], inputs: TraceModelsInputs, progress: Progress) -> Any:
+    from luthier.evaluate.retrieval.opening import open_retriever
     from luthier.models.embedding_cache import EmbeddingCache
-    from luthier.recipes.retrievers import open_retriever
     from luthier.trace.difficulty import text_features
 
     embedder = open_retriever(inputs.embedder)

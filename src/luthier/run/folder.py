@@ -14,7 +14,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -43,7 +43,8 @@ class Run(RunRecord):
     """One run on disk, for the one process that writes it; use it as a context manager.
 
     name: the command's words. settings: a data class, as JSON in the record; its field `seed` is the run's. reads: files, model and
-    adapter folders, also as (name, path); all of them are hashed here, before anything is written. draw: makes the page of a run.
+    adapter folders, also as (name, path); all of them are hashed here, before anything is written. hashes: of what is read and is no file.
+    draw: makes the page of a run.
 
     Of several processes (`RANK` above 0) the first keeps the record; the others work and write nothing.
     Raises MissingFileError for what cannot be read. Entering it raises SettingsError where the folder holds a run of other data or
@@ -57,6 +58,7 @@ class Run(RunRecord):
         settings: Any,
         *,
         reads: Iterable[Read] = (),
+        hashes: Mapping[str, str] | None = None,
         progress: Progress = quiet,
         draw: Callable[[RunRecord], Page] | None = None,
     ) -> None:
@@ -69,7 +71,7 @@ class Run(RunRecord):
         self._kept = self._origin = RunRecord(Path(out), {})
         named = dict(map(_named, reads))
         self._read = [Path(path).resolve() for path in named.values()]
-        inputs = {place: fingerprint(path) for place, path in named.items()}
+        inputs = {place: fingerprint(path) for place, path in named.items()} | dict(hashes or {})
         told = json.loads(json.dumps(asdict(settings), default=str))
         self._aside = {one.name for one in fields(settings) if SPOKEN in one.metadata and one.metadata[SPOKEN].aside}
         record: JSON = {

@@ -9,25 +9,27 @@ import pytest
 
 from luthier.errors import LuthierError, MissingFileError
 from luthier.evaluate.retrieval import BM25
+from luthier.evaluate.retrieval.opening import open_retriever
 from luthier.evaluate.retrieval.retrieve import Vectors
+from luthier.evaluate.retrieval.settings import OpeningSettings
 from luthier.models.endpoint_embedder import EndpointEmbedder
+from luthier.models.opening import EmbedderSettings
 from luthier.models.sentence_transformer_embedder import SentenceTransformerEmbedder
 from luthier.models.static_embedder import StaticEmbedder
 from luthier.models.transformer_embedder import TransformerEmbedder
-from luthier.recipes.retrievers import ModelOptions, open_retriever
 from retrieval_tasks import WORDS, static_folder
 
 
 def test_names_and_folders(tmp_path: Path, tiny_model_folder: Path):
     assert open_retriever("bm25").name == "bm25:code"
-    assert open_retriever("bm25:word", ModelOptions(k1=1.2)).name == "bm25:word(k1=1.2,b=0.75)"
+    assert open_retriever("bm25:word", OpeningSettings(k1=1.2)).name == "bm25:word(k1=1.2,b=0.75)"
     assert isinstance(open_retriever("bm25"), BM25)
     assert isinstance(open_retriever("vectors:some/where"), Vectors)
     assert isinstance(open_retriever(str(static_folder(tmp_path / "static"))), StaticEmbedder)
-    served = open_retriever("my-model", ModelOptions(endpoint="http://127.0.0.1:1/v1", query_prompt="q: "))
+    served = open_retriever("my-model", OpeningSettings(embedder=EmbedderSettings(endpoint="http://127.0.0.1:1/v1", query_prompt="q: ")))
     assert isinstance(served, EndpointEmbedder)
     assert served.key("document") != served.key("query")
-    read = open_retriever(str(tiny_model_folder), ModelOptions(pooling="last", max_length=9))
+    read = open_retriever(str(tiny_model_folder), OpeningSettings(embedder=EmbedderSettings(pooling="last", max_length=9)))
     assert isinstance(read, TransformerEmbedder)
     assert read.name.endswith("(last, 9 tokens)")
     (tmp_path / "empty").mkdir()

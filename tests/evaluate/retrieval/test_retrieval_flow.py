@@ -11,7 +11,7 @@ import pytest
 
 from command import Said
 from command import luthier as command
-from luthier.evaluate.retrieval import Task
+from luthier.evaluate.retrieval import load_task, save_task
 from luthier.records import write_jsonl
 from retrieval_tasks import WORDS, small_task, static_folder
 
@@ -28,9 +28,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     told = luthier("build", "doc2code", "json", "email", "logging", "http", "--train", "0.6", "--out", str(folder / "task")).stdout
     assert "queries (test" in told.splitlines()[0]
     assert any("fewer than 3 lines of code" in line for line in told.splitlines())
-    words = sorted({word for text in Task.load(folder / "task", "train").query_texts for word in text.lower().split() if word.isalpha()})
+    words = sorted({word for text in load_task(folder / "task", "train").query_texts for word in text.lower().split() if word.isalpha()})
     static_folder(folder / "static", [*WORDS, *words], dimensions=48)
-    small_task(documents=50, queries=30, copies=20).save(folder / "copies")
+    save_task(small_task(documents=50, queries=30, copies=20), folder / "copies")
     return folder
 
 
@@ -53,13 +53,17 @@ def run(place: Path) -> Path:
         "--quiet",
     ]
     said = luthier(*words).stdout
-    assert len(said.splitlines()) == 4
+    assert len(said.splitlines()) == 5
+    assert "query without a judgement in the split test" in said
     before = {path.name: path.read_bytes() for path in (out / "results").iterdir()}
     record = json.loads((out / "run.json").read_text())["steps"]
     assert luthier(*words).stdout == said
     assert json.loads((out / "run.json").read_text())["steps"] == record  # kept, not scored again
     next((out / "results").glob("*bm25*.json")).unlink()
     luthier(*words)
+    page = (out / "report.html").read_bytes()
+    command("report", str(out))
+    assert (out / "report.html").read_bytes() == page
     again = {path.name: path.read_bytes() for path in (out / "results").iterdir() if path.suffix == ".safetensors"}
     assert again == {name: data for name, data in before.items() if name.endswith(".safetensors")}
     return out
@@ -80,6 +84,58 @@ def test_a_run_tells_all_readings_and_a_page(run: Path, place: Path):
     assert "<script" not in page
 
 
+def test_a_built_task_is_a_run_folder_too(place: Path):
+    page = (place / "task" / "report.html").read_bytes()
+    command("report", str(place / "task"))
+    assert (place / "task" / "report.html").read_bytes() == page
+    record = json.loads((place / "task" / "run.json").read_text())
+    corpus = (place / "task" / "corpus.jsonl").read_bytes()
+    found = record["steps"]["task"]["results"]
+    assert found["counts"]["documents"] == corpus.count(b"\n")
+    assert len(found["shown"]) == 10
+    said = luthier("build", "ccr", "json", "--out", str(place / "task"), ok=False).stderr
+    assert "holds a run of other data or settings" in said
+    assert (place / "task" / "corpus.jsonl").read_bytes() == corpus
+
+
+def test_what_changed_is_computed_again_and_nothing_else(place: Path, tmp_path: Path):
+    task, out = tmp_path / "task", tmp_path / "run"
+    save_task(load_task(place / "copies"), task)
+    words = [
+        "run",
+        str(task),
+        "--model",
+        str(place / "static"),
+        "--model",
+        "bm25",
+        "--out",
+        str(out),
+        "--cache",
+        str(tmp_path / "c"),
+        "--quiet",
+    ]
+    luthier(*words)
+    first = steps(out)
+    assert "holds a run of other data or settings" in luthier(*words, "--b", "0.5", ok=False).stderr
+    luthier(*words, "--b", "0.5", "--replace")
+    second = steps(out)
+    (static, bm25), (same, other) = first, second
+    assert first[static] == second[same]  # taken over, seconds and all
+    assert other == "small / bm25:code(k1=1.5,b=0.5)"
+    assert bm25 == "small / bm25:code"
+    queries = (task / "queries.jsonl").read_text()
+    (task / "queries.jsonl").write_text(queries.replace('"text": "', '"text": "x', 1))
+    assert f"{task / 'queries.jsonl'} has changed" in luthier(*words, "--b", "0.5", ok=False).stderr
+    luthier(*words, "--b", "0.5", "--replace")
+    third = steps(out)
+    assert {name: step["key"] for name, step in third.items()}.keys() == second.keys()
+    assert all(third[name]["key"] != second[name]["key"] for name in third)
+
+
+def steps(out: Path) -> dict:
+    return json.loads((out / "run.json").read_text())["steps"]
+
+
 def test_copies_lower_the_ceiling_and_the_page_says_so(place: Path, tmp_path: Path):
     said = luthier("run", str(place / "copies"), "--model", "bm25", "--out", str(tmp_path), "--quiet").stdout
     assert "ceiling" in said
@@ -88,7 +144,7 @@ def test_copies_lower_the_ceiling_and_the_page_says_so(place: Path, tmp_path: Pa
     assert "documents are copies of others" in audited
     assert "NDCG@10 of a perfect retriever" in audited
     out = luthier("export", str(place / "copies"), "--merged", "--to", "mteb", "--out", str(tmp_path / "out")).stdout.strip()
-    assert Task.load(out).fingerprint == Task.load(place / "copies").merged().fingerprint
+    assert load_task(out).fingerprint == load_task(place / "copies").merged().fingerprint
     assert (tmp_path / "out" / "mteb_task.py").is_file()
 
 
@@ -124,9 +180,9 @@ def test_a_language_model_reranks(place: Path, tiny_model_folder: Path, tmp_path
         str(tmp_path),
         "--quiet",
     )
-    from luthier.evaluate.retrieval.compare import load_results
+    from luthier.evaluate.retrieval.results import load_results
 
-    (_, before), (_, after) = load_results(tmp_path)
+    before, after = (result.run for result in load_results(tmp_path))
     assert after.name.endswith(str(tiny_model_folder))
     for first, second, scores in zip(before.documents, after.documents, after.scores, strict=True):
         assert set(first[:3].tolist()) == set(second[:3].tolist())
@@ -140,7 +196,7 @@ def test_instructions_change_queries_alone(place: Path, tiny_model_folder: Path,
     from luthier.evaluate.retrieval import datasets
 
     monkeypatch.setitem(datasets.SIZES, "codetrans-dl", datasets.Size(30, 50))
-    Task.load(place / "copies").save(tmp_path / "codetrans-dl")
+    save_task(load_task(place / "copies"), tmp_path / "codetrans-dl")
     words = [
         "run",
         "coir:codetrans-dl",
@@ -197,6 +253,9 @@ def test_training_teaches_and_says_by_how_much(place: Path, tmp_path: Path):
     assert test["change"]["p"] < 0.01
     assert f"{100 * test['before']['mean']:.2f} -> {100 * test['after']['mean']:.2f}" in said
     assert luthier(*words).stdout == said  # kept, not trained again
+    page = (tmp_path / "run" / "report.html").read_bytes()
+    command("report", str(tmp_path / "run"))
+    assert (tmp_path / "run" / "report.html").read_bytes() == page
     scored = luthier(
         "run",
         str(tmp_path / "task"),
@@ -213,10 +272,10 @@ def test_training_teaches_and_says_by_how_much(place: Path, tmp_path: Path):
 
 def test_pairs_that_repeat_a_test_are_not_trained_on(place: Path):
     from luthier.errors import SettingsError
-    from luthier.recipes.retriever_training import disjoint_pairs
+    from luthier.recipes.retriever import disjoint_pairs
 
-    training, test = Task.load(place / "task", "train"), Task.load(place / "task")
-    kept, left_out = disjoint_pairs(training, [test])
+    training, test = load_task(place / "task", "train"), load_task(place / "task")
+    kept, left_out, _ = disjoint_pairs(training, [test])
     assert left_out == 0
     assert len(kept) > 50
     with pytest.raises(SettingsError, match="no training pair is left"):
@@ -244,6 +303,14 @@ def test_pairs_that_repeat_a_test_are_not_trained_on(place: Path):
         (["build", "doc2code", "{empty}", "--out", "{empty}/out"], "no Python files there"),
         (["build", "pairs", "{bad}", "--columns", "a", "--out", "{empty}/out"], "two names with a comma"),
         (["export", "{task}", "--to", "csv", "--out", "{empty}/out"], "csv"),
+        (["export", "{task}", "--out", "{task}"], "is read and would be written over"),
+        (["run", "{task}", "--b", "nan"], "--b is nan; give a number from 0 to 1"),
+        (["run", "{task}", "--weight", "0", "--model", "bm25"], "every --weight is 0"),
+        (["run", "{task}", "{task}", "--model", "bm25"], "named twice"),
+        (["run", "{task}", "--model", "bm25", "--model", "bm25:code"], "two results would be called"),
+        (["build", "doc2code", "json", "--train", "1", "--out", "{empty}/out"], "--train is 1.0; give a number from 0 below 1"),
+        (["build", "poem", "json", "--out", "{empty}/out"], "poem"),
+        (["train", "{task}", "--epochs", "inf"], "--epochs is inf"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(place: Path, tmp_path: Path, words: list[str], message: str):
@@ -264,20 +331,3 @@ def test_bad_input_is_one_line_and_exit_code_2(place: Path, tmp_path: Path, word
     assert done.code == 2
     assert message in done.stderr.strip().splitlines()[-1]
     assert "Traceback" not in done.stderr
-
-
-def test_the_choices_of_the_commands_are_those_of_the_library():
-    from luthier.cli.retrieval import RECIPES, TIES, run
-    from luthier.evaluate.retrieval.build import assembly, building
-    from luthier.evaluate.retrieval.retrieve import ADJUSTMENTS
-    from luthier.evaluate.retrieval.scoring import READINGS_OF_TIES
-    from luthier.evaluate.retrieval.task import READINGS
-    from luthier.models.transformer_embedder import POOLINGS
-
-    choices = {option.name: tuple(option.type.choices) for option in run.params if hasattr(option.type, "choices")}
-    assert choices["pooling"] == POOLINGS
-    assert choices["reading"] == READINGS
-    assert choices["adjustment"] == ADJUSTMENTS
-    assert RECIPES == building.RECIPES
-    assert TIES == READINGS_OF_TIES
-    assert assembly.NEAR == ("mark", "exclude", "keep")

@@ -6,10 +6,11 @@ Fusion helps some pairs and hurts others; choose the weights on a development sp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, get_args
 
 from luthier.errors import SettingsError
 from luthier.evaluate.retrieval.metrics import Run
+from luthier.evaluate.retrieval.settings import Fusion
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,16 +19,14 @@ if TYPE_CHECKING:
 RRF = 60.0  # the constant of the paper: damps the first ranks
 
 
-def fuse(
-    runs: Sequence[Run], method: Literal["rrf", "minmax"] = "rrf", weights: Sequence[float] | None = None, k: int | None = None
-) -> Run:
+def fuse(runs: Sequence[Run], method: Fusion = "rrf", weights: Sequence[float] | None = None, k: int | None = None) -> Run:
     """Add up what the runs say of each document. weights: one a run, 1 where left out; k: documents kept, as many as the longest run has.
 
     A document that a run lacks gets nothing from it. Raises SettingsError.
     """
     import numpy as np
 
-    if not runs or method not in ("rrf", "minmax"):
+    if not runs or method not in get_args(Fusion):
         raise SettingsError("fusion takes one run or more, and the method 'rrf' or 'minmax'")
     shares = [1.0] * len(runs) if weights is None else list(weights)
     if len(shares) != len(runs) or len({len(run.documents) for run in runs}) != 1:
