@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from report_run import STEPS, dialogue, run, write_rows, write_run
-from test_trace_models_page import SETTINGS, change, results
-from trace_pages import evaluation_page, mastery_page
 
 from luthier.report import write_report
-from luthier.report.trace_models_page import write_trace_models_page
+from luthier.trace import models_page
+from run_folders import drawn
+from trace_pages import change, evaluation_page, mastery_page, models_run, results
 
 pytestmark = pytest.mark.skipif(
     shutil.which("chromium") is None or shutil.which("chromedriver") is None,
@@ -49,19 +49,19 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="module", params=["finished", "unfinished", "long words", "traced models", "mastery", "evaluated tracer"])
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if request.param == "traced models":
-        page = tmp_path_factory.mktemp("traced") / "page.html"
         found = results(30, 12)
         found |= {"changes": [change(LONG), change()], "concepts": [*found["concepts"][1:], LONG], "notes": [LONG]}
         found["learners"][1]["learner"] = LONG
-        write_trace_models_page(page, found, {"learners": 0}, settings=SETTINGS)
-        return page
+        folder = tmp_path_factory.mktemp("traced")
+        drawn(models_run(folder, found), models_page.draw)
+        return folder / "report.html"
     if request.param in ("mastery", "evaluated tracer"):
-        page = tmp_path_factory.mktemp("tracer") / "page.html"
+        folder = tmp_path_factory.mktemp("tracer")
         if request.param == "mastery":
-            mastery_page(page, 34, [LONG, *(f"concept {number}" for number in range(30))])
+            mastery_page(folder, 34, [LONG, *(f"concept {number}" for number in range(30))])
         else:
-            evaluation_page(page, concept=LONG)
-        return page
+            evaluation_page(folder, concept=LONG)
+        return folder / "report.html"
     folder = write_run(tmp_path_factory.mktemp("run"), STEPS[:3] if request.param == "unfinished" else STEPS)
     if request.param == "long words":
         _stretch(folder)

@@ -4,79 +4,95 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luthier.errors import BadRowError, SettingsError
-from luthier.packages import file_sha256
+from luthier.models.opening import embedder_reads
 from luthier.progress import Progress, quiet
-from luthier.recipes.run_folder import RunFolder, peak_memory_mib
-from luthier.recipes.tracing import AnswerFiles, describe, open_tracer
 from luthier.records import JSON, Journal, atomic_write
+from luthier.records.files import refuse_same
+from luthier.report.wording import Told
+from luthier.run import Run
+from luthier.trace import learners_page
+from luthier.trace.runs import summary
+from luthier.trace.settings import AdviceSettings, ExplanationSettings, ExportSettings, MasterySettings, WithTracer
 
 if TYPE_CHECKING:
-    from luthier.trace.advice import Influence, Recommendation
     from luthier.trace.answers import AnswerLog
     from luthier.trace.stepping import LearnerState
     from luthier.trace.tracer import Tracer
 
-LEARNERS, TABLE = "learners.jsonl", "mastery.csv"
+LEARNERS, TABLE = learners_page.LEARNERS_FILE, "mastery.csv"
+FIELDS = ("learner", "answers", "mastery", "timeline")  # that every row of a learner has
 MOMENTS = 12  # along each learner's answers
 
 
-def mastery_run(
-    tracer_folder: Path, files: AnswerFiles, folder: Path, command: str, *, learners: Sequence[str] = (), progress: Progress = quiet
-) -> JSON:
-    """Follow every learner through the answers; writes `learners.jsonl`, `mastery.csv` and `report.html`, and returns what `run.json` holds.
+def run(settings: MasterySettings, out: Path, progress: Progress = quiet) -> Run:
+    """Follow every learner through the answers; `learners.jsonl` and `mastery.csv` in `out` hold what they know.
 
-    learners: only these. A stopped run continues with the learner it was at. Raises SettingsError for a learner without answers, BadRowError
-    for an item that training did not know and that has neither text nor concepts.
+    A stopped run continues with the learner it was at. Raises SettingsError for a learner without answers, BadRowError for an item that
+    training did not know and that has neither text nor concepts.
     """
-    from luthier.report.mastery_page import write_mastery_page
-
-    with RunFolder(folder, "trace-mastery", command, {"tracer": str(tracer_folder), "learners": list(learners)}, 0) as run:
-        run.record["inputs"] = files.hashes() | _tracer_hash(tracer_folder)
-        tracer = open_tracer(tracer_folder)
-        log = chosen_learners(files.read(), learners)
-        run.record["data"] = describe(log) | {"attached": attach_new(tracer, log, files.data[0])}
-        run.step(
-            "mastery",
-            {"inputs": run.record["inputs"], "layout": files.layout, "learners": list(learners)},
-            [LEARNERS, TABLE],
-            lambda: _follow_all(tracer, log, folder, progress),
-        )
-        run.finish(peak_memory_mib=peak_memory_mib())
-        write_mastery_page(folder / "report.html", read_learners(folder), concept_links(tracer), run.record)
-        record: JSON = run.record
-        return record
+    tracer = open_tracer(settings)
+    log = chosen_learners(settings.read(), settings.learners)
+    attached = attach_new(tracer, log, settings.data[0])
+    reads = [(settings.tracer, settings.folder()), *settings.reads(), *embedder_reads(tracer.settings.encoder)]
+    with Run(out, "trace mastery", settings, reads=reads, progress=progress, draw=learners_page.draw) as made:
+        made.note(data=summary(log)._asdict() | {"attached": attached})
+        made.step("mastery", partial(_follow_all, tracer, log, out, progress), files=[LEARNERS, TABLE])
+        made.step("links", lambda: {"links": [each._asdict() for each in concept_links(tracer)]}, uses=())
+    return made
 
 
-def read_learners(folder: Path) -> list[JSON]:
-    """The rows of a finished mastery run."""
-    with Journal(folder / LEARNERS) as rows:
-        return list(rows)
-
-
-def recommend_items(
-    tracer_folder: Path, files: AnswerFiles, learner: str, n: int, target: tuple[float, float], *, respect_prerequisites: bool = True
-) -> list[Recommendation]:
+def recommend_items(settings: AdviceSettings, progress: Progress = quiet) -> Told:
     """What a learner should be asked next, from the answers so far; see `luthier.trace.advice.recommend`."""
-    from luthier.trace.advice import recommend
+    from luthier.trace.advice import check_target, recommend
 
-    tracer = open_tracer(tracer_folder)
-    log = chosen_learners(files.read(), [learner])
-    attach_new(tracer, log, files.data[0])
-    state = tracer.replay(history_of(log, 0))
-    return recommend(tracer, state, n, target, respect_prerequisites=respect_prerequisites)
+    check_target(settings.target)
+    tracer, history = _learner(settings, settings.learner)
+    target, respect = settings.target, not settings.ignore_prerequisites
+    found = recommend(tracer, tracer.replay(history), settings.count, target, respect_prerequisites=respect)
+    said = [] if found else [f"no item has a chance between {target[0]:g} and {target[1]:g}; widen --target, or add items"]
+    for each in found:
+        waits = f"   waits for {', '.join(each.waits_for)}" if each.waits_for else ""
+        said.append(f"{each.chance:4.0%}   {each.item}   {', '.join(each.concepts)}{waits}")
+    return Told(said, [each._asdict() for each in found])
 
 
-def explain_item(tracer_folder: Path, files: AnswerFiles, learner: str, item: str) -> tuple[float, list[Influence]]:
+def explain_item(settings: ExplanationSettings, progress: Progress = quiet) -> Told:
     """The chance of an item for a learner, and what each past answer did to it; see `luthier.trace.advice.explain`."""
     from luthier.trace.advice import explain
 
-    tracer, log = open_tracer(tracer_folder), chosen_learners(files.read(), [learner])
-    attach_new(tracer, log, files.data[0])
-    return explain(tracer, history_of(log, 0), item)
+    tracer, history = _learner(settings, settings.learner)
+    chance, moved = explain(tracer, history, settings.item)
+    said = [f"{settings.item}: {chance:.0%}"]
+    said += [f"  {100 * each.change:+5.1f} points by answer {each.place + 1}, {each.item}, {each.correct:g}" for each in moved[:10]]
+    return Told(said, {"chance": chance, "answers": [each._asdict() for each in moved]})
+
+
+def export_step(settings: ExportSettings, progress: Progress = quiet) -> Told:
+    """One step of a tracer as an ONNX graph; see `luthier.trace.onnx_export`."""
+    from luthier.trace.onnx_export import export_onnx
+
+    refuse_same(settings.target, settings.folder().glob("*"))
+    path = export_onnx(open_tracer(settings), settings.target)
+    return Told([str(path)], {"out": str(path)})
+
+
+def open_tracer(settings: WithTracer) -> Tracer:
+    """The tracer of a run folder, or of the folder of a tracer itself. Raises MissingFileError, BadRowError."""
+    from luthier.trace.tracer import Tracer
+
+    return Tracer.load(settings.folder())
+
+
+def _learner(settings: Any, name: str) -> tuple[Tracer, list[tuple[str, float]]]:
+    """The tracer, with what it did not know, and the answers of one learner."""
+    tracer, log = open_tracer(settings), chosen_learners(settings.read(), [name])
+    attach_new(tracer, log, settings.data[0])
+    return tracer, history_of(log, 0)
 
 
 def chosen_learners(log: AnswerLog, names: Sequence[str]) -> AnswerLog:
@@ -117,8 +133,10 @@ def history_of(log: AnswerLog, place: int) -> list[tuple[str, float]]:
     return [(items[item].item, float(correct)) for item, correct in zip(log.item[some], log.correct[some], strict=True)]
 
 
-def follow(tracer: Tracer, learner: str, history: Sequence[tuple[str, float]], moments: int = MOMENTS) -> JSON:
+def _follow(tracer: Tracer, learner: str, history: Sequence[tuple[str, float]], moments: int = MOMENTS) -> JSON:
     """A learner's mastery at some moments and at the end, of concepts with answers; each as chance, low, high and answers."""
+    from luthier.trace.advice import recommend
+
     state = tracer.start()
     stops = sorted({round(len(history) * step / moments) for step in range(1, moments + 1)} - {0})
     timeline = []
@@ -134,34 +152,36 @@ def follow(tracer: Tracer, learner: str, history: Sequence[tuple[str, float]], m
         "mastery": _seen(tracer, state),
         "timeline": timeline,
         "recent": recent,
-        "next": [each._asdict() for each in tracer.recommend(state, 5)],
+        "next": [each._asdict() for each in recommend(tracer, state, 5)],
     }
 
 
-def concept_links(tracer: Tracer) -> list[JSON]:
+class Link(NamedTuple):
+    """Two concepts that hang together. weight: the attention of a relation, or how many items ask both."""
+
+    source: str
+    target: str
+    relation: str
+    weight: float
+
+
+def concept_links(tracer: Tracer) -> list[Link]:
     """Edges between concepts: the relations the graph was made with, each with its attention, and pairs that items ask together."""
     from luthier.trace.attention import relation_attention
 
     names = [concept.concept for concept in tracer.bank.concepts]
-    found = [
-        {"source": names[source], "target": names[target], "relation": relation, "weight": weight}
-        for relation, source, target, weight in relation_attention(tracer)
-    ]
+    found = [Link(names[source], names[target], relation, weight) for relation, source, target, weight in relation_attention(tracer)]
     together: dict[tuple[int, int], int] = {}
     for members in tracer.bank.members:
         for at, one in enumerate(members):
             for other in members[at + 1 :]:
                 together[one, other] = together.get((one, other), 0) + 1
-    found += [
-        {"source": names[a], "target": names[b], "relation": "asked together", "weight": count}
-        for (a, b), count in sorted(together.items())
-    ]
-    return found
+    return found + [Link(names[a], names[b], "asked together", count) for (a, b), count in sorted(together.items())]
 
 
 def _follow_all(tracer: Tracer, log: AnswerLog, folder: Path, progress: Progress) -> JSON:
-    progress.step("mastery", len(log.learners))
-    with Journal(folder / LEARNERS) as journal:
+    progress.step("Following learners", len(log.learners))
+    with Journal(folder / LEARNERS, FIELDS) as journal:
         done = [row["learner"] for row in journal]
         if done != list(log.learners[: len(done)]):
             raise SettingsError(f"{journal.path}: holds other learners; choose another folder with --out")
@@ -169,7 +189,7 @@ def _follow_all(tracer: Tracer, log: AnswerLog, folder: Path, progress: Progress
         for place in range(len(done), len(log.learners)):
             history = history_of(log, place)
             if history:
-                journal.append(follow(tracer, log.learners[place], history))
+                journal.append(_follow(tracer, log.learners[place], history))
             progress.advance(1)
         rows = list(journal)
     with atomic_write(folder / TABLE) as stream:
@@ -188,10 +208,3 @@ def _seen(tracer: Tracer, state: LearnerState) -> dict[str, list[float]]:
         for name, each in tracer.mastery(state).items()
         if each.answers
     }
-
-
-def _tracer_hash(folder: Path) -> dict[str, str]:
-    from luthier.trace.tracer_files import NUMBERS, RECORD
-
-    inside = folder / "tracer" if (folder / "tracer").is_dir() else folder
-    return {str(inside / name): file_sha256(inside / name) for name in (RECORD, NUMBERS) if (inside / name).is_file()}
