@@ -212,6 +212,9 @@ def test_import_writes_what_it_read(place: Path, tmp_path: Path):
     assert len(read_answers([tmp_path / "long"])) == 2
     assert "1 rows merged" in (tmp_path / "long" / "report.html").read_text()
     assert drawn_again(tmp_path / "long")
+    path.write_text("learner,item,correct\na,7,1\na,8,0\n")
+    luthier("import", path, "--out", tmp_path / "timeless")
+    assert "2 answers, drawn by the seed" in (tmp_path / "timeless" / "report.html").read_text()
 
 
 def test_a_step_is_exported(run: Path, tmp_path: Path):
