@@ -17,6 +17,7 @@ DATA = {
     "concepts": 9,
     "right": 0.61,
     "merged_rows": 5,
+    "repeated_rows": 0,
     "moved_rows": 2,
     "with_text": 3,
     "notes": [],

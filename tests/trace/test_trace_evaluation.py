@@ -182,7 +182,7 @@ def test_bkt_finds_planted_parameters():
             collector.add(f"u{learner}", "q", float(random.random() < (0.9 if state else 0.2)), concept="c")
             state |= random.random() < 0.15
     found = fit_bkt(collector.log(), rounds=60)
-    assert [float(each[0]) for each in found] == pytest.approx([0.3, 0.15, 0.2, 0.1], abs=0.05)
+    assert [float(each[0]) for each in found[:4]] == pytest.approx([0.3, 0.15, 0.2, 0.1], abs=0.05)
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 0.99), st.integers(0, 1), st.integers(0, 3)), min_size=4, max_size=40))

@@ -8,7 +8,7 @@ from luthier.report.wording import number, percent
 from luthier.run.record import RunRecord
 
 TITLE = "Answers, as one long table"
-MERGED = (("merged_rows", "rows merged"), ("moved_rows", "sorted by time"))
+MERGED = (("merged_rows", "rows merged"), ("repeated_rows", "of these repeat another row"), ("moved_rows", "sorted by time"))
 
 
 def draw(run: RunRecord) -> Page:

@@ -14,7 +14,7 @@ import torch
 from luthier.errors import SettingsError
 from luthier.progress import Progress, quiet
 from luthier.statistics.logits import sigmoid
-from luthier.trace.baselines import global_mean, item_response, running_accuracy, running_accuracy_with_difficulty
+from luthier.trace.baselines import global_mean, identities, item_response, running_accuracy, running_accuracy_with_difficulty
 from luthier.trace.bkt import fit_bkt, predict_bkt
 from luthier.trace.fitting import fit, predict_log
 from luthier.trace.learner_model import Dkt
@@ -73,6 +73,7 @@ def evaluate_tracer(
             "learners": {name: len(part.learners) for name, part in parts.items()},
             "answers": {name: len(part) for name, part in parts.items()},
         },
+        "notes": _notes(parts["train"], test),
         "epochs": [epoch._asdict() for epoch in fitted.epochs],
         "uncalibrated_ece": calibration_error(raw, test.correct),
         "platt": [each._asdict() for each in tracer.platt],
@@ -105,7 +106,7 @@ def _baselines(tracer: Tracer, parts: dict[str, AnswerLog], folder: Path | None,
     shapes = tracer.module.sinkt.settings
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(tracer.settings.fit.seed)
-        dkt = Dkt(train.catalogue.concepts_of, len(train.catalogue.concepts), shapes.dim, shapes.state_dim)
+        dkt = Dkt(*identities(train.catalogue), shapes.dim, shapes.state_dim)
     fit(dkt, train, valid, tracer.settings.fit, folder=None if folder is None else folder / DKT, progress=progress)
     found = {DKT: sigmoid(predict_log(dkt, test))}
     known = _known_concepts(train)
@@ -113,7 +114,8 @@ def _baselines(tracer: Tracer, parts: dict[str, AnswerLog], folder: Path | None,
         found[DKT_KNOWN] = sigmoid(predict_log(dkt, test, known=torch.from_numpy(known)))
     progress.step("Fitting the other baselines")
     found[IRT] = item_response(train, test)
-    found[BKT] = predict_bkt(fit_bkt(train), test)
+    if train.catalogue.concepts:
+        found[BKT] = predict_bkt(fit_bkt(train), test)
     found[DIFFICULTY] = running_accuracy_with_difficulty(train, test)
     found[RUNNING] = running_accuracy(train, test)
     found[MEAN] = global_mean(train, test)
@@ -121,9 +123,20 @@ def _baselines(tracer: Tracer, parts: dict[str, AnswerLog], folder: Path | None,
 
 
 def _known_concepts(train: AnswerLog) -> NDArray[np.bool_]:
-    """(items,): items all of whose concepts training answered."""
-    seen = {one for item in np.unique(train.item) for one in train.catalogue.concepts_of[item]}
-    return np.array([bool(some) and seen.issuperset(some) for some in train.catalogue.concepts_of], dtype=bool)
+    """(items,): items all of whose concepts training answered, or which it answered themselves where they have none."""
+    of_item = identities(train.catalogue).of_item
+    seen = {one for item in np.unique(train.item) for one in of_item[item]}
+    return np.array([seen.issuperset(some) for some in of_item], dtype=bool)
+
+
+def _notes(train: AnswerLog, test: AnswerLog) -> list[str]:
+    """What of the baselines is not as usual."""
+    bare = np.array([not some for some in test.catalogue.concepts_of], dtype=bool)[test.item]
+    if not train.catalogue.concepts:
+        return ["no item has a concept: BKT is left out, and DKT reads items"]
+    if bare.any():
+        return [f"{int(bare.sum()):,} test answers are to items without concepts: BKT gives them the share of right answers in training"]
+    return []
 
 
 def _subsets(test: AnswerLog, unseen: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:

@@ -53,7 +53,7 @@ def draw(run: RunRecord) -> Page:
         "cold": cold_start(first["scores"], held),
         "value": value,
         "lead": lead,
-        "left": left_out(data),
+        "left": [*left_out(data), *first.get("notes", [])],
     }
     some = (str(draws["draws"]), "draw of the split" if draws["draws"] == 1 else "draws of the split")
     return Page(TITLE, "trace/evaluation.html.j2", values, tags, (*journey(data), some))
@@ -61,7 +61,8 @@ def draw(run: RunRecord) -> Page:
 
 def lines(run: RunRecord) -> list[str]:
     """What the command says when it is done."""
-    found, said = run.record["over_draws"], [told(run.record["data"])]
+    found, notes = run.record["over_draws"], run.results("draw-0")["notes"]
+    said = ["; ".join([told(run.record["data"]), *notes])]
     for model, parts in found["auc"].items():
         shown = "   ".join(f"{part} {lead(each, '.4f')}" for part, each in parts.items())
         said.append(f"{model:<20} AUC {shown}   calibration error {found['ece'][model]['all']['mean']:.3f}")

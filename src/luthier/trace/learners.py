@@ -38,6 +38,10 @@ def run(settings: MasterySettings, out: Path, progress: Progress = quiet) -> Run
     tracer = open_tracer(settings)
     log = chosen_learners(settings.read(), settings.learners)
     attached = attach_new(tracer, log, settings.data[0])
+    if not any(tracer.bank.members):
+        raise SettingsError(
+            f"{settings.data[0]}: mastery is told by concept, and no item has one; give them with --items or --map concept=COLUMN"
+        )
     reads = [(settings.tracer, settings.folder()), *settings.reads(), *embedder_reads(tracer.settings.encoder)]
     with Run(out, "trace mastery", settings, reads=reads, progress=progress, draw=learners_page.draw) as made:
         made.note(data=summary(log)._asdict() | {"attached": attached})

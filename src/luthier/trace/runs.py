@@ -35,6 +35,7 @@ class LogSummary(NamedTuple):
     edges: int
     right: float
     merged_rows: int
+    repeated_rows: int
     moved_rows: int
     longest: int
     median_length: float
@@ -115,6 +116,7 @@ def summary(log: AnswerLog) -> LogSummary:
         len(known.edges),
         float(log.correct.mean()),
         log.merged,
+        log.repeated,
         log.moved,
         int(sizes.max()),
         float(np.median(sizes)),

@@ -14,7 +14,7 @@ from luthier.settings import REQUIRED, argument, check, group, option, seed_opti
 if TYPE_CHECKING:
     from luthier.trace.answers import AnswerLog
 
-Layout = Literal["auto", "long", "assistments", "datashop", "akt", "dkt", "pykt", "xapi"]
+Layout = Literal["auto", "long", "assistments", "datashop", "ednet", "akt", "akt3", "dkt", "pykt", "pykt-sequences", "xapi"]
 GraphPart = Literal["qmatrix", "expert", "knn"]
 Held = Literal["none", "concepts", "items"]
 Ask = Literal["numbers", "yes_no"]
@@ -77,7 +77,10 @@ class AnswerSettings:
     items: str | None = option(None, "Items: item, text, concepts.", metavar="FILE")
     concepts: str | None = option(None, "Concepts: concept, text.", metavar="FILE")
     edges: str | None = option(None, "Relations between concepts: source, target, relation, weight, provenance.", metavar="FILE")
-    names: str | None = option(None, "JSON of concept name to number, for layouts of numbers only.", metavar="FILE")
+    names: str | None = option(None, "JSON of concept name to number.", metavar="FILE")
+    mapped: tuple[str, ...] = option(
+        (), "What a column of DATA is: learner, item, correct, timestamp, concept or text.", "--map", metavar="FIELD=COLUMN"
+    )
     skip_bad: str | None = option(None, SKIP_BAD, metavar="FILE")
 
     def __post_init__(self) -> None:
@@ -89,13 +92,33 @@ class AnswerSettings:
 
         skipped = None if self.skip_bad is None else SkippedRows(Path(self.skip_bad))
         return read_answers(
-            self.data, self.layout, items=self.items, concepts=self.concepts, edges=self.edges, names=self.names, skipped=skipped
+            self.data,
+            self.layout,
+            items=self.items,
+            concepts=self.concepts,
+            edges=self.edges,
+            names=self.names,
+            columns=mapping(self.mapped),
+            skipped=skipped,
         )
 
     def reads(self) -> list[tuple[str, Path]]:
-        """Every file that is read, those of a folder one by one: its run.json says nothing of the answers."""
+        """Every file that is read, those of a long table's folder one by one: its run.json says nothing of the answers."""
         named = [Path(path) for path in (*self.data, self.items, self.concepts, self.edges, self.names) if path is not None]
-        return [(str(file), file) for path in named for file in (sorted(path.glob("*.jsonl")) if path.is_dir() else [path])]
+        return [(str(file), file) for path in named for file in (sorted(path.glob("*.jsonl")) or [path] if path.is_dir() else [path])]
+
+
+def mapping(given: tuple[str, ...]) -> dict[str, str]:
+    """FIELD=COLUMN texts as a dictionary. Raises SettingsError."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, column = text.partition("=")
+        if not (name and equals and column):
+            raise SettingsError(f"--map {text}: write it as FIELD=COLUMN")
+        if name in found:
+            raise SettingsError(f"--map {text}: {name} is {found[name]!r} already")
+        found[name] = column
+    return found
 
 
 @dataclass(frozen=True)
