@@ -90,7 +90,7 @@ def _table(rows: int) -> dict[str, float]:
     """CPU-seconds to read a table of so many answers and to calibrate its items, and the peak of the process's memory."""
     import numpy as np
 
-    from luthier.recipes.run_folder import peak_memory_mib
+    from luthier.run.machine import peak_memory_mib
     from luthier.trace.item_response import calibrate
     from luthier.trace.results import read_results
 

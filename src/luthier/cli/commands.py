@@ -158,7 +158,26 @@ COMMANDS: dict[str, Command] = {
     "evaluate retrieval export": Question(
         "luthier.evaluate.retrieval.settings:ExportSettings", "luthier.evaluate.retrieval.look:answer_export"
     ),
-    "trace": Own("luthier.cli.trace:command"),
+    "trace import": RunCommand(
+        "luthier.trace.settings:ImportSettings", "luthier.trace.runs:import_answers", "luthier.trace.answers_page", "runs/trace-import"
+    ),
+    "trace fit": RunCommand("luthier.trace.settings:TrainingSettings", "luthier.trace.runs:fit", "luthier.trace.fit_page", "runs/trace"),
+    "trace evaluate": RunCommand(
+        "luthier.trace.settings:EvaluationSettings", "luthier.trace.runs:evaluate", "luthier.trace.evaluation_page", "runs/trace-evaluation"
+    ),
+    "trace mastery": RunCommand(
+        "luthier.trace.settings:MasterySettings", "luthier.trace.learners:run", "luthier.trace.learners_page", "runs/trace-mastery"
+    ),
+    "trace recommend": Question("luthier.trace.settings:AdviceSettings", "luthier.trace.learners:recommend_items"),
+    "trace explain": Question("luthier.trace.settings:ExplanationSettings", "luthier.trace.learners:explain_item"),
+    "trace relate": RunCommand(
+        "luthier.trace.settings:RelateSettings", "luthier.trace.relate:run", "luthier.trace.relate_page", "runs/trace-relations"
+    ),
+    "trace export": Question("luthier.trace.settings:ExportSettings", "luthier.trace.learners:export_step"),
+    "trace serve": Own("luthier.cli.trace:serve"),
+    "trace models": RunCommand(
+        "luthier.trace.settings:ModelsSettings", "luthier.trace.models:run", "luthier.trace.models_page", "runs/trace-models"
+    ),
     "report": Own("luthier.cli.report:command"),
 }
 

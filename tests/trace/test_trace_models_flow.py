@@ -118,6 +118,23 @@ def test_the_page_escapes_names_and_shows_what_was_found(run: tuple[Path, str]) 
     assert "{{ 7*7 }}" in page
     for words in ("31 models", "newcomer", "Difficulty from text", "Skill by model", "To ask newcomer: 20 items", "10 families"):
         assert words in page
+    (run[0] / "report.html").unlink()
+    command("report", run[0])
+    assert (run[0] / "report.html").read_text() == page
+
+
+def test_changed_results_are_refused_and_other_counts_keep_the_families(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "answers.jsonl").write_bytes((results / "answers.jsonl").read_bytes())
+    words = [tmp_path / "answers.jsonl", "--ask", 20, "--out", tmp_path / "run"]
+    luthier(*words)
+    before = json.loads((tmp_path / "run" / "run.json").read_text())["steps"]
+    assert "train was 50, is 10" in luthier(*words, "--train", 10, ok=False)
+    luthier(*words, "--train", 10, "--replace")
+    after = json.loads((tmp_path / "run" / "run.json").read_text())["steps"]
+    assert after["held-out"] == before["held-out"]
+    assert len(after["trace"]["results"]["train"]) == 10
+    (tmp_path / "answers.jsonl").write_bytes((results / "answers.jsonl").read_bytes() + b'{"learner": "x", "item": "y", "correct": 1}\n')
+    assert "answers.jsonl has changed" in luthier(*words, "--train", 10, ok=False)
 
 
 def test_the_same_command_keeps_what_is_done_and_gives_the_same_bytes(run: tuple[Path, str], results: Path, tmp_path: Path) -> None:
@@ -175,7 +192,7 @@ def test_checkpoints_raise_an_alarm_with_its_evidence(tmp_path: Path) -> None:
     [
         ([], "no results"),
         (["--new", "nobody"], "no learner 'nobody'"),
-        (["--embedder", "bm25"], "gives no vectors"),
+        (["--embedder", "bm25"], "bm25: no such model"),
         (["--families", "families.csv"], "families.csv:3: a row needs learner and family"),
     ],
 )

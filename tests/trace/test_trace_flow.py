@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def drawn_again(folder: Path) -> bool:
+    """Whether `luthier report` draws the page that the command itself wrote."""
+    page = (folder / "report.html").read_bytes()
+    (folder / "report.html").unlink()
+    command("report", folder)
+    return (folder / "report.html").read_bytes() == page
+
+
 def settings(place: Path) -> list[object]:
     return ["--encoder", place / "encoder", "--dim", 8, "--epochs", 2, "--quiet"]
 
@@ -59,12 +69,52 @@ def test_a_fit_leaves_a_tracer_and_a_record_and_is_kept(place: Path, run: Path):
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "done"
     assert record["data"]["learners"] == 160
-    assert len(record["inputs"]) == 4
+    assert len(record["inputs"]) == 5  # four files and the encoder's folder
     state = Tracer.load(run / "tracer").start()
     assert state.answers == 0
     before = (run / "tracer" / "tracer.safetensors").stat().st_mtime_ns
     luthier("fit", place / "answers", "--out", run, *settings(place))
     assert (run / "tracer" / "tracer.safetensors").stat().st_mtime_ns == before
+    assert drawn_again(run)
+
+
+def test_a_changed_byte_of_data_or_encoder_is_noticed(place: Path, tmp_path: Path):
+    shutil.copytree(place / "answers", tmp_path / "answers")
+    shutil.copytree(place / "encoder", tmp_path / "encoder")
+    words = [
+        "fit",
+        tmp_path / "answers",
+        "--encoder",
+        tmp_path / "encoder",
+        "--dim",
+        4,
+        "--epochs",
+        1,
+        "--out",
+        tmp_path / "run",
+        "--quiet",
+    ]
+    luthier(*words)
+    tracer = tmp_path / "run" / "tracer" / "tracer.safetensors"
+    for number, name in enumerate(("answers/events.jsonl", "encoder/model.safetensors"), 1):
+        before, content = tracer.read_bytes(), bytearray((tmp_path / name).read_bytes())
+        content[-2 if number == 2 else re.search(rb"correct\D+1", content).end() - 1] ^= 1
+        (tmp_path / name).write_bytes(content)
+        assert "holds a run of other data or settings" in luthier(*words, ok=False)
+        assert tracer.read_bytes() == before
+        luthier(*words, "--replace")
+        assert tracer.read_bytes() != before
+        assert (tmp_path / f"run.{number}" / "tracer" / "tracer.safetensors").read_bytes() == before
+
+
+def test_more_draws_keep_those_that_are_done(place: Path, tmp_path: Path):
+    words = ["evaluate", place / "answers", "--resamples", 20, "--out", tmp_path / "run", *settings(place)]
+    luthier(*words)
+    first = json.loads((tmp_path / "run" / "run.json").read_text())
+    luthier(*words, "--draws", 2, "--replace")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["steps"]["draw-0"] == first["steps"]["draw-0"]
+    assert record["over_draws"]["draws"] == 2
 
 
 def test_a_killed_fit_continues_to_the_same_tracer(place: Path, run: Path, tmp_path: Path):
@@ -91,6 +141,7 @@ def test_an_evaluation_scores_everything_and_draws_its_page(place: Path, tmp_pat
         assert (tmp_path / draw / "audit.csv").read_text().startswith("user_id,timestamp,split")
         assert len(json.loads((tmp_path / draw / "split.json").read_text())["held_concepts"]) == 1
     assert json.loads(luthier(*words, "--json"))["over_draws"] == record["over_draws"]
+    assert drawn_again(tmp_path)
 
 
 def test_mastery_is_a_table_and_a_page(place: Path, run: Path, tmp_path: Path):
@@ -102,6 +153,7 @@ def test_mastery_is_a_table_and_a_page(place: Path, run: Path, tmp_path: Path):
     page = (tmp_path / "all" / "report.html").read_text()
     for title in ("Concepts over time", "The class", "Learners one by one", "How concepts hang together"):
         assert title in page
+    assert drawn_again(tmp_path / "all")
     said = luthier("mastery", run, place / "answers", "--learner", "pupil 3", "--out", tmp_path / "one", "--quiet")
     assert "pupil 3:" in said
     assert "1 learners" in said
@@ -112,7 +164,7 @@ def test_a_killed_mastery_run_continues_to_the_same_rows(place: Path, run: Path,
     luthier("mastery", run, place / "answers", "--out", whole, "--quiet")
     kill_after(["trace", "mastery", str(run), str(place / "answers"), "--out", str(cut), "--quiet"], cut / "learners.jsonl", 20)
     luthier("mastery", run, place / "answers", "--out", cut, "--quiet")
-    for name in ("learners.jsonl", "mastery.csv", "report.html"):
+    for name in ("learners.jsonl", "mastery.csv"):
         assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
 
 
@@ -124,6 +176,7 @@ def test_new_items_find_their_place_by_text_and_bare_ones_are_refused(place: Pat
     assert "dividing numbers" in said
     path.write_text("learner,item,correct\nnew,week 9 a,1\n")
     said = luthier("mastery", run, path, "--out", tmp_path / "bare", "--quiet", ok=False)
+    assert not (tmp_path / "bare").exists()
     assert "new.csv: the item 'week 9 a' was not trained and has neither text nor concepts" in said
 
 
@@ -157,6 +210,11 @@ def test_import_writes_what_it_read(place: Path, tmp_path: Path):
     assert "1 rows merged" in said
     assert "1 sorted by time" in said
     assert len(read_answers([tmp_path / "long"])) == 2
+    assert "1 rows merged" in (tmp_path / "long" / "report.html").read_text()
+    assert drawn_again(tmp_path / "long")
+    path.write_text("learner,item,correct\na,7,1\na,8,0\n")
+    luthier("import", path, "--out", tmp_path / "timeless")
+    assert "2 answers, drawn by the seed" in (tmp_path / "timeless" / "report.html").read_text()
 
 
 def test_a_step_is_exported(run: Path, tmp_path: Path):
@@ -177,7 +235,7 @@ def test_a_served_model_chooses_relations_that_a_fit_takes(place: Path, tmp_path
             "--encoder",
             place / "encoder",
             "--out",
-            tmp_path / "edges.jsonl",
+            tmp_path / "relations",
             "--quiet",
         ]
         said = luthier(*words)
@@ -186,8 +244,9 @@ def test_a_served_model_chooses_relations_that_a_fit_takes(place: Path, tmp_path
         assert len(server.requests) == asked  # every reply is kept
     assert "edges into 4 concepts" in said
     assert "against the expert's edges" in said
-    assert {row["provenance"] for _, row in read_rows(tmp_path / "edges.jsonl")} == {"llm"}
-    luthier("fit", place / "answers", "--edges", tmp_path / "edges.jsonl", "--out", tmp_path / "run", *settings(place))
+    assert {row["provenance"] for _, row in read_rows(tmp_path / "relations" / "edges.jsonl")} == {"llm"}
+    assert drawn_again(tmp_path / "relations")
+    luthier("fit", place / "answers", "--edges", tmp_path / "relations" / "edges.jsonl", "--out", tmp_path / "run", *settings(place))
 
 
 @pytest.mark.parametrize(
@@ -211,9 +270,20 @@ def test_bad_answers_are_named_by_file_and_line(tmp_path: Path, rows: str, told:
 def test_other_misuse_is_one_line(place: Path, run: Path, tmp_path: Path):
     for words, told in (
         (["fit", tmp_path / "none.csv", "--out", tmp_path / "a"], "does not exist"),
+        (
+            ["fit", place / "answers", "--learning-rate", "nan", "--out", tmp_path / "f"],
+            "--learning-rate is nan; give a number above 0 to 1",
+        ),
+        (
+            ["fit", place / "answers", "--learning-rate", "inf", "--out", tmp_path / "f"],
+            "--learning-rate is inf; give a number above 0 to 1",
+        ),
+        (["recommend", run, place / "answers", "--learner", "pupil 5", "--target", "nan", 1], "--target is nan"),
+        (["recommend", run, place / "answers", "--learner", "pupil 5", "--target", 0.8, 0.2], "is not a range"),
+        (["export", run, run / "tracer" / "tracer.json"], "is read and would be written over"),
         (["mastery", tmp_path, place / "answers", "--out", tmp_path / "b"], "no tracer.json"),
         (["mastery", run, place / "answers", "--learner", "nobody", "--out", tmp_path / "c", "--quiet"], "has no answers"),
-        (["fit", place / "answers", "--encoder", "nothing", "--out", tmp_path / "d", "--quiet"], "not a text encoder"),
+        (["fit", place / "answers", "--encoder", "nothing", "--out", tmp_path / "d", "--quiet"], "nothing: no such model"),
         (["fit", place / "answers", "--least", 500, *settings(place), "--out", tmp_path / "e"], "no learner has 500 answers"),
     ):
         said = luthier(*words, ok=False)

@@ -4,47 +4,67 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luthier.records import JSON
 from luthier.report.charts import plot
-from luthier.report.templating import write_page
+from luthier.report.page import Page
 from luthier.report.wording import number, percent
+from luthier.run.record import RunRecord
+from luthier.trace.answers_page import journey, left_out
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+TITLE, LEARNERS_FILE = "Mastery", "learners.jsonl"
 CONCEPTS, LEARNERS, TIMELINES, NODES = 25, 30, 4, 28
 NAME = 36  # letters of a name beside a node
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SHADES = ("a", "b", "c")
 
 
-def write_mastery_page(path: Path, rows: Sequence[JSON], links: Sequence[JSON], record: JSON) -> None:
-    """One HTML file on a run of `luthier trace mastery`. Raises DiskError. rows: of learners.jsonl; links: edges between concepts."""
+def draw(run: RunRecord) -> Page:
+    """The page of a run of `luthier trace mastery`; its shell until all learners were followed."""
+    data = run.record.get("data")
+    if not data or not run.is_finished("mastery") or not run.is_finished("links"):
+        return Page(TITLE, journey=journey(data) if data else ())
+    rows, links = list(run.rows(LEARNERS_FILE)), run.results("links")["links"]
     evidence: dict[str, float] = {}
     for row in rows:
         for concept, mastery in row["mastery"].items():
             evidence[concept] = evidence.get(concept, 0.0) + mastery[3]
     shown = sorted(evidence, key=lambda name: (-evidence[name], name))[:CONCEPTS]
     most = sorted(rows, key=lambda row: (-row["answers"], row["learner"]))
-    write_page(
-        "mastery_page.html.j2",
-        path,
-        rows=rows,
-        concepts=shown,
-        left_out=len(evidence) - len(shown),
-        class_view=most[:LEARNERS],
-        over_time=over_time(rows, shown),
-        timelines=[timeline(row) for row in most[:TIMELINES]],
-        graph=concept_graph(links, shown),
-        relations=sorted({link["relation"] for link in links}),
-        weakest=weakest(rows),
-        data=record["data"],
-        number=number,
-        percent=percent,
+    values = {
+        "rows": rows,
+        "concepts": shown,
+        "left_out": len(evidence) - len(shown),
+        "class_view": most[:LEARNERS],
+        "over_time": over_time(rows, shown),
+        "timelines": [timeline(row) for row in most[:TIMELINES]],
+        "graph": concept_graph(links, shown),
+        "relations": sorted({link["relation"] for link in links}),
+        "weakest": weakest(rows),
+        "left": left_out(data),
+    }
+    figures = (
+        (number(len(rows)), "learner" if len(rows) == 1 else "learners"),
+        (number(data["answers"]), "answers"),
+        (percent(round(data["right"], 2)), "answered right"),
+        (number(len(evidence)), "concepts practised"),
     )
+    return Page(TITLE, "trace/learners.html.j2", values, journey=figures)
+
+
+def lines(run: RunRecord) -> list[str]:
+    """What the command says when it is done; of learners that were named, what they know."""
+    said, new = [], run.record["data"]["attached"]
+    for row in list(run.rows(LEARNERS_FILE))[:5] if run.settings["learners"] else []:
+        said.append(f"{row['learner']}: {row['answers']} answers, {row['right']:.0%} right")
+        for name, (chance, low, high, count) in sorted(row["mastery"].items(), key=lambda pair: pair[1][0]):
+            said.append(f"  {chance:4.0%} ({low:.0%}-{high:.0%}), {count:g} answers: {name}")
+    told = f", {new} items and concepts that training did not know" if new else ""
+    return [*said, f"{run.results('mastery')['learners']} learners{told}   {run.path / 'report.html'}"]
 
 
 def over_time(rows: Sequence[JSON], concepts: Sequence[str]) -> list[JSON]:

@@ -5,7 +5,6 @@ One prediction an answer, whatever the number of its concepts; whole histories; 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,8 +12,9 @@ import numpy as np
 import torch
 
 from luthier.errors import SettingsError
+from luthier.progress import Progress, quiet
 from luthier.statistics.logits import sigmoid
-from luthier.trace.baselines import global_mean, item_response, running_accuracy, running_accuracy_with_difficulty
+from luthier.trace.baselines import global_mean, identities, item_response, running_accuracy, running_accuracy_with_difficulty
 from luthier.trace.bkt import fit_bkt, predict_bkt
 from luthier.trace.fitting import fit, predict_log
 from luthier.trace.learner_model import Dkt
@@ -51,31 +51,19 @@ class Evaluated(NamedTuple):
 
 
 def evaluate_tracer(
-    log: AnswerLog,
-    split: Split,
-    tracer: Tracer,
-    *,
-    folder: Path | None = None,
-    tell: Callable[[str], None] = lambda _: None,
-    draws: int = DRAWS,
+    log: AnswerLog, split: Split, tracer: Tracer, *, folder: Path | None = None, progress: Progress = quiet, draws: int = DRAWS
 ) -> Evaluated:
-    """Fit the tracer and every baseline on the train part and score all on the test part.
-
-    Raises SettingsError without test answers, and for edges made of training answers where something is held out.
-    """
-    if (split.held_concepts or split.held_items) and any(edge.provenance == "train" for edge in log.catalogue.edges):
-        raise SettingsError("edges made from training answers know what is held out; leave them out of an inductive run")
+    """Fit the tracer and every baseline on the train part and score all on the test part. Raises as `check_split`."""
+    check_split(log, split)
     parts = {name: split.part(log, name) for name in PARTS}
-    train, test = parts["train"], parts["test"]
-    if not len(test) or not len(train):
-        raise SettingsError(f"{len(train)} training and {len(test)} test answers; both are needed")
-    tell("SINKT")
-    fitted = tracer.fit(log, split, folder=None if folder is None else folder / SINKT, tell=tell)
+    test = parts["test"]
+    progress.step("Training SINKT", tracer.settings.fit.epochs)
+    fitted = tracer.fit(log, split, folder=None if folder is None else folder / SINKT, progress=progress)
     logits = predict_log(tracer.module, test)
     raw = sigmoid(logits)
     unseen = split.unseen(log)[test.item]
     chances = {SINKT: tracer.calibrated(logits, tracer.bank.trained[test.item])}
-    chances |= _baselines(tracer, parts, folder, tell)
+    chances |= _baselines(tracer, parts, folder, progress)
     results: dict[str, Any] = {
         "split": {
             "sha256": split.sha256,
@@ -85,6 +73,7 @@ def evaluate_tracer(
             "learners": {name: len(part.learners) for name, part in parts.items()},
             "answers": {name: len(part) for name, part in parts.items()},
         },
+        "notes": _notes(parts["train"], test),
         "epochs": [epoch._asdict() for epoch in fitted.epochs],
         "uncalibrated_ece": calibration_error(raw, test.correct),
         "platt": [each._asdict() for each in tracer.platt],
@@ -96,29 +85,37 @@ def evaluate_tracer(
     return Evaluated(parts, chances, results)
 
 
+def check_split(log: AnswerLog, split: Split) -> None:
+    """Raises SettingsError without test answers, and for edges made of training answers where something is held out."""
+    if (split.held_concepts or split.held_items) and any(edge.provenance == "train" for edge in log.catalogue.edges):
+        raise SettingsError("edges made from training answers know what is held out; leave them out of an inductive run")
+    train, test = split.part(log, "train"), split.part(log, "test")
+    if not len(test) or not len(train):
+        raise SettingsError(f"{len(train)} training and {len(test)} test answers; both are needed")
+
+
 def tracer_chances(tracer: Tracer, log: AnswerLog) -> NDArray[np.float64]:
     """The calibrated chance of every answer of a log given those before it, (answers,)."""
     return tracer.calibrated(predict_log(tracer.module, log), tracer.bank.trained[log.item])
 
 
-def _baselines(
-    tracer: Tracer, parts: dict[str, AnswerLog], folder: Path | None, tell: Callable[[str], None]
-) -> dict[str, NDArray[np.float64]]:
+def _baselines(tracer: Tracer, parts: dict[str, AnswerLog], folder: Path | None, progress: Progress) -> dict[str, NDArray[np.float64]]:
     """DKT has the tracer's width and settings, so a comparison of costs is fair too."""
     train, valid, test = (parts[name] for name in PARTS)
-    tell("DKT")
+    progress.step("Training DKT", tracer.settings.fit.epochs)
     shapes = tracer.module.sinkt.settings
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(tracer.settings.fit.seed)
-        dkt = Dkt(train.catalogue.concepts_of, len(train.catalogue.concepts), shapes.dim, shapes.state_dim)
-    fit(dkt, train, valid, tracer.settings.fit, folder=None if folder is None else folder / DKT, tell=tell)
+        dkt = Dkt(*identities(train.catalogue), shapes.dim, shapes.state_dim)
+    fit(dkt, train, valid, tracer.settings.fit, folder=None if folder is None else folder / DKT, progress=progress)
     found = {DKT: sigmoid(predict_log(dkt, test))}
     known = _known_concepts(train)
     if not known[np.unique(test.item)].all():
         found[DKT_KNOWN] = sigmoid(predict_log(dkt, test, known=torch.from_numpy(known)))
-    tell("IRT")
+    progress.step("Fitting the other baselines")
     found[IRT] = item_response(train, test)
-    found[BKT] = predict_bkt(fit_bkt(train), test)
+    if train.catalogue.concepts:
+        found[BKT] = predict_bkt(fit_bkt(train), test)
     found[DIFFICULTY] = running_accuracy_with_difficulty(train, test)
     found[RUNNING] = running_accuracy(train, test)
     found[MEAN] = global_mean(train, test)
@@ -126,9 +123,20 @@ def _baselines(
 
 
 def _known_concepts(train: AnswerLog) -> NDArray[np.bool_]:
-    """(items,): items all of whose concepts training answered."""
-    seen = {one for item in np.unique(train.item) for one in train.catalogue.concepts_of[item]}
-    return np.array([bool(some) and seen.issuperset(some) for some in train.catalogue.concepts_of], dtype=bool)
+    """(items,): items all of whose concepts training answered, or which it answered themselves where they have none."""
+    of_item = identities(train.catalogue).of_item
+    seen = {one for item in np.unique(train.item) for one in of_item[item]}
+    return np.array([seen.issuperset(some) for some in of_item], dtype=bool)
+
+
+def _notes(train: AnswerLog, test: AnswerLog) -> list[str]:
+    """What of the baselines is not as usual."""
+    bare = np.array([not some for some in test.catalogue.concepts_of], dtype=bool)[test.item]
+    if not train.catalogue.concepts:
+        return ["no item has a concept: BKT is left out, and DKT reads items"]
+    if bare.any():
+        return [f"{int(bare.sum()):,} test answers are to items without concepts: BKT gives them the share of right answers in training"]
+    return []
 
 
 def _subsets(test: AnswerLog, unseen: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:

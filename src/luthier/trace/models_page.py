@@ -3,45 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luthier.records import JSON
 from luthier.records.files import evenly
 from luthier.report.charts import interval_bars, plot, ticks
-from luthier.report.templating import write_page
-from luthier.report.wording import number, percent, percent_range
+from luthier.report.page import Page
+from luthier.report.wording import percent, percent_range
+from luthier.run.record import RunRecord
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+TITLE = "Traced models"
 WIDE, TALL = 24, 60  # learners and skills on the page; the tables beside it hold all
 LISTED = 20
 
 
-def write_trace_models_page(path: Path, results: JSON, held: JSON, *, settings: JSON) -> None:
-    """One HTML file on a run of `luthier trace models`. Raises DiskError.
-
-    results, held: of the steps `trace` and `held-out`.
-    """
+def draw(run: RunRecord) -> Page:
+    """The page of a run of `luthier trace models`; its shell until the tables are written."""
+    results, held, settings = run.results("trace"), run.results("held-out"), run.settings
+    tags = (f"{settings.get('parameters', 1)}PL",)
+    if not results:
+        return Page(TITLE, tags=tags)
     learners = shown_learners(results["learners"], ordered=not settings["checkpoints"])
-    write_page(
-        "trace_models_page.html.j2",
-        path,
-        results=results,
-        held=held,
-        settings=settings,
-        estimates=[_estimate(one) for one in learners],
-        left_out=len(results["learners"]) - len(learners),
-        heat=heat_map(results, [one["learner"] for one in learners]),
-        changed=[_change(one) for one in results["changes"] if one["narrowest"]],
-        tested=len(results["changes"]),
-        text=_text(results["text"]),
-        ask=results["ask"][:LISTED],
-        train=results["train"][:LISTED],
-        percent=percent,
-        number=number,
-    )
+    values = {
+        "results": results,
+        "held": held,
+        "settings": settings,
+        "estimates": [_estimate(one) for one in learners],
+        "left_out": len(results["learners"]) - len(learners),
+        "heat": heat_map(results, [one["learner"] for one in learners]),
+        "changed": [_change(one) for one in results["changes"] if one["narrowest"]],
+        "tested": len(results["changes"]),
+        "text": _text(results["text"]),
+        "ask": results["ask"][:LISTED],
+        "train": results["train"][:LISTED],
+    }
+    return Page(TITLE, "trace/models.html.j2", values, tags)
+
+
+def lines(run: RunRecord) -> list[str]:
+    """What the command says when it is done."""
+    made, held = run.results("trace"), run.results("held-out")
+    said = [
+        *made["notes"],
+        f"{len(made['learners'])} learners, {made['items']} items, {made['answers']} answers, {len(made['concepts'])} skills",
+    ]
+    for one in made["learners"]:
+        if one["new"]:
+            range_ = f"({one['low']:.1%}–{one['high']:.1%})"
+            said.append(f"{one['learner']}: {one['accuracy']:.1%} {range_} of {one['items']} items, from {one['answered']} answers")
+    if held["learners"]:
+        said.append(
+            f"families left out, {held['asked']} items: mean error {100 * held['error_adaptive']:.1f} points where they are chosen one after "
+            f"another, {100 * held['error_random']:.1f} at random, {100 * held['plain_error']:.1f} by the share right; "
+            f"{held['covered_random']:.0%} of the intervals hold the truth"
+        )
+    if run.settings["checkpoints"]:
+        said += [_told_change(change) for change in made["changes"] if change["narrowest"]]
+        said += [] if made["alarms"] else ["no skill was lost that the answers can tell"]
+    return [*said, str(run.path / "report.html")]
+
+
+def _told_change(change: JSON) -> str:
+    between = f"{change['before']} → {change['after']}: {change['mastery_before']:.0%} → {change['mastery_after']:.0%}"
+    return f"{change['verdict']}: {change['concept']}, {between} on {change['evidence_after']} answers (p {change['p_all']:.2g} over all tests)"
 
 
 def shown_learners(rows: Sequence[JSON], ordered: bool) -> list[JSON]:

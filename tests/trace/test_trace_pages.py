@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from trace_pages import evaluation_page, mastery_page, mastery_rows
 
-from luthier.report.mastery_page import concept_graph, over_time, weakest
+from luthier.trace.learners_page import concept_graph, over_time, weakest
+from trace_pages import evaluation_page, mastery_page, mastery_rows
 
 
 def test_a_concept_that_one_learner_met_does_not_speak_for_a_class():
@@ -41,7 +41,7 @@ def test_the_graph_draws_the_links_between_concepts_that_are_shown():
 
 @pytest.mark.parametrize("learners", [1, 2, 40])
 def test_a_mastery_page_has_all_its_parts(tmp_path: Path, learners: int):
-    page = mastery_page(tmp_path / "page.html", learners)
+    page = mastery_page(tmp_path / "run", learners)
     for title in ("Concepts over time", "The class", "Where help is needed", "Learners one by one", "How concepts hang together"):
         assert title in page
     assert ("learners with most answers" in page) is (learners > 30)
@@ -49,17 +49,17 @@ def test_a_mastery_page_has_all_its_parts(tmp_path: Path, learners: int):
 
 @pytest.mark.parametrize(("held", "draws", "auc"), [(True, 5, 0.7), (False, 1, 0.7), (False, 1, None)])
 def test_an_evaluation_page_says_what_is_there(tmp_path: Path, held: bool, draws: int, auc: float | None):
-    page = evaluation_page(tmp_path / "page.html", held=held, draws=draws, auc=auc)
+    page = evaluation_page(tmp_path / "run", held=held, draws=draws, auc=auc)
     assert (f"Over {draws} draws" in page) is (draws > 1)
     assert ("never trained" in page) is held
     assert ("undefined" in page) is (auc is None)
     assert "item response theory" in page
-    assert "5 rows named a further concept" in page
+    assert "5 rows merged" in page
 
 
 def test_names_are_text_and_nothing_else(tmp_path: Path):
     wild = "<script>alert(1)</script>"
-    pages = [mastery_page(tmp_path / "m.html", 2, [wild, "b"]), evaluation_page(tmp_path / "e.html", concept=wild)]
+    pages = [mastery_page(tmp_path / "m", 2, [wild, "b"]), evaluation_page(tmp_path / "e", concept=wild)]
     for page in pages:
         assert "<script" not in page
         assert "&lt;script&gt;" in page

@@ -20,13 +20,13 @@ from luthier.trace.audit import write_audit
 from luthier.trace.baselines import global_mean, item_response, running_accuracy, running_accuracy_with_difficulty
 from luthier.trace.bkt import Bkt, _expectations, _sequences, fit_bkt, predict_bkt
 from luthier.trace.calibration import EVIDENCE, fit_platt, fit_spreads, spread_at
+from luthier.trace.evaluation import evaluate_tracer, tracer_chances
 from luthier.trace.evidence import concept_counts, evidence_of
-from luthier.trace.fitting import FitSettings
 from luthier.trace.item_rates import fold_rates, item_rates
-from luthier.trace.protocol import evaluate_tracer, tracer_chances
 from luthier.trace.scoring import auc_difference, calibration_error, first_attempts, position_of, reliability, score, within_learners
+from luthier.trace.settings import FitSettings, TracerSettings
 from luthier.trace.splits import read_split, split_learners
-from luthier.trace.tracer import Tracer, TracerSettings
+from luthier.trace.tracer import Tracer
 
 
 def test_a_split_is_by_learner_and_a_new_learner_moves_nobody(tmp_path: Path):
@@ -182,7 +182,7 @@ def test_bkt_finds_planted_parameters():
             collector.add(f"u{learner}", "q", float(random.random() < (0.9 if state else 0.2)), concept="c")
             state |= random.random() < 0.15
     found = fit_bkt(collector.log(), rounds=60)
-    assert [float(each[0]) for each in found] == pytest.approx([0.3, 0.15, 0.2, 0.1], abs=0.05)
+    assert [float(each[0]) for each in found[:4]] == pytest.approx([0.3, 0.15, 0.2, 0.1], abs=0.05)
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 0.99), st.integers(0, 1), st.integers(0, 3)), min_size=4, max_size=40))
