@@ -113,9 +113,9 @@ def _fit(settings: FitSettings, labels: Sequence[Label], model: LocalModel, fold
     from luthier.decode.labels import targets
     from luthier.decode.portable import PortableHead, entropy_table
 
-    progress.step("read", len(labels))
+    progress.step("Reading contexts", len(labels))
     features = read_features(model, labels, along=settings.along, progress=progress.advance)
-    progress.step("fit")
+    progress.step("Fitting the head")
     chosen: Any = {name: getattr(settings, name) for name in ("source", "method", "folds", "hidden", "seed")}
     head = DiversityHead.fit(model, labels, features=features, **chosen)
     head.save(folder)

@@ -64,7 +64,7 @@ class _Pool:
 
     @cached_property
     def rows(self) -> PoolRows:
-        self.progress.step("read")
+        self.progress.step("Reading the pool")
         return read_texts(self.pool, self.settings, self.skipped)
 
 
@@ -104,7 +104,7 @@ def compare(settings: ComparisonSettings, out: Path, progress: Progress = quiet)
     pool = _Pool(settings, out, skipped, progress)
     pool.read_first()
     uses = ["skip_bad", *(one.name for one in fields(ChoiceSettings) if one.name != "seed")]
-    progress.step("choose", len(arms))
+    progress.step("Selecting rows", len(arms))
     with made:
         for name, arm in arms.items():
             about = {"method": arm.method, "seed": arm.seed}

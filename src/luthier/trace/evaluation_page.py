@@ -37,6 +37,8 @@ def draw(run: RunRecord) -> Page:
     if not data or not draws:
         return Page(TITLE, tags=tags, journey=journey(data) if data else ())
     first = run.results("draw-0")
+    if not first:
+        return Page(TITLE, tags=tags, journey=journey(data))
     ours = first["scores"]["sinkt"]
     held = "unseen" in ours
     values = {
