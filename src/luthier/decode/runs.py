@@ -128,7 +128,7 @@ def _fit(settings: FitSettings, labels: Sequence[Label], model: LocalModel, fold
     entropy = features.statistics[features.first, 0][ends.argsort()].tolist()
     wanted = targets(labels, settings.source)
     rows = zip(labels, scores, wanted, strict=True)
-    write_jsonl(folder / page.SCORES, [page.scored(label, score, aim) for label, score, aim in rows])
+    write_jsonl(folder / page.SCORES, [_scored(label, score, aim) for label, score, aim in rows])
     return {
         "contexts": len(labels),
         "source": settings.source,
@@ -139,3 +139,9 @@ def _fit(settings: FitSettings, labels: Sequence[Label], model: LocalModel, fold
         "portable": portable.facts["held_out_spearman"],
         "model": head.model,
     }
+
+
+def _scored(label: Label, score: float, target: float) -> JSON:
+    """A row of the scores: a context's last message and kind, its out-of-fold score, its label, the diversity of its sampled replies."""
+    text, kind = label.context.messages[-1].content or "", label.context.kind
+    return {"text": text, "kind": kind, "score": score, "target": target, "sampled": label.sampled}

@@ -36,7 +36,7 @@ def run(settings: SelectionSettings, out: Path, progress: Progress = quiet) -> R
     skipped, reads = skipped_rows(settings), _reads(settings, settings.method)
     made = Run(out, "select run", settings, reads=reads, progress=progress, draw=page.draw)
     if settings.dry_run:
-        made.record |= {"status": "planned", "steps": {"plan": {"results": forecast(settings, skipped)}}}
+        made.record |= {"status": "planned", "steps": {"plan": {"results": forecast(settings, skipped)._asdict()}}}
         return made
     job = _Choosing(settings, out, skipped, progress)
     _refuse_others(out, (SCORES, job.file))
