@@ -268,7 +268,6 @@ def _train(run: RunFolder, settings: ToolsSettings, progress: Progress) -> None:
     from luthier.models.bundled import GGUF_SHA256
 
     files = ["metrics.jsonl", "plan.json", CHECKPOINTS, ADAPTER]
-    progress.step("train")
 
     def work() -> JSON:
         from luthier.synthesize.tools.dialogues import PER_LIST
