@@ -84,7 +84,8 @@ class Materials:
     def task(self) -> Path:
         from luthier.evaluate.retrieval.formats import save_task
 
-        save_task(small_task(documents=20, queries=8), self.folder / "task")
+        for split in ("test", "train"):
+            save_task(replace(small_task(documents=20, queries=8), split=split), self.folder / "task")
         return self.folder / "task"
 
     @cached_property
@@ -117,7 +118,7 @@ class Materials:
     @cached_property
     def head(self) -> Path:
         out = self.folder / "head"
-        luthier("decode", "fit", self.labels, "--model", self.model, "--folds", 2, "--along", 0, "--out", out, "--quiet")
+        luthier("decode", "fit", self.labels, "--model", self.model, "--folds", 3, "--along", 0, "--out", out, "--quiet")
         return out
 
     @cached_property
@@ -192,7 +193,7 @@ CASES: dict[str, Callable[[Materials], list[Any]]] = {
         "supervised.num_train_epochs=1",
     ],
     "decode label": lambda at: label(at)[1:],
-    "decode fit": lambda at: [at.labels, "--model", at.model, "--folds", 2, "--along", 0],
+    "decode fit": lambda at: [at.labels, "--model", at.model, "--folds", 3, "--along", 0],
     "decode compare": lambda at: [
         at.head,
         "--labels",
