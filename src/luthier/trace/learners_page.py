@@ -41,7 +41,7 @@ def draw(run: RunRecord) -> Page:
         "left_out": len(evidence) - len(shown),
         "class_view": most[:LEARNERS],
         "over_time": over_time(rows, shown),
-        "timelines": [timeline(row) for row in most[:TIMELINES]],
+        "timelines": [_timeline(row) for row in most[:TIMELINES]],
         "graph": concept_graph(links, shown),
         "relations": sorted({link["relation"] for link in links}),
         "weakest": weakest(rows),
@@ -100,7 +100,7 @@ def weakest(rows: Sequence[JSON], least: int = 3) -> list[JSON]:
     return sorted(means, key=lambda one: (one["mean"], one["concept"]))[:10]
 
 
-def timeline(row: JSON) -> JSON:
+def _timeline(row: JSON) -> JSON:
     """A learner's three most practised concepts along the answers, the last answers one by one, and what comes next."""
     practised = sorted(row["mastery"], key=lambda name: (-row["mastery"][name][3], name))[: len(SHADES)]
     paths, told = [], []

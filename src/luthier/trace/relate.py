@@ -64,4 +64,4 @@ def _select(known: Catalogue, settings: RelateSettings, out: Path, progress: Pro
         "asked": found.asked,
         "by": {kind: sum(edge.provenance == kind for edge in found.edges) for kind in ("llm", "knn")},
     }
-    return told | ({"against_expert": score_relations(found.edges, known.edges)} if known.edges else {})
+    return told | ({"against_expert": score_relations(found.edges, known.edges)._asdict()} if known.edges else {})
