@@ -64,7 +64,8 @@ def lines(run: RunRecord) -> list[str]:
         for name, (chance, low, high, count) in sorted(row["mastery"].items(), key=lambda pair: pair[1][0]):
             said.append(f"  {chance:4.0%} ({low:.0%}-{high:.0%}), {count:g} answers: {name}")
     told = f", {new} items and concepts that training did not know" if new else ""
-    return [*said, f"{run.results('mastery')['learners']} learners{told}   {run.path / 'report.html'}"]
+    counted = "; ".join([f"{run.results('mastery')['learners']} learners{told}", *left_out(run.record["data"])])
+    return [*said, f"{counted}   {run.path / 'report.html'}"]
 
 
 def over_time(rows: Sequence[JSON], concepts: Sequence[str]) -> list[JSON]:
