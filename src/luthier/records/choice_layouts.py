@@ -119,7 +119,7 @@ def match_option(answer: str, options: Sequence[str]) -> int | None:
     if letter is not None and LETTERS.index(letter.upper()) < len(options):
         return LETTERS.index(letter.upper())
     folded = answer.casefold()
-    named = [place for place, option in enumerate(options) if re.search(rf"\b{re.escape(option.casefold())}\b", folded)]
+    named = [place for place, option in enumerate(options) if re.search(rf"(?<!\w){re.escape(option.casefold())}(?![\w+#])", folded)]
     return named[0] if len(named) == 1 else None
 
 
