@@ -61,7 +61,8 @@ def read_reply(reply: Any, prompt_tokens: int) -> Completion:
         raise EngineError("sent tool calls that are no list")
     text = _calls_text(calls) if calls else _content(message)
     finish = choice.get("finish_reason")
-    used = body.get("usage") if isinstance(body.get("usage"), dict) else {}
+    usage = body.get("usage")
+    used: JSON = usage if isinstance(usage, dict) else {}
     return Completion(
         text=text,
         finish="length" if finish == "length" else "refused" if finish == "content_filter" else "stop",

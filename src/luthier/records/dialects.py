@@ -35,7 +35,7 @@ _IMPLIED_FORMATS = {
 }
 _STRING_FORMATS = frozenset({"date", "date-time", "time", "duration", "email", "uri", "hostname", "ipv4", "ipv6", "uuid", "byte"})
 _GENERIC = re.compile(r"^\s*(\w+)\s*[\[<](.+)[\]>]\s*$", re.DOTALL)
-_NESTED_REPEAT = re.compile(r"\((?:[^()\\]|\\.)*[+*](?:[^()\\]|\\.)*\)(?:[+*]|\{\d+,\d*\})")
+_NESTED_REPEAT = re.compile(r"\((?:[^()\\+*]|\\.)*+[+*](?:[^()\\]|\\.)*+\)(?:[+*]|\{\d++,\d*+\})")
 _LONGEST_PATTERN = 300
 
 

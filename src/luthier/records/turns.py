@@ -45,7 +45,10 @@ def turns_from(value: Any, speaker: Role) -> tuple[Message, ...]:
 
 def messages_from(value: Any) -> tuple[Message, ...]:
     """The messages in a field that holds nothing else: text there is a list of them written as JSON, never a turn."""
-    return turns_from(decoded(value, "the messages"), "user")
+    listed = decoded(value, "the messages")
+    if isinstance(listed, str):
+        raise BadRowError("messages are a list of objects, not text")
+    return turns_from(listed, "user")
 
 
 def system_turn(text: Any) -> tuple[Message, ...]:

@@ -60,7 +60,7 @@ _CHOICE = frozenset(["group", "question", "answer", "chosen", "token", "options"
 INSPECT = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 _SCORE = re.compile(r"BFCL_v\d+_(.+)_score\.json")
 _GROUPS = {"non_live", "live", "multi_turn", "agentic", "memory", "kv", "vector", "rec_sum", "format_sensitivity"}
-_SAMPLES = re.compile(r"samples_(.+?)_(\d{4}-\d\d-\d\dT.+)\.jsonl")
+_SAMPLES = re.compile(r"samples_(.+)_(\d{4}-\d\d-\d\dT[^_]+)\.jsonl")
 
 
 def layout_of(path: Path) -> Reader | None:
