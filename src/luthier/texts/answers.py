@@ -12,6 +12,7 @@ LONGEST = 2_000  # characters of an answer; what goes on is a text
 _STATED = re.compile(r"\banswer\s*+(?:is|:)[^\S\n]*+:?\s*+", re.IGNORECASE)
 _MARKED = re.compile(r"####\s*+")
 _BOXED = re.compile(r"\\f?boxed(?:\s*+\{|[^\S\n]++(?=[\w\\-]))")
+_BRACE = re.compile(r"\\[^\n]|[{}]")
 # Where an answer ends and talk about it begins: at the end of a sentence, which that of "st." or "u.s." is not, or before a reason.
 _REST = re.compile(r"(?:(?<=[a-z]{3})|(?<=\d)|(?<=[)\]\"'$]))[.!?]\s|,?\s(?:because|since)\b", re.IGNORECASE)
 
@@ -30,47 +31,53 @@ def final_answer(text: str) -> Stated | None:
     It ends with its sentence, or before "because" and "since"; a question ("is the answer …?") states none. Linear in the text.
     """
     found = [stated for stated in (_last_of_line(_STATED, text, ".!"), _last_of_line(_MARKED, text, ""), _last_boxed(text)) if stated]
-    if not found:
-        return None
-    start, answer = max((stated.start, stated.text) for stated in found)
-    rest = _REST.search(answer)
-    if rest is not None and rest.start() > 0:
-        answer = answer[: rest.start()]
-    return Stated(answer, start, start + len(answer))
+    return max(found, key=lambda stated: stated.start, default=None)
 
 
 def _last_of_line(mark: re.Pattern[str], text: str, ends: str) -> Stated | None:
     """What stands between the last mark and the end of its line, if it is no question. ends: signs that do not belong to it there."""
-    line_start = len(text) + 1
+    stop = len(text)
     for start in reversed([match.end() for match in mark.finditer(text)]):
-        if start >= line_start:  # an earlier mark of a line that has been looked at
-            continue
-        stop = text.find("\n", start)
-        answer = text[start : len(text) if stop < 0 else stop][:LONGEST].rstrip().rstrip(ends).rstrip()
-        if answer and not answer.endswith("?"):
-            return Stated(answer, start, start + len(answer))
-        line_start = text.rfind("\n", 0, start) + 1 if answer.endswith("?") else line_start
+        line_end = text.find("\n", start, stop)
+        stop = stop if line_end < 0 else line_end
+        answer = _first_sentence(text[start : min(stop, start + LONGEST)].rstrip())
+        stripped = answer.rstrip(ends).rstrip()
+        if stripped and not answer.endswith("?"):
+            return Stated(stripped, start, start + len(stripped))
+        stop = start
     return None
+
+
+def _first_sentence(answer: str) -> str:
+    """Up to the end of the sentence, its question mark included, or a reason."""
+    rest = _REST.search(answer)
+    if rest is None or rest.start() == 0:
+        return answer
+    return answer[: rest.start() + (answer[rest.start()] == "?")]
 
 
 def _last_boxed(text: str) -> Stated | None:
     """What the last box holds that is closed: braces within it are counted; without braces it is the next word."""
-    for match in reversed(list(_BOXED.finditer(text))):
+    boxes = list(_BOXED.finditer(text))
+    closed = _closings(text) if any(match[0].endswith("{") for match in boxes) else {}
+    for match in reversed(boxes):
         start = match.end()
-        stop = _closing(text, start) if match[0].endswith("{") else _word_end(text, start)
-        if stop is not None and text[start:stop].strip():
-            return Stated(text[start:stop].rstrip(), start, start + len(text[start:stop].rstrip()))
+        stop = closed.get(start - 1, -1) if match[0].endswith("{") else _word_end(text, start)
+        answer = text[start:stop].rstrip() if 0 <= stop - start <= LONGEST else ""
+        if answer.strip():
+            return Stated(answer, start, start + len(answer))
     return None
 
 
-def _closing(text: str, start: int) -> int | None:
-    depth = 1
-    for place in range(start, min(len(text), start + LONGEST)):
-        if text[place] in "{}" and text[place - 1] != "\\":
-            depth += 1 if text[place] == "{" else -1
-            if depth == 0:
-                return place
-    return None
+def _closings(text: str) -> dict[int, int]:
+    """Of each brace that is closed the place where it is."""
+    opened, closed = list[int](), dict[int, int]()
+    for match in _BRACE.finditer(text):
+        if match[0] == "{":
+            opened.append(match.start())
+        elif match[0] == "}" and opened:
+            closed[opened.pop()] = match.start()
+    return closed
 
 
 def _word_end(text: str, start: int) -> int:

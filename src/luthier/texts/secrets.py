@@ -6,9 +6,8 @@ import re
 
 STRUCK = "…"
 _USER = re.compile(r"(?<=://)[^\s/@'\"]++@")
-_QUERY = re.compile(
-    r"(?<=[?&])([\w.-]*+(?:key|token|secret|password|passwd|pwd|sig|signature|auth|credential)[\w.-]*+)=[^\s&#'\"]++", re.IGNORECASE
-)
+_QUERY = re.compile(r"(?<=[?&])([\w.-]++)=[^\s&#'\"]++")
+_NAMES = re.compile(r"key|token|secret|passw|pwd|sig|auth|credential", re.IGNORECASE)
 _BEARER = re.compile(r"(?i)\b(bearer)\s++[\w.~+/=-]{8,}+")
 
 
@@ -18,5 +17,5 @@ def without_secrets(text: str, *keys: str | None) -> str:
         if key and len(key) > 3:
             text = text.replace(key, STRUCK)
     text = _USER.sub(f"{STRUCK}@", text)
-    text = _QUERY.sub(rf"\1={STRUCK}", text)
+    text = _QUERY.sub(lambda match: f"{match[1]}={STRUCK}" if _NAMES.search(match[1]) else match[0], text)
     return _BEARER.sub(rf"\1 {STRUCK}", text)
