@@ -211,9 +211,8 @@ def _spread(text: str, row: JSON, names: dict[str, str]) -> tuple[str, list[str]
             texts = sorted(str(row[each]) for each in (right_by, *wrong))  # the right one must not always be the first
             return text, [], texts, texts.index(str(row[right_by])), {right_by, *wrong}
     for columns, names_of in _COLUMNS:
-        filled = [
-            (names[column], label) for column, label in zip(columns, names_of, strict=False) if row.get(names.get(column, "")) is not None
-        ]
+        told = [(names[column], label) for column, label in zip(columns, names_of, strict=False) if column in names]
+        filled = [(name, label) for name, label in told if row[name] is not None]
         if len(filled) >= 2 and [label for _, label in filled] == list(names_of[: len(filled)]):
             return text, [label for _, label in filled], [str(row[name]) for name, _ in filled], None, {name for name, _ in filled}
     stem, labels, options = _split(text)
