@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from luthier.errors import BadRowError, MissingFileError
+from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import Account, Message, SkippedRows, ToolCall, read_conversations, read_pairs, read_rows, write_jsonl, write_parquet
 from luthier.records import files as records_files
 from luthier.records.choices import read_choices
@@ -276,3 +276,43 @@ def test_tables_of_text(tmp_path):
         list(read_rows(tmp_path / "twice.csv"))
     with pytest.raises(MissingFileError):
         read_rows(tmp_path / "rows.xlsx")
+
+
+def test_columns_of_learners_answers(tmp_path):
+    from luthier.trace.readers.reading import read_answers
+
+    (tmp_path / "a.csv").write_text("wer,was,ok,wann,kann\nAnn,x,1,3,add\nAnn,y,0,4,sub\n")
+    write_jsonl(
+        tmp_path / "a.jsonl",
+        [{"wer": "Ann", "was": "x", "ok": 1, "wann": 3, "kann": "add"}, {"wer": "Ann", "was": "y", "ok": 0, "wann": 4, "kann": "sub"}],
+    )
+    names = {"learner": "wer", "item": "was", "correct": "ok", "timestamp": "wann", "concept": "kann"}
+    logs = [read_answers([tmp_path / name], columns=names) for name in ("a.csv", "a.jsonl")]
+    for log in logs:
+        assert [(row["learner"], row["item"], row["correct"], row["timestamp"]) for row in log.rows()] == [
+            ("Ann", "x", 1, 3),
+            ("Ann", "y", 0, 4),
+        ]
+        assert [concept.concept for concept in log.catalogue.concepts] == ["add", "sub"]
+    with pytest.raises(SettingsError, match="answers have no field 'grade'"):
+        read_answers([tmp_path / "a.csv"], columns={"grade": "ok"})
+
+
+@pytest.mark.parametrize("kind", ["tsv", "jsonl"])
+def test_columns_of_judgements_and_texts(tmp_path, kind):
+    from luthier.evaluate.retrieval import Task
+
+    write_jsonl(tmp_path / "corpus.jsonl", [{"doc": f"d{n}", "body": f"text {n}"} for n in range(3)])
+    write_jsonl(tmp_path / "queries.jsonl", [{"doc": "q0", "body": "what"}])
+    rows = [{"q": "q0", "d": f"d{n}", "grade": n} for n in range(3)]
+    (tmp_path / "qrels").mkdir()
+    if kind == "tsv":
+        (tmp_path / "qrels" / "test.tsv").write_text("q\td\tgrade\n" + "".join(f"{r['q']}\t{r['d']}\t{r['grade']}\n" for r in rows))
+    else:
+        write_jsonl(tmp_path / "qrels" / "test.jsonl", rows)
+    names = {"_id": "doc", "text": "body", "query-id": "q", "corpus-id": "d", "score": "grade"}
+    task = Task.load(tmp_path, columns=names)
+    assert list(task.qrels.gains) == [0, 1, 2]
+    assert list(task.documents.texts) == ["text 0", "text 1", "text 2"]
+    with pytest.raises(SettingsError, match="a task has no field 'relevance'"):
+        Task.load(tmp_path, columns={"relevance": "grade"})

@@ -129,7 +129,10 @@ def options_from(given: Any) -> tuple[list[str], list[str], bool]:
     if isinstance(given, str) and given.lstrip().startswith(("[", "{")):
         given = decoded(given, "the options")
     if isinstance(given, dict) and isinstance(texts := given.get("text", given.get("choices")), list):
-        labels = [str(label) for label in given.get("label") or []]
+        told = given.get("label") or []
+        if not isinstance(told, list):
+            raise BadRowError("the labels of the options are no list")
+        labels = [str(label) for label in told]
         if labels and len(labels) != len(texts):
             raise BadRowError(f"{len(texts)} options under {len(labels)} labels")
         return labels, [str(text) for text in texts], set(given) <= {"text", "label", "choices", "labels"}

@@ -35,7 +35,7 @@ _UNIT = re.compile(r"\s?([%°]?[^\W\d_]*+(?:[\s/.^*²³-][^\W\d_]++[²³]?)*+[²
 _UNCLEAR_DIGITS = re.compile(r"\d{1,3}(?:\.\d{3})+|\d++,\d++")  # 1.000 and 1,2 are read one way here and another there
 _FORMULA = re.compile(r"\\[a-z]|\d\s*+[\^*/+·×]|[\^√π]|[a-z]\s*+[-+*/=]\s*+\d|sqrt|\d\s*+-\s*+\d|\d\(")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_LONGEST_FORMULA = 120
+_LONGEST_FORMULA, _DEEPEST = 100, 5  # signs, and brackets within one another
 _TOWER = re.compile(r"\d{13}|!|\^[^\^]*+\^[^\^]*+\^|\^\s*+\{?\(?-?\d{4}|mod|log_|int|sum|prod|binom|begin")
 _ONES = [
     "zero",
@@ -271,12 +271,25 @@ def _by_formula(a: str, b: str) -> Verdict | None:
     """Formulas that have one value, or are the same for all values of their letters."""
     if not (_FORMULA.search(a) or _FORMULA.search(b)):
         return None
-    if any(len(text) > _LONGEST_FORMULA or _TOWER.search(text) or not re.search(r"[\d\\πa-z]", text) for text in (a, b)):
+    if any(len(text) > _LONGEST_FORMULA or _TOWER.search(text) or not _is_shallow(text) for text in (a, b)):
         return "unclear"
     try:
         return _compared(_parsed(a), _parsed(b))
     except Exception:  # what a parser of free text raises has no end; all of it means: nobody can tell
         return "unclear"
+
+
+def _is_shallow(text: str) -> bool:
+    """Whether all brackets are closed and few stand within one another: parsers take long over others."""
+    opened = list[str]()
+    for sign in text:
+        if sign in "({[":
+            opened.append(sign)
+        elif sign in ")}]" and (not opened or opened.pop() + sign not in ("()", "{}", "[]")):
+            return False
+        if len(opened) > _DEEPEST:
+            return False
+    return not opened
 
 
 def _parsed(text: str) -> Any:

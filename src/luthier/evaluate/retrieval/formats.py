@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.evaluate.retrieval.task import Qrels, Task, Texts
 from luthier.records import JSON, atomic_write, read_rows, write_jsonl
+from luthier.records.files import renamed
 from luthier.records.lines import to_text
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".json", ".tsv", ".parquet")
 SPLITS = {"valid": ("valid", "validation", "dev"), "dev": ("dev", "valid", "validation")}
 META = "task.json"
+_OF_TEXTS, _OF_QRELS = ("_id", "text", "title"), ("query-id", "corpus-id", "score")
 
 
-def read_task(folder: Path, split: str = "test", *, reading: str = "text", name: str | None = None) -> Task:
+def read_task(
+    folder: Path, split: str = "test", *, reading: str = "text", name: str | None = None, columns: Mapping[str, str] | None = None
+) -> Task:
     """The task in a folder. Queries without a judgement in this split are left out.
 
-    Raises MissingFileError where a table is missing, BadRowError with file and line for a bad row or an unknown or repeated id.
+    columns: names of fields (`_id`, `text`, `title`; `query-id`, `corpus-id`, `score`), and the columns that hold them. Raises MissingFileError where a table is missing, BadRowError with file and line for a bad row or an unknown or repeated id.
     """
     if not folder.is_dir():
         raise MissingFileError(f"{folder}: no such folder; a task is a folder with corpus.jsonl, queries.jsonl and qrels/")
@@ -33,9 +37,10 @@ def read_task(folder: Path, split: str = "test", *, reading: str = "text", name:
     for kind in ("corpus", "queries"):
         if not tables[kind]:
             raise MissingFileError(f"{folder}: no {kind} (expected {kind}.jsonl or a table in {kind}/)")
-    documents = read_texts(tables["corpus"], "corpus")
-    queries = read_texts(tables["queries"], "queries")
-    judged = read_qrels(split_files(tables["qrels"], split, folder), documents, queries)
+    named, judging = _columns_of(columns or {})
+    documents = read_texts(tables["corpus"], "corpus", named)
+    queries = read_texts(tables["queries"], "queries", named)
+    judged = read_qrels(split_files(tables["qrels"], split, folder), documents, queries, judging)
     meta = _read_meta(folder / META)
     return assemble(
         name or str(meta.get("name") or folder.name), documents, queries, judged, split=split, reading=reading, meta=meta.get("meta", {})
@@ -133,13 +138,13 @@ def split_files(files: list[Path], split: str, folder: Path) -> list[Path]:
     return wanted
 
 
-def read_texts(files: list[Path], kind: str) -> Texts:
+def read_texts(files: list[Path], kind: str, columns: Mapping[str, str] | None = None) -> Texts:
     ids: list[str] = []
     texts: list[str] = []
     titles: list[str] = []
     seen: set[str] = set()
     for path in files:
-        for line, row in _table_rows(path):
+        for line, row in _table_rows(path, columns):
             row_id = _field(row, ("_id", "id"), path, line)
             text = row.get("text")
             if not isinstance(text, str):
@@ -155,12 +160,12 @@ def read_texts(files: list[Path], kind: str) -> Texts:
     return Texts(ids, texts, titles if any(titles) else ())
 
 
-def read_qrels(files: list[Path], documents: Texts, queries: Texts) -> list[tuple[int, int, int]]:
+def read_qrels(files: list[Path], documents: Texts, queries: Texts, columns: Mapping[str, str] | None = None) -> list[tuple[int, int, int]]:
     known = {row: at for at, row in enumerate(documents.ids)}
     asked = {row: at for at, row in enumerate(queries.ids)}
     triples = []
     for path in files:
-        for line, row in _table_rows(path, qrels=True):
+        for line, row in _table_rows(path, columns, qrels=True):
             query = _field(row, ("query-id", "query_id", "qid"), path, line)
             document = _field(row, ("corpus-id", "corpus_id", "docid"), path, line)
             if query not in asked:
@@ -189,9 +194,20 @@ def _gain(value: Any, path: Path, line: int) -> int:
     raise BadRowError(f"the score is {str(value)[:40]!r}; a whole number is expected", path, line)
 
 
-def _table_rows(path: Path, qrels: bool = False) -> Iterator[tuple[int, JSON]]:
+def _columns_of(columns: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The columns of texts, and those of judgements. Raises SettingsError for a name that neither has."""
+    strange = next((name for name in columns if name not in (*_OF_TEXTS, *_OF_QRELS)), None)
+    if strange is not None:
+        raise SettingsError(f"a task has no field {strange!r}; its fields are {', '.join((*_OF_TEXTS, *_OF_QRELS))}")
+    return tuple({name: column for name, column in columns.items() if name in names} for names in (_OF_TEXTS, _OF_QRELS))  # type: ignore[return-value]
+
+
+def _table_rows(path: Path, columns: Mapping[str, str] | None = None, qrels: bool = False) -> Iterator[tuple[int, JSON]]:
     """(line, row) of any of the formats; a table of judgements may come without a header, in trec_eval's four columns or in three."""
-    return _tsv_rows(path, qrels) if path.suffix.lower() == ".tsv" else read_rows(path)
+    if path.suffix.lower() != ".tsv":
+        return read_rows(path, columns=columns)
+    rows = _tsv_rows(path, qrels and not columns)
+    return renamed(rows, columns, path) if columns else rows
 
 
 def _tsv_rows(path: Path, qrels: bool) -> Iterator[tuple[int, JSON]]:

@@ -7,7 +7,7 @@ paper, or title and text) is part of the task, because scores change with it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -106,10 +106,18 @@ class Task:
             raise SettingsError(f"{self.name}: no query of the split {self.split!r} has a judgement; check the qrels")
 
     @staticmethod
-    def load(path: str | Path, split: str = "test", *, reading: Reading = "text", source: Path | None = None) -> Task:
+    def load(
+        path: str | Path,
+        split: str = "test",
+        *,
+        reading: Reading = "text",
+        source: Path | None = None,
+        columns: Mapping[str, str] | None = None,
+    ) -> Task:
         """A BEIR folder, a folder of JSONL, TSV or Parquet tables in either hub layout, or `coir:NAME`.
 
         source: folder under which the CoIR data sets lie; without it they come from the hub's cache, or the hub where it may be asked.
+        columns: names of fields (`_id`, `text`, `title`; `query-id`, `corpus-id`, `score`), and the columns of a folder that hold them.
         Raises MissingFileError, BadRowError (file and line), SettingsError.
         """
         from luthier.evaluate.retrieval.datasets import load_named
@@ -117,7 +125,7 @@ class Task:
 
         if str(path).startswith("coir:"):
             return load_named(str(path).removeprefix("coir:"), split, reading=reading, source=source)
-        return read_task(Path(path), split, reading=reading)
+        return read_task(Path(path), split, reading=reading, columns=columns)
 
     def save(self, folder: Path | str) -> Path:
         """Write the task as a BEIR folder that `load` reads back equal."""

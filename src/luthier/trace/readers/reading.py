@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -30,11 +30,13 @@ def read_answers(
     edges: str | Path | None = None,
     names: str | Path | None = None,
     skipped: SkippedRows | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> AnswerLog:
     """The answers of files of one layout (`FORMATS`); a folder stands for the long table that `write_long_table` wrote there.
 
     items, concepts, edges: files that say what items ask and how concepts hang together; names: JSON of concept name to number, for layouts
-    of numbers only. skipped: takes bad rows. Raises BadRowError with file and line, MissingFileError, SettingsError.
+    of numbers only. skipped: takes bad rows. columns: names of fields (learner, item, correct, timestamp, concept), and the columns that hold
+    them; the files are then long tables. Raises BadRowError with file and line, MissingFileError, SettingsError.
     """
     files = [Path(path) for path in paths]
     if len(files) == 1 and files[0].is_dir():
@@ -48,7 +50,7 @@ def read_answers(
     missing = next((path for path in files if not path.is_file()), None)
     if missing is not None or not files:
         raise MissingFileError(f"{missing or 'no file'} does not exist; give the file of answers")
-    chosen = guess_layout(files[0]) if layout == "auto" else layout
+    chosen = layout if layout != "auto" else "long" if columns else guess_layout(files[0])
     if chosen not in FORMATS:
         raise SettingsError(f"there is no layout {layout!r}; choose one of {', '.join(FORMATS)}")
     if chosen in LINES:
@@ -56,7 +58,7 @@ def read_answers(
     elif chosen == "xapi":
         log = read_statements(files, skipped)
     else:
-        log = read_table(files, chosen, skipped)
+        log = read_table(files, chosen, skipped, columns)
     if items or concepts or edges:
         catalogue = read_catalogue_files(log.catalogue, *(None if path is None else Path(path) for path in (items, concepts, edges)))
         log = _placed(log, catalogue, files[0])

@@ -6,13 +6,13 @@ JSONL and Parquet are read row by row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from luthier.errors import BadRowError
+from luthier.errors import BadRowError, SettingsError
 from luthier.records import SkippedRows, read_rows
 from luthier.records.files import set_aside
 from luthier.trace.answers import AnswerCollector, AnswerLog
@@ -78,9 +78,12 @@ def guess_table(head: Sequence[str]) -> str | None:
     return None
 
 
-def read_table(paths: Sequence[Path], kind: str, skipped: SkippedRows | None = None) -> AnswerLog:
-    """The answers of tables of one layout. Raises BadRowError with file and line, or leaves bad rows to `skipped`."""
-    collector, layout, clock = AnswerCollector(), LAYOUTS[kind], Clock()
+def read_table(paths: Sequence[Path], kind: str, skipped: SkippedRows | None = None, columns: Mapping[str, str] | None = None) -> AnswerLog:
+    """The answers of tables of one layout. Raises BadRowError with file and line, or leaves bad rows to `skipped`.
+
+    columns: names of fields (learner, item, correct, timestamp, concept), and the columns that hold them.
+    """
+    collector, layout, clock = AnswerCollector(), _with_columns(LAYOUTS[kind], columns or {}), Clock()
     for file, path in enumerate(paths):
         if is_table(path):
             _read_columns(collector, (path, file), layout, kind, clock, skipped)
@@ -90,6 +93,16 @@ def read_table(paths: Sequence[Path], kind: str, skipped: SkippedRows | None = N
         return collector.log()
     except BadRowError as problem:
         raise located(problem, paths, tables=True) from None
+
+
+def _with_columns(layout: Layout, columns: Mapping[str, str]) -> Layout:
+    """The layout with these columns alone for the fields they are named for. Raises SettingsError for a field it has not."""
+    fields = {"learner": "learner", "item": "item", "correct": "correct", "timestamp": "time", "concept": "concept", "concepts": "concept"}
+    strange = next((name for name in columns if name not in fields), None)
+    if strange is not None:
+        raise SettingsError(f"answers have no field {strange!r}; their fields are {', '.join(fields)}")
+    named: dict[str, Any] = {fields[name]: (column,) for name, column in columns.items()}
+    return replace(layout, **named)
 
 
 def _read_each(collector: AnswerCollector, place: tuple[Path, int], layout: Layout, clock: Clock, skipped: SkippedRows | None) -> None:
