@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import SettingsError
-from luthier.recipes.tools import open_model
+from luthier.models.opening import open_model
 from luthier.records import JSON, Message, write_jsonl
 
 if TYPE_CHECKING:

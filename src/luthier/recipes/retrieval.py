@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import SettingsError
-from luthier.recipes.progress import Progress, quiet
+from luthier.progress import Progress, quiet
 from luthier.recipes.retrievers import ModelOptions, open_retriever
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.records import JSON
@@ -232,7 +232,7 @@ def _rerank(job: _Job, before: str) -> tuple[Run, JSON]:
 
     from luthier.evaluate.retrieval.rerank import rerank
     from luthier.evaluate.retrieval.retrieve import first_rows
-    from luthier.recipes.tools import open_model
+    from luthier.models.opening import open_model
 
     start = time.process_time()
     texts = [job.task.document_texts[row] for row in first_rows(job.task).tolist()]

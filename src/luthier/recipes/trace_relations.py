@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from luthier.errors import SettingsError
-from luthier.recipes.progress import Progress, quiet
-from luthier.recipes.tools import open_model
+from luthier.models.opening import open_model
+from luthier.progress import Progress, quiet
 from luthier.recipes.tracing import AnswerFiles
 from luthier.records import JSON, write_jsonl
 

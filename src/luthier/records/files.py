@@ -9,10 +9,10 @@ from __future__ import annotations
 import codecs
 import csv
 import errno
+import fcntl
 import gzip
 import json
 import os
-import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -65,30 +65,51 @@ def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[I
     """
     target = Path(path).resolve()
     direct = target.exists() and not target.is_file() and not target.is_dir()
-    draft = target if direct else target.with_name(f".{target.name[:64]}.{secrets.token_hex(6)}.part")
     text: dict[str, Any] = {} if mode == "wb" else {"encoding": "utf-8", "newline": "\n"}
-    in_block = False
+    in_block, draft = False, None
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "is a folder")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open(mode if direct else mode.replace("w", "x"), **text) as file:
+        draft = None if direct else target.with_name(draft_name(target.name))
+        with target.open(mode, **text) if draft is None else os.fdopen(_claim(draft), mode, **text) as file:
             in_block = True
             yield file
             in_block = False
-            if not direct:
+            if draft is not None:
                 file.flush()
                 os.fsync(file.fileno())
-        if not direct:
-            _take_place(draft, target)
+                _take_place(draft, target)
+                draft = None
     except OSError as error:
         if in_block and error.errno not in _DISK_TROUBLE:  # the caller's own business, a file it reads for example
             raise
         raise disk_error(error, path) from error
     finally:
-        if not direct:
+        if draft is not None:
             with suppress(OSError):
                 draft.unlink()
+
+
+def draft_name(name: str) -> str:
+    """The name under which a file is written until it is whole: always the same, so that the next write sweeps what a kill left."""
+    short = name.encode()[:200].decode(errors="ignore")
+    return f".{short}.part"
+
+
+def _claim(draft: Path) -> int:
+    """The draft, empty and locked by this process; one that another process writes at the moment is waited for."""
+    while True:
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if draft.exists() and os.path.samestat(os.fstat(descriptor), draft.stat()):  # not one that was just finished
+                os.ftruncate(descriptor, 0)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
 
 
 def write_jsonl(path: str | Path, rows: Iterable[JSON]) -> int:
@@ -179,6 +200,13 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]] | None:
 def evenly(rows: Sequence[T], limit: int | None) -> list[T]:
     """At most `limit` of the rows, evenly spaced and in their order; all of them where it is None."""
     return list(rows) if limit is None or limit >= len(rows) else [rows[at * len(rows) // limit] for at in range(limit)]
+
+
+def refuse_same(out: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Raises SettingsError where an output is also an input, under whatever name."""
+    for path in inputs:
+        if Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
+            raise SettingsError(f"{out}: is read and would be written over; choose another --out")
 
 
 def disk_error(error: OSError, path: str | Path) -> DiskError:

@@ -53,8 +53,8 @@ def read_suite(folder: str | Path) -> Suite:
         try:
             facts[str(row["id"])] = Fact.from_row({name: value for name, value in row.items() if name != "memory"})
             memory |= {row["id"]} if row["memory"] else set()
-        except (KeyError, TypeError) as problem:
-            raise BadRowError(f"not a fact of a suite ({type(problem).__name__}: {problem})", place / FACTS, line) from None
+        except (KeyError, TypeError) as damage:
+            raise BadRowError(f"not a fact of a suite ({type(damage).__name__}: {damage})", place / FACTS, line) from None
     items, retention = tuple(read_items(place / ITEMS)), tuple(read_items(place / RETENTION))
     problem = next(problems(items, memory), None)
     if problem is not None:
