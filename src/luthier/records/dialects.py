@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from luthier.records import JSON
+from luthier.records.conversations import JSON
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 ANY = ["string", "number", "boolean", "object", "array", "null"]
