@@ -120,15 +120,14 @@ def _start(base: Any, rows: list[dict[str, Any]], work: Path, steps: int) -> Pat
 
 
 def _pairs(rows: list[dict[str, Any]], start: Path, work: Path) -> dict[str, Any]:
-    from luthier.recipes.pairs import PairInputs, run_pairs
-
     from luthier.records import write_jsonl
+    from luthier.synthesize.pairs.runs import run
+    from luthier.synthesize.pairs.settings import PairSettings
 
     asked = work / "questions.jsonl"
     write_jsonl(asked, rows)
-    inputs = PairInputs((str(asked),), adapter=str(start), samples=2, max_tokens=96, temperature=1.0)
-    record = run_pairs(inputs, work / "pairs", "benchmarks/preference_training.py")
-    made: dict[str, Any] = record["steps"]["pairs"]["results"]
+    settings = PairSettings((str(asked),), adapter=str(start), samples=2, max_tokens=96, temperature=1.0)
+    made: dict[str, Any] = run(settings, work / "pairs").results("pairs")
     print(f"{made['pairs']} pairs of {made['questions']} questions, {made['acceptance']:.0%} bridged", flush=True)
     return made
 

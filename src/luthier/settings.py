@@ -26,7 +26,7 @@ SPOKEN = "luthier"  # key of a field's metadata
 @dataclass(frozen=True)
 class Spoken:
     """What a field says of itself. words: of its option, the first one long; off: the word that switches it off; alone: its value where
-    it is given without one; shown: its default in words."""
+    it is given without one; shown: its default in words; aside: it changes no result, so a stopped run may go on with another value."""
 
     kind: Literal["option", "argument", "section", "group"]
     help: str = ""
@@ -40,6 +40,7 @@ class Spoken:
     shown: str | None = None
     alone: Any = None
     off: str | None = None
+    aside: bool = False
 
     def limits(self) -> str:
         """The limits in words: `from 1 to 30`, `above 0`; empty where there are none."""
@@ -60,9 +61,10 @@ def option(
     shown: str | None = None,
     alone: Any = None,
     off: str | None = None,
+    aside: bool = False,
 ) -> Any:
     """A field that is an option. words: its own in place of `--field-name`, or short ones beside it. REQUIRED as default: it must be given."""
-    said = Spoken("option", help, words, least, most, above, below, default is REQUIRED, metavar, shown, alone, off)
+    said = Spoken("option", help, words, least, most, above, below, default is REQUIRED, metavar, shown, alone, off, aside)
     return field(default=default, kw_only=True, metadata={SPOKEN: said})
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +14,12 @@ from luthier.recipes.tools_page import draw
 from luthier.recipes.tools_scores import Flow, headline
 from luthier.report.page import write_page
 from luthier.run import RunRecord
+from pages import LOADS, Page
+from trace_pages import change
 
 HOSTILE = "</pre></style><script>alert(1)</script>\"'><img src=http://evil.example/x onerror=alert(1)>{{ 7*7 }}&amp;"
 BENIGN = "x" * len(HOSTILE)
-VOID = {"meta", "link", "br", "img", "hr", "input"}
-LOADS = {"src", "href", "srcset", "data", "poster", "action", "background", "xlink:href"}
 SECTIONS = ["results", "training", "dialogues", "selection", "checks", "wins", "failures", "use", "record"]
-
-
-class Page(HTMLParser):
-    """A strict reading: every element that opens must close in order."""
-
-    def __init__(self, file: Path) -> None:
-        super().__init__()
-        self.source = file.read_text(encoding="utf-8")
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.words: list[str] = []
-        self.feed(self.source)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.words).replace("\u202f", " ").split())
 
 
 def write_report(folder: Path) -> Path:
@@ -323,3 +286,15 @@ def test_training_that_is_going_on_shows_its_curve(tmp_path: Path) -> None:
     (folder / "sft").mkdir()
     write_rows(folder / "sft/metrics.jsonl", [{"step": step, "loss": 2 - step / 10} for step in range(1, 6)])
     assert 'class="smooth"' in page(folder).source
+
+
+def test_the_tool_run_tells_its_skills_where_it_compared_them(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    assert "By skill" not in page(folder).text
+    record = json.loads((folder / "run.json").read_text())
+    changes = [change(), change("irrelevance, constrained", verdict="gained", difference=0.2, low=None, high=None, p_all=0.012)]
+    record["steps"]["skills"] = {"key": "k", "seconds": 1.0, "results": {"changes": changes}}
+    (folder / "run.json").write_text(json.dumps(record))
+    made = page(folder)
+    for words in ("By skill", "Lost: <b>sums</b>.", "irrelevance, constrained", "+20", "0.012", "Compare skills"):
+        assert words in made.text

@@ -89,6 +89,8 @@ def test_settings_of_trl_and_peft_reach_them(model: LocalModel, tmp_path: Path):
     ("settings", "message"),
     [
         ({"sft": {"learning_rte": 1}}, r"sft.learning_rte is not a setting; did you mean learning_rate\?"),
+        ({"sft": {"chat_template_path": "x.jinja"}}, "sft.chat_template_path has no effect here"),
+        ({"seconds": 9.0, "sft": {"train_sampling_strategy": "random"}}, "sft.train_sampling_strategy is set by --seconds"),
         ({"lora": {"zzzz": 1}}, "lora.zzzz is not a setting; see the fields of peft.LoraConfig"),
         ({"flat": {"bakend": "table"}}, r"flat.bakend is not a setting; did you mean backend\?"),
         ({"sft": {"output_dir": "x"}}, "sft.output_dir is not a setting"),
@@ -113,6 +115,14 @@ def test_wrong_settings_are_one_clear_line(model: LocalModel, tmp_path: Path, se
     with pytest.raises(SettingsError, match=message) as caught:
         fine_tune(ROWS, model, tmp_path, SftSettings(**settings))
     assert "\n" not in str(caught.value)
+
+
+def test_evaluation_rows_that_do_not_fit_are_counted_and_not_passed_over(model: LocalModel, tmp_path: Path):
+    long = Conversation((Message("user", "word " * 900), Message("assistant", "Yes.")))
+    short = replace(SETTINGS, sft={**SETTINGS.sft, "max_steps": 1, "max_length": 100})
+    assert fine_tune(ROWS, model, tmp_path / "a", short, evaluation=[*ROWS[:2], long]).eval_left_out == 1
+    with pytest.raises(SettingsError, match="none of 1 rows has an assistant turn within 100 tokens; nothing to evaluate"):
+        fine_tune(ROWS, model, tmp_path / "b", short, evaluation=[long])
 
 
 def test_a_folder_without_an_adapter_or_of_another_model_is_named(model: LocalModel, tmp_path: Path):

@@ -147,6 +147,28 @@ def test_a_time_limit_and_shared_prompts_from_the_command_line(data: Path, tiny_
     assert json.loads((tmp_path / "plan.json").read_text())["planned_steps"] == 2
 
 
+@pytest.mark.slow
+def test_two_processes_train_together_and_one_keeps_the_record(data: Path, tiny_model_folder: Path, tmp_path: Path):
+    pairs = tmp_path / "pairs.jsonl"
+    write_jsonl(pairs, ({"prompt": f"Say {n}", "chosen": f"{n} it is.", "rejected": f"Not {n}."} for n in range(8)))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "luthier", "train"]
+    for words in (["sft", data, *QUICK], ["preference", pairs, "--set", "training.per_device_train_batch_size=2"]):
+        out = tmp_path / str(words[0])
+        told = [*launch, *map(str, words), "--model", str(tiny_model_folder), "--out", str(out), "--quiet"]
+        done = subprocess.run(told, capture_output=True, text=True, timeout=280, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.count("report.html") == 1
+        assert json.loads((out / "run.json").read_text())["status"] == "done"
+        assert (out / "adapter" / "adapter_model.safetensors").is_file()
+    refused = subprocess.run([*told, "--replace", "--set", "training.betta=1"], capture_output=True, text=True, timeout=280, check=False)
+    assert "did you mean beta?" in refused.stderr
+    timed = [*launch, "sft", str(data), "--model", str(tiny_model_folder), "--out", str(tmp_path / "timed"), "--seconds", "60", "--quiet"]
+    refused = subprocess.run(timed, capture_output=True, text=True, timeout=280, check=False)
+    assert "--seconds trains in one process, and these are 2" in refused.stderr
+    assert not (tmp_path / "timed").exists()
+    assert not (tmp_path / "preference.1").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -28,8 +28,9 @@ def lines(run: RunRecord) -> list[str]:
     named = "Adapter" if made["made"] == "adapter" else "Model"
     told = f"{made['steps']} steps of {made['method']} on {made['rows']} rows: loss {made['loss']:.3f}{held}"
     said = [f"{told}   {named}: {run.path / made['made']}"]
-    if made["left_out"]:
-        said.append(f"{made['left_out']} rows were left out: too long, or without an assistant turn")
+    for name, rows in (("left_out", "rows"), ("eval_left_out", "evaluation rows")):
+        if made[name]:
+            said.append(f"{made[name]} {rows} were left out: too long, or without an assistant turn")
     return [*said, str(run.path / "report.html")]
 
 

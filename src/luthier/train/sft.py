@@ -22,7 +22,7 @@ from luthier.progress import Progress, quiet
 from luthier.records import JSON, Conversation
 from luthier.train.settings import SftSettings
 from luthier.train.shared_prompts import Encoded, collate, share_prompts
-from luthier.train.start import check_start, checked, defaults, lora_config, refused_by, starting_weights, trainer_config
+from luthier.train.start import check_names, check_start, checked, defaults, lora_config, refused_by, starting_weights, trainer_config
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -31,6 +31,8 @@ __all__ = ["FineTuned", "Prepared", "SftSettings", "encode", "fine_tune", "fine_
 
 ROW_TOKENS = 2  # a row with a shared prompt may be so many times `max_length` long
 OWN = ("output_dir", "neftune_noise_alpha")  # set here
+NO_EFFECT = ("assistant_only_loss", "completion_only_loss", "chat_template_path", "truncation_mode", "eos_token", "model_init_kwargs")
+ORDER = ("train_sampling_strategy", "remove_unused_columns")  # set where rows are trained on by length
 OTHER_LOSS = (
     "loss_type",
     "packing",
@@ -47,7 +49,7 @@ class FineTuned:
     """What a run did. loss: mean training loss, nats a token; eval_loss: at the end, where evaluation rows were given.
 
     rows: texts it learned from, and tokens: their positions, padding left out; where rows are trained on by length, those that were read.
-    left_out: too long, or without anything to learn. seconds: of all steps. made: the folder of what was made.
+    left_out, eval_left_out: too long, or without anything to learn. seconds: of all steps. made: the folder of what was made.
     """
 
     steps: int
@@ -56,6 +58,7 @@ class FineTuned:
     eval_loss: float | None
     rows: int
     left_out: int
+    eval_left_out: int
     tokens: int
     seconds: float
     precision: str
@@ -74,6 +77,7 @@ class Prepared:
     rows: list[Encoded]
     held: list[Encoded]
     left_out: int
+    eval_left_out: int
     config: Any
     lora: Any
 
@@ -156,6 +160,8 @@ def prepare_rows(
     given = defaults(settings.seed, learning_rate=5e-4, warmup_steps=0.03, max_length=1024) | checked(
         section, settings.sft_settings(), SFTConfig, OWN
     )
+    if (idle := next((name for name in NO_EFFECT if name in settings.sft), None)) is not None:
+        raise SettingsError(f"{section}.{idle} has no effect here: rows are read by the model's own chat template; leave it out")
     checked_flat(settings)
     longest = given["max_length"]
     if settings.way == "neftune":
@@ -168,16 +174,17 @@ def prepare_rows(
     if settings.branches > 1 and keys is None:
         raise SettingsError(f"--branches is {settings.branches}; only conversations tell what they share")
     lora = None if settings.full or model.adapter is not None else lora_config(settings.lora_settings())
-    kept = [at for at, row in enumerate(encoded) if _fits(row, longest)]
-    if not kept:
-        raise SettingsError(f"none of {len(encoded)} rows has an assistant turn within {longest} tokens; nothing to train on")
-    rows, held = [encoded[at] for at in kept], [row for row in evaluation if _fits(row, longest)]
+    kept, held = ([at for at, row in enumerate(some) if _fits(row, longest)] for some in (encoded, evaluation))
+    for some, found, purpose in ((encoded, kept, "train on"), (evaluation, held, "evaluate")):
+        if not found and (some or some is encoded):
+            raise SettingsError(f"none of {len(some)} rows has an assistant turn within {longest} tokens; nothing to {purpose}")
+    rows, judged = [encoded[at] for at in kept], [evaluation[at] for at in held]
     if settings.ordered:
         same = [at if keys is None else keys[at] for at in kept]
         tokens = ROW_TOKENS * (longest or max(len(row["input_ids"]) for row in rows))
         rows = share_prompts(rows, same, branches=settings.branches, tokens=tokens)
-        held = share_prompts(held, range(len(held)), branches=1, tokens=tokens)
-    return Prepared(rows, held, len(encoded) - len(kept), config, lora)
+        judged = share_prompts(judged, range(len(judged)), branches=1, tokens=tokens)
+    return Prepared(rows, judged, len(encoded) - len(kept), len(evaluation) - len(held), config, lora)
 
 
 def train(prepared: Prepared, model: LocalModel, folder: Path, settings: SftSettings, progress: Progress = quiet) -> FineTuned:
@@ -208,6 +215,7 @@ def train(prepared: Prepared, model: LocalModel, folder: Path, settings: SftSett
         measured.get("eval_loss"),
         sum(max(1, *row.get("branch", (1,))) for row in used),
         prepared.left_out,
+        prepared.eval_left_out,
         sum(len(row["input_ids"]) for row in used),
         sum(row["seconds"] for row in logged),
         "bf16, adapters float32" if trainer.args.bf16 else "float32",
@@ -234,8 +242,6 @@ def _system(conversation: Conversation) -> str | None:
 
 def checked_flat(settings: SftSettings) -> JSON:
     """The settings of the noise by name. Raises SettingsError."""
-    from luthier.train.start import check_names
-
     check_names("flat", settings.flat, ("backend", "exclude", "ranks", "every", "seed"), "luthier.train.flat.FlatNoise")
     return settings.flat_settings()
 
@@ -245,6 +251,8 @@ def _check_ordered(settings: SftSettings, config: Any) -> None:
     other = next((name for name in OTHER_LOSS if name in settings.sft), None)
     if other is not None:
         raise SettingsError(f"sft.{other} brings a loss of its own, which {asked} does not go with; leave one of them out")
+    if (own := next((name for name in ORDER if name in settings.sft), None)) is not None:
+        raise SettingsError(f"sft.{own} is set by {asked}; leave one of them out")
     if config.world_size > 1:
         raise SettingsError(f"{asked} trains in one process, and these are {config.world_size}; leave it out, or start one")
 
