@@ -294,13 +294,13 @@ def test_columns_of_learners_answers(tmp_path):
             ("Ann", "y", 0, 4),
         ]
         assert [concept.concept for concept in log.catalogue.concepts] == ["add", "sub"]
-    with pytest.raises(SettingsError, match="answers have no field 'grade'"):
+    with pytest.raises(SettingsError, match="there is no field 'grade' of answers"):
         read_answers([tmp_path / "a.csv"], columns={"grade": "ok"})
 
 
 @pytest.mark.parametrize("kind", ["tsv", "jsonl"])
 def test_columns_of_judgements_and_texts(tmp_path, kind):
-    from luthier.evaluate.retrieval import Task
+    from luthier.evaluate.retrieval.formats import load_task
 
     write_jsonl(tmp_path / "corpus.jsonl", [{"doc": f"d{n}", "body": f"text {n}"} for n in range(3)])
     write_jsonl(tmp_path / "queries.jsonl", [{"doc": "q0", "body": "what"}])
@@ -310,9 +310,9 @@ def test_columns_of_judgements_and_texts(tmp_path, kind):
         (tmp_path / "qrels" / "test.tsv").write_text("q\td\tgrade\n" + "".join(f"{r['q']}\t{r['d']}\t{r['grade']}\n" for r in rows))
     else:
         write_jsonl(tmp_path / "qrels" / "test.jsonl", rows)
-    names = {"_id": "doc", "text": "body", "query-id": "q", "corpus-id": "d", "score": "grade"}
-    task = Task.load(tmp_path, columns=names)
+    names = ("_id=doc", "text=body", "query-id=q", "corpus-id=d", "score=grade")
+    task = load_task(tmp_path, mapped=names)
     assert list(task.qrels.gains) == [0, 1, 2]
     assert list(task.documents.texts) == ["text 0", "text 1", "text 2"]
-    with pytest.raises(SettingsError, match="a task has no field 'relevance'"):
-        Task.load(tmp_path, columns={"relevance": "grade"})
+    with pytest.raises(SettingsError, match="a task has no such field"):
+        load_task(tmp_path, mapped=("relevance=grade",))
