@@ -17,9 +17,11 @@ from luthier.records.hub import dataset_named
 
 PROGRAM = """
 import itertools, json, sys
+from luthier.records.fingerprints import fingerprint
 from luthier.errors import LuthierError
 from luthier.records import Account, read_conversations
 try:
+    assert fingerprint(sys.argv[1]) == fingerprint(sys.argv[1])
     with Account() as account:
         for row in itertools.islice(read_conversations(sys.argv[1]), int(sys.argv[2])):
             print(json.dumps(row.to_row()))
