@@ -43,6 +43,7 @@ Command = RunCommand | Question | Own
 
 GROUPS = {
     "run": "Run a whole flow: data, selection, training, evaluation, report.",
+    "records": "Say what the readers make of files.",
     "models": "List, pull and show models.",
     "synthesize": "Make training data.",
     "select": "Choose the rows of a pool that teach most; how redundant a pool is.",
@@ -59,6 +60,7 @@ COMMANDS: dict[str, Command] = {
     "run tools": RunCommand(
         "luthier.recipes.settings:ToolsSettings", "luthier.recipes.tools:run", "luthier.recipes.tools_page", "runs/tools"
     ),
+    "records check": Question("luthier.recipes.record_check:CheckSettings", "luthier.recipes.record_check:answer"),
     "models list": Own("luthier.cli.models:list_models"),
     "models pull": Own("luthier.cli.models:pull"),
     "models show": Own("luthier.cli.models:show"),
