@@ -1,0 +1,77 @@
+"""The sandboxes of one `Sandbox`: started when needed, replaced after a thousand jobs and after any failure, ended together."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from luthier.errors import SandboxError, SandboxUnavailable
+from luthier.sandbox.outcome import KINDS, Limits
+from luthier.sandbox.session import Job, Raw, Session
+
+RECYCLE = 1000
+
+
+class Fleet:
+    """Does jobs, from any number of threads.
+
+    single: a sandbox of its own for each job, else one that forks them all until it is replaced.
+    """
+
+    def __init__(self, modules: tuple[str, ...], single: bool, recycle: int = RECYCLE) -> None:
+        self.modules, self.recycle = modules, 1 if single else recycle
+        self._lock = threading.Lock()
+        self._open: list[Session] = []
+        # The kernel ends a sandbox with the thread that started it, so one thread starts them all.
+        self._starter = ThreadPoolExecutor(1, "sandbox-start")
+
+    def do(self, job: Job, limits: Limits) -> Raw:
+        """The job's result. A sandbox that fails it is replaced and the job tried once more; raises SandboxError then."""
+        try:
+            return self._once(job, limits)
+        except SandboxUnavailable:
+            raise
+        except SandboxError:
+            return self._once(job, limits)
+
+    def close(self) -> None:
+        with self._lock:
+            for session in self._open:
+                session.close()
+            self._open = []
+        self._starter.shutdown()
+
+    def _once(self, job: Job, limits: Limits) -> Raw:
+        session = self._enter()
+        try:
+            raw = session.run(job, limits)
+            _check(raw, job)
+        except SandboxError:
+            session.kill()
+            raise
+        finally:
+            self._leave(session)
+        return raw
+
+    def _enter(self) -> Session:
+        """A sandbox with room for one more job, counted as taken."""
+        with self._lock:
+            session = next((open_ for open_ in self._open if open_.alive and open_.jobs < self.recycle), None)
+            if session is None:
+                session = self._starter.submit(Session, self.modules).result()
+                self._open.append(session)
+            session.jobs, session.running = session.jobs + 1, session.running + 1
+            return session
+
+    def _leave(self, session: Session) -> None:
+        with self._lock:
+            session.running -= 1
+            if session.running == 0 and (session.jobs >= self.recycle or not session.alive):
+                self._open.remove(session)
+                session.close()
+
+
+def _check(raw: Raw, job: Job) -> None:
+    known = {*KINDS, "bad_test"}
+    if len(raw.outcomes) != job.count or any(outcome["kind"] not in known for outcome in raw.outcomes):
+        raise SandboxError(f"the sandbox reports {raw.outcomes[:1]} for {job.count} tests")

@@ -1,0 +1,59 @@
+"""The first process inside the sandbox: an interpreter with the usual modules loaded, which forks a monitor for every job it is sent.
+
+It reads neither programs nor tests: a fork would carry them into the next candidate's memory. They travel as file descriptors.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+
+from . import kernel, monitor
+
+USUAL = (
+    *("abc", "array", "ast", "base64", "bisect", "calendar", "cmath", "collections", "contextlib", "copy", "csv", "dataclasses"),
+    *("datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "io", "itertools", "json", "math", "numbers"),
+    *("operator", "pprint", "queue", "random", "re", "statistics", "string", "struct", "tempfile", "textwrap", "threading"),
+    *("time", "traceback", "typing", "unicodedata", "uuid"),
+)
+
+
+def main(descriptor: int, extra: list[str], rules: bytes) -> None:
+    """Serve jobs from the socket until the host closes it."""
+    kernel.set_dumpable(False)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel collects the monitors
+    for name in (*USUAL, *extra):
+        importlib.import_module(name)
+    mapped = kernel.own_memory()
+    host = socket.socket(fileno=descriptor)
+    host.send(json.dumps({"python": sys.version.split()[0]}).encode())
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(host, 1 << 16, 4)
+        if not message:
+            return
+        if os.fork() == 0:
+            _monitor(host, message, descriptors, rules, mapped)
+        for received in descriptors:
+            os.close(received)
+
+
+def _monitor(host: socket.socket, message: bytes, descriptors: list[int], rules: bytes, mapped: int) -> None:
+    """The child: one job, and never back into the loop. What goes wrong here is told by a result that is not there."""
+    try:
+        host.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        kernel.die_with_parent()
+        monitor.run(message, descriptors, rules, mapped)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(0)
