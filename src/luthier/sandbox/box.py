@@ -48,9 +48,7 @@ class Sandbox:
         self._fleet = Fleet(tuple(modules), single=backend == "bwrap-exec")
         self._pool = ThreadPoolExecutor(self.workers, "sandbox")
 
-    def judge(
-        self, program: str, tests: str | Sequence[str | InputOutput], *, entry_point: str = "", judge: Judge = "split"
-    ) -> Judgement:
+    def judge(self, program: str, tests: str | Sequence[str | InputOutput], *, entry_point: str = "", judge: Judge = "split") -> Judgement:
         """Run the tests on the program.
 
         tests: code that calls `entry_point` (assertions, or HumanEval's `check(candidate)`), one text a test; or pairs of input and output.

@@ -210,4 +210,3 @@ def _line(error: BaseException) -> int | None:
             line = step.tb_lineno
         step = step.tb_next
     return line
-

@@ -209,7 +209,9 @@ class Tests:
             kind, detail = self._one(self.spec["tests"][index])
             events = blocks.read_events(self.trace) if self.trace is not None else []
             self.events.append(events)
-            self.candidate.line.tell(say="done", test=index, kind=kind, detail=detail[:TOLD], calls=self.candidate.calls, shown=self.candidate.shown)
+            self.candidate.line.tell(
+                say="done", test=index, kind=kind, detail=detail[:TOLD], calls=self.candidate.calls, shown=self.candidate.shown
+            )
 
     def _one(self, test: str) -> tuple[str, str]:
         """One test on the program freshly loaded: what it came to, and why."""
@@ -290,7 +292,8 @@ def _is_check(tree: ast.Module) -> bool:
     """Whether a test is laid out as HumanEval's: it defines `check(candidate)` and leaves the call to the judge."""
     defined = any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body)
     called = any(
-        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "check" for node in tree.body
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "check"
+        for node in tree.body
     )
     return defined and not called
 

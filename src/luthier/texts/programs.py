@@ -1,0 +1,88 @@
+"""Python programs in the text of a model: which part of an answer is the program, and what a problem's prompt adds to it.
+
+Nothing is executed here; the text is only parsed.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+
+_FENCE = re.compile(r"^[ \t]*```[ \t]*(?P<language>[\w+.-]*)[^\n]*\n(?P<body>.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+_PYTHON = frozenset({"", "python", "python3", "py"})
+_DEMONSTRATION = (ast.Assert, ast.Expr)
+
+
+def program_of(answer: str, entry_point: str) -> str:
+    """The program in an answer: the last fenced block that defines `entry_point`, else the last one that parses, else the whole text.
+
+    Assertions, bare calls and `__main__` parts at the top level are left out: they are demonstrations, and would end the program.
+    """
+    blocks = [match["body"] for match in _FENCE.finditer(answer) if match["language"].lower() in _PYTHON]
+    defining = [block for block in blocks if defines(block, entry_point)]
+    parsing = [block for block in blocks if parsed(block) is not None]
+    chosen = (defining or parsing or blocks or [answer])[-1]
+    return without_demonstrations(chosen)
+
+
+def whole_program(prompt: str, text: str, entry_point: str) -> str:
+    """A program that stands alone: `text` behind the prompt's imports and helper functions, or, if it only continues it, the prompt."""
+    if not defines(text, entry_point) and defines(prompt + text, entry_point):
+        return prompt + text
+    return f"{prelude(prompt, entry_point)}{text}"
+
+
+def prelude(prompt: str, entry_point: str) -> str:
+    """What a prompt says before the function that is asked for: imports and helper functions."""
+    found = re.search(rf"^(?:async[ \t]+)?def[ \t]+{re.escape(entry_point)}\b", prompt, re.MULTILINE)
+    return prompt[: found.start()] if found else ""
+
+
+def defines(text: str, name: str) -> bool:
+    """Whether a text parses and defines or assigns `name` at its top level."""
+    tree = parsed(text)
+    return tree is not None and any(name in _names(statement) for statement in tree.body)
+
+
+def without_demonstrations(text: str) -> str:
+    """A program without assertions, bare expressions and `__main__` parts at its top level; a text that does not parse as it is."""
+    tree = parsed(text)
+    if tree is None:
+        return text
+    lines = text.splitlines(keepends=True)
+    for statement in reversed(tree.body):
+        if _demonstrates(statement) and not _shares_lines(statement, tree):
+            del lines[statement.lineno - 1 : statement.end_lineno]
+    return "".join(lines)
+
+
+def parsed(text: str) -> ast.Module | None:
+    """The syntax tree of a text, None where it is not Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _names(statement: ast.stmt) -> set[str]:
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return {statement.name}
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def _demonstrates(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.If):
+        return any(isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(statement.test))
+    is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    return isinstance(statement, _DEMONSTRATION) and not is_text
+
+
+def _shares_lines(statement: ast.stmt, tree: ast.Module) -> bool:
+    return any(
+        other is not statement and other.lineno <= (statement.end_lineno or 0) and statement.lineno <= (other.end_lineno or 0)
+        for other in tree.body
+    )
