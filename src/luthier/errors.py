@@ -56,7 +56,7 @@ class SandboxError(LuthierError):
     """The sandbox itself failed, twice: never a verdict about a program."""
 
 
-class SandboxUnavailable(SandboxError):
+class SandboxUnavailable(SandboxError):  # noqa: N818 - the name says it
     """This machine does not let the sandbox start: what stops it, and the cure."""
 
 

@@ -16,10 +16,11 @@ from luthier.errors import SandboxUnavailable
 INSIDE = Path(__file__).parent / "inside"
 USER = 61_741  # as root: a number that no account has, so that limits on processes count
 INNER = "1000"
-_SOURCES = ("__init__", "kernel", "codec", "blocks", "candidate", "driver", "monitor", "zygote")
+_SOURCES = ("__init__", "kernel", "codec", "blocks", "candidate", "children", "driver", "remote", "monitor", "zygote")
 _STAGES = ("/mnt", "/media", "/srv", "/opt")
 _START = "import sys; sys.path.insert(0, '/luthier'); from inside import zygote; "
 _START += "zygote.main(int(sys.argv[1]), sys.argv[3:], open(sys.argv[2], 'rb').read())"
+_LAUNCH = "import sys; sys.path.insert(0, sys.argv[1]); from inside import launch; launch.main(*sys.argv[2:])"
 _CURES = (
     (
         "Failed RTM_NEWADDR",
@@ -79,7 +80,7 @@ def command(binary: str, host: int, sealed: dict[str, int], modules: Sequence[st
     words += [word for path in ("/lib", "/lib64", "/lib32", "/bin") for word in _system(path)]
     for folder, source in zip(folders, staged, strict=True):
         words += ["--ro-bind", source, folder]
-    words += ["--proc", "/proc", "--dir", "/tmp"]
+    words += ["--proc", "/proc", "--dir", "/tmp"]  # noqa: S108 - inside
     for device in ("null", "zero", "full", "random", "urandom"):
         words += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
     for path, descriptor in sealed.items():
@@ -107,9 +108,9 @@ def explain(said: str) -> SandboxUnavailable:
 
 
 def _system(path: str) -> list[str]:
-    if not os.path.lexists(path):
+    if not Path(path).exists():
         return []
-    return ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind", path, path]
+    return ["--symlink", str(Path(path).readlink()), path] if Path(path).is_symlink() else ["--ro-bind", path, path]
 
 
 def _folders(modules: Sequence[str]) -> list[str]:
@@ -128,5 +129,5 @@ def packages() -> list[str]:
 def _as_root(folders: list[str]) -> tuple[list[str], tuple[str, ...]]:
     """Where the folders are for the user that root becomes, and the launcher's words."""
     stage = next(stage for stage in _STAGES if Path(stage).is_dir() and not any(Path(folder).is_relative_to(stage) for folder in folders))
-    words = (sys.executable, "-I", "-S", "-B", str(INSIDE / "launch.py"), str(USER), stage, str(len(folders)), *folders)
+    words = (interpreter(), "-I", "-S", "-B", "-c", _LAUNCH, str(INSIDE.parent), str(USER), stage, str(len(folders)), *folders)
     return [f"{stage}/{number}" for number in range(len(folders))], words

@@ -22,7 +22,7 @@ _BAD_ARCHITECTURE, _EQUAL, _MASKED_EQUAL = 2, 4, 7
 _THREAD, _NAMESPACES = 0x00010000, 0x7E020000
 _AF_UNIX = 1
 
-ALLOWED = """
+_NAMES = """
 read write readv writev pread64 pwrite64 preadv pwritev lseek close close_range dup dup2 dup3 fcntl flock
 open openat creat access faccessat faccessat2 stat lstat fstat newfstatat statx statfs fstatfs readlink readlinkat
 getdents getdents64 getcwd chdir fchdir mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat
@@ -35,7 +35,8 @@ pipe pipe2 poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll
 sendmsg recvmsg sendto recvfrom shutdown getsockopt setsockopt getsockname getpeername
 getpid getppid gettid getuid geteuid getgid getegid getresuid getresgid getgroups getpgrp getpgid getsid
 getrandom getrlimit setrlimit prlimit64 getrusage sysinfo uname
-""".split()
+"""
+ALLOWED = tuple(_NAMES.split())
 
 # system call, position of the argument, mask (None: the whole of it), values that are allowed
 BY_ARGUMENT: tuple[tuple[str, int, int | None, tuple[int, ...]], ...] = (

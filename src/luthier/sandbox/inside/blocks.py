@@ -11,6 +11,7 @@ import ast
 import json
 import mmap
 import sys
+from dataclasses import dataclass
 from types import CodeType, FrameType, FunctionType, ModuleType, TracebackType
 from typing import Any, NamedTuple
 
@@ -94,13 +95,23 @@ def _apart(blocks: list[Block]) -> list[Block]:
     return apart
 
 
+@dataclass
+class _Open:
+    """A block that a frame is in: the variables at its start, its latest line, the number of its event."""
+
+    block: Block
+    before: dict[str, str]
+    line: int
+    number: int
+
+
 class BlockTracer:
     """Watches the frames of one program while it is entered as a context; writes events into `store` as they end."""
 
     def __init__(self, store: mmap.mmap) -> None:
         self.store, self.events = store, 0
         self.block_of: dict[int, Block] = {}
-        self.open: dict[FrameType, tuple[Block, dict[str, str]]] = {}
+        self.open: dict[FrameType, _Open] = {}
 
     def prepare(self, source: bytes) -> None:
         try:
@@ -127,7 +138,7 @@ class BlockTracer:
         elif event == "exception":
             self._close(frame, f"{argument[0].__name__} in line {frame.f_lineno}")
         elif event == "return":
-            self._close(frame, None)
+            self._close(frame, "")
         if self.events >= BUDGET:
             sys.settrace(None)
             frame.f_trace = None
@@ -135,34 +146,36 @@ class BlockTracer:
         return self._watch
 
     def _line(self, frame: FrameType) -> None:
+        """A line begins: the same block goes on, or another one starts (the same one again, where the line jumps back)."""
         block = self.block_of.get(frame.f_lineno)
         current = self.open.get(frame)
-        if block is None or (current is not None and current[0] == block and frame.f_lineno > self.last_line):
-            self.last_line = frame.f_lineno
+        if block is None:
             return
-        self.last_line = frame.f_lineno
-        after = self._close(frame, None)
+        if current is not None and current.block == block and frame.f_lineno > current.line:
+            current.line = frame.f_lineno
+            return
+        after = self._close(frame, "")
         before = _variables(frame) if after is None else after
-        self.open[frame] = (block, before)
-        self._write({**block._asdict(), "before": before, "after": None, "error": "", "number": self.events}, self.events)
-
-    last_line = 0
-
-    def _close(self, frame: FrameType, error: str | None) -> dict[str, str] | None:
-        current = self.open.pop(frame, None)
-        if current is None:
-            return None
-        block, before = current
-        after = _variables(frame)
-        self._write({**block._asdict(), "before": before, "after": after, "error": error or "", "number": self.events}, self.events)
+        self.open[frame] = _Open(block, before, frame.f_lineno, self.events)
+        self._write({**block._asdict(), "before": before, "after": None, "error": "", "number": self.events})
         self.events += 1
+
+    def _close(self, frame: FrameType, error: str) -> dict[str, str] | None:
+        """The open block of a frame ends; the variables as they are now, None where there was none."""
+        ended = self.open.pop(frame, None)
+        if ended is None:
+            return None
+        after = _variables(frame)
+        self._write({**ended.block._asdict(), "before": ended.before, "after": after, "error": error, "number": ended.number})
         return after
 
-    def _write(self, event: dict[str, Any], number: int) -> None:
+    def _write(self, event: dict[str, Any]) -> None:
+        number = event["number"]
         slot = number if number < SHOWN else SHOWN + (number - SHOWN) % SHOWN
         text = json.dumps(event).encode()
         if len(text) > SLOT - 4:
-            text = json.dumps({**event, "before": {}, "after": {}, "error": event["error"] or "too large to show"}).encode()
+            event = {**event, "before": {}, "after": {}, "error": event["error"] or "too large to show"}
+            text = json.dumps(event).encode()
         at = HEAD + slot * SLOT
         self.store[at : at + 4 + len(text)] = len(text).to_bytes(4, "big") + text
 
@@ -180,12 +193,13 @@ def read_events(store: mmap.mmap) -> list[dict[str, Any]]:
 
 def _event(text: bytes) -> list[dict[str, Any]]:
     try:
-        event = json.loads(text)
-        numbers = [event[name] for name in ("first", "last", "number")]
-        words = [event["scope"], event["error"], *event["before"].values(), *(event["after"] or {}).values()]
-        whole = all(type(number) is int for number in numbers) and all(type(word) is str for word in words)
+        told = json.loads(text)
+        event: dict[str, Any] = {name: told[name] for name in ("first", "last", "number", "scope", "error", "before", "after")}
+        numbers, words = [event[name] for name in ("first", "last", "number")], [event["scope"], event["error"]]
+        words += [*event["before"].values(), *([] if event["after"] is None else event["after"].values())]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []
+    whole = all(type(number) is int for number in numbers) and all(type(word) is str for word in words)
     return [event] if whole else []
 
 

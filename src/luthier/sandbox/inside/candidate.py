@@ -15,6 +15,7 @@ import random
 import sys
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from . import codec
@@ -164,10 +165,8 @@ def _exit_status(code: object) -> int:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(BaseException):  # the program may have closed or replaced it
             stream.flush()
-        except BaseException:  # noqa: S110 - the program may have closed or replaced it
-            pass
 
 
 def _told(error: BaseException) -> list[Any]:

@@ -126,8 +126,8 @@ _TAGS: tuple[tuple[type, str, Callable[[Any], Any] | None], ...] = (
     (dict, "dict", None),
     (set, "set", None),
     (frozenset, "frozenset", None),
-    (bytes, "bytes", lambda value: bytes.hex(value)),
-    (bytearray, "bytearray", lambda value: bytearray.hex(value)),
+    (bytes, "bytes", bytes.hex),
+    (bytearray, "bytearray", bytearray.hex),
     (complex, "complex", lambda value: [value.real, value.imag]),
     (range, "range", lambda value: [_integer(value.start), _integer(value.stop), _integer(value.step)]),
 )

@@ -7,13 +7,12 @@ That user may not enter a folder such as /root: the folders are mounted once mor
 from __future__ import annotations
 
 import os
-import sys
 
-if __name__ == "__main__":
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    from inside import kernel
+from . import kernel
 
-    user, stage, count, *words = sys.argv[1:]
+
+def main(user: str, stage: str, count: str, *words: str) -> None:
+    """Become `user` with `count` folders mounted below `stage`, and run the words after them. Raises OSError."""
     folders, command = words[: int(count)], words[int(count) :]
     kernel.unshare(kernel.NEWNS)
     kernel.mount(b"none", b"/", None, kernel.REC | kernel.PRIVATE)

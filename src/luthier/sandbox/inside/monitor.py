@@ -13,15 +13,14 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import blocks, candidate, driver, kernel
+from .children import Child, Timer
+from .remote import Line
 
 TICK = 0.05
-SLACK = 4  # a test may take this many times its seconds where the machine is too busy to run it
 GRACE = 1.0
-_KILLED_STATES = ("timeout", "output_limit", "exited_early")
 
 
 class Job(NamedTuple):
@@ -44,69 +43,6 @@ class Descriptors(NamedTuple):
     tests: int
     files: int
     result: int
-
-
-class Child:
-    """A confined process: its exit status once it is gone, and the processor time and memory it took."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid, self.status, self.seconds, self.peak = pid, None, 0.0, 0  # type: int, int | None, float, int
-        self._clock = (~pid << 3) | 2
-
-    def cpu(self) -> float:
-        """Processor seconds so far."""
-        if self.status is None:
-            try:
-                return time.clock_gettime(self._clock)
-            except OSError:
-                pass
-        return self.seconds
-
-    def runs(self) -> bool:
-        """Whether it is on a processor or waits for one."""
-        try:
-            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "R"
-        except (OSError, IndexError):
-            return False
-
-    def reap(self, patience: float) -> bool:
-        """Collect it if it ends within `patience` seconds."""
-        end = time.monotonic() + patience
-        while self.status is None:
-            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
-            if pid:
-                self.status, self.seconds, self.peak = status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
-            elif time.monotonic() >= end:
-                return False
-            else:
-                time.sleep(0.001)
-        return True
-
-    def end(self) -> None:
-        if self.status is None:
-            os.kill(self.pid, signal.SIGKILL)
-            self.reap(10)
-
-
-class Timer:
-    """The time one test has had: processor seconds, and seconds in which nothing of it wanted a processor."""
-
-    def __init__(self, children: list[Child]) -> None:
-        self.children = children
-        self.began = self.looked = time.monotonic()
-        self.base = self.spent = sum(child.cpu() for child in children)
-        self.idle = 0.0
-
-    def look(self) -> None:
-        now, spent = time.monotonic(), sum(child.cpu() for child in self.children)
-        passed, used = now - self.looked, spent - self.spent
-        if not any(child.runs() for child in self.children):
-            self.idle += max(0.0, passed - used)
-        self.looked, self.spent = now, spent
-
-    def over(self, job: Job) -> bool:
-        used = self.spent - self.base
-        return used > job.cpu or used + self.idle > job.wall or self.looked - self.began > SLACK * job.wall
 
 
 class Monitor:
@@ -177,9 +113,8 @@ class Monitor:
         null = os.open("/dev/null", os.O_RDWR)
         keep = [self.files.tests, far.fileno(), requests, replies, self.answer]
         os.ftruncate(self.answer, 0)
-        self.driver = self.spawn(
-            keep, lambda: driver.drive(self.files.tests, far, requests, replies, self.answer, self.trace, start), (null, null, null)
-        )
+        line = Line(far, requests, replies)
+        self.driver = self.spawn(keep, lambda: driver.drive(self.files.tests, line, self.answer, self.trace, start), (null, null, null))
         far.close()
         for descriptor in (null, requests, replies):
             os.close(descriptor)
@@ -189,6 +124,7 @@ class Monitor:
         """Run the tests; a driver that hangs or dies is replaced by one that goes on after the test it was at."""
         start = 0
         while start < self.job.tests and not self._late():
+            before = start
             requests, replies = self.spawn_candidate()
             self.spawn_driver(start, requests, replies)
             self._watch()
@@ -196,6 +132,8 @@ class Monitor:
             start = len(self.outcomes)
             if self.ended:
                 break
+            if start == before:
+                raise RuntimeError("the driver ended before its first test")
         late = {"kind": "timeout", "detail": f"the job's {self.job.total:g} s were over", "calls": 0, "shown": ""}
         self.outcomes += [late] * (self.job.tests - len(self.outcomes))
 
@@ -292,7 +230,7 @@ class Monitor:
         if self.timer is None:
             return self._late()
         self.timer.look()
-        if not (self.timer.over(self.job) or self._late()):
+        if not (self.timer.over(self.job.wall, self.job.cpu) or self._late()):
             return False
         if self.candidate and self.candidate.status is None:
             self.killed = self.killed or "timeout"
@@ -325,7 +263,6 @@ class Monitor:
             self.peak = max(self.peak, child.peak)
 
     def _end_all(self) -> None:
-        self.cpu_of_tests = self.driver
         self._retire(self.candidate)
         self._retire(self.driver)
         self.candidate = self.driver = None
@@ -347,7 +284,7 @@ class Monitor:
                 if not self._drain(descriptor):
                     poll.unregister(descriptor)
             timer.look()
-            if timer.over(self.job) and not self.killed:
+            if timer.over(self.job.wall, self.job.cpu) and not self.killed:
                 self.killed = "timeout"
                 self.candidate.end()
         self.outcomes.append(self._script_outcome(self.candidate, timer))
@@ -359,7 +296,7 @@ class Monitor:
     def _script_outcome(self, child: Child, timer: Timer) -> dict[str, Any]:
         while not child.reap(TICK):
             timer.look()
-            if timer.over(self.job):
+            if timer.over(self.job.wall, self.job.cpu):
                 self.killed = self.killed or "timeout"
                 child.end()
         status = child.status or 0
@@ -376,7 +313,7 @@ class Monitor:
     def report(self) -> None:
         """Write the result: one line that says what follows, then standard output, standard error and the answer."""
         parts = [bytes(self.printed[1][: self.job.output]), bytes(self.printed[2][: self.job.output]), candidate.read_all(self.answer)]
-        head = {"outcomes": self.outcomes, "cpu": self.cpu, "wall": time.monotonic() - self.began, "peak": self.peak}
+        head = {"outcomes": self.outcomes, "cpu": self.cpu + time.process_time(), "wall": time.monotonic() - self.began, "peak": self.peak}
         text = json.dumps({**head, "sizes": [len(part) for part in parts]}).encode()
         left = memoryview(text + b"\n" + b"".join(parts))
         while left:

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 from . import kernel, monitor
 
@@ -26,7 +27,7 @@ USUAL = (
 def main(descriptor: int, extra: list[str], rules: bytes) -> None:
     """Serve jobs from the socket until the host closes it."""
     kernel.set_dumpable(False)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel collects the monitors
+    signal.signal(signal.SIGCHLD, _collect)
     for name in (*USUAL, *extra):
         importlib.import_module(name)
     mapped = kernel.own_memory()
@@ -43,6 +44,13 @@ def main(descriptor: int, extra: list[str], rules: bytes) -> None:
             _monitor(host, message, descriptors, rules, mapped)
         for received in descriptors:
             os.close(received)
+
+
+def _collect(*_: object) -> None:
+    """Wait for the monitors that have ended, so that none stays as a zombie and their processor time is counted."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _monitor(host: socket.socket, message: bytes, descriptors: list[int], rules: bytes, mapped: int) -> None:
