@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Any, Literal, get_args
 
 from luthier.errors import SandboxError, SandboxUnavailable, SettingsError
+from luthier.sandbox.doctor import examine
 from luthier.sandbox.fleet import Fleet
 from luthier.sandbox.inside import codec
-from luthier.sandbox.outcome import BlockTrace, InputOutput, Judge, Judgement, Limits, Outcome, Output, Task
+from luthier.sandbox.outcome import BlockTrace, InputOutput, Judge, Judgement, Limits, Outcome, Output, Report, Task
 from luthier.sandbox.session import Job, Raw
 from luthier.sandbox.verdicts import block_trace, call_job, judge_job, judged_by_output, judgement, outcome, script_job, script_output
 
@@ -90,6 +91,10 @@ class Sandbox:
         """The blocks that a test made the program run, with the variables before and after each, and what the test came to."""
         task = Task(program, (test,), entry_point)
         return block_trace(task, self._do(judge_job(task, trace=True)), self.backend)
+
+    def doctor(self) -> Report:
+        """Whether the sandbox starts here and each of its walls holds, in about a second; nothing is raised."""
+        return examine(self)
 
     def close(self) -> None:
         """End everything that runs inside."""

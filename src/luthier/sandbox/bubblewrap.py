@@ -10,6 +10,7 @@ import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from luthier.errors import SandboxUnavailable
 
@@ -17,6 +18,7 @@ INSIDE = Path(__file__).parent / "inside"
 USER = 61_741  # as root: a number that no account has, so that limits on processes count
 INNER = "1000"
 _SOURCES = ("__init__", "kernel", "codec", "blocks", "candidate", "children", "driver", "remote", "monitor", "zygote")
+_NEEDED = (6, 7, 21)  # CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN
 _STAGES = ("/mnt", "/media", "/srv", "/opt")
 _START = "import sys; sys.path.insert(0, '/luthier'); from inside import zygote; "
 _START += "zygote.main(int(sys.argv[1]), sys.argv[3:], open(sys.argv[2], 'rb').read())"
@@ -41,7 +43,6 @@ _CURES = (
     ("max_*_namespaces", "no more namespaces may be made; raise user.max_user_namespaces (sysctl), or this is nested too deeply"),
     ("Creating new namespace failed", "the kernel makes no new namespace; raise user.max_user_namespaces (sysctl)"),
     ("Can't mount proc", "the container masks /proc: docker run --security-opt systempaths=unconfined"),
-    ("root gives itself up", "root here lacks CAP_SYS_ADMIN; run as an ordinary user, or add the capability"),
     ("inside the sandbox", "AppArmor takes the capabilities of programs under bwrap; give luthier's interpreter a profile with `userns,`"),
 )
 
@@ -73,12 +74,12 @@ def command(binary: str, host: int, sealed: dict[str, int], modules: Sequence[st
     host: the socket. sealed: path inside -> descriptor of the file's content. modules: what the zygote loads beside the usual.
     """
     folders = _folders(modules)
-    staged, prefix = _as_root(folders) if os.geteuid() == 0 else (folders, ())
-    words = [*prefix, binary, "--unshare-all", "--unshare-user", "--uid", INNER, "--gid", INNER]
+    place = _place(binary, folders)
+    words = [*place.before, place.binary, "--unshare-all", "--unshare-user", "--uid", INNER, "--gid", INNER]
     words += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--clearenv"]
     words += ["--setenv", "PYTHONHASHSEED", "0", "--setenv", "LANG", "C.UTF-8", "--hostname", "sandbox"]
     words += [word for path in ("/lib", "/lib64", "/lib32", "/bin") for word in _system(path)]
-    for folder, source in zip(folders, staged, strict=True):
+    for folder, source in zip(folders, place.sources, strict=True):
         words += ["--ro-bind", source, folder]
     words += ["--proc", "/proc", "--dir", "/tmp"]  # noqa: S108 - inside
     for device in ("null", "zero", "full", "random", "urandom"):
@@ -107,6 +108,16 @@ def explain(said: str) -> SandboxUnavailable:
     return SandboxUnavailable(f"the sandbox does not start: {reason}; {cure}")
 
 
+def can_give_up_root() -> bool:
+    """Whether this process is root with what it takes to become another user in a mount namespace of its own."""
+    if os.geteuid() != 0:
+        return False
+    held = int(Path("/proc/self/status").read_text().split("CapEff:")[1].split()[0], 16)
+    users = [[int(word) for word in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    known = any(first <= USER < first + count for first, _, count in users)  # not so inside another user namespace
+    return known and all(held >> capability & 1 for capability in _NEEDED)
+
+
 def _system(path: str) -> list[str]:
     if not Path(path).exists():
         return []
@@ -126,8 +137,22 @@ def packages() -> list[str]:
     return sorted({os.path.realpath(sysconfig.get_path(name)) for name in ("purelib", "platlib")})
 
 
-def _as_root(folders: list[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Where the folders are for the user that root becomes, and the launcher's words."""
-    stage = next(stage for stage in _STAGES if Path(stage).is_dir() and not any(Path(folder).is_relative_to(stage) for folder in folders))
-    words = (interpreter(), "-I", "-S", "-B", "-c", _LAUNCH, str(INSIDE.parent), str(USER), stage, str(len(folders)), *folders)
-    return [f"{stage}/{number}" for number in range(len(folders))], words
+class _Place(NamedTuple):
+    """Where the one who starts bubblewrap finds things: words before its binary, the binary, the folders."""
+
+    before: tuple[str, ...]
+    binary: str
+    sources: list[str]
+
+
+def _place(binary: str, folders: list[str]) -> _Place:
+    """Things as they are; for root, who becomes another user, in a place where that one can read them."""
+    if not can_give_up_root():
+        return _Place((), binary, folders)
+    path = Path(binary)
+    home = path.parents[2] if path.parent.name == "_bin" else path.parent  # the package has its libraries beside it
+    every = [*folders, str(home)]
+    stage = next(stage for stage in _STAGES if Path(stage).is_dir() and not any(Path(folder).is_relative_to(stage) for folder in every))
+    words = (interpreter(), "-I", "-S", "-B", "-c", _LAUNCH, str(INSIDE.parent), str(USER), stage, str(len(every)), *every)
+    *sources, staged_home = (f"{stage}/{number}" for number in range(len(every)))
+    return _Place(words, f"{staged_home}/{path.relative_to(home)}", sources)
