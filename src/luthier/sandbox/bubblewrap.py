@@ -17,11 +17,14 @@ from luthier.errors import SandboxUnavailable
 INSIDE = Path(__file__).parent / "inside"
 USER = 61_741  # as root: a number that no account has, so that limits on processes count
 INNER = "1000"
+# One thread of BLAS: each would map buffers and a stack of its own. One seed: sets have the same order in every run.
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _SOURCES = ("__init__", "kernel", "codec", "blocks", "candidate", "children", "driver", "remote", "monitor", "zygote")
 _NEEDED = (6, 7, 21)  # CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN
 _STAGES = ("/mnt", "/media", "/srv", "/opt")
 _START = "import sys; sys.path.insert(0, '/luthier'); from inside import zygote; "
-_START += "zygote.main(int(sys.argv[1]), sys.argv[3:], open(sys.argv[2], 'rb').read())"
+_START += "sys.path += sys.argv[3].split(':') if sys.argv[3] else []; "
+_START += "zygote.main(int(sys.argv[1]), sys.argv[4:], open(sys.argv[2], 'rb').read())"
 _LAUNCH = "import sys; sys.path.insert(0, sys.argv[1]); from inside import launch; launch.main(*sys.argv[2:])"
 _CURES = (
     (
@@ -43,6 +46,7 @@ _CURES = (
     ("max_*_namespaces", "no more namespaces may be made; raise user.max_user_namespaces (sysctl), or this is nested too deeply"),
     ("Creating new namespace failed", "the kernel makes no new namespace; raise user.max_user_namespaces (sysctl)"),
     ("Can't mount proc", "the container masks /proc: docker run --security-opt systempaths=unconfined"),
+    ("ModuleNotFoundError", "install the module that `modules` names, or leave it out"),
     ("inside the sandbox", "AppArmor takes the capabilities of programs under bwrap; give luthier's interpreter a profile with `userns,`"),
 )
 
@@ -77,7 +81,8 @@ def command(binary: str, host: int, sealed: dict[str, int], modules: Sequence[st
     place = _place(binary, folders)
     words = [*place.before, place.binary, "--unshare-all", "--unshare-user", "--uid", INNER, "--gid", INNER]
     words += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--clearenv"]
-    words += ["--setenv", "PYTHONHASHSEED", "0", "--setenv", "LANG", "C.UTF-8", "--hostname", "sandbox"]
+    words += [word for name, value in _ENVIRONMENT.items() for word in ("--setenv", name, value)]
+    words += ["--hostname", "sandbox"]
     words += [word for path in ("/lib", "/lib64", "/lib32", "/bin") for word in _system(path)]
     for folder, source in zip(folders, place.sources, strict=True):
         words += ["--ro-bind", source, folder]
@@ -87,7 +92,7 @@ def command(binary: str, host: int, sealed: dict[str, int], modules: Sequence[st
     for path, descriptor in sealed.items():
         words += ["--ro-bind-data", str(descriptor), path]
     words += ["--remount-ro", "/", "--chdir", "/", interpreter(), "-X", "utf8", "-s", "-S", "-P", "-B", "-c"]
-    words += [_START, str(host), "/luthier/filter", *modules]
+    words += [_START, str(host), "/luthier/filter", ":".join(packages()) if modules else "", *modules]
     return Command(tuple(words), (host, *sealed.values()))
 
 
@@ -127,8 +132,7 @@ def _system(path: str) -> list[str]:
 def _folders(modules: Sequence[str]) -> list[str]:
     """Folders of the host that can be read inside, outer ones first: the system's programs, Python, and packages where asked for."""
     wanted = {"/usr", os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix), str(Path(interpreter()).parents[1])}
-    if modules:
-        wanted |= {os.path.realpath(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
+    wanted |= set(packages() if modules else ())
     return [folder for folder in sorted(wanted) if not any(folder != outer and Path(folder).is_relative_to(outer) for outer in wanted)]
 
 

@@ -56,6 +56,7 @@ class Fleet:
     def _enter(self) -> Session:
         """A sandbox with room for one more job, counted as taken."""
         with self._lock:
+            self._sweep()
             session = next((open_ for open_ in self._open if open_.alive and open_.jobs < self.recycle), None)
             if session is None:
                 session = self._starter.submit(Session, self.modules).result()
@@ -66,9 +67,13 @@ class Fleet:
     def _leave(self, session: Session) -> None:
         with self._lock:
             session.running -= 1
-            if session.running == 0 and (session.jobs >= self.recycle or not session.alive):
-                self._open.remove(session)
-                session.close()
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Close those that have no job and get none any more."""
+        for session in [ended for ended in self._open if ended.running == 0 and (ended.jobs >= self.recycle or not ended.alive)]:
+            self._open.remove(session)
+            session.close()
 
 
 def _check(raw: Raw, job: Job) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from types import TracebackType
 from typing import Any
 
 from luthier.errors import SandboxError
@@ -101,6 +102,12 @@ class Session:
         with suppress(ProcessLookupError):
             self._process.kill()
         self._process.wait()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
     @property
     def alive(self) -> bool:
