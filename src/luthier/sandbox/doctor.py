@@ -36,7 +36,7 @@ _HOLD: tuple[tuple[str, tuple[Kind, ...], str], ...] = (
 
 def examine(box: Sandbox) -> Report:
     """Start the sandbox and try every wall; where it does not start, the one check that says why."""
-    checks = []
+    checks: list[Check] = []
     before = box.limits
     box.limits = replace(before, wall=0.5, cpu=0.3)
     try:

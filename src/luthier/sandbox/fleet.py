@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from luthier.errors import SandboxError, SandboxUnavailable
+from luthier.errors import SandboxError
 from luthier.sandbox.outcome import KINDS, Limits
 from luthier.sandbox.session import Job, Raw, Session
 
@@ -26,13 +26,16 @@ class Fleet:
         self._starter = ThreadPoolExecutor(1, "sandbox-start")
 
     def do(self, job: Job, limits: Limits) -> Raw:
-        """The job's result. A sandbox that fails it is replaced and the job tried once more; raises SandboxError then."""
+        """The job's result. One that fails is tried once more, in a sandbox of its own; raises SandboxError then."""
+        session = self._enter()
         try:
-            return self._once(job, limits)
-        except SandboxUnavailable:
-            raise
+            return _checked(session.run(job, limits), job)
         except SandboxError:
-            return self._once(job, limits)
+            session.jobs = max(session.jobs, self.recycle)  # it ends when the others' jobs in it are done
+        finally:
+            self._leave(session)
+        with self._start() as alone:
+            return _checked(alone.run(job, limits), job)
 
     def close(self) -> None:
         with self._lock:
@@ -41,28 +44,19 @@ class Fleet:
             self._open = []
         self._starter.shutdown()
 
-    def _once(self, job: Job, limits: Limits) -> Raw:
-        session = self._enter()
-        try:
-            raw = session.run(job, limits)
-            _check(raw, job)
-        except SandboxError:
-            session.kill()
-            raise
-        finally:
-            self._leave(session)
-        return raw
-
     def _enter(self) -> Session:
         """A sandbox with room for one more job, counted as taken."""
         with self._lock:
             self._sweep()
             session = next((open_ for open_ in self._open if open_.alive and open_.jobs < self.recycle), None)
             if session is None:
-                session = self._starter.submit(Session, self.modules).result()
+                session = self._start()
                 self._open.append(session)
             session.jobs, session.running = session.jobs + 1, session.running + 1
             return session
+
+    def _start(self) -> Session:
+        return self._starter.submit(Session, self.modules).result()
 
     def _leave(self, session: Session) -> None:
         with self._lock:
@@ -76,7 +70,8 @@ class Fleet:
             session.close()
 
 
-def _check(raw: Raw, job: Job) -> None:
+def _checked(raw: Raw, job: Job) -> Raw:
     known = {*KINDS, "bad_test"}
     if len(raw.outcomes) != job.count or any(outcome["kind"] not in known for outcome in raw.outcomes):
         raise SandboxError(f"the sandbox reports {raw.outcomes[:1]} for {job.count} tests")
+    return raw

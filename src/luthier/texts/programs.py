@@ -11,19 +11,18 @@ import warnings
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(?P<language>[\w+.-]*)[^\n]*\n(?P<body>.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _PYTHON = frozenset({"", "python", "python3", "py"})
-_DEMONSTRATION = (ast.Assert, ast.Expr)
 
 
 def program_of(answer: str, entry_point: str) -> str:
     """The program in an answer: the last fenced block that defines `entry_point`, else the last one that parses, else the whole text.
 
-    Assertions, bare calls and `__main__` parts at the top level are left out: they are demonstrations, and would end the program.
+    Where a function is asked for, demonstrations are left out (`without_demonstrations`); entry_point "": a script, kept whole.
     """
     blocks = [match["body"] for match in _FENCE.finditer(answer) if match["language"].lower() in _PYTHON]
     defining = [block for block in blocks if defines(block, entry_point)]
     parsing = [block for block in blocks if parsed(block) is not None]
     chosen = (defining or parsing or blocks or [answer])[-1]
-    return without_demonstrations(chosen)
+    return without_demonstrations(chosen, entry_point) if entry_point else chosen
 
 
 def whole_program(prompt: str, text: str, entry_point: str) -> str:
@@ -45,14 +44,17 @@ def defines(text: str, name: str) -> bool:
     return tree is not None and any(name in _names(statement) for statement in tree.body)
 
 
-def without_demonstrations(text: str) -> str:
-    """A program without assertions, bare expressions and `__main__` parts at its top level; a text that does not parse as it is."""
+def without_demonstrations(text: str, entry_point: str) -> str:
+    """A program without the assertions, prints, calls of `entry_point` and `__main__` parts at its top level.
+
+    A demonstration that fails would end the program before it is asked anything. Text that does not parse stays as it is.
+    """
     tree = parsed(text)
     if tree is None:
         return text
     lines = text.splitlines(keepends=True)
     for statement in reversed(tree.body):
-        if _demonstrates(statement) and not _shares_lines(statement, tree):
+        if _demonstrates(statement, entry_point) and not _shares_lines(statement, tree):
             del lines[statement.lineno - 1 : statement.end_lineno]
     return "".join(lines)
 
@@ -74,11 +76,12 @@ def _names(statement: ast.stmt) -> set[str]:
     return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
-def _demonstrates(statement: ast.stmt) -> bool:
+def _demonstrates(statement: ast.stmt, entry_point: str) -> bool:
     if isinstance(statement, ast.If):
         return any(isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(statement.test))
-    is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-    return isinstance(statement, _DEMONSTRATION) and not is_text
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    called = call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
+    return isinstance(statement, ast.Assert) or called in ("print", entry_point)
 
 
 def _shares_lines(statement: ast.stmt, tree: ast.Module) -> bool:

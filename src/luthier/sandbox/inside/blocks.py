@@ -1,7 +1,7 @@
 """What a program did, block by block: the straight runs of its statements, with the variables before and after each.
 
-A block is a maximal run of statements without a branch; the head of an `if`, `while`, `for`, `with`, `try` or `match` ends the run
-it stands in. The first and the last events of a run are kept, in a memory map that survives the process, so a program
+A block is a maximal run of statements without a branch; the head of an `if`, `while`, `for`, `with`, `try`, `match`, function or class
+ends the run it stands in. The first and the last events of a run are kept, in a memory map that survives the process, so a program
 that never ends has been seen as well.
 """
 
@@ -59,12 +59,14 @@ def _extent(statement: ast.stmt) -> tuple[int, int, bool]:
     start = min([statement.lineno, *(mark.lineno for mark in getattr(statement, "decorator_list", []))])
     if isinstance(statement, (*_COMPOUND, *_DEFINITIONS)):
         inner = min((child.lineno for child in _children(statement)), default=statement.lineno + 1)
-        return start, max(statement.lineno, _head_end(statement, inner)), isinstance(statement, _COMPOUND)
+        return start, max(statement.lineno, _head_end(statement, inner)), True
     return start, statement.end_lineno or statement.lineno, False
 
 
 def _head_end(statement: ast.stmt, inner: int) -> int:
-    heads = [part.end_lineno or 0 for part in ast.iter_child_nodes(statement) if isinstance(part, ast.expr)]
+    """The last line of a head: of its condition, its parameters or its bases, and before the first statement in it."""
+    parts = [part for part in ast.iter_child_nodes(statement) if not isinstance(part, (ast.stmt, ast.ExceptHandler, ast.match_case))]
+    heads = [getattr(node, "end_lineno", 0) or 0 for part in parts for node in ast.walk(part)]
     return max(statement.lineno, min(max(heads, default=statement.lineno), inner - 1))
 
 
@@ -81,7 +83,14 @@ def _bodies(statement: ast.stmt) -> list[list[ast.stmt]]:
 
 def _nested(statement: ast.stmt, scope: str) -> list[Block]:
     inner = f"{scope}.{statement.name}".lstrip(".") if isinstance(statement, _DEFINITIONS) else scope
-    return [block for body in _bodies(statement) for block in _blocks(body, inner)]
+    return _heads(statement, scope) + [block for body in _bodies(statement) for block in _blocks(body, inner)]
+
+
+def _heads(statement: ast.stmt, scope: str) -> list[Block]:
+    """The lines of `except` and `case`, which are run without being statements."""
+    heads = [(handler.lineno, handler.type) for handler in getattr(statement, "handlers", [])]
+    heads += [(case.pattern.lineno, case.guard or case.pattern) for case in getattr(statement, "cases", [])]
+    return [Block(first, (part.end_lineno or first) if part else first, scope) for first, part in heads]
 
 
 def _apart(blocks: list[Block]) -> list[Block]:
