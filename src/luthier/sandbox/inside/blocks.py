@@ -97,8 +97,8 @@ def _apart(blocks: list[Block]) -> list[Block]:
     """Blocks that share a line (several statements on one) become one."""
     apart: list[Block] = []
     for block in sorted(blocks):
-        if apart and block.first <= apart[-1].last and block.scope == apart[-1].scope:
-            apart[-1] = Block(apart[-1].first, max(apart[-1].last, block.last), block.scope)
+        if apart and block.first <= apart[-1].last:
+            apart[-1] = Block(apart[-1].first, max(apart[-1].last, block.last), apart[-1].scope)
         else:
             apart.append(block)
     return apart

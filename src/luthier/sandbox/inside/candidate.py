@@ -144,8 +144,7 @@ def _settle() -> None:
     """An interpreter that looks freshly started."""
     os.environ.clear()
     sys.argv = [FILE]
-    gc.unfreeze()
-    gc.enable()
+    gc.enable()  # what the zygote has loaded stays frozen: to look at it would copy it
     random.seed(0)
 
 

@@ -44,7 +44,8 @@ class Tests:
         """One test on the program freshly loaded: what it came to, and why."""
         candidate = self.candidate
         try:
-            code = compile(test, "<test>", "exec", dont_inherit=True)
+            tree = ast.parse(test)
+            code = compile(tree, "<test>", "exec", dont_inherit=True)
         except (SyntaxError, ValueError) as problem:
             return "bad_test", str(problem)
         try:
@@ -52,16 +53,15 @@ class Tests:
             if self.spec["inprocess"]:
                 candidate.tests_inside(test, self.spec["entry_point"])
             else:
-                self._execute(test, code)
+                self._execute(tree, code)
         except BaseException as error:
             lost = candidate.lost or (error if isinstance(error, Lost) else None)
             return (lost.kind, lost.detail) if lost else self._verdict(error, test)
         return (candidate.lost.kind, candidate.lost.detail) if candidate.lost else ("passed", "")
 
-    def _execute(self, test: str, code: CodeType) -> None:
+    def _execute(self, tree: ast.Module, code: CodeType) -> None:
         entry = self.spec["entry_point"]
         space: dict[str, Any] = {"__name__": "tests", "__builtins__": builtins}
-        tree = ast.parse(test)
         for name in sorted(_free_names(code, tree) | {entry}):
             self._provide(space, name, name == entry)
         exec(code, space)

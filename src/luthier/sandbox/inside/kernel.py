@@ -106,7 +106,9 @@ def _own_namespaces() -> None:
     set_dumpable(True)  # the files below belong to root in a process that is not
     unshare(NEWUSER | NEWNS | NEWIPC)
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
-        Path("/proc/self", name).write_text(text)
+        descriptor = os.open(f"/proc/self/{name}", os.O_WRONLY)
+        os.write(descriptor, text.encode())
+        os.close(descriptor)
 
 
 def _set_limits(bounds: Bounds) -> None:

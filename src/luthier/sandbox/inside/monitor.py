@@ -229,6 +229,8 @@ class Monitor:
         """Ends a candidate whose test is over its time, and says True where the driver itself has to be given up."""
         if self.timer is None:
             return self._late()
+        if time.monotonic() - self.timer.looked < TICK:
+            return False
         self.timer.look()
         if not (self.timer.over(self.job.wall, self.job.cpu) or self._late()):
             return False
