@@ -5,6 +5,7 @@ The default run scores 100 of them; the line also gives the 300 that it never se
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -33,23 +34,20 @@ def _tiny_run() -> dict[str, Any]:
 
 def _all_items(run: Path) -> dict[str, Any]:
     from luthier.cli.progress import Watch
+    from luthier.evaluate.runs import ANSWERS, run_tools
+    from luthier.evaluate.settings import ToolsEvaluationSettings
     from luthier.evaluate.tools import scores
-    from luthier.recipes.parts import evaluate_model
-    from luthier.records import Journal
     from luthier.records.bfcl import load_items
 
     seen = {item.id for item in load_items("simple_python", SEEN)}
     figures: dict[str, Any] = {}
-    for name, adapter in (("before", None), ("after", run / "adapter")):
-        out = RESULTS / f"tools-{name}.jsonl"
-        out.unlink(missing_ok=True)
+    for name, adapter in (("before", None), ("after", str(run / "adapter"))):
+        folder = RESULTS / f"tools-{name}"
+        shutil.rmtree(folder, ignore_errors=True)
         with Watch() as watch:
-            rows = evaluate_model(
-                "bundled", adapter, categories=["simple_python"], items=None, decodings=["free", "constrained"], out=out, progress=watch
-            )
-        with Journal(out) as journal:
-            unseen = scores([row for row in journal if row["id"] not in seen])
-        figures[name] = {row["decoding"]: row for row in rows}
+            made = run_tools(ToolsEvaluationSettings(adapter=adapter), folder, watch)
+        unseen = scores([row for row in made.rows(ANSWERS) if row["id"] not in seen])
+        figures[name] = {row["decoding"]: row for row in made.results("answers")["scores"]}
         figures[f"{name}_unseen"] = {score.decoding: score.to_row() for score in unseen}
     return figures
 

@@ -32,6 +32,10 @@ CORPUS = (
 
 @pytest.fixture(scope="session")
 def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def write_tiny_model(folder: Path) -> Path:
     """A random Llama (2 layers, 64 wide, float32) with a byte-level BPE tokenizer and the bundled chat template."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -72,7 +76,6 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     model = LlamaForCausalLM(config)
     model.generation_config.update(eos_token_id=[2, 0], pad_token_id=2, do_sample=False)
-    folder = tmp_path_factory.mktemp("models") / "tiny"
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

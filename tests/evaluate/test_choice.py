@@ -50,7 +50,7 @@ def test_ways_of_counting_choose_otherwise():
     score = ChoiceScore(ChoiceQuestion("?", ("a", "bb cc dd"), 1), (-2.0, -3.0), (1, 3), (2, 9))
     assert (score.chosen("none"), score.chosen("token"), score.chosen("byte")) == (0, 1, 1)
     found = accuracies([score])
-    assert (found["none"]["correct"], found["token"]["correct"], found["chance"]) == (0, 1, 0.5)
+    assert (found.ways["none"].correct, found.ways["token"].correct, found.chance) == (0, 1, 0.5)
     assert ChoiceScore.from_row(score.to_row()) == score
     with pytest.raises(BadRowError, match="not a score"):
         ChoiceScore.from_row({})

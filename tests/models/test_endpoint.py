@@ -11,7 +11,7 @@ from chat_server import ChatServer, Reply, completion, echo
 from luthier.errors import BudgetError, EngineError, SettingsError
 from luthier.models.endpoint import EndpointModel
 from luthier.models.endpoint_rows import message_rows
-from luthier.models.protocol import LanguageModel, Prompt, Sampling
+from luthier.models.protocol import GREEDY, LanguageModel, Prompt, Sampling
 from luthier.records import Message, Tool, ToolCall
 
 WEATHER = Tool("get_weather", "Weather of a city", {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]})
@@ -21,7 +21,7 @@ def ask(text: str, **more: object) -> Prompt:
     return Prompt((Message("user", text),), **more)  # type: ignore[arg-type]
 
 
-def texts(model: EndpointModel, prompts: list[Prompt], sampling: Sampling | None = None) -> list[str]:
+def texts(model: EndpointModel, prompts: list[Prompt], sampling: Sampling = GREEDY) -> list[str]:
     return [answer.text for answer in model.generate(prompts, sampling)]
 
 

@@ -246,13 +246,25 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path, model: LocalModel):
         LocalModel(model.folder, adapter=tmp_path / "adapter")
 
 
+def test_one_sampling_a_prompt_draws_by_its_own_seed_alone(model: LocalModel):
+    hot = [Sampling(max_tokens=6, temperature=1.5, seed=seed) for seed in (3, 4, 3)]
+    mixed = [*hot, Sampling(max_tokens=2), Sampling(max_tokens=6, temperature=0.7, top_k=5, seed=3)]
+    prompts = [PROMPTS[0]] * len(mixed)
+    answers = model.generate(prompts, mixed)
+    assert answers[0] == answers[2] != answers[1]
+    assert [model.generate([prompt], [one])[0] for prompt, one in zip(prompts, mixed, strict=True)] == answers
+    assert model.generate([PROMPTS[0]], hot[0])[0] == answers[0]
+    with pytest.raises(EngineError, match="2 prompts but 1 samplings"):
+        model.generate(PROMPTS[:2], hot[:1])
+
+
 def test_a_folder_without_weights_is_named(tmp_path: Path, model: LocalModel):
     (tmp_path / "config.json").write_bytes((model.folder / "config.json").read_bytes())
-    with pytest.raises(MissingFileError, match=r"the model cannot be loaded: .*; ") as caught:
+    with pytest.raises(EngineError, match=r"the model cannot be loaded: .*; ") as caught:
         _ = LocalModel(tmp_path).module
     assert str(caught.value).startswith(str(tmp_path))
     assert "\n" not in str(caught.value)
-    with pytest.raises(MissingFileError, match=r"the tokenizer cannot be loaded: .*; "):
+    with pytest.raises(EngineError, match=r"the tokenizer cannot be loaded: .*; "):
         _ = LocalModel(tmp_path).tokenizer
 
 

@@ -12,8 +12,8 @@ from probe_traces import WORKED, drawn, trace
 
 from luthier.errors import BadRowError
 from luthier.probe import ChainTrace
+from luthier.probe.chain_trace import SCORES, Mix, measures
 from luthier.probe.statistics import by_steps, summary
-from luthier.probe.trace import SCORES, Mix, measures
 
 
 def test_the_worked_example():

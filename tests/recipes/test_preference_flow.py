@@ -110,7 +110,7 @@ def test_pairs_are_the_models_own_mistakes_put_right(made: Path, questions: Path
     results = json.loads((made / "run.json").read_text())["steps"]["pairs"]["results"]
     assert len(rows) == results["pairs"] >= 3
     right = {row["problem"]: row["answer"] for _, row in read_rows(questions)}
-    samples = {row["text"].strip() for _, row in read_rows(next(made.glob("samples-*.jsonl")))}
+    samples = {row["text"].strip() for _, row in read_rows(made / "samples.jsonl")}
     for row in rows:
         assert row["answer"] == right[row["prompt"][0]["content"]]
         assert row["rejected_answer"] != row["answer"]
@@ -220,16 +220,13 @@ def test_a_killed_run_continues_to_the_same_adapter(made: Path, tiny_model_folde
 
 
 def test_the_choices_of_the_commands_are_those_of_the_library():
-    from luthier.cli.synthesize import pairs
     from luthier.cli.train import preference
-    from luthier.recipes.pairs import BRIDGES
     from luthier.train.preference import LOSSES, WEIGHTINGS
     from luthier.train.preference.forward import SHARED_ATTENTION
     from luthier.train.preference.tuning import METHODS
 
     choices = {option.name: set(option.type.choices) for option in preference.params if hasattr(option.type, "choices")}
     assert choices == {"method": set(METHODS), "loss": set(LOSSES), "weighting": set(WEIGHTINGS), "attention": set(SHARED_ATTENTION)}
-    assert {tuple(option.type.choices) for option in pairs.params if option.name == "bridge"} == {BRIDGES}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luthier.errors import BadRowError, DiskError
+from luthier.errors import BadRowError, DiskError, LuthierError
 from luthier.records.journal import Journal
 
 ROWS = st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=30) | st.integers() | st.none(), max_size=3), max_size=8)
@@ -40,13 +40,39 @@ def test_a_cut_at_any_byte_keeps_every_whole_row(tmp_path_factory, rows, more, d
 @pytest.mark.parametrize("size", [10, 65_535, 65_536, 65_537, 200_000])
 def test_a_long_half_line_is_dropped(tmp_path, size):
     path = tmp_path / "rows.journal"
-    path.write_bytes(b'{"n": 1}\n' + b"x" * size)
+    half = b'{"n": "' + b"x" * size
+    path.write_bytes(b'{"n": 1}\n' + half)
     with Journal(path) as journal:
         assert list(journal) == [{"n": 1}]
     assert path.read_bytes() == b'{"n": 1}\n'
-    path.write_bytes(b"x" * size)
+    path.write_bytes(half)
     with Journal(path) as journal:
         assert list(journal) == []
+
+
+FOREIGN = {
+    "text": b"line one\nthe last line has no newline",
+    "one line": b"a draft without a newline",
+    "csv": b"id,text\n1,a\n2",
+    "list": b"[1, 2]\n[3",
+    "other rows": b'{"name": 1}\n{"name": 2}\n{"na',
+    "other beginning": b'{"n": 1}\n{"name": 2, "tex',
+    "damaged": b'{"n": 1}\n{"n": \n{"n": 3}\n',
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_file_of_another_kind_is_refused_and_left_as_it_is(tmp_path, kind):
+    path = tmp_path / "mine.txt"
+    path.write_bytes(FOREIGN[kind])
+    with pytest.raises(BadRowError, match=r"mine\.txt:\d"):
+        Journal(path, ["n"])
+    assert path.read_bytes() == FOREIGN[kind]
+
+
+def test_a_second_writer_gets_one_line(tmp_path):
+    with Journal(tmp_path / "rows.jsonl"), pytest.raises(LuthierError, match="another run is writing it"):
+        Journal(tmp_path / "rows.jsonl")
 
 
 def test_a_killed_process_loses_nothing_it_was_told_is_written(tmp_path):
@@ -80,8 +106,8 @@ def test_rows_can_be_read_while_writing(tmp_path):
 def test_a_damaged_line_is_named(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"n": 1}\n{"n": \n{"n": 3}\n')
-    with Journal(path) as journal, pytest.raises(BadRowError, match=r"rows\.jsonl:2: not JSON"):
-        list(journal)
+    with pytest.raises(BadRowError, match=r"rows\.jsonl:2: not JSON"):
+        Journal(path)
 
 
 def test_a_row_without_json_form_leaves_the_journal_alone(tmp_path):

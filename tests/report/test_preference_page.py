@@ -2,63 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from luthier.report.preference_page import marked, write_pairs_page, write_preference_page
-
-TEXTS = st.text(st.sampled_from("ab <&\n"), max_size=30)
+from luthier.report.preference_page import write_preference_page
 
 
 def say(text: str) -> list[dict[str, str]]:
     return [{"role": "assistant", "content": text}]
-
-
-@given(TEXTS, TEXTS)
-def test_pieces_are_the_words_and_unmarked_ones_are_common(one: str, two: str):
-    left, right = marked(one, two)
-    for text, pieces in ((one, left), (two, right)):
-        assert [piece.text for piece in pieces if piece.text != "\n"] == text.split()
-    kept = [[piece.text for piece in side if not piece.differs] for side in (left, right)]
-    assert kept[0] == kept[1]
-
-
-def test_the_page_of_pairs_marks_and_escapes(tmp_path: Path):
-    row = {
-        "prompt": [{"role": "user", "content": "Is <b> a tag?"}],
-        "rejected": say("No, <b> is a bird."),
-        "chosen": say("No, <b> is a tag."),
-        "original_chosen": say("A tag & nothing else."),
-        "bridged": True,
-    }
-    report = {
-        "questions": 3,
-        "answers": 6,
-        "right": 2,
-        "wrong": 3,
-        "without_answer": 1,
-        "unclear": 0,
-        "cut_off": 0,
-        "pairs": 1,
-        "bridged": 1,
-        "refused": {"empty": 2},
-        "before": [0] * 9 + [1],
-        "after": [1] + [0] * 9,
-        "mean_before": 0.95,
-        "mean_after": 0.05,
-        "acceptance": 1.0,
-    }
-    write_pairs_page(report, [row], tmp_path / "page.html", data=["rows.jsonl"], seed=0)
-    text = (tmp_path / "page.html").read_text()
-    assert "<mark>bird.</mark>" in text
-    assert "<mark>tag.</mark>" in text
-    assert "Is &lt;b&gt; a tag?" in text
-    assert "A tag &amp; nothing else." in text
-    assert "empty 2" in text
-    assert not re.search(r"src=|href=\"http|@import|url\(", text)
 
 
 def test_the_page_of_a_run_shows_curves_and_what_was_judged(tmp_path: Path):

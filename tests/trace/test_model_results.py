@@ -67,7 +67,7 @@ def test_items_bring_texts_and_concepts_and_a_name_goes_before_the_files(tmp_pat
     [
         ("t.csv", "small,c,2", 6, "between 0 and 1"),
         ("t.csv", "small,c,nan", 6, "between 0 and 1"),
-        ("t.csv", "small,c,yes", 6, "expected are the columns learner, item, correct"),
+        ("t.csv", "small,c,yes", 6, "give true, false"),
         ("t.csv", "small,c", 6, "expected are the columns"),
         ("t.jsonl", '{"learner": "a", "item": "b", "correct": 3}', 5, "between 0 and 1"),
         ("t.jsonl", '{"learner": "a", "correct": 1}', 5, "no item"),
@@ -207,7 +207,7 @@ def test_samples_of_the_harness(tmp_path: Path) -> None:
     (folder / f"results_{when}.json").write_text(json.dumps({"model_name": "org/model"}))
     assert read_results([folder]).learners == ("org/model",)
     write_jsonl(folder / f"samples_gsm8k_cot_{when}.jsonl", [{**rows[0], "exact_match": None, "metrics": []}])
-    with pytest.raises(BadRowError, match="no metric that is a number"):
+    with pytest.raises(BadRowError, match="no scored answer"):
         read_results([folder])
 
 

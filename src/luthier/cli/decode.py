@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from luthier.cli.options import decoding_options, run_options
+from luthier.cli.shared_options import decoding_options, run_options
 
 METHODS = ("ridge", "network")
 SOURCES = ("samples", "references", "task", "blend")

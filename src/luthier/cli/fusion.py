@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from luthier.cli.options import run_options, section_options
+from luthier.cli.shared_options import run_options, section_options
 
 SPLITS = ("date", "subject", "random")
 STAGES, WAYS = ("continued", "supervised"), ("lora", "flat", "full")

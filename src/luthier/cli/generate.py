@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from luthier.cli.options import decoding_options
+from luthier.cli.shared_options import decoding_options
 
 
 @click.command()

@@ -1,83 +1,93 @@
-"""Options that commands share, so that they are named and explained alike."""
+"""Click's options and arguments, made from the fields of a settings class (`luthier.settings`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import types
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Union, get_args, get_origin
 
 import click
 
-Command = Callable[..., Any]
-MAPPINGS = ("linear", "exponential", "inverse_sigmoid", "logit")
+from luthier.settings import Entry, entries
+
+SCALARS = {int: click.INT, float: click.FLOAT, str: click.STRING, Path: click.Path(path_type=Path)}
 
 
-def run_options(folder: str, *, seeded: bool = True) -> Callable[[Command], Command]:
-    """Of every command that keeps a run folder: --out, --json, --quiet, and --seed where anything is drawn."""
-
-    def add(command: Command) -> Command:
-        for option in (
-            click.option("--quiet", is_flag=True, help="No progress."),
-            click.option("--json", "as_json", is_flag=True, help="Print run.json on standard output."),
-            *([click.option("--seed", type=int, default=0, show_default=True)] if seeded else []),
-            click.option(
-                "--out", type=click.Path(path_type=Path, file_okay=False), default=Path(folder), show_default=True, help="Run folder."
-            ),
-        ):
-            command = option(command)
-        return command
-
-    return add
+def parameters(settings: type) -> list[click.Parameter]:
+    """The arguments of a settings class, then its options, then --config and --set."""
+    known = [entry for entry in entries(settings) if entry.spoken.kind != "section"]
+    arguments = [_argument(entry) for entry in known if entry.spoken.kind == "argument"]
+    options = [_option(entry) for entry in known if entry.spoken.kind == "option"]
+    sections = {entry.field.name: entry.spoken.help for entry in entries(settings) if entry.spoken.kind == "section"}
+    return [*arguments, *options, *_from_files(sections)]
 
 
-def section_options(sections: str, example: str) -> Callable[[Command], Command]:
-    """Settings of the libraries below: --config and --set."""
-
-    def add(command: Command) -> Command:
-        command = click.option("--set", "changes", multiple=True, metavar="SECTION.NAME=VALUE", help=f"One such setting: {example}.")(
-            command
-        )
-        return click.option("--config", type=click.Path(path_type=Path), help=f"YAML with sections {sections}.")(command)
-
-    return add
+def given(context: click.Context, settings: type) -> dict[str, Any]:
+    """What was said on the command line, by field name; defaults are left to the settings class."""
+    said = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
+    names = [entry.field.name for entry in entries(settings) if entry.spoken.kind != "section"]
+    found = {name: context.params[name] for name in names if context.get_parameter_source(name) in said}
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def question_options(command: Command) -> Command:
-    """Of commands that put a local model before multiple-choice questions."""
-    for option in (
-        click.option("--skip-bad", type=click.Path(path_type=str), help="Set bad rows aside in this file instead of stopping."),
-        click.option("--limit", type=click.IntRange(min=1), help="Questions of each file or task, evenly spaced; all where left out."),
-        click.option(
-            "--dtype",
-            type=click.Choice(["auto", "float32", "bfloat16"]),
-            default="auto",
-            show_default=True,
-            help="float32 reads to the last digit.",
-        ),
-        click.option("--adapter", type=click.Path(path_type=str), help="A PEFT adapter of the model."),
-        click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder."),
-    ):
-        command = option(command)
-    return command
+def _argument(entry: Entry) -> click.Argument:
+    kind, many = _kind(entry.type)
+    # Whether one is missing is told after --config was read, so click does not ask.
+    return click.Argument(
+        [entry.field.name], type=kind, nargs=-1 if many else 1, required=False, metavar=entry.spoken.metavar or _shown(entry, many)
+    )
 
 
-def decoding_options(command: Command) -> Command:
-    """Of commands that decode dynamically: the model, and how a score becomes a temperature."""
-    for option in (
-        click.option("--seed", type=int, default=0, show_default=True),
-        click.option("--max-tokens", type=click.IntRange(min=1), default=128, show_default=True),
-        click.option(
-            "--sampler",
-            default="top_p=0.95",
-            show_default=True,
-            metavar="NAME[=VALUE]",
-            help="temperature, top_k, top_p, min_p or typical_p; applied after the temperature.",
-        ),
-        click.option("--level", default="sequence", show_default=True, help="sequence, token, or the share of the former between 0 and 1."),
-        click.option("--mapping", type=click.Choice(MAPPINGS), default="inverse_sigmoid", show_default=True),
-        click.option("--temperature", "t0", type=float, default=0.9, show_default=True, help="At the mean score of the head's contexts."),
-        click.option("--adapter", type=click.Path(path_type=str), help="A PEFT adapter of the model."),
-        click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder."),
-    ):
-        command = option(command)
-    return command
+def _shown(entry: Entry, many: bool) -> str:
+    name = entry.field.name.upper()
+    told = f"{name}..." if many else name
+    return told if entry.spoken.required else f"[{told}]"
+
+
+def _option(entry: Entry) -> click.Option:
+    said, default = entry.spoken, entry.field.default
+    kind, many = _kind(entry.type)
+    words = list(entry.words)
+    more: dict[str, Any] = {}
+    if _plain(entry.type) is bool:
+        off = said.off or (f"--no-{entry.word.removeprefix('--')}" if default is True else None)
+        words = [f"{words[0]}/{off}" if off else words[0], *words[1:]]
+        more = {"is_flag": True}
+    else:
+        pair = get_origin(_plain(entry.type)) is tuple and not many
+        more = {"type": kind, "multiple": many, "metavar": said.metavar, "nargs": len(get_args(_plain(entry.type))) if pair else 1}
+        if said.alone is not None:
+            more |= {"is_flag": False, "flag_value": said.alone}
+    shown: bool | str = said.shown or not (said.required or default is None or default in ("", ()) or (default is False and not said.off))
+    limits = said.limits()
+    text = f"{said.help} [{limits}]" if limits else said.help
+    return click.Option(
+        [*words, entry.field.name], default=None if said.required else default, show_default=shown, required=False, help=text, **more
+    )
+
+
+def _kind(annotation: Any) -> tuple[Any, bool]:
+    """Click's type of one value, and whether the option or argument may be given again."""
+    plain = _plain(annotation)
+    if get_origin(plain) is tuple:
+        parts = get_args(plain)
+        return _kind(parts[0])[0], parts[-1] is Ellipsis
+    if get_origin(plain) is Literal:
+        return click.Choice([str(each) for each in get_args(plain)]), False
+    return SCALARS.get(plain, click.STRING), False
+
+
+def _plain(annotation: Any) -> Any:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return next(part for part in get_args(annotation) if part is not type(None))
+    return annotation
+
+
+def _from_files(sections: dict[str, str]) -> list[click.Parameter]:
+    told = "; ".join(f"{name}: {text}" for name, text in sections.items())
+    name = next(iter(sections), None)
+    example = f"{name}.NAME=VALUE, or NAME=VALUE" if name else "NAME=VALUE"
+    return [
+        click.Option(["--config", "config"], type=click.Path(path_type=Path), help="YAML with any of these settings, by name."),
+        click.Option(["--set", "changes"], multiple=True, metavar=example, help=f"One of them. {told}".strip()),
+    ]

@@ -7,26 +7,8 @@ from pathlib import Path
 
 import click
 
-from luthier.cli import probe_chains
 
-
-@click.group()
-def command() -> None:
-    """Look into a model: its chains of thought, its minimum."""
-
-
-for chains_command in (
-    probe_chains.run,
-    probe_chains.report,
-    probe_chains.tree,
-    probe_chains.select_chains,
-    probe_chains.online,
-    probe_chains.export,
-):
-    command.add_command(chains_command)
-
-
-@command.command()
+@click.command()
 @click.argument("adapters", nargs=-1, required=True, metavar="ADAPTER... DATA")
 @click.option("--model", default="bundled", show_default=True, help="'bundled', or a transformers folder.")
 @click.option("--before/--no-before", default=True, show_default=True, help="Also measure the model before training.")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from luthier.cli.options import Command, run_options
+from luthier.cli.shared_options import Command, run_options
 
 RECIPES = ("doc2code", "code2doc", "ccr", "test2code", "usage2definition", "commit2diff", "sql", "pairs", "tools")
 TIES = ("trec", "expected", "best", "worst", "merged")

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from luthier.cli.options import run_options
+from luthier.cli.shared_options import run_options
 
 LAYOUTS = ("auto", "long", "assistments", "datashop", "akt", "dkt", "pykt", "xapi")
 TRACER = click.argument("tracer", type=click.Path(path_type=Path))

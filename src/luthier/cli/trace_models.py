@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from luthier.cli.options import run_options
+from luthier.cli.shared_options import run_options
 
 PATH = click.Path(path_type=str)
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from luthier.cli.fusion import infuse
-from luthier.cli.options import run_options, section_options
+from luthier.cli.shared_options import run_options, section_options
 
 METHODS = ("flat", "none", "neftune", "lora-sam", "bi-lora")
 PREFERENCE_METHODS = ("bmc", "dpo", "mc", "bc")

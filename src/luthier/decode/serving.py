@@ -57,7 +57,7 @@ class DynamicEndpoint:
             if progress is not None:
                 progress(1)
 
-        each = [replace(plain, temperature=value) for value in self.temperatures]
+        each = [replace(plain, temperature=value, seed=plain.seed + index) for index, value in enumerate(self.temperatures)]
         self.server.generate_each(list(enumerate(prompts)), each, keep)
         return [answers[index] for index in range(len(prompts))]
 

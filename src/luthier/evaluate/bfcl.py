@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -44,7 +45,8 @@ def _complaint(error: Any) -> str:
 @cache
 def _checker() -> Any:
     _load()
-    from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker
+    with _without_bytecode():
+        from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker
 
     return ast_checker
 
@@ -52,9 +54,20 @@ def _checker() -> Any:
 @cache
 def _python_language() -> Any:
     _load()
-    from bfcl_eval.constants.enums import Language
+    with _without_bytecode():
+        from bfcl_eval.constants.enums import Language
 
     return Language.PYTHON
+
+
+@contextmanager
+def _without_bytecode() -> Iterator[None]:
+    """The unpacked files are checked by their hashes; compiled ones beside them would be read first, and are not."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 @cache

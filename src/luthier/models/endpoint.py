@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import BudgetError, EngineError, SettingsError
 from luthier.models.endpoint_rows import message_rows, prompt_tokens, read_reply
-from luthier.models.protocol import Capability, Completion, Progress, Prompt, Sampling, Score, Usage
+from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Samplings, Score, Usage, draws
 from luthier.records import JSON
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class EndpointModel:
         self.max_calls, self.max_tokens = max_calls, max_tokens
         self.usage = Usage()
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling | None = None, progress: Progress | None = None) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt, in order.
 
         Raises BudgetError before the first call that would exceed the budget, EngineError where the server cannot answer;
@@ -66,19 +66,22 @@ class EndpointModel:
             if progress is not None:
                 progress(1)
 
-        self.generate_each(list(enumerate(prompts)), sampling or Sampling(), keep)
+        self.generate_each(list(enumerate(prompts)), sampling, keep)
         return [answers[index] for index in range(len(prompts))]
 
-    def generate_each(self, prompts: Sequence[tuple[int, Prompt]], sampling: Sampling | Sequence[Sampling], on_answer: OnAnswer) -> None:
-        """Answer numbered prompts in any order, each handed to `on_answer` as it arrives; the number fixes a prompt's seed.
+    def generate_each(self, prompts: Sequence[tuple[int, Prompt]], sampling: Samplings, on_answer: OnAnswer) -> None:
+        """Answer numbered prompts in any order, each handed to `on_answer` as it arrives.
 
-        sampling: one for all, or one a prompt.
+        sampling: one for all, where the number fixes a prompt's seed, or one a prompt, whose own seed does.
         """
         for index, prompt in prompts:
             if prompt.grammar is not None:
                 raise EngineError(f"prompt {index + 1}: an endpoint takes no grammar; use a JSON Schema, or a local model")
-        each = [sampling] * len(prompts) if isinstance(sampling, Sampling) else sampling
-        requests = [(index, self._request(prompt, one, index)) for (index, prompt), one in zip(prompts, each, strict=True)]
+        one = isinstance(sampling, Sampling)
+        requests = [
+            (index, self._request(prompt, drawn, index if one else 0))
+            for (index, prompt), (drawn, _) in zip(prompts, draws(sampling, len(prompts)), strict=True)
+        ]
         _run(self._ask_all(requests, on_answer))
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[Score]:

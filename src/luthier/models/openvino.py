@@ -18,7 +18,7 @@ from typing import Any, Literal
 from luthier.errors import EngineError, SettingsError
 from luthier.models.local import LocalModel
 from luthier.models.openvino_export import adapter_scale, check_llama, exported
-from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Score, Usage
+from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Samplings, Score, Usage, draws
 
 PACKAGES = ("openvino", "openvino_genai", "openvino_tokenizers")
 CACHE_GIB = 1  # keys and values of all running answers; GenAI would size it from the machine's memory
@@ -58,12 +58,13 @@ class OpenVinoModel:
     def tokenizer(self) -> Any:
         return self.reader.tokenizer
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling = GREEDY, progress: Progress | None = None) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt; a new one starts whenever one ends. Results and seeds follow the order given."""
         if any(prompt.grammar for prompt in prompts):
             raise EngineError("the openvino engine cannot follow a Lark grammar; use the local engine")
         encoded = [self._encode(self.reader.render(prompt)) for prompt in prompts]
-        self._check_room(max(map(len, encoded), default=0) + sampling.max_tokens)
+        drawn = draws(sampling, len(prompts))
+        self._check_room(max((len(ids) + one.sampling.max_tokens for ids, one in zip(encoded, drawn, strict=True)), default=0))
         stops = stop_ids(self.folder, self.tokenizer)
         answers: dict[int, Completion] = {}
         running: dict[int, Any] = {}
@@ -71,13 +72,13 @@ class OpenVinoModel:
             pipeline = self._ready_pipeline()
             while len(answers) < len(prompts):
                 for index in range(len(answers) + len(running), min(len(prompts), len(answers) + self.batch_size)):
-                    settings = generation_settings(prompts[index], sampling, index, stops)
+                    settings = generation_settings(prompts[index], *drawn[index], stops)
                     running[index] = pipeline.add_request(index, _row(encoded[index]), settings)
                 pipeline.step()
                 ended = {index: ids for index, handle in running.items() if (ids := _ended(handle)) is not None}
                 for index, ids in ended.items():
                     del running[index]
-                    answers[index] = self._completion(ids, stops, len(encoded[index]), sampling)
+                    answers[index] = self._completion(ids, stops, len(encoded[index]), drawn[index].sampling)
                     self.usage.add(answers[index])
                 if progress is not None and ended:
                     progress(len(ended))

@@ -17,13 +17,13 @@ from typing import Any
 import luthier
 from luthier.errors import DiskError, EngineError, MissingFileError
 from luthier.models.openvino_graph import Weight, build_graph
-from luthier.packages import cache_folder, publish_folder
+from luthier.packages import cache_folder, is_kept, publish_folder
 
 
 def exported(folder: Path, weights: str, tokenizer: Any) -> Path:
     """The model's OpenVINO files in the cache, made on first use (seconds). Raises DiskError where they cannot be written."""
     target = cache_folder() / "openvino" / fingerprint(folder, weights)
-    if target.is_dir():
+    if is_kept(target):
         return target
     config = check_llama(folder)
     try:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+from luthier.errors import EngineError
 from luthier.records import Message, Tool
 
 Capability = Literal["generate", "grammar", "json_schema", "score", "module"]
@@ -41,6 +42,27 @@ class Sampling:
 
 
 GREEDY = Sampling()
+Samplings = Sampling | Sequence[Sampling]
+
+
+class Draw(NamedTuple):
+    """How the tokens of one prompt are drawn; seed and place fix its draw together."""
+
+    sampling: Sampling
+    place: int
+
+
+def draws(sampling: Samplings, count: int) -> list[Draw]:
+    """Of `count` prompts. One sampling for all: their order tells their draws apart. One a prompt: each draws by its own seed alone, so
+    that its answer does not depend on what else is asked.
+
+    Raises EngineError where there is not one a prompt.
+    """
+    if isinstance(sampling, Sampling):
+        return [Draw(sampling, place) for place in range(count)]
+    if len(sampling) != count:
+        raise EngineError(f"{count} prompts but {len(sampling)} samplings; give one for all, or one a prompt")
+    return [Draw(one, 0) for one in sampling]
 
 
 @dataclass(frozen=True)
@@ -88,8 +110,8 @@ class LanguageModel(Protocol):
     supports: frozenset[Capability]
     usage: Usage
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling = ..., progress: Progress | None = None) -> list[Completion]:
-        """Answer every prompt, in order. progress is called with the number of newly finished prompts.
+    def generate(self, prompts: Sequence[Prompt], sampling: Samplings = ..., progress: Progress | None = None) -> list[Completion]:
+        """Answer every prompt, in order. sampling: one for all, or one a prompt (`draws`). progress is called with the number of newly finished prompts.
 
         Raises EngineError where the engine cannot do what a prompt asks (a grammar, say).
         """

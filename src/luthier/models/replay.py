@@ -17,7 +17,19 @@ from types import TracebackType
 from typing import Protocol, runtime_checkable
 
 from luthier.errors import BadRowError, EngineError, MissingFileError
-from luthier.models.protocol import Capability, Completion, LanguageModel, Progress, Prompt, Sampling, Score, Usage
+from luthier.models.protocol import (
+    GREEDY,
+    Capability,
+    Completion,
+    LanguageModel,
+    Progress,
+    Prompt,
+    Sampling,
+    Samplings,
+    Score,
+    Usage,
+    draws,
+)
 from luthier.records import JSON
 from luthier.records.journal import Journal
 from luthier.records.lines import parse_row
@@ -31,7 +43,7 @@ class AnswersOneByOne(Protocol):
     """An engine that hands on each answer as it arrives (`EndpointModel` does)."""
 
     def generate_each(
-        self, prompts: Sequence[tuple[int, Prompt]], sampling: Sampling, on_answer: Callable[[int, Completion], None]
+        self, prompts: Sequence[tuple[int, Prompt]], sampling: Samplings, on_answer: Callable[[int, Completion], None]
     ) -> None: ...
 
 
@@ -52,10 +64,9 @@ class RecordingModel:
             self._journal.close()
             raise EngineError(f"{path} holds answers of {min(other)!r}, not of {self.name!r}; record into another file")
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling | None = None, progress: Progress | None = None) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt, in order: from the file where it is there, else from the model."""
-        sampling = sampling or Sampling()
-        asked, keys = self._asked.number([_request(prompt, sampling) for prompt in prompts])
+        asked, keys = self._asked.number(_requests(prompts, sampling))
         missing = [index for index, key in enumerate(keys) if key not in self._rows]
         if progress is not None and len(missing) < len(prompts):
             progress(len(prompts) - len(missing))
@@ -90,13 +101,17 @@ class RecordingModel:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _ask(self, prompts: Sequence[Prompt], missing: Sequence[int], sampling: Sampling, keep: Callable[[int, Completion], None]) -> None:
+    def _ask(self, prompts: Sequence[Prompt], missing: Sequence[int], sampling: Samplings, keep: Callable[[int, Completion], None]) -> None:
         if isinstance(self.model, AnswersOneByOne):
-            self.model.generate_each([(index, prompts[index]) for index in missing], sampling, keep)
+            chosen = sampling if isinstance(sampling, Sampling) else [sampling[index] for index in missing]
+            self.model.generate_each([(index, prompts[index]) for index in missing], chosen, keep)
             return
         for batch in _runs(missing):
-            # An engine seeds by the position it sees; the shift keeps what is asked after a stop from repeating earlier draws.
-            shifted = replace(sampling, seed=sampling.seed + batch[0])
+            if isinstance(sampling, Sampling):
+                # An engine seeds by the position it sees; the shift keeps what is asked after a stop from repeating earlier draws.
+                shifted: Samplings = replace(sampling, seed=sampling.seed + batch[0])
+            else:
+                shifted = [sampling[index] for index in batch]
             for index, completion in zip(batch, self.model.generate([prompts[i] for i in batch], shifted), strict=True):
                 keep(index, completion)
 
@@ -124,9 +139,9 @@ class ReplayModel:
         self.name = names[0]
         self._asked = _Occurrences(self.name)
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling | None = None, progress: Progress | None = None) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """The recorded answers. Raises EngineError for the first prompt that has none."""
-        asked, keys = self._asked.number([_request(prompt, sampling or Sampling()) for prompt in prompts])
+        asked, keys = self._asked.number(_requests(prompts, sampling))
         answers = [_completion(self._find(key, prompt)) for key, prompt in zip(keys, prompts, strict=True)]
         for answer in answers:
             self.usage.add(answer)
@@ -165,6 +180,10 @@ class _Occurrences:
             keys.append(_sha256({"model": self.model, **request, "occurrence": seen[same]}))
             seen[same] += 1
         return _Occurrences(self.model, seen), keys
+
+
+def _requests(prompts: Sequence[Prompt], sampling: Samplings) -> list[JSON]:
+    return [_request(prompt, one.sampling) for prompt, one in zip(prompts, draws(sampling, len(prompts)), strict=True)]
 
 
 def _request(prompt: Prompt, sampling: Sampling) -> JSON:

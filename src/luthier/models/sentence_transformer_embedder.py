@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from luthier.errors import EngineError, MissingFileError, SettingsError
+from luthier.errors import MissingFileError, SettingsError
 from luthier.models.embedder import Kind, fingerprint_of, unit_rows
+from luthier.models.loading import loading
 from luthier.packages import file_sha256
 
 if TYPE_CHECKING:
@@ -31,10 +32,8 @@ class SentenceTransformerEmbedder:
             from sentence_transformers import SentenceTransformer
         except ImportError:
             raise SettingsError("this model needs sentence-transformers; run: pip install 'luthier[retrieval]'") from None
-        try:
+        with loading(self.folder, "model", "give a complete folder of sentence-transformers"):
             model = SentenceTransformer(str(self.folder), local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError) as problem:
-            raise EngineError(f"{self.folder}: cannot be read ({str(problem).splitlines()[0]})") from problem
         if self._asked is not None:
             model.max_seq_length = self._asked
         return model

@@ -12,8 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from luthier.errors import EngineError, MissingFileError, SettingsError
+from luthier.errors import MissingFileError, SettingsError
 from luthier.models.embedder import Kind, fingerprint_of, unit_rows
+from luthier.models.loading import loading
 from luthier.models.precision import default_device
 from luthier.packages import file_sha256
 
@@ -81,10 +82,8 @@ class TransformerEmbedder:
     def tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        try:
+        with loading(self.folder, "tokenizer"):
             tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-        except (OSError, ValueError) as problem:
-            raise _unreadable(self.folder, "tokenizer", problem) from problem
         tokenizer.padding_side = "right"
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
@@ -96,10 +95,8 @@ class TransformerEmbedder:
         import torch
         from transformers import AutoModel
 
-        try:
+        with loading(self.folder, "model"):
             module = AutoModel.from_pretrained(self.folder, dtype=torch.float32, local_files_only=True)
-        except (OSError, ValueError) as problem:
-            raise _unreadable(self.folder, "model", problem) from problem
         return module.to(default_device()).eval()
 
     def encode(self, texts: Sequence[str], kind: Kind = "document") -> NDArray[np.float32]:
@@ -198,7 +195,3 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         size = max(1, BATCH_TOKENS // lengths[order[0]])
         yield order[:size]
         order = order[size:]
-
-
-def _unreadable(folder: Path, what: str, problem: Exception) -> EngineError:
-    return EngineError(f"{folder}: the {what} cannot be read ({str(problem).splitlines()[0]})")

@@ -13,9 +13,9 @@ from luthier.errors import EngineError
 from luthier.models.branches import Mode
 from luthier.models.options import ChainPlaces, Normalise, OptionReader, OptionScores, Probe, probe_of
 from luthier.models.protocol import Prompt, Sampling
+from luthier.probe.chain_trace import ChainTrace
 from luthier.probe.online import EarlyExit, generate_probed
 from luthier.probe.steps import Steps, split_steps
-from luthier.probe.trace import ChainTrace
 from luthier.records import Message
 from luthier.records.choices import LETTERS, ChoiceQuestion, check_options, match_option, stated_choice
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from luthier.errors import SettingsError
+from luthier.probe.chain_trace import ChainTrace, Mix, ScoreKind
 from luthier.probe.statistics import question_key
-from luthier.probe.trace import ChainTrace, Mix, ScoreKind
 
 if TYPE_CHECKING:
     from luthier.probe.judge import ChainJudge

@@ -16,7 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import BadRowError, MissingFileError, SettingsError
-from luthier.probe.trace import ChainTrace
+from luthier.probe.chain_trace import ChainTrace
 from luthier.records import JSON, atomic_write
 
 if TYPE_CHECKING:

@@ -1,23 +1,32 @@
-"""What many probed chains say together (Chain-of-Probe, sections 3 and 4): early answering, its necessity, and what chains change.
-
-Counts only: intervals are put on them where they are reported.
-"""
+"""What many probed chains say together (Chain-of-Probe, sections 3 and 4): early answering, its necessity, and what chains change."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
-from luthier.probe.trace import SCORES, ChainTrace, ScoreKind
+from luthier.probe.chain_trace import SCORES, ChainTrace, ScoreKind
+from luthier.probe.online import EarlyExit
 from luthier.records import JSON
 from luthier.statistics.ranks import area_under_curve
-
-if TYPE_CHECKING:
-    pass
+from luthier.statistics.rates import wilson
 
 STEP_BANDS = ((0, 0), (1, 2), (3, 4), (5, 8), (9, 16), (17, 32))
 BINS = 10
 VALID_MASS = 0.5  # less: the probe does not ask for the options, and what it reads means little
+
+
+def statistics(traces: Sequence[ChainTrace]) -> JSON:
+    """The statistics of all chains, by group and by number of steps, shares with their 95 % interval."""
+    groups = by_group(traces)
+    found = {
+        "all": summary(traces),
+        "groups": groups if len(groups) > 1 else {},
+        "by_steps": by_steps(traces),
+        "early_exit": early_exits(traces),
+    }
+    counted: JSON = _with_intervals(found)
+    return counted
 
 
 def summary(traces: Sequence[ChainTrace]) -> JSON:
@@ -63,6 +72,34 @@ def summary(traces: Sequence[ChainTrace]) -> JSON:
             "reliability": reliability(known),
         }
     return found
+
+
+def early_exits(traces: Sequence[ChainTrace]) -> list[JSON]:
+    """What cutting the chains early would have saved, and cost, under several rules: the beginning of a chain does not depend on its end."""
+    known = [trace for trace in traces if trace.question.answer is not None and trace.steps]
+    rows = []
+    for rule in (EarlyExit(1, 0.0), EarlyExit(2, 0.0), EarlyExit(2, 0.25), EarlyExit(2, 0.5), EarlyExit(3, 0.25)):
+        stops = [exit_step(trace, rule) for trace in known]
+        held = [trace.answers[stop] for trace, stop in zip(known, stops, strict=True)]
+        spent = [trace.ends[stop - 1] if stop < len(trace.steps) else trace.tokens for trace, stop in zip(known, stops, strict=True)]
+        rows.append(
+            {
+                "same": rule.same,
+                "margin": rule.margin,
+                "tokens": sum(spent),
+                "of_tokens": sum(trace.tokens for trace in known),
+                "right": [sum(answer == trace.question.answer for answer, trace in zip(held, known, strict=True)), len(known)],
+                "right_full": [sum(bool(trace.right) for trace in known), len(known)],
+                "same_answer": [sum(answer == trace.final for answer, trace in zip(held, known, strict=True)), len(known)],
+            }
+        )
+    return rows if known else []
+
+
+def exit_step(trace: ChainTrace, rule: EarlyExit) -> int:
+    """The step after which a rule would have ended the chain, the last one where it never would."""
+    rows = trace.conf.tolist()
+    return next((step for step in range(1, len(rows)) if rule.is_met(rows[: step + 1])), len(rows) - 1)
 
 
 def by_group(traces: Sequence[ChainTrace]) -> dict[str, JSON]:
@@ -157,3 +194,12 @@ def _count(traces: Iterable[ChainTrace], holds: Callable[[ChainTrace], bool]) ->
 
 def _mean(values: Sequence[float]) -> float | None:
     return float(sum(values) / len(values)) if values else None
+
+
+def _with_intervals(value: Any) -> Any:
+    """Every (count, of how many) as a rate with its Wilson interval."""
+    if isinstance(value, dict):
+        return {name: _with_intervals(each) for name, each in value.items()}
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(each, int) and not isinstance(each, bool) for each in value):
+        return wilson(*value).to_row()
+    return [_with_intervals(each) for each in value] if isinstance(value, list) else value

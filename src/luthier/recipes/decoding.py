@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import SettingsError
 from luthier.packages import file_sha256
-from luthier.recipes.progress import Progress, quiet
+from luthier.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.recipes.tools import open_model
 from luthier.records import JSON

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from luthier.errors import SettingsError
 from luthier.packages import file_sha256
-from luthier.recipes.progress import Progress, quiet
+from luthier.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.recipes.sections import read_sections
 from luthier.recipes.tools import open_model

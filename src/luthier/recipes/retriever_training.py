@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import MissingFileError, SettingsError
-from luthier.recipes.progress import Progress, quiet
+from luthier.progress import Progress, quiet
 from luthier.recipes.retrievers import open_retriever
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.records import JSON

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import SettingsError
-from luthier.recipes.progress import Progress, quiet
+from luthier.progress import Progress, quiet
 from luthier.records import JSON, SkippedRows, atomic_write, write_jsonl
 
 SAMPLE = 200  # measurements that a forecast times

@@ -17,7 +17,7 @@ from typing import Any
 
 from luthier.errors import SettingsError
 from luthier.packages import BFCL, file_sha256
-from luthier.recipes.progress import Progress, quiet
+from luthier.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.records import JSON, Tool, read_conversations, read_rows, write_jsonl
 
@@ -307,7 +307,8 @@ def _training_seconds(run: RunFolder, settings: ToolsSettings) -> float | None:
 
 def _evaluate(run: RunFolder, settings: ToolsSettings, name: str, adapter: Path | None, progress: Progress) -> None:
     """Steps 5 and 7: the benchmark's own items and checker, the same items before and after."""
-    from luthier.evaluate.tools import Decoding, evaluate_tools
+    from luthier.evaluate.settings import Decoding
+    from luthier.evaluate.tools import evaluate_tools
     from luthier.records.bfcl import load_items
 
     limits = {"simple_python": settings.items, "multiple": _third(settings.items), "irrelevance": _third(settings.items)}

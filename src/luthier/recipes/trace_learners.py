@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.packages import file_sha256
-from luthier.recipes.progress import Progress, quiet
+from luthier.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.recipes.tracing import AnswerFiles, describe, open_tracer
 from luthier.records import JSON, Journal, atomic_write

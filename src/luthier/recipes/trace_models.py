@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.packages import file_sha256
+from luthier.progress import Progress, quiet
 from luthier.recipes.model_tables import TABLES, Traced, write_table, write_tables
-from luthier.recipes.progress import Progress, quiet
 from luthier.recipes.run_folder import RunFolder, peak_memory_mib
 from luthier.records import JSON, SkippedRows
 from luthier.trace.answers import AnswerLog

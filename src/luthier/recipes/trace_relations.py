@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from luthier.errors import SettingsError
-from luthier.recipes.progress import Progress, quiet
+from luthier.progress import Progress, quiet
 from luthier.recipes.tools import open_model
 from luthier.recipes.tracing import AnswerFiles
 from luthier.records import JSON, write_jsonl

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from luthier.errors import SettingsError
 from luthier.packages import BFCL, unpack_wheel
@@ -15,7 +16,8 @@ from luthier.records.conversations import JSON, Message, Tool
 from luthier.records.files import evenly
 from luthier.records.schema import normalise_schema
 
-CATEGORIES = ("simple_python", "multiple", "irrelevance")
+Category = Literal["simple_python", "multiple", "irrelevance"]
+CATEGORIES = get_args(Category)
 VERSION = f"{BFCL.label} (v4 items)"
 
 

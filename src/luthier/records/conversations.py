@@ -18,7 +18,7 @@ class Tool:
     """One function a model may call.
 
     parameters: a JSON Schema 2020-12 object (`type: object`, `properties`, `required`).
-    source: where the definition was read, e.g. ``"botocore 1.44.5: ec2"``; license: its SPDX id.
+    source: where the definition was read, e.g. ``"botocore 1.44.5: ec2"``; license: its SPDX id. extra: fields that are carried along.
     """
 
     name: str
@@ -27,44 +27,58 @@ class Tool:
     returns: JSON | None = None
     source: str = ""
     license: str = ""
+    extra: JSON = field(default_factory=dict)
 
     def to_row(self) -> JSON:
         """The layout that chat templates and the OpenAI API expect under `tools`."""
-        return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": self.parameters}}
+        function = {"name": self.name, "description": self.description, "parameters": self.parameters, **self.extra}
+        return {"type": "function", "function": function}
 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A call the model makes: the tool's name and keyword arguments as plain JSON values."""
+    """A call the model makes: the tool's name and keyword arguments as plain JSON values. extra: fields that are carried along."""
 
     name: str
     arguments: JSON = field(default_factory=dict)
     id: str | None = None
+    extra: JSON = field(default_factory=dict, hash=False)
 
     def to_row(self) -> JSON:
-        row: JSON = {"type": "function", "function": {"name": self.name, "arguments": self.arguments}}
+        row: JSON = {"type": "function", "function": {"name": self.name, "arguments": self.arguments}, **self.extra}
         return row if self.id is None else {"id": self.id, **row}
 
 
 @dataclass(frozen=True)
 class Message:
-    """One turn. An assistant turn has text, tool calls or both; a tool turn answers the call `tool_call_id`."""
+    """One turn. An assistant turn has text, tool calls or both; a tool turn answers the call `tool_call_id`.
+
+    reasoning: what was thought before it was said (`reasoning_content`). weight: of the turn in the loss, 0 leaves it out. extra: fields that
+    are carried along.
+    """
 
     role: Role
     content: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+    reasoning: str | None = None
+    weight: float | None = None
+    extra: JSON = field(default_factory=dict, hash=False)
 
     def to_row(self) -> JSON:
         row: JSON = {"role": self.role, "content": self.content if self.content is not None else ""}
+        if self.reasoning is not None:
+            row["reasoning_content"] = self.reasoning
         if self.tool_calls:
             row["tool_calls"] = [call.to_row() for call in self.tool_calls]
         if self.tool_call_id is not None:
             row["tool_call_id"] = self.tool_call_id
         if self.name is not None:
             row["name"] = self.name
-        return row
+        if self.weight is not None:
+            row["weight"] = self.weight
+        return {**row, **self.extra}
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,25 @@ Reads JSONL (plain or gzip), JSON, Parquet and folders of `datasets`. What the f
 from __future__ import annotations
 
 import codecs
+import csv
 import errno
+import fcntl
 import gzip
 import json
 import os
-import secrets
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar, cast
 
 from luthier.errors import BadRowError, DiskError, MissingFileError, SettingsError
+from luthier.records.account import note, note_refusal
 from luthier.records.conversations import JSON
-from luthier.records.lines import as_row, parse_row, parse_value, to_line, to_text
-from luthier.records.parquet import table_rows, to_table
+from luthier.records.hub import column_rows, dataset_named, hub_rows
+from luthier.records.lines import as_row, parse_row, parse_value, to_line
+from luthier.records.parquet import ColumnRow, table_rows, to_table
 
 T = TypeVar("T")
 
@@ -62,30 +65,51 @@ def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[I
     """
     target = Path(path).resolve()
     direct = target.exists() and not target.is_file() and not target.is_dir()
-    draft = target if direct else target.with_name(f".{target.name[:64]}.{secrets.token_hex(6)}.part")
     text: dict[str, Any] = {} if mode == "wb" else {"encoding": "utf-8", "newline": "\n"}
-    in_block = False
+    in_block, draft = False, None
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "is a folder")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open(mode if direct else mode.replace("w", "x"), **text) as file:
+        draft = None if direct else target.with_name(draft_name(target.name))
+        with target.open(mode, **text) if draft is None else os.fdopen(_claim(draft), mode, **text) as file:
             in_block = True
             yield file
             in_block = False
-            if not direct:
+            if draft is not None:
                 file.flush()
                 os.fsync(file.fileno())
-        if not direct:
-            _take_place(draft, target)
+                _take_place(draft, target)
+                draft = None
     except OSError as error:
         if in_block and error.errno not in _DISK_TROUBLE:  # the caller's own business, a file it reads for example
             raise
         raise disk_error(error, path) from error
     finally:
-        if not direct:
+        if draft is not None:
             with suppress(OSError):
                 draft.unlink()
+
+
+def draft_name(name: str) -> str:
+    """The name under which a file is written until it is whole: always the same, so that the next write sweeps what a kill left."""
+    short = name.encode()[:200].decode(errors="ignore")
+    return f".{short}.part"
+
+
+def _claim(draft: Path) -> int:
+    """The draft, empty and locked by this process; one that another process writes at the moment is waited for."""
+    while True:
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if draft.exists() and os.path.samestat(os.fstat(descriptor), draft.stat()):  # not one that was just finished
+                os.ftruncate(descriptor, 0)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
 
 
 def write_jsonl(path: str | Path, rows: Iterable[JSON]) -> int:
@@ -116,14 +140,41 @@ def write_parquet(path: str | Path, rows: Iterable[JSON]) -> int:
     return int(table.num_rows)
 
 
-def read_rows(path: str | Path, skipped: SkippedRows | None = None) -> Iterator[tuple[int, JSON]]:
+def read_rows(path: str | Path, skipped: SkippedRows | None = None, columns: Mapping[str, str] | None = None) -> Iterator[tuple[int, JSON]]:
     """Stream (number, row): the line in JSONL, the position from 1 elsewhere. A .json array is parsed whole.
 
-    path: .jsonl, .ndjson, .json (each also with .gz), .parquet, or a folder that `datasets` saved.
-    skipped: takes the bad rows; without it the first one raises BadRowError. A file that is damaged as a whole always raises.
+    path: .jsonl, .ndjson, .json (each also with .gz), .csv, .tsv, .parquet, a folder that `datasets` saved, or a data set of the hub as
+    `ORG/NAME[@revision][:split]`. skipped: takes the bad rows; without it the first one raises BadRowError. A file that is damaged as a whole
+    always raises. columns: names of fields, and the columns that hold them (`{"messages": "dialog"}`).
     """
+    rows = _rows(path, skipped)
+    return rows if not columns else renamed(rows, columns, path, skipped)
+
+
+def renamed(
+    rows: Iterable[tuple[int, JSON]], columns: Mapping[str, str], path: str | Path, skipped: SkippedRows | None = None
+) -> Iterator[tuple[int, JSON]]:
+    """The rows with these columns under other names. A row that lacks one of them is bad; a field whose name is taken is left out."""
+    for number, row in rows:
+        missing = next((f"{name}={column}" for name, column in columns.items() if column not in row), None)
+        if missing is not None:
+            column = missing.partition("=")[2]
+            set_aside(BadRowError(f"no column {column!r} ({missing}); the row has {', '.join(map(repr, row))}", path, number), row, skipped)
+            continue
+        for name in columns:
+            if row.get(name) is not None and name not in columns.values():
+                note("left out", f"field {name!r}, as {columns[name]!r} takes its name", path, number)
+        rest = {name: value for name, value in row.items() if name not in columns.values() and name not in columns}
+        new = {**rest, **{name: row[column] for name, column in columns.items()}}
+        typed = {name for name in new if columns.get(name, name) in row.json} if isinstance(row, ColumnRow) else set()
+        yield number, ColumnRow(new, frozenset(typed)) if isinstance(row, ColumnRow) else new
+
+
+def _rows(path: str | Path, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
     source = Path(path)
     if not source.exists():
+        if (named := dataset_named(path)) is not None:
+            return hub_rows(named)
         raise MissingFileError(f"{path} does not exist")
     if source.is_dir():
         return _folder_rows(source)
@@ -132,9 +183,11 @@ def read_rows(path: str | Path, skipped: SkippedRows | None = None) -> Iterator[
         return _parquet_rows(source)
     if kind == ".json":
         return _json_rows(source, skipped)
+    if kind in (".csv", ".tsv"):
+        return _table_rows(source, "\t" if kind == ".tsv" else ",", skipped)
     if kind in (".jsonl", ".ndjson") or not source.is_file():  # a pipe carries lines
         return _line_rows(source, skipped)
-    raise MissingFileError(f"{path}: rows are read from .jsonl, .jsonl.gz, .json, .parquet or a folder saved by datasets")
+    raise MissingFileError(f"{path}: rows are read from .jsonl, .jsonl.gz, .json, .csv, .tsv, .parquet or a folder saved by datasets")
 
 
 def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]] | None:
@@ -147,6 +200,13 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]] | None:
 def evenly(rows: Sequence[T], limit: int | None) -> list[T]:
     """At most `limit` of the rows, evenly spaced and in their order; all of them where it is None."""
     return list(rows) if limit is None or limit >= len(rows) else [rows[at * len(rows) // limit] for at in range(limit)]
+
+
+def refuse_same(out: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Raises SettingsError where an output is also an input, under whatever name."""
+    for path in inputs:
+        if Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
+            raise SettingsError(f"{out}: is read and would be written over; choose another --out")
 
 
 def disk_error(error: OSError, path: str | Path) -> DiskError:
@@ -176,16 +236,34 @@ def _packed(path: str | Path, file: IO[bytes]) -> AbstractContextManager[IO[byte
     return cast("IO[bytes]", gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0))
 
 
+LONGEST_LINE = 256 << 20  # bytes; a line without end, or one that a few packed bytes stand for, must not fill the memory
+LARGEST_ARRAY = 4 << 30  # bytes of a .json file, which is read whole
+
+
 def _lines(source: Path) -> Iterator[tuple[int, bytes]]:
     number = 0
     try:
         with gzip.open(source, "rb") if source.name.lower().endswith(".gz") else source.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            while line := file.readline(LONGEST_LINE + 1):
+                number += 1
+                if len(line) > LONGEST_LINE:
+                    raise BadRowError(f"a line of more than {LONGEST_LINE >> 20} MiB; put each row on a line of its own", source, number)
                 yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise BadRowError("the gzip data is damaged or cut off here; make or fetch the file again", source, number + 1) from None
     except OSError as error:
         raise MissingFileError(f"cannot read {source}: {error.strerror or error}") from error
+
+
+def _whole(source: Path) -> bytes:
+    """The bytes of a file that is read whole. Raises BadRowError where they are too many."""
+    parts, size = list[bytes](), 0
+    for number, line in _lines(source):
+        size += len(line)
+        if size > LARGEST_ARRAY:
+            raise BadRowError(f"more than {LARGEST_ARRAY >> 30} GiB in one JSON value; write JSONL, a row a line", source, number)
+        parts.append(line)
+    return b"".join(parts)
 
 
 def _line_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
@@ -200,8 +278,40 @@ def _line_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int,
             yield number, row
 
 
+def _table_rows(source: Path, delimiter: str, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
+    """Rows of texts under the names of a first line; an empty cell is null. Tab-separated files are not quoted.
+
+    number: the line in which a row begins.
+    """
+    quoting: Any = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    csv.field_size_limit(LONGEST_LINE)
+    reader = csv.reader(_texts(source), delimiter=delimiter, quoting=quoting, strict=True)
+    try:
+        names = next(reader, [])
+        if len(set(names)) < len(names):
+            raise BadRowError(f"the columns {', '.join(sorted({n for n in names if names.count(n) > 1}))} are there twice", source, 1)
+        number = reader.line_num + 1
+        for cells in reader:
+            if cells and len(cells) != len(names):
+                problem = BadRowError(f"{len(cells)} cells under {len(names)} names", source, number)
+                set_aside(problem, delimiter.join(cells), skipped)
+            elif cells:
+                yield number, {name: cell or None for name, cell in zip(names, cells, strict=True)}
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise BadRowError(f"not a table: {error}", source, reader.line_num) from None
+
+
+def _texts(source: Path) -> Iterator[str]:
+    for number, line in _lines(source):
+        try:
+            yield line.decode()
+        except UnicodeDecodeError as error:
+            raise BadRowError(f"not UTF-8 text at byte {error.start + 1}", source, number) from None
+
+
 def _json_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
-    data = b"".join(line for _, line in _lines(source))
+    data = _whole(source)
     try:
         value = parse_value(data) if data.strip() else []
     except BadRowError as error:
@@ -213,7 +323,7 @@ def _json_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int,
         try:
             row = as_row(item)
         except BadRowError as error:
-            set_aside(error.at(source, number), to_text(item), skipped)
+            set_aside(error.at(source, number), json.dumps(item), skipped)
         else:
             yield number, row
 
@@ -245,11 +355,14 @@ def _dataset_rows(source: Path) -> Iterator[tuple[int, JSON]]:
         rows = datasets.load_from_disk(str(source))
     except (OSError, ValueError) as error:
         raise MissingFileError(f"cannot read {source}: {str(error).splitlines()[0]}") from error
-    yield from enumerate(rows, 1)
+    yield from column_rows(rows)
 
 
-def set_aside(error: BadRowError, raw: str, skipped: SkippedRows | None) -> None:
-    """Raise the error, or leave the row to `skipped`."""
+def set_aside(error: BadRowError, raw: JSON | str, skipped: SkippedRows | None) -> None:
+    """Raise the error, or leave the row to `skipped`. raw: the row, or its text where it could not be read."""
     if skipped is None:
         raise error
-    skipped.add(error, raw)
+    note_refusal(error)
+    skipped.add(
+        error, raw if isinstance(raw, str) else json.dumps(raw, default=str)
+    )  # numbers that JSON has not are kept as Python writes them

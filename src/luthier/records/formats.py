@@ -1,152 +1,265 @@
-"""Rows of other projects as Luthier's typed rows.
+"""Rows of other projects as Luthier's conversations: a layout is the fields it needs, those it may have, and how it is read.
 
-Conversations: TRL and OpenAI `messages`, `prompt`/`completion`, ShareGPT, Alpaca, ToolACE. Pairs: `prompt`/`chosen`/`rejected`.
-A row that fits no layout is refused by name, with the fields it has. Message fields beyond the typed ones are left out.
+TRL and OpenAI `messages`, `prompt`/`completion`, ShareGPT, Alpaca, ToolACE, questions with answers. Other fields of a row are carried along in
+`extra`; a row that fits no layout is refused by name. Preference pairs are read by `luthier.records.pairs`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 from luthier.errors import BadRowError, SettingsError
-from luthier.records.conversations import JSON, Conversation, Message, PreferencePair, Tool
+from luthier.records.account import note, note_row
+from luthier.records.conversations import JSON, Conversation, Message, Tool
 from luthier.records.files import SkippedRows, read_rows, set_aside
-from luthier.records.lines import to_text
+from luthier.records.filled_nulls import FILLED_NULLS, with_meant_nulls, without_filled_nulls
+from luthier.records.lines import decoded
+from luthier.records.text_calls import has_tags, split_listed_tools, tagged_turns
+from luthier.records.tool_rows import tools_from
 from luthier.records.toolace import call_turns, split_tools
-from luthier.records.turns import system_turn, tools_from, turns_from
+from luthier.records.turns import messages_from, system_turn, turns_from
 
 T = TypeVar("T")
+TEXT_CALLS = "calls that stay text: the row has no tools"
+
+
+class Parts(NamedTuple):
+    """What a layout finds in a row. extra: what it took out of a field and keeps."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    extra: Mapping[str, Any] = MappingProxyType({})
+
+
+class Read(NamedTuple):
+    """A conversation, its layout, and for which reasons something of it was left out or kept as it was."""
+
+    conversation: Conversation
+    layout: str
+    left_out: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
+
+
+class Layout(NamedTuple):
+    """needs: a row must have them. may: they are used if there; each is a name, or several spellings of one."""
+
+    needs: tuple[str, ...]
+    may: tuple[str, ...]
+    read: Callable[[JSON], Parts]
 
 
 def to_conversation(row: JSON, format: str = "auto") -> Conversation:  # noqa: A002  (the word of the field)
     """The conversation in a row. Fields that the layout does not use go to `extra`.
 
-    format: "auto", "messages", "completion", "sharegpt", "alpaca" or "toolace". Raises BadRowError without a place.
+    format: "auto" or the name of a layout (`LAYOUTS`). Raises BadRowError without a place.
     """
-    if format != "auto" and format not in _LAYOUTS:
-        raise SettingsError(f"unknown row format {format!r}; known: auto, {', '.join(_LAYOUTS)}")
-    name = _detect(row) if format == "auto" else format
-    fields, read = _LAYOUTS[name]
-    missing = [field for field in fields if row.get(field) is None]
+    return understand(row, format).conversation
+
+
+def understand(row: JSON, format: str = "auto") -> Read:  # noqa: A002
+    """The conversation in a row, and how it was read."""
+    name = _detect(row) if _known(format) == "auto" else format
+    layout = LAYOUTS[name]
+    missing = [field for field in layout.needs if row.get(field) is None]
     if missing:
-        raise BadRowError(f"{' and '.join(missing)} missing for the layout {name}; {_seen(row)}")
-    messages, tools = read(row)
-    if not messages:
+        raise BadRowError(f"{' and '.join(missing)} missing for the layout {name}; {seen(row)}")
+    cleaned, filled = without_filled_nulls(row, (*layout.needs, *layout.may))
+    found = layout.read(cleaned)
+    if not found.messages:
         raise BadRowError("a conversation without messages")
-    used = {*fields, *_OPTIONAL[name]}
-    return Conversation(messages, tools, {key: value for key, value in row.items() if key not in used})
-
-
-def to_pair(row: JSON) -> PreferencePair:
-    """The preference pair in a row: `prompt`, `chosen`, `rejected`, each messages or a string.
-
-    A prompt that the answers repeat is cut from them; without `prompt`, what both answers begin with is the prompt (as in TRL).
-    """
-    if row.get("chosen") is None or row.get("rejected") is None:
-        raise BadRowError(f"not a preference pair: prompt, chosen and rejected are expected; {_seen(row)}")
-    prompt = turns_from(row.get("prompt") or [], "user")
-    chosen, rejected = turns_from(row["chosen"], "assistant"), turns_from(row["rejected"], "assistant")
-    if not prompt:
-        prompt = chosen[: _shared(chosen, rejected)]
-    chosen, rejected = _without(prompt, chosen), _without(prompt, rejected)
-    if not prompt or not chosen or not rejected:
-        raise BadRowError("a preference pair needs a prompt and two answers that differ; one of them is empty")
-    extra = {key: value for key, value in row.items() if key not in ("prompt", "chosen", "rejected", "tools")}
-    return PreferencePair(prompt, chosen, rejected, tools_from(row.get("tools")), extra)
+    messages = found.messages if cleaned is row else with_meant_nulls(found.messages, found.tools)
+    used = {*layout.needs, *layout.may}
+    extra = {key: value for key, value in row.items() if key not in used} | dict(found.extra)
+    conversation = Conversation(messages, found.tools, without_written(extra, ("messages", "tools"), name))
+    text_calls = has_tags(messages) and not found.tools
+    carried = (*carried_fields(extra, messages, found.tools), *([TEXT_CALLS] if text_calls else []))
+    return Read(conversation, name, (FILLED_NULLS,) if filled else (), carried)
 
 
 def read_conversations(
     path: str | Path,
     format: str = "auto",  # noqa: A002
     skipped: SkippedRows | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Iterator[Conversation]:
-    """Stream the conversations of a file or `datasets` folder; bad rows raise BadRowError with their line, or go to `skipped`."""
-    if format != "auto" and format not in _LAYOUTS:
-        raise SettingsError(f"unknown row format {format!r}; known: auto, {', '.join(_LAYOUTS)}")
-    return _read(path, lambda row: to_conversation(row, format), skipped)
+    """Stream the conversations of whatever `read_rows` reads; bad rows raise BadRowError with their line, or go to `skipped`.
+
+    columns: names of fields, and the columns that hold them. What is carried along or left out stands in the account.
+    """
+    _known(format)
+    return _read(read_rows(path, skipped, columns), path, lambda row: understand(row, format), skipped)
 
 
-def read_pairs(path: str | Path, skipped: SkippedRows | None = None) -> Iterator[PreferencePair]:
-    """Stream the preference pairs of a file or `datasets` folder."""
-    return _read(path, to_pair, skipped)
+def carried_fields(extra: JSON, messages: Sequence[Message], tools: Sequence[Tool]) -> Iterator[str]:
+    """What of a row is carried along without being understood, by name."""
+    yield from (f"field {key!r}" for key, value in extra.items() if value is not None)
+    yield from (f"field {key!r} of a message" for message in messages for key in message.extra)
+    yield from (f"field {key!r} of a tool call" for message in messages for call in message.tool_calls for key in call.extra)
+    yield from (f"field {key!r} of a tool" for tool in tools for key in tool.extra)
 
 
-Parts = tuple[tuple[Message, ...], tuple[Tool, ...]]
+def without_written(extra: JSON, names: Sequence[str], layout: str) -> JSON:
+    """Other fields without empty ones that the row is written back under. Raises BadRowError where such a field is not empty."""
+    full = next((name for name in names if extra.get(name) not in (None, [], "", "[]")), None)
+    if full is not None:
+        raise BadRowError(f"the row also has {full!r}, which the layout {layout} does not use; keep one of the two")
+    return {key: value for key, value in extra.items() if key not in names}
+
+
+def seen(row: JSON) -> str:
+    return f"the row has {', '.join(map(repr, row)) or 'no fields'}"
+
+
+def converted(path: str | Path, number: int, row: JSON, convert: Callable[[JSON], T], skipped: SkippedRows | None) -> Sequence[T]:
+    """What `convert` makes of a row, or nothing where the row was set aside."""
+    try:
+        return (convert(row),)
+    except BadRowError as error:
+        set_aside(error.at(path, number), row, skipped)
+        return ()
+
+
+def _read(
+    rows: Iterator[tuple[int, JSON]], path: str | Path, convert: Callable[[JSON], Read], skipped: SkippedRows | None
+) -> Iterator[Conversation]:
+    for number, row in rows:
+        for read in converted(path, number, row, convert, skipped):
+            note_row(f"rows of the layout {read.layout}", read.carried, path, number)
+            for reason in read.left_out:
+                note("left out", reason, path, number)
+            yield read.conversation
+
+
+def _known(name: str) -> str:
+    if name != "auto" and name not in LAYOUTS:
+        raise SettingsError(f"unknown row format {name!r}; known: auto, {', '.join(LAYOUTS)}")
+    return name
+
+
+def _detect(row: JSON) -> str:
+    for name, layout in LAYOUTS.items():
+        if all(row.get(field) is not None for field in layout.needs) and (name != "toolace" or split_tools(row["system"])[1]):
+            return name
+    known = "; ".join(f"{name} ({', '.join(layout.needs)})" for name, layout in LAYOUTS.items())
+    raise BadRowError(f"no known layout: {seen(row)}; known are {known}")
 
 
 def _from_messages(row: JSON) -> Parts:
-    return turns_from(row["messages"], "user"), tools_from(row.get("tools"))
-
-
-def _from_completion(row: JSON) -> Parts:
-    return turns_from(row["prompt"], "user") + turns_from(row["completion"], "assistant"), tools_from(row.get("tools"))
+    return _with_tools(system_turn(row.get("system")), messages_from(row["messages"]), row)
 
 
 def _from_sharegpt(row: JSON) -> Parts:
-    return system_turn(row.get("system")) + turns_from(row["conversations"], "user"), tools_from(row.get("tools"))
+    return _with_tools(system_turn(row.get("system")), messages_from(row["conversations"]), row)
+
+
+def _from_completion(row: JSON) -> Parts:
+    messages = turns_from(row["prompt"], "user") + turns_from(row["completion"], "assistant")
+    return _with_tools(system_turn(row.get("system")), messages, row)
 
 
 def _from_alpaca(row: JSON) -> Parts:
-    asked = "\n\n".join(str(row[key]) for key in ("instruction", "input") if row.get(key))
-    return (*system_turn(row.get("system")), Message("user", asked), Message("assistant", str(row["output"]))), ()
+    asked = "\n\n".join(text_field(row, key) for key in ("instruction", "input", "context") if row.get(key))
+    answer = "output" if row.get("output") is not None else "response"
+    turns = (*history_turns(row.get("history")), Message("user", asked), Message("assistant", text_field(row, answer)))
+    return Parts(system_turn(row.get("system")) + turns)
+
+
+def _from_question(asks: str, answers: str) -> Callable[[JSON], Parts]:
+    def read(row: JSON) -> Parts:
+        listed = next((name for name in ("options", "choices", "endings", "mc1_targets") if row.get(name) is not None), None)
+        if listed is not None:
+            raise BadRowError(f"a question with {listed!r} is no conversation: its answer says nothing without them; {seen(row)}")
+        turns = (*history_turns(row.get("history")), Message("user", text_field(row, asks)), Message("assistant", text_field(row, answers)))
+        return Parts(system_turn(_one_of(row, "system", "system_prompt")) + turns)
+
+    return read
 
 
 def _from_toolace(row: JSON) -> Parts:
     before, listed, after = split_tools(row["system"])
-    tools = tools_from(listed)
+    tools = one_list(tools_from(listed), tools_from(row.get("tools")))
     names = [tool.name for tool in tools]
-    messages = [turn for message in turns_from(row["conversations"], "user") for turn in call_turns(message, names)]
-    return system_turn(f"{before.strip()}\n{after.strip()}".strip()) + tuple(messages), tools
+    messages = [turn for message in messages_from(row["conversations"]) for turn in call_turns(message, names)]
+    return Parts(system_turn(f"{before.strip()}\n{after.strip()}".strip()) + tuple(messages), tools)
 
 
-# The fields a layout needs, those it may have, and how it is read; the order is the order of detection.
-_LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[JSON], Parts]]] = {
-    "messages": (("messages",), _from_messages),
-    "toolace": (("system", "conversations"), _from_toolace),
-    "sharegpt": (("conversations",), _from_sharegpt),
-    "completion": (("prompt", "completion"), _from_completion),
-    "alpaca": (("instruction", "output"), _from_alpaca),
+def _with_tools(system: tuple[Message, ...], messages: tuple[Message, ...], row: JSON) -> Parts:
+    """Messages with the tools of the column or of the system text, and calls that stand in tags as calls."""
+    if system and messages and messages[0].role == "system":
+        if messages[0].content != system[0].content:
+            raise BadRowError("the row has a system text in `system` and another in its messages; keep one")
+        system = ()
+    whole = system + messages
+    tools = tools_from(_one_of(row, "tools", "functions"))
+    text, listed, taken = split_listed_tools(whole[0].content) if whole and whole[0].role == "system" else ("", [], "")
+    if listed:
+        tools = one_list(tools_from(listed), tools)
+        whole = (*((replace(whole[0], content=text),) if text or whole[0].extra else ()), *whole[1:])
+    if not tools:
+        return Parts(whole)
+    turns = tuple(turn for number, message in enumerate(whole, 1) for turn in tagged_turns(message, number))
+    return Parts(turns, tools, {"tools_text": taken} if taken else {})
+
+
+def one_list(told: tuple[Tool, ...], column: tuple[Tool, ...]) -> tuple[Tool, ...]:
+    """The tools told elsewhere in the row and those of its column, which are the same where both are there. Raises BadRowError."""
+    if told and column and [tool.name for tool in told] != [tool.name for tool in column]:
+        raise BadRowError("the tools in the text are not those in `tools`; keep one of the two")
+    return column or told
+
+
+def _one_of(row: JSON, *names: str) -> Any:
+    """The value of whichever field is filled. Raises BadRowError where two are, and differ."""
+    given = [name for name in names if row.get(name)]
+    if any(row[name] != row[given[0]] for name in given):
+        raise BadRowError(f"the row has {' and '.join(map(repr, given))}, which differ; keep one of the two")
+    return row[given[0]] if given else None
+
+
+def history_turns(value: Any) -> tuple[Message, ...]:
+    """Earlier turns as LLaMA-Factory keeps them in `history`: a list of pairs of question and answer, or messages."""
+    listed = decoded(value or [], "the history")
+    if isinstance(listed, list) and all(isinstance(each, dict) for each in listed):
+        return messages_from(listed) if listed else ()
+    if not isinstance(listed, list) or not all(
+        isinstance(e, list | tuple) and len(e) == 2 and all(isinstance(t, str) for t in e) for e in listed
+    ):
+        raise BadRowError("`history` is neither a list of pairs of question and answer nor messages")
+    return tuple(turn for asked, said in listed for turn in (Message("user", asked), Message("assistant", said)))
+
+
+def text_field(row: JSON, name: str) -> str:
+    value = row[name]
+    if not isinstance(value, str):
+        raise BadRowError(f"`{name}` is {type(value).__name__}, not text; {seen(row)}")
+    return value
+
+
+# The order is the order of detection.
+LAYOUTS: dict[str, Layout] = {
+    "messages": Layout(("messages",), ("tools", "functions", "system"), _from_messages),
+    "toolace": Layout(("system", "conversations"), ("tools",), _from_toolace),
+    "sharegpt": Layout(("conversations",), ("system", "tools", "functions"), _from_sharegpt),
+    "conversation": Layout(
+        ("conversation",), ("system", "tools", "functions"), lambda row: _from_sharegpt({**row, "conversations": row["conversation"]})
+    ),
+    "completion": Layout(("prompt", "completion"), ("tools", "functions", "system"), _from_completion),
+    "alpaca": Layout(("instruction", "output"), ("input", "context", "system", "history"), _from_alpaca),
+    "dolly": Layout(("instruction", "response"), ("input", "context", "system", "history"), _from_alpaca),
+    **{
+        f"{asks}-{answers}": Layout((asks, answers), ("system", "system_prompt", "history"), _from_question(asks, answers))
+        for asks, answers in (
+            ("prompt", "response"),
+            ("query", "response"),
+            ("question", "response"),
+            ("question", "answer"),
+            ("problem", "solution"),
+            ("query", "answer"),
+            ("input", "output"),
+        )
+    },
 }
-_OPTIONAL = {
-    "messages": ("tools",),
-    "toolace": (),
-    "sharegpt": ("system", "tools"),
-    "completion": ("tools",),
-    "alpaca": ("input", "system"),
-}
-
-
-def _detect(row: JSON) -> str:
-    for name, (fields, _) in _LAYOUTS.items():
-        if all(row.get(field) is not None for field in fields) and (name != "toolace" or split_tools(row["system"])[1]):
-            return name
-    known = "; ".join(f"{name} ({', '.join(fields)})" for name, (fields, _) in _LAYOUTS.items())
-    raise BadRowError(f"no known layout: {_seen(row)}; known are {known}")
-
-
-def _seen(row: JSON) -> str:
-    return f"the row has {', '.join(map(repr, row)) or 'no fields'}"
-
-
-def _read(path: str | Path, convert: Callable[[JSON], T], skipped: SkippedRows | None) -> Iterator[T]:
-    rows = read_rows(path, skipped)
-    return (item for number, row in rows for item in _converted(path, number, row, convert, skipped))
-
-
-def _converted(path: str | Path, number: int, row: JSON, convert: Callable[[JSON], T], skipped: SkippedRows | None) -> Sequence[T]:
-    try:
-        return (convert(row),)
-    except BadRowError as error:
-        set_aside(error.at(path, number), to_text(row), skipped)
-        return ()
-
-
-def _shared(one: Sequence[Message], two: Sequence[Message]) -> int:
-    """How many messages both begin with."""
-    return next((at for at, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
-
-
-def _without(prompt: tuple[Message, ...], answer: tuple[Message, ...]) -> tuple[Message, ...]:
-    return answer[len(prompt) :] if answer[: len(prompt)] == prompt else answer

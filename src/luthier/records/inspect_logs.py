@@ -7,16 +7,43 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from luthier.errors import BadRowError, MissingFileError
+from luthier.records.account import note_strange
 from luthier.records.conversations import JSON
-from luthier.records.files import atomic_write
+from luthier.records.files import LONGEST_LINE, SkippedRows, atomic_write, set_aside
+from luthier.records.lines import parse_text
 
 LOG_VERSION = 2
 ZSTANDARD = 93  # the archive's method for samples that newer versions write
+_DAMAGED = (zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, NotImplementedError, RuntimeError, zlib.error, OSError)
+_ATTACHMENT = "attachment://"
+_KNOWN = frozenset(
+    [
+        "id",
+        "epoch",
+        "input",
+        "choices",
+        "target",
+        "output",
+        "messages",
+        "scores",
+        "metadata",
+        "attachments",
+        "message",
+        "role",
+        "content",
+        "text",
+        "reasoning",
+        "summary",
+        "type",
+        "value",
+    ]
+)
 
 
 def is_inspect_log(path: str | Path) -> bool:
@@ -31,33 +58,20 @@ def is_inspect_log(path: str | Path) -> bool:
     return '"eval"' in head and '"status"' in head
 
 
-def inspect_rows(path: str | Path) -> Iterator[tuple[int, JSON]]:
+def inspect_rows(path: str | Path, skipped: SkippedRows | None = None) -> Iterator[tuple[int, JSON]]:
     """(sample number from 1, row) with `question`, `options`, `answer`, `chain`, `task`, `id`.
 
-    Raises MissingFileError or BadRowError.
+    Raises MissingFileError, and BadRowError, for a sample that cannot be read only where `skipped` does not take it.
     """
     head, samples = _read(Path(path))
-    for number, sample in enumerate(samples, 1):
-        yield number, _row(sample, str(head.get("task", "")))
+    return _converted(samples, lambda sample: _row(sample, _text_of(head, "task")), Path(path), skipped)
 
 
-def inspect_scores(path: str | Path) -> Iterator[tuple[int, JSON]]:
+def inspect_scores(path: str | Path, skipped: SkippedRows | None = None) -> Iterator[tuple[int, JSON]]:
     """(sample number from 1, row) with `model`, `task`, `id`, `question`, `metadata`, and `scores`: the value by scorer, empty where a sample
-    was not scored. Raises MissingFileError or BadRowError."""
+    was not scored. Raises as `inspect_rows` does."""
     head, samples = _read(Path(path))
-    for number, sample in enumerate(samples, 1):
-        scores = sample.get("scores") or {}
-        yield (
-            number,
-            {
-                "model": str(head.get("model", "")),
-                "task": str(head.get("task", "")),
-                "id": sample.get("id"),
-                "question": _asked(sample),
-                "metadata": sample.get("metadata") or {},
-                "scores": {name: score.get("value") for name, score in scores.items() if isinstance(score, dict)},
-            },
-        )
+    return _converted(samples, lambda sample: _scored(sample, head), Path(path), skipped)
 
 
 def write_inspect_log(path: str | Path, samples: Sequence[JSON], *, task: str, model: str, created: str) -> None:
@@ -81,54 +95,128 @@ def write_inspect_log(path: str | Path, samples: Sequence[JSON], *, task: str, m
         stream.write("\n")
 
 
-def _read(path: Path) -> tuple[JSON, list[JSON]]:
-    """What was evaluated (`task`, `model`), and the samples."""
+def _read(path: Path) -> tuple[JSON, Iterator[Any]]:
+    """What was evaluated (`task`, `model`), and the samples, one by one."""
     try:
-        return _archive(path) if path.suffix == ".eval" else _json(path)
-    except OSError as problem:
-        raise MissingFileError(f"{path}: cannot be read ({problem.strerror or problem})") from None
-    except (zipfile.BadZipFile, ValueError, KeyError, TypeError) as problem:
-        raise BadRowError(f"not a log of Inspect ({type(problem).__name__}: {problem})", path) from None
-
-
-def _json(path: Path) -> tuple[JSON, list[JSON]]:
-    log = json.loads(path.read_text(encoding="utf-8"))
-    return dict(log["eval"]), list(log.get("samples") or [])
-
-
-def _archive(path: Path) -> tuple[JSON, list[JSON]]:
-    with zipfile.ZipFile(path) as archive:
+        if path.suffix != ".eval":
+            return _json(path)
+        archive = zipfile.ZipFile(path)
         names = archive.namelist()
         header = next((name for name in ("header.json", "_journal/start.json") if name in names), None)
-        head = {} if header is None else dict(json.loads(_member(archive, header)).get("eval", {}))
-        found = sorted((n for n in names if n.startswith("samples/") and n.endswith(".json")), key=lambda n: (len(n), n))
-        return head, [json.loads(_member(archive, name)) for name in found]
+        head = {} if header is None else _object(_object(_parsed(archive, header), "the header").get("eval", {}), "`eval`")
+    except OSError as problem:
+        raise MissingFileError(f"{path}: cannot be read ({problem.strerror or problem})") from None
+    except BadRowError as problem:
+        raise BadRowError(f"not a log of Inspect ({problem.problem})", path) from None
+    except _DAMAGED as problem:
+        raise BadRowError(f"not a log of Inspect ({type(problem).__name__}: {problem})", path) from None
+    found = sorted((n for n in names if n.startswith("samples/") and n.endswith(".json")), key=lambda n: (len(n), n))
+    return head, _members(archive, found)
+
+
+def _json(path: Path) -> tuple[JSON, Iterator[Any]]:
+    log = _object(_value(path.read_bytes()), "the log")
+    samples = log.get("samples") or []
+    if not isinstance(samples, list):
+        raise BadRowError("`samples` is no list")
+    return _object(log.get("eval"), "`eval`"), iter(samples)
+
+
+def _members(archive: zipfile.ZipFile, names: Sequence[str]) -> Iterator[Any]:
+    """The samples; what cannot be unpacked or parsed is given as the BadRowError that says why."""
+    with archive:
+        for name in names:
+            try:
+                yield _parsed(archive, name)
+            except BadRowError as problem:
+                yield problem
+            except _DAMAGED as problem:
+                yield BadRowError(f"{name} cannot be read ({type(problem).__name__}: {problem})")
+
+
+def _converted(
+    samples: Iterator[Any], convert: Callable[[JSON], JSON], path: Path, skipped: SkippedRows | None
+) -> Iterator[tuple[int, JSON]]:
+    for number, sample in enumerate(samples, 1):
+        try:
+            if isinstance(sample, BadRowError):
+                raise sample
+            row = convert(_object(sample, "the sample"))
+        except BadRowError as problem:
+            set_aside(problem.at(path, number), "" if isinstance(sample, BadRowError) else json.dumps(sample), skipped)
+            continue
+        note_strange("samples of Inspect", sample, _KNOWN.union(sample.get("scores") or ()), path, number)
+        yield number, row
+
+
+def _parsed(archive: zipfile.ZipFile, name: str) -> Any:
+    return _value(_member(archive, name))
+
+
+def _value(data: bytes) -> Any:
+    """JSON as Inspect writes it, where NaN is the score of a sample that was not scored."""
+    try:
+        return parse_text(data.decode("utf-8-sig"), nan=True)
+    except UnicodeDecodeError as error:
+        raise BadRowError(f"not UTF-8 text at byte {error.start + 1}") from None
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     info = archive.getinfo(name)
     if info.compress_type != ZSTANDARD:
-        return archive.read(name)
+        with archive.open(info) as member:
+            return _bounded(member.read(LONGEST_LINE + 1), name)
     import zstandard
 
     stream: Any = archive.fp
     stream.seek(info.header_offset)
     header = stream.read(30)  # the local header: its name and extra field come before the data
     stream.seek(info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"))
-    return zstandard.ZstdDecompressor().decompressobj().decompress(stream.read(info.compress_size))
+    packed = stream.read(min(info.compress_size, LONGEST_LINE))
+    try:
+        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(packed) as reader:
+            return _bounded(reader.read(LONGEST_LINE + 1), name)
+    except zstandard.ZstdError as problem:
+        raise BadRowError(f"{name} cannot be unpacked ({problem})") from None
+
+
+def _bounded(data: bytes, name: str) -> bytes:
+    if len(data) > LONGEST_LINE:
+        raise BadRowError(f"{name} holds more than {LONGEST_LINE >> 20} MiB")
+    return data
+
+
+def _object(value: Any, what: str) -> JSON:
+    if not isinstance(value, dict):
+        raise BadRowError(f"{what} is no object")
+    return value
+
+
+def _scored(sample: JSON, head: JSON) -> JSON:
+    scores = _object(sample.get("scores") or {}, "`scores`")
+    return {
+        "model": _text_of(head, "model"),
+        "task": _text_of(head, "task"),
+        "id": sample.get("id"),
+        "question": _asked(sample),
+        "metadata": _object(sample.get("metadata") or {}, "`metadata`"),
+        "scores": {name: score.get("value") for name, score in scores.items() if isinstance(score, dict)},
+    }
 
 
 def _row(sample: JSON, task: str) -> JSON:
-    asked = _asked(sample)
     target = sample.get("target")
-    choices = (sample.get("output") or {}).get("choices") or []
+    choices = _object(sample.get("output") or {}, "`output`").get("choices") or []
+    if not isinstance(choices, list) or not all(isinstance(each, dict) for each in choices):
+        raise BadRowError("the output's `choices` is no list of objects")
+    messages = [_object(message, "a message") for message in _list(sample, "messages")]
     said = (
-        _text(choices[0].get("message", {}))
+        _text(_object(choices[0].get("message") or {}, "the output's message"), sample)
         if choices
-        else next((_text(message) for message in reversed(sample.get("messages") or []) if message.get("role") == "assistant"), None)
+        else next((_text(message, sample) for message in reversed(messages) if message.get("role") == "assistant"), None)
     )
     row = {
-        "question": asked,
+        "question": _asked(sample),
         "options": sample.get("choices"),
         "answer": target[0] if isinstance(target, list) and target else target,
         "chain": said,
@@ -138,18 +226,53 @@ def _row(sample: JSON, task: str) -> JSON:
     return {name: value for name, value in row.items() if value is not None}
 
 
-def _asked(sample: JSON) -> Any:
+def _asked(sample: JSON) -> str:
     asked = sample.get("input")
     if isinstance(asked, list):
-        return next((_text(message) for message in reversed(asked) if message.get("role") == "user"), "")
-    return asked
+        messages = [_object(message, "a message of `input`") for message in asked]
+        return next((_text(message, sample) for message in reversed(messages) if message.get("role") == "user"), "")
+    if asked is not None and not isinstance(asked, str):
+        raise BadRowError("`input` is neither text nor a list of messages")
+    return _attached(asked or "", sample)
 
 
-def _text(message: JSON) -> str:
+def _text(message: JSON, sample: JSON) -> str:
+    """What a message says: its reasoning first, then its text. Raises BadRowError where a part says neither."""
     content = message.get("content", "")
-    if isinstance(content, list):
-        return "\n".join(str(part["text"]) for part in content if isinstance(part, dict) and "text" in part)
-    return str(content)
+    parts = [content] if isinstance(content, str) else content if isinstance(content, list) else None
+    if parts is None:
+        raise BadRowError("the content of a message is neither text nor a list of parts")
+    thought = message.get("reasoning")
+    told = [thought] if isinstance(thought, str) else []
+    for part in parts:
+        if isinstance(part, str):
+            told.append(part)
+        elif isinstance(part, dict) and isinstance(part.get("reasoning"), str):
+            told.append(part["reasoning"] or str(part.get("summary") or ""))
+        elif isinstance(part, dict) and isinstance(part.get("text"), str):
+            told.append(part["text"])
+    return "\n".join(_attached(each, sample) for each in told if each)
+
+
+def _attached(text: str, sample: JSON) -> str:
+    """Long texts stand once in `attachments`, under a hash that stands in their place."""
+    attachments = sample.get("attachments")
+    if not text.startswith(_ATTACHMENT) or not isinstance(attachments, dict):
+        return text
+    found = attachments.get(text.removeprefix(_ATTACHMENT))
+    return found if isinstance(found, str) else text
+
+
+def _list(sample: JSON, name: str) -> list[Any]:
+    value = sample.get(name) or []
+    if not isinstance(value, list):
+        raise BadRowError(f"`{name}` is no list")
+    return value
+
+
+def _text_of(head: JSON, name: str) -> str:
+    value = head.get(name)
+    return "" if value is None else str(value)
 
 
 def _sample(number: int, sample: JSON, model: str) -> JSON:

@@ -1,22 +1,20 @@
 """A list of finished rows that survives `kill -9`: long work appends to it, and the same command continues from it.
 
 One JSON line a row. A line that was only half written when the process died is cut off when the journal is opened again;
-everything before it stands.
+everything before it stands. A file of another kind is refused as it is.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import fcntl
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from luthier.errors import BadRowError
+from luthier.errors import BadRowError, LuthierError
 from luthier.records.conversations import JSON
 from luthier.records.files import disk_error
 from luthier.records.lines import parse_row, to_line
-
-_BLOCK = 1 << 16
 
 
 class Journal:
@@ -25,16 +23,54 @@ class Journal:
     Iterating gives the rows so far, also while appending. One process writes a journal at a time.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        """Open or begin the journal; raises DiskError."""
+    def __init__(self, path: str | Path, fields: Sequence[str] = ()) -> None:
+        """Open or begin the journal. fields: what every row of its kind has.
+
+        Raises DiskError; LuthierError where another process writes it; BadRowError, and changes nothing, where the file holds something else.
+        """
         self.path = Path(path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab+", buffering=0)
-            self._end = _whole_lines(self._file.fileno())
-            self._file.truncate(self._end)
         except OSError as error:
             raise disk_error(error, path) from error
+        try:
+            self._lock()
+            self._end = self._recognised(fields)
+            self._file.truncate(self._end)
+        except OSError as error:
+            self._file.close()
+            raise disk_error(error, path) from error
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LuthierError(f"{self.path}: another run is writing it; wait for it or choose another file") from None
+
+    def _recognised(self, fields: Sequence[str]) -> int:
+        """The size of the rows that are whole; every one of them, and the beginning of a torn one, is of this journal's kind."""
+        end = number = 0
+        with self.path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.endswith(b"\n"):
+                    if not _begins_row(line, fields):
+                        raise self._foreign(number)
+                    break
+                try:
+                    row = parse_row(line)
+                except BadRowError as error:
+                    raise error.at(self.path, number) from None
+                if any(name not in row for name in fields):
+                    raise self._foreign(number)
+                end += len(line)
+        return end
+
+    def _foreign(self, number: int) -> BadRowError:
+        return BadRowError("not a row of the kind that is written here; choose another file", self.path, number)
 
     def append(self, row: JSON) -> None:
         """Add one row; when this returns, a kill of the process no longer loses it. After DiskError the journal is as before."""
@@ -67,13 +103,7 @@ class Journal:
         self.close()
 
 
-def _whole_lines(descriptor: int) -> int:
-    """The size of the file up to and including its last newline."""
-    end = os.fstat(descriptor).st_size
-    while end > 0:
-        start = max(0, end - _BLOCK)
-        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0
+def _begins_row(line: bytes, fields: Sequence[str]) -> bool:
+    """Whether a line that was cut off can be the beginning of a row with these fields, one of which comes first; a lost block reads as zeros."""
+    starts = [b'{"' + name.encode() + b'"' for name in fields] or [b"{"]
+    return not line.strip(b"\0") or any(line.startswith(start) or start.startswith(line) for start in starts)

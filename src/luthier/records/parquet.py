@@ -7,18 +7,21 @@ tool takes differs from tool to tool. A field that some rows lack is noted in th
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from luthier.errors import BadRowError
 from luthier.records.conversations import JSON
-from luthier.records.lines import as_row, to_text
+from luthier.records.lines import as_row, parse_text, to_text
 
 _ABSENT = object()
 _ABSENT_KEY = b"luthier.absent"
 _BATCH = 256
+_TYPED = (dt.date, dt.time, dt.timedelta, Decimal, bytes)
 
 
 def to_table(rows: Iterable[JSON]) -> Any:
@@ -35,23 +38,53 @@ def to_table(rows: Iterable[JSON]) -> Any:
     return pa.table(arrays, names=names, metadata={_ABSENT_KEY: json.dumps(absent).encode()})
 
 
+class ColumnRow(dict[str, Any]):
+    """A row out of columns, in whose objects a null may stand for nothing at all. json: the columns that hold JSON, where it does not."""
+
+    def __init__(self, row: Mapping[str, Any], json: frozenset[str] = frozenset()) -> None:
+        super().__init__(row)
+        self.json = json
+
+
 def table_rows(path: Path) -> Iterator[JSON]:
     """Stream the rows of a Parquet file, whoever wrote it; raises pyarrow's errors."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
-        encoded = [field.name for field in schema if isinstance(field.type, pa.JsonType)]
+        encoded = {field.name: field.type for field in schema if _holds_json(field.type)}
+        own = _ABSENT_KEY in (schema.metadata or {})
         absent = json.loads((schema.metadata or {}).get(_ABSENT_KEY, b"[]"))
         for batch in file.iter_batches(_BATCH):
-            for row in batch.to_pylist():
-                yield _decoded(row, encoded, absent)
+            for row in batch.to_pylist(maps_as_pydicts="strict"):
+                yield _decoded(row if own else ColumnRow(row, frozenset(encoded)), encoded, absent)
+
+
+def _holds_json(kind: Any) -> bool:
+    """Whether Arrow's JSON type is this type, or stands anywhere in it."""
+    import pyarrow as pa
+
+    return isinstance(kind, pa.JsonType) or any(_holds_json(kind.field(at).type) for at in range(kind.num_fields))
+
+
+def _parsed(value: Any, kind: Any) -> Any:
+    """A value with the texts of Arrow's JSON type in it read."""
+    import pyarrow as pa
+
+    if value is None or not _holds_json(kind):
+        return value
+    if isinstance(kind, pa.JsonType):
+        return parse_text(value)
+    if isinstance(kind, pa.StructType):
+        return {field.name: _parsed(value[field.name], field.type) for field in kind}
+    if isinstance(kind, pa.MapType):
+        return {key: _parsed(each, kind.item_type) for key, each in value.items()}
+    return [_parsed(each, kind.value_type) for each in value]
 
 
 def _checked(row: JSON, number: int) -> JSON:
     try:
-        to_text(as_row(row))
+        to_text(as_row(row), nan=True)
     except BadRowError as error:
         raise BadRowError(error.problem, line=number) from None
     return row
@@ -60,9 +93,18 @@ def _checked(row: JSON, number: int) -> JSON:
 def _array(name: str, values: Sequence[Any]) -> Any:
     import pyarrow as pa
 
-    texts = [None if value is _ABSENT else to_text(value) for value in values]
+    texts = [None if value is _ABSENT else to_text(value, nan=True) for value in values]
     native = None if _must_be_json(name, texts) else _native(values)
+    if native is None:
+        texts = [_strict(name, value, number) for number, value in enumerate(values, 1)]
     return native if native is not None else pa.ExtensionArray.from_storage(pa.json_(), pa.array(texts, pa.string()))
+
+
+def _strict(name: str, value: Any, number: int) -> str | None:
+    try:
+        return None if value is _ABSENT else to_text(value)
+    except BadRowError as error:
+        raise BadRowError(f"field {name!r} {error.problem}", line=number) from None
 
 
 def _must_be_json(name: str, texts: Sequence[str | None]) -> bool:
@@ -81,14 +123,17 @@ def _native(values: Sequence[Any]) -> Any:
         return None
     if "struct<>" in str(array.type):  # Parquet has no objects without fields
         return None
-    return array if [to_text(value) for value in array.to_pylist()] == [to_text(value) for value in plain] else None
+    back = array.to_pylist()
+    if any(isinstance(value, _TYPED) and type(value) is not type(same) for value, same in zip(back, plain, strict=True)):
+        return None  # a date is no text, though it is written as one
+    return array if [to_text(value, nan=True) for value in back] == [to_text(value, nan=True) for value in plain] else None
 
 
-def _decoded(row: JSON, encoded: Sequence[str], absent: Sequence[str]) -> JSON:
+def _decoded(row: JSON, encoded: Mapping[str, Any], absent: Sequence[str]) -> JSON:
     for name in absent:
         if row[name] is None:
             del row[name]
-    for name in encoded:
+    for name, kind in encoded.items():
         if row.get(name) is not None:
-            row[name] = json.loads(row[name])
+            row[name] = _parsed(row[name], kind)
     return row

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from luthier.errors import BadRowError
@@ -39,7 +40,7 @@ def call_turns(message: Message, names: Sequence[str]) -> Iterator[Message]:
             if is_call_attempt(text):
                 raise BadRowError(f"an assistant turn tries to call a tool, but {error}") from None
             calls = ()
-        yield Message("assistant", None, calls) if calls else message
+        yield replace(message, content=None, tool_calls=calls) if calls else message
     elif message.role == "tool":
         yield from _results(message, text)
     else:
@@ -56,7 +57,8 @@ def _results(message: Message, text: str) -> Iterator[Message]:
         return
     for item in results:
         content = item["results"] if isinstance(item["results"], str) else to_text(item["results"])
-        yield Message("tool", content, name=str(item["name"]))
+        more = {key: value for key, value in item.items() if key not in ("name", "results")}
+        yield Message("tool", content, name=str(item["name"]), extra={**message.extra, **more})
 
 
 def _is_results(value: Any) -> bool:

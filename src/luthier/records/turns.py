@@ -1,146 +1,183 @@
-"""Messages and tools as other projects write them: role names, tool calls as text or objects, Python's type names in schemas.
+"""Messages as other projects write them: role names, content parts, reasoning, weights, refusals, tool calls and their answers.
 
-The parts that the layouts of `luthier.records.formats` share. Everything raises BadRowError without a place.
+A field that is not understood is carried along in `Message.extra`. Everything raises BadRowError without a place.
 """
 
 from __future__ import annotations
 
-import json
+import math
+from collections.abc import Iterator
 from typing import Any
 
 from luthier.errors import BadRowError
-from luthier.records.conversations import JSON, Message, Role, Tool, ToolCall
-from luthier.records.lines import to_text
+from luthier.records.call_rows import calls_from
+from luthier.records.conversations import JSON, Message, Role, ToolCall
+from luthier.records.lines import decoded, to_text
+
+CONTENTS = ("content", "value", "text")
+REASONING = ("reasoning_content", "reasoning", "thinking", "thought")
+_CALLS = ("tool_calls", "function_call", "tool_call")
+_NO_TEXT = "the content is neither text nor a list of text parts"
+_SPEAKERS: dict[Role, str] = {
+    "system": "system developer",
+    "user": "user human prompter",
+    "assistant": "assistant gpt model chatgpt bot ai bing bard function_call function-call tool_call tool_calls tool-call",
+    "tool": "tool observation function function_response function-response tool_response tool-response tool_result tool_results ipython",
+}
+_ROLES: dict[str, Role] = {word: role for role, words in _SPEAKERS.items() for word in words.split()}
+_CALLERS = ("function_call", "function-call", "tool_call", "tool_calls", "tool-call")
+_TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+_THOUGHTS = {"thinking": "thinking", "reasoning": "reasoning"}
 
 
 def turns_from(value: Any, speaker: Role) -> tuple[Message, ...]:
-    """Messages from a list of them, one of them, or a plain string said by `speaker`."""
+    """Messages from a list of them, one of them, either as JSON text, or a plain string said by `speaker`."""
     if isinstance(value, str):
-        return (Message(speaker, value),)
+        listed = _listed(value)
+        if listed is None:
+            return (Message(speaker, value),)
+        value = listed
     items = [value] if isinstance(value, dict) else value
     if not isinstance(items, list):
         raise BadRowError(f"messages are a list of objects, not {type(value).__name__}")
-    return tuple(_message(item, number) for number, item in enumerate(items, 1))
+    return tuple(turn for number, item in enumerate(items, 1) for turn in _turns(item, number))
+
+
+def messages_from(value: Any) -> tuple[Message, ...]:
+    """The messages in a field that holds nothing else: text there is a list of them written as JSON, never a turn."""
+    return turns_from(decoded(value, "the messages"), "user")
 
 
 def system_turn(text: Any) -> tuple[Message, ...]:
-    """The system message in front of a conversation; none where the text is empty."""
-    return (Message("system", text),) if isinstance(text, str) and text.strip() else ()
+    """The system message in front of a conversation; none where the text is empty. Raises BadRowError for anything but text."""
+    if text is not None and not isinstance(text, str):
+        raise BadRowError(f"the system text is {type(text).__name__}, not text")
+    return (Message("system", text),) if text and text.strip() else ()
 
 
-def tools_from(value: Any) -> tuple[Tool, ...]:
-    """The tools in a `tools` field: a list or a single one, as objects or JSON text."""
-    listed = _decoded(value or [], "the tools")
-    return tuple(tool_from_row(tool) for tool in (listed if isinstance(listed, list) else [listed]))
+def _listed(text: str) -> list[Any] | None:
+    """The messages that a text holds as JSON; None where it is a text like any other."""
+    if not text.lstrip().startswith("[{"):
+        return None
+    try:
+        value = decoded(text, "the messages")
+    except BadRowError:
+        return None
+    return value if isinstance(value, list) and value and all(isinstance(each, dict) and _role(each) in _ROLES for each in value) else None
 
 
-def tool_from_row(row: Any) -> Tool:
-    """A tool from OpenAI's layout (`function` inside) or a bare name/description/parameters object, or either as JSON text."""
-    row = _decoded(row, "a tool")
-    function = row.get("function", row) if isinstance(row, dict) else row
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise BadRowError("a tool without a name")
-    parameters = function.get("parameters") or {"type": "object", "properties": {}}
-    returns = function.get("returns") or function.get("return")
-    if not isinstance(parameters, dict):
-        raise BadRowError(f"tool {function['name']!r}: parameters are not an object")
-    known = returns if isinstance(returns, dict) else None
-    return Tool(function["name"], str(function.get("description") or ""), json_schema_types(parameters), known)
+def _role(item: JSON) -> Any:
+    said = item.get("role") if item.get("role") is not None else item.get("from")
+    return said.strip().lower() if isinstance(said, str) else said
 
 
-def json_schema_types(schema: Any) -> Any:
-    """The schema with Python's type names (dict, int, float, list, tuple, any, ...) replaced by JSON Schema's; a copy."""
-    if not isinstance(schema, dict):
-        return schema
-    fixed: JSON = {}
-    for key, value in schema.items():
-        if key == "type" and isinstance(value, str):
-            name = value if value in _JSON_NAMES else _JSON_NAME.get(value.lower(), value)
-            if name:
-                fixed[key] = name
-        elif key in ("properties", "$defs", "patternProperties") and isinstance(value, dict):
-            fixed[key] = {name: json_schema_types(part) for name, part in value.items()}
-        elif key in ("items", "additionalProperties", "not"):
-            fixed[key] = json_schema_types(value)
-        elif key in ("anyOf", "oneOf", "allOf") and isinstance(value, list):
-            fixed[key] = [json_schema_types(part) for part in value]
-        elif key != "required" or value is not None:
-            fixed[key] = value
-    return fixed
-
-
-_JSON_NAMES = ("object", "array", "string", "integer", "number", "boolean", "null")
-_OTHER_NAMES = {
-    "object": "object dict map",
-    "array": "array list tuple set",
-    "string": "string str",
-    "integer": "integer int long",
-    "number": "number float double",
-    "boolean": "boolean bool",
-    "null": "null none",
-    "": "any",  # a schema without a type takes anything
-}
-_JSON_NAME = {word: name for name, words in _OTHER_NAMES.items() for word in words.split()}
-_SPEAKERS: dict[Role, str] = {
-    "system": "system developer",
-    "user": "user human",
-    "assistant": "assistant gpt model function_call",
-    "tool": "tool observation function",
-}
-_ROLES: dict[str, Role] = {word: role for role, words in _SPEAKERS.items() for word in words.split()}
-
-
-def _message(item: Any, number: int) -> Message:
-    said = item.get("role", item.get("from")) if isinstance(item, dict) else None
+def _turns(item: Any, number: int) -> Iterator[Message]:
+    """A message, or several: results of tools that Anthropic puts into a user's turn are turns of their own."""
+    item = decoded(item, f"message {number}") if isinstance(item, str) else item
+    said = _role(item) if isinstance(item, dict) else None
     if not isinstance(said, str) or said not in _ROLES:
         raise BadRowError(f"message {number} has the role {said!r}; known: {', '.join(_ROLES)}")
+    parts = item.get("content")
+    if isinstance(parts, list) and any(isinstance(part, dict) and part.get("type") == "tool_result" for part in parts):
+        rest = [part for part in parts if part.get("type") != "tool_result"]
+        yield from (_result(part, number) for part in parts if part.get("type") == "tool_result")
+        if not rest:
+            return
+        item = {**item, "content": rest}
+    yield _message(item, said, number)
+
+
+def _message(item: JSON, said: str, number: int) -> Message:
     role = _ROLES[said]
-    content = _text(item.get("content", item.get("value")), role, number)
-    written = content if said == "function_call" else item.get("tool_calls") or item.get("function_call") or []
-    calls = _calls(written, number)
+    place = next((key for key in CONTENTS if item.get(key) is not None), next((key for key in CONTENTS if key in item), None))
+    given = None if place is None else item[place]
+    content, thought, calls, odd = _content(given, role, number)
+    calls_key = next((key for key in _CALLS if item.get(key)), None)
+    if calls_key is not None:
+        calls = (*calls, *calls_from(item[calls_key], number))
+    elif said in _CALLERS and content is not None:
+        calls, content = (*calls, *calls_from(content, number)), None
     if calls and role != "assistant":
         raise BadRowError(f"message {number}: only an assistant calls tools, not {said!r}")
-    if said == "function_call" or (calls and not content):
-        content = None
-    return Message(role, content, calls, item.get("tool_call_id"), item.get("name"))
+    reasoning, reasoning_key = _reasoning(item, thought, role)
+    weight, weight_key = _weight(item, number)
+    used = {"role" if item.get("role") is not None else "from", place, calls_key, reasoning_key, weight_key, "tool_call_id", "name"}
+    extra = {key: value for key, value in item.items() if key not in used and value is not None and (value or key not in _CALLS)}
+    if odd:
+        extra["content_parts"] = given
+    if not content and not calls and isinstance(item.get("refusal"), str):
+        content = item["refusal"]
+    if place is None and not calls and content is None and reasoning is None:
+        raise BadRowError(f"message {number} says nothing: no content and no call; it has {', '.join(map(repr, item))}")
+    named = (_text_or_none(item, "tool_call_id", number), _text_or_none(item, "name", number))
+    return Message(role, content or None if calls else content, calls, *named, reasoning, weight, extra)
 
 
-def _text(content: Any, role: Role, number: int) -> str | None:
-    if content is None or isinstance(content, str):
-        return content
-    if isinstance(content, list) and all(_is_text_part(part) for part in content):
-        return "".join(part["text"] for part in content)
-    if role == "tool":
-        return to_text(content)
-    raise BadRowError(f"message {number}: the content is neither text nor a list of text parts")
+def _content(given: Any, role: Role, number: int) -> tuple[str | None, str | None, tuple[ToolCall, ...], bool]:
+    """The text of a content, the thoughts and the calls among its parts, and whether a part has fields that are not understood."""
+    if given is None or isinstance(given, str):
+        return given, None, (), False
+    if isinstance(given, dict) and given.get("type") in (*_TEXTS, *_THOUGHTS):
+        given = [given]
+    if not isinstance(given, list) or not all(isinstance(part, str | dict) for part in given):
+        return _as_text(given, role, number)
+    texts, thoughts, calls, odd = list[str](), list[str](), list[ToolCall](), False
+    for part in given:
+        kind = "text" if isinstance(part, str) else part.get("type") or "text"
+        field = _TEXTS.get(kind) or _THOUGHTS.get(kind)
+        if isinstance(part, str):
+            texts.append(part)
+        elif kind in ("tool_use", "tool_call", "function_call"):
+            calls += calls_from([part], number)
+        elif field is not None and isinstance(part.get(field, part.get("text")), str):
+            said = part.get(field, part.get("text"))
+            (texts if kind in _TEXTS else thoughts).append(said)
+            odd = odd or any(value not in (None, [], {}) for key, value in part.items() if key not in ("type", field, "text"))
+            odd = odd or kind == "refusal" or part.get("text", said) not in (said, "", None)
+        elif role == "tool":
+            return _as_text(given, role, number)
+        else:
+            raise BadRowError(f"message {number}: {_NO_TEXT}; a part of the type {str(kind)!r} is not understood")
+    return "".join(texts), "\n".join(thoughts) or None, tuple(calls), odd
 
 
-def _is_text_part(part: Any) -> bool:
-    return isinstance(part, dict) and isinstance(part.get("text"), str)
+def _as_text(given: Any, role: Role, number: int) -> tuple[str, None, tuple[()], bool]:
+    if role == "tool":  # what a tool gave back, as it stands
+        return to_text(given), None, (), False
+    raise BadRowError(f"message {number}: {_NO_TEXT}")
 
 
-def _calls(value: Any, number: int) -> tuple[ToolCall, ...]:
-    """Tool calls from a list of them or a single one, as objects or JSON text."""
-    calls = _decoded(value, f"message {number}: the tool calls")
-    return tuple(_call(call, number) for call in (calls if isinstance(calls, list) else [calls]))
+def _result(part: JSON, number: int) -> Message:
+    content = _content(part.get("content"), "tool", number)[0]
+    call_id = part.get("tool_use_id")
+    extra = {key: value for key, value in part.items() if key not in ("type", "content", "tool_use_id") and value is not None}
+    return Message("tool", content or "", tool_call_id=None if call_id is None else str(call_id), extra=extra)
 
 
-def _call(call: Any, number: int) -> ToolCall:
-    function = call.get("function", call) if isinstance(call, dict) else None
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise BadRowError(f"message {number}: a tool call without a name")
-    given = function.get("arguments", function.get("parameters"))
-    arguments = _decoded(given or {}, f"message {number}: the arguments")
-    if not isinstance(arguments, dict):
-        raise BadRowError(f"message {number}: the arguments of {function['name']!r} are not an object")
-    return ToolCall(function["name"], arguments, call.get("id"))
+def _reasoning(item: JSON, thought: str | None, role: Role) -> tuple[str | None, str | None]:
+    """What was thought before it was said, and the field that says so; several different ones are carried along."""
+    if role != "assistant":
+        return None, None
+    key = next((key for key in REASONING if isinstance(item.get(key), str) and item[key]), None)
+    if key is None:
+        return thought, next((key for key in REASONING if item.get(key) == ""), None)
+    return (item[key] if thought is None else f"{item[key]}\n{thought}"), key
 
 
-def _decoded(value: Any, what: str) -> Any:
-    """Text as the JSON it holds, anything else as it is."""
-    if not isinstance(value, str):
+def _weight(item: JSON, number: int) -> tuple[float | None, str | None]:
+    """The weight of a turn, and the field that says so: `weight`, a number from 0, or `train`, true or false."""
+    value = item.get("weight")
+    if value is not None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+            raise BadRowError(f"message {number}: the weight is {value!r}; give a number from 0")
+        return value, "weight"
+    return (float(item["train"]), "train") if isinstance(item.get("train"), bool) else (None, None)
+
+
+def _text_or_none(item: JSON, key: str, number: int) -> str | None:
+    value = item.get(key)
+    if value is None or isinstance(value, str):
         return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise BadRowError(f"{what}: not JSON ({error})") from None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise BadRowError(f"message {number}: `{key}` is {type(value).__name__}, not text")

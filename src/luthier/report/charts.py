@@ -107,6 +107,13 @@ def plot(label: str, paths: Sequence[tuple[str, str]], rows: Sequence[tuple[floa
     )
 
 
+def diagonal(label: str, points: Sequence[Point]) -> Markup:
+    """What happened against what was foretold, both shares, beside the line where the two are equal."""
+    axis = [(at / 4, percent(at / 4)) for at in range(5)]
+    dots = "M" + "L".join(f"{100 * x:.2f} {100 - 100 * y:.2f}" for x, y in points)
+    return plot(label, [("even", "M0 100L100 0"), ("right", dots)], axis, axis)
+
+
 def _labels(side: str, marks: Sequence[tuple[float, str]]) -> Markup:
     from markupsafe import Markup
 

@@ -1,140 +1,112 @@
-"""`report.html` of a run folder: one file that needs no network, no scripts and no server.
+"""The one document that every page is: shell, header, what a bench shows, the training curve, and the record.
 
-Everything that comes from data is escaped by the templates; this module gathers it and writes the page in one piece.
+A page is made of a run folder alone, so a run that still goes on has one as well. It needs no network, no scripts and no server;
+everything that comes from data is escaped by the templates.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from luthier.records import JSON
 from luthier.records.files import atomic_write
 from luthier.report import wording
 from luthier.report.charts import curve, share_bar, thin
-from luthier.report.folder import STEPS, RunFolder
-from luthier.report.scores import answers, charts, comparisons, headline
-from luthier.report.talk import dialogue, first_user_text, question_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-DIALOGUES, TEXTS = 10, 5
+METRICS = "metrics.jsonl"
+ENDINGS = {"running": "still running", "stopped": "stopped", "failed": "failed", "done": "finished"}
 
 
-def write_report(run_folder: Path) -> Path:
-    """Write `report.html` into the run folder and return its path; a run that is still going on gets a page as well.
+class Drawn(Protocol):
+    """A run as a page sees it (`luthier.run.RunRecord`)."""
 
-    Raises MissingFileError or BadRowError where `run.json` is absent or damaged, DiskError where the page cannot be written.
+    path: Path
+    record: JSON
+    problems: list[str]
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def steps(self) -> dict[str, JSON]: ...
+
+    def rows(self, file: str) -> Iterator[JSON]: ...
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a bench shows. template: extends `page.html.j2` and fills its blocks `style`, `lead` and `main`; values: what it reads.
+
+    tags: short words above the title; journey: the run in a few figures, (value, label); training: whether the shell draws the curve.
     """
-    folder = RunFolder(Path(run_folder))
-    html = _environment().get_template("page.html.j2").render(_content(folder))
-    target = folder.path / "report.html"
+
+    title: str
+    template: str = "page.html.j2"
+    values: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    journey: tuple[tuple[Any, str], ...] = ()
+    training: bool = True
+
+
+def write_page(page: Page, run: Drawn) -> Path:
+    """Write `report.html` into the run's folder and return its path. Raises DiskError."""
+    html = environment().get_template(page.template).render(**_shell(page, run), **page.values)
+    target = run.path / "report.html"
     with atomic_write(target) as file:
         file.write(html)
     return target
 
 
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader
+def environment() -> Environment:
+    """Jinja's environment: templates of this package, and of a bench as `BENCH/NAME`. A name that a template does not know is an error."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(loader=PackageLoader("luthier.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "number": wording.number,
-        "percent": wording.percent,
-        "duration": wording.duration,
-        "words": wording.words,
-        "as_text": wording.text,
-        "question": question_text,
+    places = ChoiceLoader([PackageLoader("luthier.report"), PackageLoader("luthier", "")])
+    made = Environment(loader=places, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    says = {name: getattr(wording, name) for name in ("number", "percent", "duration", "words", "rate", "interval")}
+    made.filters |= {**says, "as_text": wording.text}
+    made.globals |= {**says, "share_bar": share_bar, "percent_range": wording.percent_range}
+    return made
+
+
+def _shell(page: Page, run: Drawn) -> dict[str, Any]:
+    record, status = run.record, run.status
+    waiting = [name for name, step in run.steps.items() if "results" not in step]
+    seconds = [(name, float(step["seconds"])) for name, step in run.steps.items() if "seconds" in step]
+    return {
+        "page": page,
+        "record": record,
+        "folder": record.get("folder", run.path.name),
+        "status": status,
+        "ending": ENDINGS.get(status, status),
+        "waiting": waiting,
+        "problems": list(run.problems),
+        "loss": _loss(run) if page.training else None,
+        "timings": seconds,
+        "recorded_settings": list(_flat(record.get("settings", {}))),
     }
-    environment.globals |= {"share_bar": share_bar, "percent_range": wording.percent_range}
-    return environment
 
 
-def _content(folder: RunFolder) -> dict[str, Any]:
-    rows = comparisons(folder)
-    wins, failures, win_count, failure_count = answers(folder)
-    content = {
-        "headline": headline(folder),
-        "run": folder.run,
-        "folder": str(folder.path),
-        "journey": _journey(folder),
-        "comparisons": rows,
-        "charts": charts(rows),
-        "irrelevance": any("irrelevance" in row.category for row in rows),
-        "skills": folder.results("skills").get("changes", []),
-        "results": {name.replace("-", "_"): folder.results(name) for name in STEPS},
-        "training": _training(folder),
-        "dialogues": [dialogue(row) for row in folder.sample("selected.jsonl", "select", DIALOGUES)],
-        "selection": _selection(folder),
-        "checks": _checks(folder.results("check")),
-        "wins": wins,
-        "failures": failures,
-        "win_count": win_count,
-        "failure_count": failure_count,
-        "timings": _timings(folder),
-        "settings": list(_flat(folder.run.get("settings", {}))),
-        "has_adapter": (folder.path / "adapter").is_dir(),
-    }
-    missing_adapter = "train" in folder.steps and not content["has_adapter"]
-    problems = [*folder.problems, "adapter/ is missing"] if missing_adapter else folder.problems
-    return {**content, "unfinished": folder.unfinished, "problems": list(dict.fromkeys(problems))}
-
-
-def _journey(folder: RunFolder) -> list[tuple[str, str]]:
-    """The run in a few figures, in the order in which they came about."""
-    pool, made, check, select, train = (folder.results(step) for step in ("pool", "dialogues", "check", "select", "train"))
-    figures = [
-        (pool.get("tools"), "tools collected"),
-        (made.get("made"), "dialogues made"),
-        (check.get("passed"), "passed every check"),
-        (select.get("picked"), "chosen to train on"),
-        (train.get("steps"), "training steps"),
-    ]
-    journey = [(wording.number(value), label) for value, label in figures if value is not None]
-    if train.get("seconds") is not None:
-        journey.append((wording.duration(train["seconds"]), "of training"))
-    return journey
-
-
-def _training(folder: RunFolder) -> dict[str, Any]:
-    rows = list(folder.rows("metrics.jsonl", "train"))
-    points = [(float(row["step"]), float(row["loss"])) for row in rows if _is_number(row.get("step")) and _is_number(row.get("loss"))]
-    thinned, per_dot = thin(sorted(points))
+def _loss(run: Drawn) -> dict[str, Any] | None:
+    """The curve of the training loss, where the run has one."""
+    if not (run.path / METRICS).is_file():
+        return None
+    rows = [row for row in run.rows(METRICS) if is_number(row.get("step")) and is_number(row.get("loss"))]
+    thinned, per_dot = thin(sorted((float(row["step"]), float(row["loss"])) for row in rows))
     return {"curve": curve(thinned, "training loss"), "per_dot": per_dot}
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _selection(folder: RunFolder) -> dict[str, Any]:
-    select, made = folder.results("select"), folder.results("dialogues").get("types", {})
-    picked = select.get("types_picked", {})
-    ratios = [("everything", "ratio_pool"), ("a random pick", "ratio_random"), ("the pick of ZIP", "ratio_picked")]
-    return {
-        "ratios": [(label, select[name]) for label, name in ratios if _is_number(select.get(name))],
-        "types": [(name, made.get(name), picked.get(name)) for name in dict.fromkeys([*made, *picked])],
-        "made": sum(made.values()),
-        "picked": sum(picked.values()),
-        "taken": [first_user_text(row) for row in folder.sample("selected.jsonl", "select", TEXTS)],
-        "left": [first_user_text(row) for row in folder.sample("left.jsonl", "select", TEXTS)],
-    }
-
-
-def _checks(check: JSON) -> list[tuple[str, str, int]]:
-    """(rule, meaning, dialogues that broke it)."""
-    rules, failed = check.get("rules", {}), check.get("failed", {})
-    return [(name, rules.get(name, ""), failed.get(name, 0)) for name in dict.fromkeys([*rules, *failed])]
-
-
-def _timings(folder: RunFolder) -> list[tuple[str, float]]:
-    seconds = {name: step.get("seconds") for name, step in folder.steps.items()}
-    titles = STEPS | {"skills": "Compare skills"}
-    return [(titles.get(name, name), float(took)) for name, took in seconds.items() if isinstance(took, int | float)]
-
-
-def _flat(settings: Any, prefix: str = "") -> Any:
+def _flat(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Nested settings as (`train.learning_rate`, value)."""
     for name, value in settings.items() if isinstance(settings, dict) else ():
         if isinstance(value, dict) and value:

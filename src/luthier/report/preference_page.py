@@ -4,48 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from luthier.records import JSON
-from luthier.report.charts import curve, share_bar
+from luthier.report.charts import curve
 from luthier.report.templating import write_page
-from luthier.texts.alignment import align
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-SHOWN = 10  # pairs on the page
 CURVES = (
     ("loss", "Loss", "what training minimises; that of dpo starts at log 2 = 0.693"),
     ("rewards/margins", "Margin", "reward of the chosen answer less that of the rejected one, in plain log-probabilities"),
     ("rewards/accuracies", "Accuracy", "share of the pairs whose chosen answer has the higher reward"),
     ("rewards/chosen", "Chosen answers", "their reward: below 0 they are less likely than under the reference"),
 )
-
-
-class Piece(NamedTuple):
-    """Words of an answer, and whether the other answer lacks them."""
-
-    text: str
-    differs: bool
-
-
-def write_pairs_page(report: JSON, rows: Sequence[JSON], path: Path, *, data: Sequence[str], seed: int) -> None:
-    """One HTML file on the pairs of `synthesize.pairs.make_pairs`: counts, distances before and after bridging, ten pairs. Raises DiskError."""
-    chosen = sorted(Random(seed).sample(range(len(rows)), min(SHOWN, len(rows))))
-    widest = max(*report["before"], *report["after"], 1)
-    bins = [
-        {
-            "range": f"{at / 10:.1f}–{(at + 1) / 10:.1f}",
-            "before": before,
-            "after": after,
-            "before_bar": share_bar(before / widest, "before"),
-            "after_bar": share_bar(after / widest, "after"),
-        }
-        for at, (before, after) in enumerate(zip(report["before"], report["after"], strict=True))
-    ]
-    write_page("pairs_page.html.j2", path, report=report, bins=bins, data=data, pairs=[_shown(rows[at], at + 1) for at in chosen])
 
 
 def write_preference_page(results: JSON, steps: Sequence[JSON], path: Path, *, data: Sequence[str], settings: JSON) -> None:
@@ -64,29 +37,3 @@ def write_preference_page(results: JSON, steps: Sequence[JSON], path: Path, *, d
     ]
     judged = [(name, results["before"][name], results["after"][name]) for name in names]
     write_page("preference_page.html.j2", path, results=results, curves=drawn, judged=judged, data=data, settings=settings)
-
-
-def marked(source: str, target: str) -> tuple[list[Piece], list[Piece]]:
-    """Two texts as pieces of words, marked where a shortest alignment of their words finds a difference. Line ends stay."""
-    a, b = ([word for line in text.splitlines() for word in (*line.split(), "\n")] for text in (source, target))
-    sides: tuple[list[Piece], list[Piece]] = ([], [])
-    for i, j in align(a, b):
-        differs = i is None or j is None or a[i] != b[j]
-        if i is not None:
-            sides[0].append(Piece(a[i], differs))
-        if j is not None:
-            sides[1].append(Piece(b[j], differs))
-    return sides
-
-
-def _shown(row: JSON, number: int) -> JSON:
-    rejected, chosen, original = (row[name][-1]["content"] for name in ("rejected", "chosen", "original_chosen"))
-    left, right = marked(rejected, chosen)
-    return {
-        "number": number,
-        "asked": row["prompt"][-1]["content"],
-        "rejected": left,
-        "chosen": right,
-        "bridged": row["bridged"],
-        "original": original if original != chosen else None,
-    }

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 THIN = "\u202f"  # a narrow space that does not break the line
+
+
+class Told(NamedTuple):
+    """The answer of a command that keeps no run folder: what is said in a terminal, and the same for machines."""
+
+    lines: Sequence[str]
+    value: Any
 
 
 def number(value: Any) -> str:
@@ -58,3 +66,22 @@ def words(name: str) -> str:
 def text(value: Any) -> str:
     """Any JSON value as text; a string is itself."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def interval(value: Any, low: Any = None, high: Any = None, form: str = ".3f") -> str:
+    """A value with its interval, `0.713 (0.700 to 0.737)`; a dash for none. form: of the numbers, as Python writes them."""
+    if not isinstance(value, int | float):
+        return "–"
+    return f"{value:{form}}" if low is None or high is None else f"{value:{form}} ({low:{form}} to {high:{form}})"
+
+
+def rate(one: Any) -> str:
+    """A share of items with its 95 % interval, `55.2 % (52–58)`, from its row; a dash where nothing was counted."""
+    if not isinstance(one, dict) or not one.get("items") or one.get("rate") is None:
+        return "–"
+    return f"{percent(round(one['rate'], 3))} ({_percent(round(one['low'], 2))}–{_percent(round(one['high'], 2))})"
+
+
+def points(one: Any) -> str:
+    """A difference of shares with its interval, `+0.4 points (-2.3 to +3.3)`, from its row."""
+    return f"{100 * one['mean']:+.1f} points ({100 * one['low']:+.1f} to {100 * one['high']:+.1f})"

@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 from luthier.errors import BadRowError
 from luthier.records import JSON, Message, SkippedRows, Tool, read_rows, to_conversation, to_pair
 from luthier.records.files import set_aside
-from luthier.records.lines import to_text
 
 Fields = Literal["all", "prompt", "response"]
 
@@ -75,7 +74,7 @@ def read_pool(source: str | Path | Iterable[JSON], fields: Fields = "all", skipp
         try:
             text = row_text(row, fields)
         except BadRowError as error:
-            set_aside(error.at(path, number), to_text(row), skipped)
+            set_aside(error.at(path, number), row, skipped)
         else:
             yield PoolRow(number, row, text)
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from luthier.errors import BadRowError, FetchError
 from luthier.packages import BFCL, unpack_wheel
+from luthier.records.account import note, note_strange
 from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_rows, set_aside
 from luthier.records.inspect_logs import inspect_scores, is_inspect_log
-from luthier.records.lines import parse_value, to_text
+from luthier.records.lines import parse_value
 
 
 class Answered(NamedTuple):
@@ -34,6 +36,27 @@ class Answered(NamedTuple):
 Reader = Callable[[Path, str | None, SkippedRows | None], Iterator[tuple[int, Answered]]]
 SKILLS = ("concepts", "concept", "skill", "skills", "category", "subject", "topic", "subtask")  # fields that name what an item asks for
 METRICS = ("exact_match", "acc", "pass@1", "pass_at_1", "em", "f1", "acc_norm", "prompt_level_strict_acc", "mc2")
+_BFCL = frozenset(
+    [
+        "id",
+        "error",
+        "error_type",
+        "prompt",
+        "model_result",
+        "possible_answer",
+        "test_category",
+        "model_name",
+        "valid",
+        "model_result_raw",
+        "model_result_decoded",
+    ]
+)
+_HARNESS = frozenset(
+    f"doc_id doc_hash prompt_hash target_hash target arguments resps filtered_resps filter metrics {' '.join(METRICS)}".split()
+)
+_EVALPLUS = frozenset(["task_id", "solution", "base_status", "plus_status", "base_fail_tests", "plus_fail_tests"])
+_TOOLS = frozenset(["id", "category", "decoding", "official", "model", "question", "strict"])
+_CHOICE = frozenset(["group", "question", "answer", "chosen", "token", "options", "logprobs"])
 INSPECT = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 _SCORE = re.compile(r"BFCL_v\d+_(.+)_score\.json")
 _GROUPS = {"non_live", "live", "multi_turn", "agentic", "memory", "kv", "vector", "rec_sum", "format_sensitivity"}
@@ -73,8 +96,9 @@ def bfcl_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> I
             header = row
         elif "id" in row:
             failed[str(row["id"])] = line
+            note_strange("failures of BFCL", row, _BFCL, path, line)
         else:
-            set_aside(BadRowError("a failure without an `id`", path, line), to_text(row), skipped)
+            set_aside(BadRowError("a failure without an `id`", path, line), row, skipped)
     learner = name or next((each.name for each in path.parents if each.name not in _GROUPS), path.stem)
     texts = _bfcl_texts(category)
     results = _bfcl_results(path, category)
@@ -116,40 +140,64 @@ def _bfcl_results(path: Path, category: str) -> list[str] | None:
 
 
 def harness_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> Iterator[tuple[int, Answered]]:
-    """Samples of lm-evaluation-harness (`--log_samples`). Of several filters the first one of the file counts."""
+    """Samples of lm-evaluation-harness (`--log_samples`). Of several filters the first one of the file counts; the others are left out.
+
+    Repeats of a document (`repeats`) are answers of their own. A sample without a score is not scored.
+    """
     match = _SAMPLES.fullmatch(path.name)
     task = match[1] if match else path.stem.removeprefix("samples_")
     learner = name or _harness_model(path, match[2] if match else "")
     chosen: Any = None
     for line, row in read_rows(path, skipped):
         try:
-            if not isinstance(row.get("doc"), dict) or "doc_id" not in row:
+            if not isinstance(row.get("doc"), dict) or not isinstance(row.get("doc_id"), int | str):
                 raise BadRowError("a sample needs `doc_id`, `doc` and its metrics; write samples with --log_samples")
             chosen = row.get("filter") if chosen is None else chosen
             if row.get("filter") != chosen:
+                note("left out", f"samples of the filter {row.get('filter')!r}; those of {chosen!r} count", path, line)
                 continue
+            metric, score = _harness_score(row)
+            note_strange(
+                "samples of lm-evaluation-harness", {key: row[key] for key in row if key != "doc"}, _HARNESS | {metric}, path, line
+            )
             skills = _skills(row["doc"]) or (task,)
-            yield line, Answered(learner, f"{task}/{row['doc_id']}", _harness_score(row), _harness_text(row), skills)
+            yield line, Answered(learner, f"{task}/{row['doc_id']}", score, _harness_text(row), skills)
         except BadRowError as problem:
-            set_aside(problem.at(path, line), to_text(row), skipped)
+            set_aside(problem.at(path, line), row, skipped)
+
+
+def repeated_runs(files: Sequence[tuple[str | None, Path]]) -> set[Path]:
+    """The files of earlier runs, where a model was run on a task again. files: (name of the learner if given, samples file)."""
+    runs: dict[tuple[str, str, Path], list[tuple[str, Path]]] = {}
+    for name, path in files:
+        match = _SAMPLES.fullmatch(path.name)
+        if match:
+            runs.setdefault((name or _harness_model(path, match[2]), match[1], path.parent), []).append((match[2], path))
+    return {path for each in runs.values() for _, path in sorted(each)[:-1]}
 
 
 def _harness_model(path: Path, when: str) -> str:
     file = path.with_name(f"results_{when}.json")
     if file.is_file():
-        told = json.loads(file.read_text(encoding="utf-8"))
-        if isinstance(told, dict) and told.get("model_name"):
+        told = _told(file)
+        if told.get("model_name"):
             return str(told["model_name"])
     return path.parent.name
 
 
-def _harness_score(row: JSON) -> float | None:
-    given = [str(metric) for metric in row.get("metrics") or [] if isinstance(row.get(str(metric)), int | float)]
-    known = [metric for metric in METRICS if isinstance(row.get(metric), int | float)]
-    metric = next((metric for metric in known if metric in given), None) or next(iter(known or given), None)
-    if metric is None:
+def _harness_score(row: JSON) -> tuple[str, float | None]:
+    """The metric that counts, and its value: None where the task has none, or the value is no number (NaN) or one of tokens (perplexity)."""
+    named = [str(metric) for metric in row["metrics"]] if isinstance(row.get("metrics"), list) else []
+    values = {metric: value for metric in dict.fromkeys([*named, *METRICS]) if (value := _share(row.get(metric))) is not None}
+    metric = next((each for each in METRICS if each in values and (each in named or not named)), None) or next(iter(values), "")
+    if not metric and not named and not any(each in row for each in METRICS):
         raise BadRowError(f"no metric that is a number; known are {', '.join(METRICS)}")
-    return float(row[metric])
+    return metric, values.get(metric)
+
+
+def _share(value: Any) -> float | None:
+    """A score between 0 and 1, out of a number, true or false; None for anything else."""
+    return float(value) if isinstance(value, bool | int | float) and 0 <= value <= 1 else None
 
 
 def _harness_text(row: JSON) -> str:
@@ -164,14 +212,19 @@ def _harness_text(row: JSON) -> str:
 
 
 def inspect_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> Iterator[tuple[int, Answered]]:
-    """A log of Inspect, by the first of its scorers: C is right, P half, I and N wrong; numbers as they are. Each epoch is an answer."""
-    for number, row in inspect_scores(path):
+    """A log of Inspect, by the first of its scorers: C is right, P half, I and N wrong; numbers as they are, yes and no, several averaged.
+
+    NaN is Inspect's mark of a sample that was not scored. Each epoch is an answer.
+    """
+    for number, row in inspect_scores(path, skipped):
         task = row["task"].rsplit("/", 1)[-1]
         try:
-            value = next(iter(row["scores"].values()), None)
-            score = _inspect_value(value)
+            first = next(iter(row["scores"]), None)
+            for other in list(row["scores"])[1:]:
+                note("left out", f"scores of {other!r}; those of {first!r} count", path, number)
+            score = _inspect_value(row["scores"].get(first))
         except BadRowError as problem:
-            set_aside(problem.at(path, number), to_text({"id": row["id"], "scores": row["scores"]}), skipped)
+            set_aside(problem.at(path, number), {"id": row["id"], "scores": row["scores"]}, skipped)
             continue
         skills = _skills(row["metadata"]) or ((task,) if task else ())
         yield number, Answered(name or row["model"], f"{task}/{row['id']}", score, str(row["question"] or ""), skills)
@@ -180,28 +233,47 @@ def inspect_answers(path: Path, name: str | None, skipped: SkippedRows | None) -
 def _inspect_value(value: Any) -> float | None:
     if isinstance(value, dict):
         value = next(iter(value.values()), None)
-    if value is None:
+    if isinstance(value, list):
+        raise BadRowError(f"the score {str(value)[:60]} is a list; it says no single thing about an answer")
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, bool | int | float):
         return float(value)
-    if value in INSPECT:
-        return INSPECT[value]
-    raise BadRowError(f"the score {value!r} is neither a number nor one of {', '.join(INSPECT)}")
+    word = str(value).strip()
+    if word.upper() in INSPECT:
+        return INSPECT[word.upper()]
+    if word.lower() in ("yes", "true", "no", "false"):
+        return float(word.lower() in ("yes", "true"))
+    if re.fullmatch(r"[+-]?\d{1,20}(?:\.\d{1,40})?", word):
+        return float(word)
+    raise BadRowError(f"the score {word[:60]!r} is neither a number nor one of {', '.join(INSPECT)}")
 
 
 def evalplus_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> Iterator[tuple[int, Answered]]:
     """Results of EvalPlus: right where the base tests and, if they ran, the further ones pass; several samples of a task are averaged."""
     try:
         tasks = parse_value(path.read_bytes())["eval"]
-        rows = [(task, [_passed(sample) for sample in samples]) for task, samples in tasks.items()]
+        named = list(tasks.items())
     except (BadRowError, KeyError, TypeError, AttributeError) as problem:
         raise BadRowError(f"not results of EvalPlus ({type(problem).__name__}: {problem})", path) from None
     learner = name or path.name.removesuffix("eval_results.json").rstrip("_.-") or path.parent.name
-    for number, (task, passed) in enumerate(rows, 1):
+    for number, (task, samples) in enumerate(named, 1):
+        try:
+            passed = [_passed(sample) for sample in samples]
+        except (KeyError, TypeError, AttributeError) as problem:
+            set_aside(
+                BadRowError(f"task {task!r}: no samples of EvalPlus ({type(problem).__name__}: {problem})", path, number),
+                {task: samples},
+                skipped,
+            )
+            continue
+        note_strange("tasks of EvalPlus", samples, _EVALPLUS, path, number)
         yield number, Answered(learner, task, sum(passed) / len(passed) if passed else None, "", (task.split("/")[0],))
 
 
 def _passed(sample: JSON) -> bool:
+    if isinstance(sample, list):  # older versions: [status, details] of the base tests
+        raise TypeError("a list where an object was expected")
     return sample["base_status"] == "pass" and sample.get("plus_status") in (None, "pass")
 
 
@@ -216,12 +288,13 @@ def tool_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> I
         try:
             if not isinstance(row.get("official"), bool):
                 raise BadRowError("a judged answer needs `official`, true or false")
+            note_strange("judged answers", row, _TOOLS, path, line)
             free = row.get("decoding") == "free"
             item = f"bfcl/{row.get('id')}{'' if free else ' ' + str(row.get('decoding'))}"
             category = f"{row.get('category')}{'' if free else ', ' + str(row.get('decoding'))}"
             yield line, Answered(learner, item, float(row["official"]), str(row.get("question") or ""), (category,))
         except BadRowError as problem:
-            set_aside(problem.at(path, line), to_text(row), skipped)
+            set_aside(problem.at(path, line), row, skipped)
 
 
 def choice_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> Iterator[tuple[int, Answered]]:
@@ -232,8 +305,9 @@ def choice_answers(path: Path, name: str | None, skipped: SkippedRows | None) ->
             group, question = str(row["group"]), str(row["question"])
             right = None if row["answer"] is None else float(row["chosen"]["token"] == row["answer"])
         except (KeyError, TypeError) as problem:
-            set_aside(BadRowError(f"not a score of options ({type(problem).__name__}: {problem})", path, line), to_text(row), skipped)
+            set_aside(BadRowError(f"not a score of options ({type(problem).__name__}: {problem})", path, line), row, skipped)
             continue
+        note_strange("scores of options", row, _CHOICE, path, line)
         key = hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         yield line, Answered(learner, f"{group}/{key}", right, question, (group,) if group else ())
 
@@ -242,8 +316,18 @@ def _choice_model(path: Path) -> str:
     file = path.with_name("run.json")
     if not file.is_file():
         return path.parent.name
-    settings = json.loads(file.read_text(encoding="utf-8")).get("settings", {})
+    settings = _told(file).get("settings")
+    settings = settings if isinstance(settings, dict) else {}
     return str(settings.get("adapter") or settings.get("model") or path.parent.name)
+
+
+def _told(file: Path) -> JSON:
+    """What a file beside the answers says of them; nothing where it cannot be read."""
+    try:
+        told = parse_value(file.read_bytes())
+    except BadRowError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _skills(fields: JSON) -> tuple[str, ...]:

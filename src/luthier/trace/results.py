@@ -6,21 +6,22 @@ table with the columns learner, item, correct.
 
 from __future__ import annotations
 
-import csv
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from luthier.errors import BadRowError, MissingFileError
+from luthier.records.account import note, note_strange
 from luthier.records.conversations import JSON
-from luthier.records.files import SkippedRows, read_rows, set_aside
-from luthier.records.lines import to_text
+from luthier.records.files import SkippedRows, read_lines, read_rows, set_aside
+from luthier.records.lines import parse_row
 from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Item
-from luthier.trace.result_layouts import Answered, Reader, layout_of
+from luthier.trace.readers.places import header_of
+from luthier.trace.result_layouts import Answered, Reader, harness_answers, layout_of, repeated_runs
+from luthier.trace.result_tables import COLUMNS, KNOWN, concepts_of, correct_of, is_csv, read_answer_table
 
-COLUMNS = ("learner", "item", "correct")
 BEFORE = "evaluation-before.jsonl"
 LAYOUTS = (
     "BFCL score files, samples_*.jsonl of lm-evaluation-harness, logs of Inspect, *_eval_results.json of EvalPlus, judged answers of `luthier "
@@ -28,15 +29,21 @@ LAYOUTS = (
 )
 
 
-def read_results(paths: Sequence[str | Path], items: str | Path | None = None, skipped: SkippedRows | None = None) -> AnswerLog:
+def read_results(
+    paths: Sequence[str | Path],
+    items: str | Path | None = None,
+    skipped: SkippedRows | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> AnswerLog:
     """The answers in files, and in all files of folders that are of a known layout, as one log.
 
     paths: `PATH` or `NAME=PATH`, which names the learner. Learners stand in the order of the files, those of a folder in natural order
     (step-2 before step-10). items: rows with `item`, `text`, `concepts` (a list, or one text), for tables that know neither; what they say
-    of an item goes before what the results say. skipped: takes bad rows. Raises BadRowError with file and line, MissingFileError.
+    of an item goes before what the results say. skipped: takes bad rows. columns: names of fields of tables, and the columns that hold them
+    (`{"learner": "model"}`). Raises BadRowError with file and line, MissingFileError.
     """
-    gathered = _Gathered()
-    for name, path, reader in result_files(paths):
+    gathered = _Gathered(dict(columns or {}))
+    for name, path, reader in result_files(paths, columns):
         gathered.read(path, reader, name, skipped)
     if not len(gathered.answers):
         told = "; ".join(gathered.notes)
@@ -44,8 +51,12 @@ def read_results(paths: Sequence[str | Path], items: str | Path | None = None, s
     return gathered.log(_read_items(items) if items is not None else {})
 
 
-def result_files(paths: Sequence[str | Path]) -> list[tuple[str | None, Path, Reader | Literal["table"]]]:
+def result_files(
+    paths: Sequence[str | Path], columns: Mapping[str, str] | None = None
+) -> list[tuple[str | None, Path, Reader | Literal["table"]]]:
     """(name of the learner if given, file, its reader) of everything in `paths` that `read_results` reads, in its order.
+
+    Of a task that lm-evaluation-harness was run on more than once for a model, the last run counts.
 
     Raises MissingFileError, and BadRowError for a file of no known layout.
     """
@@ -54,19 +65,27 @@ def result_files(paths: Sequence[str | Path]) -> list[tuple[str | None, Path, Re
         name, path = _named(given)
         if not path.exists():
             raise MissingFileError(f"{path} does not exist")
-        known = [(name, each, reader) for each in (_files(path) if path.is_dir() else [path]) if (reader := _reader(each)) is not None]
+        known = [
+            (name, each, reader)
+            for each in (_files(path) if path.is_dir() else [path])
+            if (reader := _reader(each, columns or {})) is not None
+        ]
         if not known and path.is_dir():
             raise MissingFileError(f"{path}: no evaluation results there; known are {LAYOUTS}")
         if not known:
             raise BadRowError(f"not a layout of evaluation results; known are {LAYOUTS}", path)
         found += known
-    return found
+    old = repeated_runs([(name, path) for name, path, reader in found if reader is harness_answers])
+    for path in old:
+        note("left out", "an earlier run of a task that was run again", path)
+    return [each for each in found if each[1] not in old]
 
 
 class _Gathered:
     """Answers, and what is known of their items."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: dict[str, str]) -> None:
+        self.columns = columns
         self.answers = AnswerCollector()
         self.items: dict[str, Item] = {}
         self.notes: list[str] = []
@@ -79,11 +98,12 @@ class _Gathered:
         for line, answered in reader(path, name, skipped):
             if answered.correct is None:
                 unscored += 1
+                note("left out", "samples that were not scored", path, line)
                 continue
             try:
                 self.answers.add(answered.learner, answered.item, answered.correct, line=line)
             except BadRowError as problem:
-                set_aside(problem.at(path, line), to_text(answered._asdict()), skipped)
+                set_aside(problem.at(path, line), answered._asdict(), skipped)
                 continue
             count += 1
             self._note(answered)
@@ -96,39 +116,31 @@ class _Gathered:
             self.items[answered.item] = Item(answered.item, answered.text, answered.concepts)
 
     def _table(self, path: Path, name: str | None, skipped: SkippedRows | None) -> None:
-        if _is_csv(path):
-            self._csv(path, name)
+        if is_csv(path):
+            self._csv(path, name, skipped)
             return
-        for line, row in read_rows(path, skipped):
+        for line, row in read_rows(path, skipped, self.columns):
             try:
                 learner, item, correct = _cells(row)
                 self.answers.add(name or learner, item, correct, _time(row), line=line)
             except BadRowError as problem:
-                set_aside(problem.at(path, line), to_text(row), skipped)
+                set_aside(problem.at(path, line), row, skipped)
                 continue
-            self._note(Answered(learner, item, correct, str(row.get("text") or ""), _concepts(row)))
+            note_strange("answers of a table", row, KNOWN, path, line)
+            self._note(Answered(learner, item, correct, str(row.get("text") or ""), concepts_of(row.get("concepts", row.get("concept")))))
 
-    def _csv(self, path: Path, name: str | None) -> None:
+    def _csv(self, path: Path, name: str | None, skipped: SkippedRows | None) -> None:
         """A whole table at once, by columns."""
         import numpy as np
         import pyarrow as pa
 
-        table = _read_csv(path)
-        correct = table["correct"].to_numpy()
-        bad = np.flatnonzero(~((correct >= 0) & (correct <= 1)))
-        if len(bad):
-            raise BadRowError(f"correct is {correct[bad[0]]}; it must lie between 0 and 1", path, int(bad[0]) + 2)
-        for column in COLUMNS[:2]:
-            empty = np.flatnonzero(np.asarray(table[column].is_null()))
-            if len(empty):
-                raise BadRowError(f"the {column} is empty", path, int(empty[0]) + 2)
-        learner, item = (table[column].combine_chunks() for column in COLUMNS[:2])
+        table = read_answer_table(path, self.columns, skipped)
+        learner, item = (table.cells[column] for column in COLUMNS[:2])
         if name is not None:
-            learner = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(correct), dtype=np.int32)), pa.array([name]))
-        time = table["timestamp"].to_numpy().astype(np.float64) if "timestamp" in table.column_names else None
-        self.answers.add_columns(learner, item, correct.astype(np.float32), time)
-        for text in item.dictionary.to_pylist():
-            self.items.setdefault(text, Item(text))
+            learner = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(table.correct), dtype=np.int32)), pa.array([name]))
+        self.answers.add_columns(learner, item, table.correct, table.time)
+        for known in table.items:
+            self._note(Answered("", known.item, None, known.text, known.concepts))
 
     def log(self, given: dict[str, Item]) -> AnswerLog:
         items = [
@@ -160,28 +172,18 @@ def _natural(text: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text)]
 
 
-def _reader(path: Path) -> Reader | Literal["table"] | None:
+def _reader(path: Path, columns: Mapping[str, str]) -> Reader | Literal["table"] | None:
     """The reader of a file's layout, `table` for a long table, None for anything else."""
     found = layout_of(path)
     if found is not None:
         return found
-    if _is_csv(path):
-        with _text_of(path) as stream:
-            head = next(csv.reader([stream.readline().lstrip("\ufeff")]), [])
-        return "table" if set(COLUMNS) <= set(head) else None
+    needed = {columns.get(name, name) for name in COLUMNS}
+    if is_csv(path):
+        with suppress(BadRowError):
+            return "table" if needed <= set(header_of(path)) else None
+        return None
     first = _first_row(path)
-    return "table" if first is not None and set(COLUMNS) <= set(first) else None
-
-
-def _is_csv(path: Path) -> bool:
-    return path.name.lower().removesuffix(".gz").endswith(".csv")
-
-
-def _text_of(path: Path) -> Any:
-    import gzip
-
-    packed = path.suffix == ".gz"
-    return (gzip.open if packed else open)(path, "rt", encoding="utf-8", errors="replace")  # type: ignore[operator]
+    return "table" if first is not None and needed <= set(first) else None
 
 
 def _first_row(path: Path) -> JSON | None:
@@ -190,39 +192,15 @@ def _first_row(path: Path) -> JSON | None:
         return next((row for _, row in read_rows(path)), None)
     if kind not in (".jsonl", ".ndjson"):
         return None
-    with _text_of(path) as stream:
-        line = next((line for line in stream if line.strip()), "")
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) else None
+    for _, line in read_lines(path) or ():
+        if line.strip():
+            with suppress(BadRowError):
+                return parse_row(line)
+            return None
+    return None
 
 
 # --- the long table -----------------------------------------------------------------------------------------------------------
-
-
-def _read_csv(path: Path) -> Any:
-    import pyarrow as pa
-    from pyarrow import csv as columns
-
-    name = pa.dictionary(pa.int32(), pa.string())
-    options = columns.ConvertOptions(
-        column_types={"learner": name, "item": name, "correct": pa.float64(), "timestamp": pa.float64()},
-        true_values=["1"],
-        false_values=["0"],
-    )
-    with path.open("rb") as head:
-        packed = head.read(2) == b"\x1f\x8b"
-    try:
-        with pa.input_stream(str(path), compression="gzip" if packed else None) as stream:
-            return columns.read_csv(stream, columns.ReadOptions(use_threads=False), convert_options=options).unify_dictionaries()
-    except (pa.ArrowException, OSError) as problem:
-        told = " ".join(str(problem).split())
-        row = re.search(r"[Rr]ow #(\d+)", told)
-        raise BadRowError(
-            f"{told}; expected are the columns {', '.join(COLUMNS)} and, if known, timestamp as numbers", path, int(row[1]) if row else None
-        ) from None
 
 
 def _cells(row: JSON) -> tuple[str, str, float]:
@@ -230,9 +208,10 @@ def _cells(row: JSON) -> tuple[str, str, float]:
     if missing is not None:
         raise BadRowError(f"the row has no {missing}; it needs {', '.join(COLUMNS)}")
     correct = row["correct"]
-    if not isinstance(correct, bool | int | float):
+    share = correct_of(correct)
+    if share is None:
         raise BadRowError(f"correct is {correct!r}; give true, false, or a number between 0 and 1")
-    return str(row["learner"]), str(row["item"]), float(correct)
+    return str(row["learner"]), str(row["item"]), share
 
 
 def _time(row: JSON) -> float | None:
@@ -244,17 +223,11 @@ def _time(row: JSON) -> float | None:
     return float(time)
 
 
-def _concepts(row: JSON) -> tuple[str, ...]:
-    given = row.get("concepts", row.get("concept"))
-    if given in (None, "", []):
-        return ()
-    return tuple(str(one) for one in given) if isinstance(given, list) else (str(given),)
-
-
 def _read_items(path: str | Path) -> dict[str, Item]:
     found: dict[str, Item] = {}
     for line, row in read_rows(path):
         if not isinstance(row.get("item"), str):
             raise BadRowError("an item needs its name in `item`; beside it may stand `text` and `concepts`", path, line)
-        found[row["item"]] = Item(row["item"], str(row.get("text") or ""), _concepts(row))
+        found[row["item"]] = Item(row["item"], str(row.get("text") or ""), concepts_of(row.get("concepts", row.get("concept"))))
+        note_strange("items", row, KNOWN, path, line)
     return found

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 
 from luthier.errors import EngineError, SettingsError
 from luthier.evaluate.fusion.asking import prompt
-from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Score, Usage
+from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Samplings, Score, Usage
 from luthier.records.fusion import FusionItem, Needed
 from luthier.texts.values import states
 
@@ -29,7 +29,7 @@ class ScriptedModel:
         self.name, self.script, self.memory, self.usage = f"scripted:{script}", script, memory, Usage()
         self._items = {prompt(item).messages: item for item in items}
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling = GREEDY, progress: Progress | None = None) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """The scripted answers. Raises EngineError for a prompt that no item has."""
         made = [self._answer(one) for one in prompts]
         if progress is not None:

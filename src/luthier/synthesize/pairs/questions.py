@@ -9,7 +9,6 @@ from pathlib import Path
 from luthier.errors import BadRowError
 from luthier.records import JSON, Message, SkippedRows, Tool, read_rows, to_conversation, to_pair
 from luthier.records.files import set_aside
-from luthier.records.lines import to_text
 from luthier.texts.answers import final_answer
 
 PROMPTS = ("problem", "question")
@@ -47,7 +46,7 @@ def read_questions(path: str | Path, skipped: SkippedRows | None = None) -> Iter
         try:
             yield _question(row, f"{path}:{number}")
         except BadRowError as problem:
-            set_aside(problem.at(path, number), to_text(row), skipped)
+            set_aside(problem.at(path, number), row, skipped)
 
 
 def _question(row: JSON, place: str) -> Question:

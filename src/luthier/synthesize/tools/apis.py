@@ -11,6 +11,7 @@ from luthier.errors import MissingFileError
 from luthier.packages import BOTOCORE, GOOGLE_DISCOVERY, Wheel, fetch_wheel, file_sha256
 from luthier.records import Tool
 from luthier.synthesize.tools import importers
+from luthier.synthesize.tools.importers.python import imported
 
 MODULE = "module:"
 BUILTIN: tuple[Wheel, ...] = (BOTOCORE, GOOGLE_DISCOVERY)
@@ -36,6 +37,21 @@ def api_hashes(specs: Sequence[str], builtin: bool = False) -> dict[str, str]:
             raise MissingFileError(f"{spec}: no such file; --api takes an OpenAPI file, an MCP tools/list file, or module:NAME")
         hashes[spec] = "an imported module" if spec.startswith(MODULE) else file_sha256(Path(spec))
     return hashes
+
+
+def api_reads(specs: Sequence[str], builtin: bool = False) -> list[tuple[str, Path]]:
+    """The files behind the specs, by the specs' names: of a module its own, where it has one. Raises MissingFileError, ToolSpecError."""
+    found = [(spec, path) for spec in specs if (path := _file(spec)) is not None]
+    return found + ([(wheel.label, fetch_wheel(wheel)) for wheel in BUILTIN] if builtin else [])
+
+
+def _file(spec: str) -> Path | None:
+    if spec.startswith(MODULE):
+        module = imported(spec.removeprefix(MODULE))
+        return Path(module.__file__) if module.__file__ else None
+    if not Path(spec).is_file():
+        raise MissingFileError(f"{spec}: no such file; --api takes an OpenAPI file, an MCP tools/list file, or module:NAME")
+    return Path(spec)
 
 
 def _import(spec: str) -> Iterator[Tool]:

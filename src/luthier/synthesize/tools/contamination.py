@@ -1,7 +1,4 @@
-"""Rule C1: training data must not repeat evaluation data, neither its questions (13-word grams) nor its tools.
-
-Where the evaluation items come from is the caller's business.
-"""
+"""Rule C1: training data must not repeat evaluation data, neither its questions (13-word grams) nor its tools."""
 
 from __future__ import annotations
 
@@ -49,3 +46,10 @@ class Contamination:
 def signature(tool: Tool) -> Signature:
     """Name and sorted parameter names."""
     return tool.name, tuple(sorted(tool.parameters.get("properties", {})))
+
+
+def benchmark_leaks() -> Contamination:
+    """The rule's memory of the benchmark that Luthier scores by: every item of its categories, those left out of a subset too."""
+    from luthier.records.bfcl import CATEGORIES, load_items
+
+    return Contamination((item.question, item.tools) for category in CATEGORIES for item in load_items(category))

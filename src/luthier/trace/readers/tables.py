@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from luthier.errors import BadRowError
 from luthier.records import SkippedRows, read_rows
 from luthier.records.files import set_aside
-from luthier.records.lines import to_text
 from luthier.trace.answers import AnswerCollector, AnswerLog
 from luthier.trace.readers.places import Clock, RecordLines, header_cells, header_of, is_table, lines_of, located, place_of, records_of
 
@@ -107,7 +106,7 @@ def _read_each(collector: AnswerCollector, place: tuple[Path, int], layout: Layo
             for concept in tags:
                 collector.add(str(learner), str(item), correct, when, concept, place_of(file, number))
         except BadRowError as problem:
-            set_aside(problem.at(path, number), to_text(row), skipped)
+            set_aside(problem.at(path, number), row, skipped)
 
 
 def _read_columns(  # noqa: PLR0917
@@ -214,7 +213,7 @@ def _add_block(
     for row in np.flatnonzero(bad):
         shown = {what: column[int(row)].as_py() for what, column in cells.items()}
         problem = BadRowError(_complaint(shown, layout), lines.path, lines.of(line + int(row)))
-        set_aside(problem, to_text(shown), skipped)
+        set_aside(problem, shown, skipped)
     keep = np.flatnonzero(~bad)
     if "concept" not in cells:
         import pyarrow as pa

@@ -11,7 +11,6 @@ from typing import Any
 from luthier.errors import BadRowError
 from luthier.records import JSON, SkippedRows, read_rows
 from luthier.records.files import set_aside
-from luthier.records.lines import to_text
 from luthier.trace.answers import AnswerCollector, AnswerLog
 from luthier.trace.readers.places import Clock, located, place_of
 
@@ -44,7 +43,7 @@ def read_statements(paths: Sequence[Path], skipped: SkippedRows | None = None) -
                 for concept in tags:
                     collector.add(actor, item, correct, time, concept, place_of(file, number))
             except BadRowError as problem:
-                set_aside(problem.at(path, number), to_text(row), skipped)
+                set_aside(problem.at(path, number), row, skipped)
     try:
         return collector.log(notes=[f"{other} statements are no answers"] if other else [])
     except BadRowError as problem:
@@ -61,7 +60,7 @@ def _statements(path: Path, skipped: SkippedRows | None) -> Iterator[tuple[int, 
             if isinstance(each, dict):
                 yield number, each
             else:
-                set_aside(BadRowError("one of the statements is no object", path, number), to_text(each), skipped)
+                set_aside(BadRowError("one of the statements is no object", path, number), each, skipped)
 
 
 def _part(row: JSON, name: str) -> JSON:

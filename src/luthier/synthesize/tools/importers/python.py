@@ -28,7 +28,7 @@ def import_python(source: str | ModuleType | Iterable[Callable[..., Any]], licen
 
     license: SPDX id; the standard library's is known. Raises ToolSpecError where the module cannot be imported.
     """
-    module = _imported(source) if isinstance(source, str) else source
+    module = imported(source) if isinstance(source, str) else source
     functions = _public_functions(module) if isinstance(module, ModuleType) else list(module)
     for function in functions:
         tool = _tool(function, license)
@@ -36,11 +36,13 @@ def import_python(source: str | ModuleType | Iterable[Callable[..., Any]], licen
             yield tool
 
 
-def _imported(name: str) -> ModuleType:
+def imported(name: str) -> ModuleType:
+    """A module by its name. Raises ToolSpecError where it cannot be imported."""
     try:
         return importlib.import_module(name)
-    except ImportError as problem:
-        raise ToolSpecError(f"module {name!r} cannot be imported: {problem}; install it or correct the name") from None
+    except Exception as problem:  # a module may raise anything while it is imported
+        why = problem if isinstance(problem, ImportError) else f"{type(problem).__name__}: {problem}"
+        raise ToolSpecError(f"module {name!r} cannot be imported: {why}; install it or correct the name") from problem
 
 
 def _public_functions(module: ModuleType) -> list[Callable[..., Any]]:

@@ -1,0 +1,114 @@
+"""Stops every command that keeps a run at random moments (SIGKILL, SIGTERM, SIGINT), continues it with the same words, and holds what it wrote
+against an undisturbed run: how many stops lost nothing. `--quick` tries three commands once."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "cli")]
+OWN = ("run.json", "report.html", ".lock")
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+QUICK = ("probe run", "select run", "decode label")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--stops", type=int, default=10, help="of each command")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "interruptions.json")
+    chosen = parser.parse_args()
+    os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    from run_cases import CASES, Materials
+
+    names, stops = (QUICK, 1) if chosen.quick else (tuple(CASES), chosen.stops)
+    draw = random.Random(chosen.seed)
+    kept: dict[str, Any] = json.loads(chosen.out.read_text()) if chosen.out.is_file() and not chosen.quick else {}
+    with tempfile.TemporaryDirectory() as scratch:
+        at = Materials(Path(scratch), tiny_model(Path(scratch) / "model"))
+        for name in names:
+            if name in kept:
+                continue
+            words = [*name.split(), *map(str, CASES[name](at)), "--quiet", "--out"]
+            start = time.perf_counter()
+            call([*words, f"{scratch}/whole"])
+            took = time.perf_counter() - start
+            lost = [fault for number in range(stops) if (fault := stopped(words, Path(scratch), took, draw, number))]
+            kept[name] = {"stops": stops, "seconds": round(took, 1), "lost": lost}
+            for folder in Path(scratch).glob("whole*"):
+                remove(folder)
+            chosen.out.parent.mkdir(parents=True, exist_ok=True)
+            chosen.out.write_text(json.dumps(kept, indent=1) + "\n")
+            print(f"{name}: {stops} stops, {len(lost)} lost something{': ' + '; '.join(lost) if lost else ''}", flush=True)
+    told = [kept[name] for name in names]
+    print(
+        f"interruptions: {sum(one['stops'] for one in told)} stops of {len(told)} commands, {sum(len(one['lost']) for one in told)} lost something"
+    )
+
+
+def stopped(words: list[str], scratch: Path, took: float, draw: random.Random, number: int) -> str:
+    """Stop a run once, continue it, and say what is not as it should be; empty where all is."""
+    out, sign = scratch / f"cut{number}", draw.choice(SIGNALS)
+    with subprocess.Popen(
+        [sys.executable, "-m", "luthier", *words, str(out)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            process.wait(draw.uniform(0.2, 0.95) * took)
+        except subprocess.TimeoutExpired:
+            process.send_signal(sign)
+    call([*words, str(out)])
+    faults = [] if digests(out) == digests(scratch / "whole") else [f"{sign.name}: other files"]
+    faults += [f"{sign.name}: {path.name} left behind" for path in out.rglob(".*.part")]
+    status = json.loads((out / "run.json").read_text())["status"]
+    faults += [] if status == "done" else [f"{sign.name}: status {status}"]
+    remove(out)
+    return ", ".join(faults)
+
+
+def digests(out: Path) -> dict[str, str]:
+    """Of every file but the record and the page, times taken out."""
+    found = {}
+    for path in sorted(out.rglob("*")):
+        place = path.relative_to(out)
+        if path.is_file() and path.name not in OWN and "checkpoints" not in place.parts:
+            found[str(place)] = hashlib.sha256(untimed(path)).hexdigest()
+    return found
+
+
+def untimed(path: Path) -> bytes:
+    if path.suffix != ".jsonl":
+        return path.read_bytes()
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return json.dumps([{name: value for name, value in row.items() if "seconds" not in name} for row in rows]).encode()
+
+
+def call(words: list[str]) -> None:
+    subprocess.run([sys.executable, "-m", "luthier", *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def tiny_model(folder: Path) -> Path:
+    import conftest
+
+    return conftest.write_tiny_model(folder)
+
+
+if __name__ == "__main__":
+    main()

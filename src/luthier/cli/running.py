@@ -1,0 +1,82 @@
+"""How a command of the table runs: parse, open the watcher, call, print. Every command goes this way."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from luthier.cli.commands import Own, Question, RunCommand, load
+from luthier.cli.options import given, parameters
+from luthier.report.wording import THIN
+from luthier.settings import configured
+
+QUIET = click.Option(["--quiet"], is_flag=True, help="No progress.")
+JSON = click.Option(["--json", "as_json"], is_flag=True, help="For machines.")
+
+
+def click_command(words: str, command: RunCommand | Question | Own) -> click.Command:
+    """The click command of a row of the table."""
+    if isinstance(command, Own):
+        made: click.Command = load(command.command)
+        return made
+    settings = load(command.settings)
+    params = parameters(settings)
+    if isinstance(command, RunCommand):
+        params += [
+            click.Option(["--out"], type=click.Path(path_type=Path), default=Path(command.out), show_default=True, help="Run folder."),
+            click.Option(["--replace"], is_flag=True, help="Move a run of other data or settings aside, as FOLDER.1."),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print run.json on standard output."),
+            QUIET,
+        ]
+    else:
+        params += [JSON, QUIET]
+
+    def call() -> None:
+        context = click.get_current_context()
+        chosen = configured(settings, context.params["config"], context.params["changes"], given(context, settings))
+        if isinstance(command, RunCommand):
+            _run(command, chosen, context.params)
+        else:
+            _answer(command, chosen, context.params)
+
+    help_text = (
+        " ".join((settings.__doc__ or "").split("\n\n")[0].split()) + "\n\n" + "\n\n".join((settings.__doc__ or "").split("\n\n")[1:])
+    )
+    return click.Command(words.rpartition(" ")[2], callback=lambda **_: call(), params=params, help=help_text.strip())
+
+
+def _run(command: RunCommand, settings: Any, params: dict[str, Any]) -> None:
+    from luthier.cli.progress import Watch
+
+    with Watch(params["quiet"], shlex.join(["luthier", *sys.argv[1:]]), params["replace"]) as watch:
+        run = load(command.run)(settings, params["out"], watch)
+    if int(os.environ.get("RANK", "0")):
+        return  # the first of several processes speaks
+    if params["as_json"]:
+        click.echo(json.dumps(run.record, indent=1, ensure_ascii=False))
+        return
+    _say(importlib.import_module(command.page).lines(run))
+
+
+def _answer(command: Question, settings: Any, params: dict[str, Any]) -> None:
+    from luthier.cli.progress import Watch
+
+    with Watch(params["quiet"] or params["as_json"], shlex.join(["luthier", *sys.argv[1:]])) as watch:
+        told = load(command.answer)(settings, watch)
+    if params["as_json"]:
+        click.echo(json.dumps(told.value, indent=1, ensure_ascii=False))
+        return
+    _say(told.lines)
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line.replace(THIN, " "))

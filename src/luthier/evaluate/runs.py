@@ -1,0 +1,101 @@
+"""Score a model in a run folder: on function calling, and on multiple-choice questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from luthier.errors import EngineError, SettingsError
+from luthier.evaluate import choice_page, tools_page
+from luthier.evaluate.settings import ChoiceSettings, Decoding, ToolsEvaluationSettings
+from luthier.packages import BFCL, fetch_wheel
+from luthier.progress import Progress, quiet
+from luthier.records import JSON, Journal, SkippedRows, read_rows
+from luthier.records.choices import ChoiceQuestion, read_choices
+from luthier.records.files import evenly
+from luthier.run import Run
+
+if TYPE_CHECKING:
+    from luthier.models.local import LocalModel
+    from luthier.models.protocol import LanguageModel
+    from luthier.records.bfcl import Item
+
+ANSWERS, SCORES = tools_page.ANSWERS, choice_page.SCORES
+FIELDS = ("question", "options", "logprobs")  # that every row of scores has
+
+
+def run_tools(settings: ToolsEvaluationSettings, out: Path, progress: Progress = quiet) -> Run:
+    """Keep the judged answers, `answers.jsonl`, and their scores; the same call continues a stopped evaluation.
+
+    Raises EngineError where constrained decoding is asked of what cannot follow a grammar, and what opening the model raises.
+    """
+    from luthier.records.bfcl import load_items
+
+    items = [item for category, limit in settings.limits().items() for item in load_items(category, limit)]
+    model = settings.open()
+    decodings = _decodings(settings, model)
+    reads = [(BFCL.label, fetch_wheel(BFCL)), *settings.reads()]
+    with Run(out, "evaluate tools", settings, reads=reads, progress=progress, draw=tools_page.draw) as made:
+        made.step("answers", partial(_answer, model, items, decodings, out, progress), files=[ANSWERS])
+    return made
+
+
+def _decodings(settings: ToolsEvaluationSettings, model: LanguageModel) -> tuple[Decoding, ...]:
+    able = "grammar" in model.supports
+    if "constrained" in settings.decodings and not able:
+        raise EngineError(f"{model.name}: cannot follow a grammar where it runs now; take --decoding free, or the engine transformers")
+    return tuple(dict.fromkeys(settings.decodings)) or (("free", "constrained") if able else ("free",))
+
+
+def _answer(model: LanguageModel, items: Sequence[Item], decodings: Sequence[Decoding], out: Path, progress: Progress) -> JSON:
+    from luthier.evaluate.tools import evaluate_tools
+
+    progress.step("Answering", len(items) * len(decodings))
+    table = evaluate_tools(model, items, out / ANSWERS, decodings=decodings, progress=progress.advance)
+    return {"scores": [score.to_row() for score in table], "benchmark": BFCL.label}
+
+
+def run_choice(settings: ChoiceSettings, out: Path, progress: Progress = quiet) -> Run:
+    """Keep the scores of each question's options, `scores.jsonl`, and the accuracies; the same call continues a stopped run.
+
+    Raises SettingsError where there are no questions, EngineError where the engine does not give the model's numbers.
+    """
+    questions, model = _questions(settings), settings.open()
+    if "module" not in model.supports:
+        raise EngineError(
+            f"{model.name}: options are scored by the model's own numbers, which this engine does not give; leave --engine out"
+        )
+    with Run(out, "evaluate choice", settings, reads=[*settings.data, *settings.reads()], progress=progress, draw=choice_page.draw) as made:
+        made.step("scores", partial(_score, model, questions, settings, out, progress), files=[SCORES])
+    return made
+
+
+def _questions(settings: ChoiceSettings) -> list[ChoiceQuestion]:
+    skipped = SkippedRows(Path(settings.skip_bad)) if settings.skip_bad else None
+    found: list[ChoiceQuestion] = []
+    for path in settings.data:
+        rows = list(read_choices(path, skipped))
+        found += [replace(question, group=Path(path).name.split(".")[0]) for question in evenly(rows, settings.limit)]
+    if not found:
+        raise SettingsError(f"{', '.join(settings.data)}: no questions there")
+    return found
+
+
+def _score(model: LocalModel, questions: Sequence[ChoiceQuestion], settings: ChoiceSettings, out: Path, progress: Progress) -> JSON:
+    from luthier.evaluate.choice import ChoiceScore, accuracies, score_choices
+
+    progress.step("Scoring options", len(questions))
+    with Journal(out / SCORES, FIELDS) as journal:
+        done = sum(1 for _ in journal)
+        progress.advance(done)
+        for score in score_choices(model, questions[done:], settings.by, settings.style):
+            journal.append(score.to_row())
+            progress.advance()
+    scores = [ChoiceScore.from_row(row) for _, row in read_rows(out / SCORES)]
+    groups: dict[str, list[ChoiceScore]] = {}
+    for score in scores:
+        groups.setdefault(score.question.group, []).append(score)
+    return {"groups": {name: accuracies(each).to_row() for name, each in groups.items()}, "all": accuracies(scores).to_row()}

@@ -1,0 +1,207 @@
+"""The one door to models and embedders: by a name that Luthier knows, a folder, or a server that serves them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from luthier.errors import MissingFileError, SettingsError
+from luthier.settings import check, option
+
+if TYPE_CHECKING:
+    from luthier.models.embedder import Embedder, Kind
+    from luthier.models.protocol import LanguageModel
+
+Engine = Literal["transformers", "openvino"]
+Dtype = Literal["auto", "float32", "bfloat16"]
+Pooling = Literal["mean", "weighted-mean", "last", "cls"]
+BUNDLED = ("bundled", "smollm2-135m")
+EMBEDDERS = ("minilm", "static", "bundled", "a folder")
+MODEL = "'bundled', or a transformers folder."
+SERVED = "'bundled', a transformers folder, or with --endpoint a served model."
+URL = "Base URL of an OpenAI-compatible server; a key is read from LUTHIER_API_KEY."
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which model is asked, and how it is run."""
+
+    model: str = option("bundled", MODEL)
+    adapter: str | None = option(None, "A PEFT adapter of it.")
+    dtype: Dtype = option("auto", "float32 reads to the last digit.")
+    engine: Engine = option("transformers", "What runs it; openvino generates faster on a CPU, and gives no gradients or hidden states.")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def open(self) -> Any:
+        """The model. Raises MissingFileError, EngineError, FetchError."""
+        return open_model(self.model, self.adapter, dtype=self.dtype, engine=self.engine)
+
+    def reads(self) -> list[tuple[str, Path]]:
+        """What of it is on disk, for a run's record."""
+        return model_reads(self.model, self.adapter)
+
+
+@dataclass(frozen=True)
+class ServedModelSettings(ModelSettings):
+    """Which model is asked, in this process or at a server."""
+
+    model: str = option("bundled", SERVED)
+    endpoint: str | None = option(None, URL, metavar="URL")
+
+    def open(self) -> Any:
+        return open_model(self.model, self.adapter, endpoint=self.endpoint, dtype=self.dtype, engine=self.engine)
+
+    def reads(self) -> list[tuple[str, Path]]:
+        return model_reads(self.model, self.adapter, endpoint=self.endpoint)
+
+
+def open_model(
+    name: str | Path | LanguageModel,
+    adapter: str | Path | None = None,
+    *,
+    endpoint: str | None = None,
+    dtype: Dtype = "auto",
+    engine: Engine = "transformers",
+) -> Any:
+    """A language model: `bundled`, a transformers folder, or with `endpoint` the name of a served model. A model that is open already is
+    given back.
+
+    A key for the server is read from LUTHIER_API_KEY. Raises MissingFileError, EngineError, FetchError, SettingsError.
+    """
+    if not isinstance(name, str | Path):
+        return name
+    if endpoint is not None:
+        from luthier.models.endpoint import EndpointModel
+
+        if adapter is not None:
+            raise SettingsError(
+                f"{adapter}: an adapter is put on a model of this machine; serve it with the model, or leave --endpoint out"
+            )
+        return EndpointModel(endpoint, str(name), api_key())
+    folder = model_folder(name)
+    label = BUNDLED[1] if str(name) in BUNDLED else str(name)
+    if adapter is not None and (weights := Path(adapter) / "adapter_model.safetensors").is_file():
+        from luthier.records.fingerprints import fingerprint
+
+        label += f"+{fingerprint(weights)[:12]}"
+    if engine == "openvino":
+        from luthier.models.openvino import OpenVinoModel
+
+        return OpenVinoModel(folder, adapter=adapter, name=label)
+    from luthier.models.local import LocalModel
+
+    return LocalModel(folder, adapter=adapter, dtype=dtype, name=label)
+
+
+def model_folder(name: str | Path) -> Path:
+    """The folder of a model of this machine; the bundled one is fetched on first use. Raises MissingFileError, FetchError."""
+    if str(name) in BUNDLED:
+        from luthier.models import bundled
+
+        return bundled.pull()
+    folder = Path(name)
+    if not (folder / "config.json").is_file():
+        raise MissingFileError(f"{name}: no model here (config.json is missing); give a transformers folder, or 'bundled'")
+    return folder
+
+
+def model_reads(name: str, adapter: str | Path | None = None, *, endpoint: str | None = None) -> list[tuple[str, Path]]:
+    """What of a model is on disk: its folder and its adapter; nothing of a served one."""
+    found = [] if endpoint is not None else [(name, model_folder(name))]
+    return found if adapter is None else [*found, (str(adapter), Path(adapter))]
+
+
+def api_key() -> str | None:
+    """The key for servers, which is read here alone."""
+    return os.environ.get("LUTHIER_API_KEY")
+
+
+@dataclass(frozen=True)
+class EmbedderSettings:
+    """How an embedder reads texts: pooling and length of transformers, prompts before queries and documents, a server."""
+
+    pooling: Pooling | None = option(None, "Of transformers folders; what the folder says where left out.")
+    max_length: int | None = option(None, "Tokens read of a text.", least=1)
+    query_prompt: str = option("", "Put before each query.")
+    document_prompt: str = option("", "Put before each document.")
+    endpoint: str | None = option(None, "Base URL of a server that embeds; a key is read from LUTHIER_API_KEY.", metavar="URL")
+    dimensions: int | None = option(None, "Of served embeddings.", least=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def open_embedder(name: str | Path | Embedder, options: EmbedderSettings | None = None, *, endpoint: str | None = None) -> Any:
+    """An embedder: `minilm`, `static` (distilled from it), the folder of a transformer, of static embeddings or of sentence-transformers, or
+    with an endpoint the name of a served one. An embedder that is open already is given back.
+
+    Raises MissingFileError, SettingsError, EngineError, FetchError.
+    """
+    if not isinstance(name, str | Path):
+        return name
+    chosen, text = options or EmbedderSettings(), str(name)
+    if text == "static":
+        from luthier.models.minilm import static_embedder
+
+        return static_embedder()
+    server = endpoint or chosen.endpoint
+    if text not in ("minilm", *BUNDLED) and server is not None:
+        from luthier.models.endpoint_embedder import EndpointEmbedder
+
+        return EndpointEmbedder(server, text, api_key(), dimensions=chosen.dimensions, prompts=_prompts(chosen))
+    return _from_folder(text, chosen)
+
+
+def embedder_reads(name: str, *, endpoint: str | None = None) -> list[tuple[str, Path]]:
+    """What of an embedder is on disk; nothing of a served one and of those that come with Luthier, whose hashes are in its code."""
+    return [] if endpoint is not None or not Path(name).is_dir() else [(name, Path(name))]
+
+
+def _prompts(options: EmbedderSettings) -> dict[Kind, str]:
+    given: dict[Kind, str] = {"query": options.query_prompt, "document": options.document_prompt}
+    return {kind: text for kind, text in given.items() if text}
+
+
+def _from_folder(name: str, options: EmbedderSettings) -> Any:
+    from luthier.models import bundled, minilm
+    from luthier.models.sentence_transformer_embedder import SentenceTransformerEmbedder
+    from luthier.models.static_embedder import StaticEmbedder
+    from luthier.models.transformer_embedder import TransformerEmbedder, module_kinds
+
+    folder = minilm.pull() if name == "minilm" else bundled.pull() if name in BUNDLED else Path(name)
+    if not folder.is_dir():
+        raise MissingFileError(f"{name}: no such model; known: {', '.join(EMBEDDERS)}, or a served model with --endpoint")
+    kinds = set(module_kinds(folder))
+    if kinds and not (kinds <= {"Transformer", "Pooling", "Normalize"} or kinds <= {"StaticEmbedding", "Normalize"}):
+        return SentenceTransformerEmbedder(folder, max_length=options.max_length, name=name)
+    if not _is_transformer(folder):
+        return StaticEmbedder(folder, name=name)
+    try:
+        return TransformerEmbedder(
+            folder, pooling=options.pooling, max_length=options.max_length, prompts=_prompts(options), name=_label(name, options)
+        )
+    except SettingsError as problem:
+        if "sentence-transformers" not in str(problem) or options.pooling is not None:
+            raise
+        return SentenceTransformerEmbedder(folder, max_length=options.max_length, name=name)
+
+
+def _is_transformer(folder: Path) -> bool:
+    """A model2vec folder has a config.json too, which names no architecture."""
+    from luthier.records.lines import parse_value
+
+    if not (folder / "config.json").is_file():
+        return False
+    config = parse_value((folder / "config.json").read_bytes())
+    return isinstance(config, dict) and ("architectures" in config or "model_type" in config) and config.get("model_type") != "model2vec"
+
+
+def _label(name: str, options: EmbedderSettings) -> str:
+    """The name, with what makes its vectors others than usual."""
+    parts = [options.pooling, f"{options.max_length} tokens" if options.max_length else None]
+    told = ", ".join(part for part in parts if part)
+    return f"{name} ({told})" if told else name

@@ -1,0 +1,73 @@
+"""Nulls that columns put into objects: Arrow gives every object of a column the fields of any, and null where a row has none.
+
+They are taken out of messages and of the arguments of calls, and nowhere else: what a row merely carries along stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from luthier.records.call_rows import ARGUMENTS
+from luthier.records.conversations import JSON, Message, Tool
+from luthier.records.parquet import ColumnRow
+from luthier.records.tool_rows import takes_null
+
+FILLED_NULLS = "null arguments that no one gave: columns fill them in"
+
+
+def without_filled_nulls(row: JSON, names: Sequence[str]) -> tuple[JSON, bool]:
+    """The row without nulls in the objects of these fields, and whether an argument of a call was among them.
+
+    Rows that do not come out of columns are returned as they are; so are fields that hold JSON, whose nulls somebody wrote.
+    """
+    typed = row.json if isinstance(row, ColumnRow) else frozenset[str]()
+    if not isinstance(row, ColumnRow) and not _null_schema(row.get("tools")):
+        return row, False
+    arguments = list[str]()
+    cleaned = {name: _without(row[name], False, arguments) for name in names if name in row and name not in typed}
+    return {**row, **cleaned}, bool(arguments)
+
+
+def with_meant_nulls(messages: Sequence[Message], tools: Sequence[Tool]) -> tuple[Message, ...]:
+    """The messages with null for arguments that a tool requires and takes null for: there it was said, not filled in."""
+    meant = {tool.name: {n for n in tool.parameters.get("required") or [] if takes_null(_property(tool, n))} for tool in tools}
+    if not any(meant.values()):
+        return tuple(messages)
+    return tuple(
+        replace(
+            message,
+            tool_calls=tuple(
+                replace(call, arguments=call.arguments | {name: None for name in meant.get(call.name, ()) if name not in call.arguments})
+                for call in message.tool_calls
+            ),
+        )
+        for message in messages
+    )
+
+
+def _property(tool: Tool, name: str) -> Any:
+    properties = tool.parameters.get("properties")
+    return properties.get(name) if isinstance(properties, dict) else None
+
+
+def _without(value: Any, in_arguments: bool, found: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_without(part, in_arguments, found) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if in_arguments:
+        found += [name for name, part in value.items() if part is None]
+    kept = {name: part for name, part in value.items() if part is not None}
+    return {name: _without(part, in_arguments or (name in ARGUMENTS and isinstance(part, dict)), found) for name, part in kept.items()}
+
+
+def _null_schema(value: Any) -> bool:
+    """Whether a parameter has null for a schema: the rows were written from columns."""
+    if isinstance(value, dict):
+        properties = value.get("properties")
+        if isinstance(properties, dict) and any(part is None for part in properties.values()):
+            return True
+        return any(_null_schema(part) for part in value.values())
+    return isinstance(value, list) and any(_null_schema(part) for part in value)

@@ -1,0 +1,186 @@
+"""Preference pairs in the layouts in use: TRL's, with and without a prompt of its own, LLaMA-Factory's two, OpenAI's, texts of HH-RLHF.
+
+The prompt may stand in many fields; the two answers are named by what they are called, or by a field that says which is better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from luthier.errors import BadRowError
+from luthier.records.account import note, note_row
+from luthier.records.conversations import JSON, Message, PreferencePair, Tool
+from luthier.records.files import SkippedRows, read_rows
+from luthier.records.filled_nulls import FILLED_NULLS, with_meant_nulls, without_filled_nulls
+from luthier.records.formats import carried_fields, converted, history_turns, one_list, seen, text_field, without_written
+from luthier.records.tool_rows import tools_from
+from luthier.records.turns import messages_from, system_turn, turns_from
+
+SIDES = (
+    ("chosen", "rejected"),
+    ("preferred_output", "non_preferred_output"),
+    ("chosen_response", "rejected_response"),
+    ("response_chosen", "response_rejected"),
+    ("answer_chosen", "answer_rejected"),
+    ("response_j", "response_k"),  # stack-exchange-paired: j has more votes
+)
+# Two answers, and the field that says which is better; its values that mean the first and the second.
+VERDICTS = (
+    (("response_0", "response_1"), "better_response_id", (0,), (1,)),
+    (("response_a", "response_b"), "winner", ("a", "A", "response_a", "model_a"), ("b", "B", "response_b", "model_b")),
+    (("human_ref_A", "human_ref_B"), "labels", (1,), (0,)),  # SHP
+)
+PROMPTS = ("prompt", "conversations", "messages", "instruction", "question", "query", "input", "problem")
+_HUMAN, _ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
+
+
+class ReadPair(NamedTuple):
+    """A pair, the fields it was read from, and whether null arguments were left out."""
+
+    pair: PreferencePair
+    layout: str
+    filled: bool
+    carried: tuple[str, ...]
+
+
+def to_pair(row: JSON) -> PreferencePair:
+    """The preference pair in a row. Two answers that are the same, or an empty one, are a pair: training counts and leaves them out.
+
+    A prompt that the answers repeat is cut from them; without a prompt, what both answers begin with is the prompt (as in TRL), at least all
+    before the last answer. Raises BadRowError without a place.
+    """
+    return understand_pair(row).pair
+
+
+def is_pair(row: JSON) -> bool:
+    """Whether a row has two answers of which one is better."""
+    return _sides(row) is not None
+
+
+def understand_pair(row: JSON) -> ReadPair:
+    """The preference pair in a row, and how it was read."""
+    sides = _sides(row)
+    if sides is None:
+        raise BadRowError(f"not a preference pair: prompt, chosen and rejected are expected; {seen(row)}")
+    (better, worse), used = sides
+    cleaned, filled = without_filled_nulls(row, (*used, *PROMPTS))
+    prompt, tools, prompt_used = _prompt(cleaned)
+    if not prompt and isinstance(row[better], str) and isinstance(row[worse], str):
+        prompt, chosen, rejected = _human_texts(row[better], row[worse])
+    else:
+        chosen, rejected = (_answers(cleaned[side]) for side in (better, worse))
+    if not prompt:
+        prompt = _shared(chosen, rejected)
+    chosen, rejected = _without(prompt, chosen), _without(prompt, rejected)
+    if not prompt:
+        raise BadRowError(f"a preference pair without a prompt: the two answers begin with nothing in common; {seen(row)}")
+    prompt = _with_system(row.get("system"), prompt)
+    tools = one_list(tools, tools_from(row.get("tools")))
+    parts = [prompt, chosen, rejected]
+    if cleaned is not row:
+        parts = [with_meant_nulls(part, tools) for part in parts]
+    used = (*used, *prompt_used, "system", "tools")
+    extra = {key: value for key, value in row.items() if key not in used}
+    carried = tuple(carried_fields(extra, [turn for part in parts for turn in part], tools))
+    written = without_written(extra, ("prompt", "chosen", "rejected"), "of preference pairs")
+    return ReadPair(PreferencePair(parts[0], parts[1], parts[2], tools, written), f"{better} and {worse}", filled, carried)
+
+
+def read_pairs(path: str | Path, skipped: SkippedRows | None = None, columns: Mapping[str, str] | None = None) -> Iterator[PreferencePair]:
+    """Stream the preference pairs of whatever `read_rows` reads. columns: names of fields, and the columns that hold them."""
+    for number, row in read_rows(path, skipped, columns):
+        for read in converted(path, number, row, understand_pair, skipped):
+            note_row(f"pairs of {read.layout}", read.carried, path, number)
+            if read.filled:
+                note("left out", FILLED_NULLS, path, number)
+            yield read.pair
+
+
+def _sides(row: JSON) -> tuple[tuple[str, str], tuple[str, ...]] | None:
+    """The fields of the better and the worse answer, and all that were used to find them."""
+    for names in SIDES:
+        if row.get(names[0]) is not None and row.get(names[1]) is not None:
+            return names, names
+    for (one, two), verdict, first, second in VERDICTS:
+        if row.get(one) is not None and row.get(two) is not None:
+            told = row.get(verdict)
+            if told in first and not isinstance(told, bool):
+                return (one, two), (one, two, verdict)
+            if told in second and not isinstance(told, bool):
+                return (two, one), (one, two, verdict)
+    return None
+
+
+def _prompt(row: JSON) -> tuple[tuple[Message, ...], tuple[Tool, ...], tuple[str, ...]]:
+    """The messages before the answers, the tools that stand with them, and the fields they were read from; nothing where there is none."""
+    name = next((name for name in PROMPTS if row.get(name) not in (None, "", [])), None)
+    if name is None:
+        return (), (), PROMPTS[:1]
+    value = row[name]
+    if name == "input" and isinstance(value, dict) and "messages" in value:  # OpenAI's preference rows
+        others = sorted(key for key, part in value.items() if key not in ("messages", "tools", "parallel_tool_calls") and part is not None)
+        if others:
+            raise BadRowError(f"`input` has {', '.join(map(repr, others))}, which is not understood")
+        return messages_from(value["messages"]), tools_from(value.get("tools")), (name,)
+    if name == "instruction":
+        asked = "\n\n".join(text_field(row, key) for key in ("instruction", "input") if row.get(key))
+        return (*history_turns(row.get("history")), Message("user", asked)), (), ("instruction", "input", "history")
+    if name in ("conversations", "messages"):
+        return messages_from(value), (), (name,)
+    if isinstance(row.get("history"), list) and isinstance(value, str):
+        return (*history_turns(row["history"]), Message("user", value)), (), (name, "history")
+    return turns_from(value, "user"), (), (name,)
+
+
+def _answers(value: Any) -> tuple[Message, ...]:
+    if isinstance(value, str) or not value:
+        return turns_from(value or [], "assistant")
+    return messages_from(value)
+
+
+def _with_system(text: Any, prompt: tuple[Message, ...]) -> tuple[Message, ...]:
+    system = system_turn(text)
+    if not system or prompt[:1] == system:
+        return prompt
+    if prompt[0].role == "system":
+        raise BadRowError("the row has a system text in `system` and another in its prompt; keep one")
+    return system + prompt
+
+
+def _human_texts(one: str, two: str) -> tuple[tuple[Message, ...], tuple[Message, ...], tuple[Message, ...]]:
+    """Two dialogues as HH-RLHF writes them, with marks of who speaks: prompt and answers; an empty prompt where there are no marks."""
+    answers = turns_from(one, "assistant"), turns_from(two, "assistant")
+    if any(len(each) != 1 or each[0].content is None for each in answers):  # lists of messages as JSON text
+        return (), *answers
+    turns = [_marked_turns(text) for text in (one, two)]
+    if any(each is None or each[-1].role != "assistant" for each in turns):
+        return (), *answers
+    chosen, rejected = turns
+    prompt = _shared(chosen or (), rejected or ())
+    return prompt, _without(prompt, chosen or ()), _without(prompt, rejected or ())
+
+
+def _marked_turns(text: str) -> tuple[Message, ...] | None:
+    if not text.lstrip().startswith("Human:") or _ASSISTANT not in text:
+        return None
+    pieces = f"\n\n{text.lstrip()}".replace(_HUMAN, "\0H").replace(_ASSISTANT, "\0A").split("\0")[1:]
+    if any(piece[:1] not in ("H", "A") for piece in pieces):
+        return None
+    return tuple(Message("user" if piece[0] == "H" else "assistant", piece[1:].strip()) for piece in pieces)
+
+
+def _shared(one: Sequence[Message], two: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages both begin with; of two that are the same, all before the last answer."""
+    shorter, longer = sorted((one, two), key=len)
+    count = next((at for at, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), len(shorter))
+    if not shorter:
+        count = len(longer) - 1
+    elif count == len(shorter):
+        count -= 1
+    return tuple(longer[:count])
+
+
+def _without(prompt: tuple[Message, ...], answer: tuple[Message, ...]) -> tuple[Message, ...]:
+    return answer[len(prompt) :] if answer[: len(prompt)] == prompt else answer

@@ -1,0 +1,69 @@
+"""What a run ran on: processor, memory, versions; and the memory it took."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+from luthier.records import JSON
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "llguidance",
+    "tokenizers",
+    "numpy",
+    "mimesis",
+    "sentence-transformers",
+    "bm25s",
+)
+
+
+def device() -> JSON:
+    """The machine in a few words: processor, cores, memory, load."""
+    cpu = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        models = (line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name"))
+        cpu = next(models, cpu)
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "memory_gib": round(pages / 2**30, 1),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that shape results, those that are installed."""
+    found: dict[str, str] = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_memory_mib() -> float:
+    """Largest resident memory of this process so far."""
+    import resource
+
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def give_memory_back() -> None:
+    """Free what a finished step still holds (a trainer's cycles, glibc's free lists), or the next one's peak comes on top of it."""
+    gc.collect()
+    if platform.system() == "Linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)

@@ -1,0 +1,130 @@
+"""Tool dialogues in a run folder: APIs read into a pool of tools, dialogues made about them, every one of them checked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from luthier.errors import SettingsError
+from luthier.packages import BFCL, fetch_wheel
+from luthier.progress import Progress, quiet
+from luthier.records import JSON, Tool, read_conversations, write_jsonl
+from luthier.run import Run
+from luthier.synthesize.tools import page
+from luthier.synthesize.tools.settings import DialogueSettings
+
+POOL, DIALOGUES, CHECKED, REJECTED = "pool.jsonl.gz", "dialogues.jsonl", page.CHECKED, "rejected.jsonl"
+
+
+def run(settings: DialogueSettings, out: Path, progress: Progress = quiet) -> Run:
+    """Keep the pool, all dialogues, those that passed every check and those that did not; the same call continues a stopped run.
+
+    Raises MissingFileError or ToolSpecError for what is no description of APIs, FetchError, and SettingsError where no tool is usable.
+    """
+    from luthier.synthesize.tools.apis import api_reads
+    from luthier.synthesize.tools.checks import RULES
+    from luthier.synthesize.tools.dialogues import PER_LIST, TYPE_SHARES
+
+    described = api_reads(settings.apis, settings.builtin_apis)
+    reads = [*described, (BFCL.label, fetch_wheel(BFCL))]
+    drawn: JSON = {"shares": dict(TYPE_SHARES), "per_list": PER_LIST}
+    with Run(out, "synthesize tools", settings, reads=reads, progress=progress, draw=page.draw) as made:
+        names = [name for name, _ in described]
+        made.step("pool", partial(_pool, settings, out, progress), uses=("apis", "builtin_apis"), reads=names, files=[POOL])
+        made.step(
+            "dialogues",
+            partial(_dialogues, settings, out, progress),
+            uses=("count", "real_share", "seed"),
+            reads=(),
+            files=[DIALOGUES],
+            after=["pool"],
+            more=drawn,
+        )
+        made.step(
+            "check",
+            partial(_check, made.results("dialogues")["made"], out, progress),
+            uses=(),
+            reads=[BFCL.label],
+            files=[CHECKED, REJECTED],
+            after=["dialogues"],
+            more={"rules": sorted(RULES)},
+        )
+    return made
+
+
+def _pool(settings: DialogueSettings, out: Path, progress: Progress) -> JSON:
+    """Real APIs, normalised, linted, without duplicates."""
+    from luthier.synthesize.tools.apis import import_apis
+    from luthier.synthesize.tools.pool import build_pool
+
+    progress.step("Collecting tools")
+    sources: Counter[str] = Counter()
+
+    def counted() -> Iterator[Tool]:
+        for tool in import_apis(settings.apis, settings.builtin_apis):
+            sources[tool.source.rsplit(": ", 1)[0]] += 1
+            yield tool
+
+    pool, read = build_pool(counted()), sources.total()
+    if not len(pool):
+        told = "; ".join(f"{reason}: {count}" for reason, count in pool.rejected.most_common())
+        raise SettingsError(f"{', '.join(settings.apis)}: no tool there that can be used, of {read} read ({told or 'none at all'})")
+    pool.write(out / POOL)
+    return {
+        "tools": len(pool),
+        "read": read,
+        "sources": dict(sources),
+        "rejected": dict(pool.rejected.most_common()),
+        "duplicates": pool.duplicates + pool.near_duplicates,
+    }
+
+
+def _dialogues(settings: DialogueSettings, out: Path, progress: Progress) -> JSON:
+    """Arguments first, then the request around them."""
+    from luthier.synthesize.tools.dialogues import synthesize_dialogues
+    from luthier.synthesize.tools.everyday import EVERYDAY_SOURCE
+    from luthier.synthesize.tools.pool import ToolPool
+
+    progress.step("Making dialogues", settings.count)
+    types: Counter[str] = Counter()
+    real = 0
+    tools = list(ToolPool.read(out / POOL))
+
+    def rows() -> Iterator[JSON]:
+        nonlocal real
+        for conversation in synthesize_dialogues(settings.count, tools, seed=settings.seed, real_share=settings.real_share):
+            types[conversation.extra["type"]] += 1
+            real += conversation.extra["source"] != EVERYDAY_SOURCE
+            progress.advance()
+            yield conversation.to_row()
+
+    made = write_jsonl(out / DIALOGUES, rows())
+    return {"made": made, "real": real, "types": dict(types)}
+
+
+def _check(total: int, out: Path, progress: Progress) -> JSON:
+    """The rule layer, grounding, and no overlap with any evaluation item of the benchmark."""
+    from luthier.synthesize.tools.checks import RULES, check
+    from luthier.synthesize.tools.contamination import benchmark_leaks
+
+    progress.step("Checking", total)
+    leaks = benchmark_leaks()
+    failed: Counter[str] = Counter()
+    rejected: list[JSON] = []
+
+    def passed() -> Iterator[JSON]:
+        for conversation in read_conversations(out / DIALOGUES):
+            findings = check(conversation, leaks)
+            progress.advance()
+            if findings:
+                failed.update({finding.rule for finding in findings})
+                rejected.append({**conversation.to_row(), "findings": [str(finding) for finding in findings]})
+            else:
+                yield conversation.to_row()
+
+    count = write_jsonl(out / CHECKED, passed())
+    write_jsonl(out / REJECTED, rejected)
+    rules = {name: rule.description for name, rule in RULES.items()}
+    return {"checked": total, "passed": count, "failed": dict(failed.most_common()), "rules": rules}

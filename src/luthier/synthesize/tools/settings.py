@@ -1,0 +1,27 @@
+"""What `luthier synthesize tools` is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from luthier.errors import SettingsError
+from luthier.settings import check, option, seed_option
+
+
+@dataclass(frozen=True)
+class DialogueSettings:
+    """Write checked dialogues about your APIs: the arguments are drawn first, the request is written around them.
+
+    The dialogues are in FOLDER/checked.jsonl, those that broke a rule in rejected.jsonl, with what they broke.
+    """
+
+    apis: tuple[str, ...] = option((), "OpenAPI file, MCP tools/list file, or Python module.", "--api", metavar="FILE|module:NAME")
+    builtin_apis: bool = option(False, "Also the cloud services whose descriptions come from the package index.")
+    count: int = option(200, "Dialogues made, before they are checked.", least=1)
+    real_share: float = option(1.0, "Share of dialogues about your APIs; the rest are everyday tools.", least=0, most=1)
+    seed: int = seed_option()
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not (self.apis or self.builtin_apis):
+            raise SettingsError("no APIs: give some with --api, or take those of the package index with --builtin-apis")

@@ -1,0 +1,171 @@
+"""The plain long table of answers as CSV, read by columns: learner, item, correct, and timestamp, text, concepts where they are known."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from luthier.errors import BadRowError
+from luthier.records.account import note
+from luthier.records.files import SkippedRows, set_aside
+from luthier.trace.answers import Item
+from luthier.trace.readers.places import RecordLines, header_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+COLUMNS = ("learner", "item", "correct")
+KNOWN = frozenset({*COLUMNS, "timestamp", "text", "concepts", "concept"})
+_WORDS = {"true": 1.0, "false": 0.0}
+
+
+@dataclass(frozen=True)
+class AnswerTable:
+    """cells: learner and item as pyarrow dictionary arrays; correct: float32 in [0, 1]; time: float64, or None where no column says it."""
+
+    cells: dict[str, Any]
+    correct: NDArray[np.float32]
+    time: NDArray[np.float64] | None
+    items: list[Item]
+
+
+def read_answer_table(path: Path, columns: Mapping[str, str], skipped: SkippedRows | None) -> AnswerTable:
+    """The answers of a CSV file. columns: names of fields, and the columns that hold them.
+
+    Raises BadRowError with file and line where `skipped` does not take the row, and for a file that is no table.
+    """
+    import numpy as np
+
+    table = _read(path, columns)
+    coded = {name: table[name].combine_chunks() for name in table.column_names}
+    texts = [str(text) for text in coded["correct"].dictionary.to_pylist()]
+    shares = np.array([correct_of(text) if correct_of(text) is not None else math.nan for text in texts] or [math.nan])
+    correct = np.where(_empty(coded["correct"]), math.nan, shares[_codes(coded["correct"])])
+    time, bad_time = _times(coded.get("timestamp"))
+    problems = {
+        **{int(at): f"timestamp is {coded['timestamp'][int(at)].as_py()!r}; give a number, seconds for example" for at in bad_time},
+        **{
+            int(at): f"correct is {coded['correct'][int(at)].as_py()!r}; give true, false, or a number; it must lie between 0 and 1"
+            for at in np.flatnonzero(np.isnan(correct))
+        },
+        **{int(at): f"the {name} is empty" for name in COLUMNS[:2] for at in np.flatnonzero(_empty(coded[name]))},
+    }
+    if problems:
+        lines = RecordLines(path)
+        for at in sorted(problems):
+            row = {name: coded[name][at].as_py() for name in coded}
+            set_aside(BadRowError(problems[at], path, lines.of(at + 2)), row, skipped)
+    keep = np.setdiff1d(np.arange(len(correct)), np.fromiter(problems, dtype=np.int64, count=len(problems)))
+    kept = {name: column.take(keep) for name, column in coded.items()}
+    note("understood", "answers of a table", path, 2, rows=len(keep))
+    for name in coded:
+        if name not in KNOWN:
+            note("left out", f"field {name!r} of answers of a table", path, 2, rows=len(keep))
+    cells = {name: kept[name] for name in COLUMNS[:2]}
+    return AnswerTable(cells, correct[keep].astype(np.float32), None if time is None else time[keep], _items(kept))
+
+
+def is_csv(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(".csv")
+
+
+def correct_of(value: Any) -> float | None:
+    """How right an answer is, out of true or false, a number between 0 and 1, or the text of either; None for anything else."""
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in _WORDS:
+            return _WORDS[word]
+        try:
+            return correct_of(float(word))
+        except ValueError:
+            return None
+    return float(value) if isinstance(value, bool | int | float) and 0 <= value <= 1 else None
+
+
+def concepts_of(given: Any) -> tuple[str, ...]:
+    """Concepts out of a list of them, the JSON text of a list, or one text."""
+    if isinstance(given, str) and given.lstrip().startswith("["):
+        with suppress(ValueError):
+            given = json.loads(given)
+    if given is None or given in ("", []):
+        return ()
+    return tuple(str(one) for one in given) if isinstance(given, list) else (str(given),)
+
+
+def _read(path: Path, columns: Mapping[str, str]) -> Any:
+    import pyarrow as pa
+    from pyarrow import csv as tables
+
+    names = {column: name for name, column in columns.items()}
+    header = header_of(path)
+    types = {name: pa.dictionary(pa.int32(), pa.string()) for name in header}
+    options = tables.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=[""], quoted_strings_can_be_null=True)
+    with path.open("rb") as head:
+        packed = head.read(2) == b"\x1f\x8b"
+    try:
+        with pa.input_stream(str(path), compression="gzip" if packed else None) as stream:
+            reading = tables.ReadOptions(use_threads=False)
+            table = tables.read_csv(stream, reading, tables.ParseOptions(newlines_in_values=True), options).unify_dictionaries()
+    except (pa.ArrowException, OSError) as problem:
+        told = " ".join(str(problem).split())
+        row = next((int(word.strip("#:,")) for word in told.split() if word.startswith("#")), None)
+        words = f"{told}; expected are the columns {', '.join(COLUMNS)} and, if known, timestamp, text, concepts"
+        raise BadRowError(words, path, row) from None
+    return table.rename_columns([names.get(name, name) for name in table.column_names])
+
+
+def _times(column: Any) -> tuple[NDArray[np.float64] | None, NDArray[np.int64]]:
+    """The times of the answers, and the rows whose time is no number."""
+    import numpy as np
+
+    if column is None:
+        return None, np.array([], dtype=np.int64)
+    values = np.array([_number(text) for text in column.dictionary.to_pylist()] or [math.nan])
+    times = np.where(_empty(column), math.nan, values[_codes(column)])
+    return times, np.flatnonzero(np.isnan(times))
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def _codes(column: Any) -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.asarray(column.indices.fill_null(0)).astype(np.int64)
+
+
+def _empty(column: Any) -> NDArray[np.bool_]:
+    import numpy as np
+
+    return np.asarray(column.is_null())
+
+
+def _items(cells: dict[str, Any]) -> list[Item]:
+    """The items with the first text and the first concepts that a row says of each."""
+    names = cells["item"].dictionary.to_pylist()
+    told: dict[int, tuple[str, tuple[str, ...]]] = {}
+    codes = _codes(cells["item"])
+    texts, concepts = (cells.get(one, cells.get(other)) for one, other in (("text", "text"), ("concepts", "concept")))
+    if texts is None and concepts is None:
+        return [Item(name) for name in names]
+    words = [None if column is None else [str(text) for text in column.dictionary.to_pylist()] for column in (texts, concepts)]
+    for at, code in enumerate(codes.tolist()):
+        if code not in told:
+            told[code] = (_said(texts, words[0], at), concepts_of(_said(concepts, words[1], at)))
+    return [Item(name, *told.get(code, ("", ()))) for code, name in enumerate(names)]
+
+
+def _said(column: Any, words: list[str] | None, at: int) -> str:
+    place = None if column is None or words is None else column.indices[at].as_py()
+    return "" if place is None or words is None else words[place]

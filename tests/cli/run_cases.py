@@ -1,0 +1,215 @@
+"""The least that each command of the table can run on: words of a command line, made of small files and a random model."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from command import luthier
+from fusion_catalogue import write_catalogue
+from luthier.records import write_jsonl
+from preference_rows import ROWS
+from retrieval_tasks import small_task, static_folder
+
+COLOURS = ("red", "green", "blue", "grey")
+SKILLS = ("adding numbers", "adding fractions", "drawing graphs")
+
+
+class Materials:
+    """Small files below a folder, each made when it is first asked for."""
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        self.folder, self.model = folder, model
+
+    def rows(self, name: str, rows: list[Any]) -> Path:
+        write_jsonl(self.folder / name, rows)
+        return self.folder / name
+
+    @cached_property
+    def adapter(self) -> Path:
+        from peft import LoraConfig, get_peft_model
+        from transformers import AutoModelForCausalLM
+
+        place = self.folder / "adapter"
+        base = AutoModelForCausalLM.from_pretrained(self.model)
+        get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "v_proj"])).save_pretrained(place)
+        return place
+
+    @cached_property
+    def encoder(self) -> Path:
+        return static_folder(self.folder / "encoder", ["adding", "numbers", "fractions", "drawing", "graphs", "question"], 24)
+
+    @cached_property
+    def questions(self) -> Path:
+        return self.rows(
+            "colours.jsonl",
+            [
+                {
+                    "question": f"Which colour has number {number}?",
+                    "options": list(COLOURS),
+                    "answer": COLOURS[number % 4],
+                    "solution": f"We count to {number} here.\nThe answer is {COLOURS[number % 4]}",
+                }
+                for number in range(6)
+            ],
+        )
+
+    @cached_property
+    def conversations(self) -> Path:
+        talk = [
+            [{"role": "user", "content": f"Paint {n}"}, {"role": "assistant", "content": f"The answer is {COLOURS[n % 4]}."}]
+            for n in range(12)
+        ]
+        return self.rows("talks.jsonl", [{"messages": messages, "source": f"s{n % 2}"} for n, messages in enumerate(talk)])
+
+    @cached_property
+    def pairs(self) -> Path:
+        return self.rows("pairs.jsonl", ROWS)
+
+    @cached_property
+    def documents(self) -> Path:
+        return write_catalogue(self.folder / "devices.jsonl", 40)
+
+    @cached_property
+    def suite(self) -> Path:
+        out = self.folder / "suite"
+        luthier("synthesize", "fusion", self.documents, "--subject", "device", "--per-scenario", 4, "--out", out, "--quiet")
+        return out
+
+    @cached_property
+    def task(self) -> Path:
+        from luthier.evaluate.retrieval.formats import save_task
+
+        save_task(small_task(documents=20, queries=8), self.folder / "task")
+        return self.folder / "task"
+
+    @cached_property
+    def answers(self) -> Path:
+        draw = random.Random(0)
+        rows = [
+            {
+                "learner": f"p{learner}",
+                "item": f"{skill} question {n}",
+                "correct": draw.randrange(2),
+                "timestamp": time,
+                "concepts": [skill],
+            }
+            for learner in range(40)
+            for time, (skill, n) in enumerate((draw.choice(SKILLS), draw.randrange(4)) for _ in range(12))
+        ]
+        return self.rows("answers.jsonl", rows)
+
+    @cached_property
+    def tracer(self) -> Path:
+        luthier("trace", *fit(self), "--out", self.folder / "fitted", "--quiet")
+        return self.folder / "fitted" / "tracer"
+
+    @cached_property
+    def labels(self) -> Path:
+        out = self.folder / "labels"
+        luthier("decode", *label(self), "--out", out, "--quiet")
+        return out / "labels.jsonl"
+
+    @cached_property
+    def head(self) -> Path:
+        out = self.folder / "head"
+        luthier("decode", "fit", self.labels, "--model", self.model, "--folds", 2, "--along", 0, "--out", out, "--quiet")
+        return out
+
+    @cached_property
+    def results(self) -> list[str]:
+        draw = random.Random(1)
+        rows = [{"id": f"q{n}", "right": draw.randrange(2), "concept": SKILLS[n % 3]} for n in range(24)]
+        found = []
+        for name in ("one", "two", "three"):
+            path = self.rows(f"{name}.jsonl", [{**row, "right": draw.randrange(2)} for row in rows])
+            found += ["--results", f"{name}={path}"]
+        return found
+
+    @cached_property
+    def api(self) -> Path:
+        schema = {"type": "object", "properties": {"city": {"type": "string", "description": "City."}}, "required": ["city"]}
+        tools = [
+            {"name": f"find_{noun}", "description": f"Finds every {noun} in a city.", "inputSchema": schema}
+            for noun in ("hotel", "boat", "pilot")
+        ]
+        import json
+
+        (self.folder / "mcp.json").write_text(json.dumps({"tools": tools}))
+        return self.folder / "mcp.json"
+
+
+def fit(at: Materials) -> list[Any]:
+    return ["fit", at.answers, "--encoder", at.encoder, "--dim", 8, "--epochs", 2, "--least", 2]
+
+
+def label(at: Materials) -> list[Any]:
+    return ["label", "--chat", 6, "--facts", 6, "--m", 2, "--max-tokens", 4, "--model", at.model]
+
+
+CASES: dict[str, Callable[[Materials], list[Any]]] = {
+    "probe run": lambda at: [at.questions, "--model", at.model, "--adapter", at.adapter, "--max-tokens", 24],
+    "probe online": lambda at: [at.questions, "--model", at.model, "--max-tokens", 24],
+    "probe sharpness": lambda at: [at.adapter, at.conversations, "--model", at.model, "--draws", 1, "--sigma", 0.1],
+    "evaluate choice": lambda at: [at.questions, "--model", at.model, "--adapter", at.adapter],
+    "evaluate tools": lambda at: ["--model", at.model, "--items", 2, "--decoding", "free"],
+    "evaluate fusion": lambda at: [at.suite, "--model", "scripted:reader", "--limit", 3],
+    "evaluate retrieval run": lambda at: [at.task, "--model", at.encoder, "--model", "bm25"],
+    "evaluate retrieval build": lambda at: ["doc2code", Path(__file__).parents[2] / "src" / "luthier" / "statistics"],
+    "evaluate retrieval train": lambda at: [at.task, "--base", at.encoder, "--epochs", 1],
+    "synthesize tools": lambda at: ["--api", at.api, "--count", 12],
+    "synthesize pairs": lambda at: [at.questions, "--model", at.model, "--samples", 2, "--max-tokens", 12],
+    "synthesize fusion": lambda at: [at.documents, "--subject", "device", "--per-scenario", 4],
+    "select run": lambda at: [at.conversations, "--budget", "4 rows", "--noise", 0, "--near", 0],
+    "select compare": lambda at: [
+        at.conversations,
+        "--budget",
+        "4 rows",
+        "--noise",
+        0,
+        "--near",
+        0,
+        "--method",
+        "random",
+        "--method",
+        "zip",
+    ],
+    "train sft": lambda at: [at.conversations, "--model", at.model, "--epochs", 1],
+    "train preference": lambda at: [at.pairs, "--model", at.model, "--epochs", 1],
+    "train infuse": lambda at: [
+        at.suite,
+        "--model",
+        at.model,
+        "--set",
+        "continued.num_train_epochs=1",
+        "--set",
+        "supervised.num_train_epochs=1",
+    ],
+    "decode label": lambda at: label(at)[1:],
+    "decode fit": lambda at: [at.labels, "--model", at.model, "--folds", 2, "--along", 0],
+    "decode compare": lambda at: [
+        at.head,
+        "--labels",
+        at.labels,
+        "--model",
+        at.model,
+        "--m",
+        2,
+        "--max-tokens",
+        4,
+        "--limit",
+        6,
+        "--extra",
+        0,
+    ],
+    "trace import": lambda at: [at.answers],
+    "trace fit": lambda at: fit(at)[1:],
+    "trace evaluate": lambda at: [*fit(at)[1:], "--resamples", 20],
+    "trace mastery": lambda at: [at.tracer, at.answers],
+    "trace relate": lambda at: [at.answers, "--model", at.model, "--encoder", at.encoder],
+    "trace models": lambda at: at.results,
+}
+ELSEWHERE = {"run tools": "tests/recipes/test_tools_flow.py runs it with the bundled model"}

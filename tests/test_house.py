@@ -1,0 +1,72 @@
+"""The house as a whole: no import circles, a face that loads nothing, results that are named classes."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grimp
+import pytest
+
+import luthier
+
+SOURCE = Path(luthier.__file__).parent
+UNTYPED = ("dict", "JSON", "Any")
+MOST_UNTYPED = 0.06
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    graph = grimp.build_graph("luthier", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) - {"luthier"} for module in graph.modules - {"luthier"}}
+    while leaves := {module for module, found in imports.items() if not found & imports.keys()}:
+        imports = {module: found for module, found in imports.items() if module not in leaves}
+    while roots := set(imports) - {found for each in imports.values() for found in each}:
+        imports = {module: found for module, found in imports.items() if module not in roots}
+    assert sorted(imports) == []
+
+
+def public_functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    for path in sorted(SOURCE.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        scopes = [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_"))]
+        for scope in scopes:
+            for node in scope.body:
+                if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                    yield f"{path.relative_to(SOURCE)}:{node.lineno} {node.name}", node
+
+
+def test_what_leaves_a_function_is_a_named_class() -> None:
+    functions = list(public_functions())
+    loose = [
+        place for place, node in functions if node.returns is not None and ast.unparse(node.returns).split("[")[0].split(" |")[0] in UNTYPED
+    ]
+    assert len(loose) <= MOST_UNTYPED * len(functions), f"{len(loose)} of {len(functions)}: {loose}"
+
+
+def test_everything_public_says_what_it_returns() -> None:
+    assert [place for place, node in public_functions() if node.returns is None] == []
+
+
+@pytest.mark.parametrize("name", luthier.__all__)
+def test_every_front_door_opens(name: str) -> None:
+    assert name in dir(luthier)
+    assert name in (luthier.__doc__ or "")
+    assert callable(getattr(luthier, name))
+
+
+def test_the_face_loads_nothing() -> None:
+    code = (
+        "import sys, time; start = time.process_time(); import luthier; spent = time.process_time() - start\n"
+        "print(spent < 0.1, [name for name in ('torch', 'numpy', 'click', 'transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True []"
+
+
+def test_a_wrong_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'tune'"):
+        luthier.tune  # noqa: B018
+    assert (SOURCE / "py.typed").is_file()
