@@ -120,6 +120,7 @@ def _start(base: Any, rows: list[dict[str, Any]], work: Path, steps: int) -> Pat
 
 def _pairs(rows: list[dict[str, Any]], start: Path, work: Path) -> dict[str, Any]:
     from luthier.recipes.pairs import PairInputs, run_pairs
+
     from luthier.records import write_jsonl
 
     asked = work / "questions.jsonl"

@@ -50,7 +50,8 @@ GROUPS = {
     "decode": "Learn a temperature that knows when variety is wanted.",
     "probe": "Look into a model: chains of thought, step by step; how sharp its minimum is.",
     "probe tree": "A small decision tree that tells wrong chains by how their confidence moves.",
-    "evaluate": "Score a model: function calling, multiple choice, code retrieval, knowledge fusion.",
+    "sandbox": "Run and judge model-written Python where it can harm and fake nothing.",
+    "evaluate": "Score a model: function calling, programs, multiple choice, code retrieval, knowledge fusion.",
     "evaluate retrieval": "Score retrievers on tasks of queries, documents and judgements.",
     "trace": "Follow learners, pupils or models: what they know, what comes next.",
 }
@@ -94,9 +95,16 @@ COMMANDS: dict[str, Command] = {
     "evaluate choice": RunCommand(
         "luthier.evaluate.settings:ChoiceSettings", "luthier.evaluate.runs:run_choice", "luthier.evaluate.choice_page", "runs/choice"
     ),
+    "evaluate code": RunCommand(
+        "luthier.evaluate.settings:CodeSettings", "luthier.evaluate.code_runs:run_code", "luthier.evaluate.code_page", "runs/code"
+    ),
     "evaluate fusion": Own("luthier.cli.fusion:evaluate_fusion"),
     "evaluate retrieval": Own("luthier.cli.retrieval:command"),
     "trace": Own("luthier.cli.trace:command"),
+    "sandbox doctor": Question("luthier.sandbox.settings:DoctorSettings", "luthier.sandbox.answers:doctor"),
+    "sandbox run": Question("luthier.sandbox.settings:ScriptSettings", "luthier.sandbox.answers:script"),
+    "sandbox judge": Question("luthier.sandbox.settings:JudgeSettings", "luthier.sandbox.answers:judge"),
+    "sandbox attack": Question("luthier.sandbox.settings:AttackSettings", "luthier.sandbox.answers:attack"),
     "report": Own("luthier.cli.report:command"),
 }
 

@@ -56,18 +56,22 @@ def _tasks(completions: Sequence[Any], columns: Mapping[str, Any]) -> list[Task]
     entries = columns.get("entry_point") or [""] * len(completions)
     prompts = columns.get("prompt") or [""] * len(completions)
     rows = zip(completions, columns[name], entries, prompts, strict=True)
-    return [_task(completion, tests, entry or "", prompt) for completion, tests, entry, prompt in rows]
+    return [task_of(completion, tests, entry or "", prompt) for completion, tests, entry, prompt in rows]
 
 
-def _task(completion: Any, tests: Any, entry_point: str, prompt: Any) -> Task:
+def task_of(completion: Any, tests: Any, entry_point: str, prompt: Any) -> Task:
+    """The program in a completion, and its tests. Raises SettingsError for tests of no known form."""
     text = program_of(said(completion), entry_point)
     program = whole_program(prompt, text, entry_point) if isinstance(prompt, str) and entry_point else text
     if isinstance(tests, str):
         return Task(program, tests, entry_point)
-    return Task(program, tuple(test if isinstance(test, str) else _pair(test) for test in tests or ()), entry_point)
+    return Task(program, tuple(map(make_test, tests or ())), entry_point)
 
 
-def _pair(test: Any) -> InputOutput:
+def make_test(test: Any) -> str | InputOutput:
+    """A test of a row: code as it is, a pair or an object with `input` and `output` as what a script reads and must print."""
+    if isinstance(test, str):
+        return test
     if isinstance(test, Mapping) and "input" in test and "output" in test:
         return InputOutput(str(test["input"]), str(test["output"]))
     if isinstance(test, Sequence) and len(test) == 2:
