@@ -9,7 +9,7 @@ from typing import Any
 
 from luthier.errors import MissingFileError, SandboxError, SandboxUnavailable, SettingsError
 from luthier.progress import Progress, quiet
-from luthier.records.files import read_rows, write_jsonl
+from luthier.records.files import read_rows, refuse_same, write_jsonl
 from luthier.report.wording import Told
 from luthier.sandbox.attack import LIMITS, Held, attacks, run_attacks
 from luthier.sandbox.box import Sandbox
@@ -42,6 +42,8 @@ def script(settings: ScriptSettings, progress: Progress = quiet) -> Told:
 def judge(settings: JudgeSettings, progress: Progress = quiet) -> Told:
     """The verdict on each program. Raises SettingsError for tests that cannot judge, SandboxError where the sandbox fails twice."""
     tasks = _tasks(settings)
+    if settings.out:
+        refuse_same(settings.out, [settings.programs, *([settings.tests] if settings.tests else [])])
     progress.step("Judging programs", len(tasks))
     verdicts = []
     with _opened(settings) as box:
