@@ -78,7 +78,7 @@ def _collect_orphans() -> None:
 
 
 def _interpreter(script: str, before: list[str]) -> None:
-    subprocess.run([*before, interpreter(), "-I", "-S", "-c", script], check=True, capture_output=True)
+    subprocess.run([*before, interpreter(), "-I", "-c", script], check=True, capture_output=True)
 
 
 def _bubblewrap() -> list[str]:

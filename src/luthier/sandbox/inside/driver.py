@@ -62,7 +62,7 @@ class Tests:
     def _execute(self, tree: ast.Module, code: CodeType) -> None:
         entry = self.spec["entry_point"]
         space: dict[str, Any] = {"__name__": "tests", "__builtins__": builtins}
-        for name in sorted(_free_names(code, tree) | {entry}):
+        for name in sorted(_free_names(tree) | {entry}):
             self._provide(space, name, name == entry)
         exec(code, space)
         if _is_check(tree):
@@ -99,21 +99,22 @@ class Tests:
         return "exception", f"{type(error).__name__}: {error} in the test: {where}"
 
 
-def _free_names(code: CodeType, tree: ast.Module) -> set[str]:
-    """Global names that a test reads and neither it nor Python defines."""
-    used: set[str] = set()
-    codes = [code]
-    while codes:
-        inner = codes.pop()
-        used.update(inner.co_names)
-        codes += [constant for constant in inner.co_consts if isinstance(constant, CodeType)]
-    read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    own = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
-    own |= {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
+def _free_names(tree: ast.Module) -> set[str]:
+    """Names that a test reads and neither it nor Python defines."""
+    read: set[str] = set()
+    own: set[str] = set(vars(builtins))
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
+        if isinstance(node, ast.Name):
+            (read if isinstance(node.ctx, ast.Load) else own).add(node.id)
+        elif isinstance(node, ast.arg):
+            own.add(node.arg)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            own.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
             own |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
-    return (used & read) - own - set(vars(builtins))
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            own.add(node.name)
+    return read - own
 
 
 def _is_check(tree: ast.Module) -> bool:

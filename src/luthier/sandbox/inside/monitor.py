@@ -69,7 +69,7 @@ class Monitor:
     def spawn(self, keep: list[int], work: Callable[[], int | None], standard: tuple[int, int, int]) -> Child:
         """A confined child that does `work` and ends."""
         kernel.unshare(kernel.NEWPID)
-        pid = os.fork()
+        pid = kernel.fork()
         if pid == 0:
             status = 1
             try:

@@ -40,7 +40,7 @@ def main(descriptor: int, extra: list[str], rules: bytes) -> None:
         message, descriptors, _, _ = socket.recv_fds(host, 1 << 16, 4)
         if not message:
             return
-        if os.fork() == 0:
+        if kernel.fork() == 0:
             _monitor(host, message, descriptors, rules, mapped)
         for received in descriptors:
             os.close(received)
