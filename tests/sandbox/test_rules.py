@@ -117,7 +117,7 @@ def test_9_memory_counts_beside_what_the_interpreter_takes(box: Sandbox) -> None
 
 
 def test_10_waiting_for_a_busy_processor_is_not_held_against_a_program() -> None:
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * len(os.sched_getaffinity(0)))]
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * len(os.sched_getaffinity(0)))]
     try:
         with Sandbox(workers=2, limits=Limits(wall=1.2, cpu=1.0)) as box:
             program = (

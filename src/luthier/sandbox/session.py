@@ -19,6 +19,7 @@ from typing import Any
 from luthier.errors import SandboxError
 from luthier.sandbox import bubblewrap
 from luthier.sandbox.filters import system_call_filter
+from luthier.sandbox.inside.children import SLACK
 from luthier.sandbox.outcome import Limits
 
 START_SECONDS = 60.0
@@ -84,7 +85,7 @@ class Session:
                     raise SandboxError(f"the sandbox takes no more jobs ({problem.strerror})") from problem
                 finally:
                     os.close(end)
-            return _parse(_read(result, limits.total + limits.wall * 5 + PATIENCE))
+            return _parse(_read(result, limits.total + limits.wall * (SLACK + 1) + PATIENCE))
         finally:
             os.close(result)
 

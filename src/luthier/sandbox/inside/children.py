@@ -10,7 +10,7 @@ import signal
 import time
 from pathlib import Path
 
-SLACK = 4  # a test may take this many times its seconds where the machine is too busy to run it
+SLACK = 10  # a test may take this many times its seconds where the machine is too busy to run it
 
 
 class Child:
