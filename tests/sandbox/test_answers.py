@@ -49,6 +49,17 @@ def test_a_script_is_run_with_its_input_and_files(tmp_path: Path) -> None:
     assert json.loads(luthier("sandbox", "run", program, "--stdin", stdin, "--with", table, "--json").stdout)["status"] == 4
 
 
+def test_what_a_program_prints_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    program = written(tmp_path / "p.py", "print('a\\x1b[2Jb\\x9bc\\td')\n")
+    assert luthier("sandbox", "run", program, "--quiet").stdout == "a\ufffd[2Jb\ufffdc\td\n"
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    program, one, two = (written(tmp_path / name, "") for name in ("p.py", "a.csv", "other/a.csv"))
+    assert "the same name" in luthier("sandbox", "run", program, "--with", one, "--with", two, ok=False).stderr
+
+
 def test_a_program_is_judged_by_tests_in_code_and_in_rows(tmp_path: Path) -> None:
     program, tests = written(tmp_path / "p.py", SQUARE), written(tmp_path / "t.py", "assert square(3) == 9\n")
     words = ("sandbox", "judge", program, "--entry-point", "square", "--quiet")

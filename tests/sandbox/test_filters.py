@@ -8,12 +8,13 @@ from luthier.errors import SandboxUnavailable
 from luthier.sandbox.filters import generate, system_call_filter
 
 
+@pytest.mark.parametrize("role", generate.ROLES)
 @pytest.mark.parametrize("machine", generate.MACHINES)
-def test_the_filter_is_what_libseccomp_makes_of_the_list(machine: str) -> None:
+def test_the_filter_is_what_libseccomp_makes_of_the_list(machine: str, role: str) -> None:
     seccomp = generate.library()
     if seccomp is None:
         pytest.skip("libseccomp is not installed")
-    assert generate.compiled(seccomp, machine) == (generate.FOLDER / f"{machine}.bpf").read_bytes()
+    assert generate.compiled(seccomp, machine, role) == (generate.FOLDER / f"{machine}-{role}.bpf").read_bytes()
 
 
 def test_what_must_stay_closed_is_not_on_the_list() -> None:
@@ -28,5 +29,5 @@ def test_another_processor_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -
     system_call_filter.cache_clear()
     monkeypatch.setattr(platform, "machine", lambda: "mips")
     with pytest.raises(SandboxUnavailable, match="mips"):
-        system_call_filter()
+        system_call_filter("candidate")
     system_call_filter.cache_clear()

@@ -69,6 +69,18 @@ def test_4_tests_are_in_no_memory_that_a_program_can_search(box: Sandbox) -> Non
     assert box.judge(f"def f(x):\n    {search}\n", "assert f(2) == 4  # canary77", entry_point="f", judge="inprocess").passed  # it can find
 
 
+def test_4c_a_candidate_that_replaces_another_learns_nothing_of_the_tests_before(box: Sandbox) -> None:
+    look = (
+        "import sys\ndef f(x):\n    if x == 1:\n        while True: pass\n    frame, seen = sys._getframe(), ''\n    while frame:\n"
+        "        seen += ''.join(str(vars(value)) for value in frame.f_locals.values() if hasattr(value, '__dict__'))\n        frame = frame.f_back\n"
+        "    return 'outcomes' in seen and ''.join(['canary', '77']) in seen\n"
+    )
+    tests = ["assert f(0) == 5  # canary77", "f(1)", "assert f(2) is False"]
+    verdict = box.judge(look, tests, entry_point="f")
+    assert [test.outcome.kind for test in verdict.tests] == ["wrong_answer", "timeout", "passed"]
+    assert "canary77" in verdict.tests[0].outcome.detail
+
+
 def test_4b_no_other_process_is_in_sight_and_the_judge_cannot_be_read(box: Sandbox) -> None:
     assert outcome(box, "return 4 if os.listdir('/proc') == [] and os.getpid() == 1 else None") == "passed"
     assert (

@@ -72,3 +72,7 @@ def test_what_is_kept_is_the_program_in_its_order(statements: list[str]) -> None
     kept = without_demonstrations("\n".join([*statements, ""]), "f")
     wanted = [ast.dump(ast.parse(text)) for text in statements if not text.startswith(("print", "assert", "f("))]
     assert [ast.dump(ast.Module([node], [])) for node in ast.parse(kept).body] == wanted
+
+
+def test_a_long_answer_without_a_line_end_is_read_in_linear_time() -> None:
+    assert program_of("```" + "a" * 300_000, "f") == "```" + "a" * 300_000

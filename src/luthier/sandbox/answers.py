@@ -17,6 +17,7 @@ from luthier.sandbox.doctor import machine
 from luthier.sandbox.outcome import InputOutput, Judgement, Task
 from luthier.sandbox.rewards import TESTS, make_test, task_of
 from luthier.sandbox.settings import AttackSettings, BoxSettings, DoctorSettings, JudgeSettings, LimitSettings, ScriptSettings
+from luthier.sandbox.verdicts import harmless
 
 
 def doctor(settings: DoctorSettings, progress: Progress = quiet) -> Told:
@@ -33,9 +34,11 @@ def script(settings: ScriptSettings, progress: Progress = quiet) -> Told:
     """What the program printed, and what it came to where it did not end well."""
     program, stdin = _read(settings.file), _read(settings.stdin) if settings.stdin else ""
     files = {Path(name).name: _bytes(name) for name in settings.files}
+    if len(files) < len(settings.files):
+        raise SettingsError(f"--with: two of {', '.join(settings.files)} have the same name")
     with _opened(settings) as box:
         output = box.run(program, stdin, files)
-    lines = [*output.stdout.splitlines(), *output.stderr.splitlines()]
+    lines = [harmless(line) for line in (*output.stdout.splitlines(), *output.stderr.splitlines())]
     return Told(lines if output.outcome.passed else [*lines, str(output.outcome)], asdict(output))
 
 

@@ -22,9 +22,7 @@ _ENVIRONMENT = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"
 _SOURCES = ("__init__", "kernel", "codec", "blocks", "candidate", "children", "driver", "remote", "monitor", "zygote")
 _NEEDED = (6, 7, 21)  # CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN
 _STAGES = ("/mnt", "/media", "/srv", "/opt")
-_START = "import sys; sys.path.insert(0, '/luthier'); from inside import zygote; "
-_START += "sys.path += sys.argv[3].split(':') if sys.argv[3] else []; "
-_START += "zygote.main(int(sys.argv[1]), sys.argv[4:], open(sys.argv[2], 'rb').read())"
+_START = "import sys; sys.path.insert(0, '/luthier'); from inside import zygote; zygote.main(*sys.argv[1:])"
 _LAUNCH = "import sys; sys.path.insert(0, sys.argv[1]); from inside import launch; launch.main(*sys.argv[2:])"
 _CURES = (
     (
@@ -92,7 +90,7 @@ def command(binary: str, host: int, sealed: dict[str, int], modules: Sequence[st
     for path, descriptor in sealed.items():
         words += ["--ro-bind-data", str(descriptor), path]
     words += ["--remount-ro", "/", "--chdir", "/", interpreter(), "-X", "utf8", "-s", "-S", "-P", "-B", "-c"]
-    words += [_START, str(host), "/luthier/filter", ":".join(packages()) if modules else "", *modules]
+    words += [_START, str(host), ":".join(packages()) if modules else "", *modules]
     return Command(tuple(words), (host, *sealed.values()))
 
 

@@ -62,7 +62,7 @@ class Session:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
         self._host, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         sealed = {path: memory_file(content) for path, content in bubblewrap.sources().items()}
-        sealed["/luthier/filter"] = memory_file(system_call_filter())
+        sealed |= {f"/luthier/{role}.bpf": memory_file(system_call_filter(role)) for role in ("candidate", "driver")}
         try:
             command = bubblewrap.command(bubblewrap.find(), inside.fileno(), sealed, modules)
             self._process = subprocess.Popen(

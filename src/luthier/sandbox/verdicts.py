@@ -46,14 +46,20 @@ def encoded(value: object) -> bytes:
 
 def judgement(task: Task, raw: Raw, backend: str) -> Judgement:
     """The verdict. Raises SettingsError for a test that is no Python, or that passes without a call of the program."""
-    results = tuple(_result(index, told) for index, told in enumerate(raw.outcomes))
+    more = _said_by_driver(raw)
+    results = tuple(_result(index, {**told, **more.get(index, {})}) for index, told in enumerate(raw.outcomes))
     stdout, stderr = text(raw.stdout[:SHOWN]), text(raw.stderr[:SHOWN])
     return Judgement(first_failure(results), results, stdout, stderr, raw.cpu, raw.wall, raw.peak * 1024, backend, task.judge)
 
 
 def block_trace(task: Task, raw: Raw, backend: str) -> BlockTrace:
-    events = json.loads(raw.answer)[0] if raw.answer else []
+    events = _said_by_driver(raw).get(0, {}).get("events", [])
     return BlockTrace(judgement(task, raw, backend), tuple(Event(**event) for event in events))
+
+
+def _said_by_driver(raw: Raw) -> dict[int, dict[str, Any]]:
+    """What the driver wrote of each test that it finished."""
+    return {told["test"]: told for told in map(json.loads, raw.answer.splitlines())}
 
 
 def script_output(raw: Raw, backend: str) -> Output:
@@ -76,7 +82,12 @@ def first_failure(results: tuple[TestResult, ...] | list[TestResult]) -> Outcome
 
 
 def outcome(told: Mapping[str, Any]) -> Outcome:
-    return Outcome(told["kind"], str(told["detail"]))
+    return Outcome(told["kind"], harmless(str(told.get("detail", ""))))
+
+
+def harmless(words: str) -> str:
+    """Text of a program for a terminal: without control characters, which could move the cursor or worse."""
+    return "".join(letter if (letter >= " " and not "\x7f" <= letter < "\xa0") or letter == "\t" else "\ufffd" for letter in words)
 
 
 def text(printed: bytes) -> str:
@@ -88,7 +99,7 @@ def _result(index: int, told: Mapping[str, Any]) -> TestResult:
         raise SettingsError(f"test {index + 1} is not Python: {told['detail']}")
     if told["kind"] == "passed" and not told["calls"]:
         raise SettingsError(f"test {index + 1} never calls the program, so it cannot judge it")
-    return TestResult(outcome(told), int(told["calls"]), str(told["shown"]))
+    return TestResult(outcome(told), int(told["calls"]), harmless(str(told.get("shown", ""))))
 
 
 def _compared(output: Output, expected: str) -> Outcome:

@@ -9,7 +9,9 @@ import ast
 import re
 import warnings
 
-_FENCE = re.compile(r"^[ \t]*```[ \t]*(?P<language>[\w+.-]*)[^\n]*\n(?P<body>.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^[ \t]*```[ \t]*(?P<language>[\w+.-]*)(?:[^\w+.\n-][^\n]*)?\n(?P<body>.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
+)
 _PYTHON = frozenset({"", "python", "python3", "py"})
 
 

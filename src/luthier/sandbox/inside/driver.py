@@ -22,11 +22,13 @@ from .remote import TOLD, Candidate, Line, Lost
 
 
 class Tests:
-    """The tests of one job, run one after the other from `start`."""
+    """The tests of one job, run one after the other from `start`.
 
-    def __init__(self, candidate: Candidate, spec: dict[str, Any], trace: mmap.mmap | None) -> None:
-        self.candidate, self.spec, self.trace = candidate, spec, trace
-        self.events: list[list[dict[str, Any]]] = []
+    What quotes a test goes into the file `answer`, which the monitor reads at the very end: it forks candidates, and they see its memory.
+    """
+
+    def __init__(self, candidate: Candidate, spec: dict[str, Any], answer: int, trace: mmap.mmap | None) -> None:
+        self.candidate, self.spec, self.answer, self.trace = candidate, spec, answer, trace
 
     def run(self, start: int) -> None:
         for index in range(start, len(self.spec["tests"])):
@@ -35,10 +37,9 @@ class Tests:
                 blocks.clear(self.trace)
             kind, detail = self._one(self.spec["tests"][index])
             events = blocks.read_events(self.trace) if self.trace is not None else []
-            self.events.append(events)
-            self.candidate.line.tell(
-                say="done", test=index, kind=kind, detail=detail[:TOLD], calls=self.candidate.calls, shown=self.candidate.shown
-            )
+            told = {"test": index, "detail": detail[:TOLD], "shown": self.candidate.shown, "events": events}
+            os.write(self.answer, json.dumps(told).encode() + b"\n")
+            self.candidate.line.tell(say="done", test=index, kind=kind, calls=self.candidate.calls)
 
     def _one(self, test: str) -> tuple[str, str]:
         """One test on the program freshly loaded: what it came to, and why."""
@@ -146,9 +147,7 @@ def drive(tests: int, line: Line, answer: int, trace: mmap.mmap | None, start: i
     if "call" in spec:
         _call(candidate, spec, answer)
         return
-    runner = Tests(candidate, spec, trace)
-    runner.run(start)
-    os.write(answer, json.dumps(runner.events).encode() if trace is not None else b"")
+    Tests(candidate, spec, answer, trace).run(start)
     line.tell(say="end")
 
 
@@ -164,5 +163,5 @@ def _call(candidate: Candidate, spec: dict[str, Any], answer: int) -> None:
     except BaseException as error:
         lost = candidate.lost or (error if isinstance(error, Lost) else None)
         kind, detail = (lost.kind, lost.detail) if lost else (candidate.kind or "exception", candidate.where)
-    line.tell(say="done", test=0, kind=kind, detail=detail, calls=1, shown="")
+    line.tell(say="done", test=0, kind=kind, detail=detail, calls=1)
     line.tell(say="end")

@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from . import blocks, candidate, driver, kernel
@@ -48,8 +49,8 @@ class Descriptors(NamedTuple):
 class Monitor:
     """One job from its start to its result."""
 
-    def __init__(self, job: Job, files: Descriptors) -> None:
-        self.job, self.files = job, files
+    def __init__(self, job: Job, files: Descriptors, driver_bounds: kernel.Bounds) -> None:
+        self.job, self.files, self.driver_bounds = job, files, driver_bounds
         self.own = os.pidfd_open(os.getpid())
         self.began = time.monotonic()
         self.trace = mmap.mmap(-1, blocks.SIZE) if job.trace else None
@@ -66,7 +67,7 @@ class Monitor:
         self.driver: Child | None = None
 
     # What runs below.
-    def spawn(self, keep: list[int], work: Callable[[], int | None], standard: tuple[int, int, int]) -> Child:
+    def spawn(self, keep: list[int], work: Callable[[], int | None], standard: tuple[int, int, int], bounds: kernel.Bounds) -> Child:
         """A confined child that does `work` and ends."""
         kernel.unshare(kernel.NEWPID)
         pid = kernel.fork()
@@ -75,7 +76,7 @@ class Monitor:
             try:
                 for target, source in enumerate(standard):
                     os.dup2(source, target)
-                kernel.confine(self.job.bounds, [0, 1, 2, *keep])
+                kernel.confine(bounds, [0, 1, 2, *keep])
                 status = work() or 0
             finally:
                 os._exit(status)
@@ -102,7 +103,7 @@ class Monitor:
     def _with_output(self, keep: list[int], work: Callable[[], int | None], stdin: int) -> Child:
         out, out_end = os.pipe()
         error, error_end = os.pipe()
-        child = self.spawn(keep, work, (stdin, out_end, error_end))
+        child = self.spawn(keep, work, (stdin, out_end, error_end), self.job.bounds)
         for descriptor in (out_end, error_end, stdin):
             os.close(descriptor)
         self.readers |= {out: 1, error: 2}
@@ -112,9 +113,9 @@ class Monitor:
         self.control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         null = os.open("/dev/null", os.O_RDWR)
         keep = [self.files.tests, far.fileno(), requests, replies, self.answer]
-        os.ftruncate(self.answer, 0)
         line = Line(far, requests, replies)
-        self.driver = self.spawn(keep, lambda: driver.drive(self.files.tests, line, self.answer, self.trace, start), (null, null, null))
+        work = partial(driver.drive, self.files.tests, line, self.answer, self.trace, start)
+        self.driver = self.spawn(keep, work, (null, null, null), self.driver_bounds)
         far.close()
         for descriptor in (null, requests, replies):
             os.close(descriptor)
@@ -134,7 +135,7 @@ class Monitor:
                 break
             if start == before:
                 raise RuntimeError("the driver ended before its first test")
-        late = {"kind": "timeout", "detail": f"the job's {self.job.total:g} s were over", "calls": 0, "shown": ""}
+        late = {"kind": "timeout", "detail": f"the job's {self.job.total:g} s were over", "calls": 0}
         self.outcomes += [late] * (self.job.tests - len(self.outcomes))
 
     def _late(self) -> bool:
@@ -185,7 +186,7 @@ class Monitor:
 
     def _record(self, kind: str, detail: str) -> None:
         if self.current is not None:
-            self.outcomes.append({"kind": kind, "detail": detail, "calls": 0, "shown": ""})
+            self.outcomes.append({"kind": kind, "detail": detail, "calls": 0})
             self.current = self.timer = None
 
     def _replace(self) -> None:
@@ -310,7 +311,7 @@ class Monitor:
         else:
             found = self._judged_status(status)
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
-        return {**found, "calls": 0, "shown": "", "status": code}
+        return {**found, "calls": 0, "status": code}
 
     def report(self) -> None:
         """Write the result: one line that says what follows, then standard output, standard error and the answer."""
@@ -322,12 +323,12 @@ class Monitor:
             left = left[os.write(self.files.result, left) :]
 
 
-def run(message: bytes, descriptors: list[int], bounds_filter: bytes, mapped: int) -> None:
-    """Do one job and write its result. mapped: bytes of address space that the interpreter takes by itself."""
+def run(message: bytes, descriptors: list[int], filters: tuple[bytes, ...], mapped: int) -> None:
+    """Do one job and write its result. filters: of candidate and driver. mapped: address space that the interpreter takes by itself."""
     asked = json.loads(message)
     limits = asked.pop("limits")
-    bounds = kernel.Bounds(**{**limits, "memory": limits["memory"] + mapped}, filter=bounds_filter)
-    monitor = Monitor(Job(**asked, bounds=bounds), Descriptors(*descriptors))
+    bounds = kernel.Bounds(**{**limits, "memory": limits["memory"] + mapped}, filter=filters[0])
+    monitor = Monitor(Job(**asked, bounds=bounds), Descriptors(*descriptors), bounds._replace(filter=filters[1]))
     if asked["mode"] == "run":
         monitor.script()
     else:

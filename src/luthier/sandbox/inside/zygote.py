@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from . import kernel, monitor
 
@@ -24,14 +25,16 @@ USUAL = (
 )
 
 
-def main(descriptor: int, extra: list[str], rules: bytes) -> None:
-    """Serve jobs from the socket until the host closes it."""
+def main(descriptor: str, packages: str, *extra: str) -> None:
+    """Serve jobs from the socket until the host closes it. packages: where extra modules are found, joined by colons."""
+    sys.path += [folder for folder in packages.split(":") if folder]
+    filters = tuple(Path(f"/luthier/{role}.bpf").read_bytes() for role in ("candidate", "driver"))
     kernel.set_dumpable(False)
     signal.signal(signal.SIGCHLD, _collect)
     for name in (*USUAL, *extra):
         importlib.import_module(name)
     mapped = kernel.own_memory()
-    host = socket.socket(fileno=descriptor)
+    host = socket.socket(fileno=int(descriptor))
     host.send(json.dumps({"python": sys.version.split()[0]}).encode())
     gc.collect()
     gc.freeze()
@@ -41,7 +44,7 @@ def main(descriptor: int, extra: list[str], rules: bytes) -> None:
         if not message:
             return
         if kernel.fork() == 0:
-            _monitor(host, message, descriptors, rules, mapped)
+            _monitor(host, message, descriptors, filters, mapped)
         for received in descriptors:
             os.close(received)
 
@@ -53,13 +56,13 @@ def _collect(*_: object) -> None:
             pass
 
 
-def _monitor(host: socket.socket, message: bytes, descriptors: list[int], rules: bytes, mapped: int) -> None:
+def _monitor(host: socket.socket, message: bytes, descriptors: list[int], filters: tuple[bytes, ...], mapped: int) -> None:
     """The child: one job, and never back into the loop. What goes wrong here is told by a result that is not there."""
     try:
         host.close()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         kernel.die_with_parent()
-        monitor.run(message, descriptors, rules, mapped)
+        monitor.run(message, descriptors, filters, mapped)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
