@@ -36,17 +36,21 @@ def run_arm(arm: str, steps: int) -> dict[str, float]:
     from luthier.models import bundled
     from luthier.models.local import LocalModel
     from luthier.synthesize.tools.dialogues import synthesize_dialogues
-    from luthier.train import answer_head, sft
+    from luthier.train import answer_head
+    from luthier.train.sft import SftSettings, fine_tune
+    from luthier.train.steps import METRICS
 
     if arm == "trl":
         answer_head.answer_head_trainer = lambda: SFTTrainer  # type: ignore[assignment]
     model = LocalModel(bundled.pull())
-    settings = sft.SftSettings(sigma=0.0, save_steps=10_000)
-    rows = list(synthesize_dialogues(steps * settings.batch_size, seed=1))
+    batch = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
+    sft = {**batch, "max_length": 320, "warmup_steps": 0.1, "save_steps": 10_000}
+    settings = SftSettings(sigma=0.0, learning_rate=1e-3, rank=16, lora={"lora_alpha": 32}, by_length=True, sft=sft)
+    rows = list(synthesize_dialogues(steps * 4, seed=1))
     with tempfile.TemporaryDirectory() as scratch:
         start = time.perf_counter()
-        result = sft.train_sft(rows, model, Path(scratch), settings)
-        metrics = [json.loads(text) for text in (Path(scratch) / sft.METRICS).read_text().splitlines()]
+        result = fine_tune(rows, model, Path(scratch), settings)
+        metrics = [json.loads(text) for text in (Path(scratch) / METRICS).read_text().splitlines()]
         wall = time.perf_counter() - start
     return {
         "tokens_per_second": result.tokens / result.seconds,

@@ -176,8 +176,8 @@ class Sinkt:
         self.skills, self.epochs = skills, epochs
 
     def fit(self, seen: Any) -> None:
-        from luthier.trace.fitting import FitSettings
-        from luthier.trace.tracer import Tracer, TracerSettings
+        from luthier.trace.settings import FitSettings, TracerSettings
+        from luthier.trace.tracer import Tracer
 
         self.random = np.random.default_rng(0)
         runs, checkpoints, items = seen.shape

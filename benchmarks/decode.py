@@ -97,8 +97,9 @@ def _run(model: Any, arm: str, size: int, steps: int, seed: int) -> tuple[float,
 def _dds(model: Any, arm: str) -> Any:
     import torch
 
-    from luthier.decode import DDS, DiversityHead, EntropyScore, Statistics
+    from luthier.decode import DDS, DiversityHead, EntropyScore
     from luthier.decode.head import describe
+    from luthier.decode.mappings import Statistics
     from luthier.decode.network import Network
     from luthier.decode.portable import HIDDEN, PortableHead
 

@@ -18,8 +18,8 @@ BLOCK, BATCH = 128, 16  # bytes, blocks
 
 
 def measure(quick: bool, ledger: str) -> dict[str, Any]:
-    from luthier.recipes.entropy_law import law_of
     from luthier.records.calls import render_calls
+    from luthier.select.entropy_law import law_of
     from luthier.synthesize.tools.dialogues import synthesize_dialogues
 
     count = 300 if quick else 1500

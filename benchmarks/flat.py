@@ -60,7 +60,7 @@ def _model() -> Any:
 
     from luthier.models import bundled
     from luthier.models.local import LocalModel
-    from luthier.train.fine_tune import adapted_model
+    from luthier.train.start import adapted_model
 
     torch.manual_seed(0)
     model = adapted_model(LocalModel(bundled.pull(), name=bundled.NAME), None)

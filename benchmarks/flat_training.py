@@ -71,11 +71,11 @@ def _run(  # noqa: PLR0917
     base: Any, arm: str, seed: int, rows: list[Any], held: list[Any], tests: dict[str, Any], steps: int, batch: int
 ) -> dict[str, Any]:
     from luthier.models.local import LocalModel
-    from luthier.train.fine_tune import FineTuneSettings, adapted_model, fine_tune
-    from luthier.train.sft import encode
+    from luthier.train.sft import SftSettings, encode, fine_tune
     from luthier.train.sharpness import sharpness
+    from luthier.train.start import adapted_model
 
-    settings = FineTuneSettings(
+    settings = SftSettings(
         method=arm,
         seed=seed,  # type: ignore[arg-type]
         sft={

@@ -22,7 +22,7 @@ WRITINGS = ("{d:%Y-%m-%d}", "{d.day} {d:%B} {d.year}", "{d:%B} {d.day}, {d.year}
 def measure(quick: bool) -> dict[str, Any]:
     from luthier.records import write_jsonl
     from luthier.records.fusion_suite import problems, read_suite
-    from luthier.synthesize.fusion import Columns, FusionSuite, KnowledgeBase, SuiteSettings
+    from luthier.synthesize.fusion import Columns, FusionSuite, KnowledgeBase, SuiteSettings, split_facts
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "devices.jsonl"
@@ -31,7 +31,7 @@ def measure(quick: bool) -> dict[str, Any]:
         for name in ("a", "b"):
             start = time.perf_counter(), time.process_time()
             kb = KnowledgeBase.from_paths([path], Columns(("device",)))
-            suite = FusionSuite.build(kb.split("random", holdout=0.2), SuiteSettings(per_scenario=200, distractors=(0, 1, 3, 5)))
+            suite = FusionSuite.build(split_facts(kb, by="random", holdout=0.2), SuiteSettings(per_scenario=200, distractors=(0, 1, 3, 5)))
             manifest = suite.save(Path(folder) / name)
             read_suite(Path(folder) / name)
             built.append({"seconds": time.perf_counter() - start[0], "cpu_seconds": time.process_time() - start[1]})

@@ -47,7 +47,8 @@ def _measure(data: Path, work: Path, *, quick: bool, sft_steps: int, asked: int,
     from luthier.models import bundled
     from luthier.models.local import LocalModel
     from luthier.records import read_pairs
-    from luthier.train.preference.tuning import PreferenceSettings, tune_preferences
+    from luthier.train.preference.tuning import tune_preferences
+    from luthier.train.settings import PreferenceSettings
 
     base = LocalModel(bundled.pull(), name=bundled.NAME)
     train = Random(0).sample(_rows(data / "ecqa_train.jsonl.gz"), 8 * sft_steps + asked)
@@ -69,7 +70,7 @@ def _measure(data: Path, work: Path, *, quick: bool, sft_steps: int, asked: int,
     models = {"start": LocalModel(base.folder, adapter=start, name="start")}
     for arm in ARMS:
         folder = work / f"arm-{arm}-{steps}-{sft_steps}-{asked}"
-        settings = PreferenceSettings(arm, training={**SETTINGS, "max_steps": steps, "num_train_epochs": 1})  # type: ignore[arg-type]
+        settings = PreferenceSettings(method=arm, training={**SETTINGS, "max_steps": steps, "num_train_epochs": 1})  # type: ignore[arg-type]
         if not (folder / "adapter").is_dir():
             result = tune_preferences(pairs[held:], LocalModel(base.folder, adapter=start, name="start"), folder, settings)
             print(f"{arm}: {result.steps} steps, loss {result.loss:.4f}", flush=True)
@@ -107,27 +108,26 @@ def _with_mistake(row: dict[str, Any]) -> dict[str, Any]:
 def _start(base: Any, rows: list[dict[str, Any]], work: Path, steps: int) -> Path:
     """The adapter every arm starts from: taught to reason in this form."""
     from luthier.records import Conversation, Message
-    from luthier.train.fine_tune import FineTuneSettings, fine_tune
+    from luthier.train.sft import SftSettings, fine_tune
 
     folder = work / f"start-{steps}"
     if not (folder / "adapter").is_dir():
         taught = [Conversation((Message("user", row["problem"]), Message("assistant", row["solution"]))) for row in rows]
         sft = {"max_steps": steps, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "learning_rate": 1e-3}
-        result = fine_tune(taught, base, folder, FineTuneSettings("none", sft={**sft, "save_strategy": "no"}))
+        result = fine_tune(taught, base, folder, SftSettings(method="none", sft={**sft, "save_strategy": "no"}))
         print(f"start: {result.steps} steps, loss {result.loss:.4f}", flush=True)
     return folder / "adapter"
 
 
 def _pairs(rows: list[dict[str, Any]], start: Path, work: Path) -> dict[str, Any]:
-    from luthier.recipes.pairs import PairInputs, run_pairs
-
     from luthier.records import write_jsonl
+    from luthier.synthesize.pairs.runs import run
+    from luthier.synthesize.pairs.settings import PairSettings
 
     asked = work / "questions.jsonl"
     write_jsonl(asked, rows)
-    inputs = PairInputs((str(asked),), adapter=str(start), samples=2, max_tokens=96, temperature=1.0)
-    record = run_pairs(inputs, work / "pairs", "benchmarks/preference_training.py")
-    made: dict[str, Any] = record["steps"]["pairs"]["results"]
+    settings = PairSettings((str(asked),), adapter=str(start), samples=2, max_tokens=96, temperature=1.0)
+    made: dict[str, Any] = run(settings, work / "pairs").results("pairs")
     print(f"{made['pairs']} pairs of {made['questions']} questions, {made['acceptance']:.0%} bridged", flush=True)
     return made
 

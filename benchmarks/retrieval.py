@@ -79,33 +79,35 @@ def _cpu(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def _build(folder: Path) -> dict[str, Any]:
     from luthier.evaluate.retrieval.audit import audit
-    from luthier.evaluate.retrieval.build.building import BuildSettings, build
-    from luthier.evaluate.retrieval.task import Task
+    from luthier.evaluate.retrieval.build import building
+    from luthier.evaluate.retrieval.formats import load_task
+    from luthier.evaluate.retrieval.settings import BuildSettings
 
     wall = time.perf_counter()
-    cpu, report = _cpu(lambda: build(BuildSettings("doc2code", ("stdlib",)), folder / "stdlib"))
+    cpu, made = _cpu(lambda: building.run(BuildSettings("doc2code", ("stdlib",)), folder / "stdlib"))
     wall = time.perf_counter() - wall
-    seconds, audited = _cpu(lambda: audit(Task.load(folder / "stdlib")))
+    seconds, audited = _cpu(lambda: audit(load_task(folder / "stdlib")))
+    counts = made.results("task")["counts"]
     return {
-        "pairs": report["counts"]["pairs"],
-        "queries": report["counts"]["queries"],
-        "documents": report["counts"]["documents"],
+        "pairs": counts["pairs"],
+        "queries": counts["queries"],
+        "documents": counts["documents"],
         "cpu": round(cpu, 2),
         "wall": round(wall, 2),
         "audit_cpu": round(seconds, 2),
-        "findings": audited["findings"],
-        "leaks": audited["leaks"]["found"],
+        "findings": list(audited.findings),
+        "leaks": audited.leaks.found,
     }
 
 
 def _models(folder: Path) -> dict[str, Any]:
+    from luthier.evaluate.retrieval.formats import load_task
+    from luthier.evaluate.retrieval.opening import open_retriever
     from luthier.evaluate.retrieval.retrieve import retrieve
     from luthier.evaluate.retrieval.scoring import score
-    from luthier.evaluate.retrieval.task import Task
     from luthier.models.embedding_cache import EmbeddingCache
-    from luthier.recipes.retrievers import open_retriever
 
-    task, found = Task.load(folder / "stdlib"), {}
+    task, found = load_task(folder / "stdlib"), {}
     for name in ("bm25:code", "bm25:word", "static"):
         cpu, result = _cpu(lambda name=name: retrieve(task, open_retriever(name), cache=EmbeddingCache(folder / "cache")))
         row = score(task, result.run, ("ndcg@10",)).to_row()["ndcg@10"]["expected"]
@@ -124,7 +126,8 @@ def _stage(rounds: int, documents: int, queries: int) -> dict[str, Any]:
     """Search and scoring with the vectors given: the reference's scheme against ours, all of its metrics on both sides."""
     import numpy as np
 
-    from luthier.evaluate.retrieval import Qrels, evaluate_run, search
+    from luthier.evaluate.retrieval import Qrels, evaluate_run
+    from luthier.evaluate.retrieval.search import search
 
     right, left = _random_vectors(documents, 384, 0), _random_vectors(queries, 384, 1)
     gold = np.random.default_rng(2).integers(0, documents, queries)
@@ -203,7 +206,8 @@ def _metrics(rounds: int, queries: int) -> dict[str, Any]:
     import numpy as np
     import pytrec_eval
 
-    from luthier.evaluate.retrieval import Qrels, Run, evaluate_run
+    from luthier.evaluate.retrieval import Qrels, evaluate_run
+    from luthier.evaluate.retrieval.metrics import Run
 
     draw = np.random.default_rng(0)
     documents = np.stack([draw.choice(20_000, 100, replace=False) for _ in range(queries)]).astype(np.int32)
@@ -296,9 +300,9 @@ def _bm25(folder: Path, queries: int) -> dict[str, Any]:
 
     from luthier.evaluate.retrieval.bm25 import _best, code_tokens
     from luthier.evaluate.retrieval.build.sources import read_functions
-    from luthier.evaluate.retrieval.task import Task
+    from luthier.evaluate.retrieval.formats import load_task
 
-    task = Task.load(folder / "stdlib").limited(1000)
+    task = load_task(folder / "stdlib").limited(1000)
     corpus = [code_tokens(function.code) for function in read_functions("stdlib")]
     asked = [code_tokens(text) for text in task.query_texts]
     index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
@@ -314,20 +318,18 @@ def _bm25(folder: Path, queries: int) -> dict[str, Any]:
 def _training(folder: Path) -> dict[str, Any]:
     import importlib.util
 
-    from luthier.evaluate.retrieval.build.building import BuildSettings, build
-    from luthier.recipes.retriever_training import RetrieverInputs, run_training
-    from luthier.train.retriever import RetrieverSettings
+    from luthier.evaluate.retrieval.build import building
+    from luthier.evaluate.retrieval.settings import BuildSettings
+    from luthier.recipes import retriever
 
     there = tuple(name for name in PACKAGES if importlib.util.find_spec(name) is not None)
-    report = build(BuildSettings("doc2code", there, train=0.95, exclude=(str(folder / "stdlib"),)), folder / "packages")
-    settings = RetrieverSettings(epochs=3)
-    record = run_training(
-        RetrieverInputs(str(folder / "packages"), "static", (str(folder / "stdlib"),), settings), folder / "trained", "benchmark"
-    )
-    trained, (test,) = record["steps"]["train"]["results"], record["steps"]["measure"]["results"]["tests"]
+    made = building.run(BuildSettings("doc2code", there, train=0.95, exclude=(str(folder / "stdlib"),)), folder / "packages")
+    settings = retriever.RetrieverTrainingSettings(str(folder / "packages"), tests=(str(folder / "stdlib"),), epochs=3)
+    run = retriever.run(settings, folder / "trained")
+    trained, (test,) = run.results("train"), run.results("measure")["tests"]
     return {
         "packages": len(there),
-        "excluded": {key: value for key, value in report["dropped"].items() if "excluded" in key},
+        "excluded": {key: value for key, value in made.results("task")["dropped"].items() if "excluded" in key},
         "pairs": trained["pairs"],
         "left_out": trained["left_out"],
         "cpu": trained["cpu_seconds"],

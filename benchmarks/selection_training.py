@@ -78,15 +78,16 @@ def _split(pool: str, base: Any, count: int, held: int) -> tuple[list[dict[str, 
 def _train(name: str, rows: list[dict[str, Any]], tokens: int, base: Any, run: Path) -> tuple[int, int]:
     from luthier.models import bundled
     from luthier.select import select
-    from luthier.train.sft import SftSettings, train_sft
+    from luthier.train.sft import SftSettings, fine_tune
 
     method, _, seed = name.partition(" ")
     texts = [{"text": row["text"], "source": row["source"]} for row in rows]
     tokenizer = str(bundled.pull())
     made = select(texts, method=method, budget=f"{tokens} tokens", tokenizer=tokenizer, seed=int(seed or 0), near=None, noise=4.0)
     chosen = [rows[index]["conversation"] for index in made.indices]
-    settings = SftSettings(learning_rate=5e-4, sigma=0.0, branches=1, max_tokens=LONGEST, batch_size=4, micro_batch=2)
-    result = train_sft(chosen, base, run, settings)
+    sft = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "max_length": LONGEST, "warmup_steps": 0.1, "save_steps": 20}
+    settings = SftSettings(learning_rate=5e-4, sigma=0.0, rank=16, lora={"lora_alpha": 32}, by_length=True, sft=sft)
+    result = fine_tune(chosen, base, run, settings)
     return len(chosen), result.steps
 
 

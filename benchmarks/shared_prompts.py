@@ -21,7 +21,7 @@ def measure(quick: bool) -> dict[str, Any]:
     from luthier.models.local import LocalModel
     from luthier.synthesize.tools.dialogues import PER_LIST, synthesize_dialogues
     from luthier.train.answer_head import answer_loss
-    from luthier.train.sft import LINEAR_LAYERS, encode
+    from luthier.train.sft import encode
     from luthier.train.shared_prompts import collate, share_prompts
 
     model = LocalModel(bundled.pull())
@@ -29,7 +29,7 @@ def measure(quick: bool) -> dict[str, Any]:
     rows = [encode(one, model.tokenizer) for one in synthesize_dialogues(lists * PER_LIST, seed=1)]
     keys = [number // PER_LIST for number in range(len(rows))]
     base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=torch.float32, local_files_only=True)
-    lora = LoraConfig(r=16, lora_alpha=32, target_modules=list(LINEAR_LAYERS), init_lora_weights=False)
+    lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", init_lora_weights=False)
     tuned: Any = get_peft_model(base, lora).train()
     weights = [weight for weight in tuned.parameters() if weight.requires_grad]
 

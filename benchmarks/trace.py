@@ -54,9 +54,10 @@ def _training(log: Any, epochs: int, rounds: int) -> dict[str, Any]:
     """CPU-seconds of `epochs` epochs of the tracer and of DKT, same widths, batches and answers."""
     import torch
 
-    from luthier.trace.fitting import FitSettings, fit
+    from luthier.trace.fitting import fit
     from luthier.trace.learner_model import Dkt
-    from luthier.trace.tracer import Tracer, TracerSettings
+    from luthier.trace.settings import FitSettings, TracerSettings
+    from luthier.trace.tracer import Tracer
 
     settings = FitSettings(epochs=epochs, least=1)
     empty = log.take_learners([])
@@ -84,9 +85,9 @@ def _stepping(log: Any, rounds: int) -> dict[str, Any]:
     import torch
 
     from luthier.trace.answers import Item
-    from luthier.trace.fitting import FitSettings
+    from luthier.trace.settings import FitSettings, TracerSettings
     from luthier.trace.sinkt import answer_input
-    from luthier.trace.tracer import Tracer, TracerSettings
+    from luthier.trace.tracer import Tracer
 
     tracer = Tracer(TracerSettings(fit=FitSettings(epochs=1, least=1)), embedder=_Hashed())
     tracer.fit(log.take_learners(range(min(100, len(log.learners)))))

@@ -90,7 +90,7 @@ def _table(rows: int) -> dict[str, float]:
     """CPU-seconds to read a table of so many answers and to calibrate its items, and the peak of the process's memory."""
     import numpy as np
 
-    from luthier.recipes.run_folder import peak_memory_mib
+    from luthier.run.machine import peak_memory_mib
     from luthier.trace.item_response import calibrate
     from luthier.trace.results import read_results
 
@@ -151,9 +151,9 @@ def _state(log: Any) -> dict[str, float]:
 
 
 def _embedder(name: str) -> Any:
-    from luthier.recipes.retrievers import open_retriever
+    from luthier.models.opening import open_embedder
 
-    return open_retriever(name)
+    return open_embedder(name)
 
 
 def _part(log: Any, concept: str) -> Any:

@@ -65,8 +65,8 @@ def _fitted(folder: Path) -> Any:
 
     from luthier.models.embedding_cache import EmbeddingCache
     from luthier.trace.answers import AnswerCollector, Catalogue, Concept, Item
-    from luthier.trace.fitting import FitSettings
-    from luthier.trace.tracer import Tracer, TracerSettings
+    from luthier.trace.settings import FitSettings, TracerSettings
+    from luthier.trace.tracer import Tracer
 
     random, collector = np.random.default_rng(0), AnswerCollector()
     for learner in range(200):

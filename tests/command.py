@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 from typing import NamedTuple
 
 import pytest
@@ -24,6 +25,7 @@ def luthier(*words: object, ok: bool = True) -> Said:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
         main([str(word) for word in words])
+    logging.disable(logging.NOTSET)  # --quiet silences the whole process
     code = int(ended.value.code or 0)
     assert (code == 0) is ok, err.getvalue()
     return Said(out.getvalue(), err.getvalue(), code)

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from luthier.decode import DiversityHead, Statistics
+from luthier.decode import DiversityHead
+from luthier.decode.mappings import Statistics
 from luthier.decode.network import Network
 from luthier.decode.tap import fingerprint, output_embedding
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from luthier.evaluate.retrieval import Qrels, Task, Texts
+from luthier.evaluate.retrieval.task import Qrels, Task, Texts
 
 WORDS = [
     "read",

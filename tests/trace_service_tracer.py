@@ -12,8 +12,8 @@ import numpy as np
 from luthier.models.embedder import unit_length
 from luthier.models.embedding_cache import EmbeddingCache
 from luthier.trace.answers import AnswerCollector, Catalogue, Concept, Edge, Item
-from luthier.trace.fitting import FitSettings
-from luthier.trace.tracer import Tracer, TracerSettings
+from luthier.trace.settings import FitSettings, TracerSettings
+from luthier.trace.tracer import Tracer
 
 CONCEPTS = ("adding numbers", "taking away numbers", "times tables", "sharing equally", "reading a clock", "areas of shapes")
 ITEMS = tuple(f"q{number}" for number in range(24))
@@ -58,7 +58,6 @@ def small_tracer(cache: Path, seed: int = 0) -> Tracer:
 
 if __name__ == "__main__":
     from luthier.trace.service import serve
-    from luthier.trace.tracer_files import load_tracer
 
     saved, folder = (Path(word) for word in sys.argv[1:3])
-    serve(load_tracer(saved, embedder=WordEmbedder()), folder, port=0, tell=lambda line: print(line, flush=True))
+    serve(Tracer.load(saved, embedder=WordEmbedder()), folder, port=0, tell=lambda line: print(line, flush=True))

@@ -26,7 +26,7 @@ SPOKEN = "luthier"  # key of a field's metadata
 @dataclass(frozen=True)
 class Spoken:
     """What a field says of itself. words: of its option, the first one long; off: the word that switches it off; alone: its value where
-    it is given without one; shown: its default in words."""
+    it is given without one; shown: its default in words; aside: it changes no result, so a stopped run may go on with another value."""
 
     kind: Literal["option", "argument", "section", "group"]
     help: str = ""
@@ -40,6 +40,7 @@ class Spoken:
     shown: str | None = None
     alone: Any = None
     off: str | None = None
+    aside: bool = False
 
     def limits(self) -> str:
         """The limits in words: `from 1 to 30`, `above 0`; empty where there are none."""
@@ -60,9 +61,10 @@ def option(
     shown: str | None = None,
     alone: Any = None,
     off: str | None = None,
+    aside: bool = False,
 ) -> Any:
     """A field that is an option. words: its own in place of `--field-name`, or short ones beside it. REQUIRED as default: it must be given."""
-    said = Spoken("option", help, words, least, most, above, below, default is REQUIRED, metavar, shown, alone, off)
+    said = Spoken("option", help, words, least, most, above, below, default is REQUIRED, metavar, shown, alone, off, aside)
     return field(default=default, kw_only=True, metadata={SPOKEN: said})
 
 
@@ -211,7 +213,7 @@ def configured(settings: type, config: Path | None = None, changes: Sequence[str
 
 def _put_path(known: dict[str, Entry], values: dict[str, Any], name: str, value: Any, where: str) -> None:
     place, dot, key = name.partition(".")
-    entry = _named(known, place, where)
+    entry = _named(known, place, where, bool(dot))
     if not dot:
         _put(known, values, place, value, where)
     elif entry.spoken.kind != "section":
@@ -221,7 +223,7 @@ def _put_path(known: dict[str, Entry], values: dict[str, Any], name: str, value:
 
 
 def _put(known: dict[str, Entry], values: dict[str, Any], name: str, value: Any, where: str) -> None:
-    entry = _named(known, name, where)
+    entry = _named(known, name, where, isinstance(value, dict))
     if entry.spoken.kind == "section":
         if not isinstance(value, dict):
             raise SettingsError(f"{where}: {name} is a section; give its settings by name")
@@ -230,15 +232,18 @@ def _put(known: dict[str, Entry], values: dict[str, Any], name: str, value: Any,
         values[entry.field.name] = _as(entry.type, value)
 
 
-def _named(known: dict[str, Entry], name: str, where: str) -> Entry:
-    """The field of that name, or of that word of an option."""
+def _named(known: dict[str, Entry], name: str, where: str, section: bool) -> Entry:
+    """The field of that name, or of that word of an option; where a section is called like an option, the one that is meant."""
     plain = name.replace("-", "_").lower()
-    for entry in known.values():
-        if plain in (entry.field.name, *(word.lstrip("-").replace("-", "_").lower() for word in (entry.word, *entry.spoken.words))):
-            return entry
+    if found := [entry for entry in known.values() if plain in _spoken_names(entry)]:
+        return next((entry for entry in found if (entry.spoken.kind == "section") is section), found[0])
     near = difflib.get_close_matches(plain, known, 1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
     raise SettingsError(f"{where}: {name} is not a setting; {hint}")
+
+
+def _spoken_names(entry: Entry) -> set[str]:
+    return {entry.field.name, *(word.lstrip("-").replace("-", "_").lower() for word in (entry.word, *entry.spoken.words))}
 
 
 def _build(settings: type, values: Mapping[str, Any], path: tuple[str, ...] = ()) -> Any:

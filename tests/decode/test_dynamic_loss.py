@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from decode_heads import load, random_head
-from luthier.decode import DDS, Edt, Fixed
+from luthier.decode import DDS, Edt
 from luthier.decode.loss import DynamicLoss, dynamic_cross_entropy, dynamic_trainer
+from luthier.decode.rules import Fixed
 from luthier.errors import SettingsError
 
 IDS = torch.tensor([[5, 9, 70, 41, 22, 8, 91], [60, 61, 12, 13, 44, 45, 2]])

@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decode_heads import load, random_head
-from luthier.decode import DDS, Context, DiversityHead, Label
+from luthier.decode import DDS, DiversityHead
+from luthier.decode.contexts import Context
 from luthier.decode.features import Features, logit_statistics, read_features
 from luthier.decode.head import assign_folds
+from luthier.decode.labels import Label
 from luthier.decode.portable import PortableHead, entropy_table
 from luthier.decode.tap import StateTap, fingerprint
 from luthier.errors import MissingFileError, SettingsError

@@ -11,8 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.decode import Context, DiversityLabeler, Label, StateEncoder, mixture, read_contexts, read_labels, targets
-from luthier.decode.labels import diversity
+from luthier.decode import DiversityLabeler, StateEncoder
+from luthier.decode.contexts import Context, mixture, read_contexts
+from luthier.decode.labels import Label, diversity, read_labels, targets
 from luthier.decode.measures import consistency, distinct, is_right, measure, repetition, self_bleu
 from luthier.decode.similarity import match_f1, mean_similarity
 from luthier.errors import BadRowError, MissingFileError, SettingsError

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.decode import DDS, Dynatemp, Edt, EntropyScore, Fixed, Mapping, ScoreRule, Statistics
-from luthier.decode.mappings import KINDS
-from luthier.decode.rules import entropy
+from luthier.decode import DDS, Dynatemp, Edt, EntropyScore
+from luthier.decode.mappings import KINDS, Mapping, Statistics
+from luthier.decode.rules import Fixed, ScoreRule, entropy
 from luthier.errors import SettingsError
 
 MADE = Statistics(0.4, 0.15, 0.65)  # mean, and percentiles 0.5 apart

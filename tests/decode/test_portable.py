@@ -16,8 +16,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.decode import DDS, Statistics
+from luthier.decode import DDS
 from luthier.decode.features import logit_statistics
+from luthier.decode.mappings import Statistics
 from luthier.decode.network import Network
 from luthier.decode.portable import PortableHead
 from luthier.decode.vllm import DynamicTemperature

@@ -12,7 +12,9 @@ import torch
 from transformers import LogitsProcessorList, TopKLogitsWarper, TopPLogitsWarper, TypicalLogitsWarper
 
 from decode_heads import PROMPTS, load, padded, random_head, sample
-from luthier.decode import DDS, DiversityHead, Dynatemp, Edt, EntropyScore, Fixed, Statistics
+from luthier.decode import DDS, DiversityHead, Dynatemp, Edt, EntropyScore
+from luthier.decode.mappings import Statistics
+from luthier.decode.rules import Fixed
 from luthier.decode.tap import StateTap, output_embedding
 from luthier.errors import SettingsError
 

@@ -9,12 +9,17 @@ import pytest
 
 from chat_server import ChatServer
 from decode_heads import random_head
-from luthier.decode import DDS, Context, Edt, Fixed, Label, Statistics
+from luthier.decode import DDS, Edt
 from luthier.decode.arms import SOURCES, Arm, Bench, dds_for, expected, matched
+from luthier.decode.contexts import Context
 from luthier.decode.evaluation import Draws, Trial, compare, run_arm, summarise
 from luthier.decode.features import read_features
+from luthier.decode.labels import Label
+from luthier.decode.mappings import Statistics
 from luthier.decode.portable import PortableHead
-from luthier.decode.sampling import read_sampler, sample_replies
+from luthier.decode.rules import Fixed
+from luthier.decode.samplers import read_sampler
+from luthier.decode.sampling import sample_replies
 from luthier.decode.serving import DynamicEndpoint
 from luthier.decode.similarity import StateEncoder
 from luthier.errors import SettingsError

@@ -71,7 +71,7 @@ def test_a_served_model_is_scored_on_tools_and_asked_once(bfcl: dict[str, list[I
         words = ["evaluate", "tools", "--model", "m", "--endpoint", server.url, "--category", "simple_python", "--category", "irrelevance"]
         words += ["--items", "3", "--items", "irrelevance=2", "--quiet", "--out", str(tmp_path / "run")]
         said = luthier(*words)
-        assert "irrelevance    free            2 items  official 100.0%" in said
+        assert "irrelevance    free            2 items   official 100 %" in said
         assert "constrained" not in said
         assert luthier(*words) == said
         assert len(server.requests) == 5
@@ -83,6 +83,18 @@ def test_a_served_model_is_scored_on_tools_and_asked_once(bfcl: dict[str, list[I
     assert rows[-1]["question"].split()[0] in page.decode()
     luthier("report", tmp_path / "run")
     assert (tmp_path / "run" / "report.html").read_bytes() == page
+
+
+def test_files_of_others_are_left_as_they_are(questions: Path, tiny_model_folder: Path, tmp_path: Path):
+    words = ("evaluate", "choice", questions, "--model", tiny_model_folder, "--limit", 1, "--quiet", "--out")
+    mine, folder = tmp_path / "mine.txt", tmp_path / "folder"
+    mine.write_text("line one\nthe last line has no newline")
+    folder.mkdir()
+    (folder / "scores.jsonl").write_text('{"question": 1')
+    assert "mine.txt: cannot be a run folder" in luthier(*words, mine, ok=False)
+    assert "scores.jsonl: is there already and is not of this run" in luthier(*words, folder, ok=False)
+    assert mine.read_text() == "line one\nthe last line has no newline"
+    assert (folder / "scores.jsonl").read_text() == '{"question": 1'
 
 
 @pytest.mark.parametrize(

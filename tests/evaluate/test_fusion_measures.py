@@ -12,6 +12,7 @@ from luthier.errors import EngineError, SettingsError
 from luthier.evaluate.fusion import (
     SCRIPTS,
     Answer,
+    FusionScores,
     Scorer,
     ScriptedModel,
     agreement,
@@ -27,7 +28,7 @@ from luthier.evaluate.fusion.scripted import REFUSAL
 from luthier.models.protocol import GREEDY, Completion, Prompt, Score, Usage
 from luthier.records.fusion import FusionItem
 from luthier.records.fusion_suite import computed_label
-from luthier.synthesize.fusion import Columns, FusionSuite, KnowledgeBase, SuiteSettings
+from luthier.synthesize.fusion import Columns, FusionSuite, KnowledgeBase, SuiteSettings, split_facts
 
 # R_acc and R_cover of S1, S2, S3, S4
 EXPECTED = {
@@ -41,11 +42,11 @@ EXPECTED = {
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> FusionSuite:
     path = write_catalogue(tmp_path_factory.mktemp("documents") / "devices.jsonl", 400)
-    split = KnowledgeBase.from_paths([path], Columns(("device",))).split("random", holdout=0.25)
+    split = split_facts(KnowledgeBase.from_paths([path], Columns(("device",))), by="random", holdout=0.25)
     return FusionSuite.build(split, SuiteSettings(per_scenario=40, distractors=(0, 3)))
 
 
-def scored(suite: FusionSuite, script: str, items: tuple[FusionItem, ...] | None = None) -> dict:
+def scored(suite: FusionSuite, script: str, items: tuple[FusionItem, ...] | None = None) -> FusionScores:
     some = suite.items if items is None else items
     return measure(judge(some, list(answers(ScriptedModel(script, some, suite.memory), some)), Scorer(suite.facts)))
 
@@ -53,17 +54,15 @@ def scored(suite: FusionSuite, script: str, items: tuple[FusionItem, ...] | None
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_scripted_models_get_exactly_their_scores(suite: FusionSuite, script: str):
     made = scored(suite, script)
-    found = tuple((one["right"]["rate"], one["cover"]["rate"]) for one in made["scenarios"].values())
+    found = tuple((one.right.rate, one.cover.rate) for one in made.scenarios.values())
     assert found == EXPECTED[script]
-    assert all(
-        rate["rate"] == EXPECTED[script][at][0] for at, one in enumerate(made["scenarios"].values()) for rate in one["by_noise"].values()
-    )
-    assert all(drop["mean"] == 0 for one in made["scenarios"].values() for drop in one["noise_drop"].values())
-    assert made["truncated"] == 0
-    assert made["refusing"]["recall"]["rate"] == 1
-    assert made["refusing"]["collapsed"] == ("always" if script == "refuser" else None)
-    assert made["sources"]["external"]["rate"] == (script in ("reader", "both"))
-    assert made["sources"]["memory"]["rate"] == (script in ("memory", "both"))
+    assert all(rate.rate == EXPECTED[script][at][0] for at, one in enumerate(made.scenarios.values()) for rate in one.by_noise.values())
+    assert all(drop.mean == 0 for one in made.scenarios.values() for drop in one.noise_drop.values())
+    assert made.truncated == 0
+    assert made.refusing.recall.rate == 1
+    assert made.refusing.collapsed == ("always" if script == "refuser" else None)
+    assert made.sources["external"].rate == (script in ("reader", "both"))
+    assert made.sources["memory"].rate == (script in ("memory", "both"))
 
 
 def test_shuffled_contexts_leave_the_scores_as_they_are(suite: FusionSuite):
@@ -71,15 +70,15 @@ def test_shuffled_contexts_leave_the_scores_as_they_are(suite: FusionSuite):
     turned = tuple(replace(item, context=tuple(draw.sample(item.context, len(item.context)))) for item in suite.items)
     for script in SCRIPTS:
         one, other = scored(suite, script), scored(suite, script, turned)
-        assert all(one["scenarios"][name]["right"] == other["scenarios"][name]["right"] for name in one["scenarios"])
+        assert all(one.scenarios[name].right == other.scenarios[name].right for name in one.scenarios)
 
 
 def test_a_model_that_never_refuses_is_named_as_such(suite: FusionSuite):
     said = [Answer(item.id, "It is 1999-01-01, 5 g, 0.0.1 or Zeta.", False) for item in suite.items]
     made = measure(judge(suite.items, said, Scorer(suite.facts)))
-    assert made["refusing"]["collapsed"] == "never"
-    assert made["refusing"]["precision"]["rate"] is None
-    assert made["refusing"]["f1"]["rate"] == 0
+    assert made.refusing.collapsed == "never"
+    assert made.refusing.precision.rate is None
+    assert made.refusing.f1.rate == 0
 
 
 def test_intervals_hold_their_rates_and_arms_differ_by_what_they_differ(suite: FusionSuite):
@@ -90,17 +89,19 @@ def test_intervals_hold_their_rates_and_arms_differ_by_what_they_differ(suite: F
         judge(suite.items, [Answer(item.id, item.answer, False) for item in suite.items], scorer),
     )
     made = measure(judged)
-    rates = [one[name] for one in made["scenarios"].values() for name in ("right", "cover", "refused")] + [
-        made["refusing"][name] for name in ("precision", "recall", "f1")
+    rates = [rate for one in made.scenarios.values() for rate in (one.right, one.cover, one.refused)] + [
+        made.refusing.precision,
+        made.refusing.recall,
+        made.refusing.f1,
     ]
-    assert all(one["low"] <= one["rate"] <= one["high"] for one in rates)
-    assert 0.3 < made["scenarios"]["S1"]["right"]["rate"] < 0.7
+    assert all(one.low <= one.rate <= one.high for one in rates)
+    assert 0.3 < made.scenarios["S1"].right.rate < 0.7
     difference = compare(judged, whole)["S1"]
-    assert difference["mean"] == pytest.approx(1 - made["scenarios"]["S1"]["right"]["rate"])
-    assert difference["low"] > 0
-    assert difference["p"] < 0.01
-    assert [point["coverage"] for point in made["abstention"]["points"]][-1] == 1.0
-    assert made["abstention"]["points"][-1]["items"] == len(judged)
+    assert difference.mean == pytest.approx(1 - made.scenarios["S1"].right.rate)
+    assert difference.low > 0
+    assert difference.p < 0.01
+    assert [point.coverage for point in made.abstention.points][-1] == 1.0
+    assert made.abstention.points[-1].items == len(judged)
 
 
 def test_retained_facts_alone_are_scored_apart(suite: FusionSuite):
@@ -113,10 +114,10 @@ def test_retained_facts_alone_are_scored_apart(suite: FusionSuite):
         for item in suite.items
     ]
     made = measure(judge(suite.items, said, scorer), retention)
-    assert made["retention"]["rate"] == pytest.approx(0.5, abs=0.02)
+    assert made.retention.rate == pytest.approx(0.5, abs=0.02)
     for name in ("S2", "S3"):
-        assert 0.2 < made["scenarios"][name]["right"]["rate"] < 0.8
-        assert made["retained"][name]["right"]["rate"] == 1
+        assert 0.2 < made.scenarios[name].right.rate < 0.8
+        assert made.retained[name].right.rate == 1
 
 
 def test_answers_have_room_for_twice_the_longest_and_a_cut_one_is_counted(suite: FusionSuite):
@@ -139,8 +140,8 @@ def test_answers_have_room_for_twice_the_longest_and_a_cut_one_is_counted(suite:
     model = Wordy()
     assert answer_room(model, suite.items) == 2 * max(len(item.answer) for item in suite.items)
     scorer = Scorer(suite.facts)
-    assert measure(judge(suite.items, list(answers(model, suite.items)), scorer))["truncated"] == 0
-    assert measure(judge(suite.items, list(answers(model, suite.items, max_tokens=20)), scorer))["truncated"] > len(suite.items) / 2
+    assert measure(judge(suite.items, list(answers(model, suite.items)), scorer)).truncated == 0
+    assert measure(judge(suite.items, list(answers(model, suite.items, max_tokens=20)), scorer)).truncated > len(suite.items) / 2
 
 
 def test_answers_to_other_items_are_refused(suite: FusionSuite):
@@ -192,6 +193,6 @@ def test_a_judge_is_reported_with_its_agreement(suite: FusionSuite):
     scorer = Scorer(suite.facts)
     judged = judge(suite.items, [Answer(item.id, item.answer if at % 4 else REFUSAL, False) for at, item in enumerate(suite.items)], scorer)
     made = agreement(Lenient(), judged, sample=100)
-    assert (made["sample"], made["unreadable"], made["right_judge"]["rate"]) == (100, 10, 1)
-    assert made["agreement"] == made["right_exact"]
-    assert made["kappa"] == 0
+    assert (made.sample, made.unreadable, made.right_judge.rate) == (100, 10, 1)
+    assert made.agreement == made.right_exact
+    assert made.kappa == 0

@@ -11,6 +11,7 @@ from chat_server import ChatServer, Reply, completion, echo
 from luthier.errors import BudgetError, EngineError, SettingsError
 from luthier.models.endpoint import EndpointModel
 from luthier.models.endpoint_rows import message_rows
+from luthier.models.opening import open_model, require
 from luthier.models.protocol import GREEDY, LanguageModel, Prompt, Sampling
 from luthier.records import Message, Tool, ToolCall
 
@@ -255,3 +256,10 @@ def test_given_ids_are_kept() -> None:
 def test_an_answer_to_no_call_is_named() -> None:
     with pytest.raises(EngineError, match="message 2 is a tool's answer"):
         message_rows((Message("user", "a"), Message("tool", "b")))
+
+
+def test_work_that_needs_more_than_a_server_gives_is_refused_in_one_line() -> None:
+    served = open_model("tiny", endpoint="http://127.0.0.1:9/v1")
+    assert require(served, "generate", "asking") is served
+    with pytest.raises(EngineError, match=r"fitting a head needs more of a model than tiny gives here \(generate, json_schema\)"):
+        require(served, "module", "fitting a head")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,9 @@ def infused(suite: Path, tiny_model_folder: Path, tmp_path_factory: pytest.TempP
     before = (out / "run.json").read_text()
     luthier(*words)
     assert json.loads((out / "run.json").read_text())["steps"] == json.loads(before)["steps"]  # kept, not trained again
+    page = (out / "report.html").read_bytes()
+    luthier("report", out)
+    assert (out / "report.html").read_bytes() == page
     return out
 
 
@@ -101,6 +105,10 @@ def test_a_suite_is_the_same_again_and_kept_where_it_is(documents: Path, suite: 
     stamp = (tmp_path / "items.jsonl").stat().st_mtime_ns
     build(documents, tmp_path)
     assert (tmp_path / "items.jsonl").stat().st_mtime_ns == stamp
+    page = (tmp_path / "report.html").read_bytes()
+    assert b"context and memory, half each" in page
+    luthier("report", str(tmp_path))
+    assert (tmp_path / "report.html").read_bytes() == page
 
 
 def test_arms_are_scored_with_retention_first_and_one_page(suite: Path, infused: Path, tiny_model_folder: Path, tmp_path: Path):
@@ -139,6 +147,8 @@ def test_arms_are_scored_with_retention_first_and_one_page(suite: Path, infused:
     assert all(f"<td>{name}</td>" in page for name in said_by)
     luthier(*words)
     assert json.loads((tmp_path / "run.json").read_text())["steps"] == record["steps"]
+    luthier("report", str(tmp_path))
+    assert (tmp_path / "report.html").read_text() == page
 
 
 def test_a_killed_evaluation_and_a_killed_training_continue_to_the_same_end(
@@ -281,10 +291,17 @@ def test_what_the_bundled_model_knows_is_left_out(documents: Path, bundled_model
         (["synthesize", "fusion", "{documents}", "--forms", "riddle"], "riddle is not among them"),
         (["synthesize", "fusion", "{text}"], "running text only; name a model that reads facts from it"),
         (["synthesize", "fusion", "{latin}"], "latin.csv:2: not UTF-8 text"),
-        (["synthesize", "fusion", "{documents}", "--retriever", "static"], "choose one of bm25"),
+        (["synthesize", "fusion", "{documents}", "--retriever", "static"], "'static' is not one of 'bm25'"),
+        (["synthesize", "fusion", "{documents}", "--where", "maker"], "--where maker: write each as COLUMN=TEXT"),
+        (["synthesize", "fusion", "{documents}", "--split-date", "July"], "--split-date is 'July'"),
+        (["synthesize", "fusion", "{documents}", "--holdout", "nan"], "--holdout is nan; give a number from 0"),
+        (["synthesize", "fusion", "{here}"], "which is read; choose another --out"),
         (["train", "infuse", "{here}"], "no fusion suite here"),
-        (["train", "infuse", "{suite}", "--set", "continued.epochs=1"], "sft.epochs is not a setting"),
+        (["train", "infuse", "{suite}", "--set", "continued.epochs=1"], "continued.epochs is not a setting"),
         (["evaluate", "fusion", "{here}"], "no fusion suite here"),
+        (["evaluate", "fusion", "{suite}", "--judged", "0"], "--judged is 0; give a whole number from 1"),
+        (["evaluate", "fusion", "{suite}", "--model", "scripted:both", "--adapter", "x"], "scripted:both is a script"),
+        (["evaluate", "fusion", "{suite}", "--arm", "other={here}"], "config.json is missing"),
         (["evaluate", "fusion", "{suite}", "--model", "scripted:guesser"], "choose one of reader"),
         (["evaluate", "fusion", "{suite}", "--model", "scripted:both", "--arm", "x"], "write it as NAME=FOLDER"),
         (["evaluate", "fusion", "{suite}", "--model", "scripted:both", "--arm", "base=x"], "arms need different names"),
@@ -303,13 +320,21 @@ def test_bad_input_is_one_line_and_exit_code_2(documents: Path, suite: Path, tmp
     assert done.code == 2
     assert message in done.stderr.strip().splitlines()[-1]
     assert "Traceback" not in done.stderr
+    assert words[0] == "train" or not (tmp_path / "run").exists()
 
 
-def test_the_choices_of_the_commands_are_those_of_the_library():
-    from luthier.cli.fusion import SPLITS, WAYS
-    from luthier.cli.fusion import STAGES as NAMED
-    from luthier.records.fusion_suite import STAGES
-    from luthier.synthesize.fusion.splitting import WAYS as SPLIT_WAYS
-    from luthier.train.infusion import WAYS as TRAINING_WAYS
-
-    assert (SPLITS, NAMED, WAYS) == (SPLIT_WAYS, STAGES, TRAINING_WAYS)
+def test_a_retrained_arm_is_scored_again_and_the_others_are_kept(suite: Path, infused: Path, tiny_model_folder: Path, tmp_path: Path):
+    adapter, out = tmp_path / "adapter", tmp_path / "run"
+    shutil.copytree(infused / "continued" / "adapter", adapter)
+    words = ["evaluate", "fusion", str(suite), "--model", str(tiny_model_folder), "--arm", f"tuned={adapter}", "--limit", "1"]
+    words += ["--max-tokens", "4", "--out", str(out), "--quiet"]
+    luthier(*words)
+    first = json.loads((out / "run.json").read_text())["steps"]
+    weights = adapter / "adapter_model.safetensors"
+    weights.write_bytes((infused / "supervised" / "adapter" / "adapter_model.safetensors").read_bytes())
+    assert "adapter has changed" in luthier(*words, ok=False).stderr
+    luthier(*words, "--replace")
+    again = json.loads((out / "run.json").read_text())["steps"]
+    assert again["arm base"] == first["arm base"]
+    assert again["arm tuned"]["key"] != first["arm tuned"]["key"]
+    assert again["comparison"]["key"] != first["comparison"]["key"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -60,7 +61,7 @@ def tuned(questions: Path, tiny_model_folder: Path, tmp_path_factory: pytest.Tem
         str(tiny_model_folder),
         "--out",
         str(out),
-        "--flat",
+        "--method",
         "none",
         "--quiet",
         "--epochs",
@@ -165,6 +166,9 @@ def test_each_arm_prefers_what_it_was_shown(made: Path, tuned: Path, tiny_model_
     weights = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])["weights/chosen"]
     assert (weights > 1) is (method in ("mc", "bmc"))
     assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
+    page = (tmp_path / "report.html").read_bytes()
+    luthier("report", tmp_path)
+    assert (tmp_path / "report.html").read_bytes() == page
 
 
 def test_all_weights_can_be_trained(made: Path, tiny_model_folder: Path, tmp_path: Path):
@@ -220,13 +224,13 @@ def test_a_killed_run_continues_to_the_same_adapter(made: Path, tiny_model_folde
 
 
 def test_the_choices_of_the_commands_are_those_of_the_library():
-    from luthier.cli.train import preference
     from luthier.train.preference import LOSSES, WEIGHTINGS
     from luthier.train.preference.forward import SHARED_ATTENTION
     from luthier.train.preference.tuning import METHODS
+    from luthier.train.settings import Attention, Loss, PreferenceMethod, Weighting
 
-    choices = {option.name: set(option.type.choices) for option in preference.params if hasattr(option.type, "choices")}
-    assert choices == {"method": set(METHODS), "loss": set(LOSSES), "weighting": set(WEIGHTINGS), "attention": set(SHARED_ATTENTION)}
+    ours = [set(get_args(choices)) for choices in (PreferenceMethod, Loss, Weighting, Attention)]
+    assert ours == [set(METHODS), set(LOSSES), set(WEIGHTINGS), set(SHARED_ATTENTION)]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +241,7 @@ def test_the_choices_of_the_commands_are_those_of_the_library():
         (["train", "preference", "{pairs}", "--set", "training.betta=1"], "did you mean beta?"),
         (["train", "preference", "{pairs}", "--set", "training.max_length=4"], "no pair is left; left out:"),
         (["train", "preference", "{pairs}", "--full", "--rank", "4"], "leave lora settings and flat noise out"),
-        (["train", "preference", "{pairs}", "--beta", "-1"], "beta is -1.0; it must be above 0"),
+        (["train", "preference", "{pairs}", "--beta", "-1"], "--beta is -1.0; give a number above 0"),
         (["train", "preference", "{pairs}", "--eval", "{same}"], "no pair is left; left out: 1 with identical answers (the first: pair 1)"),
         (["synthesize", "pairs", "{pairs}", "--bridge", "model"], "name it with --editor"),
         (["synthesize", "pairs", "{open}"], "open.jsonl:1: no final answer to check drafts against"),

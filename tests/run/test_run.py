@@ -20,6 +20,7 @@ from luthier.progress import Progress, quiet
 from luthier.records.locks import FileLock
 from luthier.report.page import Page
 from luthier.run import Run, RunRecord
+from luthier.settings import option
 
 
 @dataclass(frozen=True)
@@ -297,3 +298,27 @@ def test_a_lock_file_is_neither_emptied_nor_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(path)
     with pytest.raises(SettingsError, match="symbolic link"), FileLock(tmp_path / "link", "a thing"):
         pass
+
+
+def test_a_run_is_not_moved_aside_with_what_the_next_one_reads(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    go(out, [])
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(SettingsError, match=r"one\.txt: is read and lies in the run that would be moved aside"):
+        go(out, [], Settings(size=2), Replacing(), reads=[out / "one.txt"])
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert not (tmp_path / "run.1").exists()
+
+
+def test_a_setting_that_changes_no_result_may_change(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Worked(Settings):
+        workers: int = option(0, "Processes.", aside=True)
+
+    calls: list[str] = []
+    first = go(tmp_path / "run", calls, Worked(workers=1))
+    again = go(tmp_path / "run", calls, Worked(workers=2))
+    assert calls == ["one", "two", "three", "aside"]
+    assert (first.record["settings"]["workers"], again.record["settings"]["workers"]) == (1, 2)
+    with pytest.raises(SettingsError, match="size was 1, is 2"):
+        go(tmp_path / "run", calls, Worked(size=2, workers=2))

@@ -28,7 +28,9 @@ def test_budgets_are_read(text: str | int, expected: Budget) -> None:
     assert parse_budget(text, 200) == expected
 
 
-@pytest.mark.parametrize("text", ["", "many", "-5", "5 M rows of it", "0%", "101%", "5k%", "1.5 rows", "1.2.3M tokens"])
+@pytest.mark.parametrize(
+    "text", ["", "many", "-5", "5 M rows of it", "0%", "101%", "5k%", "1.5 rows", "1.2.3M tokens", "9" * 400, "9" * 5000 + "%", "10G G"]
+)
 def test_what_is_no_budget_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="budget"):
         parse_budget(text, 200)

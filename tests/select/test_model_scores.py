@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from watched import Watched
 
-from luthier.errors import EngineError, SettingsError
+from luthier.errors import EngineError, LuthierError
 from luthier.models.local import LocalModel
-from luthier.recipes.selection import forecast, select_file
 from luthier.records import read_rows, write_jsonl
+from luthier.select.answers import forecast
 from luthier.select.model_sample import sample
-from luthier.select.model_scores import JOURNAL, ifd_ratios, mean_losses, open_scorer, perplexities
-from luthier.select.selection import SelectSettings, select
+from luthier.select.model_scores import JOURNAL, ifd_ratios, mean_losses, perplexities
+from luthier.select.runs import run
+from luthier.select.selection import select
+from luthier.select.settings import SelectionSettings, SelectSettings
 from select_rows import make_rows
 
 ROWS = make_rows(40)
@@ -145,7 +148,7 @@ def test_damaged_weights_are_an_error(tiny_model_folder: Path) -> None:
 
 def test_perplexity_keeps_the_middle_band_nearest_to_the_median_first(model: LocalModel) -> None:
     made = select(ROWS, budget=40, method="perplexity", model=str(model.folder), band=(0.2, 0.7), **OPEN)
-    every = [one.value for one in perplexities(open_scorer(str(model.folder)), ROWS)]
+    every = [one.value for one in perplexities(LocalModel(model.folder), ROWS)]
     low, high = np.quantile(every, [0.2, 0.7])
     assert set(made.indices) == {index for index, value in enumerate(every) if low <= value <= high}
     assert [pick.score for pick in made.picks] == [every[index] for index in made.indices]
@@ -163,7 +166,7 @@ def test_perplexity_keeps_the_middle_band_nearest_to_the_median_first(model: Loc
 def test_ifd_takes_the_highest_below_one(model: LocalModel) -> None:
     rows = [*ROWS, TEXT, MUTE]
     made = select(rows, budget=40, method="ifd", model=str(model.folder), **OPEN)
-    ratios = [one.value for one in ifd_ratios(open_scorer(str(model.folder)), ROWS)]
+    ratios = [one.value for one in ifd_ratios(LocalModel(model.folder), ROWS)]
     below = sorted((ratio for ratio in ratios if ratio < 1), reverse=True)
     assert 0 < len(below) < len(ratios)  # the random model is helped by some prompts and misled by others
     assert [pick.score for pick in made.picks] == below
@@ -208,12 +211,13 @@ def test_a_stopped_scoring_continues_to_the_same_picks(
     class StoppedError(Exception):
         pass
 
-    def watch(done: int, _: int) -> None:
-        if done >= stop:
-            raise StoppedError
+    class Watch(Watched):
+        def update(self, done: int, total: int, note: str = "") -> None:
+            if done >= stop:
+                raise StoppedError
 
     with pytest.raises(StoppedError):
-        select(ROWS, settings=settings, run=tmp_path, watch_model=watch)
+        select(ROWS, settings=settings, run=tmp_path, progress=Watch())
     before = (tmp_path / JOURNAL).read_bytes()
     with (tmp_path / JOURNAL).open("ab") as stream:
         stream.write(b'{"losses": {"half')
@@ -236,9 +240,9 @@ def test_losses_of_other_weights_are_not_taken(uniform: LocalModel, model: Local
 
 
 def test_equal_texts_are_read_once_and_every_step_is_told(model: LocalModel) -> None:
-    seen: list[tuple[int, int]] = []
-    perplexities(model, [ROWS[0], ROWS[1], ROWS[0]], watch=lambda done, total: seen.append((done, total)))
-    assert seen == [(0, 2), (2, 2)]
+    seen = Watched()
+    perplexities(model, [ROWS[0], ROWS[1], ROWS[0]], progress=seen)
+    assert seen.told == [("score", 2), (2, 2)]
     assert mean_losses(model, []) == {}
 
 
@@ -249,11 +253,11 @@ def test_equal_texts_are_read_once_and_every_step_is_told(model: LocalModel) -> 
         ({"model": "nowhere"}, r"nowhere: no model here \(config.json is missing\)"),
         ({"band": (0.7, 0.2)}, "band"),
         ({"band": (0.2, 1.2)}, "band"),
-        ({"score_rows": -1}, "score_rows"),
+        ({"score_rows": -1}, "--score-rows is -1"),
     ],
 )
 def test_settings_without_meaning_are_refused(tiny_model_folder: Path, method: str, settings: dict[str, Any], words: str) -> None:
-    with pytest.raises(SettingsError, match=words) as raised:
+    with pytest.raises(LuthierError, match=words) as raised:
         select("no-such-pool.jsonl", budget=1, method=method, **{"model": str(tiny_model_folder), **settings})
     assert len(str(raised.value).splitlines()) == 1
 
@@ -261,17 +265,19 @@ def test_settings_without_meaning_are_refused(tiny_model_folder: Path, method: s
 def test_the_forecast_times_a_few_rows_and_the_files_are_written(model: LocalModel, tmp_path: Path) -> None:
     pool = tmp_path / "pool.jsonl"
     write_jsonl(pool, ROWS)
-    settings = SelectSettings(budget=5, method="ifd", model=str(model.folder), score_rows=30, **OPEN)
-    plan = forecast(pool, settings)
+    settings = SelectionSettings(str(pool), budget=5, method="ifd", model=str(model.folder), score_rows=30, **OPEN)
+    plan = forecast(settings)
     assert plan["measurements"] == 30
     assert plan["seconds"] == pytest.approx(plan["seconds_per_1000"] * 30 / 1000)
     assert plan["seconds"] > 0
-    report = select_file(pool, tmp_path / "out.jsonl", settings, run=tmp_path / "run")
+    made = run(settings, tmp_path / "run")
+    report = made.results("choose")
     assert report["rows"] == 5
     assert report["scored_rows"] == 30
-    told = [row for _, row in read_rows(tmp_path / "out.scores.jsonl.gz")]
+    told = [row for _, row in read_rows(tmp_path / "run" / "scores.jsonl.gz")]
     assert sum("score" in row for row in told) == 30
-    assert json.loads((tmp_path / "out.report.json").read_text()) == report
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["steps"]["choose"]["results"] == report
+    assert list(made.record["inputs"]) == [str(pool), str(model.folder)]
 
 
 @pytest.mark.weights

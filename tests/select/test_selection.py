@@ -8,12 +8,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from watched import Watched
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.records import SkippedRows, read_rows, write_jsonl, write_parquet
 from luthier.select.budget import Pick
 from luthier.select.resume import STATE
-from luthier.select.selection import METHODS, SelectSettings, select
+from luthier.select.selection import select
+from luthier.select.settings import METHODS, SelectSettings
 from select_rows import make_rows
 
 ROWS = make_rows()
@@ -78,16 +80,14 @@ def test_a_stopped_selection_continues_to_the_same_rows(tmp_path: Path, method: 
     class StoppedError(Exception):
         pass
 
-    rounds = 0
-
-    def watch(_: int) -> None:
-        nonlocal rounds
-        rounds += 1
-        if rounds == stop:
-            raise StoppedError
+    class Watch(Watched):
+        def advance(self, amount: int = 1) -> None:
+            super().advance(amount)
+            if sum(isinstance(one, int) for one in self.told) == stop:
+                raise StoppedError
 
     with pytest.raises(StoppedError):
-        select(ROWS, settings=settings, run=tmp_path, progress=watch)
+        select(ROWS, settings=settings, run=tmp_path, progress=Watch())
     assert select(ROWS, settings=settings, run=tmp_path).picks == whole.picks
     assert select(ROWS, settings=settings, run=tmp_path).picks == whole.picks  # and a finished one is only read
     with pytest.raises(SettingsError, match="other settings"):
@@ -189,18 +189,23 @@ def test_evaluation_data_is_kept_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"budget": "5", "method": "best"}, "not known"),
+        ({"budget": "5", "method": "best"}, "choose one of zip, zip-long"),
         ({"budget": "5", "method": "deita"}, "column"),
         ({"budget": "5 tokens"}, "tokenizer"),
         ({"budget": "5 tokens", "tokenizer": "nowhere"}, "nowhere"),
         ({"budget": "lots"}, "budget"),
-        ({"budget": "5", "max_share": 2.0}, "max_share"),
-        ({"budget": "5", "k3": 0}, "k3"),
+        ({"budget": "5", "max_share": 2.0}, "--max-share is 2.0"),
+        ({"budget": "9" * 400 + " rows"}, "more than any pool has"),
+        ({"budget": "5", "noise": float("nan")}, "--noise is nan"),
+        ({"budget": "5", "seed": -1, "method": "clusters"}, "--seed is -1"),
+        ({"budget": "5", "shards": 2, "method": "zip"}, "for zip-long only"),
+        ({"budget": "5", "k1": 0, "method": "zip"}, "--k1 is 0"),
+        ({"budget": "5", "k3": 0}, "--k3 is 0"),
     ],
 )
 def test_settings_without_meaning_are_refused(settings: dict, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
-        select(ROWS[:10], **settings, **OPEN)
+        select(ROWS[:10], **OPEN | settings)
 
 
 def test_bad_rows_are_named_or_counted(tmp_path: Path) -> None:

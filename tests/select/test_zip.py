@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from luthier.errors import SettingsError
 from luthier.select import compression_ratio, own_ratios, zip_select
 from luthier.select import zip as zip_module
+from luthier.select.zip import Zip
 
 WORDS = [
     "alpha",
@@ -234,3 +235,12 @@ def test_faults_of_the_published_code_are_kept():
 def test_settings_without_meaning(settings_, problem):
     with pytest.raises(SettingsError, match=problem):
         zip_select(REPRS, **settings_)
+
+
+@pytest.mark.parametrize("sizes", [(0, 2, 1), (4, 0, 1), (4, 2, 0), (-1, 2, 1), (4, 2.0, 1)])
+def test_no_door_takes_sizes_that_would_never_end(sizes: tuple[int, int, int]) -> None:
+    rows = [b"one row", b"another row", b"a third"]
+    with pytest.raises(SettingsError, match="k1, k2 and k3 are numbers of rows from 1"):
+        Zip(rows, *sizes)
+    with pytest.raises(SettingsError, match="k1, k2 and k3 are numbers of rows from 1"):
+        zip_select([row.decode() for row in rows], 2, *sizes)

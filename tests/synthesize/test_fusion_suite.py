@@ -17,7 +17,7 @@ from luthier.errors import SettingsError
 from luthier.records import read_rows, write_jsonl
 from luthier.records.fusion import FusionItem, scenario_of
 from luthier.records.fusion_suite import ITEMS, computed_label, problems, read_suite
-from luthier.synthesize.fusion import Columns, FusionSuite, KnowledgeBase, Split, SuiteSettings
+from luthier.synthesize.fusion import Columns, FusionSuite, KnowledgeBase, Split, SuiteSettings, split_facts
 from luthier.synthesize.fusion.documents import Text
 from luthier.synthesize.fusion.extraction import passages
 from luthier.synthesize.fusion.questions import Pool, drafts
@@ -33,7 +33,7 @@ SETTINGS = SuiteSettings(per_scenario=84, distractors=(0, 1, 5))
 @pytest.fixture(scope="module")
 def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
     path = write_catalogue(tmp_path_factory.mktemp("documents") / "devices.jsonl", 900)
-    return KnowledgeBase.from_paths([path], Columns(("device",))).split("random", holdout=0.25)
+    return split_facts(KnowledgeBase.from_paths([path], Columns(("device",))), by="random", holdout=0.25)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,8 @@ def test_one_document_more_leaves_the_split_of_the_others(tmp_path: Path, by: st
     write_jsonl(tmp_path / "b" / "one.jsonl", rows)
     write_jsonl(tmp_path / "b" / "two.jsonl", catalogue(60, seed=9, lines=("Cygnus",)))
     few, more = (
-        KnowledgeBase.from_paths([tmp_path / name], Columns(("device",))).split(by, at="2023-01-01", holdout=0.2) for name in ("a", "b")
+        split_facts(KnowledgeBase.from_paths([tmp_path / name], Columns(("device",))), by=by, at="2023-01-01", holdout=0.2)
+        for name in ("a", "b")
     )
 
     def places(split: Split) -> dict[str, tuple[str, bool]]:
@@ -190,11 +191,11 @@ def test_a_date_decides_and_what_has_none_is_left_out(tmp_path: Path):
     ]
     write_jsonl(tmp_path / "a.jsonl", rows)
     kb = KnowledgeBase.from_paths([tmp_path], Columns(("device",)))
-    split = kb.split("date", at="2020-01-01", holdout=0)
+    split = split_facts(kb, by="date", at="2020-01-01", holdout=0)
     assert {fact.date < "2020-01-01" for fact in split.memory.all} == {True}  # type: ignore[operator]
     assert {fact.date >= "2020-01-01" for fact in split.external.all} == {True}  # type: ignore[operator]
     assert split.dropped == {"fact without a date": 1}
-    assert kb.split("date").settings["at"] == "2020-05-05"
+    assert split_facts(kb, by="date").settings["at"] == "2020-05-05"
 
 
 def test_near_duplicate_passages_stay_on_one_side(tmp_path: Path):
@@ -205,7 +206,7 @@ def test_near_duplicate_passages_stay_on_one_side(tmp_path: Path):
             KnowledgeBase.from_paths([write_catalogue(tmp_path / "a.jsonl", 12)], Columns(("device",), (("weight", "weight"),))).facts
         )
     ]
-    split = KnowledgeBase(tuple(facts)).split("date", at="2025-01-01", holdout=0)
+    split = split_facts(KnowledgeBase(tuple(facts)), by="date", at="2025-01-01", holdout=0)
     assert not split.external.all
     assert len(split.memory.all) == 6
     assert split.dropped == {"near-duplicate of a passage in another part": 6}
@@ -214,7 +215,7 @@ def test_near_duplicate_passages_stay_on_one_side(tmp_path: Path):
 def test_a_passage_of_several_facts_is_in_one_part_and_one_half(tmp_path: Path):
     facts = KnowledgeBase.from_paths([write_catalogue(tmp_path / "a.jsonl", 120)], Columns(("device",), (("weight", "weight"),))).facts
     told = tuple(replace(fact, passage=f"Passage {place // 3}.") for place, fact in enumerate(facts))
-    split = KnowledgeBase(told).split("random", holdout=0.2)
+    split = split_facts(KnowledgeBase(told), by="random", holdout=0.2)
     halves = [some for half in (split.memory, split.external, split.held) for some in (half.train, half.test)]
     seen = [{fact.passage for fact in some} for some in halves]
     assert sum(map(len, seen)) == len(set().union(*seen))
@@ -226,9 +227,8 @@ def test_a_changed_fact_makes_a_conflict_whose_newer_value_is_wanted(tmp_path: P
     old = [{**row, "date": "2020-02-02"} for row in catalogue(60)]
     new = [{**row, "date": "2025-02-02", "weight": f"{2000 + n} g"} for n, row in enumerate(old[:40])]
     write_jsonl(tmp_path / "a.jsonl", [*old, *new])
-    split = KnowledgeBase.from_paths([tmp_path], Columns(("device",), (("weight", "weight"), ("maker", "maker")))).split(
-        "random", holdout=0.2
-    )
+    kb = KnowledgeBase.from_paths([tmp_path], Columns(("device",), (("weight", "weight"), ("maker", "maker"))))
+    split = split_facts(kb, by="random", holdout=0.2)
     suite = FusionSuite.build(split, SuiteSettings(per_scenario=30, distractors=(0, 2)))
     conflicts = [item for item in suite.items if item.scenario == "C"]
     assert {item.form for item in conflicts} == {"newer in context", "newer in memory"}
@@ -308,12 +308,12 @@ def test_splits_without_meaning_are_refused(tmp_path: Path):
         ({"train": 0.0}, "between 0 and 1"),
     ):
         with pytest.raises(SettingsError, match=message):
-            kb.split(**{"by": "date", **settings})  # type: ignore[arg-type]
+            split_facts(kb, **{"by": "date", **settings})  # type: ignore[arg-type]
     undated = KnowledgeBase(tuple(replace(fact, date=None) for fact in kb.facts))
     with pytest.raises(SettingsError, match="no fact has a date"):
-        undated.split("date")
+        split_facts(undated, by="date")
     with pytest.raises(SettingsError, match="no scenario gets an item"):
-        FusionSuite.build(undated.split("random", train=0.999), SuiteSettings(per_scenario=3, absent=0.0))
+        FusionSuite.build(split_facts(undated, by="random", train=0.999), SuiteSettings(per_scenario=3, absent=0.0))
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(5, 30))

@@ -12,10 +12,12 @@ from trace_logs import WordVectors, catalogue, learners
 
 from luthier.errors import SettingsError
 from luthier.models.embedding_cache import EmbeddingCache
-from luthier.trace.fitting import FitSettings, fit, long_enough, predict_log
+from luthier.progress import quiet
+from luthier.trace.fitting import fit, long_enough, predict_log
 from luthier.trace.graph import build_graph
 from luthier.trace.learner_model import GraphTracer
 from luthier.trace.sequences import Answers, history_batches, training_batches
+from luthier.trace.settings import FitSettings
 from luthier.trace.sinkt import SinktSettings
 from luthier.trace.splits import split_learners
 from luthier.trace.texts import text_vectors
@@ -46,30 +48,37 @@ class StoppedError(Exception):
     """Stands for whatever ends a process."""
 
 
+class Told(type(quiet)):
+    """Hears of epochs, and stops after one of them."""
+
+    def __init__(self, stop: int):
+        self.epochs: list[str] = []
+        self.stop = stop
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        self.epochs.append(f"{done} of {total}: {note}")
+        if len(self.epochs) == self.stop:
+            raise StoppedError
+
+
 @pytest.mark.parametrize("after", [1, 2])
 def test_a_stopped_training_continues_to_the_same_weights(tmp_path: Path, after: int):
     log, valid = learners(40), learners(10, seed=1)
     whole, halves = model(log, tmp_path), model(log, tmp_path)
     expected = fit(whole, log, valid, SETTINGS)
-    told: list[str] = []
-
-    def tell(line: str) -> None:
-        told.append(line)
-        if len(told) == after:
-            raise StoppedError
-
+    told = Told(after)
     with pytest.raises(StoppedError):
-        fit(halves, log, valid, SETTINGS, folder=tmp_path / "epochs", tell=tell)
+        fit(halves, log, valid, SETTINGS, folder=tmp_path / "epochs", progress=told)
     again = model(log, tmp_path)
-    assert fit(again, log, valid, SETTINGS, folder=tmp_path / "epochs", tell=told.append) == expected
-    assert len(told) == SETTINGS.epochs
+    assert fit(again, log, valid, SETTINGS, folder=tmp_path / "epochs", progress=told) == expected
+    assert len(told.epochs) == SETTINGS.epochs
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
     other = replace(SETTINGS, learning_rate=1e-3)
-    fit(model(log, tmp_path), log, valid, other, folder=tmp_path / "epochs", tell=told.append)
-    assert len(told) == 2 * SETTINGS.epochs  # other settings begin anew
-    fit(model(log, tmp_path), learners(40, seed=2), valid, other, folder=tmp_path / "epochs", tell=told.append)
-    assert len(told) == 3 * SETTINGS.epochs  # and so do other answers
+    fit(model(log, tmp_path), log, valid, other, folder=tmp_path / "epochs", progress=told)
+    assert len(told.epochs) == 2 * SETTINGS.epochs  # other settings begin anew
+    fit(model(log, tmp_path), learners(40, seed=2), valid, other, folder=tmp_path / "epochs", progress=told)
+    assert len(told.epochs) == 3 * SETTINGS.epochs  # and so do other answers
 
 
 def test_held_out_concepts_are_in_no_training_batch():
@@ -112,3 +121,18 @@ def test_a_learner_and_an_answer_alone_are_enough(tmp_path: Path):
     assert epochs[0].auc is None
     everything_right = replace(log, correct=np.ones(len(log), dtype=np.float32))
     assert fit(model(log, tmp_path), everything_right, everything_right, FitSettings(epochs=1, least=1))[0].auc is None
+
+
+@pytest.mark.parametrize("rate", [float("nan"), float("inf"), 0.0, -1.0, 1.5])
+def test_a_learning_rate_without_meaning_is_refused(rate: float):
+    with pytest.raises(SettingsError, match=r"--learning-rate is .*; give a number above 0 to 1"):
+        FitSettings(learning_rate=rate)
+
+
+def test_weights_that_left_the_finite_numbers_end_the_training(tmp_path: Path):
+    log, broken = learners(20), model(learners(20), tmp_path)
+    with torch.no_grad():
+        next(iter(broken.parameters())).fill_(float("inf"))
+    with pytest.raises(SettingsError, match=r"epoch 1: .* not finite; choose a learning rate below 0.002"):
+        fit(broken, log, log, replace(SETTINGS, learning_rate=2e-3), folder=tmp_path / "epochs")
+    assert not list((tmp_path / "epochs").glob("*"))

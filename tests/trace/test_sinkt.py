@@ -11,15 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trace_logs import WordVectors, catalogue, learners
 
-from luthier.errors import SettingsError
+from luthier.errors import MissingFileError, SettingsError
 from luthier.models.embedding_cache import EmbeddingCache
+from luthier.models.opening import open_embedder
 from luthier.trace.answers import AnswerCollector, Catalogue, Edge, Item
 from luthier.trace.fitting import predict_log
 from luthier.trace.graph import build_graph, check_prerequisites, nearest_relations, score_relations, transition_relations
 from luthier.trace.learner_model import Dkt, GraphTracer
 from luthier.trace.sequences import Answers, pad
 from luthier.trace.sinkt import Edges, Nodes, SinktSettings, TypedAttention, answer_input
-from luthier.trace.texts import open_embedder, text_vectors
+from luthier.trace.texts import text_vectors
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,7 @@ def test_the_text_encoder_is_frozen_and_each_text_is_read_once(tmp_path):
     assert np.array_equal(first.question, again.question)
     model = GraphTracer(SinktSettings(48, 8, items=1), graph, first)
     assert not {"question_texts", "concept_texts"} & set(dict(model.named_parameters()))
-    with pytest.raises(SettingsError, match="text encoder"):
+    with pytest.raises(MissingFileError, match="no such model"):
         open_embedder(str(tmp_path / "nothing"))
 
 

@@ -84,7 +84,7 @@ def test_items_concepts_and_edges_come_from_files(tmp_path: Path) -> None:
     ("files", "words"),
     [
         ({"items": "item,text\nq1,x\nq1,y\n"}, r"items\.csv:3: 'q1' stands here for the second time"),
-        ({"items": "name,text\nq1,x\n"}, r"items\.csv:2: the field 'item' is missing"),
+        ({"items": "title,text\nq1,x\n"}, r"items\.csv:2: the field 'item' is missing"),
         ({"concepts": "concept\na\na\n"}, r"concepts\.csv:3: 'a' stands here"),
         ({"edges": "source,target,weight\na,b,heavy\n"}, r"edges\.csv:2: weight 'heavy' is not a number"),
         ({"edges": "source,target,relation\na,b,before\n"}, r"edges\.csv:2: 'before' is none of prerequisite, related"),

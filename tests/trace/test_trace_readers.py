@@ -269,7 +269,7 @@ def test_a_bad_row_is_named_or_set_aside(tmp_path: Path, row: str) -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"item": "q", "correct": 1}, "'learner' is missing"),
+        ({"item": "q", "correct": 1}, "no column learner or .*--map learner=COLUMN"),
         ({"learner": "1", "item": "q", "correct": 3}, "between 0 and 1"),
         ({"learner": "1", "item": "q", "correct": 1, "timestamp": "nan"}, "is no moment"),
         ({"learner": "1", "item": "q", "correct": 1, "timestamp": [1]}, "neither a number"),
@@ -359,8 +359,11 @@ def test_a_quote_that_is_not_closed_takes_the_rest_with_it(tmp_path: Path) -> No
 
 
 def test_wrong_names_are_refused(tmp_path: Path) -> None:
-    path = written(tmp_path, "t.csv", "learner,question,right\n1,q,1\n")
-    with pytest.raises(BadRowError, match=r"t\.csv:1: no column correct or score"):
+    path = written(tmp_path, "t.csv", "learner,question,verdict\n1,q,1\n")
+    with pytest.raises(
+        BadRowError,
+        match=r"t\.csv:1: no column correct or .*; the columns are learner, question, verdict; name it with --map correct=COLUMN",
+    ):
         read_answers([path], "long")
     with pytest.raises(SettingsError, match="no layout 'cvs'"):
         read_answers([path], "cvs")

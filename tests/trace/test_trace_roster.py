@@ -16,7 +16,6 @@ from luthier.trace.answers import Item
 from luthier.trace.service import Roster
 from luthier.trace.service import roster as roster_module
 from luthier.trace.tracer import Tracer
-from luthier.trace.tracer_files import load_tracer
 from trace_service_tracer import CONCEPTS, ITEMS, WordEmbedder, small_tracer
 
 WORKER = Path(__file__).parent.parent / "trace_service_tracer.py"
@@ -30,12 +29,12 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tracer(saved: Path) -> Tracer:
-    return load_tracer(saved, embedder=WordEmbedder())
+    return Tracer.load(saved, embedder=WordEmbedder())
 
 
 @pytest.fixture(scope="module")
 def held(saved: Path) -> Tracer:
-    return load_tracer(saved)
+    return Tracer.load(saved)
 
 
 def test_an_id_counts_once_also_after_a_restart(tracer: Tracer, saved: Path, tmp_path: Path) -> None:
@@ -46,7 +45,7 @@ def test_an_id_counts_once_also_after_a_restart(tracer: Tracer, saved: Path, tmp
         with pytest.raises(SettingsError, match="another answer"):
             roster.answer("a", "q1", 0.0, "x")
     for _ in range(2):
-        with Roster(load_tracer(saved), tmp_path) as again:
+        with Roster(Tracer.load(saved), tmp_path) as again:
             assert again.answer("a", "q1", 1.0, "x") == (1, True)
 
 
@@ -93,10 +92,10 @@ def test_a_kill_between_the_two_writes_of_a_compaction_counts_nothing_twice(trac
         journal = (tmp_path / roster_module.ANSWERS).read_bytes()
         roster.compact()
     (tmp_path / roster_module.ANSWERS).write_bytes(journal)
-    with Roster(load_tracer(saved), tmp_path) as again:
+    with Roster(Tracer.load(saved), tmp_path) as again:
         assert (again.answers, again.history("a")) == (2, [("q1", 1.0)])
         again.answer("a", "q3", 0.0)
-    with Roster(load_tracer(saved), tmp_path) as again:
+    with Roster(Tracer.load(saved), tmp_path) as again:
         assert again.history("a") == [("q1", 1.0), ("q3", 0.0)]
 
 
@@ -126,7 +125,7 @@ def test_a_full_disk_loses_and_doubles_nothing(tracer: Tracer, saved: Path, tmp_
         assert roster.forget("b") == 1
         assert "q5" not in "".join(path.read_text() for path in tmp_path.iterdir())
         assert roster.forget("b") is None
-    with Roster(load_tracer(saved, embedder=WordEmbedder()), tmp_path) as again:
+    with Roster(Tracer.load(saved, embedder=WordEmbedder()), tmp_path) as again:
         assert again.history("a") == [("q1", 1.0), ("new", 0.0), ("q2", 1.0)]
 
 

@@ -16,11 +16,10 @@ from typing import Any
 import pytest
 
 from luthier.errors import SettingsError
-from luthier.trace.advice import recommend
+from luthier.trace.advice import explain, recommend
 from luthier.trace.service import Roster, Service
 from luthier.trace.service import roster as roster_module
 from luthier.trace.tracer import Tracer
-from luthier.trace.tracer_files import load_tracer
 from trace_service_tracer import CONCEPTS, ITEMS, WordEmbedder, small_tracer
 
 WORKER = Path(__file__).parent.parent / "trace_service_tracer.py"
@@ -56,7 +55,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tracer(saved: Path) -> Tracer:
-    return load_tracer(saved, embedder=WordEmbedder())
+    return Tracer.load(saved, embedder=WordEmbedder())
 
 
 @pytest.fixture
@@ -75,14 +74,14 @@ def client(service: Service) -> Client:
 @pytest.fixture(scope="module")
 def standing(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service for all requests that are refused."""
-    with Service(load_tracer(saved), tmp_path_factory.mktemp("standing"), port=0) as service:
+    with Service(Tracer.load(saved), tmp_path_factory.mktemp("standing"), port=0) as service:
         service.start()
         yield service
         service.stop()
 
 
 def test_the_service_says_what_the_tracer_says(client: Client, saved: Path) -> None:
-    own = load_tracer(saved)
+    own = Tracer.load(saved)
     history = [("q1", 1.0), ("q2", 0.0), ("q7", 0.5), ("q0", 1.0)]
     state = own.replay(history)
     for item, correct in history:
@@ -94,7 +93,7 @@ def test_the_service_says_what_the_tracer_says(client: Client, saved: Path) -> N
     mastery = client.ok("GET", f"/mastery?learner=Ann&concept={CONCEPTS[1].replace(' ', '%20')}")["mastery"]
     assert mastery == {CONCEPTS[1]: own.mastery(state)[CONCEPTS[1]]._asdict()}
     assert len(client.ok("POST", "/mastery", learner="Ann")["mastery"]) == len(CONCEPTS)
-    chance, influences = own.explain(history, "q3")
+    chance, influences = explain(own, history, "q3")
     explained = client.ok("POST", "/explain", learner="Ann", item="q3")
     assert explained["chance"] == chance
     assert explained["influences"] == [each._asdict() for each in influences]
@@ -125,11 +124,11 @@ def test_added_items_and_concepts_are_there_after_a_restart(client: Client, serv
     assert reply["mastery"]["fractions"]["answers"] == 1
     service.stop()
     service.close()
-    with Roster(load_tracer(saved, embedder=WordEmbedder()), service.roster.folder) as again:
+    with Roster(Tracer.load(saved, embedder=WordEmbedder()), service.roster.folder) as again:
         mastery = again.tracer.mastery(again.state("a"), ["fractions"])
         assert mastery["fractions"]._asdict() == reply["mastery"]["fractions"]
         enlarged = again.tracer.save(service.roster.folder.parent / "enlarged")
-    with Roster(load_tracer(enlarged), service.roster.folder) as again:  # needs no encoder: nothing is new to it
+    with Roster(Tracer.load(enlarged), service.roster.folder) as again:  # needs no encoder: nothing is new to it
         assert again.tracer.mastery(again.state("a"), ["fractions"]) == mastery
 
 
@@ -149,7 +148,7 @@ def test_a_forgotten_learner_is_in_no_file(client: Client, service: Service, sav
     assert client.send("DELETE", "/learners/Zo%C3%A9%20%2F%207") == (404, {"error": "nothing is known of this learner"})
     service.stop()
     service.close()
-    with Roster(load_tracer(saved), folder) as again:
+    with Roster(Tracer.load(saved), folder) as again:
         assert (len(again), again.answers_of("kept"), again.answers) == (1, 1, 1)
 
 
@@ -258,7 +257,7 @@ def test_answers_of_many_clients_at_once_all_count(service: Service, saved: Path
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(work, range(6)))
-    own = load_tracer(saved)
+    own = Tracer.load(saved)
     alone = own.replay((ITEMS[turn % 24], turn % 2) for turn in range(25))
     client = Client(service.url)
     assert client.ok("GET", "/health")["answers"] == 300
@@ -268,7 +267,7 @@ def test_answers_of_many_clients_at_once_all_count(service: Service, saved: Path
 
 @pytest.fixture(scope="module")
 def held(saved: Path) -> Tracer:
-    return load_tracer(saved)
+    return Tracer.load(saved)
 
 
 def test_a_fault_is_one_line_that_names_nobody(service: Service, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

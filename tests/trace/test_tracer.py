@@ -15,9 +15,11 @@ from luthier.models.embedding_cache import EmbeddingCache
 from luthier.trace.advice import explain, recommend
 from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Concept, Edge, Item
 from luthier.trace.attention import relation_attention
-from luthier.trace.fitting import FitSettings, predict_log
+from luthier.trace.fitting import predict_log
+from luthier.trace.onnx_export import export_onnx
+from luthier.trace.settings import FitSettings, TracerSettings
 from luthier.trace.stepping import LearnerState
-from luthier.trace.tracer import Tracer, TracerSettings
+from luthier.trace.tracer import Tracer
 
 FIT = FitSettings(epochs=4, batch=16, least=5)
 
@@ -124,7 +126,7 @@ def test_a_saved_tracer_says_the_same_and_so_does_its_onnx_step(tracer: Tracer, 
     other = Tracer.load(tracer.save(tmp_path / "again"))
     assert other.predict(state) == tracer.predict(state)
     assert other.mastery(state) == tracer.mastery(state)
-    session = ort.InferenceSession(tracer.export(tmp_path / "step.onnx"))
+    session = ort.InferenceSession(export_onnx(tracer, tmp_path / "step.onnx"))
     item, asked = log.catalogue.items[3].item, np.arange(7)
     hidden, logits = session.run(
         None,
@@ -173,8 +175,8 @@ def test_damaged_and_missing_files_are_refused(saved: Path, tmp_path: Path):
         (lambda t: t.add_concepts([Concept(SKILLS[0])]), "there already"),
         (lambda t: t.add_concepts([Concept("x")], [Edge("y", "x")]), "names the concept 'y'"),
         (lambda t: t.add_concepts([Concept("x")], [Edge("x", SKILLS[0]), Edge(SKILLS[0], "x")]), "circle"),
-        (lambda t: t.recommend(t.start(), target=(0.7, 0.4)), "not a range"),
-        (lambda t: Tracer(TracerSettings(graph=("guess",))), "no graph 'guess'"),
+        (lambda t: recommend(t, t.start(), target=(0.7, 0.4)), "not a range"),
+        (lambda t: Tracer(TracerSettings(graph=("guess",))), "--graph is 'guess'; choose one of qmatrix, expert, knn"),
     ],
 )
 def test_what_cannot_be_done_is_said(tracer: Tracer, call, told: str):
@@ -253,3 +255,24 @@ def test_a_mastered_prerequisite_speaks_for_a_concept_never_seen(tmp_path: Path)
     assert tracer.mastery(can)["advanced 11"].chance > tracer.mastery(cannot)["advanced 11"].chance + 0.1
     other = [tracer.mastery(can)[f"advanced {n}"].chance - tracer.mastery(cannot)[f"advanced {n}"].chance for n in range(11)]
     assert tracer.mastery(can)["advanced 11"].chance - tracer.mastery(cannot)["advanced 11"].chance > np.mean(other)
+
+
+def test_a_tracer_with_numbers_that_are_not_finite_is_neither_written_nor_read(tracer: Tracer, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    tracer.save(tmp_path / "good")
+    file = tmp_path / "good" / "tracer.safetensors"
+    tensors = load_file(file)
+    name = next(name for name in tensors if name.startswith("module."))
+    tensors[name].flat[0] = np.nan
+    save_file(tensors, file)
+    with pytest.raises(BadRowError, match=f"{name} holds numbers that are not finite"):
+        Tracer.load(tmp_path / "good")
+    spreads = list(tracer.spreads)
+    try:
+        tracer.spreads[0] = float("inf")
+        with pytest.raises(SettingsError, match="spreads of the tracer holds numbers that are not finite"):
+            tracer.save(tmp_path / "bad")
+    finally:
+        tracer.spreads[:] = spreads
+    assert not (tmp_path / "bad").exists()

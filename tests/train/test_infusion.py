@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from luthier.errors import SettingsError
 from luthier.models.local import LocalModel
 from luthier.records import Conversation, Message
-from luthier.train.fine_tune import FineTuneSettings, fine_tune
-from luthier.train.infusion import InfusionSettings, end_of_text, general_rows, infuse, statement_rows
+from luthier.train.infusion import Lessons, end_of_text, general_rows, infuse, statement_rows
+from luthier.train.settings import InfusionSettings, SftSettings
 from luthier.train.sft import encode
 
 STATEMENTS = [f"The weight of Nova {letter} is {place}{place} g." for place, letter in enumerate("ABCD", 1)]
@@ -52,7 +52,7 @@ def test_general_text_makes_up_its_share(tiny_model_folder: Path, share: float):
     tokenizer = LocalModel(tiny_model_folder).tokenizer
     rows = statement_rows(STATEMENTS * 40, tokenizer, 100)
     general = [talk(f"What is {n}?", f"It is {n}, and {n + 1} comes next.") for n in range(400)]
-    mixed = general_rows(general, rows, tokenizer, InfusionSettings(general=share))
+    mixed = general_rows(general, rows, tokenizer, InfusionSettings(share=share))
     ours, theirs = (sum(len(row["input_ids"]) for row in some) for some in (rows, mixed))
     assert theirs / (ours + theirs) == pytest.approx(share, abs=0.02)
     assert all(-100 in row["labels"] for row in mixed)  # only what the assistant says is learned
@@ -61,14 +61,16 @@ def test_general_text_makes_up_its_share(tiny_model_folder: Path, share: float):
 @pytest.mark.parametrize("way", ["full", "lora", "flat"])
 def test_two_stages_store_a_statement_and_then_the_answers(tiny_model_folder: Path, tmp_path: Path, way: str):
     base = LocalModel(tiny_model_folder)
-    settings = InfusionSettings(way, continued=QUICK, supervised=QUICK)  # type: ignore[arg-type]
-    told = infuse("continued", base, tmp_path / "continued", settings, statements=STATEMENTS * 3)
-    made = tmp_path / "continued" / told["adapter"]
+    how = {"way": "lora", "sigma": 0.05} if way == "flat" else {"way": way}
+    settings = InfusionSettings(**how, continued=QUICK, supervised=QUICK)  # type: ignore[arg-type]
+    answers = [talk(f"What is the weight of Nova {letter}?", f"It is {place}{place} g.") for place, letter in enumerate("ABCD", 1)]
+    lessons = Lessons(STATEMENTS * 3, answers)
+    told = infuse("continued", base, tmp_path / "continued", settings, lessons=lessons).to_row()
+    made = tmp_path / "continued" / told["made"]
     stored = LocalModel(made) if way == "full" else LocalModel(tiny_model_folder, adapter=made)
     assert _loss(stored, STATEMENTS) < 0.5 * _loss(base, STATEMENTS)
-    answers = [talk(f"What is the weight of Nova {letter}?", f"It is {place}{place} g.") for place, letter in enumerate("ABCD", 1)]
-    again = infuse("supervised", stored, tmp_path / "supervised", settings, conversations=answers)
-    final = tmp_path / "supervised" / again["adapter"]
+    again = infuse("supervised", stored, tmp_path / "supervised", settings, lessons=lessons).to_row()
+    final = tmp_path / "supervised" / again["made"]
     taught = LocalModel(final) if way == "full" else LocalModel(tiny_model_folder, adapter=final)
     assert _answer_loss(taught, answers) < 0.5 * _answer_loss(stored, answers)
     assert (told["stage"], again["stage"], told["way"]) == ("continued", "supervised", way)
@@ -91,16 +93,17 @@ def _answer_loss(model: LocalModel, talks: list[Conversation]) -> float:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"way": "rote"}, "the way is 'rote'"),
-        ({"general": 1.0}, "share of general text is 1.0"),
-        ({"pack": 0}, "pack is 0"),
-        ({"way": "full", "lora": {"r": 4}}, "leave lora settings out"),
+        ({"way": "rote"}, "--way is 'rote'"),
+        ({"share": 1.0}, "--general-share is 1.0"),
+        ({"pack": 0}, "--pack is 0"),
+        ({"way": "full", "sigma": 0.05}, "leave lora settings and --flat out"),
+        ({"way": "full", "lora": {"r": 4}}, "leave lora settings and --flat out"),
         ({"continued": {"num_epochs": 3}}, "did you mean num_train_epochs"),
     ],
 )
 def test_settings_without_meaning_are_refused(tiny_model_folder: Path, tmp_path: Path, settings: dict, message: str):
     with pytest.raises(SettingsError, match=message):
-        infuse("continued", LocalModel(tiny_model_folder), tmp_path, InfusionSettings(**settings), statements=STATEMENTS)
+        infuse("continued", LocalModel(tiny_model_folder), tmp_path, InfusionSettings(**settings), lessons=Lessons(STATEMENTS))
 
 
 def test_nothing_to_learn_is_an_error(tiny_model_folder: Path, tmp_path: Path):
@@ -109,7 +112,7 @@ def test_nothing_to_learn_is_an_error(tiny_model_folder: Path, tmp_path: Path):
             infuse(stage, LocalModel(tiny_model_folder), tmp_path)  # type: ignore[arg-type]
 
 
-def test_all_weights_and_an_adapter_exclude_each_other(tiny_model_folder: Path, tmp_path: Path):
-    for settings in (FineTuneSettings("flat", full=True), FineTuneSettings("none", lora={"r": 2}, full=True)):
+def test_all_weights_and_an_adapter_exclude_each_other():
+    for settings in ({"sigma": 0.05}, {"lora": {"r": 2}}, {"rank": 2}, {"method": "neftune"}):
         with pytest.raises(SettingsError, match="all weights are trained"):
-            fine_tune([talk("a", "b")], LocalModel(tiny_model_folder), tmp_path, settings)
+            SftSettings(full=True, **settings)  # type: ignore[arg-type]

@@ -380,9 +380,8 @@ def test_logs_are_json(base: Any, tokenizer: Any, tmp_path: Path):
     assert json.loads(json.dumps(trainer.state.log_history))[0]["logps/chosen"] < 0
 
 
-def test_noise_of_negative_strength_is_refused(tiny_model_folder: Path, tmp_path: Path):
-    from luthier.models.local import LocalModel
-    from luthier.train.preference.tuning import PreferenceSettings, tune_preferences
+def test_noise_of_negative_strength_is_refused():
+    from luthier.train.settings import PreferenceSettings
 
-    with pytest.raises(SettingsError, match=r"the sigma of flat noise is -1; it must be 0 or more"):
-        tune_preferences([], LocalModel(tiny_model_folder), tmp_path, PreferenceSettings(sigma=-1))
+    with pytest.raises(SettingsError, match=r"--flat is -1; give a number from 0 to 10"):
+        PreferenceSettings(sigma=-1)

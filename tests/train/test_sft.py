@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,15 @@ from luthier.models import Prompt
 from luthier.models.local import LocalModel
 from luthier.records import Conversation, Message, Tool, ToolCall
 from luthier.records.calls import render_calls
-from luthier.train.sft import SftSettings, encode, train_sft
+from luthier.train.sft import SftSettings, encode, fine_tune, fine_tune_rows
+from training_progress import Watched
 
 WEATHER = Tool("get_weather", "", {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]})
 CITIES = ["Oslo", "Zürich", "Lisbon", "Rome", "Paris", "日本"]
-SETTINGS = SftSettings(
-    rank=4, alpha=8, learning_rate=1e-2, batch_size=4, micro_batch=2, branches=1, sigma=0.05, max_tokens=200, save_steps=2, seed=1
-)
+BATCH = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
+SFT = {**BATCH, "max_length": 200, "save_steps": 2, "warmup_steps": 0.1}
+SETTINGS = SftSettings(rank=4, lora={"lora_alpha": 8}, learning_rate=1e-2, sigma=0.05, by_length=True, sft=SFT, seed=1)
+SHARED = replace(SETTINGS, branches=4, sft={**SFT, "gradient_accumulation_steps": 1})
 
 
 def dialogue(number: int) -> Conversation:
@@ -44,7 +45,7 @@ def model(tiny_model_folder: Path) -> LocalModel:
 def whole(model: LocalModel, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """A run of six steps that nothing interrupts, and its result."""
     folder = tmp_path_factory.mktemp("whole")
-    return folder, train_sft(ROWS, model, folder, SETTINGS)
+    return folder, fine_tune(ROWS, model, folder, SETTINGS)
 
 
 def weights(folder: Path) -> dict[str, Any]:
@@ -66,17 +67,9 @@ def losses(folder: Path) -> list[tuple[int, float]]:
     return [(row["step"], row["loss"]) for row in rows]
 
 
-def stop_at(step: int) -> Callable[[int, int, float], None]:
-    def progress(done: int, planned: int, loss: float) -> None:
-        if done == step:
-            raise KeyboardInterrupt
-
-    return progress
-
-
 def killed(model: LocalModel, folder: Path, step: int, settings: SftSettings = SETTINGS) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train_sft(ROWS, model, folder, settings, stop_at(step))
+        fine_tune(ROWS, model, folder, settings, progress=Watched(step))
 
 
 def test_only_what_the_assistant_says_is_learned(model: LocalModel):
@@ -103,7 +96,7 @@ def test_a_run_learns_its_answers(model: LocalModel, whole: tuple[Path, Any]):
     folder, result = whole
     assert [step for step, _ in losses(folder)] == [1, 2, 3, 4, 5, 6]
     assert losses(folder)[-1][1] < 0.9 * losses(folder)[0][1]
-    assert (result.steps, result.planned_steps, result.too_long, result.adapter) == (6, 6, 0, "adapter")
+    assert (result.steps, result.planned_steps, result.left_out, result.made) == (6, 6, 0, "adapter")
     assert result.tokens == sum(len(encode(row, model.tokenizer)["input_ids"]) for row in ROWS)
     tuned = LocalModel(model.folder, adapter=folder / "adapter")
     prompts = [Prompt(row.messages[:1], row.tools) for row in ROWS[:6]]
@@ -113,13 +106,13 @@ def test_a_run_learns_its_answers(model: LocalModel, whole: tuple[Path, Any]):
 
 
 def test_conversations_on_the_same_tools_share_rows(model: LocalModel, whole: tuple[Path, Any], tmp_path: Path):
-    result = train_sft(ROWS, model, tmp_path, replace(SETTINGS, branches=4, batch_size=2))
-    assert (result.steps, result.conversations, result.too_long) == (3, 24, 0)
-    assert whole[1].conversations == 24
+    result = fine_tune(ROWS, model, tmp_path, SHARED)
+    assert (result.steps, result.rows, result.left_out) == (3, 24, 0)
+    assert whole[1].rows == 24
     assert result.tokens < 0.6 * whole[1].tokens
     assert losses(tmp_path)[-1][1] < losses(tmp_path)[0][1]
-    killed(model, tmp_path / "again", 2, replace(SETTINGS, branches=4, batch_size=2))
-    train_sft(ROWS, model, tmp_path / "again", replace(SETTINGS, branches=4, batch_size=2))
+    killed(model, tmp_path / "again", 2, SHARED)
+    fine_tune(ROWS, model, tmp_path / "again", SHARED)
     assert_same_adapter(tmp_path, tmp_path / "again")
 
 
@@ -132,7 +125,7 @@ def test_the_adapter_is_float32_and_small(whole: tuple[Path, Any]):
 
 
 def test_the_same_run_twice_gives_the_same_bits(model: LocalModel, whole: tuple[Path, Any], tmp_path: Path):
-    train_sft(ROWS, model, tmp_path, SETTINGS)
+    fine_tune(ROWS, model, tmp_path, SETTINGS)
     assert_same_adapter(tmp_path, whole[0])
     assert losses(tmp_path) == losses(whole[0])
 
@@ -142,9 +135,9 @@ def test_a_killed_run_continues_to_the_same_bits(model: LocalModel, whole: tuple
     """Killed before the first checkpoint, after one, and after the last step but before the adapter is written."""
     killed(model, tmp_path, step)
     assert not (tmp_path / "adapter").exists()
-    seen: list[int] = []
-    result = train_sft(ROWS, model, tmp_path, SETTINGS, lambda done, planned, loss: seen.append(done))
-    assert seen == list(range(step - step % 2 - (step == 6) * 2 + 1, 7))
+    watch = Watched()
+    result = fine_tune(ROWS, model, tmp_path, SETTINGS, progress=watch)
+    assert watch.seen == list(range(step - step % 2 - (step == 6) * 2 + 1, 7))
     assert_same_adapter(tmp_path, whole[0])
     assert losses(tmp_path) == losses(whole[0])
     assert (result.steps, result.tokens) == (whole[1].steps, whole[1].tokens)
@@ -159,16 +152,16 @@ def test_a_half_written_checkpoint_is_passed_over(model: LocalModel, whole: tupl
     shutil.copytree(checkpoints / "checkpoint-4", checkpoints / "checkpoint-6")
     state = checkpoints / "checkpoint-6" / "trainer_state.json"
     state.write_bytes(state.read_bytes()[:100])
-    seen: list[int] = []
-    train_sft(ROWS, model, tmp_path, SETTINGS, lambda done, planned, loss: seen.append(done))
-    assert seen == [5, 6]
+    watch = Watched()
+    fine_tune(ROWS, model, tmp_path, SETTINGS, progress=watch)
+    assert watch.seen == [5, 6]
     assert_same_adapter(tmp_path, whole[0])
 
 
 def test_a_finished_run_is_not_trained_further(model: LocalModel, whole: tuple[Path, Any], tmp_path: Path):
     folder = tmp_path / "again"
     shutil.copytree(whole[0], folder)
-    result = train_sft(ROWS, model, folder, SETTINGS, stop_at(7))
+    result = fine_tune(ROWS, model, folder, SETTINGS, progress=Watched(7))
     assert result.steps == 6
     assert_same_adapter(folder, whole[0])
     assert losses(folder) == losses(whole[0])
@@ -181,19 +174,19 @@ def test_a_time_limit_plans_steps_once(model: LocalModel, tmp_path: Path):
     assert json.loads(plan.read_text())["planned_steps"] == 6
     plan.write_text(plan.read_text().replace('"planned_steps": 6', '"planned_steps": 4'))
     kept = plan.read_bytes()
-    result = train_sft(ROWS, model, tmp_path, roomy)
+    result = fine_tune(ROWS, model, tmp_path, roomy)
     assert (result.steps, result.planned_steps) == (4, 4)
     assert plan.read_bytes() == kept
 
 
 def test_a_limit_without_room_still_takes_two_steps(model: LocalModel, tmp_path: Path):
-    result = train_sft(ROWS, model, tmp_path, replace(SETTINGS, seconds=1e-6))
+    result = fine_tune(ROWS, model, tmp_path, replace(SETTINGS, seconds=1e-6))
     assert result.steps == 2
     assert [step for step, _ in losses(tmp_path)] == [1, 2]
 
 
 def test_the_noise_changes_what_is_learned_and_zero_is_plain_lora(model: LocalModel, whole: tuple[Path, Any], tmp_path: Path):
-    train_sft(ROWS, model, tmp_path, replace(SETTINGS, sigma=0.0))
+    fine_tune(ROWS, model, tmp_path, replace(SETTINGS, sigma=0.0))
     assert losses(tmp_path)[0] == losses(whole[0])[0]
     assert losses(tmp_path)[-1] != losses(whole[0])[-1]
 
@@ -201,13 +194,13 @@ def test_the_noise_changes_what_is_learned_and_zero_is_plain_lora(model: LocalMo
 def test_rows_that_do_not_fit_are_counted(model: LocalModel, tmp_path: Path):
     long = Conversation((Message("user", "word " * 400), Message("assistant", "Yes.")))
     silent = Conversation((Message("user", "Nobody answers."),))
-    result = train_sft([*ROWS[:8], long, silent], model, tmp_path, SETTINGS)
-    assert (result.steps, result.too_long) == (2, 2)
+    result = fine_tune([*ROWS[:8], long, silent], model, tmp_path, SETTINGS)
+    assert (result.steps, result.left_out) == (2, 2)
 
 
 def test_rows_of_which_none_fits_are_refused(model: LocalModel, tmp_path: Path):
-    with pytest.raises(SettingsError, match="none of 24 rows has assistant tokens within 10 tokens"):
-        train_sft(ROWS, model, tmp_path, replace(SETTINGS, max_tokens=10))
+    with pytest.raises(SettingsError, match="none of 24 rows has an assistant turn within 10 tokens"):
+        fine_tune(ROWS, model, tmp_path, replace(SETTINGS, sft={**SFT, "max_length": 10}))
 
 
 def test_a_template_without_generation_markers_is_refused(model: LocalModel, tmp_path: Path):
@@ -215,18 +208,38 @@ def test_a_template_without_generation_markers_is_refused(model: LocalModel, tmp
     shutil.copytree(model.folder, folder)
     template = folder / "chat_template.jinja"
     template.write_text(template.read_text().replace("{% generation %}", "").replace("{% endgeneration %}", ""))
-    with pytest.raises(SettingsError, match="none of 24 rows has assistant tokens"):
-        train_sft(ROWS, LocalModel(folder), tmp_path / "run", SETTINGS)
+    with pytest.raises(SettingsError, match="none of 24 rows has an assistant turn"):
+        fine_tune(ROWS, LocalModel(folder), tmp_path / "run", SETTINGS)
 
 
-@pytest.mark.parametrize(("batch_size", "micro_batch"), [(4, 3), (2, 4), (4, 0)])
-def test_a_batch_that_its_parts_do_not_fill_is_refused(model: LocalModel, tmp_path: Path, batch_size: int, micro_batch: int):
-    with pytest.raises(SettingsError, match=f"batch_size {batch_size} is not a multiple of micro_batch {micro_batch}"):
-        train_sft(ROWS, model, tmp_path, replace(SETTINGS, batch_size=batch_size, micro_batch=micro_batch))
+@pytest.mark.parametrize("asked", [{"by_length": True}, {"seconds": 60.0}, {"branches": 2}])
+@pytest.mark.parametrize("other", ["packing", "use_liger_kernel", "padding_free"])
+def test_a_loss_of_another_kind_and_batches_of_ours_exclude_each_other(
+    model: LocalModel, tmp_path: Path, asked: dict[str, Any], other: str
+):
+    with pytest.raises(SettingsError, match=f"sft.{other} brings a loss of its own") as caught:
+        fine_tune(ROWS, model, tmp_path / "run", SftSettings(sft={other: True}, **asked))
+    assert f"--{next(iter(asked)).replace('_', '-')}" in str(caught.value)
+    assert not (tmp_path / "run").exists()
 
 
-def test_a_model_that_carries_an_adapter_is_refused(model: LocalModel, whole: tuple[Path, Any], tmp_path: Path):
-    """It would be left out silently: training starts from the weights in the folder."""
-    tuned = LocalModel(model.folder, adapter=whole[0] / "adapter")
-    with pytest.raises(SettingsError, match="has an adapter"):
-        train_sft(ROWS, tuned, tmp_path, SETTINGS)
+def test_rows_without_conversations_share_nothing(model: LocalModel, tmp_path: Path):
+    with pytest.raises(SettingsError, match="only conversations tell what they share"):
+        fine_tune_rows([encode(row, model.tokenizer) for row in ROWS], model, tmp_path, SHARED)
+
+
+def test_an_adapter_is_trained_further(model: LocalModel, whole: tuple[Path, Any], tmp_path: Path):
+    tuned = LocalModel(model.folder, adapter=whole[0] / "adapter", dtype="bfloat16")
+    more = replace(SETTINGS, rank=None, lora={})
+    result = fine_tune(ROWS, tuned, tmp_path, more)
+    assert result.loss < whole[1].loss
+    assert weights(tmp_path).keys() == weights(whole[0]).keys()
+    with pytest.raises(SettingsError, match="has settings of its own"):
+        fine_tune(ROWS, tuned, tmp_path / "other", SETTINGS)
+
+
+def test_weights_that_are_not_finite_are_never_saved(model: LocalModel, tmp_path: Path):
+    wild = replace(SETTINGS, learning_rate=100.0, sft={**SFT, "weight_decay": 1e30, "lr_scheduler_type": "constant"})
+    with pytest.raises(SettingsError, match=r"not finite after it, so nothing is saved; the learning rate \(100\) is likely too high"):
+        fine_tune(ROWS * 4, model, tmp_path, wild)
+    assert not (tmp_path / "adapter").exists()

@@ -57,7 +57,9 @@ GROUPS = {
 }
 
 COMMANDS: dict[str, Command] = {
-    "run tools": Own("luthier.cli.run:tools"),
+    "run tools": RunCommand(
+        "luthier.recipes.settings:ToolsSettings", "luthier.recipes.tools:run", "luthier.recipes.tools_page", "runs/tools"
+    ),
     "models list": Own("luthier.cli.models:list_models"),
     "models pull": Own("luthier.cli.models:pull"),
     "models show": Own("luthier.cli.models:show"),
@@ -70,13 +72,39 @@ COMMANDS: dict[str, Command] = {
     "synthesize pairs": RunCommand(
         "luthier.synthesize.pairs.settings:PairSettings", "luthier.synthesize.pairs.runs:run", "luthier.synthesize.pairs.page", "runs/pairs"
     ),
-    "synthesize fusion": Own("luthier.cli.fusion:synthesize_fusion"),
-    "select": Own("luthier.cli.select:command"),
-    "train sft": Own("luthier.cli.train:sft"),
-    "train preference": Own("luthier.cli.train:preference"),
-    "train infuse": Own("luthier.cli.fusion:infuse"),
-    "decode": Own("luthier.cli.decode:command"),
-    "generate": Own("luthier.cli.generate:command"),
+    "synthesize fusion": RunCommand(
+        "luthier.synthesize.fusion.settings:FusionSettings", "luthier.recipes.suite:run", "luthier.synthesize.fusion.page", "runs/fusion"
+    ),
+    "select run": RunCommand("luthier.select.settings:SelectionSettings", "luthier.select.runs:run", "luthier.select.page", "runs/select"),
+    "select compare": RunCommand(
+        "luthier.select.settings:ComparisonSettings", "luthier.select.runs:compare", "luthier.select.comparison_page", "runs/select-compare"
+    ),
+    "select ratio": Question("luthier.select.settings:RatioSettings", "luthier.select.answers:ratio"),
+    "select explain": Question("luthier.select.settings:ExplainSettings", "luthier.select.answers:explain"),
+    "select law": Question("luthier.select.settings:LawSettings", "luthier.select.law_page:law"),
+    "train sft": RunCommand("luthier.train.settings:SftRunSettings", "luthier.train.runs:run", "luthier.train.page", "runs/sft"),
+    "train preference": RunCommand(
+        "luthier.train.settings:PreferenceRunSettings",
+        "luthier.train.preference.runs:run",
+        "luthier.train.preference.page",
+        "runs/preference",
+    ),
+    "train infuse": RunCommand(
+        "luthier.train.settings:InfusionRunSettings", "luthier.train.infusion:run", "luthier.train.infusion_page", "runs/infusion"
+    ),
+    "decode label": RunCommand(
+        "luthier.decode.settings:LabelSettings", "luthier.decode.runs:label", "luthier.decode.label_page", "runs/decode/labels"
+    ),
+    "decode fit": RunCommand("luthier.decode.settings:FitSettings", "luthier.decode.runs:fit", "luthier.decode.page", "runs/decode/head"),
+    "decode compare": RunCommand(
+        "luthier.decode.settings:ComparisonSettings",
+        "luthier.decode.comparison:run",
+        "luthier.decode.comparison_page",
+        "runs/decode/compare",
+    ),
+    "decode chat": Own("luthier.cli.chat:command"),
+    "decode export": Question("luthier.decode.settings:ExportSettings", "luthier.decode.replies:export"),
+    "generate": Question("luthier.decode.settings:GenerateSettings", "luthier.decode.replies:generate"),
     "probe run": RunCommand("luthier.probe.settings:ProbeSettings", "luthier.probe.runs:run", "luthier.probe.page", "runs/probe"),
     "probe online": RunCommand(
         "luthier.probe.settings:OnlineSettings", "luthier.probe.early_exit:run", "luthier.probe.early_exit_page", "runs/probe-online"
@@ -85,7 +113,9 @@ COMMANDS: dict[str, Command] = {
     "probe tree apply": Question("luthier.probe.settings:TreeApplySettings", "luthier.probe.judging:apply_tree"),
     "probe select": Question("luthier.probe.settings:ChoosingSettings", "luthier.probe.judging:choose_chains"),
     "probe export": Question("luthier.probe.settings:ExportSettings", "luthier.probe.judging:inspect_log"),
-    "probe sharpness": Own("luthier.cli.probe:sharpness"),
+    "probe sharpness": RunCommand(
+        "luthier.train.settings:SharpnessSettings", "luthier.train.runs:run_sharpness", "luthier.train.sharpness_page", "runs/sharpness"
+    ),
     "evaluate tools": RunCommand(
         "luthier.evaluate.settings:ToolsEvaluationSettings",
         "luthier.evaluate.runs:run_tools",
@@ -98,9 +128,60 @@ COMMANDS: dict[str, Command] = {
     "evaluate code": RunCommand(
         "luthier.evaluate.settings:CodeSettings", "luthier.evaluate.code_runs:run_code", "luthier.evaluate.code_page", "runs/code"
     ),
-    "evaluate fusion": Own("luthier.cli.fusion:evaluate_fusion"),
-    "evaluate retrieval": Own("luthier.cli.retrieval:command"),
-    "trace": Own("luthier.cli.trace:command"),
+    "evaluate fusion": RunCommand(
+        "luthier.evaluate.fusion.settings:FusionEvaluationSettings",
+        "luthier.evaluate.fusion.runs:run",
+        "luthier.evaluate.fusion.page",
+        "runs/fusion-scores",
+    ),
+    "evaluate retrieval run": RunCommand(
+        "luthier.evaluate.retrieval.settings:RetrievalSettings",
+        "luthier.evaluate.retrieval.runs:run",
+        "luthier.evaluate.retrieval.page",
+        "runs/retrieval",
+    ),
+    "evaluate retrieval build": RunCommand(
+        "luthier.evaluate.retrieval.settings:BuildSettings",
+        "luthier.evaluate.retrieval.build.building:run",
+        "luthier.evaluate.retrieval.build.page",
+        "runs/task",
+    ),
+    "evaluate retrieval train": RunCommand(
+        "luthier.recipes.retriever:RetrieverTrainingSettings",
+        "luthier.recipes.retriever:run",
+        "luthier.recipes.retriever_page",
+        "runs/retriever",
+    ),
+    "evaluate retrieval audit": Question("luthier.evaluate.retrieval.settings:AuditSettings", "luthier.evaluate.retrieval.audit:answer"),
+    "evaluate retrieval compare": Question(
+        "luthier.evaluate.retrieval.settings:ComparisonSettings", "luthier.evaluate.retrieval.compare:answer"
+    ),
+    "evaluate retrieval search": Question(
+        "luthier.evaluate.retrieval.settings:SearchSettings", "luthier.evaluate.retrieval.look:answer_search"
+    ),
+    "evaluate retrieval export": Question(
+        "luthier.evaluate.retrieval.settings:ExportSettings", "luthier.evaluate.retrieval.look:answer_export"
+    ),
+    "trace import": RunCommand(
+        "luthier.trace.settings:ImportSettings", "luthier.trace.runs:import_answers", "luthier.trace.answers_page", "runs/trace-import"
+    ),
+    "trace fit": RunCommand("luthier.trace.settings:TrainingSettings", "luthier.trace.runs:fit", "luthier.trace.fit_page", "runs/trace"),
+    "trace evaluate": RunCommand(
+        "luthier.trace.settings:EvaluationSettings", "luthier.trace.runs:evaluate", "luthier.trace.evaluation_page", "runs/trace-evaluation"
+    ),
+    "trace mastery": RunCommand(
+        "luthier.trace.settings:MasterySettings", "luthier.trace.learners:run", "luthier.trace.learners_page", "runs/trace-mastery"
+    ),
+    "trace recommend": Question("luthier.trace.settings:AdviceSettings", "luthier.trace.learners:recommend_items"),
+    "trace explain": Question("luthier.trace.settings:ExplanationSettings", "luthier.trace.learners:explain_item"),
+    "trace relate": RunCommand(
+        "luthier.trace.settings:RelateSettings", "luthier.trace.relate:run", "luthier.trace.relate_page", "runs/trace-relations"
+    ),
+    "trace export": Question("luthier.trace.settings:ExportSettings", "luthier.trace.learners:export_step"),
+    "trace serve": Own("luthier.cli.trace:serve"),
+    "trace models": RunCommand(
+        "luthier.trace.settings:ModelsSettings", "luthier.trace.models:run", "luthier.trace.models_page", "runs/trace-models"
+    ),
     "sandbox doctor": Question("luthier.sandbox.settings:DoctorSettings", "luthier.sandbox.answers:doctor"),
     "sandbox run": Question("luthier.sandbox.settings:ScriptSettings", "luthier.sandbox.answers:script"),
     "sandbox judge": Question("luthier.sandbox.settings:JudgeSettings", "luthier.sandbox.answers:judge"),

@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,22 @@ def click_command(words: str, command: RunCommand | Question | Own) -> click.Com
         else:
             _answer(command, chosen, context.params)
 
-    help_text = (
-        " ".join((settings.__doc__ or "").split("\n\n")[0].split()) + "\n\n" + "\n\n".join((settings.__doc__ or "").split("\n\n")[1:])
-    )
-    return click.Command(words.rpartition(" ")[2], callback=lambda **_: call(), params=params, help=help_text.strip())
+    return click.Command(words.rpartition(" ")[2], callback=lambda **_: call(), params=params, help=_help(settings))
+
+
+def own_command(name: str, settings: Any, work: Callable[[Any], None]) -> click.Command:
+    """A command that talks or serves: its options are those of its settings, as in the table, and `work` speaks for itself."""
+
+    def call() -> None:
+        context = click.get_current_context()
+        work(configured(settings, context.params["config"], context.params["changes"], given(context, settings)))
+
+    return click.Command(name, callback=lambda **_: call(), params=parameters(settings), help=_help(settings))
+
+
+def _help(settings: Any) -> str:
+    first, *others = (settings.__doc__ or "").split("\n\n")
+    return "\n\n".join([" ".join(first.split()), *others]).strip()
 
 
 def _run(command: RunCommand, settings: Any, params: dict[str, Any]) -> None:

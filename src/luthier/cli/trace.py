@@ -1,28 +1,30 @@
-"""`luthier trace`: what learners know, and what they will answer right next."""
+"""`luthier trace serve`: a tracer for a tutoring system, over HTTP."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from luthier.cli import trace_learners
-from luthier.cli.trace_models import models
 
+@click.command()
+@click.argument("tracer", type=click.Path(path_type=str))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/trace-service"),
+    show_default=True,
+    help="Where learners and added items are kept.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Others than this machine can ask only if you say so here.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one.")
+def serve(tracer: str, out: Path, host: str, port: int) -> None:
+    """Serve TRACER over HTTP to a tutoring system: answers in; predictions, mastery and next items out, as JSON.
 
-@click.group()
-def command() -> None:
-    """Follow learners, pupils or models: what they know, what comes next."""
+    Learners' names are kept as salted hashes, and DELETE /learners/NAME forgets one.
+    """
+    from luthier.trace.learners import open_tracer
+    from luthier.trace.service import serve as serve_tracer
+    from luthier.trace.settings import WithTracer
 
-
-for learners_command in (
-    trace_learners.import_answers,
-    trace_learners.fit,
-    trace_learners.evaluate,
-    trace_learners.mastery,
-    trace_learners.recommend,
-    trace_learners.explain,
-    trace_learners.export,
-    trace_learners.serve,
-    trace_learners.relate,
-):
-    command.add_command(learners_command)
-command.add_command(models)
+    serve_tracer(open_tracer(WithTracer(tracer)), out, host, port, tell=click.echo)

@@ -29,7 +29,7 @@ HOTTEST = 64.0  # base temperatures are sought below
 
 @dataclass(frozen=True)
 class Arm:
-    """One way. source: one of SOURCES; head: which of the heads, for head and portable; sampler: as `sampling.read_sampler` takes it."""
+    """One way. source: one of SOURCES; head: which of the heads, for head and portable; sampler: as `samplers.read_sampler` takes it."""
 
     source: str
     level: Level | float = "sequence"

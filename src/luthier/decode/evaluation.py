@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from luthier.decode.arms import Arm, Bench, dds_for, expected, matched
 from luthier.decode.labels import Label
 from luthier.decode.measures import measure
-from luthier.decode.sampling import read_sampler, sample_replies
+from luthier.decode.samplers import read_sampler
+from luthier.decode.sampling import sample_replies
 from luthier.decode.similarity import StateEncoder, mean_similarity
 from luthier.models.local import LocalModel
 from luthier.models.protocol import Prompt
@@ -68,7 +69,7 @@ def run_arm(trial: Trial, arm: Arm, places: Sequence[int], journal: Path, progre
     told = json.dumps([asdict(arm), asdict(trial.draws), round(t0, 6), trial.model.name], sort_keys=True)
     key = hashlib.sha256(told.encode()).hexdigest()[:16]
     rows: dict[int, JSON] = {}
-    with Journal(journal) as kept:
+    with Journal(journal, ("arm", "name", "context", "measures")) as kept:
         found = {row["context"]: row["measures"] for row in kept if row["arm"] == key}
         rows |= {at: found[name] for at in places if (name := bench.labels[at].context.key) in found}
         if progress is not None and rows:

@@ -9,13 +9,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
 from luthier.decode.contexts import Context
-from luthier.decode.labels import Label, Source, targets
+from luthier.decode.labels import Label, targets
 from luthier.decode.mappings import Statistics
 from luthier.decode.network import TENSORS, Network, fit_network
 from luthier.decode.ridge import fit_ridge
+from luthier.decode.settings import Method, Source
 from luthier.decode.tap import fingerprint, output_embedding
 from luthier.errors import MissingFileError, SettingsError
 from luthier.models.local import LocalModel
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 
 WEIGHTS, FOLDS, FACTS = "head.safetensors", "folds.safetensors", "head.json"
 FORMAT = 1
-Method = Literal["ridge", "network"]
-METHODS: tuple[Method, ...] = ("ridge", "network")
+METHODS: tuple[Method, ...] = get_args(Method)
 SIZES = {"ridge": "strength", "network": "steps"}
 
 

@@ -12,20 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, get_args
 
 from luthier.decode.contexts import Context, to_context
+from luthier.decode.settings import Source
 from luthier.decode.similarity import match_f1, mean_similarity
 from luthier.errors import BadRowError, SettingsError
-from luthier.models.protocol import LanguageModel, Progress, Prompt, Sampling
+from luthier.models.protocol import LanguageModel, Prompt, Sampling
 from luthier.models.replay import RecordingModel
+from luthier.progress import Progress, quiet
 from luthier.records import JSON, Journal, read_rows, write_jsonl
 
 if TYPE_CHECKING:
     from luthier.decode.similarity import StateEncoder
 
-Source = Literal["samples", "references", "task", "blend"]
-SOURCES: tuple[Source, ...] = ("samples", "references", "task", "blend")
+SOURCES: tuple[Source, ...] = get_args(Source)
 UNRELATED_PAIRS = 200  # replies to different contexts that are compared to find the zero of the similarity
 REPLIES, SIMILARITIES, LABELS = "replies.jsonl", "similarities.jsonl", "labels.jsonl"
 
@@ -72,33 +73,32 @@ class DiversityLabeler:
         self.model, self.encoder, self.m, self.samples, self.seed = model, encoder, m, samples, seed
         self.sampling = Sampling(max_tokens, temperature, top_p, seed=seed)
 
-    def run(
-        self, contexts: Sequence[Context], folder: Path, progress: Progress | None = None, compared: Progress | None = None
-    ) -> list[Label]:
-        """Labels of distinct contexts, written to `folder/labels.jsonl`; stopped work continues from the journals beside it.
-
-        progress, compared: called with the number of replies drawn, and of contexts compared.
-        """
+    def run(self, contexts: Sequence[Context], folder: Path, progress: Progress = quiet) -> list[Label]:
+        """Labels of distinct contexts, written to `folder/labels.jsonl`; stopped work continues from the journals beside it."""
         if len({context.key for context in contexts}) < len(contexts):
             raise SettingsError("some contexts are there twice; give each once")
-        replies = self._sample(contexts, folder, progress) if self.samples else [() for _ in contexts]
+        replies = self.sample(contexts, folder, progress)
+        progress.step("compare", len(contexts))
         zero = self._unrelated(contexts, replies)
         labels = []
-        with Journal(folder / SIMILARITIES) as journal:
+        with Journal(folder / SIMILARITIES, ("of", "sampled", "referenced")) as journal:
             known = {row["of"]: row for row in journal}
             for context, said in zip(contexts, replies, strict=True):
                 row = self._compare(context, said, known, journal)
                 measured = (diversity(row[name], zero) for name in ("sampled", "referenced"))
                 labels.append(Label(context, said, *measured))
-                if compared is not None:
-                    compared(1)
+                progress.advance()
         write_jsonl(folder / LABELS, (label.to_row() for label in labels))
         return labels
 
-    def _sample(self, contexts: Sequence[Context], folder: Path, progress: Progress | None) -> list[tuple[str, ...]]:
+    def sample(self, contexts: Sequence[Context], folder: Path, progress: Progress = quiet) -> list[tuple[str, ...]]:
+        """The replies to each context: from `folder/replies.jsonl` where they are there, else from the model; none without samples."""
+        if not self.samples:
+            return [() for _ in contexts]
+        progress.step("replies", len(contexts) * self.m)
         prompts = [Prompt(context.messages) for context in contexts for _ in range(self.m)]
         with RecordingModel(self.model, folder / REPLIES) as model:
-            made = [answer.text.strip() for answer in model.generate(prompts, self.sampling, progress)]
+            made = [answer.text.strip() for answer in model.generate(prompts, self.sampling, progress.advance)]
         return [tuple(made[at : at + self.m]) for at in range(0, len(made), self.m)]
 
     def _compare(self, context: Context, said: tuple[str, ...], known: dict[str, JSON], journal: Journal) -> JSON:

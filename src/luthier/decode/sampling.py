@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from luthier.decode.processor import DDS, DynamicTemperature
+from luthier.decode.samplers import SAMPLERS
 from luthier.errors import SettingsError
 from luthier.models.decoding import RowProcessor, decode
 from luthier.models.local import BATCH_TOKENS, LocalModel, SeededDraw
@@ -14,9 +15,6 @@ from luthier.models.protocol import Prompt, Sampling
 
 if TYPE_CHECKING:
     import torch
-
-SAMPLERS = ("temperature", "top_k", "top_p", "min_p", "typical_p")
-USUAL = {"top_k": 50.0, "top_p": 0.95, "min_p": 0.05, "typical_p": 0.95}
 
 
 @dataclass(frozen=True)
@@ -56,17 +54,6 @@ class Truncation:
 
     def keep(self, rows: Sequence[int]) -> None:
         """It holds nothing about rows."""
-
-
-def read_sampler(text: str) -> dict[str, float]:
-    """`top_p=0.9` or `top_p` as {"top_p": 0.9}; `temperature` truncates nothing. Raises SettingsError."""
-    name, equals, value = text.partition("=")
-    if name not in SAMPLERS or (name == "temperature" and equals):
-        raise SettingsError(f"sampler {text!r} is unknown; samplers are {', '.join(SAMPLERS)}, with =VALUE for all but the first")
-    try:
-        return {} if name == "temperature" else {name: float(value) if equals else USUAL[name]}
-    except ValueError:
-        raise SettingsError(f"sampler {text!r}: the value is no number") from None
 
 
 def sample_replies(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from luthier.records import JSON
-from luthier.report.charts import interval_bars
 from luthier.report.page import Page
-from luthier.report.wording import percent, percent_range
+from luthier.report.wording import rate
 from luthier.run.record import RunRecord
 
 SCORES = "scores.jsonl"
@@ -23,9 +22,9 @@ def draw(run: RunRecord) -> Page:
     if not found:
         return Page(TITLE, tags=tags)
     ways = WAYS[:1] if settings["by"] == "letters" else WAYS
-    groups = found["groups"] if len(found["groups"]) == 1 else {**found["groups"], "all": found["all"]}
+    groups = [*found["groups"].items(), *([("all", found["all"])] if len(found["groups"]) > 1 else [])]
     missed = [_missed(row) for row in worst(list(run.rows(SCORES)))]
-    values = {"blocks": [_block(name, one, ways) for name, one in groups.items()], "missed": missed, "by": settings["by"]}
+    values = {"groups": groups, "ways": ways, "missed": missed, "by": settings["by"]}
     return Page(TITLE, "evaluate/choice.html.j2", values, tags)
 
 
@@ -33,29 +32,9 @@ def lines(run: RunRecord) -> list[str]:
     """What the command says when it is done."""
     found, told = run.results("scores"), []
     for name, one in [*found["groups"].items(), ("all", found["all"])]:
-        rates = "   ".join(
-            f"{title} {one[way]['rate']:.1%} ({one[way]['low']:.0%}–{one[way]['high']:.0%})"
-            for way, title in (("none", "whole"), ("token", "by token"), ("byte", "by byte"))
-        )
+        rates = "   ".join(f"{title} {rate(one[way])}" for way, title in (("none", "whole"), ("token", "by token"), ("byte", "by byte")))
         told.append(f"{name}: {one['known']} questions, chance {one['chance']:.0%}   {rates}")
     return [*told, str(run.path / "report.html")]
-
-
-def _block(name: str, one: JSON, ways: Sequence[tuple[str, str]]) -> JSON:
-    return {
-        "name": name,
-        "questions": one["known"],
-        "chance": percent(round(one["chance"], 2)),
-        "ways": [
-            {
-                "title": title,
-                "bar": interval_bars([("after", one[way])]),
-                "rate": percent(round(one[way]["rate"], 3)),
-                "range": percent_range(round(one[way]["low"], 2), round(one[way]["high"], 2)),
-            }
-            for way, title in ways
-        ],
-    }
 
 
 def worst(rows: Sequence[JSON], count: int = SHOWN) -> list[JSON]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from luthier.records import JSON
-from luthier.report.charts import interval_bars
 from luthier.report.page import Page
-from luthier.report.wording import percent, percent_range, words
+from luthier.report.wording import rate
 from luthier.run.record import RunRecord
 
 ANSWERS = "answers.jsonl"
@@ -22,7 +20,8 @@ def draw(run: RunRecord) -> Page:
         return Page(TITLE, tags=tags)
     wrong = [row for row in run.rows(ANSWERS) if not (row.get("official") and row.get("strict"))]
     values = {
-        "rows": [_shown(row) for row in found["scores"]],
+        "rows": found["scores"],
+        "rules": RULES,
         "benchmark": found["benchmark"],
         "first": found["scores"][0],
         "wrong": wrong[:: max(1, len(wrong) // SHOWN)][:SHOWN],
@@ -33,26 +32,8 @@ def draw(run: RunRecord) -> Page:
 
 def lines(run: RunRecord) -> list[str]:
     """What the command says when it is done."""
-    told = [_line(row) for row in run.results("answers")["scores"]]
-    return [*told, str(run.path / "report.html")]
-
-
-def _line(row: JSON) -> str:
-    official, strict = row["official"], row["strict"]
-    return (
-        f"{row['category']:14} {row['decoding']:12} {row['items']:4} items  official {official['rate']:6.1%} "
-        f"({official['low']:.1%}-{official['high']:.1%})  strict {strict['rate']:6.1%}"
-    )
-
-
-def _shown(row: JSON) -> JSON:
-    bars = [
-        {
-            "rule": rule,
-            "chart": interval_bars([("after", row[rule])]),
-            "rate": percent(round(row[rule]["rate"], 3)),
-            "range": percent_range(round(row[rule]["low"], 2), round(row[rule]["high"], 2)),
-        }
-        for rule in RULES
+    told = [
+        f"{row['category']:14} {row['decoding']:12} {row['items']:4} items   " + "   ".join(f"{rule} {rate(row[rule])}" for rule in RULES)
+        for row in run.results("answers")["scores"]
     ]
-    return {"category": words(row["category"]), "decoding": row["decoding"], "items": row["items"], "bars": bars}
+    return [*told, str(run.path / "report.html")]

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from luthier.errors import MissingFileError, SettingsError
+from luthier.errors import EngineError, MissingFileError, SettingsError
 from luthier.settings import check, option
 
 if TYPE_CHECKING:
     from luthier.models.embedder import Embedder, Kind
-    from luthier.models.protocol import LanguageModel
+    from luthier.models.protocol import Capability, LanguageModel
 
 Engine = Literal["transformers", "openvino"]
 Dtype = Literal["auto", "float32", "bfloat16"]
@@ -95,6 +95,14 @@ def open_model(
     from luthier.models.local import LocalModel
 
     return LocalModel(folder, adapter=adapter, dtype=dtype, name=label)
+
+
+def require(model: Any, capability: Capability, work: str) -> Any:
+    """The model, if its engine can do that. work: what needs it. Raises EngineError."""
+    if capability not in model.supports:
+        given = ", ".join(sorted(model.supports))
+        raise EngineError(f"{work} needs more of a model than {model.name} gives here ({given}); leave --engine and --endpoint out")
+    return model
 
 
 def model_folder(name: str | Path) -> Path:

@@ -56,7 +56,7 @@ class RecordingModel:
     def __init__(self, model: LanguageModel, path: Path | str) -> None:
         self.model, self.path, self.name, self.usage = model, Path(path), model.name, model.usage
         self.supports: frozenset[Capability] = model.supports - {"module"}
-        self._journal = Journal(path)
+        self._journal = Journal(path, ("key", "model"))
         self._rows = _by_key(self._journal)
         self._asked = _Occurrences(self.name)
         other = {str(row["model"]) for row in self._rows.values()} - {self.name}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from luthier.records import JSON
 from luthier.records.files import atomic_write
 from luthier.report import wording
-from luthier.report.charts import curve, share_bar, thin
+from luthier.report.charts import curve, interval_bars, share_bar, thin
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -54,10 +54,10 @@ class Page:
     training: bool = True
 
 
-def write_page(page: Page, run: Drawn) -> Path:
-    """Write `report.html` into the run's folder and return its path. Raises DiskError."""
+def write_page(page: Page, run: Drawn, target: Path | None = None) -> Path:
+    """Write `report.html` into the run's folder, or `target`, and return its path. Raises DiskError."""
     html = environment().get_template(page.template).render(**_shell(page, run), **page.values)
-    target = run.path / "report.html"
+    target = target or run.path / "report.html"
     with atomic_write(target) as file:
         file.write(html)
     return target
@@ -71,7 +71,7 @@ def environment() -> Environment:
     made = Environment(loader=places, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     says = {name: getattr(wording, name) for name in ("number", "percent", "duration", "words", "rate", "interval")}
     made.filters |= {**says, "as_text": wording.text}
-    made.globals |= {**says, "share_bar": share_bar, "percent_range": wording.percent_range}
+    made.globals |= {**says, "share_bar": share_bar, "interval_bars": interval_bars, "percent_range": wording.percent_range}
     return made
 
 

@@ -14,9 +14,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from luthier.records.fingerprints import fingerprint
 from luthier.records.locks import FileLock
 from luthier.run.machine import device, give_memory_back, peak_memory_mib, versions
 from luthier.run.record import LOCK, RECORD, REPORT, RunRecord
+from luthier.settings import SPOKEN
 
 if TYPE_CHECKING:
     from luthier.report.page import Page
@@ -42,7 +43,8 @@ class Run(RunRecord):
     """One run on disk, for the one process that writes it; use it as a context manager.
 
     name: the command's words. settings: a data class, as JSON in the record; its field `seed` is the run's. reads: files, model and
-    adapter folders, also as (name, path); all of them are hashed here, before anything is written. draw: makes the page of a run.
+    adapter folders, also as (name, path); all of them are hashed here, before anything is written. hashes: of what is read and is no file.
+    draw: makes the page of a run.
 
     Of several processes (`RANK` above 0) the first keeps the record; the others work and write nothing.
     Raises MissingFileError for what cannot be read. Entering it raises SettingsError where the folder holds a run of other data or
@@ -56,6 +58,7 @@ class Run(RunRecord):
         settings: Any,
         *,
         reads: Iterable[Read] = (),
+        hashes: Mapping[str, str] | None = None,
         progress: Progress = quiet,
         draw: Callable[[RunRecord], Page] | None = None,
     ) -> None:
@@ -66,12 +69,16 @@ class Run(RunRecord):
         self._lock: FileLock | None = None
         self._spared: set[str] = set()
         self._kept = self._origin = RunRecord(Path(out), {})
-        inputs = {place: fingerprint(path) for place, path in map(_named, reads)}
+        named = dict(map(_named, reads))
+        self._read = [Path(path).resolve() for path in named.values()]
+        inputs = {place: fingerprint(path) for place, path in named.items()} | dict(hashes or {})
         told = json.loads(json.dumps(asdict(settings), default=str))
+        self._aside = {one.name for one in fields(settings) if SPOKEN in one.metadata and one.metadata[SPOKEN].aside}
         record: JSON = {
             "luthier": __version__,
             "name": name,
             "command": progress.command,
+            "folder": str(out),
             "status": "running",
             "settings": told,
             "seed": told.get("seed", 0),
@@ -221,7 +228,7 @@ class Run(RunRecord):
                 return f"{name} {old.get(name)}, not {new[name]}"
         for part in ("settings", "inputs"):
             before, now = old.get(part) or {}, new[part]
-            for name in sorted({*before, *now}):
+            for name in sorted({*before, *now} - self._aside):
                 if before.get(name) != now.get(name):
                     return (
                         f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}"
@@ -231,6 +238,9 @@ class Run(RunRecord):
         return ""
 
     def _move_aside(self) -> None:
+        for path in self._read:
+            if path.is_relative_to(self.path.resolve()):
+                raise SettingsError(f"{path}: is read and lies in the run that would be moved aside; choose another --out")
         number = next(n for n in range(1, 10**6) if not self.path.with_name(f"{self.path.name}.{n}").exists())
         aside = self.path.with_name(f"{self.path.name}.{number}")
         self.path.rename(aside)
@@ -272,7 +282,7 @@ class Run(RunRecord):
 
     def _key(self, name: str, uses: Sequence[str] | None, reads: Sequence[str] | None, after: Sequence[str], more: JSON | None) -> str:
         settings, inputs = self.record["settings"], self.record["inputs"]
-        used = settings if uses is None else {each: settings[each] for each in uses}
+        used = {each: settings[each] for each in (set(settings) - self._aside if uses is None else uses)}
         read = inputs if reads is None else {each: inputs[each] for each in reads}
         return _digest([name, used, read, [self.steps[step]["key"] for step in after], more or {}, __version__])
 

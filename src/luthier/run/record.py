@@ -82,7 +82,8 @@ class RunRecord:
         """The rows of an artefact. A missing file is noted once its step has ended; a damaged row is noted and left out."""
         path = self.path / file
         if not path.is_file():
-            if any("results" in step and file in step.get("files", ()) for step in self.steps.values()):
+            owned = (each for step in self.steps.values() if "results" in step for each in step.get("files", ()))
+            if any(file == each or file.startswith(f"{each}/") for each in owned):
                 self._note(f"{file} is missing")
             return
         skipped = SkippedRows()

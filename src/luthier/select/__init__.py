@@ -1,6 +1,7 @@
 """Chooses data: rows that say the most in the fewest bytes, and how redundant a set of rows is."""
 
-from luthier.select.selection import METHODS, Selection, SelectSettings, select
+from luthier.select.selection import Selection, select
+from luthier.select.settings import METHODS, SelectSettings
 from luthier.select.zip import compression_ratio, own_ratios, zip_select
 
 __all__ = ["METHODS", "SelectSettings", "Selection", "compression_ratio", "own_ratios", "select", "zip_select"]

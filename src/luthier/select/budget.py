@@ -13,6 +13,7 @@ from luthier.errors import SettingsError
 
 Unit = Literal["rows", "tokens", "bytes"]
 _FORM = re.compile(r"(\d+(?:[.,]\d+)*)\s*([kKMG]?)\s*(%|rows?|tokens?|bytes?)?")
+MOST = 2**53  # rows, bytes or tokens: whole numbers that a float still tells apart
 _FACTOR = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -43,13 +44,15 @@ def parse_budget(text: str | int, rows: int) -> Budget:
     found = _FORM.fullmatch(str(text).strip())
     number = found.group(1).replace(",", "") if found else ""
     if found is None or number.count(".") > 1:
-        raise SettingsError(f"budget {text!r} is not understood; write '1000 rows', '10k rows', '5M tokens' or '3%'")
+        raise SettingsError(f"budget {str(text)[:40]!r} is not understood; write '1000 rows', '10k rows', '5M tokens' or '3%'")
     if found.group(3) == "%":
         share = float(number)
         if found.group(2) or not 0 < share <= 100:
             raise SettingsError(f"budget {text!r}: a share lies above 0 % and at 100 % at most")
         return Budget(max(1, round(rows * share / 100)) if rows else 0, "rows")
     amount = float(number) * _FACTOR[found.group(2).replace("K", "k")]
+    if not amount <= MOST:
+        raise SettingsError(f"budget {str(text)[:40]!r} is more than any pool has; give {MOST:,} at most")
     if amount != int(amount):
         raise SettingsError(f"budget {text!r} is not a whole number")
     unit = (found.group(3) or "rows").rstrip("s") + "s"

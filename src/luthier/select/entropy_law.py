@@ -1,7 +1,7 @@
 """The entropy law as rules over a ledger (arXiv 2407.06645): what compression ratio R and first-epoch loss L say of a version.
 
 At equal quality, a higher R and, at equal R, a higher L go with a worse model. The rules compare a version with the earlier ones of
-its group; they know nothing of training and read no files.
+its group; they know nothing of training. `law_of` is the whole ledger judged.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, median
 from typing import Literal, NamedTuple
 
-from luthier.select.ledger import Version
+from luthier.records import JSON
+from luthier.select.ledger import Version, read_ledger
 
 Level = Literal["info", "warn", "stop"]
 LEVELS: tuple[Level, ...] = ("info", "warn", "stop")
@@ -299,3 +301,70 @@ def _spread(values: Sequence[float]) -> float:
     middle = fmean(values)
     spread = _root_mean_square([value - middle for value in values])
     return spread if spread > 1e-9 * max(abs(value) for value in values) else 0.0
+
+
+def law_of(ledger: Path) -> list[JSON]:
+    """One object for each group, in the order of the ledger: its setup, seed noise and versions, each with alarms and prediction.
+
+    A version whose metric is known has it under "metric"; any other has a "prediction", or a "refusal" that says why not.
+    Raises MissingFileError, BadRowError with file and line.
+    """
+    versions = read_ledger(ledger)
+    groups = []
+    for group in dict.fromkeys(version.group for version in versions):
+        members = [version for version in versions if version.group == group]
+        band = noise_band(members, group)
+        groups.append(
+            {
+                "group": group,
+                "setup": members[-1].setup,
+                "noise": None if band is None else band._asdict(),
+                "versions": [_told(version, members) for version in members],
+            }
+        )
+    return groups
+
+
+def _told(version: Version, members: Sequence[Version]) -> JSON:
+    row: JSON = {
+        "name": version.name,
+        "seed": version.seed,
+        "fingerprint": version.fingerprint,
+        "rows": version.rows,
+        "tokens": version.tokens,
+        "ratio": version.ratio,
+        "index": version.index,
+        "loss": version.loss,
+        "loss_epoch": version.loss_epoch,
+        "bits_per_byte": version.bits_per_byte,
+        "metric": version.metric,
+        "alarms": [alarm._asdict() for alarm in judge(members, version)],
+    }
+    if version.metric is None:
+        guess = predict(members, version)
+        if isinstance(guess, Prediction):
+            row["prediction"] = {**guess._asdict(), "weights": list(guess.weights)}
+        else:
+            row["refusal"] = guess.reason
+    return row
+
+
+def expectation(version: JSON) -> str:
+    """The metric of a version in words: known, predicted with its error, or why neither."""
+    if version["metric"] is not None:
+        return f"{version['metric']:.4g}"
+    guess = version.get("prediction")
+    if guess is None:
+        return f"no prediction: {version['refusal']}"
+    doubts = [] if guess["error"] < guess["mean_error"] else [f"no better than the mean, ±{guess['mean_error']:.2g}"]
+    doubts += ["beyond all finished versions"] if guess["outside"] else []
+    return f"predicted {guess['metric']:.4g} ± {guess['error']:.2g}" + (f" ({'; '.join(doubts)})" if doubts else "")
+
+
+def noise_words(group: JSON) -> str:
+    """The noise band in words."""
+    noise = group["noise"]
+    if noise is None:
+        return "seed noise of L: not known, no data set has two seeds"
+    sets = "1 data set" if noise["datasets"] == 1 else f"{noise['datasets']} data sets"
+    return f"seed noise of L: ±{noise['spread']:.3f} (standard deviation, {noise['runs']} runs of {sets})"

@@ -7,15 +7,15 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from luthier.errors import SettingsError
-from luthier.select.model_scores import Watcher, ifd_ratios, open_scorer, perplexities
+from luthier.models.opening import require
+from luthier.progress import Progress, quiet
+from luthier.select.model_scores import ifd_ratios, perplexities
 from luthier.select.rows import rows_at
+from luthier.select.settings import SelectSettings
 
 if TYPE_CHECKING:
+    from luthier.models.local import LocalModel
     from luthier.records import JSON
-    from luthier.select.selection import SelectSettings
-
-BY_MODEL = ("perplexity", "ifd")
 
 
 class Verdict(NamedTuple):
@@ -25,6 +25,12 @@ class Verdict(NamedTuple):
     left: dict[int, tuple[str, str]]
 
 
+def open_scorer(settings: SelectSettings) -> LocalModel:
+    """The model of the settings, whose weights are read when they are first used. Raises MissingFileError, EngineError, FetchError."""
+    found: LocalModel = require(settings.open(), "module", f"method {settings.method}")
+    return found
+
+
 def judge(
     source: str | Path | Sequence[JSON],
     numbers: Sequence[int],
@@ -32,7 +38,7 @@ def judge(
     settings: SelectSettings,
     *,
     run: Path | None = None,
-    watch: Watcher | None = None,
+    progress: Progress = quiet,
 ) -> Verdict:
     """Score a seeded sample of `settings.score_rows` of the rows (all where it is None or 0) with the model of the settings.
 
@@ -41,7 +47,7 @@ def judge(
     chosen = sample(open_rows, settings.score_rows, settings.seed)
     rows = rows_at(source, {numbers[index] for index in chosen})
     measure = ifd_ratios if settings.method == "ifd" else perplexities
-    found = measure(open_scorer(settings.model), [rows[numbers[index]] for index in chosen], run=run, watch=watch)
+    found = measure(open_scorer(settings), [rows[numbers[index]] for index in chosen], run=run, progress=progress)
     scores = {index: one.value for index, one in zip(chosen, found, strict=True) if one.value is not None}
     left = dict.fromkeys(set(open_rows) - set(chosen), ("not scored", f"outside the sample of {len(chosen):,} rows"))
     left |= {index: ("not scored", one.reason) for index, one in zip(chosen, found, strict=True) if one.value is None}
@@ -59,16 +65,6 @@ def band_limits(scores: Sequence[float], band: tuple[float, float]) -> tuple[flo
 
     low, high = np.quantile(np.asarray(scores, dtype=np.float64), band)
     return float(low), float(high)
-
-
-def check_model_settings(settings: SelectSettings) -> None:
-    """Raises SettingsError where there is no model, or the band or the number of rows has no meaning."""
-    low, high = settings.band
-    if not 0 <= low < high <= 1:
-        raise SettingsError(f"band is {low:g} to {high:g}; give two quantiles between 0 and 1, the lower one first")
-    if settings.score_rows is not None and settings.score_rows < 0:
-        raise SettingsError(f"score_rows is {settings.score_rows}; give how many rows the model reads, 0 for all")
-    open_scorer(settings.model)
 
 
 def _unhelped(ratios: dict[int, float]) -> dict[int, tuple[str, str]]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from luthier.errors import EngineError, SettingsError
+from luthier.errors import EngineError
 from luthier.models import Prompt
+from luthier.progress import Progress, quiet
 from luthier.records import JSON, Journal, Message
 from luthier.select.rows import Exchange, last_exchange
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 MAX_TOKENS = 512  # of an answer the first so many are read, of a prompt the last
 BATCH_TOKENS = 2048  # of one batch, padding included: the logits of a large vocabulary fill the memory
 JOURNAL = "model-scores.jsonl"
-
-Watcher = Callable[[int, int], None]
 
 
 class RowScore(NamedTuple):
@@ -42,38 +41,23 @@ class Reading(NamedTuple):
     after: tuple[int, ...]
 
 
-def open_scorer(model: str) -> LocalModel:
-    """The bundled model, or one in a transformers folder; its weights are read when they are first used.
-
-    Raises SettingsError where there is no model, FetchError where the bundled one cannot be had.
-    """
-    from luthier.models import bundled
-    from luthier.models.local import LocalModel
-
-    if model == "bundled":
-        return LocalModel(bundled.pull(), name=bundled.NAME)
-    if not (Path(model) / "config.json").is_file():
-        raise SettingsError(f"{model}: no model here (config.json is missing); give a transformers folder, or 'bundled'")
-    return LocalModel(model)
-
-
 def perplexities(
-    model: LocalModel, rows: Sequence[JSON], *, max_tokens: int = MAX_TOKENS, run: Path | None = None, watch: Watcher | None = None
+    model: LocalModel, rows: Sequence[JSON], *, max_tokens: int = MAX_TOKENS, run: Path | None = None, progress: Progress = quiet
 ) -> list[RowScore]:
     """Perplexity, exp(mean loss a token), of the last answer of each row after what precedes it; of the whole text where nothing does.
 
     Prompts are read through the model's chat template; of a text without one, the first token is given and not scored.
     max_tokens: of an answer the first so many are scored, of a prompt the last so many are seen. run: a folder in which losses are kept, so
-    that the same call continues. watch: called with texts read and texts in all. Raises BadRowError, EngineError, DiskError.
+    that the same call continues. Raises BadRowError, EngineError, DiskError.
     """
     reader = _Reader(model, max_tokens)
     readings = [reader.given(last_exchange(row)) for row in rows]
-    losses = mean_losses(model, [one for one in readings if isinstance(one, Reading)], run=run, watch=watch)
+    losses = mean_losses(model, [one for one in readings if isinstance(one, Reading)], run=run, progress=progress)
     return [RowScore(None, one) if isinstance(one, str) else RowScore(math.exp(losses[one])) for one in readings]
 
 
 def ifd_ratios(
-    model: LocalModel, rows: Sequence[JSON], *, max_tokens: int = MAX_TOKENS, run: Path | None = None, watch: Watcher | None = None
+    model: LocalModel, rows: Sequence[JSON], *, max_tokens: int = MAX_TOKENS, run: Path | None = None, progress: Progress = quiet
 ) -> list[RowScore]:
     """IFD of the last answer of each row: mean loss a token after its prompt over mean loss after the template's opening only.
 
@@ -82,32 +66,31 @@ def ifd_ratios(
     reader = _Reader(model, max_tokens)
     pairs = [reader.given_and_alone(last_exchange(row)) for row in rows]
     readings = [reading for pair in pairs if not isinstance(pair, str) for reading in pair]
-    losses = mean_losses(model, readings, run=run, watch=watch)
+    losses = mean_losses(model, readings, run=run, progress=progress)
     return [RowScore(None, pair) if isinstance(pair, str) else _ratio(losses[pair[0]], losses[pair[1]]) for pair in pairs]
 
 
 def mean_losses(
-    model: LocalModel, readings: Sequence[Reading], *, run: Path | None = None, watch: Watcher | None = None
+    model: LocalModel, readings: Sequence[Reading], *, run: Path | None = None, progress: Progress = quiet
 ) -> dict[Reading, float]:
     """Mean negative log-probability (nats a token) of each reading's `after`.
 
     Long ones go first, in batches that depend on the readings only: a stopped call continues to the very same numbers.
     """
     if run is None:
-        return _read_all(model, readings, None, {}, watch)
-    with Journal(run / JOURNAL) as journal:
+        return _read_all(model, readings, None, {}, progress)
+    with Journal(run / JOURNAL, ("losses",)) as journal:
         known = {key: loss for row in journal for key, loss in row["losses"].items()}
-        return _read_all(model, readings, journal, known, watch)
+        return _read_all(model, readings, journal, known, progress)
 
 
 def _read_all(
-    model: LocalModel, readings: Sequence[Reading], journal: Journal | None, known: dict[str, float], watch: Watcher | None
+    model: LocalModel, readings: Sequence[Reading], journal: Journal | None, known: dict[str, float], progress: Progress
 ) -> dict[Reading, float]:
     distinct = list(dict.fromkeys(readings))
     mark = b"" if journal is None else _fingerprint(model)
     found: dict[Reading, float] = {}
-    if watch is not None:
-        watch(0, len(distinct))
+    progress.step("score", len(distinct))
     for batch in _batches(distinct):
         keys = [_key(mark, reading) for reading in batch] if journal is not None else []
         if journal is not None and all(key in known for key in keys):
@@ -117,8 +100,7 @@ def _read_all(
             if journal is not None:
                 journal.append({"losses": dict(zip(keys, losses, strict=True))})
         found.update(zip(batch, losses, strict=True))
-        if watch is not None:
-            watch(len(found), len(distinct))
+        progress.update(len(found), len(distinct), "texts")
     return found
 
 
@@ -161,8 +143,6 @@ class _Reader:
 
     def given_and_alone(self, exchange: Exchange) -> tuple[Reading, Reading] | str:
         """The answer after its prompt, and after nothing but what the template writes before any answer."""
-        from jinja2 import TemplateError
-
         after = self._encode(exchange.answer.strip())[: self.max_tokens]
         if not after:
             return "no answer"
@@ -170,8 +150,8 @@ class _Reader:
             return "no prompt"
         try:
             prompt = self.model.render(Prompt(exchange.before, exchange.tools))
-        except TemplateError as problem:
-            return f"the model's chat template refuses it: {problem}"
+        except EngineError as problem:
+            return f"the model's chat template refuses it: {problem.__cause__ or problem}"
         return Reading(self._encode(prompt)[-self.max_tokens :], after), Reading(self.opening, after)
 
     def _encode(self, text: str) -> tuple[int, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from luthier.records import JSON, SkippedRows, read_rows
+from luthier.records import JSON, SkippedRows, atomic_write, read_rows, write_parquet
 from luthier.records.files import read_lines
 from luthier.records.lines import to_line
+from luthier.select.rows import rows_at
 
 
 def raw_lines(source: str | Path | Sequence[JSON]) -> Iterator[tuple[int, bytes]]:
@@ -19,3 +21,20 @@ def raw_lines(source: str | Path | Sequence[JSON]) -> Iterator[tuple[int, bytes]
         yield from ((number, to_line(row)[:-1]) for number, row in read_rows(source, SkippedRows()))
     else:
         yield from ((number, to_line(row)[:-1]) for number, row in enumerate(source, 1))
+
+
+def write_rows(source: str | Path | Sequence[JSON], numbers: Sequence[int], out: str | Path) -> None:
+    """The rows of these numbers in that order, each line as it was in a JSONL pool; gzip or Parquet where `out` says so. Raises DiskError."""
+    target = Path(out)
+    if target.suffix == ".parquet":
+        found = rows_at(source, set(numbers))
+        write_parquet(target, [found[number] for number in numbers])
+        return
+    place = {number: at for at, number in enumerate(numbers)}
+    lines: list[bytes] = [b""] * len(place)
+    for number, line in raw_lines(source):
+        if number in place:
+            lines[place[number]] = line
+    data = b"".join(line + b"\n" for line in lines)
+    with atomic_write(target, "wb") as stream:
+        stream.write(gzip.compress(data, mtime=0) if target.suffix == ".gz" else data)

@@ -6,18 +6,16 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from luthier.errors import SettingsError
 from luthier.records import atomic_write
 from luthier.select.budget import Pick
 from luthier.select.long_window import LongZip
+from luthier.select.settings import SelectSettings
 from luthier.select.zip import Zip
-
-if TYPE_CHECKING:
-    from luthier.select.selection import SelectSettings
 
 STATE = "selection.state"
 
@@ -51,7 +49,8 @@ def _states(search: Zip | LongZip) -> list[array[Any]]:
 
 
 def _key(search: Zip | LongZip, settings: SelectSettings) -> str:
-    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
+    told = {one.name: getattr(settings, one.name) for one in fields(SelectSettings)}
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for row in search.rows:
         digest.update(len(row).to_bytes(8))
         digest.update(row)

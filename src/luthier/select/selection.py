@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from array import array
 from collections import Counter
@@ -15,38 +14,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from luthier.errors import SettingsError
-from luthier.records import JSON, SkippedRows, atomic_write, write_parquet
+from luthier.progress import Progress, quiet
+from luthier.records import JSON, SkippedRows
 from luthier.select.budget import Allowance, Budget, Pick, parse_budget, within
-from luthier.select.model_sample import BY_MODEL, check_model_settings, judge
-from luthier.select.model_scores import Watcher
+from luthier.select.model_sample import judge, open_scorer
 from luthier.select.pool import TextPool, Texts
 from luthier.select.replica import Engine, Local
-from luthier.select.rows import Fields, read_pool, rows_at
+from luthier.select.rows import read_pool, rows_at
+from luthier.select.settings import BY_MODEL, ChoiceSettings, SelectSettings
 
 if TYPE_CHECKING:
     from luthier.select.long_window import LongZip
     from luthier.select.zip import Zip
-
-Method = Literal[
-    "zip",
-    "zip-long",
-    "random",
-    "stratified",
-    "longest",
-    "own-ratio",
-    "k-center",
-    "facility-location",
-    "clusters",
-    "deita",
-    "score",
-    "perplexity",
-    "ifd",
-]
-METHODS: tuple[str, ...] = Method.__args__  # type: ignore[attr-defined]
-Progress = Callable[[int], None]
 
 
 class Dropped(NamedTuple):
@@ -55,39 +37,6 @@ class Dropped(NamedTuple):
     gate: str
     detail: str
     twin: int | None = None
-
-
-@dataclass(frozen=True)
-class SelectSettings:
-    """How rows are chosen.
-
-    budget: "1000 rows", "5M tokens", "3%". tokenizer: a `tokenizers` file or transformers folder, for budgets in tokens. quality: column
-    of a weight a row (above 0; rows of 0 are left out), for `zip-long`; of a score for `deita` and `score`. group: column that names a
-    row's source. max_share: no source gets more of the budget. noise: robust z-score from which a row counts as noise, None for no guard.
-    shards: `zip-long` first picks twice its share in each of so many parts of the pool, then among those picks; 0 for one pass over all.
-    exclude: files whose texts must not be in the selection. near: Jaccard index from which two rows are near-duplicates, None to keep them.
-    model, score_rows, band: for `perplexity` and `ifd`: a transformers folder or "bundled"; how many rows, drawn by the seed, the model
-    reads, None or 0 for all; the two quantiles of perplexity between which rows are kept.
-    """
-
-    budget: str | int
-    method: str = "zip-long"
-    fields: Fields = "all"
-    tokenizer: str | None = None
-    quality: str | None = None
-    group: str = "source"
-    max_share: float | None = None
-    noise: float | None = 4.0
-    near: float | None = 0.8
-    exclude: tuple[str, ...] = ()
-    k1: int = 10_000
-    k2: int = 200
-    k3: int = 100
-    shards: int = 0
-    seed: int = 0
-    model: str = "bundled"
-    score_rows: int | None = 2_000
-    band: tuple[float, float] = (0.25, 0.75)
 
 
 @dataclass
@@ -123,20 +72,9 @@ class Selection:
 
     def save(self, out: str | Path) -> None:
         """Write the chosen rows to `out`, in pick order, each line as it was in a JSONL pool; Parquet where `out` says so."""
-        from luthier.select.raw import raw_lines
+        from luthier.select.raw import write_rows
 
-        target = Path(out)
-        if target.suffix == ".parquet":
-            write_parquet(target, self.rows())
-            return
-        rank = {self.numbers[pick.index]: at for at, pick in enumerate(self.picks)}
-        lines: list[bytes] = [b""] * len(rank)
-        for number, line in raw_lines(self.source):
-            if number in rank:
-                lines[rank[number]] = line
-        data = b"".join(line + b"\n" for line in lines)
-        with atomic_write(target, "wb") as stream:
-            stream.write(gzip.compress(data, mtime=0) if target.suffix == ".gz" else data)
+        write_rows(self.source, [self.numbers[pick.index] for pick in self.picks], out)
 
     def scores(self) -> Iterator[JSON]:
         """One row for every row of the pool: its number, what became of it, rank, round, score and the reason.
@@ -159,6 +97,19 @@ class Selection:
         return f"{gone.gate}: {gone.detail}" if gone else "the budget was spent on rows that rank before it"
 
 
+@dataclass(frozen=True)
+class PoolRows:
+    """A pool as it was read. numbers: line or position of each row; groups: its source; quality: the value of the quality column;
+    bad: how many rows were set aside."""
+
+    source: str | Path | Sequence[JSON]
+    texts: TextPool
+    numbers: array[int]
+    groups: list[str]
+    quality: list[float | None]
+    bad: int
+
+
 def select(
     source: str | Path | Iterable[JSON],
     *,
@@ -166,58 +117,78 @@ def select(
     run: Path | None = None,
     workers: int = 0,
     skipped: SkippedRows | None = None,
-    progress: Progress | None = None,
-    watch_model: Watcher | None = None,
+    progress: Progress = quiet,
     **changes: Any,
 ) -> Selection:
     """Choose rows from a file (any format `read_rows` takes) or from rows in memory; settings by name, or as one object.
 
     run: a folder in which the rounds of `zip` and `zip-long`, and the losses of `perplexity` and `ifd`, are kept, so that the same call
     continues a stopped selection. workers: Ray processes that measure rows, to the same picks as without; 0 for this process alone.
-    progress: called with the number of new picks. watch_model: called with how many texts the model has read, and of how many.
     Raises SettingsError, BadRowError, MissingFileError.
     """
+    chosen = settings or SelectSettings(**changes)
+    check_tools(chosen)
+    return choose(read_texts(source, chosen, skipped), chosen, run=run, workers=workers, progress=progress)
+
+
+def check_tools(settings: SelectSettings) -> None:
+    """What the method works with, before anything is read. Raises MissingFileError, SettingsError, EngineError, FetchError."""
+    if settings.method in BY_MODEL:
+        open_scorer(settings)
+    if settings.method in ("k-center", "facility-location", "clusters", "deita") and find_spec("sklearn") is None:
+        raise SettingsError(f"method {settings.method} needs scikit-learn; pip install 'luthier[select]'")
+    if settings.tokenizer is not None:
+        token_counter(settings.tokenizer)
+
+
+def read_texts(source: str | Path | Iterable[JSON], settings: ChoiceSettings, skipped: SkippedRows | None = None) -> PoolRows:
+    """Read a pool once, for any number of choices with the same fields, group and quality. Raises BadRowError, MissingFileError."""
+    kept = source if isinstance(source, str | Path) else list(source)
+    texts, numbers, groups, quality = TextPool(), array("Q"), list[str](), list[float | None]()
+    for row in read_pool(kept, settings.fields, skipped):
+        texts.append(row.text)
+        numbers.append(row.number)
+        groups.append(str(row.row.get(settings.group, "")))
+        quality.append(_quality(row.row, settings.quality))
+    return PoolRows(kept, texts, numbers, groups, quality, 0 if skipped is None else skipped.count)
+
+
+def choose(read: PoolRows, settings: SelectSettings, *, run: Path | None = None, workers: int = 0, progress: Progress = quiet) -> Selection:
+    """Choose among the rows of a pool. Arguments and errors as for `select`."""
     from luthier.select.resume import kept_rounds
 
-    chosen = settings or SelectSettings(**changes)
-    _check(chosen)
-    kept = source if isinstance(source, str | Path) else list(source)
-    pool, numbers, columns = TextPool(), array("Q"), _Columns([], [])
-    for row in read_pool(kept, chosen.fields, skipped):
-        pool.append(row.text)
-        numbers.append(row.number)
-        columns.groups.append(str(row.row.get(chosen.group, "")))
-        columns.quality.append(_quality(row.row, chosen.quality))
+    progress.step("choose")
+    pool, columns = read.texts, _Columns(read.groups, read.quality)
     picks: list[Pick] = []
     scores: dict[int, float] = {}
     with _engine(workers) as engine:
-        dropped = _gates(pool, numbers, columns.groups, chosen, engine)
+        dropped = _gates(pool, read.numbers, columns.groups, settings, engine)
         for index, value in enumerate(columns.quality):
-            if chosen.quality is not None and not value and chosen.method in ("zip", "zip-long"):
-                dropped.setdefault(index, Dropped("quality", f"{chosen.quality} is {value}"))
-        if chosen.method in BY_MODEL:
+            if settings.quality is not None and not value and settings.method in ("zip", "zip-long"):
+                dropped.setdefault(index, Dropped("quality", f"{settings.quality} is {value}"))
+        if settings.method in BY_MODEL:
             open_rows = [index for index in range(len(pool)) if index not in dropped]
-            scores, left = judge(kept, numbers, open_rows, chosen, run=run, watch=watch_model)
+            scores, left = judge(read.source, read.numbers, open_rows, settings, run=run, progress=progress)
             dropped |= {index: Dropped(*why) for index, why in left.items()}
             columns = columns._replace(quality=[scores.get(index) for index in range(len(pool))])
-        budget = parse_budget(chosen.budget, len(pool))
-        allowance = Allowance(budget, _costs(pool, budget, chosen.tokenizer), columns.groups, chosen.max_share)
+            progress.step("choose")
+        budget = parse_budget(settings.budget, len(pool))
+        allowance = Allowance(budget, _costs(pool, budget, settings.tokenizer), columns.groups, settings.max_share)
         rows = _Open(pool, dropped)
-        search = _search(rows, columns, chosen, allowance, engine)
+        search = _search(rows, columns, settings, allowance, engine)
         similar: dict[int, float] = {}
         rounds: Iterator[list[Pick]]
         if search is None:
-            rounds = ([pick] for pick in within(_ordered(rows, columns, chosen, similar), allowance))
+            rounds = ([pick] for pick in within(_ordered(rows, columns, settings, similar), allowance))
         else:
-            rounds = kept_rounds(search, run, chosen)
+            rounds = kept_rounds(search, run, settings)
         for new in rounds:
             picks += new
-            if progress is not None:
-                progress(len(new))
-    passed = _passed(allowance, columns, chosen, dropped.keys() | {pick.index for pick in picks})
+            progress.advance(len(new))
+    passed = _passed(allowance, columns, settings, dropped.keys() | {pick.index for pick in picks})
     passed |= {index: Dropped("too similar", f"a pick is as near as cosine {cosine:.2f}") for index, cosine in similar.items()}
-    made = Selection(chosen, budget, picks, dropped, pool, numbers, columns.groups, kept, passed, model_scores=scores)
-    made.report = _report(made, allowance, skipped)
+    made = Selection(settings, budget, picks, dropped, pool, read.numbers, columns.groups, read.source, passed, model_scores=scores)
+    made.report = _report(made, allowance, read.bad)
     return made
 
 
@@ -252,19 +223,6 @@ def _engine(workers: int) -> Iterator[Engine]:
         yield engine
 
 
-def _check(settings: SelectSettings) -> None:
-    if settings.method not in METHODS:
-        raise SettingsError(f"method {settings.method!r} is not known; known are {', '.join(METHODS)}")
-    if settings.shards < 0 or (settings.shards > 1 and settings.method != "zip-long"):
-        raise SettingsError(f"shards is {settings.shards}; it is 0 or more, and for zip-long only")
-    if settings.method in ("deita", "score") and settings.quality is None:
-        raise SettingsError(f"method {settings.method} picks by a score; name its column with quality")
-    if settings.method in BY_MODEL:
-        check_model_settings(settings)
-    if settings.tokenizer is None and str(settings.budget).strip().endswith(("token", "tokens")):
-        raise SettingsError("a budget in tokens needs a tokenizer: a tokenizers file or a transformers folder")
-
-
 def _quality(row: JSON, column: str | None) -> float | None:
     value = None if column is None else row.get(column)
     return float(value) if isinstance(value, int | float) else None
@@ -291,9 +249,9 @@ def _gates(pool: TextPool, numbers: Sequence[int], groups: Sequence[str], settin
     if settings.exclude:
         drop("excluded", repeats_of(pool, settings.exclude))
     drop_twins("duplicate", "the same text as", exact_duplicates(pool, engine))
-    if settings.near is not None:
+    if settings.near:
         drop_twins("near-duplicate", "nearly the text of", near_duplicates(pool, settings.near, dropped, engine))
-    if settings.noise is not None:
+    if settings.noise:
         scores = noise_scores(pool, groups, engine)
         drop("noise", {i: f"z = {z:.1f} among its like" for i, z in enumerate(scores) if z > settings.noise})
     return dropped
@@ -308,19 +266,26 @@ def _costs(pool: TextPool, budget: Budget, tokenizer: str | None) -> Sequence[in
     return [count(row.decode("utf-8", "replace")) for row in pool]
 
 
-def token_counter(tokenizer: str) -> Callable[[str], int]:
-    """How many tokens a text has, by a `tokenizers` JSON file, a transformers folder, or "bundled"."""
-    from tokenizers import Tokenizer
-
+def tokenizer_file(tokenizer: str) -> Path:
+    """Where the tokenizer of that name lies."""
     if tokenizer == "bundled":
         from luthier.models import bundled
 
-        path = bundled.pull() / "tokenizer.json"
-    else:
-        path = Path(tokenizer) / "tokenizer.json" if Path(tokenizer).is_dir() else Path(tokenizer)
+        return bundled.pull() / "tokenizer.json"
+    return Path(tokenizer) / "tokenizer.json" if Path(tokenizer).is_dir() else Path(tokenizer)
+
+
+def token_counter(tokenizer: str) -> Callable[[str], int]:
+    """How many tokens a text has, by a `tokenizers` JSON file, a transformers folder, or "bundled". Raises SettingsError."""
+    from tokenizers import Tokenizer
+
+    path = tokenizer_file(tokenizer)
     if not path.is_file():
         raise SettingsError(f"{tokenizer}: no tokenizer here; give a tokenizer.json, a transformers folder, or 'bundled'")
-    loaded = Tokenizer.from_file(str(path))
+    try:
+        loaded = Tokenizer.from_file(str(path))
+    except Exception as problem:  # tokenizers raises nothing narrower
+        raise SettingsError(f"{path}: not a tokenizer that can be read ({' '.join(str(problem).split())})") from problem
     return lambda text: len(loaded.encode(text, add_special_tokens=False).ids)
 
 
@@ -364,8 +329,6 @@ def _ordered(rows: Sequence[bytes], columns: _Columns, settings: SelectSettings,
         return _placed(baselines.middle_picks(scores), places)
     if settings.method in ("score", "ifd"):
         return _placed(baselines.scored_picks(scores), places)
-    if find_spec("sklearn") is None:
-        raise SettingsError(f"method {settings.method} needs scikit-learn; pip install 'luthier[select]'")
     embeddings = baselines.hashed_embeddings([rows[index] for index in places], seed=seed)
     if settings.method == "deita":
         return _placed(baselines.deita_picks(scores, embeddings, similar=similar, places=places), places)
@@ -393,7 +356,7 @@ def _passed(allowance: Allowance, columns: _Columns, settings: SelectSettings, s
     return passed
 
 
-def _report(made: Selection, allowance: Allowance, skipped: SkippedRows | None) -> JSON:
+def _report(made: Selection, allowance: Allowance, bad: int) -> JSON:
     from luthier.select.profile import ratio_profile
 
     sizes = [made.pool.size(pick.index) for pick in made.picks]
@@ -402,7 +365,7 @@ def _report(made: Selection, allowance: Allowance, skipped: SkippedRows | None) 
         "budget": str(made.budget),
         "pool_rows": len(made.pool),
         "pool_bytes": made.pool.total,
-        "bad_rows": 0 if skipped is None else skipped.count,
+        "bad_rows": bad,
         "rows": len(made.picks),
         "bytes": sum(sizes),
         "dropped": dict(Counter(gone.gate for gone in made.dropped.values()).most_common()),

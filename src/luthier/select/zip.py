@@ -145,6 +145,7 @@ class Zip:
     rows: UTF-8 bytes a row; empty ones are passed over. Rows that a round measured but did not pick stay in, with their new g.
     State between rounds: `picks`, and for every row the sizes it was last measured at, `raw` and `packed` (0 where never); give them
     back to `resume` and the rounds go on as they would have. state: where rows are measured; this process by default.
+    Raises SettingsError where k1, k2 or k3 is no number from 1.
     """
 
     def __init__(
@@ -158,6 +159,7 @@ class Zip:
         allowance: Allowance | None = None,
         state: Replica[tuple[int, int]] | None = None,
     ) -> None:
+        _check_sizes((k1, k2, k3))
         self.rows, self.sizes, self.form = rows, (k1, k2, k3), _FORMS[form]
         self.state = state or SetSizes(rows, form)
         self.allowance = allowance or Allowance()
@@ -272,8 +274,12 @@ def _check(rows: int, budget: int, sizes: tuple[int, int, int], mode: str, form:
         raise SettingsError(f"mode is paper or compat and form is turns or list, not {mode!r} and {form!r}")
     if not isinstance(budget, int) or budget < 0:
         raise SettingsError(f"the budget is a number of rows from 0, not {budget}")
-    if any(not isinstance(size, int) or size < 1 for size in sizes):
-        raise SettingsError(f"k1, k2 and k3 are numbers of rows from 1, not {sizes}")
+    _check_sizes(sizes)
     k1, k2, _ = sizes
     if mode == "compat" and rows and budget and not k2 <= k1 <= rows:
         raise SettingsError(f"mode compat needs k2 <= k1 <= the {rows} rows of the pool, as the published code does; k1 is {k1}, k2 {k2}")
+
+
+def _check_sizes(sizes: tuple[int, int, int]) -> None:
+    if any(not isinstance(size, int) or size < 1 for size in sizes):
+        raise SettingsError(f"k1, k2 and k3 are numbers of rows from 1, not {sizes}")

@@ -43,7 +43,7 @@ class Posterior(NamedTuple):
     group_sd: Array
 
 
-class Mastery(NamedTuple):
+class MasteryArrays(NamedTuple):
     """Of each concept the chance of a right answer to its items, its 95 % interval, and the answers it rests on; (concepts,) each."""
 
     probability: Array
@@ -111,7 +111,7 @@ class AbilityModel:
             variance = variance + self.difficulty_sd[items] ** 2
         return squashed(self.slopes[items] * (middle - self.difficulty[items]), self.slopes[items] ** 2 * variance)
 
-    def mastery(self, state: Array) -> Mastery:
+    def mastery(self, state: Array) -> MasteryArrays:
         """The chance of a right answer to a concept's items, averaged over them; of a concept without items, to one of difficulty 0."""
         import numpy as np
 
@@ -119,7 +119,7 @@ class AbilityModel:
         middle, sd = known.group_ability[..., :-1], known.group_sd[..., :-1]
         mean = np.mean([self._success(middle + sd * at) for at in _QUANTILES], axis=0)
         low, high = self._success(middle - Z95 * sd), self._success(middle + Z95 * sd)
-        return Mastery(mean, low, high, state[..., :-1, -1])
+        return MasteryArrays(mean, low, high, state[..., :-1, -1])
 
     # --- any number of learners ---------------------------------------------------------------------------------------------
 

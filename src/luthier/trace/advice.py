@@ -10,6 +10,7 @@ import torch
 
 from luthier.errors import SettingsError
 from luthier.trace.evidence import evidence_columns
+from luthier.trace.graph import waiting
 from luthier.trace.sinkt import answer_input
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from luthier.trace.tracer import Tracer
 
 TARGET = (0.4, 0.7)  # neither hopeless nor known
-MASTERED = 0.6  # mastery of a prerequisite from which on it holds nobody back
 PAST = 50  # answers that an explanation looks at
 
 
@@ -50,14 +50,14 @@ def recommend(
 ) -> list[Recommendation]:
     """Items whose chance lies in `target`, nearest its middle first, spread over concepts; leave_out: items not to be asked.
 
-    Items whose concepts have a prerequisite below `MASTERED` wait, unless told otherwise. Raises SettingsError for a target that is no range.
+    Items whose concepts have a prerequisite below `luthier.trace.graph.MASTERED` wait, unless told otherwise. Raises SettingsError for a target that is no range.
     """
-    low, high = target
-    if not 0 <= low < high <= 1:
-        raise SettingsError(f"the target {low:g} to {high:g} is not a range of chances within 0 and 1")
+    low, high = check_target(target)
     bank = tracer.bank
     chances = tracer.chances(state, np.arange(len(bank.items)))
-    held = _waiting(tracer, state)
+    sources = sorted({edge.source for edge in bank.edges if edge.relation == "prerequisite"})
+    mastery = {name: each.chance for name, each in tracer.mastery(state, sources).items()} if sources else {}
+    held = {bank.concept_row(name): some for name, some in waiting(bank.edges, mastery).items()}
     barred = set(leave_out)
     order = np.argsort(np.abs(chances - (low + high) / 2), kind="stable")
     queues: dict[tuple[int, ...], list[int]] = {}
@@ -79,6 +79,14 @@ def recommend(
                 found.append(Recommendation(bank.items[row].item, float(chances[row]), names, waits))
         depth += 1
     return found
+
+
+def check_target(target: tuple[float, float]) -> tuple[float, float]:
+    """The target itself. Raises SettingsError where it is no range of chances."""
+    low, high = target
+    if not 0 <= low < high <= 1:
+        raise SettingsError(f"the target {low:g} to {high:g} is not a range of chances within 0 and 1")
+    return target
 
 
 def explain(tracer: Tracer, history: Sequence[tuple[str, float]], item: str, past: int = PAST) -> tuple[float, list[Influence]]:
@@ -129,15 +137,3 @@ def explain(tracer: Tracer, history: Sequence[tuple[str, float]], item: str, pas
     chances = tracer.calibrated(logits, np.full(len(keep), tracer.bank.trained[asked]))
     moved = [Influence(first + at, *history[first + at], float(chances[0] - without)) for at, without in enumerate(chances[1:])]
     return float(chances[0]), sorted(moved, key=lambda each: (-abs(each.change), each.place))
-
-
-def _waiting(tracer: Tracer, state: LearnerState) -> dict[int, tuple[str, ...]]:
-    """Concepts with prerequisites that are not mastered, and those."""
-    needs: dict[str, list[str]] = {}
-    for edge in tracer.bank.edges:
-        if edge.relation == "prerequisite":
-            needs.setdefault(edge.target, []).append(edge.source)
-    sources = sorted({name for some in needs.values() for name in some})
-    mastery = tracer.mastery(state, sources) if sources else {}
-    missing = {target: tuple(name for name in some if mastery[name].chance < MASTERED) for target, some in needs.items()}
-    return {tracer.bank.concept_row(target): some for target, some in missing.items() if some}

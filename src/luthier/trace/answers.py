@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RELATIONS = ("prerequisite", "related")
+DAYS = "the times are whole days, so answers of one day stay in the order of the file"
 PROVENANCES = ("expert", "llm", "knn", "train")
 
 
@@ -118,8 +119,8 @@ class AnswerLog:
     """Answers in columns, learner by learner, each learner's in order of time.
 
     learner, item: int32 (answers,), places in `learners` and `catalogue.items`; correct: float32 in [0, 1]; time: float64, seconds or
-    any growing number, zeros where only the order is known. merged: rows that named a further concept of the answer before them;
-    moved: answers that did not stand in order of time.
+    any growing number, zeros where only the order is known. merged: rows that were part of another row's answer: they named a further concept
+    of it or, so many are repeated, said it again; moved: answers that did not stand in order of time. notes: what else was left out.
     """
 
     learners: tuple[str, ...]
@@ -130,6 +131,7 @@ class AnswerLog:
     time: NDArray[np.float64]
     merged: int = 0
     moved: int = 0
+    repeated: int = 0
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __len__(self) -> int:
@@ -181,8 +183,8 @@ class AnswerLog:
 class AnswerCollector:
     """Gathers answers in any order and makes a log of them.
 
-    Rows of one answer, one a concept, are merged: the same learner and item at the same time (next to each other where no time is
-    given), each with a concept that the answer does not have yet.
+    Rows of one answer are merged: the same learner and item with the same label at the same time, each with a further concept or with one
+    said before. Where no time is known, or whole days only, they stand next to each other, and the same concept again is another attempt.
     """
 
     def __init__(self) -> None:
@@ -192,6 +194,7 @@ class AnswerCollector:
         self._columns = {name: array(code) for name, code in (("learner", "i"), ("item", "i"), ("concept", "i"), ("line", "q"))}
         self._correct, self._time = array("f"), array("d")
         self._of_item: dict[int, dict[int, None]] = {}
+        self._texts: dict[str, str] = {}
         self._timed = False
 
     def __len__(self) -> int:
@@ -215,6 +218,10 @@ class AnswerCollector:
         self._correct.append(correct)
         self._time.append(0.0 if time is None else time)
 
+    def tell(self, item: str, text: str) -> bool:
+        """Keep the text of an item, the first one that is told; whether it is the one that is kept."""
+        return self._texts.setdefault(item, text) == text
+
     def add_columns(
         self, learner: Sequence[str], item: Sequence[str], correct: NDArray[np.float32], time: NDArray[np.float64] | None
     ) -> None:
@@ -231,10 +238,11 @@ class AnswerCollector:
         self._timed |= time is not None
         self._time.frombytes((np.zeros(len(correct)) if time is None else time.astype(np.float64)).tobytes())
 
-    def log(self, catalogue: Catalogue | None = None, notes: Sequence[str] = ()) -> AnswerLog:
+    def log(self, catalogue: Catalogue | None = None, notes: Sequence[str] = (), *, once: bool = False) -> AnswerLog:
         """All rows as a log, sorted and merged. Raises BadRowError for one answer with two labels, and where nothing was added.
 
-        catalogue: items that must cover the answers; without one it is made of the names and concepts that were seen.
+        catalogue: items that must cover the answers; without one it is made of the names and concepts that were seen. once: rows without
+        concepts are merged as well, where they say the same of one moment.
         """
         import numpy as np
 
@@ -252,19 +260,22 @@ class AnswerCollector:
         moved = _out_of_order(learner, time) if self._timed else 0
         learner, correct, time = learner[order], correct[order], time[order]
         item, concept, line = (numbers[name][order] for name in ("item", "concept", "line"))
-        further = _further_concepts(learner, item, time, concept)
-        _refuse_conflicts(further, correct, line)
+        rows = _Rows(learner, item, time, concept, correct, line)
+        further, repeated = _further_by_time(rows, once) if self._timed and not _is_coarse(time) else (_further_by_place(rows), 0)
+        told = (*notes, DAYS) if self._timed and _is_coarse(time) and time.any() else tuple(notes)
         keep = ~further
         catalogue, item = self._catalogue(catalogue, item)
-        return AnswerLog(
-            tuple(self._learners), catalogue, learner[keep], item[keep], correct[keep], time[keep], int(further.sum()), moved, tuple(notes)
-        )
+        names, counts = tuple(self._learners), (int(further.sum()), moved, repeated)
+        return AnswerLog(names, catalogue, learner[keep], item[keep], correct[keep], time[keep], *counts, told)
 
     def _catalogue(self, given: Catalogue | None, item: NDArray[np.int32]) -> tuple[Catalogue, NDArray[np.int32]]:
         import numpy as np
 
         names = list(self._concepts)
-        seen = [Item(name, "", tuple(names[tag] for tag in self._of_item.get(place, ()))) for name, place in self._items.items()]
+        seen = [
+            Item(name, self._texts.get(name, ""), tuple(names[tag] for tag in self._of_item.get(place, ())))
+            for name, place in self._items.items()
+        ]
         if given is None:
             return Catalogue.of(seen), item
         missing = next((each.item for each in seen if each.item not in given.item_places), None)
@@ -283,14 +294,29 @@ def _out_of_order(learner: NDArray[np.int32], time: NDArray[np.float64]) -> int:
     return int((same & (time[order][1:] < time[order][:-1])).sum())
 
 
-def _further_concepts(
-    learner: NDArray[np.int32], item: NDArray[np.int32], time: NDArray[np.float64], concept: NDArray[np.int32]
-) -> NDArray[np.bool_]:
-    """Rows that only add a concept to the answer in the row before."""
+class _Rows(NamedTuple):
+    """Rows of answers by learner and, where it is known, time; (rows,) each."""
+
+    learner: NDArray[np.int32]
+    item: NDArray[np.int32]
+    time: NDArray[np.float64]
+    concept: NDArray[np.int32]
+    correct: NDArray[np.float32]
+    line: NDArray[np.int64]
+
+
+def _is_coarse(time: NDArray[np.float64]) -> bool:
+    """Whether times tell no moments: all zero, or whole days."""
+    return not time.any() or bool((time > 1e8).all() and (time % 86_400 == 0).all())
+
+
+def _further_by_place(rows: _Rows) -> NDArray[np.bool_]:
+    """Rows that only add a concept to the answer in the row before. Raises BadRowError for one answer with two labels."""
     import numpy as np
 
+    item, concept, correct = rows.item, rows.concept, rows.correct
     further = np.zeros(len(item), dtype=bool)
-    same = (learner[1:] == learner[:-1]) & (item[1:] == item[:-1]) & (time[1:] == time[:-1])
+    same = (rows.learner[1:] == rows.learner[:-1]) & (item[1:] == item[:-1]) & (rows.time[1:] == rows.time[:-1])
     same &= (concept[1:] >= 0) & (concept[:-1] >= 0)
     held: set[int] = set()
     before = -2
@@ -302,17 +328,47 @@ def _further_concepts(
         else:
             held.add(int(concept[row]))
             further[row] = True
+            if correct[row] != correct[row - 1]:
+                raise _two_labels(correct[row - 1], correct[row], rows.line[row])
         before = int(row)
     return further
 
 
-def _refuse_conflicts(further: NDArray[np.bool_], correct: NDArray[np.float32], line: NDArray[np.int64]) -> None:
+def _further_by_time(rows: _Rows, once: bool) -> tuple[NDArray[np.bool_], int]:
+    """Rows of an answer that was given by an earlier row at the same time, and how many of them say nothing new.
+
+    Another label at the same time is another attempt where every attempt has its concept. Raises BadRowError where it has not: that is one
+    answer with two labels.
+    """
     import numpy as np
 
-    bad = np.flatnonzero(further[1:] & (correct[1:] != correct[:-1])) + 1
-    if len(bad):
-        row = int(bad[0])
-        raise BadRowError(
-            f"one answer has two labels: {correct[row - 1]:g} for one concept and {correct[row]:g} for another; give each answer one label",
-            line=int(line[row]) or None,
-        )
+    further = np.zeros(len(rows.item), dtype=bool)
+    tied = (rows.learner[1:] == rows.learner[:-1]) & (rows.time[1:] == rows.time[:-1])
+    among = np.flatnonzero(np.concatenate([[False], tied]) | np.concatenate([tied, [False]]))
+    among = among[np.lexsort((rows.item[among], rows.time[among], rows.learner[among]))]
+    learner, item, time = rows.learner[among], rows.item[among], rows.time[among]
+    begins = np.flatnonzero(
+        np.concatenate([[True], (learner[1:] != learner[:-1]) | (item[1:] != item[:-1]) | (time[1:] != time[:-1])])[: len(among)]
+    )
+    ends = np.append(begins[1:], len(among))
+    repeated = 0
+    for begin, end in zip(begins[ends - begins > 1], ends[ends - begins > 1], strict=True):
+        attempts: dict[float, set[int]] = {}
+        for row in among[begin:end]:
+            label, tag = float(rows.correct[row]), int(rows.concept[row])
+            if tag < 0 and not once:
+                continue
+            if label in attempts:
+                further[row] = True
+                repeated += tag in attempts[label]
+                attempts[label].add(tag)
+            elif all(tag in some for some in attempts.values()):
+                attempts[label] = {tag}
+            else:
+                raise _two_labels(next(iter(attempts)), label, rows.line[row])
+    return further, repeated
+
+
+def _two_labels(one: float, other: float, line: int) -> BadRowError:
+    told = f"{one:g} for one concept and {other:g} for another"
+    return BadRowError(f"one answer has two labels: {told}; give each answer one label", line=int(line) or None)

@@ -5,7 +5,7 @@ Each gives the chance of every answer of a log from the answers before it, (answ
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.statistics.logits import logit, sigmoid
 
@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from luthier.trace.answers import AnswerLog
+    from luthier.trace.answers import AnswerLog, Catalogue
+
+
+class Identities(NamedTuple):
+    """What items are to a model that knows no texts: of each item the places of its concepts or, where it has none, a place of its own."""
+
+    of_item: list[tuple[int, ...]]
+    many: int
+
 
 PRIOR = 5.0  # answers that the mean counts for
 
@@ -36,12 +44,23 @@ def running_accuracy(train: AnswerLog, log: AnswerLog, prior: float = PRIOR) -> 
     return share
 
 
+def identities(catalogue: Catalogue) -> Identities:
+    """The identities of a catalogue: concepts first, then items without any."""
+    count, found = len(catalogue.concepts), []
+    for some in catalogue.concepts_of:
+        found.append(some or (count,))
+        count += not some
+    return Identities(found, count)
+
+
 def running_accuracy_with_difficulty(train: AnswerLog, log: AnswerLog, prior: float = PRIOR) -> NDArray[np.float64]:
-    """The running accuracy moved by how hard the item's concepts were in training, as logits; concepts never seen there move nothing."""
+    """The running accuracy moved by how hard the item's concepts were in training (the item itself where it has none), as logits; what was
+    never seen there moves nothing."""
     import numpy as np
 
     mean = float(train.correct.mean()) if len(train) else 0.5
-    of_item = train.catalogue.concept_sets
+    numbers: dict[tuple[int, ...], int] = {}
+    of_item = np.array([numbers.setdefault(some, len(numbers)) for some in identities(train.catalogue).of_item], dtype=np.int64)
     group, many = of_item[train.item], int(of_item.max(initial=-1)) + 1
     answers = np.bincount(group, minlength=many)
     right = np.bincount(group, train.correct, minlength=many)

@@ -1,7 +1,8 @@
 """Bayesian knowledge tracing (Corbett and Anderson, 1995): each concept is known or not, learnt at a rate, guessed and slipped.
 
 Fitted by expectation-maximisation, all concepts at once: every learner's answers on a concept are one sequence. An item of several concepts
-is answered by the mean of theirs and counts for each; a concept that training never saw has the mean of all.
+is answered by the mean of theirs and counts for each; a concept that training never saw has the mean of all, and an item without concepts
+the share of right answers in training.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ _MARGIN = 1e-6  # of what is known from 0 and 1
 
 
 class Bkt(NamedTuple):
-    """Of each concept: known before the first answer, learnt between two answers, guessed, slipped; (concepts,) each."""
+    """Of each concept: known before the first answer, learnt between two answers, guessed, slipped; (concepts,) each. right: the share of
+    right answers in training."""
 
     known: NDArray[np.float64]
     learns: NDArray[np.float64]
     guess: NDArray[np.float64]
     slip: NDArray[np.float64]
+    right: float = 0.5
 
 
 class _Sequences(NamedTuple):
@@ -51,11 +54,12 @@ def fit_bkt(train: AnswerLog, rounds: int = ROUNDS) -> Bkt:
     seen = np.bincount(sequences.concept, minlength=many) > 0
     if seen.any():
         values[:, ~seen] = values[:, seen].mean(axis=1, keepdims=True)
-    return Bkt(*values)
+    known, learns, guess, slip = values
+    return Bkt(known, learns, guess, slip, float(train.correct.mean()) if len(train) else 0.5)
 
 
 def predict_bkt(model: Bkt, log: AnswerLog) -> NDArray[np.float64]:
-    """The chance of every answer, (answers,); the mean guess where an item has no concept."""
+    """The chance of every answer, (answers,)."""
     import numpy as np
 
     sequences = _sequences(log)
@@ -71,7 +75,7 @@ def predict_bkt(model: Bkt, log: AnswerLog) -> NDArray[np.float64]:
         right = log.correct[answer]
         after = right * known * (1 - slip) / chance + (1 - right) * known * slip / (1 - chance)
         known = _inside(after + (1 - after) * model.learns[some])
-    return np.where(count > 0, total / np.maximum(count, 1), float(model.guess.mean()))
+    return np.where(count > 0, total / np.maximum(count, 1), model.right)
 
 
 def _expectations(

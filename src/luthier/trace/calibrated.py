@@ -60,7 +60,7 @@ def read_calibrated(path: str | Path) -> CalibratedItems:
     import numpy as np
     from safetensors import SafetensorError, safe_open
 
-    file = Path(path) / NAME if Path(path).is_dir() else Path(path)
+    file = calibrated_file(path)
     if not file.is_file():
         raise MissingFileError(f"{file} does not exist; give a run folder of luthier trace models")
     try:
@@ -86,6 +86,11 @@ def read_calibrated(path: str | Path) -> CalibratedItems:
         0,
     )
     return CalibratedItems(calibration, catalogue, float(told["spread"]), float(told["inflation"]))
+
+
+def calibrated_file(path: str | Path) -> Path:
+    """The file itself, where a run folder may stand for it."""
+    return Path(path) / NAME if Path(path).is_dir() else Path(path)
 
 
 def onto(log: AnswerLog, items: CalibratedItems) -> AnswerLog:

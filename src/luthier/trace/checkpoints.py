@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from luthier.statistics.multiplicity import holm
 from luthier.statistics.rates import mcnemar
 from luthier.statistics.resampling import bootstrap, paired
-from luthier.trace.ability import AbilityModel, Mastery
+from luthier.trace.ability import AbilityModel, MasteryArrays
 from luthier.trace.answers import AnswerLog
+from luthier.trace.graph import waiting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
 LEVEL = 0.05  # of all alarms together
 LEAST_SHARED = 5  # items that both checkpoints answered, for a test on the same items
 FLIPS = 20_000  # of signs, where answers are fractions: the least p is 1 in so many
-MASTERED = 0.5  # of a prerequisite, before what builds on it is trained
 
 
 class Learners(NamedTuple):
     """States of all learners, (learners, groups, :), and their mastery, (learners, concepts) each."""
 
     states: Array
-    mastery: Mastery
+    mastery: MasteryArrays
 
 
 @dataclass(frozen=True)
@@ -188,18 +188,19 @@ def items_to_train(
     """(item, chance of a right answer) of the items worth training on: neither known nor out of reach, spread over the concepts.
 
     Concepts take turns, the least mastered first; each gives the item whose chance is nearest to the middle of `between`. A concept with a
-    prerequisite that is mastered less than MASTERED waits.
+    prerequisite that is not mastered waits (`luthier.trace.graph.waiting`).
     """
     import numpy as np
 
     chances = model.predict(state, np.arange(len(model.difficulty)))
     mastery = np.append(model.mastery(state).probability, 0.5)
-    waiting = _waiting(log, mastery)
+    places = log.catalogue.concept_places
+    waits = {places[name] for name in waiting(log.catalogue.edges, {name: mastery[at] for name, at in places.items()})}
     target = sum(between) / 2
     queues: dict[int, list[int]] = {}
     for item in np.flatnonzero((chances >= between[0]) & (chances <= between[1])):
         groups = model.groups_of[item]
-        if not waiting.intersection(groups):
+        if not waits.intersection(groups):
             queues.setdefault(min(groups, key=lambda group: mastery[group]), []).append(int(item))
     for queue in queues.values():
         queue.sort(key=lambda item: (-abs(chances[item] - target), -item))
@@ -211,10 +212,3 @@ def items_to_train(
                 taken = queues[group].pop()
                 chosen.append((taken, float(chances[taken])))
     return chosen
-
-
-def _waiting(log: AnswerLog, mastery: Array) -> set[int]:
-    places = log.catalogue.concept_places
-    return {
-        places[edge.target] for edge in log.catalogue.edges if edge.relation == "prerequisite" and mastery[places[edge.source]] < MASTERED
-    }

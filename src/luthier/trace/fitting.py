@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,9 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from luthier.errors import SettingsError
+from luthier.progress import Progress, quiet
 from luthier.records import atomic_write
 from luthier.statistics.ranks import area_under_curve
-from luthier.trace.sequences import WINDOW, Answers, history_batches, spread, training_batches
+from luthier.trace.sequences import Answers, history_batches, spread, training_batches
+from luthier.trace.settings import FitSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,20 +31,6 @@ if TYPE_CHECKING:
 
 
 RESIDUAL_PACE = 0.2
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """epochs over the learners; learning_rate of Adam, multiplied by `decay` after each; batch: learners; window: last answers read of each;
-    least: learners with fewer answers are left out."""
-
-    epochs: int = 5
-    learning_rate: float = 2e-3
-    decay: float = 0.7
-    batch: int = 32
-    window: int = WINDOW
-    least: int = 10
-    seed: int = 0
 
 
 class Epoch(NamedTuple):
@@ -57,11 +45,12 @@ def fit(
     settings: FitSettings,
     *,
     folder: Path | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Progress = quiet,
 ) -> list[Epoch]:
     """Train in place and leave the weights of the best epoch; returns loss and validation AUC of each.
 
-    folder: keeps every finished epoch, and the next call with the same settings and answers continues from it. Raises SettingsError without answers to learn from.
+    folder: keeps every finished epoch, and the next call with the same settings and answers continues from it. Raises SettingsError without
+    answers to learn from, and where the numbers are not finite any more.
     """
     train = long_enough(train, settings.least)
     if not len(train):
@@ -75,12 +64,13 @@ def fit(
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * settings.decay**number * group["pace"]
         loss = _epoch(model, read, settings, optimiser, number)
+        _refuse_broken(model, loss, number + 1, settings)
         auc = _auc(model, checked)
         epochs.append(Epoch(loss, auc))
         if auc is None or auc >= max(each.auc or 0.0 for each in epochs):
             best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         kept.save(model, optimiser, epochs, best)
-        tell(f"epoch {number + 1} of {settings.epochs}: loss {loss:.4f}" + ("" if auc is None else f", AUC {auc:.4f}"))
+        progress.update(number + 1, settings.epochs, f"loss {loss:.4f}" + ("" if auc is None else f", AUC {auc:.4f}"))
     if best:
         model.load_state_dict(best)
     model.train(False)
@@ -131,6 +121,14 @@ def _epoch(model: SequenceModel, train: Answers, settings: FitSettings, optimise
             answers = int(batch.mask.sum())
             total, count = total + float(loss.detach()) * answers, count + answers
     return total / count
+
+
+def _refuse_broken(model: SequenceModel, loss: float, epoch: int, settings: FitSettings) -> None:
+    """Raises SettingsError where training has left the finite numbers: what comes of it would be no tracer."""
+    broken = next((name for name, each in model.named_parameters() if not torch.isfinite(each).all()), None)
+    if broken is not None or not math.isfinite(loss):
+        what = f"weights of {broken} are" if broken else f"loss is {loss},"
+        raise SettingsError(f"epoch {epoch}: the {what} not finite; choose a learning rate below {settings.learning_rate:g}")
 
 
 def _auc(model: SequenceModel, valid: Answers) -> float | None:

@@ -6,7 +6,7 @@ changes no vector. Edges between concepts carry where they come from; none is ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NEIGHBOURS = 10
+MASTERED = 0.6  # mastery of a prerequisite from which on it holds nobody back
 
 
 class EdgeList(NamedTuple):
@@ -131,6 +132,18 @@ def check_prerequisites(edges: Sequence[Edge]) -> None:
     except CycleError as problem:
         around = " -> ".join(problem.args[1])
         raise SettingsError(f"prerequisites go round in a circle: {around}; remove one of these edges") from None
+
+
+def waiting(edges: Sequence[Edge], mastery: Mapping[str, float]) -> dict[str, tuple[str, ...]]:
+    """Concepts that wait for a prerequisite which is mastered less than `MASTERED`, and those they wait for.
+
+    mastery: at least of every concept that is a prerequisite.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for edge in edges:
+        if edge.relation == "prerequisite" and mastery[edge.source] < MASTERED:
+            found[edge.target] = (*found.get(edge.target, ()), edge.source)
+    return found
 
 
 def score_relations(found: Sequence[Edge], expert: Sequence[Edge]) -> dict[str, float | int]:

@@ -77,7 +77,10 @@ def split_learners(
     hold: Literal["concepts", "items"] | None = None,
     held_share: float = 0.25,
 ) -> Split:
-    """Learners by hash into train, valid and test; hold: a share of the concepts or items that were answered is held out as well."""
+    """Learners by hash into train, valid and test; hold: a share of the concepts or items that were answered is held out as well.
+
+    Raises SettingsError where there is nothing to hold out.
+    """
     part_of = {learner: PARTS[_place(_fraction(f"{seed}/{learner}"), shares)] for learner in log.learners}
     if hold is None:
         return _hashed(Split(part_of, seed))
@@ -90,6 +93,8 @@ def split_learners(
         concepts = {one for at in answered for one in log.catalogue.concepts_of[at]}
         names = sorted(log.catalogue.concepts[at].concept for at in concepts)
     held = sorted(names, key=lambda name: hashlib.sha256(f"{seed}/held/{name}".encode()).digest())
+    if not round(held_share * len(names)):
+        raise SettingsError(f"the answers are to items of {len(names)} {hold}; there is nothing to hold out")
     chosen = tuple(sorted(held[: round(held_share * len(names))]))
     split = Split(part_of, seed, chosen, ()) if hold == "concepts" else Split(part_of, seed, (), chosen)
     return _hashed(split)

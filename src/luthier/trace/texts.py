@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from luthier.errors import SettingsError
 from luthier.models.embedder import Embedder, unit_length
 from luthier.models.embedding_cache import EmbeddingCache
 from luthier.trace.graph import TraceGraph
@@ -37,25 +35,3 @@ def text_vectors(graph: TraceGraph, embedder: Embedder, cache: EmbeddingCache | 
         elif members:
             question[node] = concept[list(members)].mean(axis=0)
     return TextVectors(unit_length(question), np.ascontiguousarray(concept))
-
-
-def open_embedder(name: str) -> Embedder:
-    """`minilm` (bundled), `static` (distilled from it), or the folder of a transformer or of static embeddings. Raises SettingsError."""
-    if name == "minilm":
-        from luthier.models.minilm import bundled_embedder
-
-        return bundled_embedder()
-    if name == "static":
-        from luthier.models.minilm import static_embedder
-
-        return static_embedder()
-    folder = Path(name)
-    if not folder.is_dir():
-        raise SettingsError(f"{name}: not a text encoder; name minilm, static or the folder of one")
-    if (folder / "config.json").is_file():
-        from luthier.models.transformer_embedder import TransformerEmbedder
-
-        return TransformerEmbedder(folder)
-    from luthier.models.static_embedder import StaticEmbedder
-
-    return StaticEmbedder(folder)

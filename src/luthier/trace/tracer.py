@@ -6,56 +6,39 @@ Items and concepts added later take their place by text and graph, without train
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.models.embedder import unit_length
+from luthier.models.opening import open_embedder
+from luthier.progress import Progress, quiet
 from luthier.statistics.logits import sigmoid
 from luthier.statistics.rates import Z95
 from luthier.trace.answers import AnswerLog, Catalogue, Concept, Edge, Item
 from luthier.trace.bank import Bank, padded
 from luthier.trace.calibration import Platt, fit_platt, fit_spreads, spread_at
-from luthier.trace.fitting import Epoch, FitSettings, fit, predict_log
+from luthier.trace.fitting import Epoch, fit, predict_log
 from luthier.trace.graph import build_graph, check_prerequisites, nearest_relations
 from luthier.trace.learner_model import GraphTracer
 from luthier.trace.sequences import Answers
+from luthier.trace.settings import TracerSettings
 from luthier.trace.sinkt import Nodes, SinktSettings
 from luthier.trace.splits import Split, split_learners
-from luthier.trace.stepping import LearnerState, Stepper
-from luthier.trace.texts import open_embedder, text_vectors
+from luthier.trace.stepping import ItemTable, LearnerState, Stepper
+from luthier.trace.texts import TextVectors, text_vectors
+from luthier.trace.tracer_files import Encoded, SavedTracer, not_a_tracer, read_tracer, write_tracer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from luthier.models.embedder import Embedder
     from luthier.models.embedding_cache import EmbeddingCache
-    from luthier.trace.advice import Influence, Recommendation
-
-GRAPHS = ("qmatrix", "expert", "knn")
-
-
-@dataclass(frozen=True)
-class TracerSettings:
-    """encoder: `minilm`, `static` or a folder. graph: `qmatrix` always; `expert` for the catalogue's own relations, `knn` for nearest texts.
-
-    The rest as in `SinktSettings`; fit: how it is trained.
-    """
-
-    encoder: str = "minilm"
-    graph: tuple[str, ...] = ("qmatrix", "expert")
-    dim: int = 64
-    layers: int = 2
-    attention: Literal["projected", "raw"] = "projected"
-    dropout: float = 0.3
-    item_residual: bool = True
-    evidence: bool = True
-    fit: FitSettings = field(default_factory=FitSettings)
 
 
 class Mastery(NamedTuple):
@@ -91,22 +74,18 @@ class Tracer:
     def __init__(
         self, settings: TracerSettings | None = None, *, embedder: Embedder | None = None, cache: EmbeddingCache | None = None
     ) -> None:
-        """embedder: in place of the one that the settings name. Raises SettingsError for a kind of graph that there is not."""
+        """embedder: in place of the one that the settings name."""
         self.settings = settings or TracerSettings()
-        wrong = next((kind for kind in self.settings.graph if kind not in GRAPHS), None)
-        if wrong is not None:
-            raise SettingsError(f"there is no graph {wrong!r}; choose {', '.join(GRAPHS)}")
         self._embedder, self._cache = embedder, cache
 
     @property
     def embedder(self) -> Embedder:
         if self._embedder is None:
-            self._embedder = open_embedder(self.settings.encoder)
+            opened: Embedder = open_embedder(self.settings.encoder)
+            self._embedder = opened
         return self._embedder
 
-    def fit(
-        self, log: AnswerLog, split: Split | None = None, *, folder: Path | None = None, tell: Callable[[str], None] = lambda _: None
-    ) -> Fitted:
+    def fit(self, log: AnswerLog, split: Split | None = None, *, folder: Path | None = None, progress: Progress = quiet) -> Fitted:
         """Learn from the train part of a split (nine learners of ten where None), and calibrate on its valid part.
 
         folder: finished epochs are kept there. Raises SettingsError where prerequisites go round in a circle or nothing can be learnt.
@@ -114,7 +93,7 @@ class Tracer:
         split = split or split_learners(log, shares=(0.9, 0.1, 0.0), seed=self.settings.fit.seed)
         train, valid = split.part(log, "train"), split.part(log, "valid")
         self.module = self._new_module(log.catalogue, len(log.catalogue.items))
-        epochs = fit(self.module, train, valid, self.settings.fit, folder=folder, tell=tell)
+        epochs = fit(self.module, train, valid, self.settings.fit, folder=folder, progress=progress)
         trained = np.zeros(len(log.catalogue.items), dtype=bool)
         trained[np.unique(train.item)] = True
         self._calibrate(valid)
@@ -187,38 +166,32 @@ class Tracer:
         self.module.item_rates[: len(before.item_rates)] = before.item_rates
         self._freeze(catalogue, trained)
 
-    def recommend(
-        self, state: LearnerState, n: int = 10, target: tuple[float, float] = (0.4, 0.7), respect_prereq: bool = True
-    ) -> list[Recommendation]:
-        """Items to ask next, see `luthier.trace.advice.recommend`."""
-        from luthier.trace.advice import recommend
-
-        return recommend(self, state, n, target, respect_prerequisites=respect_prereq)
-
-    def explain(self, history: Sequence[tuple[str, float]], item: str) -> tuple[float, list[Influence]]:
-        """The chance of an item after a history, and what each answer changed, see `luthier.trace.advice.explain`."""
-        from luthier.trace.advice import explain
-
-        return explain(self, history, item)
-
     def save(self, folder: str | Path) -> Path:
-        """Write everything to a folder; `Tracer.load` reads it."""
-        from luthier.trace.tracer_files import save_tracer
-
-        return save_tracer(self, folder)
+        """Write everything to a folder; `Tracer.load` reads it. Raises DiskError, and SettingsError where a number is not finite."""
+        bank, module = self.bank, self.module
+        tensors = {f"module.{name}": each.numpy() for name, each in module.state_dict().items()}
+        tensors |= {"texts.question": module.question_texts.numpy(), "texts.concept": module.concept_texts.numpy()}
+        tensors |= {"rates": module.item_rates.numpy(), "trained": bank.trained.astype(np.uint8)}
+        for depth, nodes in enumerate(bank.layers):
+            tensors |= {f"layer.{depth}.{name}": each.numpy() for name, each in nodes._asdict().items()}
+        for kind, table in (("table", bank.table), ("virtual", bank.virtual)):
+            tensors |= {f"{kind}.{name}": each for name, each in table._asdict().items()}
+        encoded = Encoded(len(module.node_of_item), len(module.concept_texts), module.expert_edges)
+        saved = SavedTracer(
+            self.settings, module.sinkt.settings, self.platt, self.spreads, self.version, bank.attached, encoded, bank.catalogue, tensors
+        )
+        return write_tracer(saved, folder)
 
     @staticmethod
-    def load(folder: str | Path) -> Tracer:
-        """A tracer that was saved. Raises MissingFileError, BadRowError."""
-        from luthier.trace.tracer_files import load_tracer
-
-        return load_tracer(folder)
-
-    def export(self, path: str | Path) -> Path:
-        """Write one step as an ONNX graph, see `luthier.trace.tracer_files.export_onnx`."""
-        from luthier.trace.tracer_files import export_onnx
-
-        return export_onnx(self, path)
+    def load(folder: str | Path, *, embedder: Embedder | None = None, cache: EmbeddingCache | None = None) -> Tracer:
+        """A tracer that was saved: it gives the predictions it gave. Raises MissingFileError, BadRowError."""
+        saved = read_tracer(folder)
+        tracer = Tracer(saved.settings, embedder=embedder, cache=cache)
+        try:
+            tracer._fill(saved)
+        except (ValueError, KeyError, TypeError, IndexError, RuntimeError) as problem:
+            raise not_a_tracer(folder, problem) from None
+        return tracer
 
     def concepts_of(self, item: str) -> tuple[str, ...]:
         """The names of an item's concepts. Raises BadRowError."""
@@ -232,14 +205,36 @@ class Tracer:
         """Fresh weights on the graph of a catalogue; items: how many of them have a residual."""
         check_prerequisites(catalogue.edges)
         texts = text_vectors(build_graph(catalogue), self.embedder, self._cache)
-        edges = list(catalogue.edges) if "expert" in self.settings.graph else []
-        if "knn" in self.settings.graph and len(catalogue.concepts) > 1:
-            edges += nearest_relations(catalogue, texts.concept)
+        edges = self._edges(catalogue, texts)
         shapes = {name: value for name, value in asdict(self.settings).items() if name not in ("encoder", "graph", "fit")}
         settings = SinktSettings(texts.concept.shape[1], items=items, **shapes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.fit.seed)
             return GraphTracer(settings, build_graph(catalogue.with_edges(edges)), texts, len(catalogue.edges))
+
+    def _fill(self, saved: SavedTracer) -> None:
+        """Take the place of the tracer that was saved."""
+        whole, tensors, encoded = saved.catalogue, saved.tensors, saved.encoded
+        part = Catalogue(whole.items[: encoded.items], whole.concepts[: encoded.concepts], whole.edges[: encoded.edges])
+        texts = TextVectors(tensors["texts.question"], tensors["texts.concept"])
+        module = GraphTracer(saved.shapes, build_graph(part.with_edges(self._edges(part, texts))), texts, encoded.edges)
+        module.load_state_dict({name[7:]: torch.from_numpy(each) for name, each in tensors.items() if name.startswith("module.")})
+        module.item_rates = torch.from_numpy(tensors["rates"])
+        module.train(False)
+        self.module, self.stepper = module, Stepper(module.sinkt)
+        depth = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("layer."))
+        layers = [Nodes(*(torch.from_numpy(tensors[f"layer.{at}.{kind}"]) for kind in Nodes._fields)) for at in range(depth)]
+        table, virtual = (ItemTable(*(tensors[f"{kind}.{name}"] for name in ItemTable._fields)) for kind in ("table", "virtual"))
+        trained, encoder = tensors["trained"].astype(bool), module.sinkt.encoder
+        self.bank = Bank(whole, layers, table, trained, encoder=encoder, stepper=self.stepper, encode=self.encode, virtual=virtual)
+        self.bank.attached, self.platt, self.spreads, self.version = saved.attached, saved.platt, saved.spreads, saved.version
+
+    def _edges(self, catalogue: Catalogue, texts: TextVectors) -> list[Edge]:
+        """The relations between concepts that the settings name."""
+        edges = list(catalogue.edges) if "expert" in self.settings.graph else []
+        if "knn" in self.settings.graph and len(catalogue.concepts) > 1:
+            edges += nearest_relations(catalogue, texts.concept)
+        return edges
 
     def _calibrate(self, valid: AnswerLog) -> None:
         """On validation learners, of items with their residual and of the same items by text alone, as unseen ones are read."""

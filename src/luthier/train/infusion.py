@@ -5,40 +5,94 @@ Both stages are `fine_tune_rows`: LoRA, Flat-LoRA or all weights. The second sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from luthier.errors import SettingsError
-from luthier.models.local import LocalModel
+from luthier.progress import Progress, quiet
 from luthier.records import JSON, Conversation
-from luthier.records.fusion_suite import Stage
-from luthier.train.fine_tune import FineTuneSettings, Method, Progress, fine_tune_rows
-from luthier.train.sft import encode
+from luthier.records.fusion_suite import CONVERSATIONS, STATEMENTS, Stage, read_suite
+from luthier.run import Run
+from luthier.run.folder import Read
+from luthier.train import infusion_page
+from luthier.train.rows import read_training
+from luthier.train.settings import InfusionRunSettings, InfusionSettings, SftSettings
 
-Way = Literal["full", "lora", "flat"]
+if TYPE_CHECKING:
+    from luthier.models.local import LocalModel
+    from luthier.train.sft import FineTuned, Prepared
+
 END = "<|endoftext|>"
-WAYS: tuple[Way, ...] = ("lora", "flat", "full")
 Row = dict[str, list[int]]
 EPOCHS: dict[Stage, float] = {"continued": 14, "supervised": 3}
 ROWS: dict[Stage, int] = {"continued": 2, "supervised": 4}  # of a step: many small steps store more than few large ones
-RATES: dict[Way, float] = {"full": 1e-4, "lora": 1e-3, "flat": 1e-3}
+RATES = {"full": 1e-4, "lora": 1e-3}
+SECTIONS: dict[Stage, Stage] = {"continued": "supervised", "supervised": "continued"}  # settings that a stage does not depend on
 
 
 @dataclass(frozen=True)
-class InfusionSettings:
-    """way: all weights, LoRA, or LoRA towards flat minima. general: share of the tokens of continued pre-training that are general text, against
-    forgetting. pack: tokens of a row of statements. continued, supervised: fields of `trl.SFTConfig` for each stage; lora: of `peft.LoraConfig`."""
+class Infused:
+    """What a stage did: as `FineTuned`, and how many rows were general text."""
 
-    way: Way = "lora"
-    general: float = 0.2
-    pack: int = 160
-    continued: JSON = field(default_factory=dict)
-    supervised: JSON = field(default_factory=dict)
-    lora: JSON = field(default_factory=dict)
-    seed: int = 0
+    tuned: FineTuned
+    stage: Stage
+    way: str
+    general_rows: int
+
+    def to_row(self) -> JSON:
+        return {**self.tuned.to_row(), "stage": self.stage, "way": self.way, "general_rows": self.general_rows}
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What there is to learn: statements for the first stage, mixed with general conversations, and conversations for the second."""
+
+    statements: Sequence[str] = ()
+    conversations: Sequence[Conversation] = ()
+    general: Sequence[Conversation] = ()
+
+
+def run(settings: InfusionRunSettings, out: Path, progress: Progress = quiet) -> Run:
+    """Train each stage in a folder of its name under `out`; the same call continues a stopped run."""
+    folder, base = read_suite(settings.suite).folder, settings.open()
+    statements, conversations = folder / STATEMENTS, folder / CONVERSATIONS
+    lessons = Lessons(
+        [str(row["text"]) for row in read_training([statements], dict)],
+        list(read_training([conversations])),
+        list(read_training(settings.general)),
+    )
+    for stage in settings.chosen:  # with the base's tokenizer, which is that of what the first stage makes
+        prepare_stage(stage, base, out / stage, settings, lessons)
+    reads: list[Read] = [statements, conversations, *settings.general, *settings.reads()]
+    with Run(out, "train infuse", settings, reads=reads, progress=progress, draw=infusion_page.draw) as made:
+        before: list[str] = []
+        for stage in settings.chosen:
+            uses = [name for name in made.settings if name not in (SECTIONS[stage], "stages")]
+            model = partial(_start, settings, out / before[-1] / settings.made if before else None)
+            work = partial(_train, stage, model, out / stage, settings, lessons=lessons, progress=progress)
+            made.step(stage, work, uses=uses, files=[stage], after=before)
+            before.append(stage)
+    return made
+
+
+def _train(stage: Stage, model: Callable[[], LocalModel], folder: Path, settings: InfusionSettings, **more: Any) -> JSON:
+    return infuse(stage, model(), folder, settings, **more).to_row()
+
+
+def _start(settings: InfusionRunSettings, previous: Path | None) -> LocalModel:
+    """The base, or what the stage before made of it."""
+    if previous is None:
+        found = settings
+    elif settings.way == "full":
+        found = replace(settings, model=str(previous))
+    else:
+        found = replace(settings, adapter=str(previous))
+    model: LocalModel = found.open()
+    return model
 
 
 def infuse(
@@ -47,31 +101,38 @@ def infuse(
     folder: Path,
     settings: InfusionSettings = InfusionSettings(),
     *,
-    statements: Sequence[str] = (),
-    conversations: Sequence[Conversation] = (),
-    general: Sequence[Conversation] = (),
-    progress: Progress | None = None,
-) -> JSON:
+    lessons: Lessons = Lessons(),
+    progress: Progress = quiet,
+) -> Infused:
     """Train one stage in `folder`, which then holds `adapter` or `model`; the same call continues a stopped one.
 
-    continued: learns `statements`, mixed with `general`; supervised: learns what the assistant says in `conversations`. Returns what was done.
-    Raises SettingsError where there is nothing to learn or a setting has no meaning.
+    continued: learns statements, mixed with general text; supervised: learns what the assistant says in conversations. Raises SettingsError
+    where there is nothing to learn or a setting has no meaning.
     """
-    check_infusion(settings)
+    from luthier.train.sft import train
+
+    prepared, general = prepare_stage(stage, model, folder, settings, lessons)
+    tuned = train(prepared, model, folder, stage_settings(stage, settings, model), progress)
+    return Infused(tuned, stage, "flat" if settings.sigma else settings.way, general)
+
+
+def prepare_stage(stage: Stage, model: LocalModel, folder: Path, settings: InfusionSettings, lessons: Lessons) -> tuple[Prepared, int]:
+    """Everything that can be refused before weights are loaded, and how many rows are general text; writes nothing."""
+    from luthier.train.sft import encode_all, prepare_rows
+
+    chosen = stage_settings(stage, settings, model)
     if stage == "continued":
-        rows = statement_rows(statements, model.tokenizer, settings.pack)
-        mixed = general_rows(general, rows, model.tokenizer, settings)
+        rows = statement_rows(lessons.statements, model.tokenizer, settings.pack)
+        mixed = general_rows(lessons.general, rows, model.tokenizer, settings)
     else:
-        rows, mixed = [encode(one, model.tokenizer) for one in conversations], []
+        rows, mixed = encode_all(lessons.conversations, model), []
     if not rows:
         raise SettingsError(f"nothing to learn in the stage {stage!r}; the suite infuses no facts")
-    result = fine_tune_rows([*rows, *mixed], model, folder, stage_settings(stage, settings, model), progress=progress)
-    return {**asdict(result), "stage": stage, "way": settings.way, "general_rows": len(mixed)}
+    return prepare_rows([*rows, *mixed], model, folder, chosen, section=stage), len(mixed)
 
 
-def stage_settings(stage: Stage, settings: InfusionSettings, model: LocalModel) -> FineTuneSettings:
+def stage_settings(stage: Stage, settings: InfusionSettings, model: LocalModel) -> SftSettings:
     """How `fine_tune_rows` is set for a stage. An adapter that is there already keeps its own LoRA settings."""
-    method: Method = "flat" if settings.way == "flat" else "none"
     own = {
         "num_train_epochs": EPOCHS[stage],
         "learning_rate": RATES[settings.way],
@@ -83,7 +144,7 @@ def stage_settings(stage: Stage, settings: InfusionSettings, model: LocalModel) 
     given = settings.continued if stage == "continued" else settings.supervised
     fresh = settings.way != "full" and model.adapter is None
     lora = {"r": 32, "lora_alpha": 64, **settings.lora} if fresh else {}
-    return FineTuneSettings(method, sft={**own, **given}, lora=lora, seed=settings.seed, full=settings.way == "full")
+    return SftSettings(sigma=settings.sigma, sft={**own, **given}, lora=lora, seed=settings.seed, full=settings.way == "full")
 
 
 def statement_rows(statements: Sequence[str], tokenizer: Any, pack: int) -> list[Row]:
@@ -102,9 +163,11 @@ def statement_rows(statements: Sequence[str], tokenizer: Any, pack: int) -> list
 
 def general_rows(general: Sequence[Conversation], rows: Sequence[Row], tokenizer: Any, settings: InfusionSettings) -> list[Row]:
     """As many conversations, drawn by the seed, as make up the wanted share of all tokens. None where none are given."""
-    if not general or settings.general == 0:
+    from luthier.train.sft import encode
+
+    if not general or settings.share == 0:
         return []
-    wanted = sum(len(row["input_ids"]) for row in rows) * settings.general / (1 - settings.general)
+    wanted = sum(len(row["input_ids"]) for row in rows) * settings.share / (1 - settings.share)
     chosen: list[Row] = []
     for one in Random(settings.seed).sample(list(general), len(general)):
         if sum(len(row["input_ids"]) for row in chosen) >= wanted:
@@ -119,15 +182,3 @@ def end_of_text(tokenizer: Any) -> int:
     """The token that ends a document: the base model's, where the tokenizer still has it beside the end of a turn."""
     known = tokenizer.convert_tokens_to_ids(END)
     return int(known if known is not None and tokenizer.convert_ids_to_tokens(known) == END else tokenizer.eos_token_id)
-
-
-def check_infusion(settings: InfusionSettings) -> None:
-    """Raises SettingsError for a setting without meaning."""
-    if settings.way not in WAYS:
-        raise SettingsError(f"the way is {settings.way!r}; choose one of {', '.join(WAYS)}")
-    if not 0 <= settings.general < 1:
-        raise SettingsError(f"the share of general text is {settings.general}; it must be from 0 to below 1")
-    if settings.pack < 1:
-        raise SettingsError(f"pack is {settings.pack}; it must be at least 1 token")
-    if settings.way == "full" and settings.lora:
-        raise SettingsError("all weights are trained, so there is no adapter: leave lora settings out, or choose --way lora")

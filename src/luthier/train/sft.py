@@ -1,80 +1,88 @@
-"""Supervised fine-tuning with LoRA by TRL's SFTTrainer, on assistant tokens only, fitted to a time limit.
+"""Supervised fine-tuning by TRL's SFTTrainer with every setting of TRL and PEFT at hand: LoRA, plainly or towards flat minima, or all weights.
 
-The base stays in bf16 where the device computes it fast, the adapters in float32, under autocast; no gradient checkpointing. Rows are tokenised here with the model's
-own chat template, because Arrow tables cannot hold arguments of differing shapes.
+Rows are tokenised here with the model's own chat template, because Arrow tables cannot hold arguments of differing shapes. The base stays in
+bf16 where the device computes it fast, the adapters in float32, under autocast.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerCallback
-
-from luthier.errors import DiskError, SettingsError
+from luthier.errors import SettingsError
+from luthier.models.loading import loading
 from luthier.models.local import LocalModel
+from luthier.progress import Progress, quiet
 from luthier.records import JSON, Conversation
-from luthier.records.files import atomic_write
-from luthier.train.flat import BackendName
-from luthier.train.shared_prompts import collate, share_prompts
+from luthier.train.settings import SftSettings
+from luthier.train.shared_prompts import Encoded, collate, share_prompts
+from luthier.train.start import check_names, check_start, checked, defaults, lora_config, refused_by, starting_weights, trainer_config
 
-FULL = 4 << 20  # bytes: less free space than a checkpoint part needs
-ROW_TOKENS = 2  # a row with a shared prompt may be so many times `max_tokens` long
-PLAN, METRICS = "plan.json", "metrics.jsonl"
-LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-Progress = Callable[[int, int, float], None]
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
+
+__all__ = ["FineTuned", "Prepared", "SftSettings", "encode", "fine_tune", "fine_tune_rows", "prepare"]
+
+ROW_TOKENS = 2  # a row with a shared prompt may be so many times `max_length` long
+OWN = ("output_dir", "neftune_noise_alpha")  # set here
+NO_EFFECT = ("assistant_only_loss", "completion_only_loss", "chat_template_path", "truncation_mode", "eos_token", "model_init_kwargs")
+ORDER = ("train_sampling_strategy", "remove_unused_columns")  # set where rows are trained on by length
+OTHER_LOSS = (
+    "loss_type",
+    "packing",
+    "padding_free",
+    "label_smoothing_factor",
+    "use_liger_kernel",
+    "dataset_kwargs",
+    "activation_offloading",
+)
 
 
 @dataclass(frozen=True)
-class SftSettings:
-    """Settings of a LoRA run; the rank, scale and schedule of ToolACE (arXiv 2409.00920, sec. 4), a rate for small models.
+class FineTuned:
+    """What a run did. loss: mean training loss, nats a token; eval_loss: at the end, where evaluation rows were given.
 
-    sigma: Flat-LoRA noise, 0 for plain LoRA; backend: how it is drawn. seconds: time limit of the training loop; the number of steps is fitted to it.
-    max_tokens: longer conversations are left out. branches: conversations with the same tools and system message that one row holds, so
-    that what they share is read once (1: none); batch_size and micro_batch count rows.
+    rows: texts it learned from, and tokens: their positions, padding left out; where rows are trained on by length, those that were read.
+    left_out, eval_left_out: too long, or without anything to learn. seconds: of all steps. made: the folder of what was made.
     """
-
-    rank: int = 16
-    alpha: int = 32
-    learning_rate: float = 1e-3
-    batch_size: int = 4
-    micro_batch: int = 2
-    branches: int = 1
-    epochs: float = 1.0
-    warmup: float = 0.1
-    sigma: float = 0.05
-    backend: BackendName = "auto"
-    seconds: float | None = None
-    max_tokens: int = 320
-    save_steps: int = 20
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class SftResult:
-    """What a run did. conversations: how many it learned from; tokens: positions read, padding left out."""
 
     steps: int
     planned_steps: int
-    conversations: int
+    loss: float
+    eval_loss: float | None
+    rows: int
+    left_out: int
+    eval_left_out: int
     tokens: int
     seconds: float
-    tokens_per_second: float
     precision: str
     trainable_parameters: int
-    too_long: int
-    adapter: str
+    made: str
+
+    def to_row(self) -> JSON:
+        """What the same run gives again: all but the time it took."""
+        return {name: value for name, value in asdict(self).items() if name != "seconds"}
 
 
-def encode(conversation: Conversation, tokenizer: Any) -> dict[str, list[int]]:
+@dataclass(frozen=True)
+class Prepared:
+    """What training can begin with: rows of `input_ids` and `labels` that fit, and the settings that TRL has taken."""
+
+    rows: list[Encoded]
+    held: list[Encoded]
+    left_out: int
+    eval_left_out: int
+    config: Any
+    lora: Any
+
+
+def encode(conversation: Conversation, tokenizer: Any) -> Encoded:
     """`input_ids` and `labels` of a conversation; labels are -100 outside what the assistant says."""
     row = conversation.to_row()
     made = tokenizer.apply_chat_template(
@@ -84,67 +92,147 @@ def encode(conversation: Conversation, tokenizer: Any) -> dict[str, list[int]]:
     return {"input_ids": list(made["input_ids"]), "labels": labels}
 
 
-def train_sft(
+def encode_all(conversations: Iterable[Conversation], model: LocalModel) -> list[Encoded]:
+    """The same of many. Raises EngineError for a template that refuses them."""
+    with loading(model.folder, "chat template", "mend the template, or give another model"):
+        return [encode(one, model.tokenizer) for one in conversations]
+
+
+def fine_tune(
     conversations: Sequence[Conversation],
     model: LocalModel,
     folder: Path,
     settings: SftSettings = SftSettings(),
-    progress: Progress | None = None,
-) -> SftResult:
-    """Train an adapter on the conversations and save it, with the tokenizer, as `folder/adapter`.
+    *,
+    evaluation: Sequence[Conversation] = (),
+    progress: Progress = quiet,
+) -> FineTuned:
+    """Train an adapter on what the assistant says, and save it with the tokenizer as `folder/adapter` (all weights: as `folder/model`).
 
-    Checkpoints every `save_steps`; the same call continues a stopped run. progress gets (steps done, steps planned, loss).
-    Raises SettingsError where no row fits into `max_tokens`, the template has no generation markers, a batch is not whole micro-batches,
-    or the model already carries an adapter.
+    An adapter that the model has is trained further. The same call continues from the last checkpoint. Raises SettingsError for settings that
+    do not exist or do not fit together, and where what was trained is not finite.
     """
-    _check(model, settings)
-    rows = _rows(conversations, model, settings)
-    if not rows:
-        raise SettingsError(
-            f"none of {len(conversations)} rows has assistant tokens within {settings.max_tokens} tokens; nothing to train on"
-        )
-    too_long = len(conversations) - sum(map(_conversations, rows))
-    ordered = _by_length(rows, settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    trainer = _trainer(ordered, model, folder, settings, progress)
-    latest = latest_checkpoint(folder / "checkpoints")
-    adapter = folder / "adapter"
-    with full_disk_named(folder):
-        trainer.train(resume_from_checkpoint=latest)
-        trainer.model.save_pretrained(str(adapter))
-        model.tokenizer.save_pretrained(adapter)
-    return _result(trainer, folder, too_long, adapter)
+    return train(prepare(conversations, model, folder, settings, evaluation=evaluation), model, folder, settings, progress)
 
 
-@contextmanager
-def full_disk_named(folder: Path) -> Iterator[None]:
-    """Raises DiskError where the disk of `folder` is full: torch and safetensors name that in words of their own."""
-    try:
-        yield
-    except Exception as problem:
-        if shutil.disk_usage(folder).free < FULL:
-            raise DiskError(f"{folder}: no space left for checkpoints; free some and run the same command again") from problem
-        raise
+def fine_tune_rows(
+    encoded: Sequence[Encoded],
+    model: LocalModel,
+    folder: Path,
+    settings: SftSettings = SftSettings(),
+    *,
+    evaluation: Sequence[Encoded] = (),
+    progress: Progress = quiet,
+) -> FineTuned:
+    """The same on rows of `input_ids` and `labels`, -100 where nothing is learned."""
+    return train(prepare_rows(encoded, model, folder, settings, evaluation=evaluation), model, folder, settings, progress)
 
 
-def _check(model: LocalModel, settings: SftSettings) -> None:
-    if settings.micro_batch < 1 or settings.batch_size < 1 or settings.batch_size % settings.micro_batch:
-        raise SettingsError(f"batch_size {settings.batch_size} is not a multiple of micro_batch {settings.micro_batch}; change one of them")
-    if model.adapter is not None:
-        raise SettingsError(f"{model.name} has an adapter, which training would leave out; merge it into a folder first")
+def prepare(
+    conversations: Sequence[Conversation],
+    model: LocalModel,
+    folder: Path,
+    settings: SftSettings,
+    *,
+    evaluation: Sequence[Conversation] = (),
+) -> Prepared:
+    """Everything that can be refused before weights are loaded; writes nothing."""
+    check_start(model, full=settings.full, lora=settings.lora_settings())
+    encoded, held = encode_all(conversations, model), encode_all(evaluation, model)
+    keys = [json.dumps([one.to_row().get("tools"), _system(one)]) for one in conversations] if settings.branches > 1 else None
+    return prepare_rows(encoded, model, folder, settings, keys=keys, evaluation=held)
 
 
-def _rows(conversations: Sequence[Conversation], model: LocalModel, settings: SftSettings) -> list[dict[str, list[int]]]:
-    """Encoded conversations that can be trained on; those on the same tools and system message share a row."""
-    encoded = [(conversation, encode(conversation, model.tokenizer)) for conversation in conversations]
-    kept = [
-        (json.dumps([conversation.to_row().get("tools"), _system(conversation)]), row)
-        for conversation, row in encoded
-        if len(row["input_ids"]) <= settings.max_tokens and any(label >= 0 for label in row["labels"])
-    ]
-    return share_prompts(
-        [row for _, row in kept], [key for key, _ in kept], branches=settings.branches, tokens=ROW_TOKENS * settings.max_tokens
+def prepare_rows(
+    encoded: Sequence[Encoded],
+    model: LocalModel,
+    folder: Path,
+    settings: SftSettings,
+    *,
+    keys: Sequence[Hashable] | None = None,
+    evaluation: Sequence[Encoded] = (),
+    section: str = "sft",
+) -> Prepared:
+    """The same of rows. keys: those with equal ones begin alike, and may share a row. section: what the settings of TRL are called."""
+    from trl import SFTConfig
+
+    check_start(model, full=settings.full, lora=settings.lora_settings())
+    given = defaults(settings.seed, learning_rate=5e-4, warmup_steps=0.03, max_length=1024) | checked(
+        section, settings.sft_settings(), SFTConfig, OWN
     )
+    if (idle := next((name for name in NO_EFFECT if name in settings.sft), None)) is not None:
+        raise SettingsError(f"{section}.{idle} has no effect here: rows are read by the model's own chat template; leave it out")
+    checked_flat(settings)
+    longest = given["max_length"]
+    if settings.way == "neftune":
+        given["neftune_noise_alpha"] = settings.amount
+    if settings.ordered:
+        given |= {"max_length": None, "train_sampling_strategy": "sequential", "remove_unused_columns": False}
+    config = trainer_config(SFTConfig, model, folder, given, evaluated=bool(evaluation), library="TRL")
+    if settings.ordered:
+        _check_ordered(settings, config)
+    if settings.branches > 1 and keys is None:
+        raise SettingsError(f"--branches is {settings.branches}; only conversations tell what they share")
+    lora = None if settings.full or model.adapter is not None else lora_config(settings.lora_settings())
+    kept, held = ([at for at, row in enumerate(some) if _fits(row, longest)] for some in (encoded, evaluation))
+    for some, found, purpose in ((encoded, kept, "train on"), (evaluation, held, "evaluate")):
+        if not found and (some or some is encoded):
+            raise SettingsError(f"none of {len(some)} rows has an assistant turn within {longest} tokens; nothing to {purpose}")
+    rows, judged = [encoded[at] for at in kept], [evaluation[at] for at in held]
+    if settings.ordered:
+        same = [at if keys is None else keys[at] for at in kept]
+        tokens = ROW_TOKENS * (longest or max(len(row["input_ids"]) for row in rows))
+        rows = share_prompts(rows, same, branches=settings.branches, tokens=tokens)
+        judged = share_prompts(judged, range(len(judged)), branches=1, tokens=tokens)
+    return Prepared(rows, judged, len(encoded) - len(kept), len(evaluation) - len(held), config, lora)
+
+
+def train(prepared: Prepared, model: LocalModel, folder: Path, settings: SftSettings, progress: Progress = quiet) -> FineTuned:
+    """Train on what was prepared."""
+    import torch
+
+    from luthier.train.steps import CHECKPOINTS, METRICS, full_disk_named, latest_checkpoint, refuse_broken
+
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer = _trainer(prepared, model, folder, settings, progress)
+    with full_disk_named(folder):
+        trainer.train(resume_from_checkpoint=latest_checkpoint(folder / CHECKPOINTS))
+        refuse_broken(trainer.model, trainer.args, settings.noise)
+        measured = trainer.evaluate() if prepared.held else {}
+        if settings.full:
+            trainer.model.to(model.training_dtype)  # as the base is held
+        trainer.save_model(str(folder / settings.made))
+    trainable = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+    logged = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()] if (folder / METRICS).is_file() else []
+    used = _read(trainer) if settings.ordered else prepared.rows
+    return FineTuned(
+        trainer.state.global_step,
+        trainer.state.max_steps,
+        # The trainer's own mean forgets the steps before a resumed run's checkpoint.
+        fmean(row["loss"] for row in trainer.state.log_history if "loss" in row),
+        measured.get("eval_loss"),
+        sum(max(1, *row.get("branch", (1,))) for row in used),
+        prepared.left_out,
+        prepared.eval_left_out,
+        sum(len(row["input_ids"]) for row in used),
+        sum(row["seconds"] for row in logged),
+        "bf16, adapters float32" if trainer.args.bf16 else "float32",
+        trainable,
+        settings.made,
+    )
+
+
+def _read(trainer: Any) -> list[Encoded]:
+    """The rows that the steps of an ordered run read."""
+    rows, args = trainer.train_dataset, trainer.args
+    count = min(len(rows), trainer.state.max_steps * args.train_batch_size * args.gradient_accumulation_steps)
+    return list(rows.select(range(count)))
+
+
+def _fits(row: Encoded, longest: int | None) -> bool:
+    return (longest is None or len(row["input_ids"]) <= longest) and any(label >= 0 for label in row["labels"])
 
 
 def _system(conversation: Conversation) -> str | None:
@@ -152,18 +240,31 @@ def _system(conversation: Conversation) -> str | None:
     return first.content if first.role == "system" else None
 
 
-def _conversations(row: dict[str, list[int]]) -> int:
-    return max(1, *row["branch"])
+def checked_flat(settings: SftSettings) -> JSON:
+    """The settings of the noise by name. Raises SettingsError."""
+    check_names("flat", settings.flat, ("backend", "exclude", "ranks", "every", "seed"), "luthier.train.flat.FlatNoise")
+    return settings.flat_settings()
 
 
-def _by_length(rows: list[dict[str, list[int]]], settings: SftSettings) -> list[dict[str, list[int]]]:
+def _check_ordered(settings: SftSettings, config: Any) -> None:
+    asked = "--seconds" if settings.seconds is not None else "--branches" if settings.branches > 1 else "--by-length"
+    other = next((name for name in OTHER_LOSS if name in settings.sft), None)
+    if other is not None:
+        raise SettingsError(f"sft.{other} brings a loss of its own, which {asked} does not go with; leave one of them out")
+    if (own := next((name for name in ORDER if name in settings.sft), None)) is not None:
+        raise SettingsError(f"sft.{own} is set by {asked}; leave one of them out")
+    if config.world_size > 1:
+        raise SettingsError(f"{asked} trains in one process, and these are {config.world_size}; leave it out, or start one")
+
+
+def _by_length(rows: list[Encoded], settings: SftSettings, config: Any) -> list[Encoded]:
     """Rows in training order: shuffled, then batches of like length in random order, so that padding costs little."""
     random = Random(settings.seed)
-    order: list[dict[str, list[int]]] = []
-    whole, part = divmod(settings.epochs, 1)
+    size = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    order: list[Encoded] = []
+    whole, part = divmod(config.num_train_epochs, 1)
     for share in [1.0] * int(whole) + ([part] if part else []):
         epoch = random.sample(rows, max(1, round(len(rows) * share)))
-        size = settings.batch_size
         for start in range(0, len(epoch), size * 8):
             window = sorted(epoch[start : start + size * 8], key=lambda row: len(row["input_ids"]))
             batches = [window[at : at + size] for at in range(0, len(window), size)]
@@ -172,134 +273,70 @@ def _by_length(rows: list[dict[str, list[int]]], settings: SftSettings) -> list[
     return order
 
 
-def _trainer(rows: list[dict[str, list[int]]], model: LocalModel, folder: Path, settings: SftSettings, progress: Progress | None) -> Any:
-    import torch
+def _trainer(prepared: Prepared, model: LocalModel, folder: Path, settings: SftSettings, progress: Progress) -> Any:
     from datasets import Dataset
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, PrinterCallback, set_seed
-    from trl import SFTConfig
+    from peft import get_peft_model
+    from transformers import PrinterCallback, set_seed
+    from trl import SFTTrainer
 
     from luthier.train.answer_head import answer_head_trainer
-    from luthier.train.flat import FlatLoraCallback
-    from luthier.train.plan import planned_steps
+    from luthier.train.sharpness_aware import sam_trainer
 
-    set_seed(settings.seed)
-    dtype = model.training_dtype
-    base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=dtype, local_files_only=True)
-    lora = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=list(LINEAR_LAYERS), task_type="CAUSAL_LM")
-    peft_model = get_peft_model(base, lora, autocast_adapter_dtype=True)
-    planned = planned_steps(
-        peft_model,
-        rows,
-        folder / PLAN,
-        seconds=settings.seconds,
-        batch_size=settings.batch_size,
-        micro_batch=settings.micro_batch,
-        sigma=settings.sigma,
-        backend=settings.backend,
-    )
-    config = SFTConfig(
-        output_dir=str(folder / "checkpoints"),
-        max_steps=planned,
-        per_device_train_batch_size=settings.micro_batch,
-        gradient_accumulation_steps=settings.batch_size // settings.micro_batch,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=max(1, round(settings.warmup * planned)),
-        max_grad_norm=1.0,
-        bf16=dtype is torch.bfloat16,
-        gradient_checkpointing=False,
-        train_sampling_strategy="sequential",
-        max_length=None,
-        logging_steps=1,
-        save_steps=settings.save_steps,
-        save_total_limit=1,
-        report_to="none",
-        seed=settings.seed,
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-        remove_unused_columns=False,
-        use_cpu=not torch.cuda.is_available(),
-    )
-    callbacks = [MetricsCallback(folder / METRICS, progress)]
-    if settings.sigma > 0:
-        callbacks.append(FlatLoraCallback(settings.sigma, seed=settings.seed, backend=settings.backend))
-    trainer = answer_head_trainer()(
-        model=peft_model,
-        args=config,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=model.tokenizer,
-        data_collator=partial(collate, padding=model.tokenizer.pad_token_id or 0, multiple=16),
-        callbacks=callbacks,
-    )
+    config, lora, rows = prepared.config, prepared.lora, prepared.rows
+    set_seed(config.seed)
+    base = starting_weights(model, full=settings.full)
+    more: JSON = {}
+    if settings.ordered:
+        rows = _by_length(rows, settings, config)
+        if lora is not None:  # the steps that are planned are those of the adapted model
+            with refused_by("PEFT"):
+                base, lora = get_peft_model(base, lora, autocast_adapter_dtype=True), None
+        _plan(base, rows, folder, settings, config)
+        more = {"data_collator": partial(collate, padding=model.tokenizer.pad_token_id or 0, multiple=16)}
+    stock = config.world_size > 1 or any(name in settings.sft for name in OTHER_LOSS)  # the cheaper head knows one process
+    kind = SFTTrainer if stock else answer_head_trainer()
+    if settings.way == "lora-sam":
+        kind = sam_trainer(kind, settings.amount)
+    with refused_by("TRL"):
+        trainer = kind(
+            model=base,
+            args=config,
+            train_dataset=Dataset.from_list(rows),
+            eval_dataset=Dataset.from_list(prepared.held) if prepared.held else None,
+            processing_class=model.tokenizer,
+            peft_config=lora,
+            callbacks=list(_callbacks(settings, folder, config, progress)),
+            **more,
+        )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def latest_checkpoint(folder: Path) -> str | None:
-    """The newest complete checkpoint; one that a kill cut short lacks its state file, or the end of it, and is passed over."""
-    found = [path for path in folder.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
-    return str(max(found, key=lambda path: int(path.name.split("-")[1]))) if found else None
+def _plan(base: Any, rows: list[Encoded], folder: Path, settings: SftSettings, config: Any) -> None:
+    """Set the number of steps: one pass over the ordered rows, or what the time limit holds."""
+    from luthier.train.steps import PLAN, planned_steps
 
-
-def _is_json(path: Path) -> bool:
-    try:
-        return isinstance(json.loads(path.read_bytes()), dict)
-    except (OSError, ValueError):
-        return False
-
-
-def _result(trainer: Any, folder: Path, too_long: int, adapter: Path) -> SftResult:
-    rows = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
-    seconds = sum(row["seconds"] for row in rows)
-    used = trainer.train_dataset.select(
-        range(
-            min(
-                len(trainer.train_dataset),
-                trainer.state.max_steps * trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps,
-            )
+    everything = max(1, len(rows) // (config.per_device_train_batch_size * config.gradient_accumulation_steps))
+    planned = config.max_steps if config.max_steps > 0 else everything
+    if settings.seconds is not None:
+        passes = 2 if settings.way == "lora-sam" else 1
+        flat = checked_flat(settings)
+        planned = planned_steps(
+            base, rows, folder / PLAN, most=planned, seconds=settings.seconds, config=config, sigma=settings.noise, flat=flat, passes=passes
         )
-    )
-    tokens = sum(len(ids) for ids in used["input_ids"])
-    conversations = sum(max(1, *branch) for branch in used["branch"])
-    trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-    steps = trainer.state.global_step
-    return SftResult(
-        steps,
-        trainer.state.max_steps,
-        conversations,
-        tokens,
-        seconds,
-        tokens / seconds if seconds else 0.0,
-        "bf16, adapters float32" if trainer.args.bf16 else "float32",
-        trainable,
-        too_long,
-        adapter.name,
-    )
+    config.max_steps = planned
+    if 0 < config.warmup_steps < 1:  # a share, of which transformers would take the next whole step
+        config.warmup_steps = max(1, round(config.warmup_steps * planned))
 
 
-class MetricsCallback(TrainerCallback):  # type: ignore[misc]
-    """Writes one row a step to metrics.jsonl; on resume, rows after the checkpoint are dropped first."""
+def _callbacks(settings: SftSettings, folder: Path, config: Any, progress: Progress) -> Iterator[TrainerCallback]:
+    from luthier.train.flat import FlatLoraCallback
+    from luthier.train.sharpness_aware import BiLoraCallback
+    from luthier.train.steps import METRICS, MetricsCallback
 
-    def __init__(self, path: Path, progress: Progress | None) -> None:
-        self.path, self.progress, self.started = path, progress, 0.0
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        lines = self.path.read_text().splitlines() if self.path.is_file() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= state.global_step]
-        with atomic_write(self.path) as stream:
-            stream.writelines(f"{line}\n" for line in kept)
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.started = time.perf_counter()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: JSON | None = None, **kwargs: Any) -> None:
-        if logs is None or "loss" not in logs:
-            return
-        row = {"step": state.global_step, "loss": logs["loss"], "learning_rate": logs["learning_rate"]}
-        row["seconds"] = round(time.perf_counter() - self.started, 3)
-        row |= {name: value for name, value in logs.items() if "/" in name}  # rewards of preference pairs
-        with self.path.open("a") as stream:
-            stream.write(json.dumps(row) + "\n")
-        if self.progress is not None:
-            self.progress(state.global_step, state.max_steps, logs["loss"])
+    if config.process_index == 0:
+        yield MetricsCallback(folder / METRICS, progress)
+    if settings.noise > 0:
+        yield FlatLoraCallback(settings.noise, **checked_flat(settings))
+    elif settings.way == "bi-lora":
+        yield BiLoraCallback(settings.amount, seed=settings.seed)

@@ -12,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luthier.errors import BadRowError, LuthierError, SettingsError
-from luthier.evaluate.retrieval import Task
+from luthier.evaluate.retrieval import Task, load_task
 from luthier.evaluate.retrieval.audit import audit, random_ndcg
 from luthier.evaluate.retrieval.build.assembly import assemble_pairs, near_twins
-from luthier.evaluate.retrieval.build.building import BuildSettings, build, contaminated
+from luthier.evaluate.retrieval.build.building import contaminated, run
 from luthier.evaluate.retrieval.build.pairs import CODE_RECIPES, Drops, Pair, cut_point, leaks, parses
 from luthier.evaluate.retrieval.build.sources import functions_of, read_functions
-from luthier.evaluate.retrieval.compare import file_name
 from luthier.evaluate.retrieval.export import class_name, export
+from luthier.evaluate.retrieval.results import file_name
+from luthier.evaluate.retrieval.settings import BuildSettings
 from luthier.records import read_rows, write_jsonl
 from retrieval_tasks import small_task
 
@@ -76,6 +77,11 @@ def test_load_rows():
 def test_other():
     assert load_rows("x")
 """
+
+
+def build(settings: BuildSettings, folder: Path) -> dict:
+    """Make a task and return its counts."""
+    return run(settings, folder).results("task")
 
 
 @pytest.fixture
@@ -138,6 +144,24 @@ def test_a_use_asks_for_its_definition(sources: Path):
     (used,) = [pair for pair in pairs if pair.document.startswith("def load_rows")]
     assert "load_rows" not in used.query
     assert used.query.startswith(("def undocumented", "async def fetch"))
+
+
+def test_a_query_that_does_not_hold_the_use_is_left_out(tmp_path: Path):
+    """Called in a decorator, or on a line that goes with the imports: what is shown does not ask for the definition."""
+    definition = "def {0}(value):\n    first = value\n    second = first\n    return second\n\n"
+    (tmp_path / "module.py").write_text(
+        definition.format("above")
+        + definition.format("beside")
+        + definition.format("within")
+        + "@above(3)\ndef one(a):\n    b = a\n    c = b\n    return c\n\n"
+        + "def two(a):\n    import json; beside(json)\n    b = a\n    c = b\n    return c\n\n"
+        + "def three(a):\n    b = within(a)\n    c = b\n    return c\n"
+    )
+    drops = Drops()
+    pairs = list(CODE_RECIPES["usage2definition"](read_functions(str(tmp_path)), drops, 0))
+    assert [pair.source["name"] for pair in pairs] == ["within"]
+    assert "_(a)" in pairs[0].query
+    assert dict(drops.reasons) == {"the query does not hold the use": 1}
 
 
 @given(st.text(min_size=10, max_size=400), st.integers(0, 99))
@@ -210,7 +234,7 @@ def test_the_standard_library_gives_thousands_of_clean_pairs(tmp_path: Path):
     assert build(settings, tmp_path / "two") == report
     for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv", "qrels/train.tsv", "provenance.jsonl"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    task, training = Task.load(tmp_path / "one"), Task.load(tmp_path / "one", "train")
+    task, training = load_task(tmp_path / "one"), load_task(tmp_path / "one", "train")
     for document in task.document_texts:
         ast.parse(document)
     answers = {task.document_texts[d] for d in task.qrels.documents.tolist()}
@@ -220,9 +244,9 @@ def test_the_standard_library_gives_thousands_of_clean_pairs(tmp_path: Path):
     places = {row["_id"]: row for _, row in read_rows(tmp_path / "one" / "provenance.jsonl")}
     assert set(places) == set(task.documents.ids)
     looked = audit(task, training=training.query_texts)
-    assert looked["leaks"]["found"] == 0
-    assert looked["contamination"]["queries"] == 0
-    assert looked["baselines"]["bm25"]["ndcg@10"]["mean"] > 20 * looked["baselines"]["random"]
+    assert looked.leaks.found == 0
+    assert looked.contamination.queries == 0
+    assert looked.baselines.ndcg.mean > 20 * looked.baselines.random
 
 
 def test_an_excluded_task_leaves_nothing_of_itself(tmp_path: Path):
@@ -230,8 +254,8 @@ def test_an_excluded_task_leaves_nothing_of_itself(tmp_path: Path):
     with pytest.raises(SettingsError, match="no pair is left"):
         build(BuildSettings("doc2code", ("json",), exclude=(str(tmp_path / "test"),)), tmp_path / "train")
     report = build(BuildSettings("doc2code", ("json", "logging"), exclude=(str(tmp_path / "test"),)), tmp_path / "train")
-    assert not set(Task.load(tmp_path / "train").document_texts) & set(Task.load(tmp_path / "test").document_texts)
-    assert report["dropped"]["query stands in an excluded task"] == len(Task.load(tmp_path / "test").queries)
+    assert not set(load_task(tmp_path / "train").document_texts) & set(load_task(tmp_path / "test").document_texts)
+    assert report["dropped"]["query stands in an excluded task"] == len(load_task(tmp_path / "test").queries)
 
 
 def git(folder: Path, *words: str, when: int = 0) -> None:
@@ -262,7 +286,7 @@ def test_commits_ask_for_their_diffs_and_split_by_time(tmp_path: Path):
         "not of 1 to 3 source files": 1,
         "revert, merge, release or unfinished": 1,
     }
-    task = Task.load(tmp_path / "task")
+    task = load_task(tmp_path / "task")
     assert task.query_texts == ["Make the reader skip empty rows"]
     (document,) = task.qrels.of(0)
     assert "+    value = 3" in task.document_texts[document]
@@ -276,7 +300,7 @@ def test_sql_statements_under_their_comments(tmp_path: Path):
         "-- count all users\n-- of one country\nSELECT count(*) FROM users\nWHERE country = 'a;b' -- not yet;\n  AND age > 3;\n\n-- short\nSELECT 1;\nSELECT 2;\n"
     )
     report = build(BuildSettings("sql", (str(tmp_path / "q.sql"),)), tmp_path / "task")
-    task = Task.load(tmp_path / "task")
+    task = load_task(tmp_path / "task")
     assert task.query_texts == ["count all users of one country"]
     assert task.document_texts[0].endswith("AND age > 3;")
     assert report["dropped"] == {"no comment of 3 words above it": 2}
@@ -284,7 +308,7 @@ def test_sql_statements_under_their_comments(tmp_path: Path):
 
 def test_two_columns_of_a_file(tmp_path: Path):
     write_jsonl(tmp_path / "rows.jsonl", [{"ask": "where is it", "code": "here()"}, {"ask": "who", "code": " "}])
-    report = build(BuildSettings("pairs", (str(tmp_path / "rows.jsonl"),), columns=("ask", "code")), tmp_path / "task")
+    report = build(BuildSettings("pairs", (str(tmp_path / "rows.jsonl"),), columns="ask,code"), tmp_path / "task")
     assert report["counts"]["queries"] == 1
     assert report["dropped"] == {"an empty text": 1}
     with pytest.raises(BadRowError, match=r"rows\.jsonl:1: the column `query` is not a text there \(columns: ask, code\)"):
@@ -309,7 +333,7 @@ def test_tools_are_retrieved_by_requests(tmp_path: Path):
     ]
     write_jsonl(tmp_path / "dialogues.jsonl", rows)
     report = build(BuildSettings("tools", (str(tmp_path / "dialogues.jsonl"),)), tmp_path / "task")
-    task = Task.load(tmp_path / "task")
+    task = load_task(tmp_path / "task")
     assert task.query_texts == ["How warm is Rome?"]
     assert sorted(task.qrels.gains.tolist()) == [1, 2]
     assert len(task.documents) == 3
@@ -319,8 +343,6 @@ def test_tools_are_retrieved_by_requests(tmp_path: Path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (BuildSettings("poem", ("json",)), "unknown recipe 'poem'"),
-        (BuildSettings("doc2code", ()), "no source"),
         (BuildSettings("doc2code", ("no_such_package_here",)), "neither a folder nor an installed package"),
         (BuildSettings("sql", ("{tmp}",)), "no .sql files there"),
     ],
@@ -341,12 +363,12 @@ def test_the_audit_sees_copies_twins_and_empty_texts():
     documents[0] = ""
     odd = replace(task, queries=replace(task.queries, texts=texts), documents=replace(task.documents, texts=documents))
     report = audit(odd)
-    assert report["copies"]["distinct_documents"] == len(set(documents))
-    assert report["sizes"]["empty_documents"] == 1
-    assert report["queries"]["in_twins"] == 2
-    assert any("copies of others" in finding for finding in report["findings"])
-    assert any("perfect retriever" in finding for finding in report["findings"])
-    assert any("1 documents are empty" in finding for finding in report["findings"])
+    assert report.copies.distinct_documents == len(set(documents))
+    assert report.sizes.empty_documents == 1
+    assert report.queries.in_twins == 2
+    assert any("copies of others" in finding for finding in report.findings)
+    assert any("perfect retriever" in finding for finding in report.findings)
+    assert any("1 documents are empty" in finding for finding in report.findings)
     draws = [random_order_ndcg(task, seed) for seed in range(400)]
     assert abs(sum(draws) / 400 - random_ndcg(task)) < 0.01
 
@@ -354,7 +376,8 @@ def test_the_audit_sees_copies_twins_and_empty_texts():
 def random_order_ndcg(task: Task, seed: int) -> float:
     import numpy as np
 
-    from luthier.evaluate.retrieval import Run, evaluate_run
+    from luthier.evaluate.retrieval import evaluate_run
+    from luthier.evaluate.retrieval.metrics import Run
 
     draw = np.random.default_rng(seed)
     order = np.stack([draw.permutation(len(task.documents)) for _ in range(len(task.queries))]).astype(np.int32)
@@ -367,7 +390,7 @@ def test_an_exported_task_is_python_that_reads_the_folder(tmp_path: Path):
     export(task, tmp_path, "mteb")
     tree = ast.parse((tmp_path / "mteb_task.py").read_text())
     assert [node.name for node in tree.body if isinstance(node, ast.ClassDef)] == ["SmallRetrieval"]
-    assert Task.load(tmp_path).fingerprint == task.fingerprint
+    assert load_task(tmp_path).fingerprint == task.fingerprint
     assert class_name('2-of "them"') == "Task2OfThemRetrieval"
     with pytest.raises(SettingsError, match="layout is 'csv'"):
         export(task, tmp_path, "csv")

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthier.errors import BadRowError, LuthierError, MissingFileError, SettingsError
-from luthier.evaluate.retrieval import Qrels, Task, Texts
+from luthier.evaluate.retrieval import Qrels, Task, load_task, save_task
 from luthier.evaluate.retrieval import datasets as coir
+from luthier.evaluate.retrieval.task import Texts
 from luthier.records import write_jsonl, write_parquet
 from retrieval_tasks import small_task
 
@@ -24,11 +25,11 @@ def test_what_is_saved_loads_equal(tmp_path_factory, texts):
         Texts(["q"], [texts[0]]),
         Qrels.from_triples(1, [(0, at, at - 1) for at in range(len(texts))]),
     )
-    again = Task.load(task.save(folder))
+    again = load_task(save_task(task, folder))
     assert again.fingerprint == task.fingerprint
     assert list(again.documents.texts) == texts
     assert again.qrels.triples() == task.qrels.triples()
-    assert Task.load(folder, reading="title+text").fingerprint != task.fingerprint or not any(texts)
+    assert load_task(folder, reading="title+text").fingerprint != task.fingerprint or not any(texts)
 
 
 def test_odd_texts_survive(tmp_path: Path):
@@ -36,7 +37,7 @@ def test_odd_texts_survive(tmp_path: Path):
     task = Task(
         "odd", Texts([f"d{at}" for at in range(6)], odd), Texts(["q1", "q2"], odd[:2]), Qrels.from_triples(2, [(0, 3, 1), (1, 5, 2)])
     )
-    assert list(Task.load(task.save(tmp_path)).documents.texts) == odd
+    assert list(load_task(save_task(task, tmp_path)).documents.texts) == odd
 
 
 def test_both_hub_layouts_and_all_formats_are_one_task(tmp_path: Path):
@@ -59,7 +60,7 @@ def test_both_hub_layouts_and_all_formats_are_one_task(tmp_path: Path):
     write_jsonl(plain / "queries.jsonl", queries)
     write_jsonl(plain / "qrels" / "test.jsonl", [{"query_id": q, "corpus_id": d, "score": float(g)} for q, d, g in judged])
     for folder in (b, tsv, plain):
-        assert Task.load(folder).fingerprint == task.fingerprint, folder.name
+        assert load_task(folder).fingerprint == task.fingerprint, folder.name
 
 
 @pytest.mark.parametrize(
@@ -86,22 +87,22 @@ def test_both_hub_layouts_and_all_formats_are_one_task(tmp_path: Path):
     ],
 )
 def test_bad_rows_are_named_by_file_and_line(tmp_path: Path, file: str, text: str, message: str):
-    small_task().save(tmp_path)
+    save_task(small_task(), tmp_path)
     (tmp_path / file).write_text(text)
     with pytest.raises(LuthierError, match=message):
-        Task.load(tmp_path)
+        load_task(tmp_path)
 
 
 def test_missing_tables_and_splits_are_named(tmp_path: Path):
     with pytest.raises(MissingFileError, match="no such folder"):
-        Task.load(tmp_path / "nowhere")
+        load_task(tmp_path / "nowhere")
     with pytest.raises(MissingFileError, match="no corpus"):
-        Task.load(tmp_path)
-    small_task().save(tmp_path)
+        load_task(tmp_path)
+    save_task(small_task(), tmp_path)
     with pytest.raises(MissingFileError, match=r"no judgements of the split 'train' .*; there are test"):
-        Task.load(tmp_path, "train")
+        load_task(tmp_path, "train")
     with pytest.raises(SettingsError, match="reading is"):
-        Task.load(tmp_path, reading="titles")  # type: ignore[arg-type]
+        load_task(tmp_path, reading="titles")  # type: ignore[arg-type]
 
 
 def test_sums_and_averages_of_the_paper():
@@ -121,38 +122,38 @@ def test_a_data_set_by_name_is_read_from_a_folder_in_either_layout_and_its_size_
     task = small_task()
     monkeypatch.setitem(coir.SIZES, "codetrans-dl", coir.Size(20, 40))
     monkeypatch.setitem(coir.SIZES, "CodeSearchNet-go", coir.Size(20, 40))
-    task.save(tmp_path / "b" / "codetrans-dl")
-    assert Task.load("coir:codetrans-dl", source=tmp_path / "b").fingerprint == task.fingerprint
+    save_task(task, tmp_path / "b" / "codetrans-dl")
+    assert load_task("coir:codetrans-dl", source=tmp_path / "b").fingerprint == task.fingerprint
     a = tmp_path / "a"
-    task.save(a / "whole")
+    save_task(task, a / "whole")
     (a / "codetrans-dl-queries-corpus").mkdir()
     (a / "codetrans-dl-qrels").mkdir()
     for name in ("corpus.jsonl", "queries.jsonl"):
         (a / "whole" / name).rename(a / "codetrans-dl-queries-corpus" / name)
     (a / "whole" / "qrels" / "test.tsv").rename(a / "codetrans-dl-qrels" / "test.tsv")
-    assert Task.load("coir:codetrans-dl", source=a).fingerprint == task.fingerprint
-    task.save(tmp_path / "go")
+    assert load_task("coir:codetrans-dl", source=a).fingerprint == task.fingerprint
+    save_task(task, tmp_path / "go")
     csn = tmp_path / "c" / "CodeSearchNet"
     for language in ("go", "ruby"):  # layout B: all languages in one repository
         for name, kind in (("corpus.jsonl", "corpus"), ("queries.jsonl", "queries"), ("qrels/test.tsv", "qrels")):
             target = csn / f"{language}-{kind}" / Path(name).name
             target.parent.mkdir(parents=True)
             target.write_bytes((tmp_path / "go" / name).read_bytes() if language == "go" else b'{"_id": "other", "text": "x"}\n')
-    assert Task.load("coir:codesearchnet-go", source=tmp_path / "c").fingerprint == task.fingerprint
+    assert load_task("coir:codesearchnet-go", source=tmp_path / "c").fingerprint == task.fingerprint
     monkeypatch.setitem(coir.SIZES, "codetrans-dl", coir.Size(180, 40))
     with pytest.raises(SettingsError, match="has 20 test queries where the published data has 180"):
-        Task.load("coir:codetrans-dl", source=tmp_path / "b")
+        load_task("coir:codetrans-dl", source=tmp_path / "b")
 
 
 def test_names_that_are_unknown_or_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(SettingsError, match="unknown CoIR data set 'cosqua'"):
-        Task.load("coir:cosqua")
+        load_task("coir:cosqua")
     with pytest.raises(MissingFileError, match="no folder apps"):
-        Task.load("coir:apps", source=tmp_path)
+        load_task("coir:apps", source=tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(MissingFileError, match="--source"):
-        Task.load("coir:apps")
+        load_task("coir:apps")
 
 
 def test_a_snapshot_in_the_hubs_cache_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -160,13 +161,13 @@ def test_a_snapshot_in_the_hubs_cache_is_read(tmp_path: Path, monkeypatch: pytes
 
     task = small_task()
     repository = tmp_path / "datasets--CoIR-Retrieval--codetrans-dl"
-    task.save(repository / "snapshots" / "0123abc")
+    save_task(task, repository / "snapshots" / "0123abc")
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("0123abc")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setitem(coir.SIZES, "codetrans-dl", coir.Size(20, 40))
-    loaded = Task.load("coir:codetrans-dl")
+    loaded = load_task("coir:codetrans-dl")
     assert (loaded.fingerprint, loaded.name) == (task.fingerprint, "coir:codetrans-dl")
     assert coir.instruction("CodeSearchNet-go") == coir.INSTRUCTIONS["CodeSearchNet"]
 
@@ -183,21 +184,21 @@ def test_limiting_keeps_the_corpus_and_the_judgements():
 def test_an_id_that_tsv_cannot_carry_is_refused(tmp_path: Path):
     task = Task("x", Texts(["a\tb"], ["t"]), Texts(["q"], ["t"]), Qrels.from_triples(1, [(0, 0, 1)]))
     with pytest.raises(SettingsError, match="cannot stand in a TSV"):
-        task.save(tmp_path)
+        save_task(task, tmp_path)
     assert not list(tmp_path.rglob("corpus*"))
 
 
 def test_a_row_may_be_damaged_in_parquet(tmp_path: Path):
-    small_task().save(tmp_path)
+    save_task(small_task(), tmp_path)
     (tmp_path / "corpus.jsonl").rename(tmp_path / "old.txt")
     (tmp_path / "corpus.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(BadRowError, match="not a readable Parquet file"):
-        Task.load(tmp_path)
+        load_task(tmp_path)
 
 
 def test_meta_stays_with_the_task(tmp_path: Path):
     task = small_task()
     task.meta["recipe"] = "none"
-    task.save(tmp_path)
-    assert Task.load(tmp_path).meta == {"recipe": "none"}
+    save_task(task, tmp_path)
+    assert load_task(tmp_path).meta == {"recipe": "none"}
     assert json.loads((tmp_path / "task.json").read_text())["name"] == "small"

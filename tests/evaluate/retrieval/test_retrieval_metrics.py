@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthier.errors import SettingsError
-from luthier.evaluate.retrieval import Qrels, Run, Task, Texts, ceiling, evaluate_run
+from luthier.evaluate.retrieval import Qrels, Task, evaluate_run
+from luthier.evaluate.retrieval.metrics import Run
 from luthier.evaluate.retrieval.retrieve import expand
-from luthier.evaluate.retrieval.scoring import perfect_run, score
+from luthier.evaluate.retrieval.scoring import ceiling, perfect_run, score
+from luthier.evaluate.retrieval.task import Texts
 from retrieval_tasks import small_task
 
 OURS = {

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthier.errors import BadRowError, SettingsError
-from luthier.evaluate.retrieval import BM25, Run, retrieve, search
+from luthier.evaluate.retrieval import BM25, retrieve
 from luthier.evaluate.retrieval.bm25 import code_tokens, tokenizer
-from luthier.evaluate.retrieval.fusion import fuse
+from luthier.evaluate.retrieval.metrics import Run
+from luthier.evaluate.retrieval.rank_fusion import fuse
 from luthier.evaluate.retrieval.retrieve import Vectors, adjust
-from luthier.evaluate.retrieval.search import merge_runs
+from luthier.evaluate.retrieval.search import merge_runs, search
 from luthier.models.embedding_cache import EmbeddingCache
 from retrieval_tasks import WORDS, HashEmbedder, small_task
 
@@ -186,7 +187,8 @@ def test_a_killed_encoding_continues_to_the_same_bytes(tmp_path: Path):
 def test_retrieving_copies_ties_them_and_order_does_not_matter(tmp_path: Path):
     from dataclasses import replace
 
-    from luthier.evaluate.retrieval import Qrels, Texts, score
+    from luthier.evaluate.retrieval import Qrels, score
+    from luthier.evaluate.retrieval.task import Texts
 
     task = small_task(documents=60, copies=25)
     model = HashEmbedder()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
@@ -11,7 +12,7 @@ from luthier.evaluate.fusion.measures import Judged
 from luthier.models.protocol import LanguageModel, Progress, Prompt, Sampling
 from luthier.records import JSON, Message
 from luthier.records.lines import parse_value
-from luthier.statistics.rates import wilson
+from luthier.statistics.rates import Rate, wilson
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -25,9 +26,25 @@ INSTRUCTION = (
 )
 
 
+@dataclass(frozen=True)
+class JudgeAgreement:
+    """How often a judge agrees with exact matching on a sample, Cohen's kappa, and the rates of both; unreadable: replies without a verdict."""
+
+    judge: str
+    sample: int
+    unreadable: int
+    agreement: Rate
+    kappa: float | None
+    right_exact: Rate
+    right_judge: Rate
+
+    def to_row(self) -> JSON:
+        return asdict(self)
+
+
 def agreement(
     model: LanguageModel, judged: Sequence[Judged], *, sample: int = 100, seed: int = 0, progress: Progress | None = None
-) -> JSON:
+) -> JudgeAgreement:
     """The judge's verdicts on a sample beside the exact ones: agreement with its interval, Cohen's kappa, and the rates of both; unreadable replies are counted."""
     chosen = Random(seed).sample(list(judged), min(sample, len(judged)))
     schema = SCHEMA if "json_schema" in model.supports else None
@@ -37,15 +54,14 @@ def agreement(
     ]
     same, exact, theirs = (sum(each) for each in (([a == b for a, b in pairs]), [b for _, b in pairs], [a for a, _ in pairs]))
     count = len(pairs)
-    return {
-        "judge": model.name,
-        "sample": len(chosen),
-        "unreadable": len(chosen) - count,
-        "agreement": wilson(same, count).to_row(),
-        "kappa": _kappa(same, exact, theirs, count),
-        "right_exact": wilson(exact, count).to_row(),
-        "right_judge": wilson(theirs, count).to_row(),
-    }
+    return JudgeAgreement(
+        model.name,
+        len(chosen),
+        len(chosen) - count,
+        wilson(same, count),
+        _kappa(same, exact, theirs, count),
+        *(wilson(one, count) for one in (exact, theirs)),
+    )
 
 
 def _prompt(one: Judged, schema: dict[str, Any] | None) -> Prompt:

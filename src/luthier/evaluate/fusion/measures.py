@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from luthier.errors import SettingsError
 from luthier.evaluate.fusion.asking import Answer
+from luthier.evaluate.fusion.scores import Abstention, CoveragePoint, FusionScores, Mean, Refusing, RetainedScores, ScenarioScores, Span
 from luthier.evaluate.fusion.scoring import Scorer, Verdict
-from luthier.records import JSON
 from luthier.records.fusion import SCENARIOS, FusionItem, Scenario
-from luthier.statistics.rates import wilson
-from luthier.statistics.resampling import bootstrap, bootstrap_statistic, paired
+from luthier.statistics.rates import Rate, wilson
+from luthier.statistics.resampling import Difference, bootstrap, bootstrap_statistic, paired
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,55 +44,57 @@ def judge(items: Sequence[FusionItem], answers: Sequence[Answer], scorer: Scorer
     return [Judged(item, answer, scorer.judge(item, answer.text)) for item, answer in zip(items, answers, strict=True)]
 
 
-def measure(judged: Sequence[Judged], retention: Sequence[Judged] = (), seed: int = 0) -> JSON:
+def measure(judged: Sequence[Judged], retention: Sequence[Judged] = (), seed: int = 0) -> FusionScores:
     """All figures of one arm. retention: the closed-book answers on infused facts, which say what is retained."""
     retained = frozenset(fact for one in retention if one.verdict.right for fact in one.item.needed_ids)
     by = {name: [one for one in judged if one.item.scenario == name] for name in SCENARIOS}
-    return {
-        "items": len(judged),
-        "truncated": sum(one.answer.truncated for one in (*judged, *retention)),
-        "retention": _plain(retention, _right) if retention else None,
-        "scenarios": {name: _scenario(some, seed) for name, some in by.items() if some},
-        "retained": {name: _on_retained(by[name], retained, seed) for name in ("S2", "S3") if by[name] and retention},
-        "refusing": _refusing(judged, seed),
-        "gap": _gap(by, seed),
-        "sources": _sources(by["S2"], seed),
-        "abstention": _abstention(judged),
+    kept: dict[Scenario, RetainedScores] = {
+        name: _on_retained(by[name], retained, seed) for name in SCENARIOS if name in ("S2", "S3") and by[name] and retention
     }
+    return FusionScores(
+        items=len(judged),
+        truncated=sum(one.answer.truncated for one in (*judged, *retention)),
+        retention=_plain(retention, _right) if retention else None,
+        scenarios={name: _scenario(some, seed) for name, some in by.items() if some},
+        retained=kept,
+        refusing=_refusing(judged, seed),
+        gap=_gap(by, seed),
+        sources=_sources(by["S2"], seed),
+        abstention=_abstention(judged),
+    )
 
 
-def compare(before: Sequence[Judged], after: Sequence[Judged], seed: int = 0) -> JSON:
+def compare(before: Sequence[Judged], after: Sequence[Judged], seed: int = 0) -> dict[Scenario, Difference]:
     """How much higher R_acc of each scenario is in the second arm, on the same items, with intervals and p."""
     import numpy as np
 
     pairs = {one.item.id: (one, other) for one, other in zip(before, after, strict=True) if one.item.id == other.item.id}
-    made: JSON = {}
+    made: dict[Scenario, Difference] = {}
     for name in SCENARIOS:
         some = [pair for pair in pairs.values() if pair[0].item.scenario == name]
         if some:
             a, b = (np.array([float(pair[side].verdict.right) for pair in some]) for side in (0, 1))
-            made[name] = paired(a, b, _clusters([pair[0] for pair in some]), seed).to_row()
+            made[name] = paired(a, b, _clusters([pair[0] for pair in some]), seed)
     return made
 
 
-def _scenario(some: Sequence[Judged], seed: int) -> JSON:
+def _scenario(some: Sequence[Judged], seed: int) -> ScenarioScores:
     levels = sorted({one.item.noise for one in some})
     most = [one for one in some if one.item.noise == levels[-1]]
-    made: JSON = {
-        "right": _over(some, _right, seed),
-        "cover": _over(some, lambda one: one.verdict.cover, seed),
-        "refused": _over(some, _refused, seed),
-        "misled": _over(some, lambda one: float(one.verdict.misled), seed),
-        "questions": len({one.item.base for one in some}),
-        "by_noise": {str(level): _plain([one for one in some if one.item.noise == level], _right) for level in levels},
-        "by_form": {
-            form: _over([one for one in some if one.item.form == form], _right, seed) for form in sorted({one.item.form for one in some})
-        },
-        "noise_drop": {str(level): _drop(some, levels[0], level, seed) for level in levels[1:]},
-    }
-    if any(one.item.gold_place is not None for one in most) and levels[-1] > 0:
-        made["by_place"] = {name: _plain([one for one in most if _place(one.item) == name], _right) for name in ("first", "middle", "last")}
-    return made
+    placed = any(one.item.gold_place is not None for one in most) and levels[-1] > 0
+    places = {name: _plain([one for one in most if _place(one.item) == name], _right) for name in ("first", "middle", "last")}
+    forms = sorted({one.item.form for one in some})
+    return ScenarioScores(
+        right=_over(some, _right, seed),
+        cover=_over(some, lambda one: one.verdict.cover, seed),
+        refused=_over(some, _refused, seed),
+        misled=_over(some, lambda one: float(one.verdict.misled), seed),
+        questions=len({one.item.base for one in some}),
+        by_noise={str(level): _plain([one for one in some if one.item.noise == level], _right) for level in levels},
+        by_form={form: _over([one for one in some if one.item.form == form], _right, seed) for form in forms},
+        noise_drop={str(level): _drop(some, levels[0], level, seed) for level in levels[1:]},
+        by_place=places if placed else None,
+    )
 
 
 def _right(one: Judged) -> float:
@@ -107,25 +109,25 @@ def _place(item: FusionItem) -> str:
     return "first" if item.gold_place == 0 else "last" if item.gold_place == len(item.context) - 1 else "middle"
 
 
-def _plain(some: Sequence[Judged], value: Callable[[Judged], float]) -> JSON:
+def _plain(some: Sequence[Judged], value: Callable[[Judged], float]) -> Rate:
     """A proportion of independent items."""
-    return wilson(round(sum(value(one) for one in some)), len(some)).to_row()
+    return wilson(round(sum(value(one) for one in some)), len(some))
 
 
-def _over(some: Sequence[Judged], value: Callable[[Judged], float], seed: int) -> JSON:
+def _over(some: Sequence[Judged], value: Callable[[Judged], float], seed: int) -> Mean:
     """A mean over items, its interval over questions; where all are alike, that of as many questions (Wilson)."""
     import numpy as np
 
     if not some:
-        return wilson(0, 0).to_row()
+        return Mean(0.0, 0.0, 1.0, 0, 0)
     values = np.array([value(one) for one in some])
     clusters = _clusters(some)
     count = int(clusters.max()) + 1
     interval = bootstrap(values, clusters, seed)
     if values.min() == values.max() and values[0] in (0.0, 1.0):
         bounds = wilson(count if values[0] else 0, count)
-        return {"rate": float(values[0]), "low": bounds.low, "high": bounds.high, "items": len(some), "questions": count}
-    return {"rate": interval.mean, "low": interval.low, "high": interval.high, "items": len(some), "questions": count}
+        return Mean(float(values[0]), bounds.low, bounds.high, len(some), count)
+    return Mean(interval.mean, interval.low, interval.high, len(some), count)
 
 
 def _clusters(some: Sequence[Judged]) -> NDArray[np.int32]:
@@ -135,7 +137,7 @@ def _clusters(some: Sequence[Judged]) -> NDArray[np.int32]:
     return np.array([places.setdefault(one.item.base, len(places)) for one in some], dtype=np.int32)
 
 
-def _drop(some: Sequence[Judged], least: int, level: int, seed: int) -> JSON | None:
+def _drop(some: Sequence[Judged], least: int, level: int, seed: int) -> Difference | None:
     """R_acc without noise less R_acc at a level, on the questions that have both."""
     import numpy as np
 
@@ -143,32 +145,25 @@ def _drop(some: Sequence[Judged], least: int, level: int, seed: int) -> JSON | N
     both = sorted(one.keys() & other.keys())
     if not both:
         return None
-    return paired(np.array([one[base] for base in both]), np.array([other[base] for base in both]), seed=seed).to_row()
+    return paired(np.array([one[base] for base in both]), np.array([other[base] for base in both]), seed=seed)
 
 
-def _on_retained(some: Sequence[Judged], retained: AbstractSet[str], seed: int) -> JSON:
+def _on_retained(some: Sequence[Judged], retained: AbstractSet[str], seed: int) -> RetainedScores:
     """A scenario on the items whose memory facts the model answers closed-book: fusion apart from memory."""
     kept = [one for one in some if all(need.fact in retained for need in one.item.needed if need.part == "memory")]
-    return {
-        "right": _over(kept, _right, seed),
-        "cover": _over(kept, lambda one: one.verdict.cover, seed),
-        "refused": _over(kept, _refused, seed),
-    }
+    return RetainedScores(_over(kept, _right, seed), _over(kept, lambda one: one.verdict.cover, seed), _over(kept, _refused, seed))
 
 
-def _refusing(judged: Sequence[Judged], seed: int) -> JSON:
+def _refusing(judged: Sequence[Judged], seed: int) -> Refusing:
     """Precision, recall and F1 of refusing where S4 wants it, and whether the model does one thing only."""
-    wanted = [one.item.scenario == "S4" for one in judged]
-    refused = [one.verdict.refused for one in judged]
+    pairs = [(one.item.scenario == "S4", one.verdict.refused) for one in judged]
     bases = [one.item.base for one in judged]
-    made: JSON = {}
-    for name, statistic in (("precision", _precision), ("recall", _recall), ("f1", _f1)):
-        estimate = bootstrap_statistic(partial(_at, statistic, list(zip(wanted, refused, strict=True))), bases, seed)
-        made[name] = {"rate": estimate.value, "low": estimate.low, "high": estimate.high}
-    share = sum(refused) / max(1, len(refused))
-    made["share"] = share
-    made["collapsed"] = "always" if share >= COLLAPSED else "never" if share <= 1 - COLLAPSED and any(wanted) else None
-    return made
+    precision, recall, f1 = (
+        Span(*bootstrap_statistic(partial(_at, statistic, pairs), bases, seed)) for statistic in (_precision, _recall, _f1)
+    )
+    share = sum(refused for _, refused in pairs) / max(1, len(pairs))
+    never = share <= 1 - COLLAPSED and any(wanted for wanted, _ in pairs)
+    return Refusing(precision, recall, f1, share, "always" if share >= COLLAPSED else "never" if never else None)
 
 
 def _at(statistic: Statistic, pairs: Sequence[tuple[bool, bool]], places: np.ndarray) -> float | None:
@@ -191,7 +186,7 @@ def _f1(pairs: Sequence[tuple[bool, bool]]) -> float | None:
     return 2 * hits / either if either else None
 
 
-def _gap(by: dict[Scenario, list[Judged]], seed: int) -> JSON | None:
+def _gap(by: dict[Scenario, list[Judged]], seed: int) -> Span | None:
     """min(R_acc of S1, R_acc of S3) less R_acc of S2: what is lost when two sources that each suffice for their own must be joined."""
     some = [*by["S1"], *by["S2"], *by["S3"]]
     if not (by["S1"] and by["S2"] and by["S3"]):
@@ -206,11 +201,10 @@ def _gap(by: dict[Scenario, list[Judged]], seed: int) -> JSON | None:
             rates.append(sum(values) / len(values))
         return float(min(rates[:2]) - rates[2])
 
-    estimate = bootstrap_statistic(gap, [one.item.base for one in some], seed)
-    return {"rate": estimate.value, "low": estimate.low, "high": estimate.high}
+    return Span(*bootstrap_statistic(gap, [one.item.base for one in some], seed))
 
 
-def _sources(some: Sequence[Judged], seed: int) -> JSON | None:
+def _sources(some: Sequence[Judged], seed: int) -> dict[str, Mean] | None:
     """Of the two halves of S2 answers, how often each is stated."""
     return {part: _over(some, partial(_half, part), seed) for part in ("external", "memory")} if some else None
 
@@ -221,7 +215,7 @@ def _half(part: str, one: Judged) -> float:
     return sum(pairs) / len(pairs) if pairs else 0.0
 
 
-def _abstention(judged: Sequence[Judged]) -> JSON | None:
+def _abstention(judged: Sequence[Judged]) -> Abstention | None:
     """Accuracy of the answers the model is surest of, by share of all items; None where confidence was not measured. Refusals stay in."""
     known = [one for one in judged if one.answer.confidence is not None]
     if not known:
@@ -230,5 +224,5 @@ def _abstention(judged: Sequence[Judged]) -> JSON | None:
     points = []
     for coverage in CURVE:
         some = ordered[: max(1, round(coverage * len(ordered)))]
-        points.append({"coverage": coverage, **_plain(some, _right)})
-    return {"points": points, "area": sum(point["rate"] for point in points) / len(points)}
+        points.append(CoveragePoint(coverage, **_plain(some, _right).to_row()))
+    return Abstention(tuple(points), sum(point.rate for point in points) / len(points))

@@ -10,13 +10,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from luthier.errors import SettingsError
 from luthier.evaluate.retrieval.metrics import Run
+from luthier.evaluate.retrieval.settings import Tokenizing
 
 Tokenizer = Callable[[str], list[str]]
-TOKENIZERS = ("code", "word", "stem")
+TOKENIZERS: tuple[str, ...] = get_args(Tokenizing)
 
 _WORD = re.compile(r"\w\w+")
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from luthier.errors import MissingFileError, SettingsError
-from luthier.evaluate.retrieval.task import Task
 
 OWNER = "CoIR-Retrieval"
 
@@ -88,65 +87,20 @@ PUBLISHED: dict[str, tuple[tuple[float, ...], float]] = {
 }
 
 
-def load_named(name: str, split: str = "test", *, reading: str = "text", source: Path | None = None) -> Task:
-    """A data set of CoIR, its test sizes checked. name: a key of SIZES; letter case does not matter.
-
-    source: folder that holds the data set's folder(s); else the hub's cache, or the hub where HF_HUB_OFFLINE is not set.
-    Raises SettingsError where a size is not the published one, MissingFileError where the data cannot be had.
-    """
+def proper_name(name: str) -> str:
+    """The key of SIZES that a name means; letter case does not matter. Raises SettingsError."""
     known = {each.lower(): each for each in SIZES}
     if name.lower() not in known:
         raise SettingsError(f"unknown CoIR data set {name!r}; known: {', '.join(SIZES)}")
-    name = known[name.lower()]
-    task = _read(name, split, reading, source)
-    if split == "test":
-        _check(name, task)
-    return task
+    return known[name.lower()]
 
 
-def macro_mean(scores: Mapping[str, float]) -> float:
-    """CoIR's headline: data sets of several languages are averaged over these, then all ten. Raises SettingsError where one is missing."""
-    missing = [part for parts in DATASETS.values() for part in parts if part not in scores]
-    if missing:
-        raise SettingsError(f"the mean of CoIR needs all data sets; missing: {', '.join(missing[:4])}{' …' if len(missing) > 4 else ''}")
-    means = [sum(scores[part] for part in parts) / len(parts) for parts in DATASETS.values()]
-    return sum(means) / len(means)
+def folders(name: str, source: Path | None) -> list[Path]:
+    """Layout A keeps a data set in two folders (texts, judgements), layout B in one, which may hold several languages.
 
-
-def _read(name: str, split: str, reading: str, source: Path | None) -> Task:
-    from luthier.evaluate.retrieval.formats import assemble, find_tables, read_qrels, read_task, read_texts, split_files
-
-    subset = _subset(name)
-    folders = _folders(name, source)
-    if len(folders) == 1 and subset is None:
-        return read_task(folders[0], split, reading=reading, name=f"coir:{name}")
-    part: dict[str, list[Path]] = {"corpus": [], "queries": [], "qrels": []}
-    for folder in folders:
-        for kind, found in find_tables(folder).items():
-            part[kind] += [path for path in found if subset is None or _belongs(path.relative_to(folder), subset)]
-    for kind, files in part.items():
-        if not files:
-            raise MissingFileError(f"{', '.join(map(str, folders))}: no {kind} of {name}")
-    documents, queries = read_texts(part["corpus"], "corpus"), read_texts(part["queries"], "queries")
-    judged = read_qrels(split_files(part["qrels"], split, folders[0]), documents, queries)
-    return assemble(f"coir:{name}", documents, queries, judged, split=split, reading=reading)
-
-
-def _subset(name: str) -> str | None:
-    """The language of a data set that layout B keeps in one repository."""
-    base, _, language = name.rpartition("-")
-    return language if language in LANGUAGES and base in DATASETS else None
-
-
-def _belongs(path: Path, language: str) -> bool:
-    """Whether a table is of this language; a repository of one language alone names none."""
-    named = [part.split("-")[0] for part in path.parts if part.split("-")[0] in LANGUAGES]
-    return not named or named[-1] == language
-
-
-def _folders(name: str, source: Path | None) -> list[Path]:
-    """Layout A keeps a data set in two folders (texts, judgements), layout B in one, which may hold several languages."""
-    base = name.rpartition("-")[0] if _subset(name) else name
+    source: folder that holds them; else the hub's cache, or the hub where HF_HUB_OFFLINE is not set. Raises MissingFileError.
+    """
+    base = name.rpartition("-")[0] if language_of(name) else name
     pairs = [f"{name}-queries-corpus", f"{name}-qrels"]
     if source is not None:
         if all((source / each).is_dir() for each in pairs):
@@ -164,6 +118,42 @@ def _folders(name: str, source: Path | None) -> list[Path]:
             raise problem from None
 
 
+def language_of(name: str) -> str | None:
+    """The language of a data set that layout B keeps in one repository."""
+    base, _, language = name.rpartition("-")
+    return language if language in LANGUAGES and base in DATASETS else None
+
+
+def belongs(path: Path, language: str | None) -> bool:
+    """Whether a table is of this language; a repository of one language alone names none."""
+    named = [part.split("-")[0] for part in path.parts if part.split("-")[0] in LANGUAGES]
+    return language is None or not named or named[-1] == language
+
+
+def check_size(name: str, queries: int, documents: int) -> None:
+    """Raises SettingsError where the test part has not the published size."""
+    size = SIZES[name]
+    for what, there, expected in (("test queries", queries, size.queries), ("documents", documents, size.documents)):
+        if there != expected:
+            raise SettingsError(
+                f"coir:{name} has {there:,} {what} where the published data has {expected:,}; the scores would not compare (load the folder by its path instead)"
+            )
+
+
+def macro_mean(scores: Mapping[str, float]) -> float:
+    """CoIR's headline: data sets of several languages are averaged over these, then all ten. Raises SettingsError where one is missing."""
+    missing = [part for parts in DATASETS.values() for part in parts if part not in scores]
+    if missing:
+        raise SettingsError(f"the mean of CoIR needs all data sets; missing: {', '.join(missing[:4])}{' …' if len(missing) > 4 else ''}")
+    means = [sum(scores[part] for part in parts) / len(parts) for parts in DATASETS.values()]
+    return sum(means) / len(means)
+
+
+def instruction(name: str) -> str:
+    """The instruction of a data set or of one of its languages."""
+    return INSTRUCTIONS[next(key for key, parts in DATASETS.items() if name in parts)]
+
+
 def _snapshot(repository: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
@@ -176,17 +166,3 @@ def _snapshot(repository: str) -> Path:
         raise MissingFileError(
             f"{OWNER}/{repository} {told}; name a folder that holds the data set with --source, or set HF_HUB_OFFLINE=0"
         ) from problem
-
-
-def _check(name: str, task: Task) -> None:
-    size = SIZES[name]
-    for what, there, expected in (("test queries", len(task.queries), size.queries), ("documents", len(task.documents), size.documents)):
-        if there != expected:
-            raise SettingsError(
-                f"coir:{name} has {there:,} {what} where the published data has {expected:,}; the scores would not compare (load the folder by its path instead)"
-            )
-
-
-def instruction(name: str) -> str:
-    """The instruction of a data set or of one of its languages."""
-    return INSTRUCTIONS[next(key for key, parts in DATASETS.items() if name in parts)]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 from luthier.errors import SettingsError
+from luthier.evaluate.retrieval.formats import save_task
+from luthier.evaluate.retrieval.settings import Layout
 from luthier.evaluate.retrieval.task import Task
 from luthier.records import atomic_write
 
-LAYOUTS = ("beir", "mteb")
 MODULE = '''"""{name} as a task of mteb (2.x), read from the BEIR folder beside this file: `mteb.evaluate(model, [{label}()])`."""
 
 import csv
@@ -24,6 +26,7 @@ FOLDER = Path(__file__).parent
 
 
 class {label}(AbsTaskRetrieval):
+    ignore_identical_ids = {own}
     metadata = TaskMetadata(
         name={label!r}, description={name!r}, reference=None, type="Retrieval", category="t2t", modalities=["text"],
         eval_splits=[{split!r}], eval_langs=["eng-Latn", "python-Code"], main_score="ndcg_at_10",
@@ -51,11 +54,11 @@ class {label}(AbsTaskRetrieval):
 '''
 
 
-def export(task: Task, folder: Path | str, layout: str = "beir") -> Path:
+def export(task: Task, folder: Path | str, layout: Layout = "beir") -> Path:
     """Write the task as a BEIR folder; with `mteb` also `mteb_task.py`. mteb reads titles; they are left out where the task's reading is text."""
-    if layout not in LAYOUTS:
-        raise SettingsError(f"layout is {layout!r}; choose one of {', '.join(LAYOUTS)}")
-    out = task.save(folder)
+    if layout not in get_args(Layout):
+        raise SettingsError(f"layout is {layout!r}; choose one of {', '.join(get_args(Layout))}")
+    out = save_task(task, folder)
     if layout == "mteb":
         title = 'row["title"]' if task.reading == "title+text" else '""'
         text = MODULE.format(
@@ -63,6 +66,7 @@ def export(task: Task, folder: Path | str, layout: str = "beir") -> Path:
             label=class_name(task.name),
             split=_plain(task.split),
             fingerprint=task.fingerprint,
+            own=task.without_own,
             title=title,
         )
         with atomic_write(out / "mteb_task.py") as stream:

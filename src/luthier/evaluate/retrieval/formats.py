@@ -1,45 +1,61 @@
-"""Retrieval tasks on disk: BEIR folders and both layouts of the model hub, in JSONL, TSV or Parquet; strict, and clear where a row is bad.
+"""Retrieval tasks on disk: BEIR folders and the layouts of the model hub, in JSONL, JSON, Parquet, TSV, CSV or trec_eval's columns.
 
-Three tables make a task: a corpus, queries, and judgements (qrels) of a split. They are found by the names of files and folders:
-`corpus.jsonl`, `queries/queries-00000-of-00001.parquet`, `python-corpus/…`, `qrels/test.tsv`, `default/test-….parquet`.
+`layout` finds the tables, `tables` reads their rows; here they become a task, and a task is written.
 """
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from luthier.errors import BadRowError, MissingFileError, SettingsError
+from luthier.errors import SettingsError
+from luthier.evaluate.retrieval import datasets
+from luthier.evaluate.retrieval.layout import META, NAMED, TaskFiles, find_task
+from luthier.evaluate.retrieval.settings import ReadingSettings, TaskSettings
+from luthier.evaluate.retrieval.tables import Account, read_qrels, read_texts
 from luthier.evaluate.retrieval.task import Qrels, Task, Texts
 from luthier.records import JSON, atomic_write, read_rows, write_jsonl
 from luthier.records.lines import to_text
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".json", ".tsv", ".parquet")
-SPLITS = {"valid": ("valid", "validation", "dev"), "dev": ("dev", "valid", "validation")}
-META = "task.json"
 
+def load_task(task: str | Path, split: str = "test", *, source: str | Path | None = None, **reading: Any) -> Task:
+    """A BEIR folder, a folder of tables in any layout of the hub, or `coir:NAME` (see `find_task`).
 
-def read_task(folder: Path, split: str = "test", *, reading: str = "text", name: str | None = None) -> Task:
-    """The task in a folder. Queries without a judgement in this split are left out.
-
-    Raises MissingFileError where a table is missing, BadRowError with file and line for a bad row or an unknown or repeated id.
+    reading: `reading`, `subset`, `dangling` and `without_own` of TaskSettings. Queries without a judgement in this split are left out.
+    Raises MissingFileError where a table is missing, BadRowError with file and line for a bad row or an unknown or repeated id,
+    SettingsError where a data set of CoIR has not the published size.
     """
-    if not folder.is_dir():
-        raise MissingFileError(f"{folder}: no such folder; a task is a folder with corpus.jsonl, queries.jsonl and qrels/")
-    tables = find_tables(folder)
-    for kind in ("corpus", "queries"):
-        if not tables[kind]:
-            raise MissingFileError(f"{folder}: no {kind} (expected {kind}.jsonl or a table in {kind}/)")
-    documents = read_texts(tables["corpus"], "corpus")
-    queries = read_texts(tables["queries"], "queries")
-    judged = read_qrels(split_files(tables["qrels"], split, folder), documents, queries)
-    meta = _read_meta(folder / META)
-    return assemble(
-        name or str(meta.get("name") or folder.name), documents, queries, judged, split=split, reading=reading, meta=meta.get("meta", {})
-    )
+    return open_task(task, TaskSettings(split=split, source=None if source is None else str(source), **reading))
+
+
+def open_task(task: str | Path, settings: TaskSettings) -> Task:
+    """The same with all that a command was told."""
+    return read_task(find_task(task, settings.split, settings.source, settings.subset), settings)
+
+
+def save_task(task: Task, folder: Path | str) -> Path:
+    """Write a BEIR folder that `load_task` reads back equal. Raises SettingsError for ids that TSV cannot carry."""
+    write_tables(Path(folder), task.documents, task.queries, {task.split: task.qrels.triples()})
+    write_meta(Path(folder), task.name, task.meta)
+    return Path(folder)
+
+
+def read_task(files: TaskFiles, settings: ReadingSettings | None = None) -> Task:
+    """The task that was found; `account` counts what of its tables was left out. Raises as `load_task` does."""
+    chosen, account = settings or ReadingSettings(), Account(files.account())
+    documents, queries = read_texts(files.tables.corpus, "corpus", account), read_texts(files.tables.queries, "queries", account)
+    judged = read_qrels(files.tables.qrels, documents, queries, files.split, dangling=chosen.dangling, account=account)
+    meta = next((row for _, row in read_rows(files.meta)), {}) if files.meta is not None else {}
+    named = files.asked.startswith(NAMED)
+    name = files.asked if named else str(meta.get("name") or Path(files.asked).resolve().name)
+    task = assemble(name, documents, queries, judged, split=files.split, reading=chosen.reading, meta=meta.get("meta", {}))
+    if named and files.split == "test":
+        datasets.check_size(name.removeprefix(NAMED), len(task.queries), len(task.documents))
+    if unasked := len(queries) - len(task.queries):
+        account[f"query without a judgement in the split {files.split}"] = unasked
+    return replace(task, account=dict(account), without_own=chosen.without_own)
 
 
 def assemble(
@@ -58,13 +74,6 @@ def assemble(
     kept = Texts([queries.ids[row] for row in judged], [queries.texts[row] for row in judged])
     qrels = Qrels.from_triples(len(judged), [(place[query], document, gain) for query, document, gain in triples])
     return Task(name, documents, kept, qrels, split, reading, meta or {})
-
-
-def write_task(task: Task, folder: Path) -> Path:
-    """Write `corpus.jsonl`, `queries.jsonl`, `qrels/SPLIT.tsv` and `task.json`. Raises SettingsError for ids that TSV cannot carry."""
-    write_tables(folder, task.documents, task.queries, {task.split: task.qrels.triples()})
-    write_meta(folder, task.name, task.meta)
-    return folder
 
 
 def write_tables(folder: Path, documents: Texts, queries: Texts, splits: dict[str, list[tuple[int, int, int]]]) -> None:
@@ -86,139 +95,3 @@ def write_tables(folder: Path, documents: Texts, queries: Texts, splits: dict[st
 def write_meta(folder: Path, name: str, meta: JSON) -> None:
     with atomic_write(folder / META) as stream:
         stream.write(to_text({"name": name, "meta": meta}) + "\n")
-
-
-def _read_meta(path: Path) -> JSON:
-    return next((row for _, row in read_rows(path)), {}) if path.is_file() else {}
-
-
-def find_tables(folder: Path) -> dict[str, list[Path]]:
-    """The files of `corpus`, `queries` and `qrels`: by the name of the file, else by those of the folders above it."""
-    found: dict[str, list[Path]] = {"corpus": [], "queries": [], "qrels": []}
-    for path in sorted(folder.rglob("*")):
-        inner = path.relative_to(folder)
-        hidden = any(part.startswith((".", "_")) for part in inner.parts)
-        if (
-            hidden
-            or not path.name.lower().endswith(SUFFIXES)
-            or path.name in (META, "provenance.jsonl", "build.json")
-            or not path.is_file()
-        ):
-            continue
-        kind = next((kind for part in reversed(inner.parts) if (kind := _kind(part))), None)
-        if kind is not None:
-            found[kind].append(path)
-    return found
-
-
-def _kind(name: str) -> str | None:
-    words = re.split(r"[-_.]", name.lower())
-    if "qrels" in words or words[0] in ("default", "test", "train", "valid", "validation", "dev"):
-        return "qrels"
-    if "corpus" in words and "queries" not in words:  # a folder called NAME-queries-corpus holds both
-        return "corpus"
-    return "queries" if "queries" in words and "corpus" not in words else None
-
-
-def split_files(files: list[Path], split: str, folder: Path) -> list[Path]:
-    names = SPLITS.get(split, (split,))
-    wanted = [path for path in files if re.split(r"[-_.]", path.name.lower())[0] in names]
-    wanted = wanted or [path for path in files if path.parent.name.lower() in names]
-    if not wanted:
-        there = sorted({re.split(r"[-_.]", path.name.lower())[0] for path in files})
-        raise MissingFileError(
-            f"{folder}: no judgements of the split {split!r} (expected qrels/{split}.tsv)"
-            + (f"; there are {', '.join(there)}" if there else "")
-        )
-    return wanted
-
-
-def read_texts(files: list[Path], kind: str) -> Texts:
-    ids: list[str] = []
-    texts: list[str] = []
-    titles: list[str] = []
-    seen: set[str] = set()
-    for path in files:
-        for line, row in _table_rows(path):
-            row_id = _field(row, ("_id", "id"), path, line)
-            text = row.get("text")
-            if not isinstance(text, str):
-                raise BadRowError(f"a row of the {kind} needs a `text` that is a text", path, line)
-            if row_id in seen:
-                raise BadRowError(f"the id {row_id!r} appears twice in the {kind}; ids must be unique", path, line)
-            seen.add(row_id)
-            ids.append(row_id)
-            texts.append(text)
-            titles.append(str(row.get("title") or ""))
-    if not ids:
-        raise BadRowError(f"the {kind} is empty; a task needs at least one row", files[0])
-    return Texts(ids, texts, titles if any(titles) else ())
-
-
-def read_qrels(files: list[Path], documents: Texts, queries: Texts) -> list[tuple[int, int, int]]:
-    known = {row: at for at, row in enumerate(documents.ids)}
-    asked = {row: at for at, row in enumerate(queries.ids)}
-    triples = []
-    for path in files:
-        for line, row in _table_rows(path, qrels=True):
-            query = _field(row, ("query-id", "query_id", "qid"), path, line)
-            document = _field(row, ("corpus-id", "corpus_id", "docid"), path, line)
-            if query not in asked:
-                raise BadRowError(f"the query {query!r} is judged but is not among the queries", path, line)
-            if document not in known:
-                raise BadRowError(f"the document {document!r} is judged but is not in the corpus", path, line)
-            triples.append((asked[query], known[document], _gain(row.get("score", 1), path, line)))
-    return triples
-
-
-def _field(row: JSON, names: tuple[str, ...], path: Path, line: int) -> str:
-    for name in names:
-        value = row.get(name)
-        if isinstance(value, str | int) and not isinstance(value, bool) and str(value):
-            return str(value)
-    raise BadRowError(f"the field `{names[0]}` is missing", path, line)
-
-
-def _gain(value: Any, path: Path, line: int) -> int:
-    try:
-        number = float(value)
-        if not isinstance(value, bool) and number.is_integer() and abs(number) < 2**31:
-            return int(number)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise BadRowError(f"the score is {str(value)[:40]!r}; a whole number is expected", path, line)
-
-
-def _table_rows(path: Path, qrels: bool = False) -> Iterator[tuple[int, JSON]]:
-    """(line, row) of any of the formats; a table of judgements may come without a header, in trec_eval's four columns or in three."""
-    return _tsv_rows(path, qrels) if path.suffix.lower() == ".tsv" else read_rows(path)
-
-
-def _tsv_rows(path: Path, qrels: bool) -> Iterator[tuple[int, JSON]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            header: list[str] | None = None
-            # Texts may hold quotes and separators of other kinds: only tabs and line ends count.
-            for line, cells in enumerate(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
-                if not cells:
-                    continue
-                if header is None:
-                    header, is_data = _header(cells, qrels)
-                    if not is_data:
-                        continue
-                if len(cells) != len(header):
-                    raise BadRowError(f"{len(cells)} columns where {len(header)} are expected ({', '.join(header)})", path, line)
-                yield line, dict(zip(header, cells, strict=True))
-    except UnicodeDecodeError as problem:
-        raise BadRowError(f"not UTF-8 text ({problem.reason})", path) from problem
-    except csv.Error as problem:
-        raise BadRowError(f"not a table of tab-separated values ({problem})", path) from problem
-    except OSError as problem:
-        raise MissingFileError(f"cannot read {path}: {problem.strerror or problem}") from problem
-
-
-def _header(cells: list[str], qrels: bool) -> tuple[list[str], bool]:
-    """The column names, and whether the first line is a row already."""
-    if qrels and not {"query-id", "query_id", "qid"} & set(cells):
-        return (["query-id", "iteration", "corpus-id", "score"] if len(cells) == 4 else ["query-id", "corpus-id", "score"]), True
-    return cells, False

@@ -6,6 +6,7 @@ trec_eval does, `expected` is the mean over all orders in closed form (McSherry 
 
 from __future__ import annotations
 
+import numbers
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -262,14 +263,48 @@ def _from_dictionaries(
 ) -> tuple[Run, Qrels, NDArray[np.int32]]:
     import numpy as np
 
-    names = list(dict.fromkeys(name for query in qrels for name in (*qrels[query], *run.get(query, {}))))
+    _check_ids(qrels)
+    _check_ids(run)
+    gains = {query: {name: _grade(query, name, gain) for name, gain in judged.items()} for query, judged in qrels.items()}
+    results = {query: _numbers(query, found) for query, found in run.items()}
+    if results and not results.keys() & gains.keys():
+        examples = f"{next(iter(results))!r} in the run, {next(iter(gains))!r} in the judgements"
+        raise SettingsError(f"the run has none of the judged queries ({examples}); give both the same ids")
+    names = list(dict.fromkeys(name for query in gains for name in (*gains[query], *results.get(query, {}))))
     place = {name: at for at, name in enumerate(names)}
-    depth = max((len(run.get(query, {})) for query in qrels), default=0)
-    documents = np.full((len(qrels), depth), -1, dtype=np.int32)
-    scores = np.full((len(qrels), depth), -np.inf, dtype=np.float32)
-    for row, query in enumerate(qrels):
-        found = run.get(query, {})
+    depth = max((len(results.get(query, {})) for query in gains), default=0)
+    documents = np.full((len(gains), depth), -1, dtype=np.int32)
+    scores = np.full((len(gains), depth), -np.inf, dtype=np.float32)
+    for row, query in enumerate(gains):
+        found = results.get(query, {})
         documents[row, : len(found)] = [place[name] for name in found]
         scores[row, : len(found)] = list(found.values())
-    triples = [(row, place[name], int(gain)) for row, query in enumerate(qrels) for name, gain in qrels[query].items()]
-    return Run(documents, scores), Qrels.from_triples(len(qrels), triples), descending_places(names)
+    triples = [(row, place[name], gain) for row, query in enumerate(gains) for name, gain in gains[query].items()]
+    return Run(documents, scores), Qrels.from_triples(len(gains), triples), descending_places(names)
+
+
+def _check_ids(table: Mapping[str, Mapping[str, Any]]) -> None:
+    """A number and the text of it would never meet."""
+    for query, values in table.items():
+        if not isinstance(query, str):
+            raise SettingsError(f"the query id {query!r} is no text; make the ids of run and judgements texts, with str() for example")
+        if not isinstance(values, dict | Mapping):
+            raise SettingsError(f"query {query!r}: a dictionary of document ids is expected, not {type(values).__name__}")
+        if not set(map(type, values)) <= {str} and (strange := [name for name in values if not isinstance(name, str)]):
+            raise SettingsError(f"query {query!r}: the document id {strange[0]!r} is no text; make all ids texts, with str() for example")
+
+
+def _grade(query: str, name: str, value: Any) -> int:
+    """A grade that is a whole number, of any type of number."""
+    number = float(value) if isinstance(value, int | float | numbers.Real) else 0.5
+    if number.is_integer() and abs(number) < 2**31:
+        return int(number)
+    raise SettingsError(f"query {query!r}, document {name!r}: the grade is {value!r}; a whole number is expected")
+
+
+def _numbers(query: str, found: Mapping[str, Any]) -> Mapping[str, float]:
+    if not set(map(type, found.values())) <= {int, float}:
+        for name, value in found.items():
+            if isinstance(value, bool) or not isinstance(value, numbers.Real):
+                raise SettingsError(f"query {query!r}, document {name!r}: the score {value!r} is no number")
+    return found

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from luthier.errors import MissingFileError, SettingsError
 from luthier.evaluate.retrieval.bm25 import BM25
 from luthier.evaluate.retrieval.metrics import Run
 from luthier.evaluate.retrieval.search import search
+from luthier.evaluate.retrieval.settings import Adjustment
 from luthier.evaluate.retrieval.task import Task
 from luthier.models.embedder import Embedder, unit_length
 from luthier.models.embedding_cache import EmbeddingCache
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Adjustment = Literal["none", "centre", "whiten"]
 ADJUSTMENTS: tuple[str, ...] = get_args(Adjustment)
 WHITENED = 64  # dimensions kept, at most
 
@@ -88,14 +88,15 @@ def retrieve(
         raise SettingsError(f"k is {k}; it must be 1 or more")
     first = first_rows(task)
     texts = [task.document_texts[row] for row in first.tolist()]
-    start = time.process_time()
+    start, own = time.process_time(), _own_alone(task)
+    depth = k if own is None else k + 1
     if isinstance(retriever, BM25):
-        run = retriever.search(task.query_texts, texts, k)
-        return Retrieved(run, {"search_cpu_seconds": round(time.process_time() - start, 3)})
+        run = retriever.search(task.query_texts, texts, depth)
+        return Retrieved(leave_out(run, own, k), {"search_cpu_seconds": round(time.process_time() - start, 3)})
     queries, documents = _vectors(task, retriever, texts, cache, progress)
     documents, queries = adjust(documents, queries, adjustment)
     middle = time.process_time()
-    run = search(queries, documents, k, name=retriever.name)
+    run = leave_out(search(queries, documents, depth, name=retriever.name), own, k)
     costs: JSON = {
         "encode_cpu_seconds": round(middle - start, 3),
         "search_cpu_seconds": round(time.process_time() - middle, 3),
@@ -106,8 +107,38 @@ def retrieve(
     return Retrieved(run, costs)
 
 
+def leave_out(run: Run, documents: NDArray[np.int32] | None, k: int | None = None) -> Run:
+    """The run without one document of each query, (queries,), -1 for none; the others close up. k: of which at most so many are kept."""
+    import numpy as np
+
+    if documents is None:
+        return run
+    dropped = (run.documents == documents[:, None]) & (run.documents >= 0)
+    order = np.argsort(dropped, axis=1, kind="stable")[:, :k]
+    ids = np.take_along_axis(np.where(dropped, np.int32(-1), run.documents), order, axis=1)
+    return Run(ids, np.take_along_axis(np.where(dropped, np.float32(-np.inf), run.scores), order, axis=1), run.name)
+
+
 def expand(run: Run, task: Task) -> Run:
-    """The run over all documents of the task: in place of a distinct text stand its copies, with one score. No group of copies is cut."""
+    """The run over all documents of the task: in place of a distinct text stand its copies, with one score. No group of copies is cut.
+
+    Where queries do not find themselves, their own documents are out of it, and their copies are not.
+    """
+    return leave_out(_expanded(run, task), task.own if task.without_own else None)
+
+
+def _own_alone(task: Task) -> NDArray[np.int32] | None:
+    """Of each query the number of its own document's text where no other document has it; None where queries may find themselves."""
+    import numpy as np
+
+    if not task.without_own:
+        return None
+    numbers = task.copies[np.maximum(task.own, 0)]
+    alone = np.bincount(task.copies)[numbers] == 1
+    return np.where((task.own >= 0) & alone, numbers, np.int32(-1)).astype(np.int32)
+
+
+def _expanded(run: Run, task: Task) -> Run:
     import numpy as np
 
     order = np.argsort(task.copies, kind="stable").astype(np.int32)
@@ -159,14 +190,23 @@ def adjust(
     return unit_length(sides[0].astype(np.float32)), unit_length(sides[1].astype(np.float32))
 
 
-def truncation(task: Task, model: Any, texts: Sequence[str], kind: str) -> JSON | None:
-    """Share of the texts that the model does not read to the end, and their median tokens; None where the model does not tell."""
+@dataclass(frozen=True)
+class Truncation:
+    """cut: share of the texts that a model does not read to the end."""
+
+    median_tokens: float
+    cut: float
+    max_length: int | None
+
+
+def truncation(model: Any, texts: Sequence[str], kind: str) -> Truncation | None:
+    """How much of the texts a model does not read; None where it does not tell."""
     import numpy as np
 
     if not hasattr(model, "token_counts") or (counts := model.token_counts(texts, kind)) is None:
         return None
     cut = 0.0 if model.max_length is None else float((counts > model.max_length).mean())
-    return {"median_tokens": float(np.median(counts)), "cut": cut, "max_length": model.max_length}
+    return Truncation(float(np.median(counts)), cut, model.max_length)
 
 
 def _vectors(

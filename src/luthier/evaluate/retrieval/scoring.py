@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from luthier.evaluate.retrieval.metrics import DEFAULT, TIES, Run, Scores, evaluate_run
-from luthier.evaluate.retrieval.retrieve import expand
+from luthier.evaluate.retrieval.retrieve import expand, leave_out
 from luthier.evaluate.retrieval.task import Task
 from luthier.records import JSON
 from luthier.statistics.resampling import intervals
@@ -18,8 +18,6 @@ from luthier.statistics.resampling import intervals
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-READINGS_OF_TIES = (*TIES, "merged")
 
 
 @dataclass(frozen=True)
@@ -80,4 +78,4 @@ def perfect_run(task: Task) -> Run:
     scores = np.full((len(rows), width), -np.inf, dtype=np.float32)
     for at, found in enumerate(rows):
         documents[at, : len(found)], scores[at, : len(found)] = list(found), list(found.values())
-    return Run(documents, scores, "perfect")
+    return leave_out(Run(documents, scores, "perfect"), task.own if task.without_own else None)

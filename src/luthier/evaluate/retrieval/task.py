@@ -7,21 +7,21 @@ paper, or title and text) is part of the task, because scores change with it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
 from luthier.errors import SettingsError
+from luthier.evaluate.retrieval.settings import Reading
 from luthier.records import JSON
+from luthier.records.files import evenly
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Reading = Literal["text", "title+text"]
-READINGS: tuple[str, ...] = ("text", "title+text")
+READINGS: tuple[str, ...] = get_args(Reading)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,10 @@ class Qrels:
 
 @dataclass(frozen=True)
 class Task:
-    """A task in memory. Every query has at least one judgement. meta: anything to keep beside it (recipe, sources, counts)."""
+    """A task in memory. Every query has at least one judgement. meta: anything to keep beside it (recipe, sources, counts).
+
+    account: what was left out when it was read, by reason. without_own: queries that are documents do not find themselves.
+    """
 
     name: str
     documents: Texts
@@ -96,6 +99,8 @@ class Task:
     split: str = "test"
     reading: str = "text"
     meta: JSON = field(default_factory=dict)
+    account: Mapping[str, int] = field(default_factory=dict)
+    without_own: bool = False
 
     def __post_init__(self) -> None:
         if self.reading not in READINGS:
@@ -104,26 +109,6 @@ class Task:
             raise SettingsError(f"{self.name}: the corpus is empty; there is nothing to find")
         if not len(self.queries):
             raise SettingsError(f"{self.name}: no query of the split {self.split!r} has a judgement; check the qrels")
-
-    @staticmethod
-    def load(path: str | Path, split: str = "test", *, reading: Reading = "text", source: Path | None = None) -> Task:
-        """A BEIR folder, a folder of JSONL, TSV or Parquet tables in either hub layout, or `coir:NAME`.
-
-        source: folder under which the CoIR data sets lie; without it they come from the hub's cache, or the hub where it may be asked.
-        Raises MissingFileError, BadRowError (file and line), SettingsError.
-        """
-        from luthier.evaluate.retrieval.datasets import load_named
-        from luthier.evaluate.retrieval.formats import read_task
-
-        if str(path).startswith("coir:"):
-            return load_named(str(path).removeprefix("coir:"), split, reading=reading, source=source)
-        return read_task(Path(path), split, reading=reading)
-
-    def save(self, folder: Path | str) -> Path:
-        """Write the task as a BEIR folder that `load` reads back equal."""
-        from luthier.evaluate.retrieval.formats import write_task
-
-        return write_task(self, Path(folder))
 
     @cached_property
     def document_texts(self) -> list[str]:
@@ -144,6 +129,8 @@ class Task:
         ids, names = self.documents.ids, self.queries.ids
         for line in sorted(f"{names[q]}\t{ids[d]}\t{gain}\n" for q, d, gain in self.qrels.triples()):
             digest.update(line.encode("utf-8", "surrogatepass"))
+        if self.without_own:
+            digest.update(b"without own")
         return digest.hexdigest()[:16]
 
     @cached_property
@@ -155,6 +142,14 @@ class Task:
     def query_clusters(self) -> NDArray[np.int32]:
         """For each query the number of its distinct text: identical queries are not independent evidence."""
         return numbers_of(self.query_texts)
+
+    @cached_property
+    def own(self) -> NDArray[np.int32]:
+        """For each query the document of its id, (queries,), -1 where there is none."""
+        import numpy as np
+
+        places = {row: at for at, row in enumerate(self.documents.ids)}
+        return np.fromiter((places.get(row, -1) for row in self.queries.ids), dtype=np.int32, count=len(self.queries))
 
     @cached_property
     def id_order(self) -> NDArray[np.int32]:
@@ -180,7 +175,7 @@ class Task:
         """The task with that many evenly spaced queries; the corpus stays, so that scores compare."""
         if queries >= len(self.queries):
             return self
-        rows = [at * len(self.queries) // queries for at in range(queries)]
+        rows = evenly(range(len(self.queries)), queries)
         triples = [(new, doc, gain) for new, old in enumerate(rows) for doc, gain in self.qrels.of(old).items()]
         chosen = Texts([self.queries.ids[at] for at in rows], [self.queries.texts[at] for at in rows])
         return replace(self, queries=chosen, qrels=Qrels.from_triples(len(rows), triples))
@@ -192,6 +187,12 @@ def numbers_of(values: Sequence[Any]) -> NDArray[np.int32]:
 
     seen: dict[Any, int] = {}
     return np.fromiter((seen.setdefault(value, len(seen)) for value in values), dtype=np.int32, count=len(values))
+
+
+def own_documents(task: Task) -> int:
+    """Queries whose id is that of a document with the same text."""
+    own, texts = task.own.tolist(), task.document_texts
+    return sum(1 for at, text in zip(own, task.query_texts, strict=True) if at >= 0 and texts[at].strip() == text.strip())
 
 
 def descending_places(ids: Sequence[str]) -> NDArray[np.int32]:

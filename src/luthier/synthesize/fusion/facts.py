@@ -11,16 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from luthier.errors import SettingsError
 from luthier.records import JSON, SkippedRows
 from luthier.records.fusion import Fact
 from luthier.synthesize.fusion.documents import Reading, Row, Text, read_documents
 from luthier.texts.values import Kind, keys_of, kind_of, mentions, plain_words, states
-
-if TYPE_CHECKING:
-    from luthier.synthesize.fusion.splitting import Split
 
 EMPTY = frozenset(("", "-", "–", "—", "n/a", "na", "none", "null", "nan", "?", "unknown", "tbd", "tba", "true", "false", "yes", "no"))
 LONGEST = 120  # characters of a value: more is a text, not a value
@@ -95,12 +91,6 @@ class KnowledgeBase:
         before = [*self.facts, *(fact for update in self.updates for fact in (update.old, update.new))]
         made = merged([*before, *more], dropped)
         return replace(made, texts=self.texts, sources=self.sources)
-
-    def split(self, by: str = "date", at: str | None = None, holdout: float = 0.1, seed: int = 0, train: float = 0.5) -> Split:
-        """The facts in parts; see `splitting.split_facts`."""
-        from luthier.synthesize.fusion.splitting import split_facts
-
-        return split_facts(self, by=by, at=at, holdout=holdout, train=train, seed=seed)
 
 
 def fact_id(subject: str, attribute: str) -> str:

@@ -8,19 +8,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Literal, get_args
 
 from luthier.errors import SettingsError
 from luthier.records import JSON
 from luthier.records.fusion import Fact
+from luthier.synthesize.fusion.facts import KnowledgeBase, Update
 from luthier.texts.grams import gram_hashes, normalised_words, windows, word_hashes
 from luthier.texts.minhash import first_twins, jaccard, signature
 from luthier.texts.values import plain_words
 
-if TYPE_CHECKING:
-    from luthier.synthesize.fusion.facts import KnowledgeBase, Update
-
-WAYS = ("date", "subject", "random")
+Way = Literal["date", "subject", "random"]
+WAYS = get_args(Way)
 GRAM, ALIKE = 8, 0.6  # words, and the Jaccard index from which two passages are near-duplicates
 
 
@@ -50,7 +49,7 @@ class Split:
 
 
 def split_facts(
-    kb: KnowledgeBase, *, by: str = "date", at: str | None = None, holdout: float = 0.1, train: float = 0.5, seed: int = 0
+    kb: KnowledgeBase, *, by: Way = "date", at: str | None = None, holdout: float = 0.1, train: float = 0.5, seed: int = 0
 ) -> Split:
     """Memory, external and held-out facts, each in a half for training and one for tests.
 

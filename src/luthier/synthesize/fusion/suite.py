@@ -92,7 +92,7 @@ class FusionSuite:
 def _build(
     split: Split, settings: SuiteSettings, tested: AbstractSet[str] | None, search: Search | None, written: Mapping[str, str] | None
 ) -> FusionSuite:
-    _check(settings)
+    check_suite(settings)
     infused, test, train = _pools(split, settings, tested)
     test = replace(test, written=written)
     changing = [sides(update, split.seed)[1] for update in (*split.conflicts[0], *split.conflicts[1])]
@@ -222,7 +222,8 @@ def _relabelled(item: FusionItem, label: Scenario) -> FusionItem:
     return as_refusal(item) if label == "S4" else replace(item, scenario=label)
 
 
-def _check(settings: SuiteSettings) -> None:
+def check_suite(settings: SuiteSettings) -> None:
+    """Raises SettingsError where a setting has no meaning."""
     if settings.per_scenario < 1:
         raise SettingsError(f"per_scenario is {settings.per_scenario}; it must be at least 1")
     if not settings.distractors or min(settings.distractors) < 0 or len(set(settings.distractors)) < len(settings.distractors):

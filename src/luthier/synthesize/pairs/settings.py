@@ -22,7 +22,7 @@ class PairSettings(ServedModelSettings):
 
     data: tuple[str, ...] = argument("Files of questions with right answers, or of preference pairs.", required=True)
     limit: int | None = option(None, "Questions taken, evenly spaced; all where left out.", least=1)
-    samples: int = option(2, "Answers to each question.", least=1)
+    samples: int = option(2, "Answers to each question.", least=1, most=1000)
     per_question: int = option(1, "Pairs of each at most.", least=1)
     ask: str = option("", "Put after each question, for models that do not state an answer: 'End with: The answer is …'.")
     temperature: float = option(0.8, "0 takes the most likely token.", least=0)

@@ -24,7 +24,7 @@ def draw(run: RunRecord) -> Page:
         "types": made["types"],
         "made": made["made"],
         "check": found,
-        "checks": rule_counts(found),
+        "checks": _rule_counts(found),
         "dialogues": [dialogue(row) for row in run.sample(CHECKED, SHOWN)],
     }
     figures = (
@@ -52,7 +52,7 @@ def lines(run: RunRecord) -> list[str]:
 LEAK = "nothing of the benchmark's items"  # rule C1, which is not in the table of rules
 
 
-def rule_counts(found: JSON) -> list[tuple[str, str, int]]:
+def _rule_counts(found: JSON) -> list[tuple[str, str, int]]:
     """(rule, meaning, dialogues that broke it) of a step of checks."""
     rules, failed = found.get("rules", {}), found.get("failed", {})
     return [(name, rules.get(name, LEAK), failed.get(name, 0)) for name in dict.fromkeys([*rules, *failed])]

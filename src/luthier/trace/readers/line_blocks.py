@@ -1,10 +1,9 @@
-"""Answers in blocks of lines, one block a learner: the layouts of AKT (four lines), DKT (three) and pyKT's `data.txt` (six)."""
+"""Answers in blocks of lines, one block a learner: the layouts of AKT (four lines, three where it knows no problems), DKT (three, its first
+line counts) and pyKT's `data.txt` (six)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from typing import NamedTuple
 from luthier.errors import BadRowError
 from luthier.records import SkippedRows
 from luthier.records.files import set_aside
-from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Concept, Item
+from luthier.trace.answers import AnswerCollector, AnswerLog
 from luthier.trace.readers.places import lines_of, located, place_of
 
 
@@ -23,11 +22,11 @@ class Block(NamedTuple):
     lines: list[str]
 
 
-LINES = {"akt": 4, "dkt": 3, "pykt": 6}
+LINES = {"akt": 4, "akt3": 3, "dkt": 3, "pykt": 6}
 
 
 def guess_blocks(head: list[str]) -> str | None:
-    """`akt`, `dkt` or `pykt` from the first lines of a file; None for another layout."""
+    """`akt`, `akt3`, `dkt` or `pykt` from the first lines of a file; None for another layout."""
     if len(head) < 3 or not head[0].strip():
         return None
     first = head[0].strip().split(",")
@@ -36,6 +35,8 @@ def guess_blocks(head: list[str]) -> str | None:
     width = _width(head[1])
     if len(first) == 1 and first[0].isdigit() and int(first[0]) == width and _labels(head[2]):
         return "dkt"
+    if len(first) in (1, 2) and _is_akt3(head):
+        return "akt3"
     if len(first) != 2 or len(head) < 4 or _width(head[2]) != width or not _labels(head[3]):
         if len(first) == 2 and len(head) >= 6 and first[1].isdigit() and _labels(head[3]):
             return "pykt"
@@ -43,11 +44,21 @@ def guess_blocks(head: list[str]) -> str | None:
     return "pykt" if len(head) >= 6 and first[1].isdigit() and int(first[1]) == width and _second_pykt(head) else "akt"
 
 
-def read_blocks(paths: list[Path], kind: str, names: Path | None = None, skipped: SkippedRows | None = None) -> AnswerLog:
-    """The answers of files of one layout. names: JSON of concept name to number. Raises BadRowError with file and line, or leaves bad
-    blocks to `skipped`."""
+def _is_akt3(head: list[str]) -> bool:
+    """Blocks of three lines whose first names a learner; where it is one cell, so that it might be a count, two blocks must look alike."""
+    blocks = [head[at : at + 3] for at in range(0, len(head) - 2, 3)]
+    single = len(blocks[0][0].strip().split(",")) == 1
+    fits = [
+        len(block[0].strip().split(",")) == (1 if single else 2) and _width(block[1]) == _width(block[2]) > 0 and _labels(block[2])
+        for block in blocks
+    ]
+    four = len(head) > 3 and _width(head[2]) == _width(head[3]) and _labels(head[3])
+    return all(fits) and (len(blocks) > 1 if single else not four)
+
+
+def read_blocks(paths: list[Path], kind: str, skipped: SkippedRows | None = None) -> AnswerLog:
+    """The answers of files of one layout. Raises BadRowError with file and line, or leaves bad blocks to `skipped`."""
     collector = AnswerCollector()
-    titles = _titles(names)
     for file, path in enumerate(paths):
         for block in _blocks(path, LINES[kind], skipped):
             try:
@@ -60,10 +71,9 @@ def read_blocks(paths: list[Path], kind: str, names: Path | None = None, skipped
                 for concept in tags:
                     collector.add(learner, item, right, time, concept, place_of(file, block.line))
     try:
-        log = collector.log()
+        return collector.log(once=True)
     except BadRowError as problem:
         raise located(problem, paths, tables=False) from None
-    return log if not titles else _named(log, titles)
 
 
 def _answers(block: Block, kind: str, file: str) -> list[tuple[str, str, float, float | None, list[str]]]:
@@ -73,6 +83,8 @@ def _answers(block: Block, kind: str, file: str) -> list[tuple[str, str, float, 
     times = ["NA"]
     if kind == "dkt":
         learner, items, concepts, labels = f"{file}{block.line}", cells[1], cells[1], cells[2]
+    elif kind == "akt3":
+        learner, items, concepts, labels, count = count, cells[1], cells[1], cells[2], ""
     elif kind == "akt":
         learner, (items, concepts, labels), count = count, cells[1:4], ""
     else:
@@ -89,10 +101,11 @@ def _answers(block: Block, kind: str, file: str) -> list[tuple[str, str, float, 
         )
     if count.isdigit() and int(count) != len(labels):
         raise BadRowError(f"the block announces {count} answers and has {len(labels)}")
-    rights = [_number(label, "label", block.line + (2 if kind == "dkt" else 3)) for label in labels]
+    labelled = 2 if LINES[kind] == 3 else 3
+    rights = [_number(label, "label", block.line + labelled) for label in labels]
     moments = [_number(time, "time", block.line + 4) for time in times] if timed else [None] * len(labels)
     if not all(0 <= right <= 1 for right in rights):
-        raise BadRowError("a label does not lie between 0 and 1", line=block.line + (2 if kind == "dkt" else 3))
+        raise BadRowError("a label does not lie between 0 and 1", line=block.line + labelled)
     some = [list(dict.fromkeys(part for part in each.split("_") if part)) if kind == "pykt" else [each] for each in concepts]
     if not all(items) or not all(all(each) and each for each in some):
         raise BadRowError("an item or a concept has no name", line=block.line + 1)
@@ -137,28 +150,6 @@ def _blocks(path: Path, lines: int, skipped: SkippedRows | None) -> Iterator[Blo
     if held:
         problem = BadRowError(f"a block of {len(held)} lines at the end; a learner has {lines} in this layout", path, start)
         set_aside(problem, "\n".join(held), skipped)
-
-
-def _titles(path: Path | None) -> dict[str, str]:
-    """Concept number to name. Raises BadRowError, also for a number with two names."""
-    if path is None:
-        return {}
-    titles: dict[str, str] = {}
-    try:
-        for name, number in json.loads(path.read_text(encoding="utf-8")).items():
-            if titles.setdefault(str(number), name) != name:
-                raise BadRowError(f"the number {number} has two names: {titles[str(number)]!r} and {name!r}", path)
-    except (OSError, ValueError, AttributeError) as problem:
-        raise BadRowError(f"not a JSON object of concept name to number ({problem})", path) from None
-    return titles
-
-
-def _named(log: AnswerLog, titles: dict[str, str]) -> AnswerLog:
-    """Concepts by their names; numbers without one stay."""
-    names = {each.concept: titles.get(each.concept, each.concept) for each in log.catalogue.concepts}
-    concepts = tuple(Concept(name, name) for name in names.values())
-    items = tuple(Item(item, text, tuple(names[number] for number in some)) for item, text, some in log.catalogue.items)
-    return replace(log, catalogue=Catalogue(items, concepts))
 
 
 def _cells(line: str) -> list[str]:

@@ -55,6 +55,25 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
 NOT_UTF8 = "not UTF-8 text; convert the file first, for example with: iconv -f latin1 -t utf-8"
 
 
+class Dialect(NamedTuple):
+    """What stands between the cells of a table, and whether quotes may enclose them. Exports with tabs quote nothing, unless their header does."""
+
+    sign: str
+    quoted: bool
+
+    @property
+    def quoting(self) -> int:
+        return csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
+
+
+def dialect_of(header: str) -> Dialect:
+    """The dialect that a header line shows."""
+    if "\t" in header:
+        cells = header.strip("\r\n").split("\t")
+        return Dialect("\t", all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells))
+    return Dialect(";" if ";" in header and "," not in header else ",", True)
+
+
 class Record(NamedTuple):
     """A row of a table: the line where it begins, and its cells."""
 
@@ -65,10 +84,9 @@ class Record(NamedTuple):
 def records_of(path: Path) -> Iterator[Record]:
     """The rows of a table after its header, blank lines left out; a cell may hold line breaks."""
     with closing(opened(path)) as stream:
-        header = stream.readline()
-        tabs = b"\t" in header
+        dialect = dialect_of(stream.readline().decode("utf-8-sig", "replace"))
         text = (line.decode("utf-8", "replace") for line in stream)
-        reader = csv.reader(text, delimiter="\t" if tabs else ",")
+        reader = csv.reader(text, delimiter=dialect.sign, quoting=dialect.quoting)  # type: ignore[arg-type]
         start = 2
         try:
             for cells in reader:
@@ -113,7 +131,9 @@ def header_of(path: Path) -> list[str]:
 def header_cells(line: str) -> list[str] | None:
     """The names in a header line; None where it is none."""
     try:
-        return [name.strip() for name in next(csv.reader([line], delimiter="\t" if "\t" in line else ","), [])]
+        dialect = dialect_of(line)
+        read = csv.reader([line], delimiter=dialect.sign, quoting=dialect.quoting)  # type: ignore[arg-type]
+        return [name.strip() for name in next(read, [])]
     except csv.Error:
         return None
 

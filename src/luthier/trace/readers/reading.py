@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +11,15 @@ from pathlib import Path
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import SkippedRows, write_jsonl
 from luthier.trace.answers import AnswerLog, Catalogue
-from luthier.trace.readers.catalogue import read_catalogue_files
+from luthier.trace.readers.catalogue import named_concepts, read_catalogue_files
+from luthier.trace.readers.columns import Left, checked_fields
 from luthier.trace.readers.line_blocks import LINES, guess_blocks, read_blocks
 from luthier.trace.readers.places import is_table, opened
-from luthier.trace.readers.tables import LAYOUTS, guess_table, read_table
+from luthier.trace.readers.sequences import guess_sequences, learner_files, read_ednet, read_sequences
+from luthier.trace.readers.tables import TABLES, guess_table, read_table
 from luthier.trace.readers.xapi import is_statements, read_statements
 
-FORMATS = ("auto", *LAYOUTS, *LINES, "xapi")
+FORMATS = ("auto", *TABLES, "ednet", *LINES, "pykt-sequences", "xapi")
 EVENTS = "events.jsonl"
 
 
@@ -29,49 +31,71 @@ def read_answers(
     concepts: str | Path | None = None,
     edges: str | Path | None = None,
     names: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
     skipped: SkippedRows | None = None,
 ) -> AnswerLog:
-    """The answers of files of one layout (`FORMATS`); a folder stands for the long table that `write_long_table` wrote there.
+    """The answers of files of one layout (`FORMATS`); a folder stands for the long table that `write_long_table` wrote there, or for EdNet's
+    files of its learners.
 
-    items, concepts, edges: files that say what items ask and how concepts hang together; names: JSON of concept name to number, for layouts
-    of numbers only. skipped: takes bad rows. Raises BadRowError with file and line, MissingFileError, SettingsError.
+    items, concepts, edges: files that say what items ask and how concepts hang together; names: JSON of concept name to number. columns:
+    what the columns of a table are called, by field (`{"learner": "stu_no"}`). skipped: takes bad rows. What is not read is in the log's
+    notes. Raises BadRowError with file and line, MissingFileError, SettingsError.
     """
+    given = checked_fields(columns)
     files = [Path(path) for path in paths]
     if len(files) == 1 and files[0].is_dir():
         folder = files[0]
         known = {name: folder / f"{name}.jsonl" for name in ("items", "concepts", "edges")}
         items, concepts, edges = (
-            given or (known[name] if known[name].is_file() else None)
-            for name, given in (("items", items), ("concepts", concepts), ("edges", edges))
+            told or (known[name] if known[name].is_file() else None)
+            for name, told in (("items", items), ("concepts", concepts), ("edges", edges))
         )
         files = [folder / EVENTS]
+        if not files[0].is_file():
+            files = learner_files(folder) or files
     missing = next((path for path in files if not path.is_file()), None)
     if missing is not None or not files:
         raise MissingFileError(f"{missing or 'no file'} does not exist; give the file of answers")
-    chosen = guess_layout(files[0]) if layout == "auto" else layout
+    log, left = _read(files, layout, given, None if items is None else Path(items), skipped), Left()
+    if items or concepts or edges:
+        named = [None if path is None else Path(path) for path in (items, concepts, edges)]
+        catalogue = read_catalogue_files(log.catalogue, named[0], named[1], named[2], left)
+        log = _placed(log, catalogue, files[0])
+    if names is not None:
+        log = named_concepts(log, Path(names))
+    return replace(log, notes=(*log.notes, *left.notes()))
+
+
+def _read(files: list[Path], layout: str, columns: Mapping[str, str], items: Path | None, skipped: SkippedRows | None) -> AnswerLog:
+    own = len(files) == 1 and files[0].name == EVENTS  # a long table of `write_long_table`, which has a row for each answer
+    chosen = guess_layout(files[0], columns) if layout == "auto" else layout
     if chosen not in FORMATS:
         raise SettingsError(f"there is no layout {layout!r}; choose one of {', '.join(FORMATS)}")
+    if columns and chosen not in TABLES:
+        raise SettingsError(f"--map names columns of tables, and {files[0]} is read as {chosen}")
+    if chosen == "akt" and guess_blocks(_head(files[0])) == "akt3":
+        chosen = "akt3"  # the same producer's files of answers without problems
     if chosen in LINES:
-        log = read_blocks(files, chosen, None if names is None else Path(names), skipped)
-    elif chosen == "xapi":
-        log = read_statements(files, skipped)
-    else:
-        log = read_table(files, chosen, skipped)
-    if items or concepts or edges:
-        catalogue = read_catalogue_files(log.catalogue, *(None if path is None else Path(path) for path in (items, concepts, edges)))
-        log = _placed(log, catalogue, files[0])
-    return log
+        return read_blocks(files, chosen, skipped)
+    if chosen == "xapi":
+        return read_statements(files, skipped)
+    if chosen == "pykt-sequences":
+        return read_sequences(files, skipped)
+    return read_ednet(files, items, skipped) if chosen == "ednet" else read_table(files, columns, skipped, once=not own)
 
 
-def guess_layout(path: Path) -> str:
+def guess_layout(path: Path, columns: Mapping[str, str] | None = None) -> str:
     """The layout that a file's beginning shows. Raises BadRowError where it shows none."""
     if path.suffix.lower() in (".jsonl", ".ndjson", ".json", ".parquet", ".gz") and not is_table(path):
         return "xapi" if is_statements(path) else "long"
     head = _head(path)
-    found = guess_blocks(head) or guess_table(head)
+    found = guess_sequences(head) or guess_table(head, columns or {}) or guess_blocks(head)
     if found is None:
         raise BadRowError(
-            f"the layout of the answers is not clear; name it: {', '.join(FORMATS[1:])}, or give columns learner, item, correct", path, 1
+            f"the layout of the answers is not clear; name it: {', '.join(FORMATS[1:])}, or name the columns: --map learner=COLUMN "
+            "--map item=COLUMN --map correct=COLUMN",
+            path,
+            1,
         )
     return found
 

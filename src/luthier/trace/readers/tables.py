@@ -1,4 +1,4 @@
-"""Answers as tables with a header: the long table, ASSISTments' skill builder files, DataShop's student-step exports.
+"""Answers as tables with a header, whatever their columns are called: long tables, ASSISTments, DataShop and the KDD Cup, Junyi, Eedi, Riiid.
 
 CSV and TSV are read in columns by Arrow, names once each, so ten million rows take some seconds and little more than a hundred bytes a row at the peak;
 JSONL and Parquet are read row by row.
@@ -6,165 +6,176 @@ JSONL and Parquet are read row by row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from luthier.errors import BadRowError
-from luthier.records import SkippedRows, read_rows
+from luthier.records import JSON, SkippedRows, read_rows
 from luthier.records.files import set_aside
 from luthier.trace.answers import AnswerCollector, AnswerLog
-from luthier.trace.readers.places import Clock, RecordLines, header_cells, header_of, is_table, lines_of, located, place_of, records_of
+from luthier.trace.readers.columns import COMPONENT, Columns, Left, find_columns, is_answers, plain, split_concepts
+from luthier.trace.readers.places import (
+    Clock,
+    RecordLines,
+    dialect_of,
+    header_cells,
+    header_of,
+    is_table,
+    lines_of,
+    located,
+    place_of,
+    records_of,
+)
+from luthier.trace.readers.values import label_of, label_or_nan, time_of, times_of
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Names that a column may have, best first; parts: what stands between concepts in one cell; right, wrong: labels that are no numbers."""
-
-    learner: tuple[str, ...]
-    item: tuple[str, ...]
-    correct: tuple[str, ...]
-    time: tuple[str, ...] = ()
-    concept: tuple[str, ...] = ()
-    parts: str = "~~"
-    right: tuple[str, ...] = ("1", "1.0", "true", "correct", "pass")
-    wrong: tuple[str, ...] = ("0", "0.0", "false", "incorrect", "fail", "hint")
-
-
-LAYOUTS = {
-    "long": Layout(
-        ("learner", "user", "user_id", "student", "model"),
-        ("item", "item_id", "question", "question_id", "problem_id"),
-        ("correct", "score", "is_correct", "passed"),
-        ("timestamp", "time", "order"),
-        ("concept", "skill", "concepts"),
-    ),
-    "assistments": Layout(
-        ("user_id", "studentId"),
-        ("problem_id", "problemId"),
-        ("correct",),
-        ("order_id", "startTime", "start_time"),
-        ("skill_name", "skill", "skill_id"),
-    ),
-    "datashop": Layout(
-        ("Anon Student Id",),
-        ("Step Name",),
-        ("First Attempt", "Correct First Attempt"),
-        ("First Transaction Time", "Step Start Time"),
-        (),
-        right=("correct", "1"),
-        wrong=("incorrect", "hint", "0"),
-    ),
-}
+TABLES = ("long", "assistments", "datashop")
+LECTURES = "rows are lectures and no answers"
+NO_OUTCOME = "transactions without an outcome are no answers"
+TWO_TEXTS = "further texts of an item are left out"
 
 
-def guess_table(head: Sequence[str]) -> str | None:
-    """`assistments`, `datashop` or `long` from a header line; None where it is none of theirs."""
-    if not head:
+def guess_table(head: Sequence[str], columns: Mapping[str, str]) -> str | None:
+    """`assistments`, `datashop` or `long` from a header line; None where it is none of theirs. columns: as the user calls them."""
+    names = header_cells(head[0]) or [] if head else []
+    if not is_answers(names, columns):
         return None
-    names = set(header_cells(head[0]) or ())
-    for kind in ("datashop", "assistments", "long"):
-        layout = LAYOUTS[kind]
-        if kind == "assistments" and not names & {"skill_name", "skill", "skill_id", "order_id"}:
-            continue
-        if all(names & set(options) for options in (layout.learner, layout.item, layout.correct)):
-            return kind
-    return None
+    known = {plain(name) for name in names}
+    if "anonstudentid" in known or any(COMPONENT.match(name) for name in names):
+        return "datashop"
+    marks = {"skillname", "skill", "skillid", "orderid", "sequenceid", "assistmentid"}
+    return "assistments" if known & {"userid", "studentid"} and known & {"problemid", "sequenceid"} and known & marks else "long"
 
 
-def read_table(paths: Sequence[Path], kind: str, skipped: SkippedRows | None = None) -> AnswerLog:
-    """The answers of tables of one layout. Raises BadRowError with file and line, or leaves bad rows to `skipped`."""
-    collector, layout, clock = AnswerCollector(), LAYOUTS[kind], Clock()
+@dataclass
+class _Reading:
+    """What reading the tables of one log shares."""
+
+    columns: Mapping[str, str]
+    skipped: SkippedRows | None
+    collector: AnswerCollector = field(default_factory=AnswerCollector)
+    clock: Clock = field(default_factory=Clock)
+    left: Left = field(default_factory=Left)
+
+    def add(self, row: tuple[str, str, float, float | None], concepts: Sequence[str], text: str | None, place: int) -> None:
+        """One answer, with a row for each of its concepts."""
+        tags: list[str | None] = [*concepts] or [None]
+        for concept in tags:
+            self.collector.add(*row, concept, place)
+        if text and not self.collector.tell(row[1], text):
+            self.left.note(TWO_TEXTS)
+
+
+def read_table(
+    paths: Sequence[Path], columns: Mapping[str, str] | None = None, skipped: SkippedRows | None = None, *, once: bool = True
+) -> AnswerLog:
+    """The answers of tables. columns: of fields that the user names; once: as `AnswerCollector.log` takes it. Raises BadRowError with file and line, or leaves bad rows to
+    `skipped`; what no reader knows is in the log's notes."""
+    reading = _Reading(columns or {}, skipped)
     for file, path in enumerate(paths):
-        if is_table(path):
-            _read_columns(collector, (path, file), layout, kind, clock, skipped)
-        else:
-            _read_each(collector, (path, file), layout, clock, skipped)
+        (_read_columns if is_table(path) else _read_each)(reading, path, file)
     try:
-        return collector.log()
+        return reading.collector.log(notes=reading.left.notes(), once=once)
     except BadRowError as problem:
         raise located(problem, paths, tables=True) from None
 
 
-def _read_each(collector: AnswerCollector, place: tuple[Path, int], layout: Layout, clock: Clock, skipped: SkippedRows | None) -> None:
-    path, file = place
-    for number, row in read_rows(path, skipped):
+# --- rows -----------------------------------------------------------------------------------------------------------------------
+
+
+def _read_each(reading: _Reading, path: Path, file: int) -> None:
+    known: dict[tuple[str, ...], Columns] = {}
+    for number, row in read_rows(path, reading.skipped):
         try:
-            learner, item, label = (_field(row, names) for names in (layout.learner, layout.item, layout.correct))
-            time = next((row[name] for name in layout.time if row.get(name) is not None), None)
-            concepts = next((row[name] for name in layout.concept if row.get(name) not in (None, "")), None)
-            some = [str(each) for each in concepts] if isinstance(concepts, list) else _parts(concepts, layout)
-            correct, when = _label(label, layout), None if time is None else _time(time)
-            clock.check(when is not None)
-            tags: list[str | None] = [*dict.fromkeys(some)] or [None]
-            for concept in tags:
-                collector.add(str(learner), str(item), correct, when, concept, place_of(file, number))
+            names = tuple(row)
+            if names not in known:
+                known[names] = find_columns(names, reading.columns, path, number)
+                reading.left.columns_of(known[names])
+            _read_row(reading, row, known[names], place_of(file, number))
         except BadRowError as problem:
-            set_aside(problem.at(path, number), row, skipped)
+            set_aside(problem.at(path, number), row, reading.skipped)
 
 
-def _read_columns(  # noqa: PLR0917
-    collector: AnswerCollector, place: tuple[Path, int], layout: Layout, kind: str, clock: Clock, skipped: SkippedRows | None
-) -> None:
+def _read_row(reading: _Reading, row: JSON, found: Columns, place: int) -> None:
+    values = list(row.values())
+    if found.lectures is not None and values[found.lectures] == 1:
+        reading.left.note(LECTURES)
+        return
+    learner, label = values[found.learner], values[found.correct]
+    item = " / ".join(str(values[at]) for at in found.item if values[at] not in (None, ""))
+    for name, value in (("learner", learner), ("item", item), ("correct", label)):
+        if value in (None, ""):
+            raise BadRowError(f"the {name} is missing; the row has {', '.join(row)}")
+    time = None if found.time is None else values[found.time]
+    concepts = [one for at in found.concept for one in split_concepts(values[at], found.several)]
+    correct, when = label_of(label), None if time is None else time_of(time)
+    reading.clock.check(when is not None)
+    text = None if found.text is None else values[found.text]
+    reading.add((str(learner), item, correct, when), list(dict.fromkeys(concepts)), str(text) if text else None, place)
+
+
+# --- columns --------------------------------------------------------------------------------------------------------------------
+
+
+def _read_columns(reading: _Reading, path: Path, file: int) -> None:
     """By Arrow, block by block; every column is text until its own check."""
     import pyarrow as pa
-    from pyarrow import compute
 
-    path, file = place
     names = header_of(path)
-    columns = {
-        what: _column(names, options, path, what in ("learner", "item", "correct"))
-        for what, options in (
-            ("learner", layout.learner),
-            ("item", layout.item),
-            ("correct", layout.correct),
-            ("time", layout.time),
-            ("concept", layout.concept),
-        )
-    }
-    if kind == "datashop":
-        columns["concept"] = next((name for name in names if name.startswith("KC (")), None)
+    found = find_columns(names, reading.columns, path)
+    reading.left.columns_of(found)
     try:
-        clock.check(columns["time"] is not None)
+        reading.clock.check(found.time is not None)
     except BadRowError as problem:
         raise problem.at(path, 1) from None
-    wanted = {what: name for what, name in columns.items() if name is not None}
-    if kind == "datashop" and "Problem Name" in names:
-        wanted["problem"] = "Problem Name"
-    # by place: a name may stand in a header twice
-    codes = [str(at) for at in range(len(names))]
-    at = {what: codes[names.index(name)] for what, name in wanted.items()}
+    wanted = _wanted(found)
     narrow: list[str] = []
-    if skipped is not None:
+    if reading.skipped is not None:
         for _ in lines_of(path):  # what is not UTF-8 no row can be read of
             pass
     lines, line = RecordLines(path), 2
     try:
-        reader = _open_columns(path, codes, [*dict.fromkeys(at.values())], None if skipped is None else narrow)
+        # by place: a name may stand in a header twice
+        reader = _open_columns(
+            path, len(names), sorted({at for some in wanted.values() for at in some}), None if reading.skipped is None else narrow
+        )
         for batch in reader:
-            cells = {what: batch.column(batch.schema.get_field_index(code)) for what, code in at.items()}
-            if "problem" in cells:
-                cells["item"] = compute.binary_join_element_wise(cells.pop("problem"), cells["item"], " / ")
-            _add_block(collector, cells, layout, (lines, file, line), skipped)
+            cells = {what: _joined(batch, some, what) for what, some in wanted.items()}
+            _add_block(reading, cells, found, (lines, file, line))
             line += batch.num_rows
     except (pa.ArrowInvalid, OSError, EOFError) as problem:
         for _ in lines_of(path):  # names the line of what is not UTF-8, and of packed data cut off
             pass
-        _refuse_widths(path, len(names), skipped)
+        _refuse_widths(path, len(names), reading.skipped)
         if next(records_of(path), None) is not None:
             raise BadRowError(f"not a table ({str(problem).splitlines()[0][:160]})", path, line) from None
     if narrow:
-        _refuse_widths(path, len(names), skipped)
+        _refuse_widths(path, len(names), reading.skipped)
 
 
-def _open_columns(path: Path, codes: list[str], wanted: list[str], narrow: list[str] | None) -> Any:
-    """Arrow's reader of a table whose columns are called `codes`; rows of another width are left to `narrow`, or refused where it is None."""
+def _wanted(found: Columns) -> dict[str, tuple[int, ...]]:
+    """Places of the columns of each field."""
+    single = {"learner": found.learner, "correct": found.correct, "time": found.time, "text": found.text, "lectures": found.lectures}
+    several = {"item": found.item, "concept": found.concept}
+    return {what: (at,) for what, at in single.items() if at is not None} | {what: some for what, some in several.items() if some}
+
+
+def _joined(batch: Any, places: Sequence[int], what: str) -> Any:
+    """The column of a field, or several as one: problem and step, components of one model."""
+    from pyarrow import compute
+
+    some = [batch.column(batch.schema.get_field_index(str(at))) for at in places]
+    if len(some) == 1:
+        return some[0]
+    if what == "item":
+        return compute.binary_join_element_wise(*some, " / ")
+    return compute.binary_join_element_wise(*some, "~~", null_handling="skip")
+
+
+def _open_columns(path: Path, width: int, wanted: list[int], narrow: list[str] | None) -> Any:
+    """Arrow's reader of a table whose columns are called by their places; rows of another width are left to `narrow`, or refused where it
+    is None."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -173,12 +184,20 @@ def _open_columns(path: Path, codes: list[str], wanted: list[str], narrow: list[
             narrow.append(row.text)
         return "skip"
 
-    sign = "\t" if "\t" in next(lines_of(path))[1] else ","
+    dialect, codes = dialect_of(next(lines_of(path))[1]), [str(at) for at in range(width)]
+    parse = arrow_csv.ParseOptions(
+        delimiter=dialect.sign,
+        quote_char='"' if dialect.quoted else False,
+        newlines_in_values=dialect.quoted,
+        invalid_row_handler=None if narrow is None else leave,
+    )
     return arrow_csv.open_csv(
         pa.input_stream(str(path), compression="detect"),
         arrow_csv.ReadOptions(column_names=codes, skip_rows=1, block_size=1 << 24),
-        arrow_csv.ParseOptions(delimiter=sign, newlines_in_values=True, invalid_row_handler=None if narrow is None else leave),
-        arrow_csv.ConvertOptions(include_columns=wanted, column_types=dict.fromkeys(codes, pa.string()), strings_can_be_null=True),
+        parse,
+        arrow_csv.ConvertOptions(
+            include_columns=[str(at) for at in wanted], column_types=dict.fromkeys(codes, pa.string()), strings_can_be_null=True
+        ),
     )
 
 
@@ -189,134 +208,65 @@ def _refuse_widths(path: Path, width: int, skipped: SkippedRows | None) -> None:
             set_aside(problem, ",".join(cells), skipped)
 
 
-def _parts(cell: Any, layout: Layout) -> list[str]:
-    """The concepts that one cell names."""
-    return [] if cell is None else [part.strip() for part in str(cell).split(layout.parts) if part.strip()]
-
-
-def _add_block(
-    collector: AnswerCollector, cells: dict[str, Any], layout: Layout, place: tuple[RecordLines, int, int], skipped: SkippedRows | None
-) -> None:
+def _add_block(reading: _Reading, cells: dict[str, Any], found: Columns, place: tuple[RecordLines, int, int]) -> None:
     """A block of columns; place: the lines of the file, its number, and the number of the block's first row."""
     import numpy as np
 
     lines, file, line = place
     labels = cells["correct"].dictionary_encode()
-    values = np.array([_label_or_nan(text, layout) for text in labels.dictionary.to_pylist()] or [np.nan], dtype=np.float32)
+    values = np.array([label_or_nan(text) for text in labels.dictionary.to_pylist()] or [np.nan], dtype=np.float32)
     correct = np.where(np.asarray(labels.indices.fill_null(-1)) >= 0, values[np.asarray(labels.indices.fill_null(0))], np.nan)
-    times = _times(cells["time"]) if "time" in cells else None
-    bad = np.isnan(correct) | ~((correct >= 0) & (correct <= 1))
+    times = times_of(cells["time"]) if "time" in cells else None
+    none = _no_answers(reading, cells, found)
+    bad = np.isnan(correct)
     for what in ("learner", "item"):
         bad |= np.asarray(cells[what].is_null())
     if times is not None:
         bad |= ~np.isfinite(times)
-    for row in np.flatnonzero(bad):
+    for row in np.flatnonzero(bad & ~none):
         shown = {what: column[int(row)].as_py() for what, column in cells.items()}
-        problem = BadRowError(_complaint(shown, layout), lines.path, lines.of(line + int(row)))
-        set_aside(problem, shown, skipped)
-    keep = np.flatnonzero(~bad)
-    if "concept" not in cells:
+        problem = BadRowError(_complaint(shown), lines.path, lines.of(line + int(row)))
+        set_aside(problem, shown, reading.skipped)
+    keep = np.flatnonzero(~bad & ~none)
+    if "concept" not in cells and "text" not in cells:
         import pyarrow as pa
 
         some = {what: cells[what].take(pa.array(keep)).dictionary_encode() for what in ("learner", "item")}
-        collector.add_columns(some["learner"], some["item"], correct[keep], None if times is None else times[keep])
+        reading.collector.add_columns(some["learner"], some["item"], correct[keep], None if times is None else times[keep])
         return
-    learner, item, concept = (cells[what].to_pylist() for what in ("learner", "item", "concept"))
+    nothing = [None] * len(correct)
+    learner, item = (cells[what].to_pylist() for what in ("learner", "item"))
+    concept, text = (cells[what].to_pylist() if what in cells else nothing for what in ("concept", "text"))
     for row in keep:
-        concepts: list[str | None] = [*dict.fromkeys(_parts(concept[row], layout))] or [None]
-        for one in concepts:
-            collector.add(
-                learner[row],
-                item[row],
-                float(correct[row]),
-                None if times is None else float(times[row]),
-                one,
-                place_of(file, line + int(row)),
-            )
+        answer = (learner[row], item[row], float(correct[row]), None if times is None else float(times[row]))
+        reading.add(answer, split_concepts(concept[row], found.several), text[row], place_of(file, line + int(row)))
 
 
-def _times(column: Any) -> NDArray[np.float64]:
-    """Numbers, or dates as seconds; NaN where a cell is neither."""
+def _no_answers(reading: _Reading, cells: dict[str, Any], found: Columns) -> Any:
+    """(rows,): those that are no answers at all, which are counted."""
     import numpy as np
-    import pyarrow as pa
 
-    try:
-        numbers: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        return numbers
-    except pa.ArrowInvalid:
-        found = [_time_or_nan(text) for text in column.to_pylist()]
-        return np.array(found, dtype=np.float64)
-
-
-def _time(value: Any) -> float:
-    """Seconds since 1970 of a number or a date. Raises BadRowError."""
-    from datetime import UTC, datetime
-
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        try:
-            when = datetime.fromisoformat(str(value).strip())
-        except ValueError:
-            raise BadRowError(f"the time {str(value)[:40]!r} is neither a number nor a date like 2024-05-17T09:30:00") from None
-        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-    if not isfinite(seconds):
-        raise BadRowError(f"the time {seconds} is no moment")
-    return seconds
+    none = np.zeros(len(cells["correct"]), dtype=bool)
+    if "lectures" in cells:
+        none |= np.array([text == "1" for text in cells["lectures"].to_pylist()], dtype=bool)
+        reading.left.note(LECTURES, int(none.sum()))
+    if found.outcome:
+        empty = np.asarray(cells["correct"].is_null()) & ~none
+        reading.left.note(NO_OUTCOME, int(empty.sum()))
+        none |= empty
+    return none
 
 
-def _time_or_nan(text: str | None) -> float:
-    try:
-        return float("nan") if text is None else _time(text)
-    except BadRowError:
-        return float("nan")
-
-
-def _label(value: Any, layout: Layout) -> float:
-    """0, 1 or a share between. Raises BadRowError."""
-    text = str(value).strip().lower()
-    if text in layout.right or text in layout.wrong:
-        return 1.0 if text in layout.right else 0.0
-    try:
-        found = float(text)
-    except ValueError:
-        raise BadRowError(f"the label {str(value)[:40]!r} is neither 0, 1, a share between, nor right or wrong") from None
-    if not 0 <= found <= 1:
-        raise BadRowError(f"correct is {found:g}; it must lie between 0 and 1")
-    return found
-
-
-def _label_or_nan(text: str | None, layout: Layout) -> float:
-    try:
-        return float("nan") if text is None else _label(text, layout)
-    except BadRowError:
-        return float("nan")
-
-
-def _complaint(cells: dict[str, Any], layout: Layout) -> str:
+def _complaint(cells: dict[str, Any]) -> str:
     """What is wrong with a row of texts."""
     missing = next((what for what in ("learner", "item", "correct") if not cells.get(what)), None)
     if missing is not None:
         return f"the {missing} is missing"
     try:
-        _label(cells["correct"], layout)
+        label_of(cells["correct"])
         if cells.get("time") is None:
             return "the time is missing"
-        _time(cells["time"])
+        time_of(cells["time"])
     except BadRowError as problem:
         return problem.problem
     return "the row cannot be read"
-
-
-def _field(row: dict[str, Any], names: tuple[str, ...]) -> Any:
-    found = next((row[name] for name in names if row.get(name) not in (None, "")), None)
-    if found is None:
-        raise BadRowError(f"the field {names[0]!r} is missing; the row has {', '.join(row) or 'nothing'}")
-    return found
-
-
-def _column(names: list[str], options: tuple[str, ...], path: Path, needed: bool) -> str | None:
-    found = next((name for name in options if name in names), None)
-    if found is None and needed:
-        raise BadRowError(f"no column {' or '.join(options)}; the header has {', '.join(names)[:160]}", path, 1)
-    return found

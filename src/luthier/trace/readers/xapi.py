@@ -45,7 +45,7 @@ def read_statements(paths: Sequence[Path], skipped: SkippedRows | None = None) -
             except BadRowError as problem:
                 set_aside(problem.at(path, number), row, skipped)
     try:
-        return collector.log(notes=[f"{other} statements are no answers"] if other else [])
+        return collector.log(notes=[f"{other} statements are no answers"] if other else [], once=True)
     except BadRowError as problem:
         raise located(problem, paths) from None
 

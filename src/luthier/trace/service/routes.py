@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from luthier.errors import BadRowError, LuthierError, SettingsError
 from luthier.records import JSON
+from luthier.trace import advice
 from luthier.trace.advice import TARGET, recommend
 from luthier.trace.answers import RELATIONS, Concept, Edge, Item
 from luthier.trace.service.roster import AnswerIdError, Roster
@@ -120,7 +121,7 @@ def recommendations(roster: Roster, fields: JSON) -> JSON:
 
 def explain(roster: Roster, fields: JSON) -> JSON:
     learner, item = _text(fields, "learner"), _text(fields, "item")
-    chance, influences = roster.tracer.explain(roster.history(learner), item)
+    chance, influences = advice.explain(roster.tracer, roster.history(learner), item)
     return {"answers": roster.answers_of(learner) or 0, "chance": chance, "influences": [each._asdict() for each in influences]}
 
 

@@ -4,9 +4,9 @@ The noise lives in the forward pass. Evaluation, saving, merging and passes with
 bit-identical by construction.
 """
 
-from luthier.train.flat.backends import BACKENDS, BackendName
+from luthier.train.flat.backends import BACKENDS
 from luthier.train.flat.callback import FlatLoraCallback
 from luthier.train.flat.law import merged_row_norms, noise_scale, ramp
 from luthier.train.flat.noise import FlatNoise
 
-__all__ = ["BACKENDS", "BackendName", "FlatLoraCallback", "FlatNoise", "merged_row_norms", "noise_scale", "ramp"]
+__all__ = ["BACKENDS", "FlatLoraCallback", "FlatNoise", "merged_row_norms", "noise_scale", "ramp"]

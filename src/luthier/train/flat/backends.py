@@ -6,7 +6,7 @@ All draw the same noise from the same seeds and give the same gradients, `table`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import torch
 from torch.nn.functional import linear
@@ -15,12 +15,13 @@ from luthier.errors import SettingsError
 from luthier.train.flat.law import noise_scale
 from luthier.train.flat.layers import NoisyLayer, sharded
 from luthier.train.flat.normals import Generated, Normals, Table
+from luthier.train.settings import BackendName
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-BackendName = Literal["auto", "cached", "recompute", "table", "inplace"]
-BACKENDS: tuple[BackendName, ...] = ("auto", "cached", "recompute", "table", "inplace")
+
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
 
 class Backend(Protocol):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from luthier.train.flat.backends import BackendName
 from luthier.train.flat.law import ramp
 from luthier.train.flat.noise import FlatNoise, Ranks
+from luthier.train.settings import BackendName
 
 if TYPE_CHECKING:
     import torch

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from luthier.errors import SettingsError
-from luthier.train.flat.backends import BackendName, InPlace, make_backend
+from luthier.train.flat.backends import InPlace, make_backend
 from luthier.train.flat.law import ramp
 from luthier.train.flat.layers import CLEAN, NoisyLayer, noisy_layers
+from luthier.train.settings import BackendName
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -201,17 +201,10 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         if given and all(isinstance(row, dict) and "key" in row and "chosen_diff" in row for row in given):
             counts.kept = len(given)
             return given
-        encoded, found = encode_pairs(
-            (_typed(row) for row in given),
-            tokenizer,
-            max_length=args.max_length,
-            too_long=args.too_long,  # type: ignore[arg-type]
-        )
+        encoded, found = kept_pairs(given, tokenizer, args)
         counts.__dict__.update(found.__dict__)
-        if encoded and found.left_out():
+        if found.left_out():
             logger.warning("pairs %s", found.left_out())
-        if not encoded:
-            raise SettingsError(f"no pair is left; {found.left_out() or 'the data are empty'}")
         return encoded
 
     def _counts(self, name: str) -> PairCounts:
@@ -308,6 +301,15 @@ def _flattened(rows: Any) -> list[EncodedPair]:
 def _longest(pairs: Sequence[EncodedPair]) -> int:
     """Tokens of the longest prompt with an answer."""
     return max((len(pair["prompt_ids"]) + max(len(pair[f"{side}_ids"]) for side in SIDES) for pair in pairs), default=0)
+
+
+def kept_pairs(rows: Iterable[Any], tokenizer: Any, args: PreferenceConfig) -> tuple[list[EncodedPair], PairCounts]:
+    """The pairs that can be trained on, and what became of the others. Raises SettingsError where none is left."""
+    typed = (_typed(row) for row in rows)
+    encoded, found = encode_pairs(typed, tokenizer, max_length=args.max_length, too_long=args.too_long)  # type: ignore[arg-type]
+    if not encoded:
+        raise SettingsError(f"no pair is left; {found.left_out() or 'the data are empty'}")
+    return encoded, found
 
 
 def _typed(row: Any) -> Any:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from luthier.errors import SettingsError
+from luthier.models.loading import loading
 from luthier.models.local import LocalModel
+from luthier.progress import Progress, quiet
 from luthier.records import JSON, PreferencePair, to_pair
 from luthier.train.preference.config import PreferenceConfig
-from luthier.train.preference.trainer import PreferenceTrainer
-from luthier.train.settings import check_names, first_line, lora_config, setting_names
-from luthier.train.sft import METRICS, MetricsCallback, full_disk_named, latest_checkpoint
+from luthier.train.preference.pairs import EncodedPair, PairCounts
+from luthier.train.preference.trainer import PreferenceTrainer, kept_pairs
+from luthier.train.settings import PreferenceMethod, PreferenceSettings
+from luthier.train.start import check_start, checked, defaults, lora_config, refused_by, starting_weights, trainer_config
+from luthier.train.steps import CHECKPOINTS, METRICS, MetricsCallback, full_disk_named, latest_checkpoint, refuse_broken
 
-Method = Literal["dpo", "mc", "bc", "bmc"]
-METHODS: dict[str, tuple[bool, str]] = {  # whether the bridged answer is the chosen one, and the weights
+METHODS: dict[PreferenceMethod, tuple[bool, str]] = {  # whether the bridged answer is the chosen one, and the weights
     "dpo": (False, "none"),
     "mc": (False, "bmc"),
     "bc": (True, "none"),
@@ -25,30 +27,10 @@ METHODS: dict[str, tuple[bool, str]] = {  # whether the bridged answer is the ch
 ORIGINAL = "original_chosen"  # the column with the answer as it was before bridging
 REFERENCE = "reference"
 OWN = ("output_dir", "weighting")  # set here
-Progress = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
-class PreferenceSettings:
-    """method: plain preference tuning (dpo), with weights (mc), with bridged answers (bc) or with both (bmc), whatever the loss is.
-
-    weighting: other weights than the method's. sigma: of Flat-LoRA's noise, 0 for none. full: train all weights instead of an adapter.
-    attention: kernel, None for the model's own.
-    training: fields of `PreferenceConfig`; lora: of `peft.LoraConfig`. What is not given has the values of `defaults`.
-    """
-
-    method: Method = "bmc"
-    weighting: str | None = None
-    sigma: float = 0.0
-    full: bool = False
-    attention: str | None = None
-    training: JSON = field(default_factory=dict)
-    lora: JSON = field(default_factory=dict)
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class PreferenceResult:
+class PreferenceTuned:
     """What a run did. pairs, evaluated: what became of the pairs given; bridged: how many of those given are.
 
     before, after: loss, rewards, margins and accuracies on the evaluation pairs, None where there were none.
@@ -64,6 +46,22 @@ class PreferenceResult:
     trainable_parameters: int
     made: str
 
+    def to_row(self) -> JSON:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What training can begin with: pairs as ids, what became of those given, how many are bridged, and the settings that were taken."""
+
+    rows: list[EncodedPair]
+    held: list[EncodedPair]
+    counts: PairCounts
+    held_counts: PairCounts | None
+    bridged: int
+    config: PreferenceConfig
+    lora: Any
+
 
 def tune_preferences(
     pairs: Sequence[PreferencePair],
@@ -72,65 +70,66 @@ def tune_preferences(
     settings: PreferenceSettings = PreferenceSettings(),
     *,
     evaluation: Sequence[PreferencePair] = (),
-    progress: Progress | None = None,
-    reference_progress: Callable[[int, int], None] | None = None,
-) -> PreferenceResult:
+    progress: Progress = quiet,
+) -> PreferenceTuned:
     """Train on the pairs; save `folder/adapter`, or `folder/model` where all weights are trained, with the tokenizer.
 
     A model with an adapter goes on training it, and is its own reference. The same call continues from the last checkpoint; what the
     reference says is kept in `folder/reference`, or in the folder `reference_cache` of the settings. Raises SettingsError for settings that do
-    not exist or do not fit together.
+    not exist or do not fit together, and where what was trained is not finite.
     """
+    return train(prepare(pairs, model, folder, settings, evaluation=evaluation), model, folder, settings, progress)
+
+
+def prepare(
+    pairs: Sequence[PreferencePair],
+    model: LocalModel,
+    folder: Path,
+    settings: PreferenceSettings,
+    *,
+    evaluation: Sequence[PreferencePair] = (),
+) -> Prepared:
+    """Everything that can be refused before weights are loaded; writes nothing."""
+    check_start(model, full=settings.full, lora=settings.lora_settings())
+    bridged, weighting = METHODS[settings.method]
+    own = defaults(settings.seed, learning_rate=5e-5, warmup_steps=0.1, reference_cache=str(folder / REFERENCE))
+    given = own | checked("training", settings.training_settings(), PreferenceConfig, OWN) | {"weighting": settings.weighting or weighting}
+    config = trainer_config(PreferenceConfig, model, folder, given, evaluated=bool(evaluation))
+    lora = None if settings.full or model.adapter is not None else lora_config(settings.lora_settings())
+    shown, held = ([chosen_by_method(pair, bridged) for pair in some] for some in (pairs, evaluation))
+    with loading(model.folder, "chat template", "mend the template, or give another model"):
+        rows, counts = kept_pairs(shown, model.tokenizer, config)
+        judged, judged_counts = kept_pairs(held, model.tokenizer, config) if held else ([], None)
+    taught = sum(bridged and ORIGINAL in pair.extra and pair.extra.get("bridged") is True for pair in pairs)
+    return Prepared(rows, judged, counts, judged_counts, taught, config, lora)
+
+
+def train(prepared: Prepared, model: LocalModel, folder: Path, settings: PreferenceSettings, progress: Progress = quiet) -> PreferenceTuned:
+    """Train on what was prepared."""
     import torch
 
-    bridged, weighting = _check(settings)
-    config = _config(settings, weighting, model, folder, evaluated=bool(evaluation))
-    trainer = _trainer(
-        [chosen_by_method(pair, bridged) for pair in pairs],
-        [chosen_by_method(pair, bridged) for pair in evaluation],
-        model,
-        folder,
-        settings,
-        config,
-        progress,
-        reference_progress,
-    )
-    made = "model" if settings.full else "adapter"
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer = _trainer(prepared, model, folder, settings, progress)
     with full_disk_named(folder):
-        before = trainer.evaluate() if evaluation else None
-        trained = trainer.train(resume_from_checkpoint=latest_checkpoint(folder / "checkpoints"))
-        after = trainer.evaluate() if evaluation else None
-        trainer.save_model(str(folder / made))
+        before = trainer.evaluate() if prepared.held else None
+        trained = trainer.train(resume_from_checkpoint=latest_checkpoint(folder / CHECKPOINTS))
+        refuse_broken(trainer.model, trainer.args, settings.sigma)
+        after = trainer.evaluate() if prepared.held else None
+        trainer.save_model(str(folder / settings.made))
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row] or [trained.training_loss]
-    return PreferenceResult(
+    return PreferenceTuned(
         trainer.state.global_step,
         sum(losses) / len(losses),
-        trainer.train_counts.to_row(),
-        trainer.eval_counts["eval"].to_row() if evaluation else None,
-        sum(bridged and ORIGINAL in pair.extra and pair.extra.get("bridged") is True for pair in pairs),
+        prepared.counts.to_row(),
+        None if prepared.held_counts is None else prepared.held_counts.to_row(),
+        prepared.bridged,
         _of_pairs(before),
         _of_pairs(after),
         sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
-        made,
+        settings.made,
     )
-
-
-def _check(settings: PreferenceSettings) -> tuple[bool, str]:
-    if settings.method not in METHODS:
-        raise SettingsError(f"method is {settings.method!r}; choose one of {', '.join(METHODS)}")
-    if settings.sigma < 0:
-        raise SettingsError(f"the sigma of flat noise is {settings.sigma}; it must be 0 or more")
-    if settings.full and (settings.lora or settings.sigma):
-        raise SettingsError("all weights are trained, so there is no adapter: leave lora settings and flat noise out")
-    known = [name for name in setting_names(PreferenceConfig) if name not in OWN]
-    check_names("training", settings.training, known, "luthier.train.preference.PreferenceConfig")
-    from peft import LoraConfig
-
-    check_names("lora", settings.lora, setting_names(LoraConfig), "peft.LoraConfig")
-    bridged, weighting = METHODS[settings.method]
-    return bridged, settings.weighting or weighting
 
 
 def chosen_by_method(pair: PreferencePair, bridged: bool) -> PreferencePair:
@@ -141,96 +140,43 @@ def chosen_by_method(pair: PreferencePair, bridged: bool) -> PreferencePair:
     return replace(pair, chosen=to_pair({**pair.to_row(), "chosen": original}).chosen)
 
 
-def defaults(seed: int) -> JSON:
-    """Settings where none is given, for an adapter on any device; the paper's full fine-tuning used 128 pairs a step and 5e-7."""
-    import torch
-
-    return {
-        "per_device_train_batch_size": 4,
-        "gradient_accumulation_steps": 4,
-        "learning_rate": 5e-5,
-        "num_train_epochs": 1,
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": 0.1,
-        "logging_steps": 1,
-        "save_steps": 50,
-        "save_total_limit": 1,
-        "report_to": "none",
-        "gradient_checkpointing": False,
-        "use_cpu": not torch.cuda.is_available(),
-        "dataloader_pin_memory": torch.cuda.is_available(),
-        "disable_tqdm": True,
-        "seed": seed,
-    }
-
-
-def _config(settings: PreferenceSettings, weighting: str, model: LocalModel, folder: Path, *, evaluated: bool) -> Any:
-    import torch
-
-    own = {"bf16": model.training_dtype is torch.bfloat16, "reference_cache": str(folder / REFERENCE)}
-    given = defaults(settings.seed) | own | settings.training
-    if evaluated and "eval_strategy" not in given:
-        given |= {"eval_strategy": "epoch"}
-    try:
-        return PreferenceConfig(output_dir=str(folder / "checkpoints"), weighting=weighting, **given)
-    except (TypeError, ValueError) as problem:
-        raise SettingsError(f"transformers refuses these settings: {first_line(problem)}") from problem
-
-
-def _trainer(  # noqa: PLR0917
-    pairs: list[PreferencePair],
-    held: list[PreferencePair],
-    model: LocalModel,
-    folder: Path,
-    settings: PreferenceSettings,
-    config: Any,
-    progress: Progress | None,
-    reference_progress: Callable[[int, int], None] | None,
-) -> Any:
+def _trainer(prepared: Prepared, model: LocalModel, folder: Path, settings: PreferenceSettings, progress: Progress) -> Any:
     from transformers import PrinterCallback, set_seed
 
     from luthier.train.flat import FlatLoraCallback
 
+    config = prepared.config
     set_seed(config.seed)
     callbacks: list[Any] = [MetricsCallback(folder / METRICS, progress)] if config.process_index == 0 else []
     if settings.sigma > 0:
-        callbacks.append(FlatLoraCallback(settings.sigma, seed=settings.seed))
-    fresh = not settings.full and model.adapter is None
-    try:
+        callbacks.append(FlatLoraCallback(settings.sigma, seed=settings.seed, backend=settings.backend or "auto"))
+    base = starting_weights(model, full=settings.full, attention=settings.attention)
+    with refused_by("transformers"):
         trainer = PreferenceTrainer(
-            _start(model, settings),
+            base,
             config,
-            pairs,
-            held or None,
+            prepared.rows,
+            prepared.held or None,
             processing_class=model.tokenizer,
-            peft_config=lora_config(settings.lora) if fresh else None,
-            reference_progress=reference_progress,
+            peft_config=prepared.lora,
+            reference_progress=_Reading(progress),
             callbacks=callbacks,
         )
-    except ValueError as problem:
-        raise SettingsError(f"transformers refuses these settings: {first_line(problem)}") from problem
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def _start(model: LocalModel, settings: PreferenceSettings) -> Any:
-    """The weights training starts from. Raises SettingsError where all are to be trained and some are an adapter's."""
-    import torch
-    from transformers import AutoModelForCausalLM
+class _Reading:
+    """Progress of the reference, a step of its own that begins with its first batch."""
 
-    from luthier.train.fine_tune import adapted_model
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.total = progress, 0
 
-    if model.adapter is None:
-        # Small steps vanish in bf16 weights, so all weights are trained in float32, computing in bf16 where that is fast.
-        dtype = torch.float32 if settings.full else model.training_dtype
-        return AutoModelForCausalLM.from_pretrained(
-            model.folder, dtype=dtype, attn_implementation=settings.attention, local_files_only=True
-        )
-    if settings.full:
-        raise SettingsError(f"{model.adapter} is an adapter, and all weights are to be trained; merge it into a folder first")
-    if settings.lora:
-        raise SettingsError(f"{model.adapter} has settings of its own; leave those of lora out")
-    return adapted_model(model, str(model.adapter), attention=settings.attention)
+    def __call__(self, done: int, total: int) -> None:
+        if total != self.total:
+            self.total = total
+            self.progress.step("reference", total)
+        self.progress.update(done, total)
 
 
 def _of_pairs(measured: JSON | None) -> JSON | None:

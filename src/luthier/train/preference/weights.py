@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
+
+from luthier.train.settings import Weighting
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Weighting = Literal["none", "bmc", "ld", "d2po", "column"]
+
 WEIGHTINGS: tuple[str, ...] = get_args(Weighting)
 
 

@@ -10,10 +10,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 from luthier.errors import SettingsError
 from luthier.evaluate.retrieval.build.pairs import Pair
+from luthier.evaluate.retrieval.settings import Near
 from luthier.evaluate.retrieval.task import Texts
 from luthier.records import JSON
 from luthier.texts.grams import gram_hashes, word_hashes
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Near = Literal["mark", "exclude", "keep"]
 NEAR: tuple[str, ...] = get_args(Near)
 SHINGLE, THRESHOLD = 5, 0.8  # tokens in a run, Jaccard index from which documents are nearly the same
 _TOKEN = re.compile(r"\w+|[^\w\s]")

@@ -127,6 +127,9 @@ def test2code(functions: Sequence[Function], drops: Drops, seed: int) -> Iterato
             drops.add("several functions bear the test's name")
             continue
         body = _masked(test.code, {target, test.name})
+        if not _holds(test.code, target):
+            drops.add("the query does not hold the use")
+            continue
         yield Pair(body, targets[0].code, targets[0].file, _place(targets[0]) | {"test": f"{test.file}:{test.line}"})
 
 
@@ -144,7 +147,11 @@ def usage2definition(functions: Sequence[Function], drops: Drops, seed: int) -> 
             drops.add("several functions bear the name")
             continue
         target = by_name[name][0]
-        caller = min(callers, key=lambda each: hashlib.sha256(f"{seed}{each.file}{each.line}".encode()).digest())
+        shown = [caller for caller in callers if _holds(caller.code, name)]
+        if not shown:
+            drops.add("the query does not hold the use")
+            continue
+        caller = min(shown, key=lambda each: hashlib.sha256(f"{seed}{each.file}{each.line}".encode()).digest())
         yield Pair(_masked(caller.code, {name}), target.code, target.file, _place(target) | {"used": f"{caller.file}:{caller.line}"})
 
 
@@ -157,9 +164,18 @@ def _by_name(functions: Sequence[Function]) -> dict[str, list[Function]]:
     return found
 
 
+def _holds(code: str, name: str) -> bool:
+    """Whether what is shown of the code, which is without its imports, calls the name."""
+    return re.search(rf"\b{re.escape(name)}\s*\(", "\n".join(_shown_lines(code))) is not None
+
+
+def _shown_lines(code: str) -> list[str]:
+    return [line for line in code.splitlines() if not re.match(r"\s*(?:from\s+\S+\s+)?import\s", line)]
+
+
 def _masked(code: str, names: set[str]) -> str:
     """The code with these names and imports out of it."""
-    lines = [line for line in code.splitlines() if not re.match(r"\s*(?:from\s+\S+\s+)?import\s", line)]
+    lines = _shown_lines(code)
     pattern = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
     return re.sub(rf"\b(?:{pattern})\b", "_", "\n".join(lines))
 

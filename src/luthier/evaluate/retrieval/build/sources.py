@@ -105,7 +105,8 @@ def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, file: str, lines: li
         kept = [*lines[start : first.lineno - 1], " " * first.col_offset + "pass\n"]
     calls = frozenset(
         called.func.id if isinstance(called.func, ast.Name) else called.func.attr
-        for called in ast.walk(node)
+        for part in (node.args, *node.body)  # a decorator stands above what is shown
+        for called in ast.walk(part)
         if isinstance(called, ast.Call) and isinstance(called.func, ast.Name | ast.Attribute)
     )
     return Function(file, node.lineno, node.name, outer + node.name, _dedent(kept, node.col_offset), docstring, calls, test)

@@ -1,0 +1,100 @@
+"""Tables of separated values: CSV, TSV with and without quotes, and columns between blanks; cells of any length, rows by their line.
+
+Tab-separated files are written in two ways: as the cells are, or as spreadsheets and pandas do, with quotes round a cell that holds a
+tab, a line end or a quote. Which it is stands in the file: nothing that holds a quote is left bare by the second way.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from luthier.errors import BadRowError, MissingFileError
+
+Row = tuple[int, list[str]]
+COMMAS = (",", ";", "\t")
+
+
+def read_delimited(path: Path) -> Iterator[Row]:
+    """(line, cells) of a .csv, .tsv or other text file, each also with .gz; blank lines are passed over. The file is held in memory.
+
+    Any other name than .csv and .tsv: cells lie between blanks, as in the judgements of trec_eval.
+    Raises MissingFileError, BadRowError with the line.
+    """
+    kind = Path(path.name.lower().removesuffix(".gz")).suffix
+    text = _text(path)
+    if kind == ".csv":
+        head = text.partition("\n")[0]
+        yield from _quoted(text, max(COMMAS, key=head.count), path)
+    elif kind == ".tsv" and _has_quotes(text):
+        yield from _quoted(text, "\t", path)
+    else:
+        yield from _bare(text, "\t" if kind == ".tsv" else None)
+
+
+def _text(path: Path) -> str:
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
+        text = data.decode("utf-8-sig")
+        return text if "\n" in text else text.replace("\r", "\n")
+    except UnicodeDecodeError as problem:
+        line = problem.object.count(b"\n", 0, problem.start) + 1
+        raise BadRowError("not UTF-8 text; convert the file (iconv -t UTF-8)", path, line) from None
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise BadRowError("the gzip data is damaged or cut off; make or fetch the file again", path) from None
+    except OSError as problem:
+        raise MissingFileError(f"cannot read {path}: {problem.strerror or problem}") from problem
+
+
+def _bare(text: str, delimiter: str | None) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip("\r"):
+            cells = line.removesuffix("\r").split(delimiter)
+            if cells:
+                yield number, cells
+
+
+def _cells(delimiter: str) -> re.Pattern[str]:
+    """A cell in quotes or bare, and what ends it."""
+    return re.compile(rf'(?:"((?:[^"]|"")*+)"\r?|(?!")([^{delimiter}\n]*+))({delimiter}|\n|\Z)')
+
+
+def _quoted(text: str, delimiter: str, path: Path) -> Iterator[Row]:
+    """As RFC 4180 has it; a cell that does not begin with a quote may hold some."""
+    pattern, at, line = _cells(delimiter), 0, 1
+    begun, cells = line, list[str]()
+    while at < len(text):
+        found = pattern.match(text, at)
+        if found is None:
+            raise BadRowError("a cell begins with a quote and does not end with one; quotes within it are written twice", path, line)
+        inner = found[1]
+        ended = found[3] != delimiter
+        bare = found[2] or ""
+        cells.append(inner.replace('""', '"') if inner is not None else bare.removesuffix("\r") if ended else bare)
+        line += text.count("\n", at, found.end())
+        at = found.end()
+        if not ended and at == len(text):
+            cells.append("")
+            ended = True
+        if ended:
+            if cells != [""]:
+                yield begun, cells
+            begun, cells = line, []
+
+
+def _has_quotes(text: str) -> bool:
+    """Whether tab-separated text is written with quotes: every cell with a quote stands in quotes, and one of them had to, or all of the first
+    row do."""
+    if '"' not in text:
+        return False
+    pattern, at, needed = _cells("\t"), 0, False
+    while at < len(text):
+        found = pattern.match(text, at)
+        if found is None or (found[1] is None and '"' in found[2]):
+            return False
+        needed = needed or (found[1] is not None and any(sign in found[1] for sign in '\t\n\r"'))
+        at = found.end()
+    return needed or all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in text.partition("\n")[0].rstrip("\r").split("\t"))

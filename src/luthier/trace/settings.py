@@ -1,0 +1,241 @@
+"""What the commands of `luthier trace` are told, and how a tracer is built and trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from luthier.errors import SettingsError
+from luthier.models.opening import ServedModelSettings
+from luthier.records import SkippedRows
+from luthier.settings import REQUIRED, argument, check, group, option, seed_option
+
+if TYPE_CHECKING:
+    from luthier.trace.answers import AnswerLog
+
+Layout = Literal["auto", "long", "assistments", "datashop", "ednet", "akt", "akt3", "dkt", "pykt", "pykt-sequences", "xapi"]
+GraphPart = Literal["qmatrix", "expert", "knn"]
+Held = Literal["none", "concepts", "items"]
+Ask = Literal["numbers", "yes_no"]
+TRACER = "tracer"  # folder of a fitted tracer in a run folder
+SKIP_BAD = "Set bad rows aside in this file instead of stopping."
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How a tracer is trained. decay: the learning rate of Adam is multiplied by it after each epoch."""
+
+    epochs: int = option(5, "Passes over the learners.", least=1)
+    learning_rate: float = option(2e-3, "Of Adam, at the first epoch.", above=0, most=1)
+    batch: int = option(32, "Learners in a step.", least=1)
+    window: int = option(200, "Last answers of a learner that train.", least=2)
+    least: int = option(10, "Learners with fewer answers do not train.", least=1)
+    decay: float = 0.7
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class TracerSettings:
+    """How a tracer is built; the fields without an option as in `luthier.trace.sinkt.SinktSettings`."""
+
+    encoder: str = option("minilm", "'minilm', 'static', or the folder of a text encoder.")
+    graph: tuple[GraphPart, ...] = option(("qmatrix", "expert"), "Where edges come from: items' concepts, --edges, nearest texts.")
+    dim: int = option(64, "Width of vectors and of a learner's state.", least=1, most=4096)
+    layers: int = option(2, "Graph layers; 0 reads texts alone.", least=0, most=16)
+    item_residual: bool = option(True, "A vector of its own for every trained item.")
+    evidence: bool = option(True, "Counts of a learner's own answers beside the state.")
+    attention: Literal["projected", "raw"] = "projected"
+    dropout: float = 0.3
+    fit: FitSettings = group(FitSettings)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class WithTracer:
+    """Of commands that use a fitted tracer."""
+
+    tracer: str = argument("A tracer, or the run folder of `luthier trace fit`.", default=REQUIRED)
+
+    def folder(self) -> Path:
+        """Where the tracer itself is."""
+        inside = Path(self.tracer) / TRACER
+        return inside if inside.is_dir() else Path(self.tracer)
+
+
+@dataclass(frozen=True)
+class AnswerSettings:
+    """Of commands that read answers."""
+
+    data: tuple[str, ...] = argument("Files of answers, or the folder of a long table.", required=True)
+    layout: Layout = option("auto", "Layout of DATA; found from its beginning where left out.", "--format")
+    items: str | None = option(None, "Items: item, text, concepts.", metavar="FILE")
+    concepts: str | None = option(None, "Concepts: concept, text.", metavar="FILE")
+    edges: str | None = option(None, "Relations between concepts: source, target, relation, weight, provenance.", metavar="FILE")
+    names: str | None = option(None, "JSON of concept name to number.", metavar="FILE")
+    mapped: tuple[str, ...] = option(
+        (), "What a column of DATA is: learner, item, correct, timestamp, concept or text.", "--map", metavar="FIELD=COLUMN"
+    )
+    skip_bad: str | None = option(None, SKIP_BAD, metavar="FILE")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def read(self) -> AnswerLog:
+        """The answers. Raises BadRowError, MissingFileError, SettingsError."""
+        from luthier.trace.readers import read_answers
+
+        skipped = None if self.skip_bad is None else SkippedRows(Path(self.skip_bad))
+        return read_answers(
+            self.data,
+            self.layout,
+            items=self.items,
+            concepts=self.concepts,
+            edges=self.edges,
+            names=self.names,
+            columns=mapping(self.mapped),
+            skipped=skipped,
+        )
+
+    def reads(self) -> list[tuple[str, Path]]:
+        """Every file that is read, those of a long table's folder one by one: its run.json says nothing of the answers."""
+        named = [Path(path) for path in (*self.data, self.items, self.concepts, self.edges, self.names) if path is not None]
+        return [(str(file), file) for path in named for file in (sorted(path.glob("*.jsonl")) or [path] if path.is_dir() else [path])]
+
+
+def mapping(given: tuple[str, ...]) -> dict[str, str]:
+    """FIELD=COLUMN texts as a dictionary. Raises SettingsError."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, column = text.partition("=")
+        if not (name and equals and column):
+            raise SettingsError(f"--map {text}: write it as FIELD=COLUMN")
+        if name in found:
+            raise SettingsError(f"--map {text}: {name} is {found[name]!r} already")
+        found[name] = column
+    return found
+
+
+@dataclass(frozen=True)
+class ImportSettings(AnswerSettings):
+    """Read answers of a tutoring system or another tracer and write them as a long table: events, items, concepts, edges."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings(AnswerSettings):
+    """Fit a tracer on answers; OUT/tracer is what the other commands use.
+
+    A stopped run continues with the same command.
+    """
+
+    built: TracerSettings = group(TracerSettings)
+    seed: int = seed_option()
+
+
+@dataclass(frozen=True)
+class EvaluationSettings(TrainingSettings):
+    """Split by learner, fit the tracer and every baseline, and score them question by question.
+
+    A stopped run continues with the same command.
+    """
+
+    hold: Held = option("none", "Hold out a quarter of these from training.")
+    draws: int = option(1, "Splits, each with a seed of its own.", least=1, most=1000)
+    resamples: int = option(200, "Of learners, for intervals.", least=20)
+
+
+@dataclass(frozen=True)
+class MasterySettings(AnswerSettings, WithTracer):
+    """Follow the learners of DATA with TRACER: mastery.csv, and a page with the class, concepts over time and learners one by one.
+
+    A stopped run continues with the same command.
+    """
+
+    learners: tuple[str, ...] = option((), "Only this one; may be given again.", "--learner", metavar="NAME")
+
+
+@dataclass(frozen=True)
+class AdviceSettings(AnswerSettings, WithTracer):
+    """Items that a learner of DATA should be asked next."""
+
+    learner: str = option(REQUIRED, "Whose next items.")
+    count: int = option(10, "Items.", "-n", least=1)
+    target: tuple[float, float] = option((0.4, 0.7), "Chances between which an item is worth asking.", least=0, most=1)
+    ignore_prerequisites: bool = option(False, "Also items whose concepts have a prerequisite that is not mastered.")
+
+
+@dataclass(frozen=True)
+class ExplanationSettings(AnswerSettings, WithTracer):
+    """Which past answers of a learner move the chance of an item: each is left out in turn."""
+
+    learner: str = option(REQUIRED, "Whose answers.")
+    item: str = option(REQUIRED, "Whose chance is explained.")
+
+
+@dataclass(frozen=True)
+class ExportSettings(WithTracer):
+    """Write one step of TRACER as an ONNX graph, TARGET."""
+
+    target: str = argument("The graph's file.", default=REQUIRED)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class RelateSettings(AnswerSettings):
+    """Let a language model choose which concepts must be known before which, among the nearest by text; OUT/edges.jsonl is for --edges of
+    the other commands.
+
+    Edges given with --edges are an expert's, which the choice is scored against. A stopped run continues with the same command.
+    """
+
+    chooser: ServedModelSettings = group(ServedModelSettings)
+    ask: Ask = option("numbers", "Numbers of a list, or yes or no for every pair (local models).")
+    candidates: int = option(30, "Nearest concepts that are shown for each.", least=1, most=30)
+    encoder: str = option("minilm", "Finds the candidates.")
+
+
+@dataclass(frozen=True)
+class ModelsSettings:
+    """What models or checkpoints master, skill by skill, from the RESULTS of evaluations.
+
+    Reads BFCL score files, samples of lm-evaluation-harness, logs of Inspect, results of EvalPlus, Luthier's own evaluations, and tables
+    with the columns learner, item, correct. A stopped run continues with the same command.
+    """
+
+    more: tuple[str, ...] = argument("Files or folders of results.", metavar="[RESULTS]...")
+    results: tuple[str, ...] = option(
+        (), "A file or folder of results; may be given several times. NAME names the learner.", metavar="[NAME=]PATH"
+    )
+    items: str | None = option(None, "Rows with item, text and concepts, where the results do not say them.", metavar="FILE")
+    checkpoints: bool = option(False, "The learners are checkpoints of one model, in the order read: alarms where a skill was lost.")
+    new: tuple[str, ...] = option(
+        (), "Estimate this learner from what it answered; those with less than half of the items where left out.", metavar="NAME"
+    )
+    calibrated: str | None = option(
+        None, "A run folder of this command: its items are used as calibrated there, and all learners are new.", metavar="FOLDER"
+    )
+    ask: int = option(50, "Items to ask a new model, and to try left-out families with.", least=0)
+    train: int = option(50, "Items to train on next.", least=0)
+    families: str | None = option(None, "CSV learner,family: those left out together; by name where left out.", metavar="FILE")
+    parameters: int = option(1, "Of an item: difficulty, or discrimination as well.", least=1, most=2)
+    embedder: str = option("minilm", "Reads difficulty from text: minilm, static, a folder, or none.")
+    cache: str | None = option(None, "Folder of embeddings; in the user's cache where left out.", metavar="FOLDER")
+    skip_bad: str | None = option(None, SKIP_BAD, metavar="FILE")
+    seed: int = seed_option()
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.paths:
+            raise SettingsError("no results: give files or folders with --results")
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All results, those of --results first."""
+        return (*self.results, *self.more)

@@ -1,0 +1,42 @@
+"""Tune a model on preference pairs from files, in a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from luthier.progress import Progress, quiet
+from luthier.records import JSON, to_pair
+from luthier.run import Run
+from luthier.run.folder import Read
+from luthier.train.preference import page
+from luthier.train.preference.losses import REFERENCE_FREE
+from luthier.train.rows import read_training
+from luthier.train.settings import PreferenceRunSettings
+
+if TYPE_CHECKING:
+    from luthier.models.local import LocalModel
+
+
+def run(settings: PreferenceRunSettings, out: Path, progress: Progress = quiet) -> Run:
+    """Train, and keep `adapter` or `model`, `metrics.jsonl` and `report.html` in `out`; the same call continues a stopped run.
+
+    Started by `torchrun` or `accelerate launch`, every process trains, and the first one keeps the record. Raises SettingsError for settings
+    that do not exist or do not fit together, and what reading the pairs and opening the model raise.
+    """
+    from luthier.train.preference.tuning import REFERENCE, prepare, train
+
+    pairs, held = list(read_training(settings.data, to_pair)), list(read_training(settings.evaluation, to_pair))
+    model: LocalModel = settings.open()
+    prepared = prepare(pairs, model, out, settings, evaluation=held)
+    reads: list[Read] = [*settings.data, *settings.evaluation, *settings.reads()]
+    kept = prepared.config.reference_cache == str(out / REFERENCE) and prepared.config.loss not in REFERENCE_FREE
+    files = [page.METRICS, "checkpoints", settings.made, *([REFERENCE] if kept else [])]
+    with Run(out, "train preference", settings, reads=reads, progress=progress, draw=page.draw) as made:
+        watched = quiet if made.rank else progress
+
+        def work() -> JSON:
+            return {**train(prepared, model, out, settings, watched).to_row(), "method": settings.method}
+
+        made.step("train", work, files=files)
+    return made

@@ -1,0 +1,175 @@
+"""Where training starts, whatever the loss is: settings of TRL and PEFT by name, the weights, a fresh adapter or one that is trained further."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import LuthierError, SettingsError
+from luthier.models.loading import loading, reason
+from luthier.models.local import LocalModel
+from luthier.records import JSON
+
+LEAST = dict.fromkeys(
+    ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "max_length", "save_total_limit", "r"), 1
+) | dict.fromkeys(("learning_rate", "warmup_steps", "weight_decay", "max_grad_norm", "dataloader_num_workers", "seed", "lora_dropout"), 0)
+ABOVE = ("num_train_epochs", "save_steps", "logging_steps", "eval_steps", "lora_alpha")  # 0
+MOST = {"r": 65_536, "lora_dropout": 1}
+
+
+def defaults(seed: int, **own: Any) -> JSON:
+    """Settings of a transformers trainer that differ from its own where none is given: the recipe of Flat-LoRA (arXiv 2409.14396) on any
+    device. own: what a trainer changes of them."""
+    import torch
+
+    return {
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 4,
+        "num_train_epochs": 1,
+        "lr_scheduler_type": "cosine",
+        "logging_steps": 1,
+        "save_steps": 50,
+        "save_total_limit": 1,
+        "report_to": "none",
+        "gradient_checkpointing": False,
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "disable_tqdm": True,
+        "seed": seed,
+    } | own
+
+
+def trainer_config(kind: type, model: LocalModel, folder: Path, given: JSON, *, evaluated: bool, library: str = "transformers") -> Any:
+    """The configuration of a trainer. kind: its class; evaluated: at the end of each epoch where nothing else is said. Writes nothing.
+
+    Raises SettingsError for what the library refuses.
+    """
+    import torch
+    from transformers.integrations import get_reporting_integration_callbacks
+
+    chosen = {"bf16": model.training_dtype is torch.bfloat16, **({"eval_strategy": "epoch"} if evaluated else {}), **given}
+    with refused_by(library):
+        config = kind(output_dir=str(folder / "checkpoints"), **chosen)
+        for tracker in get_reporting_integration_callbacks(config.report_to):
+            tracker()  # says whether its package is there
+    return config
+
+
+def lora_config(given: JSON) -> Any:
+    """A `peft.LoraConfig`: rank 8 on every linear layer where nothing else is given. Raises SettingsError."""
+    from peft import LoraConfig
+
+    chosen = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear", "task_type": "CAUSAL_LM"} | checked("lora", given, LoraConfig)
+    with refused_by("PEFT"):
+        return LoraConfig(**chosen)
+
+
+@contextmanager
+def refused_by(library: str) -> Iterator[None]:
+    """Around what takes settings that a person gave: whatever the library raises becomes SettingsError."""
+    try:
+        yield
+    except LuthierError:
+        raise
+    except Exception as problem:
+        raise SettingsError(f"{library} refuses these settings: {reason(problem)}") from problem
+
+
+def check_start(model: LocalModel, *, full: bool, lora: JSON) -> None:
+    """Raises SettingsError where all weights are to be trained and some are an adapter's, and for settings of an adapter that has its own."""
+    if model.adapter is None:
+        return
+    check_adapter(str(model.adapter))
+    if full:
+        raise SettingsError(f"{model.adapter} is an adapter, and all weights are to be trained; merge it into a folder first")
+    if lora:
+        raise SettingsError(f"{model.adapter} has settings of its own; leave those of lora out")
+
+
+def starting_weights(model: LocalModel, *, full: bool = False, attention: str | None = None) -> Any:
+    """The base in training's precision, with the model's adapter where it has one. attention: kernel, None for the model's own.
+
+    Small steps vanish in bf16, so where all weights are trained they are float32, computing in bf16 where that is fast.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with loading(model.folder, "model"):
+        base = AutoModelForCausalLM.from_pretrained(
+            model.folder, dtype=torch.float32 if full else model.training_dtype, attn_implementation=attention, local_files_only=True
+        )
+    return base if model.adapter is None else _with_adapter(base, str(model.adapter), model)
+
+
+def adapted_model(model: LocalModel, adapter: str | None, seed: int = 0) -> Any:
+    """The base with a saved adapter, or with a fresh one that changes nothing yet, as training holds it.
+
+    Raises SettingsError where the folder holds no adapter, EngineError where it is not of this model.
+    """
+    from peft import get_peft_model
+    from transformers import AutoModelForCausalLM, set_seed
+
+    if adapter is not None:
+        check_adapter(adapter)
+    set_seed(seed)
+    with loading(model.folder, "model"):
+        base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=model.training_dtype, local_files_only=True)
+    return get_peft_model(base, lora_config({})) if adapter is None else _with_adapter(base, adapter, model)
+
+
+def _with_adapter(base: Any, adapter: str, model: LocalModel) -> Any:
+    from peft import PeftModel
+
+    with loading(adapter, "adapter", f"give a PEFT adapter of {model.name}"):
+        return PeftModel.from_pretrained(base, adapter, is_trainable=True)
+
+
+def check_adapter(adapter: str) -> None:
+    """Raises SettingsError where the folder holds no adapter."""
+    if not (Path(adapter) / "adapter_config.json").is_file():
+        raise SettingsError(f"{adapter}: no adapter_config.json there; give a PEFT adapter folder")
+
+
+def checked(section: str, given: JSON, home: Any, own: Sequence[str] = ()) -> JSON:
+    """The settings of a section as the data class `home` takes them. own: fields that are set here.
+
+    Raises SettingsError for a name that is not known and for numbers without meaning.
+    """
+    types = {one.name: one.type for one in fields(home) if one.init and one.name not in own}
+    check_names(section, given, list(types), f"{home.__module__.partition('.')[0]}.{home.__name__}")
+    return {name: _as_number(f"{section}.{name}", name, value, types[name]) for name, value in given.items()}
+
+
+def check_names(section: str, given: Iterable[str], known: Sequence[str], home: str) -> None:
+    """Raises SettingsError for a name that is not known; home: where the known ones are described."""
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"see the fields of {home}"
+            raise SettingsError(f"{section}.{name} is not a setting; {hint}")
+
+
+def _as_number(word: str, name: str, value: Any, kind: Any) -> Any:
+    allowed = {part.strip() for part in (kind.__name__ if isinstance(kind, type) else str(kind)).split("|")}
+    if allowed <= {"bool", "None"} and not isinstance(value, bool | None):
+        raise SettingsError(f"{word} is {value!r}; it is either true or false")
+    if not allowed <= {"int", "float", "None"}:
+        return value
+    if value is None and "None" in allowed:
+        return None
+    if isinstance(value, float) and value.is_integer() and "float" not in allowed:
+        value = int(value)
+    wanted = (int,) if "float" not in allowed else (int, float)
+    if isinstance(value, bool) or not isinstance(value, wanted) or not math.isfinite(value):
+        raise SettingsError(f"{word} is {value}; give a {'whole ' if wanted == (int,) else ''}number")
+    low, high = LEAST.get(name, -math.inf), MOST.get(name, math.inf if "float" in allowed else 2**31 - 1)
+    if value < low or (name in ABOVE and value <= 0) or value > high:
+        below = "above 0" if name in ABOVE else f"from {low}" if low > -math.inf else ""
+        limits = " ".join(part for part in (below, f"up to {high:,}" if high < math.inf else "") if part)
+        raise SettingsError(f"{word} is {value}; give a number {limits}")
+    return value

@@ -1,0 +1,140 @@
+"""The steps of a training run: how many fit a time limit, what each measured, where a stopped one continues, and whether what it made is whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from transformers import TrainerCallback
+
+from luthier.errors import DiskError, SettingsError
+from luthier.models.precision import default_device
+from luthier.progress import Progress
+from luthier.records import JSON
+from luthier.records.files import atomic_write
+from luthier.train.answer_head import answer_loss
+from luthier.train.flat import FlatNoise
+from luthier.train.shared_prompts import collate
+
+FULL = 4 << 20  # bytes: less free space than a checkpoint part needs
+PLAN, METRICS, CHECKPOINTS = "plan.json", "metrics.jsonl", "checkpoints"
+PROBES = 4
+MARGIN = 1.15  # whole runs took 0.9 to 1.2 times a step of the probe: other work on the machine, batches of unlike rows
+Rows = Sequence[dict[str, list[int]]]
+
+
+class MetricsCallback(TrainerCallback):  # type: ignore[misc]
+    """Writes one row a step to metrics.jsonl; on resume, rows after the checkpoint are dropped first."""
+
+    def __init__(self, path: Path, progress: Progress) -> None:
+        self.path, self.progress, self.started = path, progress, 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        lines = self.path.read_text().splitlines() if self.path.is_file() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= state.global_step]
+        with atomic_write(self.path) as stream:
+            stream.writelines(f"{line}\n" for line in kept)
+        self.progress.step("train", state.max_steps)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.started = time.perf_counter()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: JSON | None = None, **kwargs: Any) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        row = {"step": state.global_step, "loss": logs["loss"], "learning_rate": logs["learning_rate"]}
+        row["seconds"] = round(time.perf_counter() - self.started, 3)
+        row |= {name: value for name, value in logs.items() if "/" in name}  # rewards of preference pairs
+        with self.path.open("a") as stream:
+            stream.write(json.dumps(row) + "\n")
+        self.progress.update(state.global_step, state.max_steps, f"loss {logs['loss']:.3f}")
+
+
+def latest_checkpoint(folder: Path) -> str | None:
+    """The newest complete checkpoint; one that a kill cut short lacks its state file, or the end of it, and is passed over."""
+    found = [path for path in folder.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
+    return str(max(found, key=lambda path: int(path.name.split("-")[1]))) if found else None
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def full_disk_named(folder: Path) -> Iterator[None]:
+    """Raises DiskError where the disk of `folder` is full: torch and safetensors name that in words of their own."""
+    try:
+        yield
+    except Exception as problem:
+        if shutil.disk_usage(folder).free < FULL:
+            raise DiskError(f"{folder}: no space left for checkpoints; free some and run the same command again") from problem
+        raise
+
+
+def refuse_broken(model: Any, config: Any, sigma: float = 0.0) -> None:
+    """Raises SettingsError where a trained weight is not finite, so that it is never saved."""
+    for name, weight in model.named_parameters():
+        held = weight.to_local() if hasattr(weight, "to_local") else weight
+        if weight.requires_grad and not bool(held.isfinite().all()):
+            likely = f"the learning rate ({config.learning_rate:g}) is likely too high"
+            likely += f", or the noise (sigma {sigma:g}) too strong" if sigma > 0.2 else ""
+            raise SettingsError(f"training went astray: {name} is not finite after it, so nothing is saved; {likely}")
+
+
+def planned_steps(
+    model: Any, rows: Rows, plan: Path, *, most: int, seconds: float, config: Any, sigma: float, flat: JSON, passes: int = 1
+) -> int:
+    """As many optimizer steps as `seconds` hold, from 2 to `most`. Decided once and kept in the file `plan`.
+
+    passes: forward and backward passes of a micro-batch.
+    """
+    if plan.is_file():
+        return int(json.loads(plan.read_text())["planned_steps"])
+    each = passes * step_seconds(model, rows, config=config, sigma=sigma, flat=flat)
+    planned = max(2, min(most, int(seconds / (MARGIN * each))))
+    with atomic_write(plan) as stream:
+        json.dump({"planned_steps": planned, "whole_plan": most, "probe_step_seconds": each, "limit_seconds": seconds}, stream, indent=1)
+    return planned
+
+
+def step_seconds(model: Any, rows: Rows, *, config: Any, sigma: float, flat: JSON) -> float:
+    """What an optimizer step of mean length will take: the median of three probe steps after one that pays for warming up.
+
+    Gradients are dropped; nothing is updated.
+    """
+    import torch
+
+    device = default_device()
+    micro_batch: int = config.per_device_train_batch_size
+    batch = sorted(rows, key=lambda row: len(row["input_ids"]))[len(rows) // 2 :][:micro_batch]
+    inputs = {name: value.to(device) for name, value in collate(batch).items()}
+    model.to(device).train()
+    noise = FlatNoise(model, sigma, **flat) if sigma > 0 else None
+    drawing: list[float] = []
+    passing: list[float] = []
+    for _ in range(PROBES):
+        start = time.perf_counter()
+        if noise is not None:
+            noise.draw(1, 1)
+        drawn = time.perf_counter()
+        with torch.autocast(device, torch.bfloat16, enabled=config.bf16):
+            loss, _outputs = answer_loss(model, inputs)
+        loss.backward()
+        model.zero_grad(set_to_none=True)
+        drawing.append(drawn - start)
+        passing.append(time.perf_counter() - drawn)
+    if noise is not None:
+        noise.remove()
+    mean = sum(len(row["input_ids"]) for row in rows) / len(rows)
+    tokens = sum(len(row["input_ids"]) for row in batch)
+    whole = micro_batch * int(config.gradient_accumulation_steps) * mean / tokens
+    return median(drawing[1:]) + median(passing[1:]) * whole
