@@ -40,7 +40,7 @@ def measure(quick: bool, soak: str, peers: str) -> dict[str, Any]:
         "plain_interpreter": _each(lambda: _interpreter(script, []), count),
         "bubblewrap_a_program": _each(lambda: _interpreter(script, _bubblewrap()), count),
         "human_eval_pattern": _human_eval(script, count),
-        "split_zygote": _split("bwrap-zygote", first, 5 * count),
+        "split_zygote": _split("bwrap-zygote", first, 20 * count if quick else 10 * count),
         "split_exec": _split("bwrap-exec", first, count),
         "bulk": _bulk(problems, 1 if quick else 5),
         "trace": _trace(3 if quick else 20),

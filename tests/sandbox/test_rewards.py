@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from luthier.errors import SandboxError, SettingsError
-from luthier.sandbox import Sandbox, code_reward, make_code_reward, rubric_reward
+from luthier.sandbox import Sandbox, code_reward, rubric_reward
+from luthier.sandbox.rewards import make_code_reward
 from luthier.sandbox.session import Job, Session
 
 GOOD = "Here it is:\n```python\ndef double(x):\n    return 2 * x\n\nassert double(1) == 3  # a slip\n```\nDone."
