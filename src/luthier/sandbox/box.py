@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, get_args
 
 from luthier.errors import SandboxError, SandboxUnavailable, SettingsError
-from luthier.sandbox.doctor import examine
+from luthier.sandbox import doctor
 from luthier.sandbox.fleet import Fleet
 from luthier.sandbox.inside import codec
 from luthier.sandbox.outcome import BlockTrace, InputOutput, Judge, Judgement, Limits, Outcome, Output, Report, Task
@@ -94,7 +94,12 @@ class Sandbox:
 
     def doctor(self) -> Report:
         """Whether the sandbox starts here and each of its walls holds, in about a second; nothing is raised."""
-        return examine(self)
+
+        def tried(program: str) -> Outcome:
+            task = Task(program, doctor.TEST, "f")
+            return judgement(task, self._fleet.do(judge_job(task, trace=False), doctor.LIMITS), self.backend).outcome
+
+        return doctor.examine(tried, self.backend)
 
     def close(self) -> None:
         """End everything that runs inside."""

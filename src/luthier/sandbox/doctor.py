@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from luthier.errors import SandboxError
 from luthier.sandbox import bubblewrap
-from luthier.sandbox.outcome import Check, Kind, Report
+from luthier.sandbox.outcome import Check, Kind, Limits, Outcome, Report
 
-if TYPE_CHECKING:
-    from luthier.sandbox.box import Sandbox
-
+LIMITS = Limits(wall=0.5, cpu=0.3)
+TEST = "assert f(1) == 1"
 _HOLD: tuple[tuple[str, tuple[Kind, ...], str], ...] = (
     ("a program runs", ("passed",), "return x"),
     ("the network is closed", ("blocked",), "import socket; socket.create_connection(('1.1.1.1', 80), 1)"),
@@ -34,23 +32,18 @@ _HOLD: tuple[tuple[str, tuple[Kind, ...], str], ...] = (
 )
 
 
-def examine(box: Sandbox) -> Report:
-    """Start the sandbox and try every wall; where it does not start, the one check that says why."""
+def examine(tried: Callable[[str], Outcome], backend: str) -> Report:
+    """Try every wall; where the sandbox does not start, the one check that says why. tried: runs a program that defines `f` on f(1) == 1."""
     checks: list[Check] = []
-    before = box.limits
-    box.limits = replace(before, wall=0.5, cpu=0.3)
+    began = time.monotonic()
     try:
-        began = time.monotonic()
         for name, expected, body in _HOLD:
-            verdict = box.judge(f"def f(x):\n    {body}\n", "assert f(1) == 1", entry_point="f")
-            seen = f"{time.monotonic() - began:.2f} s to the first verdict" if not checks else str(verdict.outcome)
-            checks.append(Check(name, verdict.outcome.kind in expected, seen))
+            found = tried(f"def f(x):\n    {body}\n")
+            seen = f"{time.monotonic() - began:.2f} s to the first verdict" if not checks else str(found)
+            checks.append(Check(name, found.kind in expected, seen))
     except SandboxError as problem:
-        checks.append(Check("the sandbox starts", False, str(problem)))
-        return Report(tuple(checks))
-    finally:
-        box.limits = before
-    return Report((Check("the sandbox starts", True, f"{box.backend}, {bubblewrap.find()}, {_as_whom()}"), *checks))
+        return Report((*checks, Check("the sandbox starts", False, str(problem))))
+    return Report((Check("the sandbox starts", True, f"{backend}, {bubblewrap.find()}, {_as_whom()}"), *checks))
 
 
 def _as_whom() -> str:
