@@ -21,7 +21,7 @@ def benchmark(
 
     extra: further options with their default values, e.g. run="runs/tools" for `--run`.
     """
-    from luthier.recipes.run_folder import device
+    from luthier.run.machine import device
     from luthier.records import atomic_write
 
     parser = argparse.ArgumentParser(description=text)

@@ -153,11 +153,11 @@ def _trace(count: int) -> dict[str, float]:
 
 
 def _soak(count: int) -> dict[str, Any]:
-    """`count` programs, 8 at a time, every twentieth one hostile; what is left behind and what was judged wrongly."""
+    """`count` programs, 8 at a time, every fiftieth one hostile; what is left behind and what was judged wrongly."""
     hostile = [attack for attack in attacks() if attack.aim != "works"]
     honest = [("def f(x):\n    return x * x\n", ("passed",)), ("def f(x):\n    return x\n", ("wrong_answer",))]
     mixed = [
-        (hostile[at // 20 % len(hostile)].program, hostile[at // 20 % len(hostile)].expected) if at % 20 == 19 else honest[at % 2]
+        (hostile[at // 50 % len(hostile)].program, hostile[at // 50 % len(hostile)].expected) if at % 50 == 49 else honest[at % 2]
         for at in range(count)
     ]
     files, began, memory, wrong = _open_files(), time.monotonic(), [], 0
