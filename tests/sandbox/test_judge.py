@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 
-from luthier.errors import SettingsError
+from luthier.errors import SandboxError, SettingsError
 from luthier.sandbox import CallError, InputOutput, Limits, Sandbox, Task
 
 SQUARE = "def f(x):\n    return x * x\n"
@@ -200,7 +205,13 @@ def test_output_before_the_end_is_kept(box: Sandbox) -> None:
 
 
 def test_settings_without_meaning_are_refused() -> None:
-    for make in (lambda: Sandbox("docker"), lambda: Sandbox(workers=0), lambda: Limits(wall=-1), lambda: Limits(cpu=float("nan"))):
+    for make in (
+        lambda: Sandbox("docker"),
+        lambda: Sandbox(workers=0),
+        lambda: Limits(wall=-1),
+        lambda: Limits(cpu=float("nan")),
+        lambda: Limits(memory=1 << 20),
+    ):
         with pytest.raises(SettingsError):
             make()
 
@@ -210,3 +221,29 @@ def test_third_party_modules_come_in_by_name(box: Sandbox) -> None:
     assert kinds(box.judge(program, "assert f(3) == 9", entry_point="f")) == ["load_error"]
     with Sandbox(workers=1, modules=["numpy"]) as furnished:
         assert furnished.judge(program, "assert f(3) == 9", entry_point="f").passed
+
+
+def test_tight_limits_are_the_programs_alone() -> None:
+    tight = Limits(memory=16 << 20, file=1 << 12, files=6, disk=1 << 12, inodes=2, threads=1, output=100)
+    with Sandbox(workers=1, limits=tight) as small:
+        verdict = small.judge("def f(x):\n    return bytes(x)\n", ["assert f(1) == b'\\0'", "assert f(64 << 20)"], entry_point="f")
+    assert kinds(verdict) == ["passed", "memory"]
+
+
+def test_a_closed_sandbox_says_so_and_ends_what_runs(box: Sandbox) -> None:
+    closed = Sandbox(workers=2)
+    verdicts = closed.judge_each([Task("def f():\n    while True: pass\n", "assert f() == 1", "f")] * 2)
+    threading.Timer(0.5, closed.close).start()
+    began = time.monotonic()
+    assert isinstance(next(verdicts), SandboxError)
+    assert time.monotonic() - began < 5
+    closed.close()
+    with pytest.raises(SandboxError, match="closed"):
+        closed.judge(SQUARE, "assert f(2) == 4", entry_point="f")
+
+
+def test_a_sandbox_that_nobody_closes_keeps_no_process_from_its_end(box: Sandbox) -> None:
+    script = "from luthier.sandbox import Sandbox\nprint(Sandbox().call('def f(): return 5', 'f'))"
+    path = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, env=path, check=True)
+    assert finished.stdout == "5\n"

@@ -102,9 +102,9 @@ class Sandbox:
         return doctor.examine(tried, self.backend)
 
     def close(self) -> None:
-        """End everything that runs inside."""
-        self._pool.shutdown(cancel_futures=True)
+        """End everything that runs inside; jobs that are not done fail with SandboxError."""
         self._fleet.close()
+        self._pool.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Sandbox:
         return self

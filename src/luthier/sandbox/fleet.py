@@ -22,6 +22,7 @@ class Fleet:
         self.modules, self.recycle = modules, 1 if single else recycle
         self._lock = threading.Lock()
         self._open: list[Session] = []
+        self._closed = False
         # The kernel ends a sandbox with the thread that started it, so one thread starts them all.
         self._starter = ThreadPoolExecutor(1, "sandbox-start")
 
@@ -34,14 +35,17 @@ class Fleet:
             session.jobs = max(session.jobs, self.recycle)  # it ends when the others' jobs in it are done
         finally:
             self._leave(session)
-        with self._start() as alone:
+        with self._alone() as alone:
             return _checked(alone.run(job, limits), job)
 
     def close(self) -> None:
+        """End them all, and the jobs in them: those fail with SandboxError."""
         with self._lock:
+            self._closed = True
             for session in self._open:
-                session.close()
-            self._open = []
+                if session.running:
+                    session.kill()
+            self._sweep()
         self._starter.shutdown()
 
     def _enter(self) -> Session:
@@ -55,7 +59,13 @@ class Fleet:
             session.jobs, session.running = session.jobs + 1, session.running + 1
             return session
 
+    def _alone(self) -> Session:
+        with self._lock:
+            return self._start()
+
     def _start(self) -> Session:
+        if self._closed:
+            raise SandboxClosedError("this sandbox is closed")
         return self._starter.submit(Session, self.modules).result()
 
     def _leave(self, session: Session) -> None:
@@ -65,9 +75,16 @@ class Fleet:
 
     def _sweep(self) -> None:
         """Close those that have no job and get none any more."""
-        for session in [ended for ended in self._open if ended.running == 0 and (ended.jobs >= self.recycle or not ended.alive)]:
+        for session in [open_ for open_ in self._open if open_.running == 0 and self._is_over(open_)]:
             self._open.remove(session)
             session.close()
+
+    def _is_over(self, session: Session) -> bool:
+        return self._closed or session.jobs >= self.recycle or not session.alive
+
+
+class SandboxClosedError(SandboxError):
+    """A job for a sandbox that has been closed."""
 
 
 def _checked(raw: Raw, job: Job) -> Raw:

@@ -22,6 +22,7 @@ Kind = Literal[
     "unsupported_value",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+LEAST_MEMORY = 16 << 20
 Trust = Literal["split", "inprocess"]
 Judge = Literal["split", "inprocess"]
 
@@ -51,6 +52,8 @@ class Limits:
             value = getattr(self, limit.name)
             if not 0 < value < 1 << 50:
                 raise SettingsError(f"the sandbox's limit {limit.name} is {value}; it must be a positive number")
+        if self.memory < LEAST_MEMORY:
+            raise SettingsError(f"the sandbox's limit memory is {self.memory}; an interpreter needs {LEAST_MEMORY} bytes to work at all")
 
 
 @dataclass(frozen=True)

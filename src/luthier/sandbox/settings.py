@@ -25,7 +25,7 @@ class LimitSettings(BoxSettings):
     """How programs are run, and what one may use."""
 
     seconds: float = option(6.0, "Longest that a test or a script may take.", above=0, most=3600)
-    memory: int = option(1024, "MiB beside what the interpreter takes.", least=1, most=1 << 20)
+    memory: int = option(1024, "MiB beside what the interpreter takes.", least=16, most=1 << 20)
 
     @property
     def limits(self) -> Limits:

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 
 from . import blocks, candidate, driver, kernel
 from .children import Child, Timer
-from .remote import Line
+from .remote import REPLY, Line
 
 TICK = 0.05
 GRACE = 1.0
+DRIVER_MEMORY = 1 << 30
 
 
 class Job(NamedTuple):
@@ -328,7 +329,9 @@ def run(message: bytes, descriptors: list[int], filters: tuple[bytes, ...], mapp
     asked = json.loads(message)
     limits = asked.pop("limits")
     bounds = kernel.Bounds(**{**limits, "memory": limits["memory"] + mapped}, filter=filters[0])
-    monitor = Monitor(Job(**asked, bounds=bounds), Descriptors(*descriptors), bounds._replace(filter=filters[1]))
+    memory, file = mapped + max(limits["memory"], DRIVER_MEMORY), max(limits["file"], 2 * REPLY)
+    of_driver = bounds._replace(filter=filters[1], memory=memory, file=file)  # tests must not fail for want of what programs are denied
+    monitor = Monitor(Job(**asked, bounds=bounds), Descriptors(*descriptors), of_driver)
     if asked["mode"] == "run":
         monitor.script()
     else:
