@@ -51,7 +51,7 @@ class Parrot:
 
 def record(path: Path, prompts: list[Prompt], sampling: Sampling | None = None, model: LanguageModel | None = None) -> list[Completion]:
     with RecordingModel(model or Parrot(), path) as recording:
-        return recording.generate(prompts, sampling)
+        return recording.generate(prompts, sampling or Sampling())
 
 
 def test_both_are_language_models(tmp_path: Path) -> None:

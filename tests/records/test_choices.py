@@ -116,3 +116,64 @@ def test_questions_are_written_with_and_without_letters():
     question = ChoiceQuestion("Red?", ("Mars", "Venus"))
     assert question.lettered() == "Red?\nA. Mars\nB. Venus"
     assert question.listed() == "Red?\n- Mars\n- Venus"
+
+
+@pytest.mark.parametrize(
+    ("row", "right"),
+    [
+        ({"question": "Least?", "choices": {"text": ["2 newtons", "1 newton"], "label": ["1", "2"]}, "answerKey": "1"}, "2 newtons"),
+        ({"question": "Least?", "choices": {"text": ["2 newtons", "1 newton"], "label": ["1", "2"]}, "answerKey": 2}, "1 newton"),
+        ({"question": "Which?", "choices": {"text": ["B", "A"], "label": ["A", "B"]}, "answerKey": "A"}, "B"),
+        ({"question": "Sum?", "options": {"A": "2", "B": "1"}, "answer": "B"}, "1"),
+        ({"question": "Sum?", "options": ["3", "1", "2", "0"], "answer": "2"}, "2"),
+        ({"question": "Sum?", "options": ["3", "1", "2", "0"], "answer": 2}, "2"),
+        ({"ctx": "A boat", "endings": ["10", "3", "2", "1"], "label": "3"}, "1"),
+        ({"question": "x", "choices": ["C", "C++", "C#"], "answer": "C++"}, "C++"),
+        ({"question": "x", "choices": ["one", "two"], "answer": "(b)"}, "two"),
+        ({"question": "x", "choices": ["one", "two"], "answer": ["B"]}, "two"),
+        ({"question": "x", "choices": ["one", "two"], "answer": 1.0}, "two"),
+        ({"question": "x", "choices": ["1/2", "1/3"], "answer": "0.5"}, "1/2"),
+    ],
+)
+def test_labels_go_before_texts_and_places_before_what_they_look_like(row: dict[str, object], right: str):
+    found = to_choice(row)
+    assert found.answer is not None
+    assert found.options[found.answer] == right
+
+
+def test_an_answer_that_may_mean_two_options_is_refused():
+    with pytest.raises(BadRowError, match="the letter of one option and the text of another"):
+        to_choice({"question": "Which?", "options": ["B", "A"], "answer": "A"})
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"doc": {"Question": "Which one is red?", "choices": ["Venus", "Mars"], "answer": "(B)"}, "resps": [["x"]]},
+        {"Question": "Which one is red?", "Correct Answer": "Mars", "Incorrect Answer 1": "Venus", "Incorrect Answer 2": "Pluto"},
+        {"question": "Which one is red?", "A": "Venus", "B": "Mars", "answer": "B"},
+        {"question": "Which one is red?", "option_a": "Venus", "option_b": "Mars", "option_c": None, "answer": "b"},
+        {"question": "Which one is red?", "opa": "Venus", "opb": "Mars", "cop": 1},
+        {"sentence": "Which one is red?", "option1": "Venus", "option2": "Mars", "answer": "2"},
+        {"question": "Which one is red?", "answerA": "Venus", "answerB": "Mars", "answerC": "Pluto", "label": "2"},
+        {"goal": "Which one is red?", "sol1": "Venus", "sol2": "Mars", "label": 1},
+        {"question": "Which one is red?", "correct_answer": "Mars", "distractor1": "Venus", "distractor2": "Pluto"},
+        {"question": "Which one is red?", "mc1_targets": {"choices": ["Mars", "Venus"], "labels": [1, 0]}},
+        {"query": "Which one is red?", "choices": ["Venus", "Mars"], "gold": 1},
+        {"question": "Which one is red?", "options": '["Venus", "Mars"]', "answer": "B"},
+        {"question": "Which one is red?", "options": {"A": "Venus", "B": "Mars", "C": None}, "answer_idx": "B"},
+    ],
+)
+def test_more_layouts_read_alike(row: dict[str, object]):
+    found = to_choice(row)
+    assert found.question == "Which one is red?"
+    assert found.answer is not None
+    assert found.options[found.answer] == "Mars"
+
+
+def test_what_is_read_before_the_question_stands_before_it():
+    row = {"article": "Mars has rust.", "question": "Why red?", "options": ["rust", "paint"], "answer": "A"}
+    assert to_choice(row).question == "Mars has rust.\nWhy red?"
+    copa = {"premise": "It rained.", "question": "effect", "choice1": "The road is wet.", "choice2": "It snowed.", "label": 0}
+    assert to_choice(copa).question == "It rained.\nWhat happened as a result?"
+    assert to_choice(copa).answer == 0

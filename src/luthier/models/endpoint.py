@@ -7,21 +7,24 @@ and the budget. Tool calls in a reply become text in the bracket syntax of `luth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from luthier.errors import BudgetError, EngineError, SettingsError
-from luthier.models.endpoint_rows import message_rows, prompt_tokens, read_reply
+from luthier.errors import BudgetError, EngineError, LuthierError, SettingsError
+from luthier.models.endpoint_refusals import refused_field, refuses_prompt, without_field
+from luthier.models.endpoint_rows import SHOWN, message_rows, prompt_tokens, read_reply
 from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Samplings, Score, Usage, draws
 from luthier.records import JSON
+from luthier.records.account import note
+from luthier.texts.secrets import without_secrets
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 OnAnswer = Callable[[int, Completion], None]
-_SHOWN = 200  # characters of a server's own words in an error
 
 
 class EndpointModel:
@@ -30,6 +33,8 @@ class EndpointModel:
     api_key: sent as a bearer token; servers of your own rarely need one. concurrency: requests in flight at once.
     max_calls, max_tokens: budget over the life of this object; tokens are prompt and completion together.
     retries: attempts after a 429, a 5xx or a lost connection, with growing pauses. timeout: seconds for one attempt.
+    fields: other names of fields of a request, None for those to leave out (`{"max_tokens": "max_completion_tokens", "seed": None}`); those that
+    the server refuses by name are learned. A prompt that it refuses for good gets an empty answer whose `finish` is "refused".
     """
 
     supports: frozenset[Capability] = frozenset({"generate", "json_schema"})
@@ -45,6 +50,7 @@ class EndpointModel:
         max_tokens: int | None = None,
         retries: int = 4,
         timeout: float = 60.0,
+        fields: Mapping[str, str | None] | None = None,
     ) -> None:
         if concurrency < 1:
             raise SettingsError(f"concurrency is {concurrency}; it must be at least 1")
@@ -52,6 +58,7 @@ class EndpointModel:
         self.concurrency, self.retries, self.timeout = concurrency, retries, timeout
         self.max_calls, self.max_tokens = max_calls, max_tokens
         self.usage = Usage()
+        self.fields: dict[str, str | None] = dict(fields or {})
 
     def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt, in order.
@@ -122,7 +129,7 @@ class EndpointModel:
                 while not failures and (item := next(waiting, None)) is not None:
                     index, request = item
                     try:
-                        async with budget.hold(prompt_tokens(request) + int(request["max_tokens"])):
+                        async with budget.hold(prompt_tokens(request) + int(request["max_tokens"])):  # before it is renamed
                             completion = await self._ask(client, request)
                             self.usage.add(completion)
                         on_answer(index, completion)
@@ -131,27 +138,64 @@ class EndpointModel:
 
             await asyncio.gather(*(work() for _ in range(workers)))
         if failures:
-            raise failures[0]
+            raise failures[0] if isinstance(failures[0], LuthierError) else EngineError(self._explain(failures[0])) from failures[0]
 
     async def _ask(self, client: AsyncOpenAI, request: JSON) -> Completion:
-        from openai import OpenAIError
+        """One answer. A field that the server refuses is left out from then on; each can be refused once."""
+        from openai import APIStatusError, OpenAIError
 
+        tokens = prompt_tokens(request)
+        for _ in range(len(request)):
+            sent = request
+            for field, other in self.fields.items():
+                sent = without_field(sent, field, other)
+            try:
+                return self._read(await client.chat.completions.create(**sent), tokens)
+            except APIStatusError as problem:
+                words = self._told(problem)
+                reason = refuses_prompt(problem.status_code, words, problem.body)
+                if reason is not None:
+                    return self._refused(reason, tokens)
+                found = refused_field(problem.status_code, words, problem.body, sent)
+                if found is None or found[1] in self.fields:
+                    raise EngineError(self._explain(problem)) from problem
+                self.fields = {**self.fields, found[0]: found[1]}
+                note("left out", f"the setting {found[0]!r}, which {self.base_url} does not take")
+            except (OpenAIError, ValueError, TypeError) as problem:
+                raise EngineError(self._explain(problem)) from problem
+        raise EngineError(f"{self.base_url} refuses one field of the request after another; set them by hand (fields)")
+
+    def _read(self, reply: Any, tokens: int) -> Completion:
+        error = getattr(reply, "error", None)
+        reason = refuses_prompt(400, str(error), {"error": error}) if error else None
+        if reason is not None:
+            return self._refused(reason, tokens)
         try:
-            reply = await client.chat.completions.create(**request)
-        except (OpenAIError, ValueError) as problem:
-            raise EngineError(self._explain(problem)) from problem
-        if not getattr(reply, "choices", None):
-            raise EngineError(f"{self.base_url} does not answer with chat completions; check the URL (it usually ends in /v1)")
-        return read_reply(reply, prompt_tokens(request))
+            answer = read_reply(reply, tokens)
+        except EngineError as problem:
+            words = without_secrets(str(problem), self.api_key)
+            raise EngineError(f"{self.base_url} {words}; check the model {self.name!r} and the URL (it usually ends in /v1)") from None
+        if answer.finish == "refused":
+            note("refused", "prompts that the server refuses (content_filter)")
+        return answer
+
+    def _refused(self, reason: str, tokens: int) -> Completion:
+        note("refused", f"prompts that the server refuses ({reason})")
+        return Completion("", "refused", tokens, 0)
+
+    def _told(self, problem: BaseException) -> str:
+        """The words of a problem on one line, without secrets."""
+        words = " ".join(without_secrets(str(problem), self.api_key).split())
+        return words if len(words) <= SHOWN else words[: SHOWN - 1] + "…"
 
     def _explain(self, problem: Exception) -> str:
         from openai import APIConnectionError, APIStatusError, APITimeoutError
 
-        words = _one_line(problem)
+        words = self._told(problem)
         if isinstance(problem, APITimeoutError):
             told = f"did not answer within {self.timeout:g} s; raise the timeout or lower the concurrency ({self.concurrency})"
         elif isinstance(problem, APIConnectionError):
-            cause = _one_line(problem.__cause__ or problem)
+            cause = self._told(problem.__cause__ or problem)
             return f"cannot reach {self.base_url} ({cause}); check that the server runs and that the URL is right"
         elif isinstance(problem, APIStatusError):
             told = self._explain_status(problem.status_code, words)
@@ -205,9 +249,23 @@ class _Budget:
 
 
 def server_url(text: str) -> str:
-    """The base URL of a server, without a slash at its end. Raises SettingsError where it is no http address."""
-    if not text.startswith(("http://", "https://")):
-        raise SettingsError(f"the server's URL is {text!r}; it must start with http:// or https:// and usually ends in /v1")
+    """The base URL of a server, without a slash at its end.
+
+    Raises SettingsError where it is no http address, or carries a password or a query, which would be written where others read it.
+    """
+    shown = without_secrets(text)
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # half an address of IPv6, a port that is none
+        whole = False
+    if not whole or any(sign.isspace() or ord(sign) < 32 for sign in text):
+        raise SettingsError(f"the server's URL is {shown!r}; it must start with http:// or https:// and usually ends in /v1")
+    if parts.username is not None or parts.password is not None:
+        raise SettingsError(f"the server's URL {shown!r} carries a user or password; pass a key as LUTHIER_API_KEY instead")
+    if parts.query or parts.fragment:
+        base = shown.partition("?")[0].partition("#")[0]
+        raise SettingsError(f"the server's URL ends in a query ({base}?…); give the base URL alone, and a key as LUTHIER_API_KEY")
     return text.rstrip("/")
 
 
@@ -220,8 +278,3 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         return
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, work).result()
-
-
-def _one_line(problem: BaseException) -> str:
-    words = " ".join(str(problem).split())
-    return words if len(words) <= _SHOWN else words[: _SHOWN - 1] + "…"

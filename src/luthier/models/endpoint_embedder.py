@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from luthier.errors import EngineError, SettingsError
 from luthier.models.embedder import Kind, fingerprint_of, unit_rows
 from luthier.models.endpoint import server_url
+from luthier.models.endpoint_rows import SHOWN
+from luthier.texts.secrets import without_secrets
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-_SHOWN = 200  # characters of a server's own words in an error
 
 
 class EndpointEmbedder:
@@ -83,10 +83,13 @@ class EndpointEmbedder:
             reply = self.client.embeddings.create(**asked)
             rows = sorted(reply.data, key=lambda row: row.index)
         except (OpenAIError, ValueError, TypeError, AttributeError) as problem:
-            words = " ".join(str(problem).split())[:_SHOWN]
+            words = without_secrets(" ".join(str(problem).split()), self.api_key)[:SHOWN]
             raise EngineError(
                 f"{self.base_url} gives no embeddings of {self.name!r} ({words}); check the server, the name and the URL (it usually ends in /v1)"
             ) from problem
         if len(rows) != len(texts):
             raise EngineError(f"{self.base_url} answers {len(rows)} vectors to {len(texts)} texts; lower the batch")
-        return [list(row.embedding) for row in rows]
+        vectors = [row.embedding for row in rows]
+        if not all(isinstance(vector, list) and all(isinstance(part, int | float) for part in vector) for vector in vectors):
+            raise EngineError(f"{self.base_url} answers with embeddings that are no lists of numbers; check the model {self.name!r}")
+        return [list(vector) for vector in vectors]

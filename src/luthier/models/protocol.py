@@ -67,10 +67,10 @@ def draws(sampling: Samplings, count: int) -> list[Draw]:
 
 @dataclass(frozen=True)
 class Completion:
-    """An answer: its text without stop tokens, why it ended, and the tokens it cost."""
+    """An answer: its text without stop tokens, why it ended, and the tokens it cost. One that was refused for good is empty."""
 
     text: str
-    finish: Literal["stop", "length"]
+    finish: Literal["stop", "length", "refused"]
     prompt_tokens: int
     completion_tokens: int
 

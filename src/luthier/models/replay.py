@@ -246,7 +246,10 @@ def _by_key(rows: Journal | Iterator[JSON]) -> dict[str, JSON]:
 
 
 def _completion(row: JSON) -> Completion:
-    return Completion(row["text"], row["finish"], row["prompt_tokens"], row["completion_tokens"])
+    try:
+        return Completion(row["text"], row["finish"], row["prompt_tokens"], row["completion_tokens"])
+    except KeyError as problem:
+        raise EngineError(f"a recorded answer of {row['model']!r} lacks {problem}; record it again") from None
 
 
 def _score_row(score: Score) -> JSON:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,16 +23,16 @@ TOLERANCE = 1e-6  # relative, of the two sides of an equation
 LONGEST_SIDE = 200  # characters; a longer one is prose
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\w)")
 _BEFORE_NOT = re.compile(r"\b(is|are|was|were|can|could|will|would|should|does|do|has|have)\b(?!\s+not\b)(?=\s)", re.IGNORECASE)
-_NOT = re.compile(r"\s+not\b|\bcannot\b", re.IGNORECASE)
-_NUMBERS, _TRUTHS = (
-    r"[-+*/()\d.\s]*\d[-+*/()\d.\s]*",
-    r"(?:\b(?:not|and|or|True|False)\b|[()\s])*\b(?:True|False)\b(?:\b(?:not|and|or|True|False)\b|[()\s])*",
+_NOT = re.compile(r"(?<!\s)\s++not\b|\bcannot\b", re.IGNORECASE)
+# Runs of what expressions are made of, and what one must hold to be an expression.
+_RUNS = (
+    (re.compile(r"(?:\b(?:not|and|or|True|False)\b|[()\s])++"), re.compile(r"\b(?:True|False)\b")),
+    (re.compile(r"[-+*/()\d.\s]++"), re.compile(r"\d")),
 )
-_AT_END = [re.compile(rf"(?<![\w%]){run}$") for run in (_TRUTHS, _NUMBERS)]
-_AT_START = [re.compile(rf"^{run}(?![\w%])") for run in (_TRUTHS, _NUMBERS)]
+_WORD_OR_PERCENT = re.compile(r"[\w%]")
 # A verdict opens the reply; "you are right" is no verdict on a solution.
 _VERDICT = re.compile(
-    r"\W*(?:(?:the|this)\s+(?:solution|reasoning|chain)\s+is\s+|verdict\W+)?(right|wrong|correct|incorrect)\b", re.IGNORECASE
+    r"\W*+(?:(?:the|this)\s++(?:solution|reasoning|chain)\s++is\s++|verdict\W++)?(right|wrong|correct|incorrect)\b", re.IGNORECASE
 )
 _SIGNS = str.maketrans({"×": "*", "÷": "/", "−": "-", "[": "(", "]": ")", "$": " "})
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -119,7 +120,7 @@ def equations_hold(chain: str) -> bool | None:
     verdict: bool | None = None
     for line in re.split(r"\n|(?<=[a-z])[.:]\s|\.\s(?=[A-Z])", chain):
         for one, two in pairwise(line.split("=")):
-            left, right = _value(one, _AT_END), _value(two, _AT_START)
+            left, right = _value(one, at_end=True), _value(two, at_end=False)
             if left is None or right is None or isinstance(left, bool) != isinstance(right, bool):
                 continue
             if not _same(left, right):
@@ -132,21 +133,39 @@ def _same(one: Any, two: Any) -> bool:
     return bool(one == two) if isinstance(one, bool) else abs(one - two) <= TOLERANCE * max(1.0, abs(one), abs(two))
 
 
-def _value(side: str, places: Sequence[re.Pattern[str]]) -> Any:
+def _value(side: str, *, at_end: bool) -> Any:
     """The value of the expression that stands at one end of a side, None where there is none; nothing is executed."""
     text = side.strip(" \t.,;:\"'").translate(_SIGNS)
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
-    for place in places:
-        found = place.search(text)
-        if found is None or len(found[0]) > LONGEST_SIDE:
+    for run, must in _RUNS:
+        found = _run_at_end(text, run) if at_end else _run_at_start(text, run)
+        if len(found) > LONGEST_SIDE or must.search(found) is None:
             continue
-        if found.start() > 0 and found[0].lstrip()[0] in "+-*/":  # goes on from an unknown
+        if len(found) < len(text) and at_end and found.lstrip()[:1] in "+-*/":  # goes on from an unknown
             continue
         try:
-            return _computed(ast.parse(found[0].strip(" ,.;"), mode="eval").body)
+            return _computed(ast.parse(found.strip(" ,.;"), mode="eval").body)
         except (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError):
             continue
     return None
+
+
+def _run_at_end(text: str, run: re.Pattern[str]) -> str:
+    """The longest run that ends the text and does not begin within a word."""
+    last = next(iter(deque(run.finditer(text), maxlen=1)), None)
+    if last is None or last.end() < len(text):
+        return ""
+    within = last.start() > 0 and _WORD_OR_PERCENT.match(text[last.start() - 1])
+    return text[last.start() + 1 :] if within and not _WORD_OR_PERCENT.match(text[last.start()]) else "" if within else last[0]
+
+
+def _run_at_start(text: str, run: re.Pattern[str]) -> str:
+    """The longest run that begins the text and does not end within a word."""
+    found = run.match(text)
+    end = found.end() if found else 0
+    while 0 < end < len(text) and _WORD_OR_PERCENT.match(text[end]):
+        end -= 1
+    return text[:end]
 
 
 def _computed(node: ast.AST) -> Any:

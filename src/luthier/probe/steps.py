@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,9 @@ from luthier.texts.answers import final_answer
 LEAST_TOKENS = 4  # a shorter piece belongs to the step before it
 MOST_STEPS = 32
 _END = re.compile(r"\n+|(?<=[.?!])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|\s(?=Step\s+\d+\s*:)")
-_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|approx|Dr|Mr|Mrs|Ms|Prof|St|No|Fig|Eq)|(?:^|\n)\s*\d{1,2}|\b[A-Z])\.$")
+_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|approx|Dr|Mr|Mrs|Ms|Prof|St|No|Fig|Eq)|(?:^|\n)[^\S\n]{0,8}\d{1,2}|\b[A-Z])\.$")
+_NEAR = 24  # characters before an end that tell an abbreviation
+_MARK, _TWO_WORDS = re.compile(r"[.?!\n]"), re.compile(r"\s*+\S++\s++\S")
 _UNFINISHED = "�"  # how a tokenizer writes the first bytes of a character
 
 
@@ -62,9 +65,11 @@ def split_steps(tokenizer: Any, ids: Sequence[int], *, least: int = LEAST_TOKENS
 def sentence_ends(text: str) -> list[int]:
     """Places in a text, in characters, where a line or a sentence ends; the end of the text is not one."""
     found = []
+    first = len(text) - len(text.lstrip())
     for match in _END.finditer(text):
-        before = text[: match.start()]
-        if not before.strip() or ("\n" not in match[0] and _ABBREVIATION.search(before)):
+        start = match.start()
+        before = text[:start] if start <= _NEAR else f"x{text[start - _NEAR : start]}"  # x: the window begins within a line
+        if start <= first or ("\n" not in match[0] and _ABBREVIATION.search(before)):
             continue
         found.append(match.start())
     return found
@@ -90,15 +95,21 @@ def token_ends(tokenizer: Any, ids: Sequence[int]) -> list[int]:
 
 def token_at(ends: Sequence[int], place: int) -> int:
     """How many tokens stand before a place in the text; a token that it falls into is counted."""
-    return next((number for number, end in enumerate(ends, 1) if end >= place), len(ends))
+    return min(bisect_left(ends, place) + 1, len(ends))
 
 
 def _without_statement(text: str) -> tuple[str, str]:
     """The text before its closing sentence, where that states the answer, and that sentence."""
     stated = final_answer(text)
-    if stated is None or re.search(r"[.?!\n]\s*\S+\s+\S", text[stated.end :].strip()):  # more follows: the chain goes on
+    if stated is None or _goes_on(text[stated.end :].strip()):
         return text, ""
     before = text[: stated.start]
     ends = sentence_ends(before)
     start = ends[-1] if ends else 0
     return text[:start], text[start:].strip()
+
+
+def _goes_on(rest: str) -> bool:
+    """Whether two words or more follow the end of a sentence."""
+    mark = _MARK.search(rest)
+    return mark is not None and _TWO_WORDS.match(rest, mark.end()) is not None

@@ -119,7 +119,7 @@ def match_option(answer: str, options: Sequence[str]) -> int | None:
     if letter is not None and LETTERS.index(letter.upper()) < len(options):
         return LETTERS.index(letter.upper())
     folded = answer.casefold()
-    named = [place for place, option in enumerate(options) if re.search(rf"\b{re.escape(option.casefold())}\b", folded)]
+    named = [place for place, option in enumerate(options) if re.search(rf"(?<!\w){re.escape(option.casefold())}(?![\w+#])", folded)]
     return named[0] if len(named) == 1 else None
 
 
@@ -129,7 +129,10 @@ def options_from(given: Any) -> tuple[list[str], list[str], bool]:
     if isinstance(given, str) and given.lstrip().startswith(("[", "{")):
         given = decoded(given, "the options")
     if isinstance(given, dict) and isinstance(texts := given.get("text", given.get("choices")), list):
-        labels = [str(label) for label in given.get("label") or []]
+        told = given.get("label") or []
+        if not isinstance(told, list):
+            raise BadRowError("the labels of the options are no list")
+        labels = [str(label) for label in told]
         if labels and len(labels) != len(texts):
             raise BadRowError(f"{len(texts)} options under {len(labels)} labels")
         return labels, [str(text) for text in texts], set(given) <= {"text", "label", "choices", "labels"}
@@ -211,9 +214,8 @@ def _spread(text: str, row: JSON, names: dict[str, str]) -> tuple[str, list[str]
             texts = sorted(str(row[each]) for each in (right_by, *wrong))  # the right one must not always be the first
             return text, [], texts, texts.index(str(row[right_by])), {right_by, *wrong}
     for columns, names_of in _COLUMNS:
-        filled = [
-            (names[column], label) for column, label in zip(columns, names_of, strict=False) if row.get(names.get(column, "")) is not None
-        ]
+        told = [(names[column], label) for column, label in zip(columns, names_of, strict=False) if column in names]
+        filled = [(name, label) for name, label in told if row[name] is not None]
         if len(filled) >= 2 and [label for _, label in filled] == list(names_of[: len(filled)]):
             return text, [label for _, label in filled], [str(row[name]) for name, _ in filled], None, {name for name, _ in filled}
     stem, labels, options = _split(text)

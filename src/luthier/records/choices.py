@@ -130,5 +130,7 @@ def _chain(row: JSON) -> tuple[str | None, str]:
             return str(row[name]), name
     found = row.get("resps") or row.get("filtered_resps")  # lm-evaluation-harness: a list of answers of each request
     while isinstance(found, list) and found:
+        if len(found) == 2 and found[1] in (True, False, "True", "False"):  # a likelihood, and whether it is that of the likeliest text
+            return None, ""
         found = found[0]
     return (found if isinstance(found, str) else None), ""

@@ -15,6 +15,7 @@ from pathlib import Path
 from luthier.errors import BadRowError, MissingFileError
 
 Row = tuple[int, list[str]]
+LARGEST = 4 << 30  # bytes of a table, which is held whole
 COMMAS = (",", ";", "\t")
 
 
@@ -37,7 +38,10 @@ def read_delimited(path: Path) -> Iterator[Row]:
 
 def _text(path: Path) -> str:
     try:
-        data = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
+        with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise BadRowError(f"more than {LARGEST >> 30} GiB of text; write JSONL or Parquet", path)
         text = data.decode("utf-8-sig")
         return text if "\n" in text else text.replace("\r", "\n")
     except UnicodeDecodeError as problem:

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from luthier.records import JSON
+from luthier.records.conversations import JSON
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 ANY = ["string", "number", "boolean", "object", "array", "null"]
@@ -35,7 +35,7 @@ _IMPLIED_FORMATS = {
 }
 _STRING_FORMATS = frozenset({"date", "date-time", "time", "duration", "email", "uri", "hostname", "ipv4", "ipv6", "uuid", "byte"})
 _GENERIC = re.compile(r"^\s*(\w+)\s*[\[<](.+)[\]>]\s*$", re.DOTALL)
-_NESTED_REPEAT = re.compile(r"\((?:[^()\\]|\\.)*[+*](?:[^()\\]|\\.)*\)(?:[+*]|\{\d+,\d*\})")
+_NESTED_REPEAT = re.compile(r"\((?:[^()\\+*]|\\.)*+[+*](?:[^()\\]|\\.)*+\)(?:[+*]|\{\d++,\d*+\})")
 _LONGEST_PATTERN = 300
 
 

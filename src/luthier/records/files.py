@@ -7,7 +7,6 @@ Reads JSONL (plain or gzip), JSON, Parquet and folders of `datasets`. What the f
 from __future__ import annotations
 
 import codecs
-import csv
 import errno
 import fcntl
 import gzip
@@ -23,6 +22,7 @@ from typing import IO, Any, Literal, TypeVar, cast
 from luthier.errors import BadRowError, DiskError, MissingFileError, SettingsError
 from luthier.records.account import note, note_refusal
 from luthier.records.conversations import JSON
+from luthier.records.delimited import read_delimited
 from luthier.records.hub import column_rows, dataset_named, hub_rows
 from luthier.records.lines import as_row, parse_row, parse_value, to_line
 from luthier.records.parquet import ColumnRow, table_rows, to_table
@@ -170,6 +170,19 @@ def renamed(
         yield number, ColumnRow(new, frozenset(typed)) if isinstance(row, ColumnRow) else new
 
 
+def mapping(given: Sequence[str]) -> dict[str, str]:
+    """FIELD=COLUMN texts, as `--map` takes them, as `columns`. Raises SettingsError."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, column = text.partition("=")
+        if not (name and equals and column):
+            raise SettingsError(f"--map {text}: write it as FIELD=COLUMN")
+        if name in found:
+            raise SettingsError(f"--map {text}: {name} is {found[name]!r} already")
+        found[name] = column
+    return found
+
+
 def _rows(path: str | Path, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
     source = Path(path)
     if not source.exists():
@@ -184,7 +197,7 @@ def _rows(path: str | Path, skipped: SkippedRows | None) -> Iterator[tuple[int, 
     if kind == ".json":
         return _json_rows(source, skipped)
     if kind in (".csv", ".tsv"):
-        return _table_rows(source, "\t" if kind == ".tsv" else ",", skipped)
+        return _table_rows(source, skipped)
     if kind in (".jsonl", ".ndjson") or not source.is_file():  # a pipe carries lines
         return _line_rows(source, skipped)
     raise MissingFileError(f"{path}: rows are read from .jsonl, .jsonl.gz, .json, .csv, .tsv, .parquet or a folder saved by datasets")
@@ -278,36 +291,17 @@ def _line_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int,
             yield number, row
 
 
-def _table_rows(source: Path, delimiter: str, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
-    """Rows of texts under the names of a first line; an empty cell is null. Tab-separated files are not quoted.
-
-    number: the line in which a row begins.
-    """
-    quoting: Any = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    csv.field_size_limit(LONGEST_LINE)
-    reader = csv.reader(_texts(source), delimiter=delimiter, quoting=quoting, strict=True)
-    try:
-        names = next(reader, [])
-        if len(set(names)) < len(names):
-            raise BadRowError(f"the columns {', '.join(sorted({n for n in names if names.count(n) > 1}))} are there twice", source, 1)
-        number = reader.line_num + 1
-        for cells in reader:
-            if cells and len(cells) != len(names):
-                problem = BadRowError(f"{len(cells)} cells under {len(names)} names", source, number)
-                set_aside(problem, delimiter.join(cells), skipped)
-            elif cells:
-                yield number, {name: cell or None for name, cell in zip(names, cells, strict=True)}
-            number = reader.line_num + 1
-    except csv.Error as error:
-        raise BadRowError(f"not a table: {error}", source, reader.line_num) from None
-
-
-def _texts(source: Path) -> Iterator[str]:
-    for number, line in _lines(source):
-        try:
-            yield line.decode()
-        except UnicodeDecodeError as error:
-            raise BadRowError(f"not UTF-8 text at byte {error.start + 1}", source, number) from None
+def _table_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
+    """Rows of texts under the names of a first line; an empty cell is null. number: the line in which a row begins."""
+    rows = read_delimited(source)
+    _, names = next(rows, (1, []))
+    if len(set(names)) < len(names):
+        raise BadRowError(f"the columns {', '.join(sorted({n for n in names if names.count(n) > 1}))} are there twice", source, 1)
+    for number, cells in rows:
+        if len(cells) == len(names):
+            yield number, {name: cell or None for name, cell in zip(names, cells, strict=True)}
+        else:
+            set_aside(BadRowError(f"{len(cells)} cells under {len(names)} names", source, number), json.dumps(cells), skipped)
 
 
 def _json_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:

@@ -9,16 +9,20 @@ from pathlib import Path
 
 from luthier.errors import MissingFileError
 from luthier.packages import cache_folder, file_sha256
+from luthier.records.hub import commit_of, dataset_named
 
 LARGE = 16 << 20  # bytes from which a hash is remembered
 
 
 def fingerprint(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes, or of the names and hashes of all files below a folder; hidden ones do not count.
+    """Hexadecimal SHA-256 of a file's bytes, of the names and hashes of all files below a folder (hidden ones do not count), or of a data set of
+    the hub, its name and commit.
 
     Raises MissingFileError where it cannot be read.
     """
     source = Path(path)
+    if not source.exists() and (named := dataset_named(path)) is not None:
+        return hashlib.sha256(commit_of(named).encode()).hexdigest()
     try:
         if not source.is_dir():
             return _file(source)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from luthier.errors import MissingFileError, SettingsError
+from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.packages import file_sha256
 from luthier.records.conversations import JSON
 from luthier.records.files import read_rows
 from luthier.records.fusion import Fact, FusionItem, Needed, Scenario, read_items, scenario_of
-from luthier.records.lines import parse_value
+from luthier.records.lines import parse_row
 from luthier.texts.values import states
 
 FACTS, ITEMS, RETENTION = "facts.jsonl", "items.jsonl", "retention.jsonl"
@@ -42,20 +42,35 @@ def read_suite(folder: str | Path) -> Suite:
         raise MissingFileError(
             f"{folder}: no fusion suite here ({MANIFEST} is missing); make one with: luthier synthesize fusion DOCS --out {folder}"
         )
-    manifest = parse_value((place / MANIFEST).read_bytes())
-    for name, told in manifest["files"].items():
+    manifest, files = _manifest(place / MANIFEST)
+    for name, told in files.items():
         if not (place / name).is_file():
             raise MissingFileError(f"{place / name} does not exist; build the suite again")
-        if file_sha256(place / name) != told["sha256"]:
+        if file_sha256(place / name) != told:
             raise SettingsError(f"{place / name} is not as it was written (its hash differs from {MANIFEST}); build the suite again")
-    rows = [row for _, row in read_rows(place / FACTS)]
-    memory = frozenset(row["id"] for row in rows if row["memory"])
-    facts = {row["id"]: Fact.from_row({name: value for name, value in row.items() if name != "memory"}) for row in rows}
+    facts, memory = dict[str, Fact](), set[str]()
+    for line, row in read_rows(place / FACTS):
+        try:
+            facts[str(row["id"])] = Fact.from_row({name: value for name, value in row.items() if name != "memory"})
+            memory |= {row["id"]} if row["memory"] else set()
+        except (KeyError, TypeError) as damage:
+            raise BadRowError(f"not a fact of a suite ({type(damage).__name__}: {damage})", place / FACTS, line) from None
     items, retention = tuple(read_items(place / ITEMS)), tuple(read_items(place / RETENTION))
     problem = next(problems(items, memory), None)
     if problem is not None:
         raise SettingsError(f"{place / ITEMS}: {problem}; build the suite again")
-    return Suite(place, facts, memory, items, retention, manifest)
+    return Suite(place, facts, frozenset(memory), items, retention, manifest)
+
+
+def _manifest(path: Path) -> tuple[JSON, dict[str, str]]:
+    """The manifest, and the hashes of the files by name."""
+    try:
+        manifest = parse_row(path.read_bytes())
+        return manifest, {name: told["sha256"] for name, told in manifest["files"].items()}
+    except BadRowError as problem:
+        raise BadRowError(problem.problem, path) from None
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise BadRowError(f"not the manifest of a suite ({type(problem).__name__}: {problem}); build the suite again", path) from None
 
 
 def problems(items: Sequence[FusionItem], memory: AbstractSet[str]) -> Iterator[str]:

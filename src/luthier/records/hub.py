@@ -31,10 +31,24 @@ class Named(NamedTuple):
 
 def dataset_named(text: str | Path) -> Named | None:
     """The data set that a name which is no file means; None where it looks like a path."""
-    found = _NAME.fullmatch(text) if isinstance(text, str) else None
+    found = _NAME.fullmatch(str(text))
     if found is None or found["name"].lower().endswith(_FILES):
         return None
     return Named(found["name"], found["revision"], found["split"])
+
+
+def commit_of(named: Named) -> str:
+    """The commit that a name means now; offline, where nobody can tell, the name itself. Raises MissingFileError."""
+    from datasets import config
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if config.HF_HUB_OFFLINE:
+        return str(named)
+    try:
+        return f"{named}: {HfApi().dataset_info(named.name, revision=named.revision).sha}"
+    except (HfHubHTTPError, OSError, ValueError) as problem:
+        raise MissingFileError(f"{named} is no file here, and as a data set it cannot be read from the hub ({_told(problem)})") from problem
 
 
 def hub_rows(named: Named) -> Iterator[tuple[int, JSON]]:

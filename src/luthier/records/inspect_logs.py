@@ -145,8 +145,17 @@ def _converted(
         except BadRowError as problem:
             set_aside(problem.at(path, number), "" if isinstance(sample, BadRowError) else json.dumps(sample), skipped)
             continue
-        note_strange("samples of Inspect", sample, _KNOWN.union(sample.get("scores") or ()), path, number)
+        note_strange("samples of Inspect", sample, _KNOWN.union(_scorers(sample)), path, number)
         yield number, row
+
+
+def _scorers(sample: JSON) -> Iterator[str]:
+    """The names of the scorers, and of each the first of the values that it gives by name."""
+    scores = sample.get("scores")
+    for name, score in scores.items() if isinstance(scores, dict) else ():
+        if isinstance(score, dict):
+            yield name
+            yield from list(score["value"])[:1] if isinstance(score.get("value"), dict) else ()
 
 
 def _parsed(archive: zipfile.ZipFile, name: str) -> Any:

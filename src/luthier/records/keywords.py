@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from luthier.records import JSON
+from luthier.records.conversations import JSON
 from luthier.records.dialects import TYPES, as_count, as_number, type_keywords, type_of, type_set, usable_format, usable_pattern
 
 _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from luthier.errors import ToolSpecError
-from luthier.records import JSON
+from luthier.records.conversations import JSON
 from luthier.records.dialects import coerced, fits_type, type_keywords, type_set, with_null
 from luthier.records.keywords import add_limits, required_names, stated_types
 

@@ -45,7 +45,10 @@ def turns_from(value: Any, speaker: Role) -> tuple[Message, ...]:
 
 def messages_from(value: Any) -> tuple[Message, ...]:
     """The messages in a field that holds nothing else: text there is a list of them written as JSON, never a turn."""
-    return turns_from(decoded(value, "the messages"), "user")
+    listed = decoded(value, "the messages")
+    if isinstance(listed, str):
+        raise BadRowError("messages are a list of objects, not text")
+    return turns_from(listed, "user")
 
 
 def system_turn(text: Any) -> tuple[Message, ...]:
@@ -117,13 +120,13 @@ def _content(given: Any, role: Role, number: int) -> tuple[str | None, str | Non
     """The text of a content, the thoughts and the calls among its parts, and whether a part has fields that are not understood."""
     if given is None or isinstance(given, str):
         return given, None, (), False
-    if isinstance(given, dict) and given.get("type") in (*_TEXTS, *_THOUGHTS):
+    if isinstance(given, dict) and str(given.get("type")) in (*_TEXTS, *_THOUGHTS):
         given = [given]
     if not isinstance(given, list) or not all(isinstance(part, str | dict) for part in given):
         return _as_text(given, role, number)
     texts, thoughts, calls, odd = list[str](), list[str](), list[ToolCall](), False
     for part in given:
-        kind = "text" if isinstance(part, str) else part.get("type") or "text"
+        kind = "text" if isinstance(part, str) else str(part.get("type") or "text")
         field = _TEXTS.get(kind) or _THOUGHTS.get(kind)
         if isinstance(part, str):
             texts.append(part)

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from luthier.errors import SettingsError
 
 Unit = Literal["rows", "tokens", "bytes"]
-_FORM = re.compile(r"(\d+(?:[.,]\d+)*)\s*([kKMG]?)\s*(%|rows?|tokens?|bytes?)?")
+_FORM = re.compile(r"(\d++(?:[.,]\d++)*+)\s*+([kKMG]?+)\s*+(%|rows?|tokens?|bytes?)?")
 MOST = 2**53  # rows, bytes or tokens: whole numbers that a float still tells apart
 _FACTOR = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 

@@ -38,7 +38,7 @@ _DATES = tuple(
     )
 )
 _VERSION = re.compile(r"(?<![\w.])v?(\d+(?:\.\d+)+(?:[-+][0-9A-Za-z.+-]*[0-9A-Za-z])?|\d+(?:\.\d+)+[a-z]\w*)(?![\w])", re.IGNORECASE)
-_LONE_VERSION = re.compile(r"v?\d+(?:\.\d+)*[\w.+-]*", re.IGNORECASE)
+_LONE_VERSION = re.compile(r"v?\d[\w.+-]*+", re.IGNORECASE)
 _UNIT = r"%|°\s?[CF]|[A-Za-zµ€$£]+(?:/[a-z]+)?²?"
 _NUMBER = re.compile(
     rf"(?<![\w.])(?P<sign>[-−+]?)(?P<money>[$€£]\s?)?(?P<digits>\d{{1,3}}(?:[,\u202f\u00a0 ]\d{{3}})+(?!\d)|\d+)(?P<part>\.\d+)?"

@@ -51,16 +51,16 @@ _BFCL = frozenset(
         "model_result_decoded",
     ]
 )
-_HARNESS = frozenset(
-    f"doc_id doc_hash prompt_hash target_hash target arguments resps filtered_resps filter metrics {' '.join(METRICS)}".split()
-)
+_ASKED = ("question", "problem", "query", "prompt", "input", "text", "goal", "ctx")
+_LOGGED = ["doc", "doc_id", "doc_hash", "prompt_hash", "target_hash", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"]
+_HARNESS = frozenset((*_LOGGED, *_ASKED, *SKILLS, *METRICS))
 _EVALPLUS = frozenset(["task_id", "solution", "base_status", "plus_status", "base_fail_tests", "plus_fail_tests"])
 _TOOLS = frozenset(["id", "category", "decoding", "official", "model", "question", "strict"])
 _CHOICE = frozenset(["group", "question", "answer", "chosen", "token", "options", "logprobs"])
 INSPECT = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 _SCORE = re.compile(r"BFCL_v\d+_(.+)_score\.json")
 _GROUPS = {"non_live", "live", "multi_turn", "agentic", "memory", "kv", "vector", "rec_sum", "format_sensitivity"}
-_SAMPLES = re.compile(r"samples_(.+?)_(\d{4}-\d\d-\d\dT.+)\.jsonl")
+_SAMPLES = re.compile(r"samples_(.+)_(\d{4}-\d\d-\d\dT[^_]+)\.jsonl")
 
 
 def layout_of(path: Path) -> Reader | None:
@@ -157,9 +157,7 @@ def harness_answers(path: Path, name: str | None, skipped: SkippedRows | None) -
                 note("left out", f"samples of the filter {row.get('filter')!r}; those of {chosen!r} count", path, line)
                 continue
             metric, score = _harness_score(row)
-            note_strange(
-                "samples of lm-evaluation-harness", {key: row[key] for key in row if key != "doc"}, _HARNESS | {metric}, path, line
-            )
+            note_strange("samples of lm-evaluation-harness", row, _HARNESS | {metric}, path, line)
             skills = _skills(row["doc"]) or (task,)
             yield line, Answered(learner, f"{task}/{row['doc_id']}", score, _harness_text(row), skills)
         except BadRowError as problem:
@@ -202,7 +200,7 @@ def _share(value: Any) -> float | None:
 
 def _harness_text(row: JSON) -> str:
     doc = row["doc"]
-    for field in ("question", "problem", "query", "prompt", "input", "text", "goal", "ctx"):
+    for field in _ASKED:
         if isinstance(doc.get(field), str) and doc[field].strip():
             return str(doc[field])
     arguments = row.get("arguments")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from luthier.errors import SettingsError
 from luthier.models.opening import ServedModelSettings
 from luthier.records import SkippedRows
+from luthier.records.files import mapping
 from luthier.settings import REQUIRED, argument, check, group, option, seed_option
 
 if TYPE_CHECKING:
@@ -106,19 +107,6 @@ class AnswerSettings:
         """Every file that is read, those of a long table's folder one by one: its run.json says nothing of the answers."""
         named = [Path(path) for path in (*self.data, self.items, self.concepts, self.edges, self.names) if path is not None]
         return [(str(file), file) for path in named for file in (sorted(path.glob("*.jsonl")) or [path] if path.is_dir() else [path])]
-
-
-def mapping(given: tuple[str, ...]) -> dict[str, str]:
-    """FIELD=COLUMN texts as a dictionary. Raises SettingsError."""
-    found: dict[str, str] = {}
-    for text in given:
-        name, equals, column = text.partition("=")
-        if not (name and equals and column):
-            raise SettingsError(f"--map {text}: write it as FIELD=COLUMN")
-        if name in found:
-            raise SettingsError(f"--map {text}: {name} is {found[name]!r} already")
-        found[name] = column
-    return found
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,32 @@ from typing import Any
 def answer_loss(model: Any, inputs: Any, items: Any = None) -> tuple[Any, Any]:
     """Cross-entropy summed over target tokens, divided by `items` (targets of the whole optimizer step), and the model's outputs.
 
-    inputs: `input_ids` and `labels`, (rows, length), labels -100 outside the answers. Only columns that predict a target in some row
-    go through the vocabulary head.
+    inputs: `input_ids` and `labels`, (rows, length), labels -100 outside the answers, and `weights` of the targets where the rows have some; the
+    loss is their weighted mean then. Only columns that predict a target in some row go through the vocabulary head.
     """
     import torch
 
     targets = inputs["labels"][:, 1:]
     columns = (targets >= 0).any(0).nonzero().flatten()
-    rest = {name: value for name, value in inputs.items() if name != "labels"}
+    rest = {name: value for name, value in inputs.items() if name not in ("labels", "weights")}
     outputs = model(**rest, use_cache=False, logits_to_keep=columns)
     kept = targets[:, columns]
-    total = torch.nn.functional.cross_entropy(outputs.logits.flatten(0, 1).float(), kept.flatten(), reduction="sum")
-    return total / ((kept >= 0).sum() if items is None else items), outputs
+    logits = outputs.logits.flatten(0, 1).float()
+    if "weights" not in inputs:
+        total = torch.nn.functional.cross_entropy(logits, kept.flatten(), reduction="sum")
+        return total / ((kept >= 0).sum() if items is None else items), outputs
+    weights = inputs["weights"][:, 1:][:, columns] * (kept >= 0)
+    losses = torch.nn.functional.cross_entropy(logits, kept.flatten(), reduction="none")
+    return (losses * weights.flatten()).sum() / (weights.sum() if items is None else items), outputs
+
+
+def target_weight(batches: Any) -> Any:
+    """What the targets of batches weigh together; their number where they have no weights."""
+    import torch
+
+    return torch.stack(
+        [(batch["weights"] * (batch["labels"] >= 0)).sum() if "weights" in batch else (batch["labels"] >= 0).sum() for batch in batches]
+    ).sum()
 
 
 @cache
@@ -35,5 +49,10 @@ def answer_head_trainer() -> Any:
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
             loss, outputs = answer_loss(model, inputs, num_items_in_batch)
             return (loss, outputs) if return_outputs else loss
+
+        def _get_num_items_in_batch(self, batch_samples: Any, device: Any) -> Any:
+            if batch_samples and "weights" in batch_samples[0]:
+                return target_weight(batch_samples).to(device)
+            return super()._get_num_items_in_batch(batch_samples, device)
 
     return AnswerHeadTrainer

@@ -23,6 +23,7 @@ from luthier.records import JSON, Conversation
 from luthier.train.settings import SftSettings
 from luthier.train.shared_prompts import Encoded, collate, share_prompts
 from luthier.train.start import check_names, check_start, checked, defaults, lora_config, refused_by, starting_weights, trainer_config
+from luthier.train.turn_weights import IGNORED, token_weights, weighing_collator, weighted_row, with_weights
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -41,6 +42,7 @@ OTHER_LOSS = (
     "use_liger_kernel",
     "dataset_kwargs",
     "activation_offloading",
+    "router_aux_loss_coef",
 )
 
 
@@ -83,13 +85,22 @@ class Prepared:
 
 
 def encode(conversation: Conversation, tokenizer: Any) -> Encoded:
-    """`input_ids` and `labels` of a conversation; labels are -100 outside what the assistant says."""
+    """`input_ids` and `labels` of a conversation; labels are -100 outside what the assistant says, and where a turn or the row weighs 0.
+
+    `weights`, a number a token, where others than 0 and 1 are given. Raises BadRowError for weights that cannot be placed.
+    """
     row = conversation.to_row()
     made = tokenizer.apply_chat_template(
         row["messages"], tools=row.get("tools"), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
     )
-    labels = [token if mask else -100 for token, mask in zip(made["input_ids"], made["assistant_masks"], strict=True)]
-    return {"input_ids": list(made["input_ids"]), "labels": labels}
+    ids, mask = list(made["input_ids"]), list(made["assistant_masks"])
+
+    def prefix(count: int) -> list[int]:
+        begun = tokenizer.apply_chat_template(row["messages"][:count], tools=row.get("tools"), tokenize=True, return_dict=True)
+        return list(begun["input_ids"])
+
+    labels = [token if said else IGNORED for token, said in zip(ids, mask, strict=True)]
+    return weighted_row(ids, labels, token_weights(conversation, mask, prefix, ids))
 
 
 def encode_all(conversations: Iterable[Conversation], model: LocalModel) -> list[Encoded]:
@@ -174,6 +185,11 @@ def prepare_rows(
     if settings.branches > 1 and keys is None:
         raise SettingsError(f"--branches is {settings.branches}; only conversations tell what they share")
     lora = None if settings.full or model.adapter is not None else lora_config(settings.lora_settings())
+    weighed = with_weights([*encoded, *evaluation])
+    encoded, evaluation = weighed[: len(encoded)], weighed[len(encoded) :]
+    if weighed and "weights" in weighed[0]:
+        _check_weighed(settings, config)
+        config.remove_unused_columns = False
     kept, held = ([at for at, row in enumerate(some) if _fits(row, longest)] for some in (encoded, evaluation))
     for some, found, purpose in ((encoded, kept, "train on"), (evaluation, held, "evaluate")):
         if not found and (some or some is encoded):
@@ -246,6 +262,14 @@ def checked_flat(settings: SftSettings) -> JSON:
     return settings.flat_settings()
 
 
+def _check_weighed(settings: SftSettings, config: Any) -> None:
+    """Weights other than 0 and 1 need the loss of `answer_head`."""
+    other = next((f"sft.{name}" for name in OTHER_LOSS if name in settings.sft), None)
+    if config.world_size > 1 or other is not None:
+        why = f"{other} brings" if other is not None else f"{config.world_size} processes bring"
+        raise SettingsError(f"rows have weights other than 0 and 1, and {why} a loss that knows none; leave it out, or the weights")
+
+
 def _check_ordered(settings: SftSettings, config: Any) -> None:
     asked = "--seconds" if settings.seconds is not None else "--branches" if settings.branches > 1 else "--by-length"
     other = next((name for name in OTHER_LOSS if name in settings.sft), None)
@@ -293,7 +317,8 @@ def _trainer(prepared: Prepared, model: LocalModel, folder: Path, settings: SftS
                 base, lora = get_peft_model(base, lora, autocast_adapter_dtype=True), None
         _plan(base, rows, folder, settings, config)
         more = {"data_collator": partial(collate, padding=model.tokenizer.pad_token_id or 0, multiple=16)}
-    stock = config.world_size > 1 or any(name in settings.sft for name in OTHER_LOSS)  # the cheaper head knows one process
+    # The cheaper head knows one process, and no loss that balances experts.
+    stock = config.world_size > 1 or any(name in settings.sft for name in OTHER_LOSS) or hasattr(base.config, "output_router_logits")
     kind = SFTTrainer if stock else answer_head_trainer()
     if settings.way == "lora-sam":
         kind = sam_trainer(kind, settings.amount)
@@ -309,6 +334,8 @@ def _trainer(prepared: Prepared, model: LocalModel, folder: Path, settings: SftS
             **more,
         )
     trainer.remove_callback(PrinterCallback)
+    if not settings.ordered and rows and "weights" in rows[0]:
+        trainer.data_collator = weighing_collator(trainer.data_collator)
     return trainer
 
 

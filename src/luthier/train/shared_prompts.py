@@ -10,8 +10,9 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import takewhile
 from typing import Any
 
-Encoded = dict[str, list[int]]
-IGNORED = -100  # a label that trains nothing
+from luthier.train.turn_weights import IGNORED
+
+Encoded = dict[str, Any]  # lists of whole numbers, and `weights`, of numbers, where rows bring some along
 PADDING = -1  # the branch of a position that only fills a batch
 
 
@@ -59,6 +60,7 @@ def _branched(rows: list[Encoded]) -> Encoded:
         "labels": first["labels"][:common],
         "position_ids": list(range(common)),
         "branch": [0] * common,
+        **({"weights": first["weights"][:common]} if "weights" in first else {}),
     }
     for number, row in enumerate(rows, 1):
         length = len(row["input_ids"])
@@ -66,6 +68,8 @@ def _branched(rows: list[Encoded]) -> Encoded:
         packed["labels"] += row["labels"][common:]
         packed["position_ids"] += range(common, length)
         packed["branch"] += [number] * (length - common)
+        if "weights" in packed:
+            packed["weights"] += row["weights"][common:]
     return packed
 
 
@@ -75,7 +79,9 @@ def collate(rows: Sequence[Encoded], *, padding: int = 0, multiple: int = 1) -> 
     import torch
 
     width = -(-max(len(row["input_ids"]) for row in rows) // multiple) * multiple
-    fillers = {"input_ids": padding, "labels": IGNORED, "position_ids": 0, "branch": PADDING}
+    fillers: dict[str, float] = {"input_ids": padding, "labels": IGNORED, "position_ids": 0, "branch": PADDING}
+    if "weights" in rows[0]:
+        fillers["weights"] = 0.0
     batch = {name: torch.tensor([row[name] + [filler] * (width - len(row[name])) for row in rows]) for name, filler in fillers.items()}
     branch = batch.pop("branch")
     same = (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])

@@ -14,9 +14,10 @@ from luthier.errors import SettingsError
 from luthier.evaluate.retrieval import datasets
 from luthier.evaluate.retrieval.layout import META, NAMED, TaskFiles, find_task
 from luthier.evaluate.retrieval.settings import ReadingSettings, TaskSettings
-from luthier.evaluate.retrieval.tables import Account, read_qrels, read_texts
+from luthier.evaluate.retrieval.tables import OF_QRELS, OF_TEXTS, Account, read_qrels, read_texts
 from luthier.evaluate.retrieval.task import Qrels, Task, Texts
 from luthier.records import JSON, atomic_write, read_rows, write_jsonl
+from luthier.records.files import mapping
 from luthier.records.lines import to_text
 
 
@@ -45,8 +46,13 @@ def save_task(task: Task, folder: Path | str) -> Path:
 def read_task(files: TaskFiles, settings: ReadingSettings | None = None) -> Task:
     """The task that was found; `account` counts what of its tables was left out. Raises as `load_task` does."""
     chosen, account = settings or ReadingSettings(), Account(files.account())
-    documents, queries = read_texts(files.tables.corpus, "corpus", account), read_texts(files.tables.queries, "queries", account)
-    judged = read_qrels(files.tables.qrels, documents, queries, files.split, dangling=chosen.dangling, account=account)
+    columns = mapping(chosen.mapped)
+    if strange := next((name for name in columns if name not in (*OF_TEXTS, *OF_QRELS)), None):
+        raise SettingsError(f"--map {strange}=…: a task has no such field; its fields are {', '.join((*OF_TEXTS, *OF_QRELS))}")
+    documents, queries = (
+        read_texts(table, kind, account, columns) for table, kind in ((files.tables.corpus, "corpus"), (files.tables.queries, "queries"))
+    )
+    judged = read_qrels(files.tables.qrels, documents, queries, files.split, dangling=chosen.dangling, account=account, columns=columns)
     meta = next((row for _, row in read_rows(files.meta)), {}) if files.meta is not None else {}
     named = files.asked.startswith(NAMED)
     name = files.asked if named else str(meta.get("name") or Path(files.asked).resolve().name)

@@ -32,6 +32,9 @@ class ReadingSettings:
     source: str | None = option(None, "Folder under which CoIR's data sets lie, for coir:NAME.")
     subset: str | None = option(None, "Of a folder that holds several, as NAME-corpus and NAME-queries.")
     dangling: Dangling = option("refuse", "Judgements of a query or document that is not there; those left out are counted.")
+    mapped: tuple[str, ...] = option(
+        (), "What a column of the tables is: _id, text, title, query-id, corpus-id or score.", "--map", metavar="FIELD=COLUMN"
+    )
     without_own: bool = option(False, "Queries that are documents do not find themselves: the document of the query's id is left out.")
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ from luthier.evaluate.retrieval.settings import Dangling
 from luthier.evaluate.retrieval.task import Texts
 from luthier.records import JSON, read_rows
 from luthier.records.delimited import read_delimited
+from luthier.records.files import renamed
 
 Account = Counter[str]  # what was left out, by reason
 Triple = tuple[int, int, int]
@@ -29,18 +30,19 @@ DOCUMENT = ("corpus_id", "corpusid", "docid", "doc_id", "document_id", "document
 GRADE = ("score", "grade", "relevance", "rel", "label", "gain", "judgement", "judgment", "rating")
 DULL = ("iteration", "iter", "q0")  # trec_eval's second column says nothing
 SPLIT = ("split", "partition")
+OF_TEXTS, OF_QRELS = ("_id", "text", "title"), ("query-id", "corpus-id", "score")  # what `--map` can name
 NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
-def read_texts(files: list[Path], kind: str, account: Account | None = None) -> Texts:
-    """A corpus or queries. Raises BadRowError with file and line."""
+def read_texts(files: list[Path], kind: str, account: Account | None = None, columns: Mapping[str, str] | None = None) -> Texts:
+    """A corpus or queries. columns: names of fields, and the columns that hold them. Raises BadRowError with file and line."""
     told = Account() if account is None else account
     ids: list[str] = []
     texts: list[str] = []
     titles: list[str] = []
     seen: set[str] = set()
     for path in files:
-        for line, row in _rows(path, kind):
+        for line, row in _rows(path, kind, columns):
             row_id, text, title = _text_row(row, kind, path, line, told)
             if row_id in seen:
                 raise BadRowError(f"the id {row_id!r} appears twice in the {kind}; ids must be unique", path, line)
@@ -61,6 +63,7 @@ def read_qrels(
     *,
     dangling: Dangling = "refuse",
     account: Account | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> list[Triple]:
     """Judgements as (row of the query, row of the document, gain). dangling: what becomes of one of a query or document that is not there.
 
@@ -70,7 +73,7 @@ def read_qrels(
     known, asked = _places(documents.ids), _places(queries.ids)
     gains: dict[tuple[int, int], int] = {}
     for path in files:
-        for line, row in _rows(path, "qrels"):
+        for line, row in _rows(path, "qrels", columns):
             found = _judgement(row, split, path, line, told)
             if found is None:
                 continue
@@ -224,18 +227,18 @@ def _whole(row: str) -> str:
 # --- files -------------------------------------------------------------------------------------------------------------------------
 
 
-def _rows(path: Path, kind: str) -> Iterator[tuple[int, JSON]]:
+def _rows(path: Path, kind: str, columns: Mapping[str, str] | None = None) -> Iterator[tuple[int, JSON]]:
     """(line, row) of any of the formats."""
-    if path.name.lower().endswith(LINES):
-        return _separated_rows(path, kind == "qrels")
-    return _object_rows(path, kind)
+    named = {} if columns is None else {name: column for name, column in columns.items() if (name in OF_QRELS) == (kind == "qrels")}
+    rows = _separated_rows(path, kind == "qrels", {*named.values()}) if path.name.lower().endswith(LINES) else _object_rows(path, kind)
+    return renamed(rows, named, path) if named else rows
 
 
-def _separated_rows(path: Path, qrels: bool) -> Iterator[tuple[int, JSON]]:
+def _separated_rows(path: Path, qrels: bool, named: set[str]) -> Iterator[tuple[int, JSON]]:
     header: list[str] | None = None
     for line, cells in read_delimited(path):
         if header is None:
-            header, is_data = _header(cells, qrels, path, line)
+            header, is_data = (cells, False) if named & {*cells} else _header(cells, qrels, path, line)
             if not is_data:
                 continue
         if len(cells) != len(header):

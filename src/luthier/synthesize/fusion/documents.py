@@ -23,9 +23,9 @@ TEXTS = (".txt", ".md", ".markdown", ".html", ".htm", ".rst")
 ROWS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 LARGEST_TEXT = 32 << 20  # bytes of a text that is read whole; rows are streamed
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_]?(\d\d)[-_]?(\d\d)(?!\d)")
-_FRONT = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
+_FRONT = re.compile(r"\A---[^\S\n]*+\n(.*?)\n---[^\S\n]*+\n", re.DOTALL)
 _FRONT_DATE = re.compile(r"^(?:date|updated|published|last_modified)\s*:\s*['\"]?(\d{4}-\d\d-\d\d)", re.MULTILINE | re.IGNORECASE)
-_RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$")
+_RULE = re.compile(r"^\s*+\|?\s*+:?-{2,}+:?\s*+(?:\|\s*+:?-{2,}+:?\s*+)*+\|?\s*+$")
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ class _Page(html.parser.HTMLParser):
         self._open: list[list[list[str]]] = []
 
     def text(self) -> str:
-        return re.sub(r"[ \t]*\n\s*\n\s*", "\n\n", "".join(self._parts)).strip()
+        return re.sub(r"(?<![ \t])[ \t]*+\n\s*\n\s*", "\n\n", "".join(self._parts)).strip()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}

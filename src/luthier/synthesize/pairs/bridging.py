@@ -18,7 +18,7 @@ from luthier.texts.alignment import normalised_distance
 from luthier.texts.answers import final_answer, is_number, same_answer
 
 LEAST_LETTERS = 3  # a shorter answer ("A", "no") stands in sentences that do not mean it
-_SENTENCE = re.compile(r"\S[^\n]*?(?:[.!?]+(?=\s)|(?=\n)|\Z)\s*")
+_SENTENCE = re.compile(r"\S(?:[.!?]++(?=\s)|[^\n]*?(?:(?<![.!?])[.!?]++(?=\s)|(?=\n)|\Z))\s*+")
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def ideas() -> tuple[Idea, ...]:
             domain = line.strip("[]")
         elif line and not line.startswith("#"):
             ask, noun, parameters = (part.strip() for part in line.split("|"))
-            found.append(Idea(domain, ask, noun, tuple(re.findall(r"\S+:\S+\([^)]*\)\??|\S+", parameters))))
+            found.append(Idea(domain, ask, noun, tuple(re.findall(r"[^\s:]++:[^\s(]++\([^)]*+\)\??|\S++", parameters))))
     return tuple(found)
 
 

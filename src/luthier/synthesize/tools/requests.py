@@ -192,7 +192,7 @@ def _synonym(ask: str, source: Source) -> str:
 
 
 def _tidy(text: str) -> str:
-    text = re.sub(r"\s+([,.:?])", r"\1", text)
+    text = re.sub(r"(?<!\s)\s++([,.:?])", r"\1", text)
     text = re.sub(r"[,.]([.?])", r"\1", text)
     text = re.sub(r"\?\.(?=\s|$)", "?", text)
     return re.sub(r"\s{2,}", " ", text).strip()

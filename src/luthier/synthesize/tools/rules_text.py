@@ -17,7 +17,7 @@ _BROKEN = re.compile("[\ufffd\ud800-\udfff\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TEMPLATE = re.compile(
     r"<\|[\w-]+\|>|\[/?INST\]|<</?SYS>>|</?tool_(?:call|response)>|<(?:start|end)_of_turn>|</?s>|\[/?(?:TOOL_CALLS|AVAILABLE_TOOLS|TOOL_RESULTS)\]"
 )
-_QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|`[^`]*`|'[^']*'|«[^»]*»")
+_QUOTED = re.compile(r"\"[^\"]*\"|“[^“”]*+”|`[^`]*`|'[^']*'|«[^«»]*+»")
 _SCRIPTS = {
     "Latin": "A-Za-zÀ-ɏ",
     "Greek": "Ͱ-Ͽ",

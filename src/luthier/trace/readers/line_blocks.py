@@ -33,15 +33,15 @@ def guess_blocks(head: list[str]) -> str | None:
     if head[0].startswith("('"):
         first = [_pykt_name(head[0]), first[-1]]
     width = _width(head[1])
-    if len(first) == 1 and first[0].isdigit() and int(first[0]) == width and _labels(head[2]):
+    if len(first) == 1 and first[0].isdecimal() and int(first[0]) == width and _labels(head[2]):
         return "dkt"
     if len(first) in (1, 2) and _is_akt3(head):
         return "akt3"
     if len(first) != 2 or len(head) < 4 or _width(head[2]) != width or not _labels(head[3]):
-        if len(first) == 2 and len(head) >= 6 and first[1].isdigit() and _labels(head[3]):
+        if len(first) == 2 and len(head) >= 6 and first[1].isdecimal() and _labels(head[3]):
             return "pykt"
         return None
-    return "pykt" if len(head) >= 6 and first[1].isdigit() and int(first[1]) == width and _second_pykt(head) else "akt"
+    return "pykt" if len(head) >= 6 and first[1].isdecimal() and int(first[1]) == width and _second_pykt(head) else "akt"
 
 
 def _is_akt3(head: list[str]) -> bool:
@@ -99,7 +99,7 @@ def _answers(block: Block, kind: str, file: str) -> list[tuple[str, str, float, 
         raise BadRowError(
             f"learner {learner} has {len(items)} items, {len(concepts)} concepts, {len(labels)} labels{also}; the lines must be equally long"
         )
-    if count.isdigit() and int(count) != len(labels):
+    if count.isdecimal() and int(count) != len(labels):
         raise BadRowError(f"the block announces {count} answers and has {len(labels)}")
     labelled = 2 if LINES[kind] == 3 else 3
     rights = [_number(label, "label", block.line + labelled) for label in labels]

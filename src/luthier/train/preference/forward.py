@@ -31,7 +31,8 @@ class PairCollator:
 
     The batch holds `input_ids` and `position_ids`, (rows, length), `branch` (0 common, 1 chosen, 2 rejected, -1 padding); `heads`, the
     positions that predict (in the flattened rows); and for each side, (pairs, tokens): `*_head` (which of `heads` predicts a token),
-    `*_ids`, `*_mask`, `*_diff` and, where all pairs have them, `*_weights` and `*_reference`.
+    `*_ids`, `*_mask`, `*_diff`, where all pairs have it `*_reference`, and where any has some `*_weights`, of 1 for the others. So is
+    `weight`, (pairs,).
     """
 
     padding: int = 0
@@ -63,10 +64,15 @@ class PairCollator:
             longest = max(map(len, places[side]))
             batch[f"{side}_head"] = torch.tensor([_filled(each, longest, 0) for each in places[side]])
             batch[f"{side}_mask"] = torch.tensor([_filled([1.0] * len(each), longest, 0.0) for each in places[side]], dtype=torch.float32)
-            for name in ("ids", "diff", "weights", "reference"):
+            if any(f"{side}_weights" in pair for pair in pairs):
+                each = [pair.get(f"{side}_weights") or [1.0] * len(pair[f"{side}_ids"]) for pair in pairs]
+                batch[f"{side}_weights"] = torch.tensor([_filled(list(weights), longest, 0.0) for weights in each])
+            for name in ("ids", "diff", "reference"):
                 column = f"{side}_{name}"
                 if all(column in pair for pair in pairs):
                     batch[column] = torch.tensor([_filled(list(pair[column]), longest, 0) for pair in pairs])
+        if any("weight" in pair for pair in pairs):
+            batch["weight"] = torch.tensor([pair.get("weight", 1.0) for pair in pairs])
         return batch
 
 

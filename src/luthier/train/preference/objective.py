@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def pair_losses(args: PreferenceConfig, batch: Any, chosen_logps: Tensor, rejected_logps: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Losses, (pairs,), of log-probabilities by token, (pairs, tokens), and what is logged of them, each (pairs,)."""
+    """Losses, (pairs,), of log-probabilities by token, (pairs, tokens), and what is logged of them, each (pairs,).
+
+    Weights that the data bring along multiply those of the method; the weight of a pair multiplies its loss.
+    """
     logps = {"chosen": chosen_logps, "rejected": rejected_logps}
     weights = {side: _weights(args, batch, side, other, logps[side]) for side, other in zip(SIDES, reversed(SIDES), strict=True)}
     sides = {
@@ -27,10 +30,17 @@ def pair_losses(args: PreferenceConfig, batch: Any, chosen_logps: Tensor, reject
     loss = LOSSES[args.loss](chosen, rejected, **_parameters(args))
     if args.nll:
         loss = loss + args.nll * nll(chosen)
+    if "weight" in batch:
+        loss = loss * batch["weight"]
     return loss, _measured(args, chosen, rejected, batch, weights)
 
 
 def _weights(args: PreferenceConfig, batch: Any, side: str, other: str, logps: Tensor) -> Tensor:
+    found = _of_method(args, batch, side, other, logps)
+    return found * batch[f"{side}_weights"] if f"{side}_weights" in batch and args.weighting != "column" else found
+
+
+def _of_method(args: PreferenceConfig, batch: Any, side: str, other: str, logps: Tensor) -> Tensor:
     import torch
 
     mask = batch[f"{side}_mask"]

@@ -12,11 +12,12 @@ from typing import Any, Literal
 from luthier.errors import BadRowError
 from luthier.records import JSON, PreferencePair
 from luthier.texts.alignment import edit_masks
+from luthier.train.turn_weights import answer_weight, row_weight
 
 TooLong = Literal["leave-out", "truncate"]
 EncodedPair = dict[str, Any]
 """`prompt_ids`, `chosen_ids`, `rejected_ids`; `chosen_diff`, `rejected_diff` (1 where an answer differs from the other); `key`, of the
-ids; and `chosen_weights`, `rejected_weights` where the data bring weights by token along."""
+ids; and where the data bring them along `chosen_weights`, `rejected_weights`, by token, and `weight`, of the pair."""
 _BY_TOKEN = ("chosen_ids", "rejected_ids", "chosen_weights", "rejected_weights")
 
 
@@ -123,10 +124,14 @@ def encode_pair(pair: PreferencePair | JSON, tokenizer: Any) -> EncodedPair | No
         raise BadRowError("a pair without a prompt: there is nothing the answers follow")
     row: EncodedPair = {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected}
     for side, ids in (("chosen", chosen), ("rejected", rejected)):
-        if (weights := extra.get(f"{side}_weights")) is not None:
-            if len(weights) != len(ids):
-                raise BadRowError(f"{side}_weights has {len(weights)} numbers, but the answer has {len(ids)} tokens")
-            row[f"{side}_weights"] = [float(weight) for weight in weights]
+        turns = answer_weight(getattr(pair, side)) if isinstance(pair, PreferencePair) else 1.0
+        weights = extra.get(f"{side}_weights")
+        if weights is not None and len(weights) != len(ids):
+            raise BadRowError(f"{side}_weights has {len(weights)} numbers, but the answer has {len(ids)} tokens")
+        if weights is not None or turns != 1:
+            row[f"{side}_weights"] = [turns * float(weight) for weight in weights or [1.0] * len(ids)]
+    if (weight := row_weight(extra)) != 1:
+        row["weight"] = weight
     return row
 
 

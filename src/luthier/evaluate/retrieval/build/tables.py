@@ -58,7 +58,7 @@ def _statements(text: str) -> Iterator[tuple[int, str, str]]:
             continue
         begun = begun or number
         lines.append(line)
-        code = re.sub(r"--.*$", "", re.sub(r"'(?:[^']|'')*'", "''", "\n".join(lines)), flags=re.MULTILINE)
+        code = re.sub(r"--[^\n]*+", "", re.sub(r"'(?:[^']|'')*+'", "''", "\n".join(lines)))
         if code.rstrip().endswith(";") and code.count("'") % 2 == 0:
             yield begun, " ".join(" ".join(comment).split()), "\n".join(lines).strip()
             comment, lines, begun = [], [], 0

@@ -8,7 +8,7 @@ import re
 from luthier.records import JSON
 from luthier.records.dialects import type_keywords, type_of, with_null
 
-_PROSE = re.compile(r",\s*(optional|default.*|keyword.only)$|\bof\b.*$|\s*\(.*$", re.IGNORECASE)
+_PROSE = re.compile(r",\s*+(optional|default[^\n]*+|keyword.only)$|\bof\b.*|(?<!\s)\s*+\(.*", re.IGNORECASE | re.DOTALL)
 _ARRAYS = frozenset({"list", "sequence", "iterable", "tuple", "set", "frozenset", "collection"})
 _OBJECTS = frozenset({"dict", "mapping", "mutablemapping", "defaultdict", "ordereddict"})
 

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, field
 
 _HEADING = re.compile(
-    r"^(Args|Arguments|Parameters|Params|Returns|Return|Yields|Raises|Examples?|Notes?|See Also|References|Attributes|Keyword Args)\s*:?\s*$"
+    r"^(Args|Arguments|Parameters|Params|Returns|Return|Yields|Raises|Examples?|Notes?|See Also|References|Attributes|Keyword Args)\s*+:?\s*+$"
 )
 _PARAMETERS = ("Args", "Arguments", "Parameters", "Params", "Keyword Args")
-_SPHINX = re.compile(r"^:(param|parameter|arg|type|returns?|rtype)\s*([^:]*):\s*(.*)$")
-_GOOGLE = re.compile(r"^\*{0,2}(\w+)\s*(?:\(([^)]*)\))?\s*:\s*(.*)$")
-_NUMPY = re.compile(r"^\*{0,2}(\w+(?:\s*,\s*\w+)*)\s*(?::\s*(.*))?$")
+_SPHINX = re.compile(r"^:(param|parameter|arg|type|returns?|rtype)\s*+([^:]*+):\s*+(.*)$")
+_GOOGLE = re.compile(r"^\*{0,2}(\w++)\s*+(?:\(([^)]*+)\))?\s*+:\s*+(.*)$")
+_NUMPY = re.compile(r"^\*{0,2}(\w++(?:\s*+,\s*+\w++)*+)\s*+(?::\s*+(.*))?$")
 
 
 @dataclass

@@ -23,9 +23,9 @@ RETURNS_DEPTH = 2
 RETURNS_WIDTH = 12
 
 _DOCUMENTS = r"googleapiclient/discovery_cache/documents/(.+)\.json"
-_VERSION = re.compile(r"(?P<part>.*?)_?v(?P<major>\d+)(?:\.(?P<minor>\d+))?(?:p(?P<point>\d+))?(?P<stage>alpha|beta)?(?P<count>\d*)$")
-_MARKS = re.compile(r"(?:\[?(?:Required|Optional|Immutable|Identifier|Input [Oo]nly|REQUIRED|OPTIONAL)[\].:]+\s+)+")
-_LAST_MARK = re.compile(r"\s+\(?(?:Required|Optional)\)?\.?$")
+_VERSION = re.compile(r"(?P<part>.*?)_?v(?P<major>\d++)(?:\.(?P<minor>\d++))?(?:p(?P<point>\d++))?(?P<stage>alpha|beta)?(?P<count>\d*+)$")
+_MARKS = re.compile(r"(?:\[?(?:Required|Optional|Immutable|Identifier|Input [Oo]nly|REQUIRED|OPTIONAL)[\].:]++\s++)++")
+_LAST_MARK = re.compile(r"(?<!\s)\s++\(?(?:Required|Optional)\)?\.?$")
 _UNSPECIFIED = re.compile(r"UNSPECIFIED$|_UNKNOWN$|^UNKNOWN")
 _BOILERPLATE = ("kind", "etag", "selfLink")
 

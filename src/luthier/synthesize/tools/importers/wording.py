@@ -14,11 +14,11 @@ _WORDS = re.compile(
     r"[A-Z]{2,}s(?![a-z])|[A-Z]+[0-9]*(?=[A-Z][a-z])|[A-Z]?[a-z]+[0-9]*|[A-Z]+[0-9]*|[0-9]+"
 )
 _ASIDES = re.compile(r"<(note|important|caution|dl|ul|ol|table|pre)\b.*?(</\1>|$)", re.DOTALL | re.IGNORECASE)
-_LABEL = re.compile(r"\s*<p>\s*<b>[^<]*:\s*</b>[^<]*</p>", re.IGNORECASE)
+_LABEL = re.compile(r"\s*+<p>\s*+<b>[^<]*:\s*+</b>[^<]*+</p>", re.IGNORECASE)
 _BREAKS = re.compile(r"</?(p|br|li|div|h\d|ul|ol|dl|dt|dd|note|important|fullname)\b[^>]*>", re.IGNORECASE)
 _TAGS = re.compile(r"</?[a-zA-Z][^<>]*>")
-_LINKS = re.compile(r"!?\[([^\]\n]*)\]\([^)\s]*\)")
-_MARKS = re.compile(r"`+|\*\*+|={3,}|(?:^|(?<=\s))#+\s|^\s*[-*]\s+|\*(?=\w[^*\n]*\*)|(?<=[\w:])\*(?=\s)", re.MULTILINE)
+_LINKS = re.compile(r"!?\[([^\]\[\n]*+)\]\([^)(\s]*+\)")
+_MARKS = re.compile(r"`+|\*\*+|={3,}|(?:^|(?<=\s))#++\s|^[^\S\n]*+[-*]\s++|\*(?=\w[^*\n]*+\*)|(?<=[\w:])\*(?=\s)", re.MULTILINE)
 _RETIRED = re.compile(
     r"\W*(deprecated|reserved|not (currently )?(supported|used)|this (field|property|parameter|operation|data type) is deprecated)",
     re.IGNORECASE,

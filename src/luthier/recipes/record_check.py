@@ -1,0 +1,179 @@
+"""What the readers make of files, counted by what was understood, carried along, left out and refused; nothing is written or trained on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from luthier.errors import BadRowError, LuthierError, MissingFileError
+from luthier.progress import Progress
+from luthier.records import JSON, Account, SkippedRows
+from luthier.records.files import mapping
+from luthier.report.wording import Told
+from luthier.settings import argument, check, option
+
+Kind = Literal["auto", "conversations", "pairs", "choices", "results", "answers", "task", "rows"]
+_LOOKED_AT = 20  # rows of a file that tell its kind
+
+
+@dataclass(frozen=True)
+class CheckSettings:
+    """Read FILES as the commands would, and say what of them is understood, carried along, left out and refused. Nothing is written.
+
+    A file may be a data set of the hub, ORG/NAME[@revision][:split], or a folder of evaluation results or of a retrieval task.
+    """
+
+    files: tuple[str, ...] = argument("Files, folders or data sets.", required=True)
+    kind: Kind = option(
+        "auto", "What the rows are: results are answers of models, answers those of learners; found from the first rows.", "--as"
+    )
+    mapped: tuple[str, ...] = option((), "The column that holds a field.", "--map", metavar="FIELD=COLUMN")
+    skip_bad: str | None = option(None, "Bad rows are set aside in FILE, with what is wrong.", metavar="FILE")
+    offline: bool = option(False, "Data sets are read from the cache of the hub, and nothing is fetched.")
+
+    def __post_init__(self) -> None:
+        check(self)
+        mapping(self.mapped)
+
+
+def answer(settings: CheckSettings, progress: Progress) -> Told:
+    """The account of each file. Raises MissingFileError, and BadRowError for a file that cannot be read at all."""
+    if settings.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    columns = mapping(settings.mapped)
+    skipped = SkippedRows(None if settings.skip_bad is None else Path(settings.skip_bad))
+    found: dict[str, tuple[str, Account]] = {}
+    for file in settings.files:
+        kind = kind_of(file, columns) if settings.kind == "auto" else settings.kind
+        with Account() as account:
+            try:
+                for _ in _READERS[kind](file, columns, skipped):
+                    pass
+            except BadRowError:
+                if not account.entries:  # else the account says why nothing could be made of it
+                    raise
+        found[file] = kind, account
+    lines = [line for file, (kind, account) in found.items() for line in (f"{file}: {kind}", *(f"  {told}" for told in account.lines()))]
+    return Told(lines, {file: {"kind": kind, "account": account.to_row()} for file, (kind, account) in found.items()})
+
+
+def kind_of(file: str, columns: dict[str, str] | None = None) -> Kind:
+    """What the rows of a file are, from its first ones. Raises BadRowError, MissingFileError."""
+    from luthier.records.inspect_logs import is_inspect_log
+    from luthier.trace.results import result_files
+
+    path = Path(file)
+    if path.is_dir() and any((path / name).exists() for name in ("corpus.jsonl", "corpus", "corpus.parquet", "corpus.tsv")):
+        return "task"
+    if not (path.is_dir() and (path / "state.json").exists()):
+        try:
+            result_files([file], columns)
+        except (BadRowError, MissingFileError):
+            if path.is_dir():
+                raise
+        else:
+            return "results"
+    if path.is_file() and is_inspect_log(path):
+        return "choices"
+    rows = [row for _, row in islice(_rows(file, columns or {}, SkippedRows()), _LOOKED_AT)]
+    fits: dict[Kind, Callable[[JSON], Any]] = {"pairs": _pair, "conversations": _conversation, "choices": _choice}
+    counted = {kind: sum(_takes(read, row) for row in rows) for kind, read in fits.items()}
+    best = max(counted, key=lambda kind: counted[kind])
+    return best if counted[best] else "rows"
+
+
+def _takes(read: Callable[[JSON], Any], row: JSON) -> bool:
+    try:
+        read(row)
+    except LuthierError:
+        return False
+    return True
+
+
+def _pair(row: JSON) -> Any:
+    from luthier.records import to_pair
+
+    return to_pair(row)
+
+
+def _conversation(row: JSON) -> Any:
+    from luthier.records import to_conversation
+
+    return to_conversation(row)
+
+
+def _choice(row: JSON) -> Any:
+    from luthier.records.choices import to_choice
+
+    return to_choice(row)
+
+
+def _conversations(file: str, columns: dict[str, str], skipped: SkippedRows) -> Iterator[Any]:
+    from luthier.records import read_conversations
+
+    return read_conversations(file, skipped=skipped, columns=columns)
+
+
+def _pairs(file: str, columns: dict[str, str], skipped: SkippedRows) -> Iterator[Any]:
+    from luthier.records import read_pairs
+
+    return read_pairs(file, skipped, columns)
+
+
+def _choices(file: str, columns: dict[str, str], skipped: SkippedRows) -> Iterator[Any]:
+    from luthier.records.choices import read_choices
+
+    return read_choices(file, skipped, columns)
+
+
+def _results(file: str, columns: dict[str, str], skipped: SkippedRows) -> Iterator[Any]:
+    from luthier.trace.results import read_results
+
+    return read_results([file], skipped=skipped, columns=columns).rows()
+
+
+def _answers(file: str, columns: dict[str, str], skipped: SkippedRows) -> Iterator[Any]:
+    from luthier.records.account import note
+    from luthier.trace.readers import read_answers
+
+    log = read_answers([file], columns=columns, skipped=skipped)
+    note("understood", "answers of learners", file, 1, rows=len(log))
+    for told in log.notes:
+        note("left out", told, file)
+    return iter(())
+
+
+def _task(file: str, columns: dict[str, str], skipped: SkippedRows) -> Iterator[Any]:
+    from luthier.evaluate.retrieval.formats import load_task
+    from luthier.records.account import note
+
+    task = load_task(file, mapped=tuple(f"{name}={column}" for name, column in columns.items()))
+    note("understood", "documents", file, 1, rows=len(task.documents))
+    note("understood", "queries", file, 1, rows=len(task.queries))
+    for reason, count in task.account.items():
+        note("left out", reason, file, 1, rows=count)
+    return iter(())
+
+
+def _rows(file: str, columns: dict[str, str], skipped: SkippedRows) -> Iterator[tuple[int, JSON]]:
+    from luthier.records import read_rows
+    from luthier.records.account import note_row
+
+    for number, row in read_rows(file, skipped, columns):
+        note_row("rows", (f"field {name!r}" for name in row), file, number)
+        yield number, row
+
+
+_READERS: dict[str, Callable[[str, dict[str, str], SkippedRows], Iterator[Any]]] = {
+    "conversations": _conversations,
+    "pairs": _pairs,
+    "choices": _choices,
+    "results": _results,
+    "answers": _answers,
+    "task": _task,
+    "rows": _rows,
+}

@@ -1,0 +1,137 @@
+"""A hub of data sets on loopback: as much of its interface as `datasets` asks for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "a" * 40
+
+
+class DatasetHub:
+    """Use as a context manager. files: of each data set and revision, contents by path: {"org/name": {"main": {"train.jsonl": b"..."}}}."""
+
+    def __init__(self, files: dict[str, dict[str, dict[str, bytes]]]) -> None:
+        self.files, self.asked = files, list[str]()
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __enter__(self) -> DatasetHub:
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+        """(status, JSON value or bytes) of a request."""
+        self.asked.append(f"{method} {path}")
+        parts = [unquote(part) for part in urlsplit(path).path.strip("/").split("/")]
+        if parts[:2] == ["api", "datasets"]:
+            return self._about("/".join(parts[2:4]), parts[4:], body, "recursive=true" in path.lower())
+        if parts[0] == "datasets" and parts[3:4] == ["resolve"]:
+            content = self._tree("/".join(parts[1:3]), parts[4]).get("/".join(parts[5:]))
+            return (404, {"error": "Entry not found"}) if content is None else (200, content)
+        return 404, {"error": "Not found"}
+
+    def _about(self, name: str, more: list[str], body: bytes, deep: bool) -> tuple[int, Any]:
+        if name not in self.files:
+            return 404, {"error": "Repository not found"}
+        revision = more[1] if len(more) > 1 else "main"
+        tree = self._tree(name, revision)
+        if not tree:
+            return 404, {"error": "Revision not found"}
+        if more[:1] == ["tree"]:
+            return 200, _listed(tree, "/".join(more[2:]), deep)
+        if more[:1] == ["paths-info"]:
+            wanted = json.loads(body)["paths"] if body[:1] == b"{" else []
+            return 200, [_entry(path, tree[path]) for path in wanted if path in tree]
+        if more[:1] in ([], ["revision"]):
+            siblings = [{"rfilename": path} for path in sorted(tree)]
+            sha = self._sha(name, revision)
+            return 200, {
+                "id": name,
+                "sha": sha,
+                "private": False,
+                "gated": False,
+                "disabled": False,
+                "tags": [],
+                "downloads": 0,
+                "siblings": siblings,
+                "lastModified": "2026-01-02T03:04:05.000Z",
+            }
+        return 404, {"error": "Not found"}
+
+    def _sha(self, name: str, revision: str) -> str:
+        return revision if len(revision) == 40 else hashlib.sha1(f"{name}@{revision}".encode(), usedforsecurity=False).hexdigest()
+
+    def _tree(self, name: str, revision: str) -> dict[str, bytes]:
+        revisions = self.files.get(name, {})
+        return revisions.get(revision) or next((tree for known, tree in revisions.items() if self._sha(name, known) == revision), {})
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self._answer("GET")
+
+            def do_HEAD(self) -> None:
+                self._answer("HEAD")
+
+            def do_POST(self) -> None:
+                self._answer("POST")
+
+            def _answer(self, method: str) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                status, made = owner.answer(method, self.path, body)
+                data = made if isinstance(made, bytes) else json.dumps(made).encode()
+                first, last = 0, len(data) - 1
+                if status == 200 and isinstance(made, bytes) and (asked := self.headers.get("range", "")).startswith("bytes="):
+                    start, _, end = asked.removeprefix("bytes=").partition("-")
+                    first, last = int(start), min(int(end), last) if end else last
+                    status = 206
+                self.send_response(status)
+                self.send_header("content-type", "application/octet-stream" if isinstance(made, bytes) else "application/json")
+                self.send_header("etag", f'"{hashlib.sha256(data).hexdigest()}"')
+                self.send_header("x-repo-commit", COMMIT)
+                self.send_header("accept-ranges", "bytes")
+                if status == 206:
+                    self.send_header("content-range", f"bytes {first}-{last}/{len(data)}")
+                if status == 404 and isinstance(made, dict):
+                    kinds = {
+                        "Repository not found": "RepoNotFound",
+                        "Revision not found": "RevisionNotFound",
+                        "Entry not found": "EntryNotFound",
+                    }
+                    self.send_header("x-error-code", kinds.get(made["error"], "EntryNotFound"))
+                self.send_header("content-length", str(last + 1 - first))
+                self.end_headers()
+                if method != "HEAD":
+                    self.wfile.write(data[first : last + 1])
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
+
+
+def _listed(tree: dict[str, bytes], folder: str, deep: bool) -> list[dict[str, Any]]:
+    """What stands in a folder, and in the folders in it where `deep`."""
+    start = f"{folder}/" if folder else ""
+    below = {path: content for path, content in sorted(tree.items()) if path.startswith(start)}
+    folders = {start + path[len(start) :].split("/")[0] for path in below if "/" in path[len(start) :]}
+    files = [_entry(path, content) for path, content in below.items() if deep or "/" not in path[len(start) :]]
+    return [{"type": "directory", "path": each, "size": 0, "oid": "0" * 40} for each in sorted(folders)] + files
+
+
+def _entry(path: str, content: bytes) -> dict[str, Any]:
+    return {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content, usedforsecurity=False).hexdigest()}

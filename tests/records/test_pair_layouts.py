@@ -1,0 +1,121 @@
+"""Preference pairs in the layouts in use."""
+
+import json
+
+import pytest
+
+from luthier.errors import BadRowError
+from luthier.records import Message, PreferencePair, ToolCall, read_pairs, to_pair, write_jsonl
+
+U, A, B = {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}, {"role": "assistant", "content": "B"}
+Q, YES, NO = Message("user", "Q"), Message("assistant", "A"), Message("assistant", "B")
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {
+            "conversations": [{"from": "human", "value": "Q"}],
+            "chosen": {"from": "gpt", "value": "A"},
+            "rejected": {"from": "gpt", "value": "B"},
+        },
+        {"instruction": "Q", "input": "", "chosen": "A", "rejected": "B"},
+        {"instruction": "Q", "chosen": "A", "rejected": "B", "history": []},
+        {"chosen": "\n\nHuman: Q\n\nAssistant: A", "rejected": "\n\nHuman: Q\n\nAssistant: B"},
+        {"chosen": "Human: Q\n\nAssistant:A", "rejected": "Human: Q\n\nAssistant:B"},
+        {"question": "Q", "chosen": "A", "rejected": "B", "system": ""},
+        {"messages": [U], "chosen": [A], "rejected": [B]},
+        {"prompt": "Q", "chosen": json.dumps([U, A]), "rejected": json.dumps([U, B])},
+        {"chosen": json.dumps([U, A]), "rejected": json.dumps([U, B])},
+        {"input": {"messages": [U], "tools": None}, "preferred_output": [A], "non_preferred_output": [B]},
+        {"prompt": "Q", "chosen_response": "A", "rejected_response": "B"},
+        {"question": "Q", "response_j": "A", "response_k": "B"},
+        {"prompt": "Q", "response_0": "B", "response_1": "A", "better_response_id": 1},
+        {"prompt": "Q", "response_a": "A", "response_b": "B", "winner": "model_a"},
+        {"input": "Q", "chosen": "A", "rejected": "B"},
+    ],
+)
+def test_every_layout_reads_the_same(row):
+    assert to_pair(row) == PreferencePair((Q,), (YES,), (NO,))
+
+
+def test_shps_history_is_a_prompt():
+    row = {"prompt": "Q", "human_ref_A": "B", "human_ref_B": "A", "labels": 0}
+    assert to_pair(row) == PreferencePair((Q,), (YES,), (NO,))
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [{"prompt": "Q"}, {"prompt": [U]}, {"instruction": "Q"}, {"conversations": [{"from": "human", "value": "Q"}]}, {"question": "Q"}],
+)
+def test_a_system_text_stands_before_the_prompt(prompt):
+    assert to_pair({"system": "Speak French.", **prompt, "chosen": "A", "rejected": "B"}).prompt == (Message("system", "Speak French."), Q)
+
+
+def test_a_system_text_is_not_put_before_its_like():
+    row = {"system": "S", "prompt": [{"role": "system", "content": "S"}, U], "chosen": [A], "rejected": [B]}
+    assert to_pair(row).prompt == (Message("system", "S"), Q)
+    with pytest.raises(BadRowError, match="a system text in `system` and another in its prompt"):
+        to_pair({**row, "system": "T"})
+
+
+def test_earlier_turns_stand_in_the_prompt():
+    row = {"instruction": "Q", "input": "more", "history": [["a", "b"]], "chosen": "A", "rejected": "B"}
+    assert [m.content for m in to_pair(row).prompt] == ["a", "b", "Q\n\nmore"]
+    texts = ["\n\nHuman: one\n\nAssistant: two\n\nHuman: Q\n\nAssistant: " + side for side in "AB"]
+    assert [m.content for m in to_pair({"chosen": texts[0], "rejected": texts[1]}).prompt] == ["one", "two", "Q"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Q", "chosen": "A", "rejected": "A"},
+        {"chosen": [U, A], "rejected": [U, A]},
+        {"chosen": "\n\nHuman: Q\n\nAssistant: A", "rejected": "\n\nHuman: Q\n\nAssistant: A"},
+    ],
+)
+def test_two_equal_answers_are_a_pair_that_training_counts(row):
+    assert to_pair(row) == PreferencePair((Q,), (YES,), (YES,))
+
+
+@pytest.mark.parametrize("row", [{"prompt": "Q", "chosen": "A", "rejected": []}, {"chosen": [U, A], "rejected": []}])
+def test_an_empty_answer_is_a_pair_that_training_counts(row):
+    assert to_pair(row) == PreferencePair((Q,), (YES,), ())
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"prompt": "Q", "completion": "A", "label": True}, "not a preference pair: .*'completion', 'label'"),
+        ({"chosen": "one", "rejected": "two"}, "without a prompt: the two answers begin with nothing in common"),
+        ({"prompt": "Q", "response_0": "A", "response_1": "B", "better_response_id": None}, "not a preference pair"),
+        ({"prompt": "Q", "response_a": "A", "response_b": "B", "winner": "tie"}, "not a preference pair"),
+        ({"input": {"messages": [U], "odd": 1}, "preferred_output": [A], "non_preferred_output": [B]}, "`input` has 'odd'"),
+        ({"prompt": "Q", "chosen": [{"role": "assistant", "content": [{"type": "image"}]}], "rejected": "B"}, "type 'image'"),
+    ],
+)
+def test_rows_that_are_refused(row, problem):
+    with pytest.raises(BadRowError, match=problem):
+        to_pair(row)
+
+
+def test_weights_and_scores_of_pairs_come_along(tmp_path):
+    row = {"prompt": [U], "chosen": [A | {"weight": 0.5}], "rejected": [B], "weight": 2.0, "score_chosen": 9}
+    write_jsonl(tmp_path / "pairs.jsonl", [row])
+    (pair,) = read_pairs(tmp_path / "pairs.jsonl")
+    assert pair.to_row() == row
+    assert pair.chosen[0].weight == 0.5
+
+
+def test_calls_and_tools_of_pairs():
+    call = {"type": "function", "function": {"name": "weather", "arguments": '{"city": "Riga"}'}}
+    row = {
+        "prompt": "Q",
+        "chosen": [{"role": "assistant", "tool_calls": [call]}],
+        "rejected": "B",
+        "tools": [{"name": "weather", "input_schema": CITY}],
+    }
+    pair = to_pair(row)
+    assert pair.chosen == (Message("assistant", None, (ToolCall("weather", {"city": "Riga"}),)),)
+    assert pair.tools[0].parameters == CITY
