@@ -115,6 +115,12 @@ def note(fate: Fate, reason: str, path: str | Path | None = None, line: int | No
         account.note(fate, reason, path, line, rows)
 
 
+def noted() -> list[dict[str, Any]]:
+    """What stands in the innermost account that is open, as rows; nothing where none is."""
+    opened = _OPEN.get()
+    return opened[-1].to_row() if opened else []
+
+
 def note_row(layout: str, carried: Iterable[str], path: str | Path | None, line: int | None) -> None:
     """A row that was understood as `layout`, and the fields of it that are only carried along."""
     if _OPEN.get():
