@@ -56,7 +56,7 @@ def measure(quick: bool, server: str, model: str) -> dict[str, Any]:
         found[f"{ask}, first"] = [edge for edge in ours if edge.relation == "prerequisite"]
         found[f"{ask}, any"] = ours
         figures[f"{ask}_unread"], figures[f"{ask}_dropped"] = len(chosen.unread), len(chosen.dropped)
-    return figures | {"scores": {name: score_relations(edges, expert) for name, edges in found.items()}}
+    return figures | {"scores": {name: score_relations(edges, expert)._asdict() for name, edges in found.items()}}
 
 
 def _bundled() -> Any:

@@ -39,10 +39,9 @@ def public_functions() -> Iterator[tuple[str, ast.FunctionDef]]:
 
 
 def test_what_leaves_a_function_is_a_named_class() -> None:
-    functions = list(public_functions())
-    loose = [
-        place for place, node in functions if node.returns is not None and ast.unparse(node.returns).split("[")[0].split(" |")[0] in UNTYPED
-    ]
+    """Tables of rows and `to_row`, the edge of run.json, apart."""
+    functions = [(place, node) for place, node in public_functions() if node.name != "to_row" and node.returns is not None]
+    loose = [place for place, node in functions if ast.unparse(node.returns).split("[")[0].split(" |")[0] in UNTYPED]  # type: ignore[arg-type]
     assert len(loose) <= MOST_UNTYPED * len(functions), f"{len(loose)} of {len(functions)}: {loose}"
 
 

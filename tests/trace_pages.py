@@ -20,6 +20,10 @@ DATA = {
     "repeated_rows": 0,
     "moved_rows": 2,
     "with_text": 3,
+    "without_concepts": 1,
+    "edges": 2,
+    "longest": 99,
+    "median_length": 22.5,
     "notes": [],
     "attached": 0,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from command import luthier
 from fusion_catalogue import write_catalogue
 from luthier.records import write_jsonl
+from model_answers import planted
 from preference_rows import ROWS
 from retrieval_tasks import small_task, static_folder
 
@@ -83,7 +85,8 @@ class Materials:
     def task(self) -> Path:
         from luthier.evaluate.retrieval.formats import save_task
 
-        save_task(small_task(documents=20, queries=8), self.folder / "task")
+        for split in ("test", "train"):
+            save_task(replace(small_task(documents=20, queries=8), split=split), self.folder / "task")
         return self.folder / "task"
 
     @cached_property
@@ -116,18 +119,20 @@ class Materials:
     @cached_property
     def head(self) -> Path:
         out = self.folder / "head"
-        luthier("decode", "fit", self.labels, "--model", self.model, "--folds", 2, "--along", 0, "--out", out, "--quiet")
+        luthier("decode", "fit", self.labels, "--model", self.model, "--folds", 3, "--along", 0, "--out", out, "--quiet")
         return out
 
     @cached_property
-    def results(self) -> list[str]:
-        draw = random.Random(1)
-        rows = [{"id": f"q{n}", "right": draw.randrange(2), "concept": SKILLS[n % 3]} for n in range(24)]
-        found = []
-        for name in ("one", "two", "three"):
-            path = self.rows(f"{name}.jsonl", [{**row, "right": draw.randrange(2)} for row in rows])
-            found += ["--results", f"{name}={path}"]
-        return found
+    def results(self) -> Path:
+        return self.rows("results.jsonl", planted(12, 40, concepts=2, spread=0.4).log.rows())
+
+    @cached_property
+    def mistakes(self) -> Path:
+        """Pairs whose answers are known, to be bridged."""
+        asked = [{"role": "user", "content": "Which colour?"}]
+        said = [[{"role": "assistant", "content": f"I think.\nThe answer is {colour}"}] for colour in COLOURS]
+        rows = [{"prompt": asked, "chosen": said[n % 4], "rejected": said[(n + 1) % 4], "answer": COLOURS[n % 4]} for n in range(6)]
+        return self.rows("mistakes.jsonl", rows)
 
     @cached_property
     def api(self) -> Path:
@@ -161,7 +166,7 @@ CASES: dict[str, Callable[[Materials], list[Any]]] = {
     "evaluate retrieval build": lambda at: ["doc2code", Path(__file__).parents[2] / "src" / "luthier" / "statistics"],
     "evaluate retrieval train": lambda at: [at.task, "--base", at.encoder, "--epochs", 1],
     "synthesize tools": lambda at: ["--api", at.api, "--count", 12],
-    "synthesize pairs": lambda at: [at.questions, "--model", at.model, "--samples", 2, "--max-tokens", 12],
+    "synthesize pairs": lambda at: [at.mistakes, "--bridge", "answer-swap"],
     "synthesize fusion": lambda at: [at.documents, "--subject", "device", "--per-scenario", 4],
     "select run": lambda at: [at.conversations, "--budget", "4 rows", "--noise", 0, "--near", 0],
     "select compare": lambda at: [
@@ -189,7 +194,7 @@ CASES: dict[str, Callable[[Materials], list[Any]]] = {
         "supervised.num_train_epochs=1",
     ],
     "decode label": lambda at: label(at)[1:],
-    "decode fit": lambda at: [at.labels, "--model", at.model, "--folds", 2, "--along", 0],
+    "decode fit": lambda at: [at.labels, "--model", at.model, "--folds", 3, "--along", 0],
     "decode compare": lambda at: [
         at.head,
         "--labels",
@@ -210,6 +215,6 @@ CASES: dict[str, Callable[[Materials], list[Any]]] = {
     "trace evaluate": lambda at: [*fit(at)[1:], "--resamples", 20],
     "trace mastery": lambda at: [at.tracer, at.answers],
     "trace relate": lambda at: [at.answers, "--model", at.model, "--encoder", at.encoder],
-    "trace models": lambda at: at.results,
+    "trace models": lambda at: [at.results, "--ask", 10, "--embedder", "none"],
 }
 ELSEWHERE = {"run tools": "tests/recipes/test_tools_flow.py runs it with the bundled model"}

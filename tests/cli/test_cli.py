@@ -45,7 +45,7 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
         (["evaluate", "tools", "--items", "0", "--out", "a"], ["--items", "0"]),
         (["evaluate", "tools", "--category", "poetry", "--out", "a"], ["poetry"]),
         (["fly"], ["fly"]),
-        (["run", "--sigma", "much"], ["much"]),
+        (["run", "--flat", "much"], ["much"]),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(words: list[str], parts: list[str], tmp_path: Path) -> None:

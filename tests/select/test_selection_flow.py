@@ -114,15 +114,15 @@ def test_an_input_is_never_written_over(pool: Path, tmp_path: Path) -> None:
 def test_the_forecast_counts_what_is_then_measured(pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = SelectionSettings(str(pool), budget=60, method="zip", k1=50, k2=20, k3=10, **OPEN)
     plan = forecast(settings)
-    assert plan["seconds"] > 0
+    assert plan.seconds > 0
     measured = []
     sizes_with = _Compressed.sizes_with
     monkeypatch.setattr(_Compressed, "sizes_with", lambda self, row: measured.append(1) or sizes_with(self, row))
     search = Zip([row["messages"][0]["content"].encode() for row in make_rows(150)], 50, 20, 10)
     for _, _ in zip(range(6), search.rounds(), strict=False):
         pass
-    assert plan["measurements"] == len(measured)
-    assert forecast(SelectionSettings(str(pool), budget="9k bytes", **OPEN))["measurements"] >= 150
+    assert plan.measurements == len(measured)
+    assert forecast(SelectionSettings(str(pool), budget="9k bytes", **OPEN)).measurements >= 150
 
 
 def test_a_dry_run_writes_nothing(pool: Path, tmp_path: Path) -> None:

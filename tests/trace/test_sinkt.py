@@ -198,7 +198,7 @@ def test_edges_from_texts_and_from_training_answers():
     near = nearest_relations(known, vectors, 1)
     assert ("adding numbers", "adding fractions") in {(e.source, e.target) for e in near}
     assert {e.provenance for e in near} == {"knn"}
-    assert score_relations(near, known.edges)["recall"] == 0.75
+    assert score_relations(near, known.edges).recall == 0.75
     collector = AnswerCollector()
     for learner in range(6):
         for item in ("add-num-0", "mul-num-0"):

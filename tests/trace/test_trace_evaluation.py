@@ -15,9 +15,9 @@ from trace_logs import WordVectors, catalogue, learners
 from luthier.errors import BadRowError, SettingsError
 from luthier.models.embedding_cache import EmbeddingCache
 from luthier.trace import bkt
-from luthier.trace.answers import AnswerCollector, Edge
+from luthier.trace.answers import AnswerCollector, Catalogue, Edge, Item
 from luthier.trace.audit import write_audit
-from luthier.trace.baselines import global_mean, item_response, running_accuracy, running_accuracy_with_difficulty
+from luthier.trace.baselines import global_mean, identities, item_response, running_accuracy, running_accuracy_with_difficulty
 from luthier.trace.bkt import Bkt, _expectations, _sequences, fit_bkt, predict_bkt
 from luthier.trace.calibration import EVIDENCE, fit_platt, fit_spreads, spread_at
 from luthier.trace.evaluation import evaluate_tracer, tracer_chances
@@ -171,6 +171,24 @@ def test_what_bkt_holds_for_known_can_be_taken_back():
     predicted = predict_bkt(model, collector.log())
     assert predicted[299] == pytest.approx(0.95, abs=1e-3)
     assert predicted[-1] < 0.1
+
+
+def test_bkt_gives_items_without_concepts_the_share_of_right_answers():
+    random, collector = np.random.default_rng(0), AnswerCollector()
+    for learner in range(80):
+        for step in range(20):
+            item = int(random.integers(20))
+            collector.add(f"u{learner}", f"q{item}", float(random.random() < 0.7), float(step), None if item % 2 else "s")
+    log = collector.log()
+    chance = predict_bkt(fit_bkt(log), log)
+    bare = np.array([not some for some in log.catalogue.concepts_of])[log.item]
+    assert chance[bare] == pytest.approx(float(log.correct.mean()))
+    assert abs(chance[~bare].mean() - log.correct[~bare].mean()) < 0.05
+
+
+def test_items_without_concepts_have_identities_of_their_own():
+    known = Catalogue.of([Item("a", "", ("x",)), Item("b"), Item("c", "", ("x", "y")), Item("d")])
+    assert identities(known) == ([(0,), (2,), (0, 1), (3,)], 4)
 
 
 def test_bkt_finds_planted_parameters():

@@ -302,3 +302,34 @@ def test_the_bundled_encoder_reads_skills(place: Path, tmp_path: Path):
         pytest.skip(str(problem))
     luthier("fit", place / "answers", "--epochs", 1, "--dim", 8, "--out", tmp_path / "run", "--quiet")
     assert Tracer.load(tmp_path / "run" / "tracer").settings.encoder == "minilm"
+
+
+def test_answers_without_concepts_are_evaluated_fairly_and_mastery_is_refused(place: Path, tmp_path: Path):
+    rows = [row for _, row in read_rows(place / "answers" / "events.jsonl")]
+    write_jsonl(tmp_path / "answers.jsonl", rows)
+    words = ["evaluate", tmp_path / "answers.jsonl", "--resamples", 20, "--out", tmp_path / "run", *settings(place)]
+    said = luthier(*words)
+    assert "no item has a concept: BKT is left out, and DKT reads items" in said.splitlines()[0]
+    assert {"sinkt", "dkt", "irt", "running", "running+difficulty", "mean"} == {line.split(" ")[0] for line in said.splitlines()[1:-1]}
+    scores = json.loads((tmp_path / "run" / "run.json").read_text())["steps"]["draw-0"]["results"]["scores"]
+    assert scores["running+difficulty"]["all"] != scores["running"]["all"]
+    assert "BKT is left out" in (tmp_path / "run" / "report.html").read_text()
+    assert "there is nothing to hold out" in luthier(*words[:-1], "--hold", "concepts", "--out", tmp_path / "held", ok=False)
+    luthier("fit", tmp_path / "answers.jsonl", "--out", tmp_path / "fit", *settings(place))
+    said = luthier("mastery", tmp_path / "fit", tmp_path / "answers.jsonl", "--out", tmp_path / "mastery", ok=False)
+    assert "mastery is told by concept, and no item has one" in said
+
+
+def test_columns_are_named_on_the_command_line(tmp_path: Path):
+    (tmp_path / "t.csv").write_text("who,what,verdict,area\n7,q,1,a\n7,r,0,b\n")
+    words = ["import", tmp_path / "t.csv", "--map", "learner=who", "--map", "item=what", "--map", "correct=verdict", "--quiet"]
+    said = luthier(*words, "--out", tmp_path / "long")
+    assert "2 answers of 1 learners to 2 items of 0 concepts, 50% right; columns that are not read: area" in said
+    data = json.loads((tmp_path / "long" / "run.json").read_text())["data"]
+    assert data["notes"] == ["columns that are not read: area"]
+    for more, told in (
+        ("concept", "write it as FIELD=COLUMN"),
+        ("item=area", "item is 'what' already"),
+        ("grade=area", "no field 'grade'"),
+    ):
+        assert told in luthier(*words, "--map", more, "--out", tmp_path / "no", ok=False)

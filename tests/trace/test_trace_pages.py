@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from luthier.trace import answers_page, fit_page, learners_page, models_page, relate_page
+from luthier.trace import evaluation_page as evaluation_page_module
 from luthier.trace.learners_page import concept_graph, over_time, weakest
-from trace_pages import evaluation_page, mastery_page, mastery_rows
+from run_folders import drawn, run_folder
+from trace_pages import DATA, evaluation_page, mastery_page, mastery_rows
 
 
 def test_a_concept_that_one_learner_met_does_not_speak_for_a_class():
@@ -63,3 +67,11 @@ def test_names_are_text_and_nothing_else(tmp_path: Path):
     for page in pages:
         assert "<script" not in page
         assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize("module", [answers_page, evaluation_page_module, fit_page, learners_page, models_page, relate_page])
+def test_a_run_that_has_only_begun_has_a_shell(tmp_path: Path, module: Any):
+    for record in ({}, {"data": DATA}):
+        page = drawn(run_folder(tmp_path, "trace run", {}, {}, **record), module.draw)
+        assert module.TITLE in page
+        assert '<section id="record">' in page

@@ -79,7 +79,7 @@ def test_a_teacher_over_http_finds_the_experts_edges(tmp_path: Path) -> None:
     first = [edge for edge in found.edges if edge.relation == "prerequisite"]
     assert {edge[:2] for edge in first} == {edge[:2] for edge in EXPERT}
     assert all(edge.provenance == "llm" and re.fullmatch(r"m: \d of 7", edge.evidence) for edge in found.edges)
-    assert score_relations(first, EXPERT) == {"found": 7, "expert": 7, "both": 7, "precision": 1.0, "recall": 1.0}
+    assert score_relations(first, EXPERT) == (7, 7, 7, 1.0, 1.0)
     merged, dropped = merge_relations(CATALOGUE.with_edges(EXPERT[:3]), found.edges)
     assert dropped == []
     assert [edge.provenance for edge in merged.edges[:3]] == ["expert"] * 3

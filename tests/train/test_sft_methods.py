@@ -117,6 +117,23 @@ def test_wrong_settings_are_one_clear_line(model: LocalModel, tmp_path: Path, se
     assert "\n" not in str(caught.value)
 
 
+def test_experts_are_balanced_as_trl_does_it(model: LocalModel, tmp_path: Path):
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "router_aux_loss_coef": 0.5, "output_router_logits": True}
+    mixture = MixtralForCausalLM(MixtralConfig(vocab_size=len(model.tokenizer), initializer_range=0.2, **sizes, **experts))
+    mixture.save_pretrained(tmp_path / "moe")
+    model.tokenizer.save_pretrained(tmp_path / "moe")
+    base = SftSettings(sigma=0.0, lora={"target_modules": ["q_proj"]}, sft={"max_steps": 1})
+    losses = {}
+    for name, coef in (("none", {"router_aux_loss_coef": 0.0}), ("usual", {}), ("large", {"router_aux_loss_coef": 5.0})):
+        moe = LocalModel(tmp_path / "moe", dtype="float32")
+        losses[name] = fine_tune(ROWS, moe, tmp_path / name, replace(base, sft={**base.sft, **coef})).loss
+    assert losses["none"] + 0.3 < losses["usual"] < losses["large"] - 3
+
+
 def test_evaluation_rows_that_do_not_fit_are_counted_and_not_passed_over(model: LocalModel, tmp_path: Path):
     long = Conversation((Message("user", "word " * 900), Message("assistant", "Yes.")))
     short = replace(SETTINGS, sft={**SETTINGS.sft, "max_steps": 1, "max_length": 100})

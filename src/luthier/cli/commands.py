@@ -41,7 +41,7 @@ class Own:
 
 Command = RunCommand | Question | Own
 
-GROUPS = {
+GROUPS = {  # what the words before the last are for, and single words that need not be loaded to say so
     "run": "Run a whole flow: data, selection, training, evaluation, report.",
     "records": "Say what the readers make of files.",
     "models": "List, pull and show models.",
@@ -49,11 +49,13 @@ GROUPS = {
     "select": "Choose the rows of a pool that teach most; how redundant a pool is.",
     "train": "Fine-tune a model, plainly, towards flat minima, on preference pairs, or to infuse facts.",
     "decode": "Learn a temperature that knows when variety is wanted.",
+    "generate": "Reply to prompts, at temperatures a head chooses.",
     "probe": "Look into a model: chains of thought, step by step; how sharp its minimum is.",
     "probe tree": "A small decision tree that tells wrong chains by how their confidence moves.",
     "evaluate": "Score a model: function calling, multiple choice, code retrieval, knowledge fusion.",
     "evaluate retrieval": "Score retrievers on tasks of queries, documents and judgements.",
     "trace": "Follow learners, pupils or models: what they know, what comes next.",
+    "report": "Draw the page of a run of any command, finished or not.",
 }
 
 COMMANDS: dict[str, Command] = {

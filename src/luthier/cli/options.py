@@ -10,7 +10,7 @@ import click
 
 from luthier.settings import Entry, entries
 
-SCALARS = {int: click.INT, float: click.FLOAT, str: click.STRING, Path: click.Path(path_type=Path)}
+SCALARS = {int: click.INT, float: click.FLOAT, str: click.STRING, Path: click.STRING}
 
 
 def parameters(settings: type) -> list[click.Parameter]:
@@ -27,7 +27,8 @@ def given(context: click.Context, settings: type) -> dict[str, Any]:
     said = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
     names = [entry.field.name for entry in entries(settings) if entry.spoken.kind != "section"]
     found = {name: context.params[name] for name in names if context.get_parameter_source(name) in said}
-    return {name: value for name, value in found.items() if value is not None}
+    paths = {entry.field.name for entry in entries(settings) if _plain(entry.type) is Path}
+    return {name: Path(value) if name in paths else value for name, value in found.items() if value is not None}
 
 
 def _argument(entry: Entry) -> click.Argument:

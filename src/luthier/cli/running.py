@@ -15,6 +15,7 @@ import click
 
 from luthier.cli.commands import Own, Question, RunCommand, load
 from luthier.cli.options import given, parameters
+from luthier.records.account import Account
 from luthier.report.wording import THIN
 from luthier.settings import configured
 
@@ -68,8 +69,9 @@ def _help(settings: Any) -> str:
 def _run(command: RunCommand, settings: Any, params: dict[str, Any]) -> None:
     from luthier.cli.progress import Watch
 
-    with Watch(params["quiet"], shlex.join(["luthier", *sys.argv[1:]]), params["replace"]) as watch:
+    with Account() as account, Watch(params["quiet"], shlex.join(["luthier", *sys.argv[1:]]), params["replace"]) as watch:
         run = load(command.run)(settings, params["out"], watch)
+    _account(account, params["quiet"])
     if int(os.environ.get("RANK", "0")):
         return  # the first of several processes speaks
     if params["as_json"]:
@@ -81,12 +83,19 @@ def _run(command: RunCommand, settings: Any, params: dict[str, Any]) -> None:
 def _answer(command: Question, settings: Any, params: dict[str, Any]) -> None:
     from luthier.cli.progress import Watch
 
-    with Watch(params["quiet"] or params["as_json"], shlex.join(["luthier", *sys.argv[1:]])) as watch:
+    with Account() as account, Watch(params["quiet"] or params["as_json"], shlex.join(["luthier", *sys.argv[1:]])) as watch:
         told = load(command.answer)(settings, watch)
+    _account(account, params["quiet"] or params["as_json"])
     if params["as_json"]:
         click.echo(json.dumps(told.value, indent=1, ensure_ascii=False))
         return
     _say(told.lines)
+
+
+def _account(account: Account, quiet: bool) -> None:
+    """What became of the rows that were read, once."""
+    for line in account.lines() if not quiet and not int(os.environ.get("RANK", "0")) else ():
+        click.echo(line, err=True)
 
 
 def _say(lines: Iterable[str]) -> None:

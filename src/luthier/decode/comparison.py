@@ -75,7 +75,7 @@ def _compare(job: _Job) -> JSON:
     settings, labels, heads, model, progress = job.settings, job.labels, job.heads, job.model, job.progress
     for head in heads.values():
         head.check(model.module)
-    progress.step("read", len(labels))
+    progress.step("Reading contexts", len(labels))
     features = read_features(model, labels, progress=progress.advance)
     bench = Bench(labels, features, heads, job.portables, int(model.module.config.get_text_config().vocab_size))
     encoder = StateEncoder(model.module, model.tokenizer, name=model.name)
@@ -83,7 +83,7 @@ def _compare(job: _Job) -> JSON:
     places = choose(labels, settings.limit, settings.seed)
     few = choose([labels[at] for at in places], settings.extra, settings.seed) if settings.extra else []
     main, extra = main_arms(list(heads)), extra_arms(next(iter(heads)), settings.samplers) if few else []
-    progress.step("draw", len(places) * len(main) + len(few) * len(extra))
+    progress.step("Sampling with every temperature", len(places) * len(main) + len(few) * len(extra))
     results = [run_arm(trial, arm, places, job.folder / DRAWN, progress.advance) for arm in main]
     others = [run_arm(trial, arm, [places[at] for at in few], job.folder / DRAWN, progress.advance) for arm in extra]
     return {

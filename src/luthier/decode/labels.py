@@ -78,7 +78,7 @@ class DiversityLabeler:
         if len({context.key for context in contexts}) < len(contexts):
             raise SettingsError("some contexts are there twice; give each once")
         replies = self.sample(contexts, folder, progress)
-        progress.step("compare", len(contexts))
+        progress.step("Comparing replies", len(contexts))
         zero = self._unrelated(contexts, replies)
         labels = []
         with Journal(folder / SIMILARITIES, ("of", "sampled", "referenced")) as journal:
@@ -95,7 +95,7 @@ class DiversityLabeler:
         """The replies to each context: from `folder/replies.jsonl` where they are there, else from the model; none without samples."""
         if not self.samples:
             return [() for _ in contexts]
-        progress.step("replies", len(contexts) * self.m)
+        progress.step("Sampling replies", len(contexts) * self.m)
         prompts = [Prompt(context.messages) for context in contexts for _ in range(self.m)]
         with RecordingModel(self.model, folder / REPLIES) as model:
             made = [answer.text.strip() for answer in model.generate(prompts, self.sampling, progress.advance)]

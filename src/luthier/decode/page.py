@@ -14,8 +14,6 @@ from luthier.run.record import RunRecord
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from luthier.decode.labels import Label
-
 SCORES = "scores.jsonl"
 SHOWN = 12  # contexts at each end
 PARTS = (("chat", "within chat"), ("fact", "within facts"), ("all", "all contexts"))
@@ -48,12 +46,6 @@ def lines(run: RunRecord) -> list[str]:
     for name, cell in found["agreement"].items():
         told.append(f"  {name:14} " + "   ".join(f"{who} {interval(**one)}" for who, one in cell.items()))
     return told
-
-
-def scored(label: Label, score: float, target: float) -> JSON:
-    """A row of the scores: a context's last message and kind, its out-of-fold score, its label, the diversity of its sampled replies."""
-    text, kind = label.context.messages[-1].content or "", label.context.kind
-    return {"text": text, "kind": kind, "score": score, "target": target, "sampled": label.sampled}
 
 
 def scatter(rows: Sequence[JSON]) -> Markup:

@@ -30,7 +30,7 @@ def generate(settings: GenerateSettings, progress: Progress = quiet) -> Told:
     asked += [context.messages for context in read_contexts(settings.file)] if settings.file is not None else []
     local = require(settings.open(), "module", "dynamic decoding")
     dds = open_dds(settings, settings.head, local.module)
-    progress.step("replies", len(asked))
+    progress.step("Sampling replies", len(asked))
     answers = _served(settings, asked, dds, local, progress) if settings.endpoint else _drawn(settings, asked, dds, local, progress)
     rows = [
         {"prompt": messages[-1].content, "text": text, "temperature": temperature}

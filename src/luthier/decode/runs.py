@@ -113,9 +113,9 @@ def _fit(settings: FitSettings, labels: Sequence[Label], model: LocalModel, fold
     from luthier.decode.labels import targets
     from luthier.decode.portable import PortableHead, entropy_table
 
-    progress.step("read", len(labels))
+    progress.step("Reading contexts", len(labels))
     features = read_features(model, labels, along=settings.along, progress=progress.advance)
-    progress.step("fit")
+    progress.step("Fitting the head")
     chosen: Any = {name: getattr(settings, name) for name in ("source", "method", "folds", "hidden", "seed")}
     head = DiversityHead.fit(model, labels, features=features, **chosen)
     head.save(folder)
@@ -128,7 +128,7 @@ def _fit(settings: FitSettings, labels: Sequence[Label], model: LocalModel, fold
     entropy = features.statistics[features.first, 0][ends.argsort()].tolist()
     wanted = targets(labels, settings.source)
     rows = zip(labels, scores, wanted, strict=True)
-    write_jsonl(folder / page.SCORES, [page.scored(label, score, aim) for label, score, aim in rows])
+    write_jsonl(folder / page.SCORES, [_scored(label, score, aim) for label, score, aim in rows])
     return {
         "contexts": len(labels),
         "source": settings.source,
@@ -139,3 +139,9 @@ def _fit(settings: FitSettings, labels: Sequence[Label], model: LocalModel, fold
         "portable": portable.facts["held_out_spearman"],
         "model": head.model,
     }
+
+
+def _scored(label: Label, score: float, target: float) -> JSON:
+    """A row of the scores: a context's last message and kind, its out-of-fold score, its label, the diversity of its sampled replies."""
+    text, kind = label.context.messages[-1].content or "", label.context.kind
+    return {"text": text, "kind": kind, "score": score, "target": target, "sampled": label.sampled}

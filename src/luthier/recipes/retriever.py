@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -108,8 +110,9 @@ def _base(name: str) -> Any:
 
 def _train(pairs: TrainingPairs, base: Any, folder: Path, settings: RetrieverTrainingSettings, progress: Progress) -> JSON:
     from luthier.models.static_embedder import StaticEmbedder
-    from luthier.train.retriever import RetrieverSettings, train_retriever
+    from luthier.train.retriever import CHECKPOINTS, RetrieverSettings, train_retriever
 
+    _sweep(folder / MODEL / CHECKPOINTS)
     chosen = RetrieverSettings(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
@@ -128,6 +131,15 @@ def _train(pairs: TrainingPairs, base: Any, folder: Path, settings: RetrieverTra
 
         result = train_retriever(pairs.kept, base.folder, folder / MODEL, chosen, static=static, progress=told)
     return {**result, "left_out": pairs.left_out, "base": base.name, "accounts": pairs.accounts}
+
+
+def _sweep(checkpoints: Path) -> None:
+    """Take away checkpoints that a kill left half-written; the state of the trainer is what is written last."""
+    for checkpoint in checkpoints.glob("checkpoint-*"):
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_bytes())
+        except (OSError, ValueError):
+            shutil.rmtree(checkpoint)
 
 
 def _measure(tests: Sequence[Task], base: Any, folder: Path, seed: int) -> JSON:

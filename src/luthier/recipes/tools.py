@@ -22,7 +22,7 @@ from luthier.recipes import tools_page
 from luthier.recipes.settings import ToolsSettings
 from luthier.records import JSON, read_rows, write_jsonl
 from luthier.run import Run
-from luthier.synthesize.tools.apis import api_reads
+from luthier.synthesize.tools.apis import api_reads, import_apis
 from luthier.synthesize.tools.runs import CHECKED
 from luthier.synthesize.tools.runs import run as make_dialogues
 from luthier.synthesize.tools.settings import DialogueSettings
@@ -46,6 +46,8 @@ def run(settings: ToolsSettings, out: Path, progress: Progress = quiet) -> Run:
 
     Raises LuthierError subclasses for what the user can mend; what is finished by then is kept.
     """
+    for _ in import_apis(settings.apis, False):  # a broken file is named before a model is fetched
+        pass
     reads = [*api_reads(settings.apis, settings.builtin_apis), *model_reads(settings.model)]
     with Run(out, "run tools", settings, reads=reads, progress=progress, draw=tools_page.draw) as flow:
         flow.note(nondeterminism=NONDETERMINISM)

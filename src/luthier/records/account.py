@@ -109,6 +109,11 @@ class Account:
 _OPEN: ContextVar[tuple[Account, ...]] = ContextVar("accounts", default=())
 
 
+def current() -> Account | None:
+    """The innermost account that is open."""
+    return next(reversed(_OPEN.get()), None)
+
+
 def note(fate: Fate, reason: str, path: str | Path | None = None, line: int | None = None, rows: int = 1) -> None:
     """Note one row, a part of it, or so many rows from `line` on, in the accounts that are open."""
     for account in _OPEN.get():

@@ -25,6 +25,7 @@ from luthier import __version__
 from luthier.errors import BadRowError, DiskError, LuthierError, SettingsError
 from luthier.progress import Progress, quiet
 from luthier.records import JSON
+from luthier.records.account import current
 from luthier.records.files import atomic_write, disk_error
 from luthier.records.fingerprints import fingerprint
 from luthier.records.locks import FileLock
@@ -266,6 +267,8 @@ class Run(RunRecord):
         kept = [known.record.get("peak_memory_mib", 0.0) for known in (self._kept, self._origin) if known.steps]
         peak = max(peak_memory_mib(), self.record.get("peak_memory_mib", 0.0), *kept)
         self.record |= {"status": "done", "finished": _now(), "peak_memory_mib": peak}
+        if (account := current()) is not None and account.entries:
+            self.record["read"] = account.to_row()
         self._kept.record["steps"] = {}  # what has not come up is not of this run
         self.save()
         if self._draw is None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from luthier.errors import SettingsError
 from luthier.progress import Progress, quiet
@@ -28,6 +30,21 @@ TIMED_ROWS = 16  # rows that a forecast has a model read
 FIRST = 10  # rows taken, and rows left, that are explained where none is asked for
 
 
+class Forecast(NamedTuple):
+    """What a selection would do. measurements: at most, and the seconds they take by a timed sample.
+
+    Of `perplexity` and `ifd`, measurements are rows that the model reads, and `seconds_per_1000` says what a thousand of them take.
+    """
+
+    method: str
+    budget: str
+    pool_rows: int
+    pool_bytes: int
+    measurements: int
+    seconds: float
+    seconds_per_1000: float | None = None
+
+
 def skipped_rows(settings: SelectionSettings | ComparisonSettings | ExplainSettings) -> SkippedRows | None:
     """Where bad rows go. Raises SettingsError where that is a file that is read."""
     if settings.skip_bad is None:
@@ -36,11 +53,8 @@ def skipped_rows(settings: SelectionSettings | ComparisonSettings | ExplainSetti
     return SkippedRows(Path(settings.skip_bad))
 
 
-def forecast(settings: SelectionSettings, skipped: SkippedRows | None = None) -> JSON:
-    """What a selection would do: rows, budget, measurements at most, and the seconds they take by a timed sample.
-
-    Of `perplexity` and `ifd`, measurements are rows that the model reads, and `seconds_per_1000` says what a thousand of them take.
-    """
+def forecast(settings: SelectionSettings, skipped: SkippedRows | None = None) -> Forecast:
+    """What a selection would do; nothing is chosen. Raises as `select` does."""
     read = read_texts(settings.pool, settings, skipped)
     rows = read.texts
     budget = parse_budget(settings.budget, len(rows))
@@ -48,11 +62,11 @@ def forecast(settings: SelectionSettings, skipped: SkippedRows | None = None) ->
     if budget.unit != "rows":
         mean = max(1.0, rows.total / max(1, len(rows)) / (1 if budget.unit == "bytes" else 4))
         picks = min(len(rows), round(budget.amount / mean))
-    plan: JSON = {"method": settings.method, "budget": str(budget), "pool_rows": len(rows), "pool_bytes": rows.total}
+    plan = partial(Forecast, settings.method, str(budget), len(rows), rows.total)
     if settings.method in BY_MODEL:
         count = min(settings.score_rows or len(rows), len(rows))
         each = _seconds_to_read(read.numbers, settings)
-        return {**plan, "measurements": count, "seconds": count * each, "seconds_per_1000": 1000 * each}
+        return plan(count, count * each, 1000 * each)
     some = list(islice(rows, SAMPLE))
     start = time.perf_counter()
     if settings.method == "zip":
@@ -66,7 +80,7 @@ def forecast(settings: SelectionSettings, skipped: SkippedRows | None = None) ->
         each = (time.perf_counter() - start) / max(1, 2 * len(some))
     else:
         count, each = len(rows), (time.perf_counter() - start) / max(1, len(some))
-    return {**plan, "measurements": count, "seconds": count * each}
+    return plan(count, count * each)
 
 
 def _seconds_to_read(numbers: Sequence[int], settings: SelectionSettings) -> float:

@@ -90,7 +90,7 @@ def _read_all(
     distinct = list(dict.fromkeys(readings))
     mark = b"" if journal is None else _fingerprint(model)
     found: dict[Reading, float] = {}
-    progress.step("score", len(distinct))
+    progress.step("Reading rows with a model", len(distinct))
     for batch in _batches(distinct):
         keys = [_key(mark, reading) for reading in batch] if journal is not None else []
         if journal is not None and all(key in known for key in keys):

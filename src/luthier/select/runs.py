@@ -36,7 +36,7 @@ def run(settings: SelectionSettings, out: Path, progress: Progress = quiet) -> R
     skipped, reads = skipped_rows(settings), _reads(settings, settings.method)
     made = Run(out, "select run", settings, reads=reads, progress=progress, draw=page.draw)
     if settings.dry_run:
-        made.record |= {"status": "planned", "steps": {"plan": {"results": forecast(settings, skipped)}}}
+        made.record |= {"status": "planned", "steps": {"plan": {"results": forecast(settings, skipped)._asdict()}}}
         return made
     job = _Choosing(settings, out, skipped, progress)
     _refuse_others(out, (SCORES, job.file))
@@ -64,7 +64,7 @@ class _Pool:
 
     @cached_property
     def rows(self) -> PoolRows:
-        self.progress.step("read")
+        self.progress.step("Reading the pool")
         return read_texts(self.pool, self.settings, self.skipped)
 
 
@@ -104,7 +104,7 @@ def compare(settings: ComparisonSettings, out: Path, progress: Progress = quiet)
     pool = _Pool(settings, out, skipped, progress)
     pool.read_first()
     uses = ["skip_bad", *(one.name for one in fields(ChoiceSettings) if one.name != "seed")]
-    progress.step("choose", len(arms))
+    progress.step("Selecting rows", len(arms))
     with made:
         for name, arm in arms.items():
             about = {"method": arm.method, "seed": arm.seed}

@@ -157,7 +157,7 @@ def choose(read: PoolRows, settings: SelectSettings, *, run: Path | None = None,
     """Choose among the rows of a pool. Arguments and errors as for `select`."""
     from luthier.select.resume import kept_rounds
 
-    progress.step("choose")
+    progress.step("Selecting rows")
     pool, columns = read.texts, _Columns(read.groups, read.quality)
     picks: list[Pick] = []
     scores: dict[int, float] = {}
@@ -171,7 +171,7 @@ def choose(read: PoolRows, settings: SelectSettings, *, run: Path | None = None,
             scores, left = judge(read.source, read.numbers, open_rows, settings, run=run, progress=progress)
             dropped |= {index: Dropped(*why) for index, why in left.items()}
             columns = columns._replace(quality=[scores.get(index) for index in range(len(pool))])
-            progress.step("choose")
+            progress.step("Selecting rows")
         budget = parse_budget(settings.budget, len(pool))
         allowance = Allowance(budget, _costs(pool, budget, settings.tokenizer), columns.groups, settings.max_share)
         rows = _Open(pool, dropped)

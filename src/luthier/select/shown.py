@@ -47,9 +47,9 @@ def gather(made: Selection) -> JSON:
         "scores": score_steps([] if scoreless else [pick.score for pick in made.picks if math.isfinite(pick.score)]),
         "pool_sizes": Counter(size_class(pool.size(index)) for index in range(len(pool)) if pool.size(index)),
         "taken_sizes": Counter(size_class(pool.size(pick.index)) for pick in made.picks if pool.size(pick.index)),
-        "clusters": largest_clusters(made),
+        "clusters": _largest_clusters(made),
         "picks": shown_picks(made),
-        "rejects": shown_rejects(made),
+        "rejects": _shown_rejects(made),
     }
 
 
@@ -78,25 +78,25 @@ def ratios(made: Selection, most: int = MEASURED) -> tuple[Mapping[str, float], 
     return ratio, [ratio_profile(pool[index] for index in drawn(free, amount, each)) for each in seeds], measured
 
 
-def largest_clusters(made: Selection) -> list[JSON]:
+def _largest_clusters(made: Selection) -> list[JSON]:
     """The largest groups of duplicates and near-duplicates of one row, with the row and two of those left out for it."""
     twins = {index: gone.twin for index, gone in made.dropped.items() if gone.twin is not None}
     ranks = {pick.index: rank for rank, pick in enumerate(made.picks, 1)}
 
     def twin(index: int, first: int) -> JSON:
-        return {**shown(made, index, made.dropped[index].gate), "text": from_difference(_text(made, index), _text(made, first))}
+        return {**_shown(made, index, made.dropped[index].gate), "text": from_difference(_text(made, index), _text(made, first))}
 
     return [
         {
             "size": len(rows),
-            "kept": shown(made, rows[0], fate(made, rows[0], ranks)),
+            "kept": _shown(made, rows[0], _fate(made, rows[0], ranks)),
             "twins": [twin(index, rows[0]) for index in rows[1 : 1 + TWINS]],
         }
         for rows in clusters(twins)[:CLUSTERS]
     ]
 
 
-def fate(made: Selection, index: int, ranks: Mapping[int, int]) -> str:
+def _fate(made: Selection, index: int, ranks: Mapping[int, int]) -> str:
     """What became of a row, in words. ranks: rank by index of the picks."""
     return f"taken as number {ranks[index]:,}" if index in ranks else f"left: {made.reason(index)}"
 
@@ -110,13 +110,13 @@ def shown_picks(made: Selection) -> list[JSON]:
         ranks = [*range(first), *(first - 1 + round(step * at) for at in range(1, ROWS - first + 1))]
     scoreless = made.settings.method in SCORELESS
     return [
-        shown(made, pick.index, f"number {rank + 1:,}" + ("" if scoreless else f", score {number(pick.score)}"))
+        _shown(made, pick.index, f"number {rank + 1:,}" + ("" if scoreless else f", score {number(pick.score)}"))
         for rank in ranks
         for pick in (made.picks[rank],)
     ]
 
 
-def shown_rejects(made: Selection) -> list[JSON]:
+def _shown_rejects(made: Selection) -> list[JSON]:
     """Ten rows that were left, drawn by a fixed seed, one of each gate in turn."""
     taken = set(made.indices)
     left: dict[str, array[int]] = defaultdict(lambda: array("Q"))
@@ -127,10 +127,10 @@ def shown_rejects(made: Selection) -> list[JSON]:
     draw = Random(0)
     drawn = [draw.sample(indices, min(ROWS, len(indices))) for _, indices in sorted(left.items())]
     turns = (index for turn in range(ROWS) for indices in drawn for index in indices[turn : turn + 1])
-    return [shown(made, index, made.reason(index)) for index in islice(turns, ROWS)]
+    return [_shown(made, index, made.reason(index)) for index in islice(turns, ROWS)]
 
 
-def shown(made: Selection, index: int, said: str) -> JSON:
+def _shown(made: Selection, index: int, said: str) -> JSON:
     """A row as the page has it: line or position in the pool, source, what became of it, and how its text begins."""
     source = head(made.groups[index], NAME)
     return {"number": made.numbers[index], "source": source, "fate": head(said, 2 * HEAD), "text": head(_text(made, index))}

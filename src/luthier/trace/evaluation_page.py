@@ -34,9 +34,9 @@ def draw(run: RunRecord) -> Page:
     data, draws, settings = run.record.get("data"), run.record.get("over_draws"), run.settings
     built = settings.get("built", {})
     tags = (str(built.get("encoder", "")), ", ".join(built.get("graph", ())))
-    if not data or not draws:
-        return Page(TITLE, tags=tags, journey=journey(data) if data else ())
     first = run.results("draw-0")
+    if not data or not draws or not first:
+        return Page(TITLE, tags=tags, journey=journey(data) if data else ())
     ours = first["scores"]["sinkt"]
     held = "unseen" in ours
     values = {

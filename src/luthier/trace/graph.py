@@ -146,14 +146,19 @@ def waiting(edges: Sequence[Edge], mastery: Mapping[str, float]) -> dict[str, tu
     return found
 
 
-def score_relations(found: Sequence[Edge], expert: Sequence[Edge]) -> dict[str, float | int]:
+class RelationScores(NamedTuple):
+    """How edges lie beside an expert's: how many there are of each and of both, precision and recall."""
+
+    found: int
+    expert: int
+    both: int
+    precision: float
+    recall: float
+
+
+def score_relations(found: Sequence[Edge], expert: Sequence[Edge]) -> RelationScores:
     """Precision and recall of edges against an expert's, by source and target whatever the relation."""
     ours, theirs = ({(edge.source, edge.target) for edge in edges} for edges in (found, expert))
     both = len(ours & theirs)
-    return {
-        "found": len(ours),
-        "expert": len(theirs),
-        "both": both,
-        "precision": both / len(ours) if ours else 0.0,
-        "recall": both / len(theirs) if theirs else 0.0,
-    }
+    precision, recall = (both / len(some) if some else 0.0 for some in (ours, theirs))
+    return RelationScores(len(ours), len(theirs), both, precision, recall)

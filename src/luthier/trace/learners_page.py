@@ -41,7 +41,7 @@ def draw(run: RunRecord) -> Page:
         "left_out": len(evidence) - len(shown),
         "class_view": most[:LEARNERS],
         "over_time": over_time(rows, shown),
-        "timelines": [timeline(row) for row in most[:TIMELINES]],
+        "timelines": [_timeline(row) for row in most[:TIMELINES]],
         "graph": concept_graph(links, shown),
         "relations": sorted({link["relation"] for link in links}),
         "weakest": weakest(rows),
@@ -64,7 +64,8 @@ def lines(run: RunRecord) -> list[str]:
         for name, (chance, low, high, count) in sorted(row["mastery"].items(), key=lambda pair: pair[1][0]):
             said.append(f"  {chance:4.0%} ({low:.0%}-{high:.0%}), {count:g} answers: {name}")
     told = f", {new} items and concepts that training did not know" if new else ""
-    return [*said, f"{run.results('mastery')['learners']} learners{told}   {run.path / 'report.html'}"]
+    counted = "; ".join([f"{run.results('mastery')['learners']} learners{told}", *left_out(run.record["data"])])
+    return [*said, f"{counted}   {run.path / 'report.html'}"]
 
 
 def over_time(rows: Sequence[JSON], concepts: Sequence[str]) -> list[JSON]:
@@ -100,7 +101,7 @@ def weakest(rows: Sequence[JSON], least: int = 3) -> list[JSON]:
     return sorted(means, key=lambda one: (one["mean"], one["concept"]))[:10]
 
 
-def timeline(row: JSON) -> JSON:
+def _timeline(row: JSON) -> JSON:
     """A learner's three most practised concepts along the answers, the last answers one by one, and what comes next."""
     practised = sorted(row["mastery"], key=lambda name: (-row["mastery"][name][3], name))[: len(SHADES)]
     paths, told = [], []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -90,7 +91,7 @@ def _estimates(traced: Traced, families: Sequence[str], inflation: float) -> lis
         )
         among = np.union1d(among, log.item[part])
         estimate = estimate_accuracy(model, log.item[part], log.correct[part].astype(np.float64), among, inflation)
-        rows.append({"learner": name, "family": families[place], "new": place in traced.new, **estimate.to_row()})
+        rows.append({"learner": name, "family": families[place], "new": place in traced.new, **asdict(estimate)})
     return rows
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,9 +45,6 @@ class AccuracyEstimate:
     observed: float
     ability: float
     ability_sd: float
-
-    def to_row(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def estimate_accuracy(

@@ -12,6 +12,7 @@ from luthier.progress import Progress, quiet
 from luthier.records import JSON, write_jsonl
 from luthier.run import Run
 from luthier.trace import relate_page
+from luthier.trace.runs import summary
 from luthier.trace.settings import RelateSettings
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def run(settings: RelateSettings, out: Path, progress: Progress = quiet) -> Run:
     Edges that the answers' files bring count as an expert's and are scored against. Every reply is kept, so a stopped run continues.
     Raises SettingsError, EngineError.
     """
-    known = settings.read().catalogue
+    log = settings.read()
+    known = log.catalogue
     if len(known.concepts) < 2:
         raise SettingsError(f"{len(known.concepts)} concepts; relations need two or more")
     model, embedder = settings.chooser.open(), open_embedder(settings.encoder)
@@ -36,6 +38,7 @@ def run(settings: RelateSettings, out: Path, progress: Progress = quiet) -> Run:
         raise EngineError(f"{model.name} gives no log-probabilities, which --ask yes_no needs; choose numbers")
     reads = [*settings.reads(), *settings.chooser.reads(), *embedder_reads(settings.encoder)]
     with Run(out, "trace relate", settings, reads=reads, progress=progress, draw=relate_page.draw) as made:
+        made.note(data=summary(log)._asdict())
         made.step("relations", partial(_select, known, settings, out, progress, model=model, embedder=embedder), files=[EDGES, REPLIES])
     return made
 
@@ -64,4 +67,4 @@ def _select(known: Catalogue, settings: RelateSettings, out: Path, progress: Pro
         "asked": found.asked,
         "by": {kind: sum(edge.provenance == kind for edge in found.edges) for kind in ("llm", "knn")},
     }
-    return told | ({"against_expert": score_relations(found.edges, known.edges)} if known.edges else {})
+    return told | ({"against_expert": score_relations(found.edges, known.edges)._asdict()} if known.edges else {})

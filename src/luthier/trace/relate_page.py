@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from luthier.report.page import Page
 from luthier.run.record import RunRecord
+from luthier.trace.answers_page import left_out
 
 TITLE, EDGES = "Relations between concepts", "edges.jsonl"
 SHOWN = 200
@@ -20,7 +21,7 @@ def draw(run: RunRecord) -> Page:
         (str(found["concepts"]), "concepts"),
         (str(len(found["unread"])), "replies that cannot be read"),
     )
-    return Page(TITLE, "trace/relate.html.j2", {"found": found, "edges": edges}, tags, figures)
+    return Page(TITLE, "trace/relate.html.j2", {"found": found, "edges": edges, "left": left_out(run.record["data"])}, tags, figures)
 
 
 def lines(run: RunRecord) -> list[str]:
@@ -30,4 +31,4 @@ def lines(run: RunRecord) -> list[str]:
     said += [f"{len(found['unread'])} concepts kept their nearest texts, because the reply could not be read"] if found["unread"] else []
     said += [f"{found['dropped']} edges left out, because prerequisites went round in a circle"] if found["dropped"] else []
     said += [f"against the expert's edges: precision {scored['precision']:.2f}, recall {scored['recall']:.2f}"] if scored else []
-    return ["; ".join(said) + f"   {run.path / EDGES}"]
+    return ["; ".join([*said, *left_out(run.record["data"])]) + f"   {run.path / EDGES}"]

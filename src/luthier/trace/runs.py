@@ -99,7 +99,7 @@ def evaluate(settings: EvaluationSettings, out: Path, progress: Progress = quiet
             name = f"draw-{draw}"
             work = partial(_draw, log, split, settings, out / name, embedder=embedder, progress=progress)
             results.append(made.step(name, work, uses=used, files=[name], more={"seed": split.seed}))
-        made.note(over_draws=over_draws(results))
+        made.note(over_draws=_over_draws(results))
     return made
 
 
@@ -126,7 +126,7 @@ def summary(log: AnswerLog) -> LogSummary:
     )
 
 
-def over_draws(results: Sequence[JSON]) -> JSON:
+def _over_draws(results: Sequence[JSON]) -> JSON:
     """AUC of every model, and SINKT's lead over each, as mean, lowest and highest of the draws, on every part that is always there."""
     parts = [name for name in ("all", "unseen", "seen") if all(name in one["scores"]["sinkt"] for one in results)]
     models = [name for name in results[0]["scores"] if all(name in one["scores"] for one in results)]

@@ -6,8 +6,8 @@ Everything here takes tensors and gives tensors; who the learners are and where 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -45,9 +45,6 @@ class SinktSettings:
     @property
     def state_dim(self) -> int:
         return 2 * self.dim if self.hidden is None else self.hidden
-
-    def to_row(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 class Edges(NamedTuple):

@@ -65,7 +65,7 @@ def write_tracer(saved: SavedTracer, folder: str | Path) -> Path:
     record = {
         "format": FORMAT,
         "settings": asdict(saved.settings),
-        "shapes": saved.shapes.to_row(),
+        "shapes": asdict(saved.shapes),
         "platt": saved.platt,
         "spreads": saved.spreads,
         "version": saved.version,

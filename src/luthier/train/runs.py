@@ -71,7 +71,7 @@ def _measure(settings: SharpnessSettings, model: LocalModel, rows: list[Encoded]
     from luthier.train.start import adapted_model
 
     sigmas, draws, seed = sorted(set(settings.sigmas)), settings.draws, settings.seed
-    progress.step("sharpness", len(settings.adapters) * (1 + draws * len(sigmas)))
+    progress.step("Measuring sharpness", len(settings.adapters) * (1 + draws * len(sigmas)))
     measured = [
         sharpness(adapted_model(model, adapter, seed), rows, sigmas, draws=draws, seed=seed, progress=progress.advance).to_row()
         for adapter in settings.adapters

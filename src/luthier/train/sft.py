@@ -42,6 +42,7 @@ OTHER_LOSS = (
     "use_liger_kernel",
     "dataset_kwargs",
     "activation_offloading",
+    "router_aux_loss_coef",
 )
 
 
@@ -316,7 +317,8 @@ def _trainer(prepared: Prepared, model: LocalModel, folder: Path, settings: SftS
                 base, lora = get_peft_model(base, lora, autocast_adapter_dtype=True), None
         _plan(base, rows, folder, settings, config)
         more = {"data_collator": partial(collate, padding=model.tokenizer.pad_token_id or 0, multiple=16)}
-    stock = config.world_size > 1 or any(name in settings.sft for name in OTHER_LOSS)  # the cheaper head knows one process
+    # The cheaper head knows one process, and no loss that balances experts.
+    stock = config.world_size > 1 or any(name in settings.sft for name in OTHER_LOSS) or hasattr(base.config, "output_router_logits")
     kind = SFTTrainer if stock else answer_head_trainer()
     if settings.way == "lora-sam":
         kind = sam_trainer(kind, settings.amount)

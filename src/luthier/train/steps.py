@@ -40,7 +40,7 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= state.global_step]
         with atomic_write(self.path) as stream:
             stream.writelines(f"{line}\n" for line in kept)
-        self.progress.step("train", state.max_steps)
+        self.progress.step("Training", state.max_steps)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.started = time.perf_counter()

@@ -256,6 +256,10 @@ def test_training_teaches_and_says_by_how_much(place: Path, tmp_path: Path):
     page = (tmp_path / "run" / "report.html").read_bytes()
     command("report", str(tmp_path / "run"))
     assert (tmp_path / "run" / "report.html").read_bytes() == page
+    record["status"], record["steps"] = "stopped", {"train": {"key": record["steps"]["train"]["key"], "files": ["model", "metrics.jsonl"]}}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    (tmp_path / "run" / "model" / "checkpoints" / "checkpoint-3").mkdir(parents=True)  # as a kill leaves one that was being written
+    assert luthier(*words).stdout.splitlines()[1:] == said.splitlines()[1:]
     scored = luthier(
         "run",
         str(tmp_path / "task"),

@@ -8,8 +8,7 @@ from urllib.parse import parse_qsl
 
 from luthier.errors import BadRowError, LuthierError, SettingsError
 from luthier.records import JSON
-from luthier.trace import advice
-from luthier.trace.advice import TARGET, recommend
+from luthier.trace.advice import TARGET, explain, recommend
 from luthier.trace.answers import RELATIONS, Concept, Edge, Item
 from luthier.trace.service.roster import AnswerIdError, Roster
 
@@ -73,7 +72,7 @@ def query_fields(query: str) -> JSON:
     return fields
 
 
-def health(roster: Roster, _: JSON) -> JSON:
+def _health(roster: Roster, _: JSON) -> JSON:
     bank = roster.tracer.bank
     return {
         "status": "ok",
@@ -86,7 +85,7 @@ def health(roster: Roster, _: JSON) -> JSON:
     }
 
 
-def answer(roster: Roster, fields: JSON) -> JSON:
+def _answer(roster: Roster, fields: JSON) -> JSON:
     """Count an answer, and predict `items` after it where some are named."""
     learner, item, correct = _text(fields, "learner"), _text(fields, "item"), _share(fields, "correct")
     wanted = [roster.tracer.bank.items[roster.tracer.bank.row(name)].item for name in _texts(fields, "items") or []]
@@ -95,19 +94,19 @@ def answer(roster: Roster, fields: JSON) -> JSON:
     return reply | {"predictions": roster.tracer.predict(roster.state(learner), wanted)} if wanted else reply
 
 
-def predict(roster: Roster, fields: JSON) -> JSON:
+def _predict(roster: Roster, fields: JSON) -> JSON:
     learner, items = _text(fields, "learner"), _texts(fields, "items")
     found = roster.tracer.predict(roster.state(learner), items)
     return {"answers": roster.answers_of(learner) or 0, "predictions": found}
 
 
-def mastery(roster: Roster, fields: JSON) -> JSON:
+def _mastery(roster: Roster, fields: JSON) -> JSON:
     learner, concepts = _text(fields, "learner"), _texts(fields, "concepts")
     found = roster.tracer.mastery(roster.state(learner), concepts)
     return {"answers": roster.answers_of(learner) or 0, "mastery": {name: each._asdict() for name, each in found.items()}}
 
 
-def recommendations(roster: Roster, fields: JSON) -> JSON:
+def _recommendations(roster: Roster, fields: JSON) -> JSON:
     learner, leave_out, n = _text(fields, "learner"), _texts(fields, "leave_out") or [], fields.get("n", 10)
     if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= MOST_AT_ONCE:
         raise RequestError(400, f"n is {n!r}; it must be a whole number from 1 to {MOST_AT_ONCE}")
@@ -119,20 +118,20 @@ def recommendations(roster: Roster, fields: JSON) -> JSON:
     return {"answers": roster.answers_of(learner) or 0, "recommendations": [each._asdict() for each in found]}
 
 
-def explain(roster: Roster, fields: JSON) -> JSON:
+def _explain(roster: Roster, fields: JSON) -> JSON:
     learner, item = _text(fields, "learner"), _text(fields, "item")
-    chance, influences = advice.explain(roster.tracer, roster.history(learner), item)
+    chance, influences = explain(roster.tracer, roster.history(learner), item)
     return {"answers": roster.answers_of(learner) or 0, "chance": chance, "influences": [each._asdict() for each in influences]}
 
 
-def add_items(roster: Roster, fields: JSON) -> JSON:
+def _add_items(roster: Roster, fields: JSON) -> JSON:
     rows = _rows(fields, "items", ("item", "text", "concepts"))
     items = [Item(_text(row, "item"), _free_text(row, "text"), tuple(_texts(row, "concepts") or ())) for row in rows]
     roster.add_items(items)
     return {"added": len(items), "items": len(roster.tracer.bank.items)}
 
 
-def add_concepts(roster: Roster, fields: JSON) -> JSON:
+def _add_concepts(roster: Roster, fields: JSON) -> JSON:
     rows = _rows(fields, "concepts", ("concept", "text"))
     concepts = [Concept(_text(row, "concept"), _free_text(row, "text")) for row in rows]
     links = _rows(fields, "edges", ("source", "target", "relation", "weight")) if "edges" in fields else []
@@ -141,14 +140,14 @@ def add_concepts(roster: Roster, fields: JSON) -> JSON:
     return {"added": len(concepts), "concepts": len(roster.tracer.bank.concepts)}
 
 
-def state(roster: Roster, fields: JSON) -> JSON:
+def _state(roster: Roster, fields: JSON) -> JSON:
     many = roster.answers_of(fields["learner"])
     if many is None:
         raise RequestError(404, "nothing is known of this learner")
     return {"answers": many, "state": roster.state(fields["learner"]).to_row()}
 
 
-def forget(roster: Roster, fields: JSON) -> JSON:
+def _forget(roster: Roster, fields: JSON) -> JSON:
     gone = roster.forget(fields["learner"])
     if gone is None:
         raise RequestError(404, "nothing is known of this learner")
@@ -158,16 +157,16 @@ def forget(roster: Roster, fields: JSON) -> JSON:
 ADVICE = ("learner", "n", "low", "high", "respect_prerequisites", "leave_out")
 LISTS = {"item": "items", "concept": "concepts", "leave_out": "leave_out"}
 ROUTES: dict[str, dict[str, Route]] = {
-    "health": {"GET": Route(health)},
-    "answers": {"POST": Route(answer, ("learner", "item", "correct", "id", "items"))},
-    "predict": dict.fromkeys(("GET", "POST"), Route(predict, ("learner", "items"))),
-    "mastery": dict.fromkeys(("GET", "POST"), Route(mastery, ("learner", "concepts"))),
-    "recommend": dict.fromkeys(("GET", "POST"), Route(recommendations, ADVICE)),
-    "explain": {"POST": Route(explain, ("learner", "item"))},
-    "items": {"POST": Route(add_items, ("items",))},
-    "concepts": {"POST": Route(add_concepts, ("concepts", "edges"))},
-    "learners/NAME": {"DELETE": Route(forget, ("learner",))},
-    "learners/NAME/state": {"GET": Route(state, ("learner",))},
+    "health": {"GET": Route(_health)},
+    "answers": {"POST": Route(_answer, ("learner", "item", "correct", "id", "items"))},
+    "predict": dict.fromkeys(("GET", "POST"), Route(_predict, ("learner", "items"))),
+    "mastery": dict.fromkeys(("GET", "POST"), Route(_mastery, ("learner", "concepts"))),
+    "recommend": dict.fromkeys(("GET", "POST"), Route(_recommendations, ADVICE)),
+    "explain": {"POST": Route(_explain, ("learner", "item"))},
+    "items": {"POST": Route(_add_items, ("items",))},
+    "concepts": {"POST": Route(_add_concepts, ("concepts", "edges"))},
+    "learners/NAME": {"DELETE": Route(_forget, ("learner",))},
+    "learners/NAME/state": {"GET": Route(_state, ("learner",))},
 }
 
 

@@ -175,7 +175,7 @@ class _Reading:
     def __call__(self, done: int, total: int) -> None:
         if total != self.total:
             self.total = total
-            self.progress.step("reference", total)
+            self.progress.step("Reading with the reference", total)
         self.progress.update(done, total)
 
 
