@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from luthier.errors import BadRowError
 from luthier.records import Account, SkippedRows, read_conversations, read_pairs, write_jsonl
-from luthier.records.account import MOST_REASONS, note, noted
+from luthier.records.account import MOST_REASONS, note
 from luthier.records.choices import read_choices
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -177,8 +177,7 @@ def test_without_a_place_for_bad_rows_the_first_one_is_raised(tmp_path):
         list(read_conversations(tmp_path / "rows.jsonl"))
 
 
-def test_what_is_noted_can_be_asked_for_where_the_account_is_not_at_hand():
-    assert noted() == []
-    with Account(), Account() as inner:
+def test_an_account_apart_tells_the_others_nothing():
+    with Account() as outer, Account(apart=True) as apart:
         note("carried", "field 'id'", "rows.jsonl", 3)
-        assert noted() == inner.to_row() == [{"fate": "carried", "reason": "field 'id'", "rows": 1, "first": "rows.jsonl:3"}]
+    assert (outer.entries, len(apart.entries)) == ([], 1)
