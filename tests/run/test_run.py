@@ -334,3 +334,15 @@ def test_a_setting_that_changes_no_result_may_change(tmp_path: Path) -> None:
     assert (first.record["settings"]["workers"], again.record["settings"]["workers"]) == (1, 2)
     with pytest.raises(SettingsError, match="size was 1, is 2"):
         go(tmp_path / "run", calls, Worked(size=2, workers=2))
+
+
+def test_secrets_of_urls_are_in_no_record(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Asked:
+        endpoint: str = "http://user:HUSH@host/v1?api_key=HUSH"
+
+    with Run(tmp_path / "run", "some run", Asked()) as made:
+        made.step("one", dict)
+    text = (tmp_path / "run" / "run.json").read_text()
+    assert "HUSH" not in text
+    assert json.loads(text)["settings"] == {"endpoint": "http://…@host/v1?api_key=…"}
