@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from luthier.errors import MissingFileError
 from luthier.packages import BOTOCORE, GOOGLE_DISCOVERY, Wheel, fetch_wheel, file_sha256
 from luthier.records import Tool
 from luthier.synthesize.tools import importers
+from luthier.synthesize.tools.importers.documents import load_document
 
 MODULE = "module:"
 BUILTIN: tuple[Wheel, ...] = (BOTOCORE, GOOGLE_DISCOVERY)
@@ -41,17 +40,6 @@ def api_hashes(specs: Sequence[str], builtin: bool = False) -> dict[str, str]:
 def _import(spec: str) -> Iterator[Tool]:
     if spec.startswith(MODULE):
         return importers.import_python(spec.removeprefix(MODULE))
-    return importers.import_mcp(Path(spec)) if _is_mcp(Path(spec)) else importers.import_openapi(Path(spec))
-
-
-def _is_mcp(path: Path) -> bool:
-    """A JSON object with a list of tools, or the reply that wraps one. Anything else is left to the OpenAPI reader's errors."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if not re.match(r"\s*\{", text):
-        return False
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return '"tools"' in text and '"paths"' not in text
-    inner = document.get("result", document) if isinstance(document, dict) else None
-    return isinstance(inner, dict) and "tools" in inner and "paths" not in inner
+    document = load_document(Path(spec))
+    read = importers.listed_tools if importers.holds_tools(document) else importers.openapi_tools
+    return read(document, Path(spec))

@@ -1,7 +1,7 @@
 """Python functions as tools: types from the signature or the docstring, descriptions from the docstring (Google, NumPy, Sphinx).
 
 Modules named by the user are imported; nothing else runs. Annotations are read as syntax, never evaluated. Functions whose
-parameters have no types or descriptions come out incomplete, and the pool's lint (A2) turns them away.
+parameters have no types come out incomplete, and the pool's lint (A2) turns them away.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ import enum
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
+from luthier.records.account import note
+from luthier.records.dialects import finite
 from luthier.synthesize.tools.importers.annotations import annotation_schema
 from luthier.synthesize.tools.importers.docstrings import parse_docstring
-from luthier.synthesize.tools.importers.wording import parameter_words, tool_words
+from luthier.synthesize.tools.importers.wording import described, named_words, parameter_words
 
 _SKIPPED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -30,17 +33,30 @@ def import_python(source: str | ModuleType | Iterable[Callable[..., Any]], licen
     """
     module = _imported(source) if isinstance(source, str) else source
     functions = _public_functions(module) if isinstance(module, ModuleType) else list(module)
-    for function in functions:
-        tool = _tool(function, license)
-        if tool is not None:
-            yield tool
+    tools = [tool for function in functions if (tool := _tool(function, license)) is not None]
+    if not tools:
+        raise ToolSpecError(f"{source if isinstance(source, str) else 'the functions'}: no public function to make a tool of")
+    yield from tools
 
 
 def _imported(name: str) -> ModuleType:
+    """The module, that of the folder one stands in before all others of its name. Raises ToolSpecError."""
+    top = name.partition(".")[0]
+    here = next((place for place in (Path(f"{top}.py"), Path(top)) if place.is_file() or any(place.glob("*.py"))), None)
+    path = list(sys.path)
+    if here is not None:
+        sys.path.insert(0, str(Path.cwd()))
     try:
-        return importlib.import_module(name)
-    except ImportError as problem:
-        raise ToolSpecError(f"module {name!r} cannot be imported: {problem}; install it or correct the name") from None
+        module = importlib.import_module(name)
+    except (Exception, SystemExit) as problem:  # a module may do anything while it is imported
+        told = " ".join(str(problem).split()) or type(problem).__name__
+        raise ToolSpecError(f"module {name!r} cannot be imported: {told}; install it, mend it, or correct the name") from None
+    finally:
+        sys.path[:] = path
+    places = [getattr(sys.modules[top], "__file__", None) or "", *getattr(sys.modules[top], "__path__", ())]
+    if here is not None and not any(Path(place).resolve().is_relative_to(here.resolve()) for place in places if place):
+        raise ToolSpecError(f"module {name!r}: {here} has the name of a module that is in use already; give it another name")
+    return module
 
 
 def _public_functions(module: ModuleType) -> list[Callable[..., Any]]:
@@ -53,43 +69,50 @@ def _tool(function: Callable[..., Any], license_id: str) -> Tool | None:
     try:
         signature = inspect.signature(function)
     except (ValueError, TypeError):
-        return None  # a builtin that keeps its signature to itself
+        note("left out", "function that keeps its signature to itself")
+        return None
     doc = parse_docstring(inspect.getdoc(function) or "")
     module = getattr(function, "__module__", None) or ""
+    names = getattr(inspect.unwrap(function), "__globals__", {})
     properties: JSON = {}
     required: list[str] = []
     for parameter in signature.parameters.values():
         if parameter.kind in _SKIPPED or parameter.name in ("self", "cls"):
             continue
-        properties[parameter.name] = _parameter_schema(parameter, doc.types.get(parameter.name, ""), doc.parameters.get(parameter.name, ""))
+        stated, told = doc.types.get(parameter.name, ""), doc.parameters.get(parameter.name, "")
+        properties[parameter.name] = _parameter_schema(parameter, stated, told, names)
         if parameter.default is inspect.Parameter.empty:
             required.append(parameter.name)
     standard = module.split(".")[0] in sys.stdlib_module_names and module != "__main__"
-    returns = _annotated(signature.return_annotation) or annotation_schema(doc.returns)
+    returns = _annotated(signature.return_annotation, names) or annotation_schema(doc.returns, names)
+    words, made = named_words(doc.summary, function.__name__)
+    if made:
+        note("understood", "function without a description, told by its name")
     return Tool(
         name=function.__name__ if module in ("", "__main__") else f"{module}.{function.__name__}",
-        description=tool_words(doc.summary),
-        parameters={"type": "object", "properties": properties, "required": required, "additionalProperties": False},
+        description=words,
+        parameters=described({"type": "object", "properties": properties, "required": required, "additionalProperties": False}),
         returns=returns or None,
         source=f"python {module}".strip(),
         license=license_id or ("PSF-2.0" if standard else ""),
     )
 
 
-def _parameter_schema(parameter: inspect.Parameter, stated_type: str, text: str) -> JSON:
-    schema = dict(_annotated(parameter.annotation) or annotation_schema(stated_type))
+def _parameter_schema(parameter: inspect.Parameter, stated_type: str, text: str, names: Mapping[str, Any]) -> JSON:
+    schema = dict(_annotated(parameter.annotation, names) or annotation_schema(stated_type, names))
     description = parameter_words(text)
     if description:
         schema["description"] = description
     default = parameter.default
-    if isinstance(default, str | int | float | bool) and not isinstance(default, enum.Enum):
-        schema["default"] = default
+    if isinstance(default, enum.Enum):
+        default = next((value for value in (default.value, default.name) if value in schema.get("enum", ())), None)
+    if isinstance(default, str | int | float):
+        if finite(default):
+            schema["default"] = default
+        else:
+            note("left out", "default that is infinite or no number")
     return schema
 
 
-def _annotated(annotation: Any) -> JSON:
-    if annotation is inspect.Signature.empty:
-        return {}
-    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        return annotation_schema(f"Literal{[member.value for member in annotation]!r}")
-    return annotation_schema(annotation if isinstance(annotation, str) else inspect.formatannotation(annotation))
+def _annotated(annotation: Any, names: Mapping[str, Any]) -> JSON:
+    return {} if annotation is inspect.Signature.empty else annotation_schema(annotation, names)
