@@ -211,6 +211,17 @@ def test_a_branch_may_require_a_field_of_its_parent_within_an_object(read):
     assert not valid({"category": {"code": "F"}})
 
 
+def test_required_fields_that_nothing_defines_do_not_cost_the_tool(read):
+    branches = [{"properties": {"y": {"type": "string"}}, "required": ["x", "y", "lost"]}, {"properties": {"z": {"type": "string"}}}]
+    thing = {"type": "object", "properties": {"x": {"type": "string"}}, "required": ["z", "gone"], "anyOf": branches}
+    schema = {"type": "object", "properties": {"things": {"type": "array", "items": thing}, "any": {}}}
+    found = only(read, posting(schema))["properties"]
+    assert found["things"]["items"]["required"] == ["z"]
+    assert found["things"]["items"]["anyOf"][0]["required"] == ["x", "y"]
+    assert "object" in found["any"]["type"]
+    assert read(posting(schema))[1]["left out", "required field without a definition"] == 2
+
+
 PETS = {
     "Cat": {"type": "object", "required": ["kind"], "properties": {"kind": {"type": "string"}, "lives": {"type": "integer"}}},
     "Dog": {"type": "object", "required": ["kind"], "properties": {"kind": {"type": "string"}, "barks": {"type": "boolean"}}},

@@ -12,14 +12,15 @@ from urllib.parse import unquote
 
 from luthier.errors import ToolSpecError
 from luthier.records import JSON
-from luthier.records.dialects import coerced, finite, fits_type, type_keywords, type_set, with_null
+from luthier.records.dialects import ANY, coerced, finite, fits_type, type_keywords, type_set, with_null
 from luthier.records.keywords import add_limits, required_names, stated_types
-from luthier.records.unions import merge_keyword, told_apart, unions_of, with_unions
+from luthier.records.unions import merge_keyword, told_apart, trimmed, unions_of, with_unions, without_required, without_single_branch
 
 MAX_DEPTH = 4
 MOST_PARTS = 4000  # schemas within a schema, with those that are shared counted as often as they stand
 Resolve = Callable[[str], Any]
 
+_TYPED_BY = frozenset({"type", "enum", "const", "anyOf"})
 _VALUES = frozenset({"enum", "const", "default"})
 _ANNOTATIONS = frozenset(
     {"$ref", "description", "summary", "nullable", "title", "example", "examples", "deprecated", "readOnly", "writeOnly"}
@@ -83,13 +84,17 @@ class SchemaReader:
         keep: Callable[[Mapping[str, Any]], bool] = lambda schema: True,
         heirs: Callable[[str], Sequence[str]] = lambda reference: (),
         leave: Callable[[str], None] = lambda what: None,
+        any_type: bool = False,
     ) -> None:
         """resolve: finds what a `$ref` names. describe: shortens descriptions. keep: which properties of an object are read.
-        heirs: references to the schemas that extend one. leave: is told what is left out."""
+        heirs: references to the schemas that extend one. leave: is told what is left out. any_type: a property of
+        which no type is said gets all of them."""
+        self._any_type = any_type
         self._resolve, self._describe, self._max_enum = resolve, describe, max_enum
         self._keep, self._heirs, self._leave = keep, heirs, leave
         self._known: dict[tuple[str, int, frozenset[str]], JSON] = {}
         self._left = 0
+        self._has_unions = False
 
     def read(self, schema: object, depth: int = MAX_DEPTH, closed: bool = True) -> JSON:
         """The schema to `depth` levels, or to as many as keep it below MOST_PARTS parts. closed: objects get `additionalProperties: false`."""
@@ -100,6 +105,8 @@ class SchemaReader:
             except _TooLargeError:
                 continue
             if _parts(read, {}) <= MOST_PARTS:
+                if self._has_unions:
+                    read = trimmed(read, frozenset(), self._leave)
                 if level < depth:
                     self._leave(f"levels below {level} of a schema of more than {MOST_PARTS} parts")
                 return read
@@ -208,14 +215,15 @@ class SchemaReader:
         elif result.get("properties") and closed:
             self._close(result)
         nullable = schema.get("nullable") is True or schema.get("x-nullable") is True
-        return _without_single_branch(with_null(result) if nullable else result)
+        return without_single_branch(with_null(result) if nullable else result)
 
     def _add_union(self, schema: Mapping[str, Any], read: list[JSON], result: JSON, closed: bool) -> None:
         """The union, beside the fields that all its branches share; branches that only require fields may require none that is left out."""
+        self._has_unions = True
         stated = schema.get("properties")
         shared = set(result.get("properties", ()))
         hidden = {str(name) for name in stated} - shared if isinstance(stated, Mapping) else set[str]()
-        read = [_without_required(branch, hidden) for branch in read]
+        read = [without_required(branch, hidden) for branch in read]
         if any(not branch for branch in read) and not any("properties" in branch or "type" in branch for branch in read):
             read = []
         if shared and closed and all(shared.issuperset(branch.get("properties", ())) and "anyOf" not in branch for branch in read):
@@ -268,7 +276,7 @@ class SchemaReader:
         if depth <= 0:
             return
         if isinstance(properties, Mapping):
-            read = {str(name): self._read(value, depth - 1, trail) for name, value in properties.items() if self._kept(value)}
+            read = {str(name): self._property(value, depth - 1, trail) for name, value in properties.items() if self._kept(value)}
             if read:
                 result["properties"] = read
             left_out = {str(name) for name in properties} - set(read)
@@ -281,6 +289,10 @@ class SchemaReader:
             result["additionalProperties"] = extra is not False
         elif extra is not None:
             result["additionalProperties"] = self._read(extra, depth - 1, trail) or True
+
+    def _property(self, schema: object, depth: int, trail: frozenset[str]) -> JSON:
+        read = self._read(schema, depth, trail)
+        return {"type": list(ANY), **read} if self._any_type and _TYPED_BY.isdisjoint(read) else read
 
     def _close(self, result: JSON) -> None:
         """No other fields than those that are defined; a closed object cannot require one that is not."""
@@ -319,21 +331,5 @@ def _parts(schema: Any, known: dict[int, int]) -> int:
     return known[id(schema)]
 
 
-def _without_required(branch: JSON, names: set[str]) -> JSON:
-    """A branch that does not require any of the names."""
-    required = [name for name in branch.get("required", []) if name not in names]
-    rest = {key: value for key, value in branch.items() if key != "required"}
-    return {**rest, "required": required} if required else rest
-
-
 def _is_union(schema: object) -> bool:
     return isinstance(schema, Mapping) and ("anyOf" in schema or "oneOf" in schema)
-
-
-def _without_single_branch(schema: JSON) -> JSON:
-    """`anyOf` with one branch says no more than the branch."""
-    branches = schema.get("anyOf")
-    if not branches or len(branches) > 1 or set(schema) - {"anyOf", "description", "default"}:
-        return schema
-    outer = {key: value for key, value in schema.items() if key != "anyOf"}
-    return {**branches[0], **outer}

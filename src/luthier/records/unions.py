@@ -1,6 +1,6 @@
 """`oneOf`, `anyOf`, `allOf` and discriminators as loosely written schemas have them, made into at most one union a schema.
 
-Works on raw schemas, before they are read; `schema.py` reads what comes out.
+The first half works on raw schemas before they are read, the second on what `schema.py` read of them.
 """
 
 from __future__ import annotations
@@ -87,6 +87,46 @@ def told_apart(schema: Mapping[str, Any], heirs: Sequence[str] = ()) -> JSON:
     else:
         branches = rest[key]
     return {**rest, key: [_named(branch, name, targets) for branch in branches]}
+
+
+def trimmed(schema: JSON, around: frozenset[str], leave: Callable[[str], None]) -> JSON:
+    """The schema without required fields that neither it nor its unions define. around: fields of the schema it is a branch of."""
+    result = dict(schema)
+    if "properties" in schema:
+        result["properties"] = {name: trimmed(part, frozenset(), leave) for name, part in schema["properties"].items()}
+    for keyword in ("items", "additionalProperties"):
+        if isinstance(schema.get(keyword), dict):
+            result[keyword] = trimmed(schema[keyword], frozenset(), leave)
+    fields = around | frozenset(schema.get("properties", ()))
+    if "anyOf" in schema:
+        result["anyOf"] = [trimmed(branch, fields, leave) for branch in schema["anyOf"]]
+    required = [name for name in schema.get("required", ()) if name in fields or name in fields_of_branches(schema)]
+    if fields and len(required) < len(schema.get("required", ())):
+        leave("required field without a definition")
+        result = without_required(result, set(schema["required"]) - set(required))
+    return result
+
+
+def fields_of_branches(schema: Mapping[str, Any]) -> frozenset[str]:
+    """The fields that the branches of a schema's union define."""
+    branches = [branch for branch in schema.get("anyOf") or () if isinstance(branch, Mapping)]
+    return frozenset(name for branch in branches for name in (*branch.get("properties", ()), *fields_of_branches(branch)))
+
+
+def without_required(branch: JSON, names: set[str]) -> JSON:
+    """A branch that does not require any of the names."""
+    required = [name for name in branch.get("required", []) if name not in names]
+    rest = {key: value for key, value in branch.items() if key != "required"}
+    return {**rest, "required": required} if required else rest
+
+
+def without_single_branch(schema: JSON) -> JSON:
+    """`anyOf` with one branch says no more than the branch."""
+    branches = schema.get("anyOf")
+    if not branches or len(branches) > 1 or set(schema) - {"anyOf", "description", "default"}:
+        return schema
+    outer = {key: value for key, value in schema.items() if key != "anyOf"}
+    return {**branches[0], **outer}
 
 
 def _named(branch: Any, name: str, targets: Mapping[str, str]) -> Any:

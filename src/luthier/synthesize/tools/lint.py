@@ -15,6 +15,7 @@ from luthier.records import JSON, Tool
 from luthier.records.dialects import TYPES, finite, fits_type, type_set
 from luthier.records.patterns import usable_pattern, validator_class
 from luthier.records.schema import lookup
+from luthier.records.unions import fields_of_branches
 
 SHORTEST_DESCRIPTION = 10
 
@@ -132,7 +133,7 @@ def _node_findings(node: JSON, path: str, around: frozenset[str]) -> Iterator[Fi
             yield Finding("A2", "a parameter has no type", f"{path}.{name}")
     if properties or node.get("additionalProperties") is False:
         for name in node.get("required", []):
-            if name not in properties and name not in around:
+            if name not in properties and name not in around and name not in fields_of_branches(node):
                 yield Finding("A2", "a required parameter is not defined", f"{path}.{name}")
     types = type_set(node)
     if any(not fits_type(value, types) for value in node.get("enum", [])):

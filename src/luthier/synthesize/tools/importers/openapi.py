@@ -14,6 +14,7 @@ from typing import Any
 from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
 from luthier.records.account import note
+from luthier.records.dialects import ANY
 from luthier.records.schema import MAX_DEPTH, SchemaReader, parameters_schema
 from luthier.synthesize.tools.importers.documents import Documents, load_document
 from luthier.synthesize.tools.importers.fields import Fields, side_by_side
@@ -201,7 +202,12 @@ class _Specification:
             note("left out", what, self._path)
 
         return SchemaReader(
-            self._files.resolve, parameter_words, keep=lambda schema: schema.get(hidden) is not True, heirs=self._heirs_of, leave=leave
+            self._files.resolve,
+            parameter_words,
+            keep=lambda schema: schema.get(hidden) is not True,
+            heirs=self._heirs_of,
+            leave=leave,
+            any_type=True,
         )
 
     def _heirs_of(self, reference: str) -> list[str]:
@@ -229,6 +235,8 @@ class _Specification:
             raise ToolSpecError(f"{self._path}: {place}: {problem}") from None
         except RecursionError:
             raise ToolSpecError(f"{self._path}: {place}: nests too deeply to be read; flatten the schema") from None
+        if not read:
+            read = {"type": list(ANY)}
         words = parameter_words(description) if isinstance(description, str) else ""
         return {**read, "description": words} if words else read
 
