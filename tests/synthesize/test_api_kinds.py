@@ -423,6 +423,27 @@ def test_a_file_without_an_operation_is_an_error(read):
         read({"tools": []})
 
 
+def test_a_field_that_nobody_knows_is_in_the_account(read):
+    def documents():
+        yield lambda d: d, "the file"
+        yield lambda d: d["paths"]["/things"], "a path"
+        yield lambda d: d["paths"]["/things"]["post"], "an operation"
+        yield lambda d: d["paths"]["/things"]["post"]["parameters"][0], "a parameter"
+        yield lambda d: d["paths"]["/things"]["post"]["requestBody"]["content"]["application/json"]["schema"], "a schema"
+        yield lambda d: d["components"]["schemas"]["A"], "a schema"
+        yield lambda d: d["components"]["schemas"]["A"]["properties"]["a"]["items"], "a schema"
+
+    schemas = {"A": {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "string"}}}}}
+    query = {"name": "q", "in": "query", "schema": {"type": "string"}}
+    for place, what in documents():
+        schema = {"type": "object", "properties": {"x": {"$ref": "#/components/schemas/A"}}}
+        document = posting(schema, operation={"parameters": [dict(query)]}, components={"schemas": json.loads(json.dumps(schemas))})
+        place(document)["harbour"] = {"depth": 3}
+        _, account = read(document)
+        word = "keyword" if what == "a schema" else "field"
+        assert account["left out", f"{word} 'harbour' of {what}"] == 1
+
+
 def test_references_lead_to_other_files_and_back(read, tmp_path):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "pet.yaml").write_text(

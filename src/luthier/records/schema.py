@@ -25,7 +25,12 @@ _VALUES = frozenset({"enum", "const", "default"})
 _ANNOTATIONS = frozenset(
     {"$ref", "description", "summary", "nullable", "title", "example", "examples", "deprecated", "readOnly", "writeOnly"}
 )
-_CONDITIONS = frozenset(("not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies", "contains", "propertyNames"))
+_APPLICATORS = ("$defs", "definitions", "discriminator", "properties", "items", "prefixItems", "additionalItems", "additionalProperties")
+_ASSERTIONS = ("type", "required", "enum", "const", "default", "format", "pattern", "multipleOf", "uniqueItems", "x-nullable", "$anchor")
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "minItems", "maxItems")
+_KNOWN = frozenset({"$ref", "description", "nullable", "deprecated", "readOnly", "writeOnly", "minProperties", "maxProperties"}).union(
+    _APPLICATORS, _ASSERTIONS, _BOUNDS, ("patternProperties", "anyOf", "oneOf", "allOf")
+)
 _MOST_STEPS = 16  # references that lead to one property
 
 
@@ -192,8 +197,8 @@ class SchemaReader:
 
     def _read_plain(self, schema: Mapping[str, Any], depth: int, trail: frozenset[str], closed: bool) -> JSON:
         branches = schema["anyOf"] if isinstance(schema.get("anyOf"), list) else []
-        for keyword in _CONDITIONS.intersection(schema):
-            self._leave(f"keyword {keyword!r}")
+        for keyword in schema.keys() - _KNOWN:
+            self._leave(f"keyword {keyword!r} of a schema")
         result = stated_types(schema)
         description = self._description(schema)
         if description:

@@ -70,9 +70,9 @@ class Documents:
 
         if isinstance(self._own, str) and reference.startswith(f"{self._own}#"):
             reference = reference.removeprefix(self._own)
-        if not reference.startswith("#"):
-            self._check(urldefrag(urljoin(self._base, reference)).url, reference)
         try:
+            if not reference.startswith("#"):
+                self._check(urldefrag(urljoin(self._base, reference)).url, reference)
             return self._resolver.lookup(reference).contents
         except Unresolvable as problem:
             cause: BaseException | None = problem
@@ -106,21 +106,28 @@ class Documents:
 
 
 def _rebased(value: Any, base: str) -> Any:
-    """The values of a file with its references, and those of discriminators, made absolute."""
+    """The values of a file with its references, and those of discriminators, made absolute; one that is no address stays."""
     if isinstance(value, list):
         return [_rebased(part, base) for part in value]
     if not isinstance(value, dict):
         return value
     made = {name: _rebased(part, base) for name, part in value.items()}
     if isinstance(value.get("$ref"), str):
-        made["$ref"] = urljoin(base, value["$ref"])
+        made["$ref"] = _absolute(base, value["$ref"])
     mapping = value.get("mapping")
     if "propertyName" in value and isinstance(mapping, Mapping):
         made["mapping"] = {
-            name: urljoin(base, target) if isinstance(target, str) and {"/", "#", "."}.intersection(target) else target
+            name: _absolute(base, target) if isinstance(target, str) and {"/", "#", "."}.intersection(target) else target
             for name, target in mapping.items()
         }
     return made
+
+
+def _absolute(base: str, reference: str) -> str:
+    try:
+        return urljoin(base, reference)
+    except ValueError:
+        return reference
 
 
 def _parsed(text: str, path: Path) -> Any:

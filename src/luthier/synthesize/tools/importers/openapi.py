@@ -6,7 +6,7 @@ others; what is left out of an operation is noted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from luthier.synthesize.tools.importers.fields import Fields, side_by_side
 from luthier.synthesize.tools.importers.wording import described, named_words, parameter_words, snake_case
 
 METHODS = ("get", "put", "post", "delete", "patch", "options", "head", "trace", "query")
+_FILE_FIELDS = ("openapi", "swagger", "info", "paths", "components", "definitions", "parameters", "responses")
+_OPERATION_FIELDS = ("operationId", "summary", "description", "parameters", "requestBody", "responses", "deprecated")
+_PARAMETER_FIELDS = ("name", "in", "required", "description", "schema", "content")
 _CLIENT_HEADERS = ("accept", "content-type", "authorization")
 _PATH_FIELDS = (*METHODS, "$ref", "summary", "description", "servers", "parameters")
 _SWAGGER_PARAMETER = ("required", "name", "in", "description")
@@ -50,6 +53,7 @@ class _Specification:
 
     def tools(self) -> Iterator[Tool]:
         """Raises ToolSpecError where no operation can be read."""
+        self._strange(self._document, _FILE_FIELDS, "the file")
         found, problems = 0, list[ToolSpecError]()
         for route, method, read in self._operations():
             try:
@@ -72,9 +76,7 @@ class _Specification:
             except ToolSpecError as problem:
                 yield route, "", _raising(problem)
                 continue
-            for name in entry:
-                if name.lower() not in _PATH_FIELDS and not name.startswith("x-"):
-                    note("left out", f"field {name!r} of a path", self._path)
+            self._strange({name.lower(): None for name in entry}, _PATH_FIELDS, "a path")
             for method in METHODS:
                 operation = entry.get(method, entry.get(method.upper()))
                 if operation is None:
@@ -92,6 +94,7 @@ class _Specification:
     def _tool(self, route: str, method: str, entry: Mapping[str, Any], raw: Any) -> Tool:
         place = f"paths.{route}.{method}"
         operation = self._mapping(raw, place)
+        self._strange(operation, _OPERATION_FIELDS, "an operation")
         parameters = self._parameters(entry, operation, f"paths.{route}", place)
         fields = Fields()
         for (name, kind), (parameter, spot) in parameters.items():
@@ -148,6 +151,8 @@ class _Specification:
         return found
 
     def _parameter_schema(self, parameter: Mapping[str, Any], place: str) -> Any:
+        if "schema" in parameter or "content" in parameter:
+            self._strange(parameter, _PARAMETER_FIELDS, "a parameter")
         if parameter.get("schema") is not None:
             return parameter["schema"]
         if isinstance(parameter.get("content"), Mapping) and parameter["content"]:
@@ -249,6 +254,11 @@ class _Specification:
             except ToolSpecError as problem:
                 raise ToolSpecError(f"{self._path}: {place}: {problem}") from None
         return self._fail(place, "references go round in a circle", "define one of them")
+
+    def _strange(self, holder: Mapping[str, Any], known: Sequence[str], what: str) -> None:
+        for name in holder:
+            if name not in known:
+                note("left out", f"field {str(name)!r} of {what}", self._path)
 
     def _mapping(self, value: Any, place: str, must: bool = False) -> Mapping[str, Any]:
         """An object; nothing at all (null) is an empty one, unless it must be there."""
