@@ -727,13 +727,18 @@ def test_types_of_a_module_are_read_alike_with_and_without_the_future(tmp_path, 
     assert [entry.rows for entry in account.of("left out") if "infinite" in entry.reason] == [3]
 
 
-def test_a_module_of_the_folder_one_stands_in(tmp_path, monkeypatch):
-    (tmp_path / "quay_of_mine.py").write_text("def moor(boat: str) -> bool:\n    return True\n")
+@pytest.mark.parametrize("file", ["quay_of_mine.py", "quay_package/__init__.py", "quay_plain/deep/moors.py"])
+def test_a_module_of_the_folder_one_stands_in(tmp_path, monkeypatch, file):
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text("def moor(boat: str) -> bool:\n    return True\n")
+    (tmp_path / "json").mkdir()  # a folder that has the name of a module is none
     monkeypatch.chdir(tmp_path)
+    name = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     monkeypatch.setattr(sys, "path", [place for place in sys.path if place not in ("", ".")])
-    (tool,) = import_apis(["module:quay_of_mine"])
-    assert (tool.name, tool.description) == ("quay_of_mine.moor", "Call moor.")
+    (tool,) = import_apis([f"module:{name}"])
+    assert (tool.name, tool.description) == (f"{name}.moor", "Call moor.")
     assert str(tmp_path) not in sys.path
+    assert list(import_python("json"))
 
 
 @pytest.mark.parametrize(

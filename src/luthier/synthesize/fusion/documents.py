@@ -24,10 +24,10 @@ TEXTS = (".txt", ".md", ".markdown", ".html", ".htm", ".rst")
 ROWS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 LARGEST_TEXT = 32 << 20  # bytes of a text that is read whole; rows are streamed
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_]?(\d\d)[-_]?(\d\d)(?!\d)")
-_FRONT = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
+_FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*\n", re.DOTALL)
 _FRONT_DATE = re.compile(r"^(?:date|updated|published|last_modified)\s*:\s*['\"]?(\d{4}-\d\d-\d\d)", re.MULTILINE | re.IGNORECASE)
 _CITATION = re.compile(r"\[[^\[\]]{1,12}\]")  # in <sup>: [1], [note 2]
-_RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$")
+_RULE = re.compile(r"\|?\s*+:?-{2,}+:?(?:\s*+\|\s*+:?-{2,}+:?)*+\s*+\|?")  # of a stripped line
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ def pipe_tables(text: str) -> tuple[str, list[list[list[str]]]]:
     lines, kept, tables = text.split("\n"), list[str](), list[list[list[str]]]()
     at = 0
     while at < len(lines):
-        if at + 1 < len(lines) and "|" in lines[at] and _RULE.match(lines[at + 1]):
+        if at + 1 < len(lines) and "|" in lines[at] and _RULE.fullmatch(lines[at + 1].strip()):
             table = [_cells(lines[at])]
             at += 2
             while at < len(lines) and "|" in lines[at] and lines[at].strip():
@@ -300,7 +300,7 @@ class _Page(html.parser.HTMLParser):
         self._open: list[list[list[str]]] = []
 
     def text(self) -> str:
-        return re.sub(r"[ \t]*\n\s*\n\s*", "\n\n", "".join(self._parts)).strip()
+        return re.sub(r"(?<![ \t])[ \t]*\n\s*\n\s*", "\n\n", "".join(self._parts)).strip()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Any
 
-_MARKS = frozenset("[]*_`~<>&\\!")
+_MARKS = frozenset("[*_`~<&\\")
 _FOOTNOTE = re.compile(r"\[\^[^\]\s]{1,80}\]")
 _NOTE = re.compile(r"^ {0,3}\[\^[^\]\s]{1,80}\]: ?", re.MULTILINE)
 _DEFINITION = re.compile(r"^ {0,3}\[(?!\^)[^\]\n]{1,200}\]: ?\S[^\n]*$", re.MULTILINE)

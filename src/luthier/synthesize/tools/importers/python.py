@@ -41,8 +41,8 @@ def import_python(source: str | ModuleType | Iterable[Callable[..., Any]], licen
 
 def _imported(name: str) -> ModuleType:
     """The module, that of the folder one stands in before all others of its name. Raises ToolSpecError."""
-    top = name.partition(".")[0]
-    here = next((place for place in (Path(f"{top}.py"), Path(top)) if place.is_file() or any(place.glob("*.py"))), None)
+    place = Path(*name.split("."))
+    here = next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)
     path = list(sys.path)
     if here is not None:
         sys.path.insert(0, str(Path.cwd()))
@@ -53,8 +53,7 @@ def _imported(name: str) -> ModuleType:
         raise ToolSpecError(f"module {name!r} cannot be imported: {told}; install it, mend it, or correct the name") from None
     finally:
         sys.path[:] = path
-    places = [getattr(sys.modules[top], "__file__", None) or "", *getattr(sys.modules[top], "__path__", ())]
-    if here is not None and not any(Path(place).resolve().is_relative_to(here.resolve()) for place in places if place):
+    if here is not None and Path(getattr(module, "__file__", None) or "").resolve() != here.resolve():
         raise ToolSpecError(f"module {name!r}: {here} has the name of a module that is in use already; give it another name")
     return module
 
