@@ -756,3 +756,24 @@ def test_a_module_that_cannot_be_read_is_named(tmp_path, monkeypatch, name, text
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ToolSpecError, match=message):
         list(import_python(name))
+
+
+def test_defaults_and_parameters_of_a_function_are_kept_or_counted():
+    def moor(boat: str, ropes: list[str] = ["bow", "stern"], at: tuple = (1, 2), how: dict = {}, by: object = object(), *args, **more):  # noqa: B006
+        """Moor a boat at the quay."""
+
+    with Account() as account:
+        (tool,) = import_python([moor])
+    defaults = {name: schema["default"] for name, schema in tool.parameters["properties"].items() if "default" in schema}
+    assert defaults == {"ropes": ["bow", "stern"], "at": [1, 2], "how": {}}
+    assert [entry.rows for entry in account.of("left out")] == [2, 1]
+
+
+def test_a_body_in_several_content_types_is_read_once_and_the_others_are_counted(read):
+    document = posting(OBJECTS[0])
+    content = document["paths"]["/things"]["post"]["requestBody"]["content"]
+    content["text/xml"] = {"schema": OBJECTS[0]}
+    content["multipart/form-data"] = {"schema": OBJECTS[1]}
+    tools, account = read(document)
+    assert list(tools["addThing"].parameters["properties"]) == ["a"]
+    assert [reason for fate, reason in account if fate == "left out"] == ["request body as multipart/form-data"]

@@ -173,9 +173,15 @@ class _Specification:
         body = self._mapping(self._resolved(operation.get("requestBody"), spot), spot)
         schema = self._content_schema(body.get("content"), f"{spot}.content")
         if schema is not None:
+            self._other_kinds(body["content"], schema)
             yield schema, spot, body.get("required") is True
         elif body:
             note("left out", "request body without a schema", self._path)
+
+    def _other_kinds(self, content: Mapping[str, Any], schema: Any) -> None:
+        for kind, media in content.items():
+            if isinstance(media, Mapping) and media.get("schema") not in (None, schema):
+                note("left out", f"request body as {kind}", self._path)
 
     def _content_schema(self, content: Any, place: str) -> Any:
         kinds = self._mapping(content, place)

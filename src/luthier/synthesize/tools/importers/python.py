@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import importlib
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,7 +19,6 @@ from typing import Any
 from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
 from luthier.records.account import note
-from luthier.records.dialects import finite
 from luthier.synthesize.tools.importers.annotations import annotation_schema
 from luthier.synthesize.tools.importers.docstrings import parse_docstring
 from luthier.synthesize.tools.importers.wording import described, named_words, parameter_words
@@ -76,7 +76,10 @@ def _tool(function: Callable[..., Any], license_id: str) -> Tool | None:
     properties: JSON = {}
     required: list[str] = []
     for parameter in signature.parameters.values():
-        if parameter.kind in _SKIPPED or parameter.name in ("self", "cls"):
+        if parameter.kind in _SKIPPED:
+            note("left out", "parameter that takes any arguments (`*args`, `**kwargs`)")
+            continue
+        if parameter.name in ("self", "cls"):
             continue
         stated, told = doc.types.get(parameter.name, ""), doc.parameters.get(parameter.name, "")
         properties[parameter.name] = _parameter_schema(parameter, stated, told, names)
@@ -105,12 +108,21 @@ def _parameter_schema(parameter: inspect.Parameter, stated_type: str, text: str,
     default = parameter.default
     if isinstance(default, enum.Enum):
         default = next((value for value in (default.value, default.name) if value in schema.get("enum", ())), None)
-    if isinstance(default, str | int | float):
-        if finite(default):
-            schema["default"] = default
-        else:
-            note("left out", "default that is infinite or no number")
+    if default is None or default is inspect.Parameter.empty:
+        return schema
+    if _is_json(default):
+        schema["default"] = list(default) if isinstance(default, tuple) else default
+    else:
+        note("left out", "default that is infinite, no number, or no value of JSON")
     return schema
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _annotated(annotation: Any, names: Mapping[str, Any]) -> JSON:
