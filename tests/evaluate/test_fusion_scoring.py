@@ -239,3 +239,24 @@ def test_a_right_answer_covers_everything_and_a_refusal_states_nothing(answer: s
     if verdict.refused:
         assert not any(verdict.stated)
         assert verdict.right is (asked.scenario == "S4")
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "more"),
+    [
+        ("Alien: Covenant", "Shrek", "greater"),
+        ("Kevin A. Evans", "Ann Poe", "earlier"),
+        ("Evans, Kevin", "Poe, Ann", "greater"),
+        ("What's Up, Doc? The Movie", "Yahoo! Answers", "greater"),
+        ("Before Sunrise", "First Blood, Part II", "earlier"),
+        ("The More, the Merrier", "Mission: Impossible. Fallout", "greater"),
+    ],
+)
+def test_names_with_punctuation_are_not_cut_into_clauses(first, other, more):
+    needs = tuple(Needed(name, "memory", name, "size", (size,), "number") for name, size in ((other, "90"), (first, "122")))
+    item = FusionItem("i", "i", "S2", "comparison", "Which?", "", needs, (), 0, (first, other, more))
+    scorer = Scorer({})
+    told = f"The size of {other} is 90, and the size of {first} is 122, so that of"
+    assert scorer.judge(item, f"{told} {first} is {more}.").right
+    assert not scorer.judge(item, f"{told} {other} is {more}.").right
+    assert scorer.judge(item, f"{told} course: {first} was {more} than {other}.").right

@@ -217,3 +217,13 @@ def test_bad_rows_are_named_or_counted(tmp_path: Path) -> None:
     made = select(pool, budget=5, skipped=skipped, **OPEN)
     assert made.report["bad_rows"] == skipped.count == 1
     assert sorted(row["id"] for row in made.rows()) == [0, 1]
+
+
+def test_weights_are_read_as_numbers_or_refused_by_line(tmp_path: Path):
+    rows = [{"text": "one two three", "quality": 0.5}, {"text": "four five six", "quality": "0.9"}, {"text": "seven eight", "quality": -1}]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    with pytest.raises(BadRowError, match=r"rows\.jsonl:3: column 'quality' is -1; a weight is 0 or more"):
+        select(tmp_path / "rows.jsonl", budget="2 rows", quality="quality", noise=0, near=0)
+    skipped = SkippedRows()
+    made = select(tmp_path / "rows.jsonl", budget="2 rows", quality="quality", noise=0, near=0, skipped=skipped)
+    assert (len(made.rows()), skipped.count) == (2, 1)

@@ -318,7 +318,7 @@ def test_mcp_golden_with_unions_and_references(tmp_path):
     ("document", "message"),
     [
         ({"tools": [{"description": "x"}]}, r"tools\[0\]: no `name`"),
-        ({"tools": [{"name": "a", "inputSchema": []}]}, r"tools\[0\]\.inputSchema: expected"),
+        ({"tools": [{"name": "a", "inputSchema": 5}]}, r"tools\[0\]: tool 'a': parameters are not an object"),
         ({"tools": [{"name": "a", "inputSchema": {"properties": {"x": {"$ref": "#/no"}}}}]}, r"tools\[0\]\.inputSchema: \$ref"),
         ({"other": 1}, "no list of tools"),
     ],

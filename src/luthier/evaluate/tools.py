@@ -22,6 +22,7 @@ from luthier.records import JSON, ToolCall
 from luthier.records.bfcl import Item
 from luthier.records.calls import CallSyntaxError, is_call_attempt, parse_calls
 from luthier.records.journal import Journal
+from luthier.records.patterns import validator_class
 from luthier.statistics.rates import Rate, wilson
 
 FIELDS = ("id", "category", "decoding")  # that every row of answers has
@@ -144,9 +145,7 @@ def _strict_verdict(item: Item, calls: Sequence[ToolCall] | None, completion: Co
 
 
 def _fits(value: Any, schema: JSON) -> bool:
-    from jsonschema import Draft202012Validator
-
-    return bool(Draft202012Validator(schema).is_valid(value))
+    return bool(validator_class()(schema).is_valid(value))
 
 
 def _same(value: Any, accepted: Any) -> bool:

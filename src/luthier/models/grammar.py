@@ -81,6 +81,7 @@ def _value(schema: Any, prefix: str, rules: dict[str, str], depth: int) -> str:
         return "(" + " | ".join(_quoted(render_literal(value)) for value in fixed) + ")"
     options = schema.get("anyOf") or schema.get("oneOf")
     if isinstance(options, list) and options and depth < MAX_DEPTH:
+        options = [_with_fields(option, schema) for option in options] if schema.get("properties") else options
         return "(" + " | ".join(_value(option, f"{prefix}u{n}", rules, depth + 1) for n, option in enumerate(options)) + ")"
     kind = schema.get("type", "string")
     if isinstance(kind, list):
@@ -101,6 +102,14 @@ def _value(schema: Any, prefix: str, rules: dict[str, str], depth: int) -> str:
         "bool": "BOOLEAN",
         "null": '"None"',
     }.get(kind, "STRING")
+
+
+def _with_fields(option: Any, schema: JSON) -> Any:
+    """A branch of a union with the fields that stand beside the union."""
+    if not isinstance(option, dict) or option.get("type", "object") != "object":
+        return option
+    fields = {**schema["properties"], **option.get("properties", {})}
+    return {**option, "type": "object", "properties": fields, "required": [*schema.get("required", ()), *option.get("required", ())]}
 
 
 def _list(item: str, low: int, high: int) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from functools import lru_cache
 from typing import Any
 
 from luthier.records.conversations import JSON
@@ -35,8 +34,6 @@ _IMPLIED_FORMATS = {
 }
 _STRING_FORMATS = frozenset({"date", "date-time", "time", "duration", "email", "uri", "hostname", "ipv4", "ipv6", "uuid", "byte"})
 _GENERIC = re.compile(r"^\s*(\w+)\s*[\[<](.+)[\]>]\s*$", re.DOTALL)
-_NESTED_REPEAT = re.compile(r"\((?:[^()\\+*]|\\.)*+[+*](?:[^()\\]|\\.)*+\)(?:[+*]|\{\d++,\d*+\})")
-_LONGEST_PATTERN = 300
 
 
 def type_keywords(name: object) -> JSON:
@@ -111,6 +108,14 @@ def fits_type(value: object, types: frozenset[str]) -> bool:
     return not types or kind in types or (kind == "integer" and "number" in types) or (whole and "integer" in types)
 
 
+def finite(value: object) -> bool:
+    """Whether a value can be written as JSON: no infinity and no NaN anywhere in it."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return all(finite(part) for part in inner)
+
+
 def coerced(value: Any, types: frozenset[str]) -> Any:
     """A value written as text (`"250"`, `"false"`) in the type it is meant to have; unchanged where that is not possible."""
     if fits_type(value, types):
@@ -131,9 +136,8 @@ def as_number(value: object) -> int | float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        number = (
-            int(value) if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,300}", value)) else float(value)
-        )
+        whole = isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,300}", value))
+        number = int(value) if whole else float(value)
     except (ValueError, OverflowError):
         return None
     return number if isinstance(number, int) or math.isfinite(number) else None
@@ -143,18 +147,6 @@ def as_count(value: object) -> int | None:
     """A non-negative whole number, for lengths and item counts."""
     number = as_number(value)
     return int(number) if number is not None and number >= 0 and number == int(number) else None
-
-
-@lru_cache(maxsize=65536)
-def usable_pattern(pattern: str) -> bool:
-    """Whether Python can run a pattern safely: it compiles, is not huge, and does not nest unbounded repeats."""
-    if not pattern or len(pattern) > _LONGEST_PATTERN or _NESTED_REPEAT.search(pattern):
-        return False
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError):
-        return False
-    return True
 
 
 def usable_format(name: object) -> str | None:

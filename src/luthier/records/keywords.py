@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from luthier.records.conversations import JSON
-from luthier.records.dialects import TYPES, as_count, as_number, type_keywords, type_of, type_set, usable_format, usable_pattern
+from luthier.records.dialects import TYPES, as_count, as_number, type_keywords, type_of, type_set, usable_format
+from luthier.records.patterns import usable_pattern
 
 _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _COUNTS = {"string": ("minLength", "maxLength"), "array": ("minItems", "maxItems"), "object": ("minProperties", "maxProperties")}
@@ -32,8 +34,8 @@ def stated_types(schema: Mapping[str, Any]) -> JSON:
     return {"type": kinds[0] if len(kinds) == 1 else kinds} if kinds else {}
 
 
-def add_limits(schema: Mapping[str, Any], result: JSON) -> None:
-    """Copy lengths, bounds, pattern and format where they fit the types of `result` and make sense."""
+def add_limits(schema: Mapping[str, Any], result: JSON, leave: Callable[[str], None] = lambda what: None) -> None:
+    """Copy lengths, bounds, pattern and format where they fit the types of `result` and make sense. leave: is told of what is left out."""
     if _LIMITS.isdisjoint(schema):
         return
     types = type_set(result)
@@ -48,6 +50,8 @@ def add_limits(schema: Mapping[str, Any], result: JSON) -> None:
         pattern, form = schema.get("pattern"), usable_format(schema.get("format"))
         if isinstance(pattern, str) and usable_pattern(pattern):
             result["pattern"] = pattern
+        elif pattern:
+            leave("pattern that cannot be run in linear time")
         if form:
             result["format"] = form
     if types & {"integer", "number"}:
@@ -68,7 +72,8 @@ def _add_bounds(schema: Mapping[str, Any], result: JSON) -> None:
 
 
 def required_names(stated: object, properties: Mapping[Any, Any]) -> list[str]:
-    """Names of required properties; draft 3 wrote `required: true` into the property itself."""
-    listed = [name for name in stated if isinstance(name, str)] if isinstance(stated, list) else []
+    """Names of required properties, those that YAML takes for numbers too; draft 3 wrote `required: true` into the property itself."""
+    plain = [name for name in stated if not isinstance(name, dict | list)] if isinstance(stated, list) else []
+    listed = [name if isinstance(name, str) else json.dumps(name) for name in plain]
     flagged = [str(name) for name, value in properties.items() if isinstance(value, Mapping) and value.get("required") is True]
     return list(dict.fromkeys(listed + flagged))

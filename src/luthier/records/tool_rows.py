@@ -23,7 +23,7 @@ SCHEMAS = (
     "args",
 )
 _WRAPPERS = ("function", "functionDeclaration", "function_declaration", "toolSpec")
-_LISTS = ("functionDeclarations", "function_declarations", "functions", "tools")
+LISTS = ("functionDeclarations", "function_declarations", "functions", "tools")
 _NAMES, _DESCRIPTIONS = ("name", "api_name", "tool_name"), ("description", "api_description", "desc")
 _EMPTY: JSON = {"type": "object", "properties": {}}
 _KINDS = (None, "function", "tool", "custom")  # Anthropic calls its tools `custom`
@@ -122,7 +122,7 @@ def _listed(value: Any) -> list[Any]:
     if isinstance(value, list):
         return [tool for each in value for tool in _listed(decoded(each, "a tool"))]
     if isinstance(value, dict):
-        inside = next((key for key in _LISTS if isinstance(value.get(key), list)), None)
+        inside = next((key for key in LISTS if isinstance(value.get(key), list)), None)
         if inside is not None and not any(isinstance(value.get(key), str) for key in _NAMES):
             others = sorted(set(value) - {inside})
             if any(value[key] is not None for key in others):

@@ -17,7 +17,7 @@ from luthier.errors import BadRowError, SettingsError
 from luthier.records import read_rows
 from luthier.select.replica import Engine, Local
 from luthier.select.rows import row_text
-from luthier.texts.grams import GRAM, SHORTEST_INSIDE, gram_hashes, normalised_words, word_hashes
+from luthier.texts.grams import GRAM, SHORTEST_INSIDE, gram_hashes, normalised_words, signed_words, word_hashes
 from luthier.texts.minhash import SIZE, first_twins, jaccard, signature
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def near_duplicates(rows: Sequence[bytes], threshold: float = 0.8, skip: Contain
 
     threshold: Jaccard index of the runs of three words, above 0 and at most 1, from which rows count as near-duplicates; it is exact
     for every pair that is found. Of the pairs just at the threshold one in a thousand may be missed. skip: rows that neither match nor
-    are matched, as are rows without words. Keeps 0.5 kB a row. Raises SettingsError.
+    are matched, as are rows without words. System turns say nothing of their row, as many rows have the same, and signs count as words
+    (`signed_words`). Keeps 0.5 kB a row. Raises SettingsError.
     """
     import numpy as np
 
@@ -73,7 +74,7 @@ def near_duplicates(rows: Sequence[bytes], threshold: float = 0.8, skip: Contain
 
     @lru_cache(maxsize=1024)
     def shingles(at: int) -> frozenset[int]:
-        return frozenset(_shingles(normalised_words(_text(rows[places[at]]))).tolist())
+        return frozenset(_shingles(_own_words(rows[places[at]])).tolist())
 
     twins = first_twins(
         columns["signature"][places], threshold, lambda later, earlier: jaccard(shingles(later), shingles(earlier)) >= threshold
@@ -88,7 +89,7 @@ def signatures(rows: Sequence[bytes]) -> dict[str, NDArray[Any]]:
     made = np.zeros((len(rows), SIZE), dtype=np.uint32)
     found = np.zeros(len(rows), dtype=bool)
     for index, row in enumerate(rows):
-        if words := normalised_words(_text(row)):
+        if words := _own_words(row):
             made[index], found[index] = signature(_shingles(words)), True
     return {"signature": made, "words": found}
 
@@ -173,6 +174,16 @@ def _first_place(hashes: NDArray[np.uint64], known: Sequence[_Grams], paths: Seq
             place = at[hits[0]]
             return f"shares {grams.size} words with {paths[grams.file[place]]}:{grams.line[place]}"
     return None
+
+
+def _own_words(row: bytes) -> tuple[str, ...]:
+    """The words of a row without its system turns, or with them where there is nothing else."""
+    text = _text(row)
+    if "system: " not in text:
+        return signed_words(text)
+    before, *turns = _TURN.split(text)
+    own = [said for role, said in zip(turns[::2], turns[1::2], strict=True) if role != "system"]
+    return signed_words("\n".join([before, *own])) or signed_words(text)
 
 
 def _shingles(words: Sequence[str]) -> NDArray[np.uint64]:

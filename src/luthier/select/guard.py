@@ -1,7 +1,8 @@
 """The guard against noise: a method that likes rows with much new in them likes nothing better than random letters.
 
 Each row is measured by its cross-entropy under a byte-trigram model of the pool itself, and judged among its like: the rows of the same
-source and language (or script, or code). Rows are told apart, not dropped: what to do with a score is the caller's business. What
+source and language (or script, or code), by the whole of it and by the least surprising third of its
+windows, as a row may quote a cipher or list numbers and be none the less in order. Rows are told apart, not dropped: what to do with a score is the caller's business. What
 is noise from end to end, such as a source of nothing else, cannot be told by its like.
 """
 
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
 SHORTEST = 32  # bytes; the entropy of less is chance
 FEWEST = 50  # rows that a group needs for a spread of its own
-LEAST_SPREAD = 0.25  # bits a byte: noise lies 2.5 and more above text, so what is odd in a very even group is not noise yet
+LEAST_SPREAD = 0.35  # bits a byte: noise lies 2.5 and more above text, so what is odd in a very even group is not noise yet
 
 LOCAL = Local()
+
+_WINDOW = 64  # bytes of a row that are judged together
 
 _CLASSES = 128  # the 127 most frequent bytes, and all others in one
 _REST = _CLASSES - 1
@@ -35,7 +38,9 @@ _GAP = b"\n\n"  # stands around each row: the context of its first byte
 
 
 def noise_scores(rows: Sequence[bytes], groups: Sequence[str], engine: Engine = LOCAL) -> list[float]:
-    """For each row, how many robust standard deviations (1.4826 MAD, 0.25 bits a byte at least) its entropy lies above its like's median.
+    """For each row, how many robust standard deviations (1.4826 MAD, 0.35 bits a byte at least) its entropy lies above its like's median.
+
+    It is that of the row, or that of its window of 64 bytes at the lower third where this is lower: a row is noise where most of it is.
 
     rows: UTF-8, any bytes are taken; read twice, a chunk at a time. groups: the source of each row. Its like are the rows of the same
     source and language group; where these are fewer than 50, those of the language group, then all. Rows that no language claims are
@@ -46,14 +51,15 @@ def noise_scores(rows: Sequence[bytes], groups: Sequence[str], engine: Engine = 
 
     if len(rows) != len(groups):
         raise SettingsError(f"{len(rows)} rows, but the sources of {len(groups)}")
-    entropies, languages = _measured(rows, engine)
+    entropies, thirds, languages = _measured(rows, engine)
     judged = np.flatnonzero(~np.isnan(entropies))
     scores = np.zeros(len(rows), dtype=np.float32)
     if len(judged) >= FEWEST:
         values = entropies[judged]
         sources, claimed = _numbered(groups)[judged], _numbered(languages)[judged]
         alike = _with_unclaimed(sources, claimed)
-        scores[judged] = _robust_z(values, (np.zeros_like(alike), alike, sources * (int(alike.max()) + 1) + alike))
+        median, spread = _robust_spread(values, (np.zeros_like(alike), alike, sources * (int(alike.max()) + 1) + alike))
+        scores[judged] = (np.minimum(values, np.maximum(thirds[judged], median)) - median) / spread
     return [float(score) for score in scores]
 
 
@@ -100,8 +106,8 @@ def surprise(counts: NDArray[np.int64]) -> NDArray[np.float32]:
     return np.asarray(-np.log2(chance), dtype=np.float32).ravel()
 
 
-def _measured(rows: Sequence[bytes], engine: Engine) -> tuple[NDArray[np.float32], list[str]]:
-    """Bits a byte of each row, (rows,), NaN where it is too short; and its language group."""
+def _measured(rows: Sequence[bytes], engine: Engine) -> tuple[NDArray[np.float32], NDArray[np.float32], list[str]]:
+    """Bits a byte of each row and of its window at the lower third, (rows,), NaN where it is too short; and its language group."""
     import numpy as np
 
     alphabet = frequent_bytes(rows)
@@ -109,30 +115,37 @@ def _measured(rows: Sequence[bytes], engine: Engine) -> tuple[NDArray[np.float32
     for chunk in _chunks(rows):
         counts += np.bincount(_trigrams(_joined(chunk), alphabet), minlength=_CLASSES**3)
     columns = engine.columns(partial(_row_measures, alphabet=alphabet, bits=surprise(counts)), rows)
-    return columns["entropy"], columns["language"].tolist()
+    return columns["entropy"], columns["window"], columns["language"].tolist()
 
 
 def _row_measures(rows: Sequence[bytes], *, alphabet: Alphabet, bits: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-    """`entropy`, (rows,) float32, NaN where a row is too short, and `language`, (rows,) its language group."""
+    """`entropy` and `window`, (rows,) float32, NaN where a row is too short, and `language`, (rows,) its language group."""
     import numpy as np
 
     parts = [_entropies(chunk, alphabet, bits) for chunk in _chunks(rows)]
-    entropies = np.concatenate(parts) if parts else np.empty(0)
+    entropies, thirds = np.concatenate(parts, axis=1) if parts else np.empty((2, 0))
     languages = np.array([language_group(row) for row in rows], dtype=object)
-    return {"entropy": entropies.astype(np.float32), "language": languages}
+    return {"entropy": entropies.astype(np.float32), "window": thirds.astype(np.float32), "language": languages}
 
 
 def _entropies(chunk: Sequence[bytes], alphabet: Alphabet, bits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Bits a byte of each row, and of its window at the lower third, (2, rows)."""
     import numpy as np
 
     text = _joined(chunk)
     each = np.take(bits, _trigrams(text, alphabet))
     each += np.take(alphabet.extra, text[len(_GAP) :])
     sizes = np.array([len(row) for row in chunk])
-    ends = np.cumsum(sizes + len(_GAP)) - len(_GAP)  # the first gap has no bits
-    bounds = np.stack([ends - sizes, ends], axis=1).ravel()
-    sums = np.add.reduceat(each, bounds, dtype=np.float64)[::2]
-    return np.where(sizes >= SHORTEST, sums / np.maximum(sizes, 1), np.nan)
+    starts = np.cumsum(sizes + len(_GAP)) - len(_GAP) - sizes  # the first gap has no bits
+    counts = np.maximum(sizes // _WINDOW, 1)
+    row = np.repeat(np.arange(len(chunk)), counts)
+    number = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    total = np.concatenate([[0.0], np.cumsum(each, dtype=np.float64)])
+    ends = [starts[row] + (number + step) * sizes[row] // counts[row] for step in (0, 1)]
+    windows = (total[ends[1]] - total[ends[0]]) / np.maximum(ends[1] - ends[0], 1)
+    third = windows[np.lexsort((windows, row))][np.cumsum(counts) - counts + counts // 3]
+    whole = (total[starts + sizes] - total[starts]) / np.maximum(sizes, 1)
+    return np.where(sizes >= SHORTEST, np.stack([whole, third]), np.nan)
 
 
 def _chunks(rows: Sequence[bytes]) -> Iterator[list[bytes]]:
@@ -196,8 +209,8 @@ def _with_unclaimed(sources: NDArray[np.int64], languages: NDArray[np.int64]) ->
     return result
 
 
-def _robust_z(values: NDArray[np.float32], groupings: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
-    """(value - median) / (1.4826 MAD) among the rows of the same number in the last, finest grouping in which they are enough."""
+def _robust_spread(values: NDArray[np.float32], groupings: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Median and 1.4826 MAD among the rows of the same number in the last, finest grouping in which they are enough."""
     import numpy as np
 
     median, spread = np.zeros_like(values), np.ones_like(values)
@@ -210,4 +223,4 @@ def _robust_z(values: NDArray[np.float32], groupings: Sequence[NDArray[np.int64]
             middle = np.median(values[members])
             median[members] = middle
             spread[members] = max(1.4826 * float(np.median(np.abs(values[members] - middle))), LEAST_SPREAD)
-    return (values - median) / spread
+    return median, spread

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -86,6 +87,28 @@ def rows_at(source: str | Path | Iterable[JSON], numbers: Container[int]) -> dic
     """The rows at these lines or positions, by number."""
     numbered = read_rows(source, SkippedRows()) if isinstance(source, str | Path) else enumerate(source, 1)
     return {number: row for number, row in numbered if number in numbers}
+
+
+def quality_of(row: JSON, column: str) -> float | None:
+    """The number in a column of scores or weights, as a number or its text; None where there is none. Raises BadRowError without a place."""
+    value = row.get(column)
+    if value is None or value == "":
+        return None
+    try:
+        number = math.nan if isinstance(value, bool | list | dict) else float(value)
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise BadRowError(f"column {column!r} is {str(value)[:40]!r}, which is no number")
+    return number
+
+
+def weight_of(row: JSON, column: str) -> float | None:
+    """The same for a weight, which is 0 (never picked) or more. Raises BadRowError without a place."""
+    number = quality_of(row, column)
+    if number is not None and number < 0:
+        raise BadRowError(f"column {column!r} is {number:g}; a weight is 0 or more, and a row of 0 is never picked")
+    return number
 
 
 def _is_text(row: JSON) -> bool:

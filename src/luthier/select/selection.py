@@ -16,14 +16,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from luthier.errors import SettingsError
+from luthier.errors import BadRowError, SettingsError
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, SkippedRows
+from luthier.records.files import set_aside
 from luthier.select.budget import Allowance, Budget, Pick, parse_budget, within
 from luthier.select.model_sample import judge, open_scorer
 from luthier.select.pool import TextPool, Texts
 from luthier.select.replica import Engine, Local
-from luthier.select.rows import read_pool, rows_at
+from luthier.select.rows import quality_of, read_pool, rows_at, weight_of
 from luthier.select.settings import BY_MODEL, ChoiceSettings, SelectSettings
 
 if TYPE_CHECKING:
@@ -145,11 +146,18 @@ def read_texts(source: str | Path | Iterable[JSON], settings: ChoiceSettings, sk
     """Read a pool once, for any number of choices with the same fields, group and quality. Raises BadRowError, MissingFileError."""
     kept = source if isinstance(source, str | Path) else list(source)
     texts, numbers, groups, quality = TextPool(), array("Q"), list[str](), list[float | None]()
+    methods = getattr(settings, "methods", None) or (getattr(settings, "method", ""),)
+    number_of = weight_of if any(method.startswith("zip") for method in methods) else quality_of
     for row in read_pool(kept, settings.fields, skipped):
+        try:
+            quality.append(None if settings.quality is None else number_of(row.row, settings.quality))
+        except BadRowError as problem:
+            error = problem.at(kept if isinstance(kept, str | Path) else "the rows", row.number)
+            set_aside(error, row.row, skipped)
+            continue
         texts.append(row.text)
         numbers.append(row.number)
         groups.append(str(row.row.get(settings.group, "")))
-        quality.append(_quality(row.row, settings.quality))
     return PoolRows(kept, texts, numbers, groups, quality, 0 if skipped is None else skipped.count)
 
 
@@ -221,11 +229,6 @@ def _engine(workers: int) -> Iterator[Engine]:
 
     with RayEngine(workers) as engine:
         yield engine
-
-
-def _quality(row: JSON, column: str | None) -> float | None:
-    value = None if column is None else row.get(column)
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _gates(pool: TextPool, numbers: Sequence[int], groups: Sequence[str], settings: SelectSettings, engine: Engine) -> dict[int, Dropped]:

@@ -93,7 +93,9 @@ class Scorer:
         for kind in {one.kind for one in item.needed if one.kind != "text"}:
             good = [keys_of(value, kind) for one in item.needed if one.kind == kind for value in one.values]
             good += [keys_of(value, kind) for value in item.stale]  # the newer one, with mention of the older
-            if any(not any(same(one.keys, keys) or agrees(one.keys, keys) for keys in good) for one in _comparable(bare, kind, good)):
+            others = [value for one in item.needed if one.kind != kind for value in one.values]
+            told = _comparable(blank(bare, others), kind, good)  # ">=7.4" is no version where it is the other answer
+            if any(not any(same(one.keys, keys) or agrees(one.keys, keys) for keys in good) for one in told):
                 return True
         return False
 
@@ -105,7 +107,7 @@ class Scorer:
             if not known:
                 continue
             fine = [plain_words(text) for text in (*one.values, *item.stale, item.question, *self._subjects(item))]
-            fine += [plain_words(value) for other in item.needed if other.attribute == one.attribute for value in other.values]
+            fine += [plain_words(value) for other in item.needed for value in other.values]
             longest = max(len(name) for name in known)
             for size in range(1, longest + 1):
                 for at in range(len(words) - size + 1):
@@ -164,9 +166,18 @@ def _concluded(item: FusionItem, answer: str) -> bool:
         return True
     first, other, more = item.conclusion
     said = re.compile(rf"\b(?:{'|'.join(_MORE[more])})\b", re.IGNORECASE)
-    clauses = [clause for clause in _CLAUSE.split(answer) if said.search(clause)]
+    masked = _masked(answer, (first, other))  # names have commas, full stops, and words like "before" in them
+    bounds = [0, *(bound for mark in _CLAUSE.finditer(masked) for bound in mark.span()), len(answer)]
+    clauses = [answer[start:end] for start, end in zip(bounds[::2], bounds[1::2], strict=True) if said.search(masked[start:end])]
     for clause in reversed(clauses):
         ours, theirs = _first(clause, first), _first(clause, other)
         if ours is not None or theirs is not None:
             return ours is not None and (theirs is None or ours < theirs)
     return False
+
+
+def _masked(text: str, names: Sequence[str]) -> str:
+    """The text with a letter for each character of these names."""
+    for name in sorted(names, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", lambda match: "x" * len(match[0]), text, flags=re.IGNORECASE)
+    return text

@@ -10,7 +10,7 @@ import gzip
 import html.parser
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import JSON, SkippedRows, read_rows
 from luthier.records.files import set_aside
+from luthier.synthesize.fusion.markup import Markup
 
 TEXTS = (".txt", ".md", ".markdown", ".html", ".htm", ".rst")
 ROWS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
@@ -25,7 +26,8 @@ LARGEST_TEXT = 32 << 20  # bytes of a text that is read whole; rows are streamed
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_]?(\d\d)[-_]?(\d\d)(?!\d)")
 _FRONT = re.compile(r"\A---[^\S\n]*+\n(.*?)\n---[^\S\n]*+\n", re.DOTALL)
 _FRONT_DATE = re.compile(r"^(?:date|updated|published|last_modified)\s*:\s*['\"]?(\d{4}-\d\d-\d\d)", re.MULTILINE | re.IGNORECASE)
-_RULE = re.compile(r"^\s*+\|?\s*+:?-{2,}+:?\s*+(?:\|\s*+:?-{2,}+:?\s*+)*+\|?\s*+$")
+_CITATION = re.compile(r"\[[^\[\]]{1,12}\]")  # in <sup>: [1], [note 2]
+_RULE = re.compile(r"\|?\s*+:?-{2,}+:?(?:\s*+\|\s*+:?-{2,}+:?)*+\s*+\|?")  # of a stripped line
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Reading:
 
     files: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
+    repeated: int = 0  # cells of columns that stand twice in a header, with two values
 
 
 def read_documents(paths: Iterable[str | Path], reading: Reading | None = None, skipped: SkippedRows | None = None) -> Iterator[Row | Text]:
@@ -64,7 +67,7 @@ def read_documents(paths: Iterable[str | Path], reading: Reading | None = None, 
     for path in _files(paths):
         found = False
         try:
-            for one in _read(path, skipped):
+            for one in _read(path, skipped, told):
                 found = True
                 yield one
         except BadRowError as problem:
@@ -90,18 +93,18 @@ def _suffix(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def _read(path: Path, skipped: SkippedRows | None) -> Iterator[Row | Text]:
+def _read(path: Path, skipped: SkippedRows | None, reading: Reading) -> Iterator[Row | Text]:
     kind, date = _suffix(path), _named_date(path.name)
     if kind in (".csv", ".tsv"):
-        yield from (Row(cells, date, f"{path}:{number}") for number, cells in _separated(path, kind, skipped))
+        yield from (Row(cells, date, f"{path}:{number}") for number, cells in _separated(path, kind, skipped, reading))
     elif kind in ROWS:
         for number, row in read_rows(path, skipped):
             yield from (Row(cells, date, f"{path}:{number}") for cells in flat_rows(row))
     else:
-        yield from _text(path, kind, date)
+        yield from _text(path, kind, date, reading)
 
 
-def _text(path: Path, kind: str, date: str | None) -> Iterator[Row | Text]:
+def _text(path: Path, kind: str, date: str | None, reading: Reading) -> Iterator[Row | Text]:
     text = _whole(path)
     front = _FRONT.match(text) if kind in (".md", ".markdown") else None
     if front is not None:
@@ -115,8 +118,11 @@ def _text(path: Path, kind: str, date: str | None) -> Iterator[Row | Text]:
         date, text, tables = page.date or date, page.text(), page.tables
     else:
         text, tables = pipe_tables(text)
+        if kind in (".md", ".markdown"):
+            markup = Markup(text)
+            text, tables = markup.text(text), [[[markup.plain(cell) for cell in row] for row in table] for table in tables]
     for number, table in enumerate(tables, 1):
-        yield from (Row(cells, date, f"{path}#table{number}") for cells in _headed(table))
+        yield from (Row(cells, date, f"{path}#table{number}") for cells in _headed(table, reading))
     if text.strip():
         yield Text(text.strip(), path.stem, date, str(path))
 
@@ -135,23 +141,88 @@ def _whole(path: Path) -> str:
         raise BadRowError("not UTF-8 text; convert the file (iconv -t UTF-8)", path, line) from None
 
 
-def _separated(path: Path, kind: str, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
-    """Rows of a CSV or TSV file by line; a row with more cells than the header is bad."""
+def _separated(path: Path, kind: str, skipped: SkippedRows | None, reading: Reading) -> Iterator[tuple[int, JSON]]:
+    """Rows of a CSV or TSV file by line; one that does not fit its header is bad. In TSV a quote is a letter like others."""
     with _opened(path) as raw:
         lines = io.TextIOWrapper(raw, "utf-8-sig", newline="")  # type: ignore[type-var]
-        reader = csv.reader(lines, delimiter="\t" if kind == ".tsv" else ",")
+        table = _Table(path, lines, kind == ".tsv")
+        header = next(table, None)
+        for cells in table if header else ():
+            problem = _misfit(cells, header or [], table)
+            if problem:
+                set_aside(BadRowError(problem, path, table.line), ",".join(cells), skipped)
+            elif cells:
+                yield table.line, _named(header or [], cells, reading)
+
+
+class _Table:
+    """Lists of cells with the line on which each begins. Raises BadRowError with that line."""
+
+    def __init__(self, path: Path, lines: Iterable[str], bare: bool) -> None:
+        self.line, self.lines = 1, 0
+        self._path, self._bare, self._read = path, bare, list[str]()
+        self._reader = csv.reader(self._kept(lines), delimiter="\t" if bare else ",", quoting=csv.QUOTE_NONE if bare else csv.QUOTE_MINIMAL)
+
+    def __iter__(self) -> _Table:
+        return self
+
+    def __next__(self) -> list[str]:
+        self.line, self._read = self._reader.line_num + 1, []
         try:
-            header = next(reader, None)
-            for cells in reader if header else ():
-                if len(cells) > len(header or ()):
-                    problem = BadRowError(f"{len(cells)} cells under {len(header or ())} columns", path, reader.line_num)
-                    set_aside(problem, ",".join(cells), skipped)
-                elif cells:
-                    yield reader.line_num, dict(zip(header or (), cells, strict=False))
+            cells = next(self._reader)
+            self.lines = self._reader.line_num - self.line + 1
         except UnicodeDecodeError:
-            raise BadRowError("not UTF-8 text; convert the file (iconv -t UTF-8)", path, _undecodable(path)) from None
+            raise BadRowError("not UTF-8 text; convert the file (iconv -t UTF-8)", self._path, _undecodable(self._path)) from None
         except csv.Error as problem:
-            raise BadRowError(f"not readable as CSV ({problem})", path, reader.line_num + 1) from None
+            raise BadRowError(f"not readable as CSV ({problem})", self._path, self.line) from None
+        if not self._bare and _never_closed(self._read):
+            raise BadRowError("a quote opens here that is not closed", self._path, self.line)
+        return [_unquoted(cell) for cell in cells] if self._bare else cells
+
+    def _kept(self, lines: Iterable[str]) -> Iterator[str]:
+        for line in lines:
+            self._read.append(line)
+            yield line
+
+
+def _never_closed(lines: list[str]) -> bool:
+    """Whether the lines of one row end within quotes; the reader of CSV takes that for the end of the file."""
+    if sum(line.count('"') for line in lines) % 2 == 0:
+        return False
+    try:
+        list(csv.reader(lines, strict=True))
+    except csv.Error as problem:
+        return "unexpected end" in str(problem)
+    return False
+
+
+def _misfit(cells: list[str], header: list[str], table: _Table) -> str:
+    """What is wrong with a row; empty where nothing is."""
+    if len(cells) > len(header):
+        return f"{len(cells)} cells under {len(header)} columns"
+    if table.lines > 1 and len(cells) < len(header):
+        return f"a quote takes {table.lines} lines into one row of {len(cells)} cells under {len(header)} columns"
+    return ""
+
+
+def _unquoted(cell: str) -> str:
+    """A cell of TSV that a spreadsheet has quoted, as it was meant."""
+    inner = cell[1:-1]
+    quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if quoted else cell
+
+
+def _named(header: Sequence[str], cells: Sequence[Any], reading: Reading) -> JSON:
+    """Cells by their column. Of a column that stands twice the cells must agree; else neither is taken, and it is counted."""
+    row: JSON = {}
+    torn = set[str]()
+    for name, cell in zip(header, cells, strict=False):
+        if name in row and row[name] != cell and name.strip():
+            torn.add(name) if cell and row[name] else None
+            cell = row[name] or cell  # noqa: PLW2901
+        row[name] = cell
+    reading.repeated += len(torn)
+    return {name: cell for name, cell in row.items() if name not in torn}
 
 
 def _opened(path: Path) -> Any:
@@ -186,7 +257,7 @@ def pipe_tables(text: str) -> tuple[str, list[list[list[str]]]]:
     lines, kept, tables = text.split("\n"), list[str](), list[list[list[str]]]()
     at = 0
     while at < len(lines):
-        if at + 1 < len(lines) and "|" in lines[at] and _RULE.match(lines[at + 1]):
+        if at + 1 < len(lines) and "|" in lines[at] and _RULE.fullmatch(lines[at + 1].strip()):
             table = [_cells(lines[at])]
             at += 2
             while at < len(lines) and "|" in lines[at] and lines[at].strip():
@@ -204,10 +275,10 @@ def _cells(line: str) -> list[str]:
     return [cell.replace("\\|", "|").strip() for cell in re.split(r"(?<!\\)\|", bare)]
 
 
-def _headed(table: list[list[str]]) -> Iterator[JSON]:
+def _headed(table: list[list[str]], reading: Reading) -> Iterator[JSON]:
     header, *rows = table
     for cells in rows:
-        yield dict(zip(header, cells, strict=False))
+        yield _named(header, cells, reading)
 
 
 def _named_date(name: str) -> str | None:
@@ -225,7 +296,7 @@ class _Page(html.parser.HTMLParser):
         self.tables: list[list[list[str]]] = []
         self.date: str | None = None
         self._parts: list[str] = []
-        self._silent = 0
+        self._silent = self._raised = 0
         self._open: list[list[list[str]]] = []
 
     def text(self) -> str:
@@ -244,18 +315,22 @@ class _Page(html.parser.HTMLParser):
             self._open[-1].append([])
         elif tag in ("td", "th") and self._open and self._open[-1]:
             self._open[-1][-1].append("")
+        elif tag == "sup":
+            self._raised += 1
         elif tag in self.BREAKS:
             self._parts.append("\n\n")
 
     def handle_endtag(self, tag: str) -> None:
         if tag in ("script", "style", "template"):
             self._silent = max(0, self._silent - 1)
+        elif tag == "sup":
+            self._raised = max(0, self._raised - 1)
         elif tag == "table" and self._open:
             table = [row for row in self._open.pop() if row]
             self.tables += [table] if len(table) > 1 else []
 
     def handle_data(self, data: str) -> None:
-        if self._silent:
+        if self._silent or (self._raised and _CITATION.fullmatch(data.strip())):
             return
         if self._open:
             if self._open[-1] and self._open[-1][-1]:

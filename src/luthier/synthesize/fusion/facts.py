@@ -5,8 +5,10 @@ A fact's id is a hash of subject and attribute, so it stays when documents come 
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +23,12 @@ from luthier.texts.values import Kind, keys_of, kind_of, mentions, plain_words, 
 EMPTY = frozenset(("", "-", "–", "—", "n/a", "na", "none", "null", "nan", "?", "unknown", "tbd", "tba", "true", "false", "yes", "no"))
 LONGEST = 120  # characters of a value: more is a text, not a value
 DATE_COLUMNS = ("date", "released", "releasedate", "release_date", "updated", "published")
+OF_THE_ROW = ("date", "updated", "last updated", "modified", "last modified", "timestamp")  # dates that tell nothing of the subject
+_COMPACT = re.compile(r"((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?:[T ]?\d{4}(?:\d\d)?Z?)?")
+_EPOCH = re.compile(r"\d{9,10}(?:\.\d+)?|\d{12,13}")
+_SECONDS = 10  # digits; more are milliseconds
+_WEEKDAY = re.compile(r"^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s", re.IGNORECASE)
+_SIGNS = {"+": "plus", "#": "sharp", "%": "percent", "&": "and", "*": "star", "@": "at", "$": "dollar", "€": "euro", "£": "pound"}
 
 
 @dataclass(frozen=True)
@@ -77,11 +85,11 @@ class KnowledgeBase:
                     yield one
 
         found = table_facts(rows(), chosen, dropped)
-        if reading.empty:
-            dropped["empty document"] += len(reading.empty)
+        dropped["empty document"] += len(reading.empty)
+        dropped["column told twice with two values"] += reading.repeated
         made = merged(found, dropped)
-        if not made.facts and not texts:
-            told = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "no rows"
+        if not made.facts and not made.updates and not texts:
+            told = ", ".join(f"{count} {reason}" for reason, count in made.dropped.items()) or "no rows"
             raise SettingsError(f"{', '.join(map(str, paths))}: no facts there ({told}); name columns with --subject and --attribute")
         return replace(made, texts=tuple(texts), sources=tuple(reading.files))
 
@@ -176,7 +184,9 @@ def _subject(cells: JSON, columns: Sequence[str]) -> str:
 def _all_attributes(cells: JSON, columns: Columns, date_column: str | None) -> Iterable[tuple[str, str]]:
     subject = {name.strip() for column in columns.subject for name in column.split("|")} or set(tuple(cells)[:1])
     used = subject | {name for name, _ in columns.where}
-    return ((name, _spoken(name)) for name in cells if name and name not in used and (name != date_column or name.casefold() != "date"))
+    return (
+        (name, _spoken(name)) for name in cells if name and name not in used and (name != date_column or _spoken(name) not in OF_THE_ROW)
+    )
 
 
 def _spoken(column: str) -> str:
@@ -208,10 +218,23 @@ def _problem(values: Sequence[str], subject: str) -> str:
 
 
 def _iso(text: str) -> str | None:
-    found = mentions(text, "date")
-    return min(found[0].keys) if found and (found[0].start, found[0].end) == (0, len(text)) else None
+    """The day of a date cell, with or without a weekday and a time; `20240517` and seconds or milliseconds since 1970 too."""
+    compact = _COMPACT.fullmatch(text)
+    if compact is not None:
+        text = f"{compact[1]}-{compact[2]}-{compact[3]}"
+    elif _EPOCH.fullmatch(text):
+        seconds = float(text) / (1000 if len(text.partition(".")[0]) > _SECONDS else 1)
+        return (datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)).date().isoformat()
+    bare = _WEEKDAY.sub("", text)
+    found = mentions(bare, "date")
+    return min(found[0].keys) if found and (found[0].start, found[0].end) == (0, len(bare)) else None
 
 
 def _key_words(text: str) -> list[str]:
-    """Words and the signs that tell names apart: the S8+ is not the S8."""
-    return plain_words(text.replace("+", " plus ").replace("#", " sharp "))
+    """Words and the signs that tell names apart: the S8+ is not the S8, C# not C. A name of signs alone is its own word."""
+    for sign, word in _SIGNS.items():
+        text = text.replace(sign, f" {word} ")
+    if any(unicodedata.category(letter) in ("Mn", "Mc") for letter in unicodedata.normalize("NFKC", text)):
+        return unicodedata.normalize("NFKC", text).casefold().split()  # vowel signs are parts of words
+    words = plain_words(text)
+    return words if any(words) else text.split()

@@ -147,7 +147,14 @@ def _combined(pool: Pool) -> Iterator[Draft | None]:
 def _apart(ours: Fact, theirs: Fact) -> bool:
     """Whether an answer can tell the two facts apart."""
     same_value = ours.kind == theirs.kind and same(keys_of(ours.value, ours.kind), keys_of(theirs.value, theirs.kind))
-    return not same_value and wording.unique_pairs(ours.subject, theirs.subject)
+    if same_value or not wording.unique_pairs(ours.subject, theirs.subject):
+        return False
+    texts = [fact.value for fact in (ours, theirs) if fact.kind == "text"]
+    if len(texts) == 2 and not all(states(one, two, "text") is None for one, two in (texts, texts[::-1])):
+        return False
+    if any(states(fact.subject, value, "text") is not None for fact in (ours, theirs) for value in texts):
+        return False
+    return not any(wording.is_part_of_it(name, (ours.attribute, theirs.attribute)) for name in (ours.subject, theirs.subject, *texts))
 
 
 def _pair(ours: Fact, theirs: Fact, pool: Pool, number: int) -> Draft | None:

@@ -61,7 +61,7 @@ def split_facts(
     if not 0 <= holdout < 1 or not 0 < train < 1:
         raise SettingsError("holdout must be from 0 to below 1, and the share for training between 0 and 1")
     if by == "date" and at is None:
-        at = _median_date(kb.facts)
+        at = _median_date(kb.facts or [one.new for one in kb.updates])
     dropped: dict[str, int] = {}
     parts: dict[str, list[Fact]] = {"memory": [], "external": [], "held": []}
     for fact in kb.facts:

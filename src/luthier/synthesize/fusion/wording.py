@@ -5,6 +5,9 @@ A fact is stored only when it is told in several wordings, and a question form t
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from luthier.records.fusion import Fact
 
 STATEMENTS = (
@@ -55,3 +58,16 @@ def statement(fact: Fact, number: int, *, dated: bool = False) -> str:
 def unique_pairs(first: str, second: str) -> bool:
     """Whether a question about both can tell the two apart."""
     return first.casefold() != second.casefold() and first.casefold() not in second.casefold() and second.casefold() not in first.casefold()
+
+
+def is_part_of_it(name: str, attributes: Sequence[str]) -> bool:
+    """Whether a name cannot be told from the other words of questions and answers about two facts: a film called "The"."""
+    wanted = f" {' '.join(_words(name))} "
+    forms = (*TRAINING_PAIRS, *TEST_PAIRS, *TRAINING_COMPARISONS, *TEST_COMPARISONS, PAIR_ANSWER, COMPARISON_ANSWER)
+    gaps = dict.fromkeys(("x", "y", "v", "w", "first"), "|") | {"more": "|"}
+    some = {(one, other) for one in attributes for other in attributes}
+    return any(wanted in f" {' '.join(_words(form.format(a=one, b=other, **gaps)))} " for form in forms for one, other in some)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+|\|", text.casefold())

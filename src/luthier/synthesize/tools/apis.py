@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from luthier.errors import MissingFileError
-from luthier.packages import BOTOCORE, GOOGLE_DISCOVERY, Wheel, fetch_wheel, file_sha256
+from luthier.packages import BOTOCORE, GOOGLE_DISCOVERY, Wheel, fetch_wheel
 from luthier.records import Tool
 from luthier.synthesize.tools import importers
+from luthier.synthesize.tools.importers.documents import load_document
 from luthier.synthesize.tools.importers.python import imported
 
 MODULE = "module:"
@@ -27,16 +26,6 @@ def import_apis(specs: Sequence[str], builtin: bool = False) -> Iterator[Tool]:
     if builtin:
         yield from importers.import_botocore(fetch_wheel(BOTOCORE))
         yield from importers.import_google(fetch_wheel(GOOGLE_DISCOVERY))
-
-
-def api_hashes(specs: Sequence[str], builtin: bool = False) -> dict[str, str]:
-    """What identifies the inputs: the SHA-256 of every file. Raises MissingFileError."""
-    hashes = {wheel.label: wheel.sha256 for wheel in BUILTIN} if builtin else {}
-    for spec in specs:
-        if not spec.startswith(MODULE) and not Path(spec).is_file():
-            raise MissingFileError(f"{spec}: no such file; --api takes an OpenAPI file, an MCP tools/list file, or module:NAME")
-        hashes[spec] = "an imported module" if spec.startswith(MODULE) else file_sha256(Path(spec))
-    return hashes
 
 
 def api_reads(specs: Sequence[str], builtin: bool = False) -> list[tuple[str, Path]]:
@@ -57,17 +46,6 @@ def _file(spec: str) -> Path | None:
 def _import(spec: str) -> Iterator[Tool]:
     if spec.startswith(MODULE):
         return importers.import_python(spec.removeprefix(MODULE))
-    return importers.import_mcp(Path(spec)) if _is_mcp(Path(spec)) else importers.import_openapi(Path(spec))
-
-
-def _is_mcp(path: Path) -> bool:
-    """A JSON object with a list of tools, or the reply that wraps one. Anything else is left to the OpenAPI reader's errors."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if not re.match(r"\s*\{", text):
-        return False
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return '"tools"' in text and '"paths"' not in text
-    inner = document.get("result", document) if isinstance(document, dict) else None
-    return isinstance(inner, dict) and "tools" in inner and "paths" not in inner
+    document = load_document(Path(spec))
+    read = importers.listed_tools if importers.holds_tools(document) else importers.openapi_tools
+    return read(document, Path(spec))

@@ -12,8 +12,10 @@ from typing import Any
 
 from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
-from luthier.records.dialects import TYPES, fits_type, type_set, usable_pattern
+from luthier.records.dialects import TYPES, finite, fits_type, type_set
+from luthier.records.patterns import usable_pattern, validator_class
 from luthier.records.schema import lookup
+from luthier.records.unions import fields_of_branches
 
 SHORTEST_DESCRIPTION = 10
 
@@ -109,18 +111,29 @@ def _property_findings(schema: JSON, path: str, described: bool) -> Iterator[Fin
     for name, node in schema.get("properties", {}).items():
         if described and not (isinstance(node, dict) and str(node.get("description", "")).strip()):
             yield Finding("A2", "a parameter has no description", f"{path}.{name}")
+    around = _fields_around(schema)
     for place, node in walk(schema, path):
-        yield from _node_findings(node, place)
+        yield from _node_findings(node, place, around.get(id(node), frozenset()))
 
 
-def _node_findings(node: JSON, path: str) -> Iterator[Finding]:
+def _fields_around(schema: JSON) -> dict[int, frozenset[str]]:
+    """By the id of each branch of a union: the properties of the schemas that it is a branch of, which it may require."""
+    around: dict[int, frozenset[str]] = {}
+    for _, node in walk(schema, ""):
+        fields = around.get(id(node), frozenset()) | frozenset(node.get("properties", {}))
+        for keyword in ("anyOf", "oneOf", "allOf") if fields else ():
+            around |= {id(branch): fields for branch in node.get(keyword) or ()}
+    return around
+
+
+def _node_findings(node: JSON, path: str, around: frozenset[str]) -> Iterator[Finding]:
     properties = node.get("properties", {})
     for name, value in properties.items():
         if not isinstance(value, dict) or not any(keyword in value for keyword in _TYPED_BY):
             yield Finding("A2", "a parameter has no type", f"{path}.{name}")
     if properties or node.get("additionalProperties") is False:
         for name in node.get("required", []):
-            if name not in properties:
+            if name not in properties and name not in around and name not in fields_of_branches(node):
                 yield Finding("A2", "a required parameter is not defined", f"{path}.{name}")
     types = type_set(node)
     if any(not fits_type(value, types) for value in node.get("enum", [])):
@@ -134,9 +147,7 @@ def _accepts(schema: JSON, value: Any) -> bool:
         return True
     if not fits_type(value, type_set(schema)):
         return False
-    from jsonschema import Draft202012Validator
-
-    return bool(Draft202012Validator(schema).is_valid(value))
+    return finite(value) and bool(validator_class()(schema).is_valid(value))
 
 
 def _runs(pattern: Any) -> bool:

@@ -38,6 +38,8 @@ def real_blueprint(tool: Tool, source: Source) -> Blueprint | None:
     """A facet of a real tool: its required parameters and a few optional ones. None where they cannot be put into words."""
     properties: JSON = tool.parameters.get("properties") or {}
     required = [name for name in tool.parameters.get("required") or () if name in properties]
+    ways = [way["required"] for way in tool.parameters.get("anyOf", ()) if set(way) == {"required"}]
+    required += [name for name in (source.random.choice(ways) if ways else ()) if name not in required]
     optional = [name for name in properties if name not in required]
     extra = source.random.sample(optional, min(len(optional), source.random.choice([0, 1, 1, 2, 2])))
     chosen = [name for name in properties if name in required or name in extra]
@@ -47,7 +49,8 @@ def real_blueprint(tool: Tool, source: Source) -> Blueprint | None:
     ask = _imperative(tool)
     if any(slot is None for slot in slots):
         return None
-    parameters = {**tool.parameters, "properties": {name: properties[name] for name in chosen}, "required": required}
+    kept = {key: value for key, value in tool.parameters.items() if key != "anyOf"} if ways else tool.parameters
+    parameters = {**kept, "properties": {name: properties[name] for name in chosen}, "required": required}
     domain = tool.source.rsplit(": ", 1)[-1]
     return Blueprint(replace(tool, parameters=parameters), tuple(slot for slot in slots if slot), ask, "", domain)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from luthier.errors import ToolSpecError
 from luthier.records import Conversation, Tool, ToolCall
+from luthier.records.patterns import validator_class
 from luthier.records.schema import normalise_schema, parameters_schema
 from luthier.synthesize.tools.grounding import ungrounded
 from luthier.synthesize.tools.lint import Finding, lint
@@ -122,13 +123,11 @@ def _canonical(tool: Tool) -> str:
 @lru_cache(maxsize=4096)
 def _validator(parameters: str) -> Any:
     """A validator compiled once for each definition: normalised, so that unknown arguments are errors."""
-    from jsonschema import Draft202012Validator
-
     try:
         schema = parameters_schema(normalise_schema(json.loads(parameters), depth=_DEEP))
     except ToolSpecError:
         return None
-    return Draft202012Validator(schema, format_checker=_formats())
+    return validator_class()(schema, format_checker=_formats())
 
 
 @lru_cache(maxsize=1)

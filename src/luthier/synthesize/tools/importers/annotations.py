@@ -1,43 +1,169 @@
-"""Type annotations as JSON Schema, read as syntax and never evaluated: `list[str] | None`, `Literal["a", "b"]`, `dict[str, int]`."""
+"""Type annotations as JSON Schema: `list[str] | None`, `Literal["a", "b"]`, enums, TypedDicts, dataclasses, pydantic models.
+
+An annotation written as text is read as syntax; its names are looked up in the module and never evaluated.
+"""
 
 from __future__ import annotations
 
 import ast
+import dataclasses
+import enum
 import re
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
 
 from luthier.records import JSON
-from luthier.records.dialects import type_keywords, type_of, with_null
+from luthier.records.dialects import finite, type_keywords, type_of, with_null
+from luthier.records.schema import normalise_schema
 
-_PROSE = re.compile(r",\s*+(optional|default[^\n]*+|keyword.only)$|\bof\b.*|(?<!\s)\s*+\(.*", re.IGNORECASE | re.DOTALL)
-_ARRAYS = frozenset({"list", "sequence", "iterable", "tuple", "set", "frozenset", "collection"})
-_OBJECTS = frozenset({"dict", "mapping", "mutablemapping", "defaultdict", "ordereddict"})
+MAX_LEVELS = 4  # of classes within classes
+
+_PROSE = re.compile(r"(?<!\s)\s*+,\s*+(?:optional|default.*|keyword.only)$|\bof\b.*$|(?<!\s)\s*+\(.*$", re.IGNORECASE)
+_ARRAYS = frozenset({"list", "sequence", "mutablesequence", "iterable", "iterator", "tuple", "set", "frozenset", "collection", "deque"})
+_OBJECTS = frozenset({"dict", "mapping", "mutablemapping", "defaultdict", "ordereddict", "counter"})
+_BARE = frozenset({"annotated", "required", "notrequired", "readonly", "final", "classvar"})
+Names = Mapping[str, Any]
 
 
-def annotation_schema(text: str) -> JSON:
-    """The schema an annotation (or the type in a docstring) stands for; empty where it is not understood."""
+def annotation_schema(annotation: object, names: Names = types.MappingProxyType({}), level: int = 0) -> JSON:
+    """The schema an annotation (or the type in a docstring) stands for; empty where it is not understood.
+
+    names: what names in it mean, the globals of a module.
+    """
+    if isinstance(annotation, str):
+        return _from_text(annotation, names, level)
+    if annotation is None or annotation is type(None):
+        return {"type": "null"}
+    if isinstance(annotation, typing.ForwardRef):
+        return _from_text(annotation.__forward_arg__, names, level)
+    if isinstance(annotation, typing.TypeVar):
+        return annotation_schema(annotation.__bound__, names, level) if annotation.__bound__ is not None else {}
+    if isinstance(annotation, typing.NewType):
+        return annotation_schema(annotation.__supertype__, names, level)
+    if hasattr(annotation, "__value__") and type(annotation).__name__ == "TypeAliasType":
+        return annotation_schema(annotation.__value__, names, level)
+    origin = typing.get_origin(annotation)
+    if origin is not None:
+        return _from_generic(origin, typing.get_args(annotation), names, level)
+    return _from_class(annotation, names, level) if isinstance(annotation, type) else type_keywords(_bare_name(annotation))
+
+
+def _from_text(text: str, names: Names, level: int) -> JSON:
     text = text.strip()
     if not text:
         return {}
     lists = re.fullmatch(r"(?:list|array|sequence|tuple)s? of (\w+?)s?", text, re.IGNORECASE)
     if lists:
-        return _array(annotation_schema(lists[1]))
+        return _array(annotation_schema(lists[1], names, level))
     try:
-        return _schema(ast.parse(text, mode="eval").body)
+        return _from_node(ast.parse(text, mode="eval").body, names, level)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         shorter = _PROSE.sub("", text).strip()
-        return annotation_schema(shorter) if shorter != text else {}
+        return annotation_schema(shorter, names, level) if shorter != text else {}
 
 
-def _schema(node: ast.expr) -> JSON:
+def _from_node(node: ast.expr, names: Names, level: int) -> JSON:
     if isinstance(node, ast.Constant):
-        return {"type": "null"} if node.value is None else annotation_schema(node.value) if isinstance(node.value, str) else {}
+        return {"type": "null"} if node.value is None else _from_text(node.value, names, level) if isinstance(node.value, str) else {}
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return _union([_schema(node.left), _schema(node.right)])
+        return _union([_from_node(node.left, names, level), _from_node(node.right, names, level)])
     if isinstance(node, ast.Subscript):
-        return _generic(_name(node.value), node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice])
+        arguments = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        name = _name(node.value).lower()
+        if name == "literal":
+            return _literal([ast.literal_eval(argument) for argument in arguments])
+        if name in _BARE:
+            return _from_node(arguments[0], names, level)
+        return _generic(name, [_from_node(argument, names, level) for argument in arguments])
     if isinstance(node, ast.Tuple) and node.elts:  # "int, optional" in a NumPy docstring
-        return _schema(node.elts[0])
-    return type_keywords(_name(node))
+        return _from_node(node.elts[0], names, level)
+    meant = _looked_up(node, names)
+    return annotation_schema(meant, names, level) if meant is not None else type_keywords(_name(node))
+
+
+def _looked_up(node: ast.expr, names: Names) -> Any:
+    """What a dotted name means in the module: entries of it and members of modules and classes, nothing that would run code."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    if not isinstance(node, ast.Attribute):
+        return None
+    holder = _looked_up(node.value, names)
+    found = vars(holder).get(node.attr) if isinstance(holder, types.ModuleType | type) else None
+    return found if isinstance(found, type) or typing.get_origin(found) is not None else None
+
+
+def _from_generic(origin: Any, arguments: tuple[Any, ...], names: Names, level: int) -> JSON:
+    if origin is typing.Literal:
+        return _literal([each.value if isinstance(each, enum.Enum) else each for each in arguments])
+    if origin is typing.Union or origin is types.UnionType:
+        return _union([annotation_schema(each, names, level) for each in arguments])
+    name = _bare_name(origin).lower()
+    if origin is typing.Annotated or name in _BARE:
+        return annotation_schema(arguments[0], names, level)
+    return _generic(name, [annotation_schema(each, names, level) if each is not ... else {} for each in arguments])
+
+
+def _from_class(annotation: Any, names: Names, level: int) -> JSON:
+    if issubclass(annotation, enum.Enum):
+        return _enum(annotation)
+    if level >= MAX_LEVELS:
+        return {"type": "object"}
+    if callable(getattr(annotation, "model_json_schema", None)):
+        return _pydantic(annotation)
+    if dataclasses.is_dataclass(annotation):
+        fields = {field.name: field for field in dataclasses.fields(annotation) if field.init}
+        must = [
+            name for name, field in fields.items() if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        ]
+        return _object(annotation, {name: field.type for name, field in fields.items()}, must, level)
+    if typing.is_typeddict(annotation):
+        return _object(annotation, _stated(annotation), _required_keys(annotation), level)
+    if issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
+        must = [name for name in annotation._fields if name not in annotation._field_defaults]
+        return _object(annotation, {name: _stated(annotation).get(name) for name in annotation._fields}, must, level)
+    own = type_keywords(annotation.__name__)
+    base = next((each for each in (bool, int, float, str, list, dict) if issubclass(annotation, each)), None)
+    return own or (type_keywords(base.__name__) if base is not None else {})
+
+
+def _object(annotation: Any, fields: Mapping[str, Any], required: list[str], level: int) -> JSON:
+    names = vars(sys.modules.get(annotation.__module__, types))
+    properties = {name: annotation_schema(kind, names, level + 1) for name, kind in fields.items()}
+    known: JSON = {"type": "object", "properties": properties}
+    return {**known, "required": required, "additionalProperties": False} if required else {**known, "additionalProperties": False}
+
+
+def _required_keys(annotation: Any) -> list[str]:
+    """Keys a TypedDict must have; Python does not see `NotRequired` in annotations that are texts."""
+    texts = {name: kind.__forward_arg__ if isinstance(kind, typing.ForwardRef) else "" for name, kind in _stated(annotation).items()}
+    optional = {name for name, text in texts.items() if re.match(r"(?:\w+\.)*NotRequired\[", text)}
+    return [name for name in texts if name in annotation.__required_keys__ and name not in optional]
+
+
+def _stated(annotation: type) -> dict[str, Any]:
+    """The annotations of a class and its bases as they are written."""
+    return {name: kind for each in reversed(annotation.__mro__) for name, kind in getattr(each, "__annotations__", {}).items()}
+
+
+def _pydantic(annotation: Any) -> JSON:
+    try:
+        return normalise_schema(annotation.model_json_schema())
+    except Exception:  # a model of the user's may raise anything
+        return {"type": "object"}
+
+
+def _enum(annotation: type[enum.Enum]) -> JSON:
+    """The members' values; their names where a value is no value of JSON."""
+    members = list(annotation)
+    plain = all(isinstance(member.value, str | int | float) and finite(member.value) for member in members)
+    return _literal([member.value if plain else member.name for member in members]) if members else {}
+
+
+def _bare_name(annotation: object) -> str:
+    return str(getattr(annotation, "__name__", None) or getattr(annotation, "_name", None) or "")
 
 
 def _name(node: ast.expr) -> str:
@@ -46,17 +172,13 @@ def _name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _generic(name: str, arguments: list[ast.expr]) -> JSON:
-    lowered = name.lower()
-    if lowered in ("literal", "annotated"):
-        return _literal(arguments) if lowered == "literal" else _schema(arguments[0])
-    schemas = [_schema(argument) for argument in arguments]
-    if lowered in ("union", "optional"):
-        return _union(schemas if lowered == "union" else [schemas[0], {"type": "null"}])
-    if lowered in _ARRAYS:
-        return _array(schemas[0] if lowered != "tuple" or all(schema == schemas[0] or not schema for schema in schemas) else {})
-    if lowered in _OBJECTS:
-        return {"type": "object", "additionalProperties": schemas[-1] or True}
+def _generic(name: str, schemas: list[JSON]) -> JSON:
+    if name in ("union", "optional"):
+        return _union(schemas if name == "union" else [schemas[0], {"type": "null"}])
+    if name in _ARRAYS:
+        return _array(schemas[0] if name != "tuple" or all(schema == schemas[0] or not schema for schema in schemas) else {})
+    if name in _OBJECTS:
+        return {"type": "object", "additionalProperties": (schemas[-1] if name != "counter" else {"type": "integer"}) or True}
     return {}
 
 
@@ -64,8 +186,7 @@ def _array(items: JSON) -> JSON:
     return {"type": "array", "items": items} if items else {"type": "array"}
 
 
-def _literal(arguments: list[ast.expr]) -> JSON:
-    values = [ast.literal_eval(argument) for argument in arguments]
+def _literal(values: list[Any]) -> JSON:
     kinds = list(dict.fromkeys(type_of(value) for value in values))
     return {"type": kinds[0] if len(kinds) == 1 else kinds, "enum": values}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
-from luthier.records.dialects import usable_pattern
+from luthier.records.patterns import usable_pattern
 from luthier.records.schema import MAX_DEPTH
 from luthier.synthesize.tools.importers.wheels import open_wheel
 from luthier.synthesize.tools.importers.wording import is_retired, parameter_words, snake_case, tool_words

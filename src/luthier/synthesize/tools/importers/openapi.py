@@ -1,138 +1,243 @@
-"""Operations of an OpenAPI 3.0, 3.1 or Swagger 2.0 file as tools. Fields of a JSON body stand beside path and query parameters.
+"""Operations of an OpenAPI 3 or Swagger 2.0 file as tools. Fields of a JSON body stand beside path and query parameters.
 
-Operation ids and parameter names stay as the API has them. A broken file is named with the place in the document.
+Operation ids and parameter names stay as the API has them. An operation that cannot be read is refused with its place and leaves the
+others; what is left out of an operation is noted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
-from luthier.records.schema import MAX_DEPTH, SchemaReader, lookup, parameters_schema
-from luthier.synthesize.tools.importers.documents import load_document
-from luthier.synthesize.tools.importers.mcp import described
-from luthier.synthesize.tools.importers.wording import parameter_words, snake_case, tool_words
+from luthier.records.account import note
+from luthier.records.dialects import ANY
+from luthier.records.schema import MAX_DEPTH, SchemaReader, parameters_schema
+from luthier.synthesize.tools.importers.documents import Documents, load_document
+from luthier.synthesize.tools.importers.fields import Fields, side_by_side
+from luthier.synthesize.tools.importers.wording import described, named_words, parameter_words, snake_case
 
-METHODS = ("get", "put", "post", "delete", "patch", "options", "head", "trace")
+METHODS = ("get", "put", "post", "delete", "patch", "options", "head", "trace", "query")
+_FILE_FIELDS = ("openapi", "swagger", "info", "paths", "components", "definitions", "parameters", "responses")
+_OPERATION_FIELDS = ("operationId", "summary", "description", "parameters", "requestBody", "responses", "deprecated")
+_PARAMETER_FIELDS = ("name", "in", "required", "description", "schema", "content")
 _CLIENT_HEADERS = ("accept", "content-type", "authorization")
+_PATH_FIELDS = (*METHODS, "$ref", "summary", "description", "servers", "parameters")
+_SWAGGER_PARAMETER = ("required", "name", "in", "description")
 
 
 def import_openapi(path: Path) -> Iterator[Tool]:
-    """The operations in the order of the file. Raises ToolSpecError naming the file, the place and what to do."""
-    document = load_document(path)
-    if not isinstance(document, Mapping) or not str(document.get("openapi", document.get("swagger", ""))).startswith(("3.", "2.")):
+    """The operations in the order of the file. Raises ToolSpecError where it is none, or has no operation that can be read."""
+    return openapi_tools(load_document(path), Path(path))
+
+
+def openapi_tools(document: Any, path: Path) -> Iterator[Tool]:
+    """The same of a loaded document; path: of its file, beside which others may lie."""
+    stated = document.get("openapi", document.get("swagger", "")) if isinstance(document, Mapping) else ""
+    if not str(stated).startswith(("3.", "2.")) and stated not in (2, 3, "2", "3"):
         raise ToolSpecError(f'{path}: not an OpenAPI file; expected `openapi: 3.x` or `swagger: "2.0"` at the top')
-    yield from _Specification(document, Path(path)).tools()
+    yield from _Specification(document, path).tools()
 
 
 class _Specification:
     def __init__(self, document: Mapping[str, Any], path: Path) -> None:
-        self._document, self._path = document, path
-        info = self._mapping(document.get("info") or {}, "info")
+        self._document, self._path, self._files = document, path, Documents(document, path)
+        info = self._mapping(document.get("info"), "info")
         self._source = f"{path.name}: {info.get('title', 'untitled')} {info.get('version', '')}".strip()
         terms = info.get("license")
         self._license = str(terms.get("identifier") or terms.get("name") or "") if isinstance(terms, Mapping) else ""
-        resolve = lambda reference: lookup(document, reference)  # noqa: E731
-        self._requests = SchemaReader(resolve, parameter_words, keep=lambda schema: schema.get("readOnly") is not True)
-        self._answers = SchemaReader(resolve, parameter_words, keep=lambda schema: schema.get("writeOnly") is not True)
+        self._requests, self._answers = self._reader("readOnly"), self._reader("writeOnly")
 
     def tools(self) -> Iterator[Tool]:
-        for route, item in self._mapping(self._document.get("paths"), "paths").items():
-            place = f"paths.{route}"
-            entry = self._mapping(self._resolved(item, place), place)
-            for method in METHODS:
-                if method in entry:
-                    operation = self._mapping(entry[method], f"{place}.{method}")
-                    if not operation.get("deprecated"):
-                        yield self._tool(route, method, entry, operation)
+        """Raises ToolSpecError where no operation can be read."""
+        self._strange(self._document, _FILE_FIELDS, "the file")
+        found, problems = 0, list[ToolSpecError]()
+        for route, method, read in self._operations():
+            try:
+                yield read() if callable(read) else self._tool(route, method, *read)
+                found += 1
+            except ToolSpecError as problem:
+                problems.append(problem)
+                note("refused", str(problem).removeprefix(f"{self._path}: "), self._path)
+        if not found:
+            raise problems[0] if problems else ToolSpecError(f"{self._path}: no operation to make a tool of; give an API with `paths`")
 
-    def _tool(self, route: str, method: str, entry: Mapping[str, Any], operation: Mapping[str, Any]) -> Tool:
+    def _operations(self) -> Iterator[tuple[str, str, Any]]:
+        """Route, method, and the path's and operation's objects; in place of these a function that raises what is wrong with them."""
+        for route, item in self._mapping(self._document.get("paths"), "paths", True).items():
+            if str(route).startswith("x-"):
+                continue
+            place = f"paths.{route}"
+            try:
+                entry = self._path_item(item, place)
+            except ToolSpecError as problem:
+                yield route, "", _raising(problem)
+                continue
+            self._strange({name.lower(): None for name in entry}, _PATH_FIELDS, "a path")
+            for method in METHODS:
+                operation = entry.get(method, entry.get(method.upper()))
+                if operation is None:
+                    continue
+                if isinstance(operation, Mapping) and operation.get("deprecated"):
+                    note("left out", "deprecated operation", self._path)
+                    continue
+                yield route, method, (entry, operation)
+
+    def _path_item(self, item: Any, place: str) -> Mapping[str, Any]:
+        """A path with what it refers to; what stands beside the reference wins."""
+        entry = self._mapping(item, place)
+        return {**self._mapping(self._resolved(item, place), place), **{key: value for key, value in entry.items() if key != "$ref"}}
+
+    def _tool(self, route: str, method: str, entry: Mapping[str, Any], raw: Any) -> Tool:
         place = f"paths.{route}.{method}"
-        properties, required = self._parameters(entry, operation, f"paths.{route}", place)
-        for name, schema, must in self._body(operation, place):
-            if name not in properties:
-                properties[name] = schema
-                required += [name] if must else []
-        summary, text = str(operation.get("summary") or ""), str(operation.get("description") or "")
+        operation = self._mapping(raw, place)
+        self._strange(operation, _OPERATION_FIELDS, "an operation")
+        parameters = self._parameters(entry, operation, f"paths.{route}", place)
+        fields = Fields()
+        for (name, kind), (parameter, spot) in parameters.items():
+            if kind == "body":
+                continue
+            if kind == "cookie" or (kind == "header" and name.lower() in _CLIENT_HEADERS):
+                note("left out", f"{kind} parameter that a client sets", self._path)
+                continue
+            schema = self._read(self._parameter_schema(parameter, spot), spot, parameter.get("description"))
+            fields.add(name, schema, parameter.get("required") is True or kind == "path", kind)
+        for body, spot, must in self._bodies(parameters, operation, place):
+            schema = self._read(body, spot, None, depth=MAX_DEPTH)
+            flat = side_by_side(schema) if schema.get("properties") else {}
+            if flat:
+                fields.add_body(flat)
+            else:
+                fields.add("body", schema, must, "request")
+        name = str(operation.get("operationId") or f"{method}_{snake_case(route)}")
         return Tool(
-            name=str(operation.get("operationId") or f"{method}_{snake_case(route)}"),
-            description=tool_words(summary if len(summary) >= 10 or not text else text),
-            parameters=described(parameters_schema({"properties": properties, "required": required})),
+            name=name,
+            description=self._words(operation, name, method, route),
+            parameters=described(parameters_schema(fields.schema())),
             returns=self._returns(operation, place),
             source=self._source,
             license=self._license,
         )
 
-    def _parameters(self, entry: Mapping[str, Any], operation: Mapping[str, Any], outer: str, place: str) -> tuple[JSON, list[str]]:
+    def _words(self, operation: Mapping[str, Any], name: str, method: str, route: str) -> str:
+        summary, text = str(operation.get("summary") or ""), str(operation.get("description") or "")
+        told = summary if len(summary) >= 10 or not text else text
+        words, made = named_words(told, name if operation.get("operationId") else "", f"{method} {route}")
+        if made:
+            note("understood", "operation without a description, told by its name", self._path)
+        return words
+
+    def _parameters(
+        self, entry: Mapping[str, Any], operation: Mapping[str, Any], outer: str, place: str
+    ) -> dict[tuple[str, str], tuple[Mapping[str, Any], str]]:
+        """Parameters by name and place, those of the operation instead of those of its path; a body is one whatever its name."""
         found: dict[tuple[str, str], tuple[Mapping[str, Any], str]] = {}
         for holder, where in ((entry, outer), (operation, place)):
-            for index, raw in enumerate(self._list(holder.get("parameters", []), f"{where}.parameters")):
+            for index, raw in enumerate(self._list(holder.get("parameters"), f"{where}.parameters")):
                 spot = f"{where}.parameters[{index}]"
                 parameter = self._mapping(self._resolved(raw, spot), spot)
-                if not isinstance(parameter.get("name"), str):
+                if not parameter:
+                    continue
+                kind = str(parameter.get("in"))
+                if kind == "body":
+                    found["body", kind] = (parameter, spot)
+                elif isinstance(parameter.get("name"), str):
+                    found[parameter["name"], kind] = (parameter, spot)
+                else:
                     self._fail(spot, "no name", "give the parameter a `name`")
-                found[parameter["name"], str(parameter.get("in"))] = (parameter, spot)
-        properties: JSON = {}
-        required: list[str] = []
-        for (name, kind), (parameter, spot) in found.items():
-            if kind in ("cookie", "body") or (kind == "header" and name.lower() in _CLIENT_HEADERS):
-                continue
-            properties.setdefault(name, self._read(self._parameter_schema(parameter, spot), spot, parameter.get("description")))
-            if (parameter.get("required") is True or kind == "path") and name not in required:
-                required.append(name)
-        return properties, required
+        return found
 
     def _parameter_schema(self, parameter: Mapping[str, Any], place: str) -> Any:
-        if "schema" in parameter:
+        if "schema" in parameter or "content" in parameter:
+            self._strange(parameter, _PARAMETER_FIELDS, "a parameter")
+        if parameter.get("schema") is not None:
             return parameter["schema"]
         if isinstance(parameter.get("content"), Mapping) and parameter["content"]:
-            return next(iter(parameter["content"].values())).get("schema", {})
+            return self._content_schema(parameter["content"], f"{place}.content") or {}
         if "swagger" in self._document and "type" in parameter:
-            return {key: value for key, value in parameter.items() if key not in ("required", "name", "in", "description")}
+            return {key: value for key, value in parameter.items() if key not in _SWAGGER_PARAMETER}
         return self._fail(place, "no schema", "add `schema: {type: string}` (OpenAPI 3) or `type: string` (Swagger 2.0)")
 
-    def _body(self, operation: Mapping[str, Any], place: str) -> Iterator[tuple[str, JSON, bool]]:
-        """Fields of the request body as (name, schema, required); a body that is no plain object is one field `body`."""
-        raw, spot, must = self._body_schema(operation, place)
-        if raw is None:
+    def _bodies(
+        self, parameters: Mapping[tuple[str, str], tuple[Mapping[str, Any], str]], operation: Mapping[str, Any], place: str
+    ) -> Iterator[tuple[Any, str, bool]]:
+        """The schema of the request body, its place and whether it must be given; none where there is no body."""
+        if ("body", "body") in parameters:
+            parameter, spot = parameters["body", "body"]
+            yield self._parameter_schema(parameter, spot), spot, parameter.get("required") is True
             return
-        schema = self._read(raw, spot, None, depth=MAX_DEPTH)
-        if schema.get("properties") and "anyOf" not in schema:
-            for name, value in schema["properties"].items():
-                yield name, value, name in schema.get("required", [])
-        else:
-            yield "body", schema, must
-
-    def _body_schema(self, operation: Mapping[str, Any], place: str) -> tuple[Any, str, bool]:
-        for index, raw in enumerate(operation.get("parameters", [])):
-            parameter = self._resolved(raw, f"{place}.parameters[{index}]")
-            if parameter.get("in") == "body":
-                return (
-                    self._parameter_schema(parameter, f"{place}.parameters[{index}]"),
-                    f"{place}.parameters[{index}]",
-                    bool(parameter.get("required")),
-                )
         spot = f"{place}.requestBody"
-        body = self._mapping(self._resolved(operation.get("requestBody", {}), spot), spot)
-        return self._content_schema(body.get("content", {}), f"{spot}.content"), spot, body.get("required") is True
+        body = self._mapping(self._resolved(operation.get("requestBody"), spot), spot)
+        schema = self._content_schema(body.get("content"), f"{spot}.content")
+        if schema is not None:
+            self._other_kinds(body["content"], schema)
+            yield schema, spot, body.get("required") is True
+        elif body:
+            note("left out", "request body without a schema", self._path)
+
+    def _other_kinds(self, content: Mapping[str, Any], schema: Any) -> None:
+        for kind, media in content.items():
+            if isinstance(media, Mapping) and media.get("schema") not in (None, schema):
+                note("left out", f"request body as {kind}", self._path)
 
     def _content_schema(self, content: Any, place: str) -> Any:
         kinds = self._mapping(content, place)
         preferred = sorted(kinds, key=lambda kind: (kind != "application/json", "json" not in kind))
-        return self._mapping(kinds[preferred[0]], f"{place}.{preferred[0]}").get("schema") if preferred else None
+        for kind in preferred:
+            schema = self._mapping(self._resolved(kinds[kind], f"{place}.{kind}"), f"{place}.{kind}").get("schema")
+            if schema is not None:
+                return schema
+        return None
 
     def _returns(self, operation: Mapping[str, Any], place: str) -> JSON | None:
-        responses = self._mapping(operation.get("responses") or {}, f"{place}.responses")
-        for code in sorted(map(str, responses)):
-            if code.startswith("2"):
-                spot = f"{place}.responses.{code}"
-                answer = self._mapping(self._resolved(responses[code], spot), spot)
-                raw = answer.get("schema", self._content_schema(answer.get("content", {}), f"{spot}.content"))
-                return None if raw is None else self._read(raw, spot, None, reader=self._answers)
+        """What the operation answers; an answer that cannot be read costs no more than itself."""
+        try:
+            responses = self._mapping(operation.get("responses"), f"{place}.responses")
+            for code in sorted(map(str, responses)):
+                if code.startswith("2"):
+                    spot = f"{place}.responses.{code}"
+                    answer = self._mapping(self._resolved(responses[code], spot), spot)
+                    raw = answer.get("schema") or self._content_schema(answer.get("content"), f"{spot}.content")
+                    return None if raw is None else self._read(raw, spot, None, reader=self._answers)
+        except ToolSpecError as problem:
+            note("left out", f"answer: {str(problem).removeprefix(f'{self._path}: ')}", self._path)
         return None
+
+    def _reader(self, hidden: str) -> SchemaReader:
+        """A reader of schemas without the properties that are marked as `hidden`."""
+
+        def leave(what: str) -> None:
+            note("left out", what, self._path)
+
+        return SchemaReader(
+            self._files.resolve,
+            parameter_words,
+            keep=lambda schema: schema.get(hidden) is not True,
+            heirs=self._heirs_of,
+            leave=leave,
+            any_type=True,
+        )
+
+    def _heirs_of(self, reference: str) -> list[str]:
+        return self._heirs.get(reference, [])
+
+    @cached_property
+    def _heirs(self) -> dict[str, list[str]]:
+        """References to the schemas that extend a schema, by its reference."""
+        found: dict[str, list[str]] = {}
+        parts = self._document.get("components")
+        named = {"#/components/schemas/": parts.get("schemas") if isinstance(parts, Mapping) else None}
+        named["#/definitions/"] = self._document.get("definitions")
+        for prefix, schemas in named.items():
+            for name, schema in schemas.items() if isinstance(schemas, Mapping) else ():
+                extended = schema.get("allOf") if isinstance(schema, Mapping) else None
+                for part in extended if isinstance(extended, list) else ():
+                    if isinstance(part, Mapping) and isinstance(part.get("$ref"), str):
+                        found.setdefault(part["$ref"], []).append(prefix + str(name).replace("~", "~0").replace("/", "~1"))
+        return found
 
     def _read(self, schema: Any, place: str, description: Any, depth: int = MAX_DEPTH - 1, reader: SchemaReader | None = None) -> JSON:
         try:
@@ -141,6 +246,8 @@ class _Specification:
             raise ToolSpecError(f"{self._path}: {place}: {problem}") from None
         except RecursionError:
             raise ToolSpecError(f"{self._path}: {place}: nests too deeply to be read; flatten the schema") from None
+        if not read:
+            read = {"type": list(ANY)}
         words = parameter_words(description) if isinstance(description, str) else ""
         return {**read, "description": words} if words else read
 
@@ -149,22 +256,36 @@ class _Specification:
             if not isinstance(value, Mapping) or not isinstance(value.get("$ref"), str):
                 return value
             try:
-                value = lookup(self._document, value["$ref"])
+                value = self._files.resolve(value["$ref"])
             except ToolSpecError as problem:
                 raise ToolSpecError(f"{self._path}: {place}: {problem}") from None
         return self._fail(place, "references go round in a circle", "define one of them")
 
-    def _mapping(self, value: Any, place: str) -> Mapping[str, Any]:
+    def _strange(self, holder: Mapping[str, Any], known: Sequence[str], what: str) -> None:
+        for name in holder:
+            if name not in known:
+                note("left out", f"field {str(name)!r} of {what}", self._path)
+
+    def _mapping(self, value: Any, place: str, must: bool = False) -> Mapping[str, Any]:
+        """An object; nothing at all (null) is an empty one, unless it must be there."""
+        if value is None and not must:
+            return {}
         if not isinstance(value, Mapping):
             self._fail(place, f"expected an object, found {type(value).__name__}", "see the OpenAPI specification for this part")
         mapping: Mapping[str, Any] = value
         return mapping
 
     def _list(self, value: Any, place: str) -> list[Any]:
-        if not isinstance(value, list):
+        if value is not None and not isinstance(value, list):
             self._fail(place, f"expected a list, found {type(value).__name__}", "write each entry with a leading dash")
-        listed: list[Any] = value
-        return listed
+        return value or []
 
     def _fail(self, place: str, problem: str, advice: str) -> Any:
         raise ToolSpecError(f"{self._path}: {place}: {problem}; {advice}")
+
+
+def _raising(problem: ToolSpecError) -> Any:
+    def read() -> Tool:
+        raise problem
+
+    return read

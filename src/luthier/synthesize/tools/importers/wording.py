@@ -6,8 +6,11 @@ import html
 import re
 from functools import lru_cache
 
+from luthier.records import JSON
+
 TOOL_WORDS = 200
 PARAMETER_WORDS = 160
+_SHORTEST_TOLD = 10  # characters of a description; lint turns away what says less
 
 _WORDS = re.compile(
     r"IPv[46]|OAuth2?|[Cc][Rr][Cc]32[Cc]|A2A|sSL(?=[A-Z])|(?:(?<![A-Za-z])[ei]|E)(?:Tags?|Commerce|Cal)(?![a-z])|"
@@ -38,6 +41,27 @@ def spoken(name: str) -> str:
     """A name in plain words, for want of a description: `firstName` -> "First name."."""
     words = snake_case(name).replace("_", " ").strip()
     return words[:1].upper() + words[1:] + "."
+
+
+def named_words(text: str, *names: str) -> tuple[str, bool]:
+    """The description of a tool in one plain sentence, and whether it had to be made of the tool's name, as the text says too little.
+
+    names: what the tool is called, the best first, `getUser` or `get /users/{id}`.
+    """
+    words = tool_words(text)
+    if len(words) >= _SHORTEST_TOLD:
+        return words, False
+    told = [spoken(name) for name in names if name]
+    return next((one for one in told if len(one) >= _SHORTEST_TOLD), f"Call {told[0].lower()}"), True
+
+
+def described(parameters: JSON) -> JSON:
+    """The same parameters; one without a description gets its own name in plain words."""
+    properties = {
+        name: schema if schema.get("description") else {**schema, "description": spoken(name)}
+        for name, schema in parameters["properties"].items()
+    }
+    return {**parameters, "properties": properties}
 
 
 def plain_text(text: str) -> str:
