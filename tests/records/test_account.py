@@ -175,3 +175,9 @@ def test_without_a_place_for_bad_rows_the_first_one_is_raised(tmp_path):
     write_jsonl(tmp_path / "rows.jsonl", [{"foo": 1}])
     with Account(), pytest.raises(BadRowError, match="no known layout"):
         list(read_conversations(tmp_path / "rows.jsonl"))
+
+
+def test_an_account_apart_tells_the_others_nothing():
+    with Account() as outer, Account(apart=True) as apart:
+        note("carried", "field 'id'", "rows.jsonl", 3)
+    assert (outer.entries, len(apart.entries)) == ([], 1)

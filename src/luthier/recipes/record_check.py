@@ -48,8 +48,11 @@ def answer(settings: CheckSettings, progress: Progress) -> Told:
     skipped = SkippedRows(None if settings.skip_bad is None else Path(settings.skip_bad))
     found: dict[str, tuple[str, Account]] = {}
     for file in settings.files:
-        kind = kind_of(file, columns) if settings.kind == "auto" else settings.kind
-        with Account() as account:
+        with Account(apart=True) as account:
+            kind = settings.kind
+            if kind == "auto":
+                with Account(apart=True):  # looking is not reading
+                    kind = kind_of(file, columns)
             try:
                 for _ in _READERS[kind](file, columns, skipped):
                     pass

@@ -47,12 +47,13 @@ class _Tally:
 
 
 class Account:
-    """Use as a context manager: what is read inside is noted here, and in the accounts around it.
+    """Use as a context manager: what is read inside is noted here, and in the accounts around it, unless it is kept `apart`.
 
     Files are read from top to bottom, so a line that is not below the last one noted is the same row read again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, apart: bool = False) -> None:
+        self.apart = apart
         self._tallies: dict[tuple[Fate, str], dict[str, _Tally]] = {}
         self._token: Token[tuple[Account, ...]] | None = None
 
@@ -97,7 +98,7 @@ class Account:
         return [asdict(entry) for entry in self.entries]
 
     def __enter__(self) -> Account:
-        self._token = _OPEN.set((*_OPEN.get(), self))
+        self._token = _OPEN.set((self,) if self.apart else (*_OPEN.get(), self))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

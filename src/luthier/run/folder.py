@@ -32,6 +32,7 @@ from luthier.records.locks import FileLock
 from luthier.run.machine import device, give_memory_back, peak_memory_mib, versions
 from luthier.run.record import LOCK, RECORD, REPORT, RunRecord
 from luthier.settings import SPOKEN
+from luthier.texts.secrets import without_secrets
 
 if TYPE_CHECKING:
     from luthier.report.page import Page
@@ -73,12 +74,12 @@ class Run(RunRecord):
         named = dict(map(_named, reads))
         self._read = [Path(path).resolve() for path in named.values()]
         inputs = {place: fingerprint(path) for place, path in named.items()} | dict(hashes or {})
-        told = json.loads(json.dumps(asdict(settings), default=str))
+        told = json.loads(without_secrets(json.dumps(asdict(settings), default=str)))
         self._aside = {one.name for one in fields(settings) if SPOKEN in one.metadata and one.metadata[SPOKEN].aside}
         record: JSON = {
             "luthier": __version__,
             "name": name,
-            "command": progress.command,
+            "command": without_secrets(progress.command),
             "folder": str(out),
             "status": "running",
             "settings": told,
@@ -97,7 +98,7 @@ class Run(RunRecord):
         try:
             self._open()
             self._kept = self._own()
-            if self._kept.steps and (difference := self._difference()):
+            if self._kept.is_worth_keeping and (difference := self._difference()):
                 if not self.progress.replace:
                     raise SettingsError(f"{self.path}: holds a run of other data or settings ({difference}); {OTHER}")
                 self._move_aside()

@@ -9,7 +9,9 @@ from typing import Literal, NamedTuple
 
 from luthier.errors import BadRowError
 from luthier.records import JSON, Message, SkippedRows, Tool, read_rows, to_conversation, to_pair
+from luthier.records.account import note
 from luthier.records.files import set_aside
+from luthier.records.pairs import is_pair
 
 Fields = Literal["all", "prompt", "response"]
 
@@ -30,7 +32,7 @@ def row_text(row: JSON, fields: Fields = "all") -> str:
     """
     if _is_text(row):
         return str(row["text"])
-    if row.get("chosen") is not None and row.get("rejected") is not None:
+    if is_pair(row):
         pair = to_pair(row)
         messages = (*pair.prompt, *pair.chosen, *pair.rejected)
     else:
@@ -53,7 +55,7 @@ def last_exchange(row: JSON) -> Exchange:
     """
     if _is_text(row):
         return Exchange((), (), str(row["text"]))
-    if row.get("chosen") is not None and row.get("rejected") is not None:
+    if is_pair(row):
         pair = to_pair(row)
         messages, tools = (*pair.prompt, *pair.chosen), pair.tools
     else:
@@ -76,6 +78,7 @@ def read_pool(source: str | Path | Iterable[JSON], fields: Fields = "all", skipp
         except BadRowError as error:
             set_aside(error.at(path, number), row, skipped)
         else:
+            note("understood", "rows of a pool", path, number)
             yield PoolRow(number, row, text)
 
 

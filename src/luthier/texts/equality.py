@@ -35,7 +35,7 @@ _UNIT = re.compile(r"\s?([%°]?[^\W\d_]*+(?:[\s/.^*²³-][^\W\d_]++[²³]?)*+[²
 _UNCLEAR_DIGITS = re.compile(r"\d{1,3}(?:\.\d{3})+|\d++,\d++")  # 1.000 and 1,2 are read one way here and another there
 _FORMULA = re.compile(r"\\[a-z]|\d\s*+[\^*/+·×]|[\^√π]|[a-z]\s*+[-+*/=]\s*+\d|sqrt|\d\s*+-\s*+\d|\d\(")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_LONGEST_FORMULA, _DEEPEST = 100, 5  # signs, and brackets within one another
+_LONGEST_FORMULA, _DEEPEST = 80, 5  # signs, and brackets within one another
 _TOWER = re.compile(r"\d{13}|!|\^[^\^]*+\^[^\^]*+\^|\^\s*+\{?\(?-?\d{4}|mod|log_|int|sum|prod|binom|begin")
 _ONES = [
     "zero",
@@ -271,7 +271,7 @@ def _by_formula(a: str, b: str) -> Verdict | None:
     """Formulas that have one value, or are the same for all values of their letters."""
     if not (_FORMULA.search(a) or _FORMULA.search(b)):
         return None
-    if any(len(text) > _LONGEST_FORMULA or _TOWER.search(text) or not _is_shallow(text) for text in (a, b)):
+    if any(len(text) > _LONGEST_FORMULA or _TOWER.search(text) or not _is_shallow(text) or _has_words(text) for text in (a, b)):
         return "unclear"
     try:
         return _compared(_parsed(a), _parsed(b))
@@ -292,12 +292,13 @@ def _is_shallow(text: str) -> bool:
     return not opened
 
 
+def _has_words(text: str) -> bool:
+    return bool(re.search(r"[a-z]{2}", re.sub(r"\\[a-z]++", "", text).replace("sqrt", "").replace("pi", "")))
+
+
 def _parsed(text: str) -> Any:
     from latex2sympy2_extended import latex2sympy
 
-    words = re.findall(r"[a-z]{2,}", re.sub(r"\\[a-z]++", "", text).replace("sqrt", "").replace("pi", ""))
-    if words:
-        raise ValueError("words in a formula")
     formula = re.sub(
         r"(?<!\\)sqrt\(([^()]*+)\)",
         r"\\sqrt{\1}",

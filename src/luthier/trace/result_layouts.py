@@ -236,7 +236,7 @@ def _inspect_value(value: Any) -> float | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, bool | int | float):
-        return float(value)
+        return float(max(-1, min(value, 2)))  # what lies outside 0 and 1 is refused where it is kept
     word = str(value).strip()
     if word.upper() in INSPECT:
         return INSPECT[word.upper()]

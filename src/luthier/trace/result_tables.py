@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from luthier.errors import BadRowError
 from luthier.records.account import note
 from luthier.records.files import SkippedRows, set_aside
+from luthier.records.lines import parse_text
 from luthier.trace.answers import Item
 from luthier.trace.readers.places import RecordLines, header_of
 
@@ -91,8 +91,8 @@ def correct_of(value: Any) -> float | None:
 def concepts_of(given: Any) -> tuple[str, ...]:
     """Concepts out of a list of them, the JSON text of a list, or one text."""
     if isinstance(given, str) and given.lstrip().startswith("["):
-        with suppress(ValueError):
-            given = json.loads(given)
+        with suppress(BadRowError):
+            given = parse_text(given)
     if given is None or given in ("", []):
         return ()
     return tuple(str(one) for one in given) if isinstance(given, list) else (str(given),)

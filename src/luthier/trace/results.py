@@ -220,7 +220,10 @@ def _time(row: JSON) -> float | None:
         return None
     if isinstance(time, bool) or not isinstance(time, int | float):
         raise BadRowError(f"timestamp is {time!r}; give a number, seconds for example")
-    return float(time)
+    try:
+        return float(time)
+    except OverflowError:
+        raise BadRowError("timestamp is a number beyond all times") from None
 
 
 def _read_items(path: str | Path) -> dict[str, Item]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from luthier.errors import BadRowError
 from luthier.records import JSON, Message, SkippedRows, Tool, read_rows, to_conversation, to_pair
+from luthier.records.account import note_row
 from luthier.records.files import set_aside
 from luthier.texts.answers import final_answer
 
@@ -44,9 +45,12 @@ def read_questions(path: str | Path, skipped: SkippedRows | None = None) -> Iter
     """
     for number, row in read_rows(path, skipped):
         try:
-            yield _question(row, f"{path}:{number}")
+            question = _question(row, f"{path}:{number}")
         except BadRowError as problem:
             set_aside(problem.at(path, number), row, skipped)
+            continue
+        note_row("questions with a solution", (f"field {name!r}" for name in question.extra), path, number)
+        yield question
 
 
 def _question(row: JSON, place: str) -> Question:
