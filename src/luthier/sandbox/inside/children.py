@@ -40,19 +40,22 @@ class Child:
         """Collect it if it ends within `patience` seconds."""
         end = time.monotonic() + patience
         while self.status is None:
-            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
-            if pid:
-                self.status, self.seconds, self.peak = status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
-            elif time.monotonic() >= end:
-                return False
-            else:
+            if not self._collect(os.WNOHANG):
+                if time.monotonic() >= end:
+                    return False
                 time.sleep(0.001)
         return True
 
     def end(self) -> None:
         if self.status is None:
             os.kill(self.pid, signal.SIGKILL)
-            self.reap(10)
+            self._collect(0)
+
+    def _collect(self, options: int) -> bool:
+        pid, status, usage = os.wait4(self.pid, options)
+        if pid:
+            self.status, self.seconds, self.peak = status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+        return pid != 0
 
 
 class Timer:
