@@ -8,7 +8,6 @@ The front doors, each loaded when it is first used; `luthier.BENCH` holds the re
     PreferenceTrainer, PreferenceConfig     preference pairs (DPO-BMC, arXiv 2408.07471)
     DiversityHead, DDS                      a temperature for every context (arXiv 2406.07850)
     probe_chain                             a model's answer before and after each step (Chain-of-Probe, arXiv 2406.16144)
-    Sandbox, code_reward                    model-written programs judged where they can harm and fake nothing
     Tracer                                  what a learner knows, and what comes next (SINKT, arXiv 2407.01245)
     Sandbox, code_reward                    model-written Python, judged where it can harm and fake nothing
     Run, RunRecord                          what a command leaves on disk
@@ -66,7 +65,6 @@ __getattr__ = doors(
         "Sandbox": "luthier.sandbox.box",
         "Tracer": "luthier.trace.tracer",
         "code_reward": "luthier.sandbox.rewards",
-        "code_reward": "luthier.sandbox",
         "open_embedder": "luthier.models.opening",
         "open_model": "luthier.models.opening",
         "probe_chain": "luthier.probe.chain",
