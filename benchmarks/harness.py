@@ -21,8 +21,8 @@ def benchmark(
 
     extra: further options with their default values, e.g. run="runs/tools" for `--run`.
     """
-    from luthier.recipes.run_folder import device
     from luthier.records import atomic_write
+    from luthier.run.machine import device
 
     parser = argparse.ArgumentParser(description=text)
     parser.add_argument("--quick", action="store_true", help="under a minute")

@@ -21,14 +21,16 @@ def measure(quick: bool, run: str) -> dict[str, Any]:
 
 def _tiny_run() -> dict[str, Any]:
     from luthier.cli.progress import Watch
-    from luthier.recipes.tools import ToolsSettings, run_tools
+    from luthier.recipes.settings import ToolsSettings
+    from luthier.recipes.tools import run
 
     tiny = ToolsSettings(
         apis=("module:textwrap", "module:shutil"), builtin_apis=False, dialogues=60, selected=16, items=8, constrained=False
     )
     with tempfile.TemporaryDirectory() as scratch, Watch() as watch:
-        steps = run_tools(tiny, Path(scratch), "benchmarks/tools.py --quick", watch)["steps"]
-    tables = {name: steps[f"evaluate-{name}"]["results"]["scores"] for name in ("before", "after")}
+        flow = run(tiny, Path(scratch) / "run", watch)
+        parts = {name: flow.below(name) for name in ("before", "after")}
+        tables = {name: part.results("answers")["scores"] for name, part in parts.items() if part is not None}
     return {name: {row["decoding"]: row for row in rows if row["category"] == "simple_python"} for name, rows in tables.items()}
 
 
@@ -41,7 +43,7 @@ def _all_items(run: Path) -> dict[str, Any]:
 
     seen = {item.id for item in load_items("simple_python", SEEN)}
     figures: dict[str, Any] = {}
-    for name, adapter in (("before", None), ("after", str(run / "adapter"))):
+    for name, adapter in (("before", None), ("after", str(run / "sft" / "adapter"))):
         folder = RESULTS / f"tools-{name}"
         shutil.rmtree(folder, ignore_errors=True)
         with Watch() as watch:

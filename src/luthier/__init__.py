@@ -9,6 +9,7 @@ The front doors, each loaded when it is first used; `luthier.BENCH` holds the re
     DiversityHead, DDS                      a temperature for every context (arXiv 2406.07850)
     probe_chain                             a model's answer before and after each step (Chain-of-Probe, arXiv 2406.16144)
     Tracer                                  what a learner knows, and what comes next (SINKT, arXiv 2407.01245)
+    Sandbox, code_reward                    model-written Python, judged where it can harm and fake nothing
     Run, RunRecord                          what a command leaves on disk
 """
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from luthier.models.opening import open_embedder, open_model
     from luthier.probe.chain import probe_chain
     from luthier.run import Run, RunRecord
+    from luthier.sandbox.box import Sandbox
+    from luthier.sandbox.rewards import code_reward
     from luthier.select.selection import select
     from luthier.trace.tracer import Tracer
     from luthier.train.flat.callback import FlatLoraCallback
@@ -40,7 +43,9 @@ __all__ = [
     "PreferenceTrainer",
     "Run",
     "RunRecord",
+    "Sandbox",
     "Tracer",
+    "code_reward",
     "open_embedder",
     "open_model",
     "probe_chain",
@@ -57,7 +62,9 @@ __getattr__ = doors(
         "PreferenceTrainer": "luthier.train.preference.trainer",
         "Run": "luthier.run",
         "RunRecord": "luthier.run",
+        "Sandbox": "luthier.sandbox.box",
         "Tracer": "luthier.trace.tracer",
+        "code_reward": "luthier.sandbox.rewards",
         "open_embedder": "luthier.models.opening",
         "open_model": "luthier.models.opening",
         "probe_chain": "luthier.probe.chain",

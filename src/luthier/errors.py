@@ -52,6 +52,14 @@ class SettingsError(LuthierError):
     """A setting that has no meaning, or contradicts another."""
 
 
+class SandboxError(LuthierError):
+    """The sandbox itself failed, twice: never a verdict about a program."""
+
+
+class SandboxUnavailable(SandboxError):  # noqa: N818 - the name says it
+    """This machine does not let the sandbox start: what stops it, and the cure."""
+
+
 def place(path: str | Path | None, line: int | None) -> str:
     """`file:line: ` as editors understand it; empty parts are left out."""
     if path is None:

@@ -60,6 +60,15 @@ class Materials:
         )
 
     @cached_property
+    def problems(self) -> Path:
+        prompts = {"double": "def double(x):\n", "half": "def half(x):\n"}
+        tests = {"double": "assert double(2) == 4", "half": "assert half(2) == 1"}
+        return self.rows(
+            "problems.jsonl",
+            [{"task_id": name, "prompt": text, "entry_point": name, "test": tests[name]} for name, text in prompts.items()],
+        )
+
+    @cached_property
     def conversations(self) -> Path:
         talk = [
             [{"role": "user", "content": f"Paint {n}"}, {"role": "assistant", "content": f"The answer is {COLOURS[n % 4]}."}]
@@ -161,6 +170,7 @@ CASES: dict[str, Callable[[Materials], list[Any]]] = {
     "probe sharpness": lambda at: [at.adapter, at.conversations, "--model", at.model, "--draws", 1, "--sigma", 0.1],
     "evaluate choice": lambda at: [at.questions, "--model", at.model, "--adapter", at.adapter],
     "evaluate tools": lambda at: ["--model", at.model, "--items", 2, "--decoding", "free"],
+    "evaluate code": lambda at: [at.problems, "--model", at.model, "-n", 2, "--max-tokens", 8],
     "evaluate fusion": lambda at: [at.suite, "--model", "scripted:reader", "--limit", 3],
     "evaluate retrieval run": lambda at: [at.task, "--model", at.encoder, "--model", "bm25"],
     "evaluate retrieval build": lambda at: ["doc2code", Path(__file__).parents[2] / "src" / "luthier" / "statistics"],

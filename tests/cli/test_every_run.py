@@ -18,8 +18,10 @@ from command import luthier
 from luthier.cli.commands import COMMANDS, RunCommand
 from luthier.errors import FetchError
 from luthier.packages import BFCL, fetch_wheel
+from luthier.sandbox import Sandbox
 
 OWN = {"run.json", "report.html", ".lock"}
+NEEDS_SANDBOX = {"evaluate code"}
 NEEDS_BFCL = {"evaluate tools", "synthesize tools"}
 
 
@@ -40,6 +42,8 @@ def finished(at: Materials, tmp_path_factory: pytest.TempPathFactory) -> Any:
                     fetch_wheel(BFCL)
                 except FetchError as problem:
                     pytest.skip(str(problem))
+            if name in NEEDS_SANDBOX and not Sandbox(workers=1).doctor().sound:
+                pytest.skip("programs cannot be confined on this machine")
             out = tmp_path_factory.mktemp("runs") / name.replace(" ", "-")
             words = [*name.split(), *map(str, CASES[name](at)), "--quiet", "--out", str(out)]
             luthier(*words)

@@ -146,6 +146,18 @@ def test_a_stopped_step_finds_its_own_files(tmp_path: Path) -> None:
     assert RunRecord.read(tmp_path).status == "done"
 
 
+def test_a_run_that_failed_before_anything_was_done_is_begun_anew(tmp_path: Path) -> None:
+    def fail() -> dict[str, int]:
+        (tmp_path / "part.txt").write_text("half")
+        raise SettingsError("too much")
+
+    with pytest.raises(SettingsError, match="too much"), Run(tmp_path, "test", Settings(size=9)) as run:
+        run.step("step", fail, files=["part.txt"])
+    with Run(tmp_path, "test", Settings(size=1)) as run:
+        run.step("step", lambda: {"left": (tmp_path / "part.txt").exists()}, files=["part.txt"])
+    assert run.results("step") == {"left": False}
+
+
 def test_a_failed_run_says_why(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), Run(tmp_path, "test", Settings()) as run:
         run.step("step", lambda: {"x": 1 // 0})

@@ -52,7 +52,8 @@ GROUPS = {  # what the words before the last are for, and single words that need
     "generate": "Reply to prompts, at temperatures a head chooses.",
     "probe": "Look into a model: chains of thought, step by step; how sharp its minimum is.",
     "probe tree": "A small decision tree that tells wrong chains by how their confidence moves.",
-    "evaluate": "Score a model: function calling, multiple choice, code retrieval, knowledge fusion.",
+    "sandbox": "Run and judge model-written Python where it can harm and fake nothing.",
+    "evaluate": "Score a model: function calling, programs, multiple choice, code retrieval, knowledge fusion.",
     "evaluate retrieval": "Score retrievers on tasks of queries, documents and judgements.",
     "trace": "Follow learners, pupils or models: what they know, what comes next.",
     "report": "Draw the page of a run of any command, finished or not.",
@@ -128,6 +129,9 @@ COMMANDS: dict[str, Command] = {
     "evaluate choice": RunCommand(
         "luthier.evaluate.settings:ChoiceSettings", "luthier.evaluate.runs:run_choice", "luthier.evaluate.choice_page", "runs/choice"
     ),
+    "evaluate code": RunCommand(
+        "luthier.evaluate.settings:CodeSettings", "luthier.evaluate.code_runs:run_code", "luthier.evaluate.code_page", "runs/code"
+    ),
     "evaluate fusion": RunCommand(
         "luthier.evaluate.fusion.settings:FusionEvaluationSettings",
         "luthier.evaluate.fusion.runs:run",
@@ -182,6 +186,10 @@ COMMANDS: dict[str, Command] = {
     "trace models": RunCommand(
         "luthier.trace.settings:ModelsSettings", "luthier.trace.models:run", "luthier.trace.models_page", "runs/trace-models"
     ),
+    "sandbox doctor": Question("luthier.sandbox.settings:DoctorSettings", "luthier.sandbox.answers:doctor"),
+    "sandbox run": Question("luthier.sandbox.settings:ScriptSettings", "luthier.sandbox.answers:script"),
+    "sandbox judge": Question("luthier.sandbox.settings:JudgeSettings", "luthier.sandbox.answers:judge"),
+    "sandbox attack": Question("luthier.sandbox.settings:AttackSettings", "luthier.sandbox.answers:attack"),
     "report": Own("luthier.cli.report:command"),
 }
 

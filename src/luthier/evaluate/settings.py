@@ -1,4 +1,4 @@
-"""What `luthier evaluate tools` and `luthier evaluate choice` are told."""
+"""What `luthier evaluate tools`, `luthier evaluate choice` and `luthier evaluate code` are told."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from luthier.errors import SettingsError
 from luthier.models.opening import ModelSettings, ServedModelSettings
 from luthier.models.options import Targets
 from luthier.records.bfcl import Category
-from luthier.settings import argument, check, option
+from luthier.settings import argument, check, option, seed_option
 
 Decoding = Literal["free", "constrained"]
 Style = Literal["chat", "plain"]
@@ -58,3 +58,35 @@ class ChoiceSettings(ModelSettings):
     skip_bad: str | None = option(None, "Set bad rows aside in this file instead of stopping.")
     by: Targets = option("texts", "What of the options is scored.")
     style: Style = option("chat", "Through the chat template, or as 'Question: … Answer:'.")
+
+
+@dataclass(frozen=True)
+class CodeSettings(ServedModelSettings):
+    """Programming problems: HumanEval's, or those of PROBLEMS in its layout; each program is judged in the sandbox.
+
+    Public tests, which a problem may bring beside the private ones, are counted apart. A stopped evaluation continues with the same
+    command.
+    """
+
+    problems: tuple[str, ...] = argument("Files of problems: task_id, prompt, entry_point, test; HumanEval where left out.")
+    limit: int | None = option(None, "Problems of each file, evenly spaced; all where left out.", least=1)
+    skip_bad: str | None = option(None, "Set bad rows aside in this file instead of stopping.")
+    samples: int = option(1, "Programs a problem.", "-n", least=1, most=10_000)
+    k: tuple[int, ...] = option((), "pass@k; 1, 5, 10 and 100 as far as there are samples where left out.", "-k", least=1)
+    temperature: float | None = option(None, "0 for one program a problem, 0.8 for several, where left out.", least=0)
+    top_p: float = option(0.95, "Of the most likely tokens, those that make up this share are drawn from.", above=0, most=1)
+    max_tokens: int = option(512, "Longest answer.", least=1)
+    seconds: float = option(6.0, "Longest that a test may take.", above=0, most=3600)
+    workers: int | None = option(None, "Programs judged at a time; as many as there are cores where left out.", least=1, most=256)
+    seed: int = seed_option()
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.k and max(self.k) > self.samples:
+            raise SettingsError(f"pass@{max(self.k)} needs as many programs a problem; there are {self.samples}, ask for more with -n")
+        if self.samples > 1 and self.temperature == 0:
+            raise SettingsError(f"{self.samples} programs a problem at temperature 0 are all the same; give a temperature")
+
+    @property
+    def chosen_k(self) -> tuple[int, ...]:
+        return tuple(sorted(set(self.k))) or tuple(k for k in (1, 5, 10, 100) if k <= self.samples)

@@ -98,7 +98,7 @@ class Run(RunRecord):
         try:
             self._open()
             self._kept = self._own()
-            if self._kept.steps and (difference := self._difference()):
+            if self._kept.is_worth_keeping and (difference := self._difference()):
                 if not self.progress.replace:
                     raise SettingsError(f"{self.path}: holds a run of other data or settings ({difference}); {OTHER}")
                 self._move_aside()

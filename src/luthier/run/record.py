@@ -70,6 +70,11 @@ class RunRecord:
         told = str(self.record.get("status", "running"))
         return "stopped" if told == "running" and not is_locked(self.path / LOCK) else told
 
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether there is work in it: a finished step, or one that did not fail at once."""
+        return any("results" in step for step in self.steps.values()) or bool(self.steps and self.record.get("status") != "failed")
+
     def is_finished(self, step: str) -> bool:
         return "results" in self.steps.get(step, {})
 

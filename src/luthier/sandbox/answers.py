@@ -1,0 +1,133 @@
+"""What the commands of `luthier sandbox` answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import MissingFileError, SandboxError, SandboxUnavailable, SettingsError
+from luthier.progress import Progress, quiet
+from luthier.records.files import read_rows, refuse_same, write_jsonl
+from luthier.report.wording import Told
+from luthier.sandbox.attack import LIMITS, Held, attacks, run_attacks
+from luthier.sandbox.box import Sandbox
+from luthier.sandbox.doctor import machine
+from luthier.sandbox.outcome import InputOutput, Judgement, Task
+from luthier.sandbox.rewards import TESTS, make_test, task_of
+from luthier.sandbox.settings import AttackSettings, BoxSettings, DoctorSettings, JudgeSettings, LimitSettings, ScriptSettings
+from luthier.sandbox.verdicts import harmless
+
+
+def doctor(settings: DoctorSettings, progress: Progress = quiet) -> Told:
+    """Each check and what was seen. Raises SandboxUnavailable where one did not hold."""
+    with _opened(settings) as box:
+        report = box.doctor()
+    if not report.sound:
+        failed = "; ".join(f"{check.name}: {check.seen}" for check in report.checks if not check.held)
+        raise SandboxUnavailable(f"{failed} [{machine()}]")
+    return Told([f"{check.name}: {check.seen}" for check in report.checks], [asdict(check) for check in report.checks])
+
+
+def script(settings: ScriptSettings, progress: Progress = quiet) -> Told:
+    """What the program printed, and what it came to where it did not end well."""
+    program, stdin = _read(settings.file), _read(settings.stdin) if settings.stdin else ""
+    files = {Path(name).name: _bytes(name) for name in settings.files}
+    if len(files) < len(settings.files):
+        raise SettingsError(f"--with: two of {', '.join(settings.files)} have the same name")
+    with _opened(settings) as box:
+        output = box.run(program, stdin, files)
+    lines = [harmless(line) for line in (*output.stdout.splitlines(), *output.stderr.splitlines())]
+    return Told(lines if output.outcome.passed else [*lines, str(output.outcome)], asdict(output))
+
+
+def judge(settings: JudgeSettings, progress: Progress = quiet) -> Told:
+    """The verdict on each program. Raises SettingsError for tests that cannot judge, SandboxError where the sandbox fails twice."""
+    tasks = _tasks(settings)
+    if settings.out:
+        refuse_same(settings.out, [settings.programs, *([settings.tests] if settings.tests else [])])
+    progress.step("Judging programs", len(tasks))
+    verdicts = []
+    with _opened(settings) as box:
+        for verdict in box.judge_many(tasks):
+            verdicts.append(verdict)
+            progress.advance()
+    if settings.out:
+        write_jsonl(settings.out, (verdict.to_row() for verdict in verdicts))
+    return Told(_verdict_lines(verdicts), [verdict.to_row() for verdict in verdicts])
+
+
+def attack(settings: AttackSettings, progress: Progress = quiet) -> Told:
+    """How many attacks of each aim were held. Raises SandboxError that names those that were not."""
+    suite = [one for one in attacks() if not settings.aims or one.aim in settings.aims]
+    progress.step("Attacking", len(suite))
+    results: list[Held] = []
+    with _opened(settings) as box:
+        for result in run_attacks(box, suite):
+            results.append(result)
+            progress.advance()
+    if failed := [result for result in results if not result.held]:
+        told = "; ".join(f"{result.attack.name}: {result.outcome}" for result in failed)
+        raise SandboxError(f"{len(failed)} of {len(suite)} attacks were not held: {told}")
+    count = Counter(result.attack.aim for result in results)
+    rows = [{"aim": one.attack.aim, "name": one.attack.name, "outcome": one.outcome.kind, "held": one.held} for one in results]
+    return Told([f"{aim}: {number} of {number} as they must be" for aim, number in count.items()], rows)
+
+
+def _opened(settings: BoxSettings) -> Sandbox:
+    limits = settings.limits if isinstance(settings, LimitSettings) else LIMITS
+    return Sandbox(settings.backend, workers=settings.workers, limits=limits, modules=settings.modules)
+
+
+def _tasks(settings: JudgeSettings) -> list[Task]:
+    if settings.tests:
+        return [Task(_read(settings.programs), _tests(settings.tests), settings.entry_point, settings.judge)]
+    tasks = [_row_task(f"{settings.programs}:{number}", row, settings) for number, row in read_rows(settings.programs)]
+    if not tasks:
+        raise SettingsError(f"{settings.programs}: no programs there")
+    return tasks
+
+
+def _row_task(place: str, row: dict[str, Any], settings: JudgeSettings) -> Task:
+    entry, tests = row.get("entry_point") or settings.entry_point, next((row[name] for name in TESTS if row.get(name)), None)
+    try:
+        if "program" in row:
+            task = Task(str(row["program"]), tests if isinstance(tests, str) else tuple(map(make_test, tests or ())), entry)
+        elif "completion" in row:
+            task = task_of(row["completion"], tests, entry, row.get("prompt") or "")
+        else:
+            raise SettingsError("has neither program nor completion")
+        task.listed  # noqa: B018 - refuses tests that cannot judge
+    except SettingsError as problem:
+        raise SettingsError(f"{place}: {problem}") from None
+    return Task(task.program, task.tests, task.entry_point, settings.judge)
+
+
+def _tests(path: str) -> tuple[str | InputOutput, ...]:
+    if path.endswith(".py"):
+        return (_read(path),)
+    return tuple(make_test(row.get("test", row)) for _, row in read_rows(path))
+
+
+def _verdict_lines(verdicts: list[Judgement]) -> list[str]:
+    if len(verdicts) == 1:
+        each = [f"test {number}: {test.outcome}" for number, test in enumerate(verdicts[0].tests, 1)]
+        return [*each, str(verdicts[0].outcome)]
+    kinds = Counter(verdict.outcome.kind for verdict in verdicts)
+    passed = sum(verdict.passed for verdict in verdicts)
+    return [f"{passed} of {len(verdicts)} programs pass", *(f"{kind}: {count}" for kind, count in kinds.most_common())]
+
+
+def _read(path: str) -> str:
+    try:
+        return _bytes(path).decode()
+    except UnicodeDecodeError:
+        raise MissingFileError(f"{path}: is not UTF-8 text") from None
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as problem:
+        raise MissingFileError(f"{path}: cannot be read ({getattr(problem, 'strerror', None) or problem})") from None

@@ -1,0 +1,66 @@
+"""The attack suite: programs that cheat, hog or break out, with what each must come to, run against this machine's sandbox.
+
+Each defines `f` and is judged by `f(2) == 4` and `f(3) == 9`; after each one, an honest program must pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Literal, get_args
+
+from luthier.sandbox.box import Sandbox
+from luthier.sandbox.outcome import Limits, Outcome, Task
+
+Aim = Literal["cheats", "availability", "confinement", "works"]
+TESTS = ("assert f(2) == 4", "assert f(3) == 9")
+HONEST = "import json, math, random\n\ndef f(x):\n    assert sorted([x, 1]) == [1, x] and json.loads('[1]') == [1]\n    return int(math.pow(x, 2))\n"
+LIMITS = Limits(wall=1.5, cpu=1.0)
+_HEAD = re.compile(r"^### (?P<name>[^:\n]+)(?:: (?P<expected>[a-z_ ]+))?\n", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A program and the outcomes that are right for it."""
+
+    aim: Aim
+    name: str
+    program: str
+    expected: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What an attack came to, and whether an honest program still passes after it."""
+
+    attack: Attack
+    outcome: Outcome
+    next_passed: bool
+
+    @property
+    def held(self) -> bool:
+        return self.outcome.kind in self.attack.expected and self.next_passed
+
+
+def attacks(aim: Aim | None = None) -> list[Attack]:
+    """The suite, or the part of it with one aim."""
+    return [attack for name in get_args(Aim) if aim in (None, name) for attack in _read(name)]
+
+
+def run_attacks(box: Sandbox, suite: list[Attack]) -> Iterator[Held]:
+    """Run each attack, as many at a time as the sandbox has workers, each followed by an honest program."""
+    tasks = [Task(program, TESTS, "f") for attack in suite for program in (attack.program, HONEST)]
+    verdicts = box.judge_many(tasks)
+    for attack, verdict, after in zip(suite, verdicts, verdicts, strict=False):
+        yield Held(attack, verdict.outcome, after.passed)
+
+
+def _read(aim: Aim) -> list[Attack]:
+    text = (files("luthier.sandbox") / "attacks" / f"{aim}.txt").read_text()
+    heads = list(_HEAD.finditer(text))
+    ends = [*(head.start() for head in heads[1:]), len(text)]
+    bodies = {head["name"]: (head["expected"], text[head.end() : end]) for head, end in zip(heads, ends, strict=True)}
+    _, prelude = bodies.pop("prelude", (None, ""))
+    return [Attack(aim, name, prelude + body, tuple(expected.split())) for name, (expected, body) in bodies.items()]
