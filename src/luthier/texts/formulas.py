@@ -8,7 +8,7 @@ from typing import Any
 from luthier.texts.quantities import Verdict
 
 _FORMULA = re.compile(r"\\[a-z]|\d\s*+[\^*/+·×]|[\^√π]|[a-z]\s*+[-+*/=]\s*+\d|sqrt|\d\s*+-\s*+\d|\d\(")
-_LONGEST_FORMULA, _DEEPEST = 80, 5  # signs, and brackets within one another
+_LONGEST_FORMULA, _DEEPEST = 80, 3  # signs, and brackets within one another
 _TOWER = re.compile(r"\d{13}|!|\^[^\^]*+\^[^\^]*+\^|\^\s*+\{?\(?-?\d{4}|mod|log_|int|sum|prod|binom|begin")
 
 
