@@ -8,10 +8,8 @@ Every input is made from a seed of its own, printed where something is found: `-
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
-import sys
 import tempfile
 import time
 import zipfile
@@ -20,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness import benchmark
 from luthier.errors import LuthierError
 from luthier.records import Account, SkippedRows, read_conversations, read_pairs, read_rows, write_jsonl, write_parquet
 from luthier.records.calls import is_call_attempt, parse_calls
@@ -29,7 +28,7 @@ from luthier.texts.answers import final_answer
 from luthier.texts.equality import compare_answers
 from luthier.texts.secrets import without_secrets
 
-SLOW = 2.0
+SLOW, SHOWN = 2.0, 40
 CITY = {"type": "object", "properties": {"city": {"type": ["string", "null"]}}, "required": ["city"]}
 MESSAGES: list[dict[str, Any]] = [
     {"role": "system", "content": 'Be brief. <tools>[{"name": "f", "parameters": {}}]</tools>'},
@@ -319,53 +318,51 @@ CASES: list[tuple[Callable[[random.Random, Path], None], int]] = [
 
 
 def run(seed: int, folder: Path) -> tuple[str, float, BaseException | None]:
-    """(the case, its seconds, what it raised that is not ours) of one seed."""
+    """(the case, its seconds of processor time, what it raised that is not ours) of one seed."""
     rng = random.Random(seed)
     case = rng.choices([case for case, _ in CASES], [weight for _, weight in CASES])[0]
-    start, found = time.perf_counter(), None
+    start, found = time.process_time(), None
     try:
         case(rng, folder)
     except LuthierError:
         pass
     except (Exception, RecursionError) as problem:
         found = problem
-    return case.__name__, time.perf_counter() - start, found
+    return case.__name__, time.process_time() - start, found
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=0, help="of the first input; the next have the next ones")
-    parser.add_argument("--quick", action="store_true", help="stop after 40 seconds")
-    options = parser.parse_args()
-    ran: Counter[str] = Counter()
+def measure(quick: bool, count: str, seed: str) -> dict[str, Any]:
+    """Run inputs from `seed` on: `count` of them, or as many as 40 seconds hold."""
+    first, ran = int(seed), Counter[str]()
     bad, slow, slowest, begun = 0, 0, 0.0, time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        for seed in range(options.seed, options.seed + options.count):
-            case, seconds, problem = run(seed, Path(folder))
+        for number in range(first, first + int(count)):
+            case, seconds, problem = run(number, Path(folder))
             ran[case] += 1
             slowest = max(slowest, seconds)
-            if problem is not None:
-                bad += 1
-                if bad <= 40:
-                    trace = problem.__traceback__
-                    while trace is not None and trace.tb_next is not None:
-                        trace = trace.tb_next
-                    where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""
-                    print(f"seed {seed} {case}: {type(problem).__name__}: {str(problem)[:120]!r} at {where}", flush=True)
+            bad, slow = bad + (problem is not None), slow + (seconds > SLOW)
+            if problem is not None and bad <= SHOWN:
+                print(f"seed {number} {case}: {type(problem).__name__}: {str(problem)[:120]!r} at {_place(problem)}", flush=True)
             if seconds > SLOW:
-                slow += 1
-                print(f"seed {seed} {case}: {seconds:.1f} s", flush=True)
-            if options.quick and time.perf_counter() - begun > 40:
+                print(f"seed {number} {case}: {seconds:.1f} s", flush=True)
+            if quick and time.perf_counter() - begun > 40:
                 break
-    total = ran.total()
-    seconds = time.perf_counter() - begun
-    print(
-        f"{total} inputs from seed {options.seed} in {seconds:.0f} s ({', '.join(f'{name} {count}' for name, count in sorted(ran.items()))})"
+    return {"inputs": ran.total(), "first": first, "cases": dict(ran), "not_ours": bad, "slow": slow, "slowest": round(slowest, 2)}
+
+
+def _place(problem: BaseException) -> str:
+    trace = problem.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+
+
+def line(figures: dict[str, Any]) -> str:
+    return (
+        f"{figures['inputs']:,} inputs from seed {figures['first']}: {figures['not_ours']} exceptions that are not ours, {figures['slow']} over"
+        f" {SLOW:g} s of processor time, the slowest {figures['slowest']:.2f} s"
     )
-    print(f"{bad} exceptions that are not ours, {slow} over {SLOW:g} s, the slowest {slowest:.2f} s")
-    return 1 if bad or slow else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    benchmark("fuzz", measure, line, __doc__, count="1000000", seed="0")

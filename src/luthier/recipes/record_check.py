@@ -82,11 +82,28 @@ def kind_of(file: str, columns: dict[str, str] | None = None) -> Kind:
             return "results"
     if path.is_file() and is_inspect_log(path):
         return "choices"
+    if path.suffix.lower() == ".txt" and _has_layout(path, columns or {}):
+        return "answers"
     rows = [row for _, row in islice(_rows(file, columns or {}, SkippedRows()), _LOOKED_AT)]
     fits: dict[Kind, Callable[[JSON], Any]] = {"pairs": _pair, "conversations": _conversation, "choices": _choice}
     counted = {kind: sum(_takes(read, row) for row in rows) for kind, read in fits.items()}
     best = max(counted, key=lambda kind: counted[kind])
-    return best if counted[best] else "rows"
+    if counted[best]:
+        return best
+    if _has_layout(path, columns or {}):
+        return "answers"
+    return "choices" if any(True for _ in _choices(file, columns or {}, SkippedRows())) else "rows"
+
+
+def _has_layout(path: Path, columns: dict[str, str]) -> bool:
+    """Whether a file is one of learners' answers."""
+    from luthier.trace.readers.places import is_table
+    from luthier.trace.readers.reading import guess_layout
+
+    try:
+        return path.is_file() and is_table(path) and bool(guess_layout(path, columns))
+    except LuthierError:
+        return False
 
 
 def _takes(read: Callable[[JSON], Any], row: JSON) -> bool:
