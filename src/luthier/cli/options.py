@@ -27,8 +27,15 @@ def given(context: click.Context, settings: type) -> dict[str, Any]:
     said = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
     names = [entry.field.name for entry in entries(settings) if entry.spoken.kind != "section"]
     found = {name: context.params[name] for name in names if context.get_parameter_source(name) in said}
-    paths = {entry.field.name for entry in entries(settings) if _plain(entry.type) is Path}
-    return {name: Path(value) if name in paths else value for name, value in found.items() if value is not None}
+    kinds = {entry.field.name: _plain(entry.type) for entry in entries(settings)}
+    return {name: _as_path(kinds[name], value) for name, value in found.items() if value is not None}
+
+
+def _as_path(kind: Any, value: Any) -> Any:
+    """Paths are taken as texts, because click looks for them on disk; what they hold is checked with all other settings."""
+    if kind is Path:
+        return Path(value)
+    return tuple(map(Path, value)) if get_origin(kind) is tuple and get_args(kind)[0] is Path else value
 
 
 def _argument(entry: Entry) -> click.Argument:
