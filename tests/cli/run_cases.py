@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from fusion_catalogue import write_catalogue
 from luthier.records import write_jsonl
 from model_answers import planted
 from preference_rows import ROWS
-from retrieval_tasks import small_task, static_folder
+from retrieval_tasks import static_folder
 
 COLOURS = ("red", "green", "blue", "grey")
 SKILLS = ("adding numbers", "adding fractions", "drawing graphs")
@@ -42,7 +41,8 @@ class Materials:
 
     @cached_property
     def encoder(self) -> Path:
-        return static_folder(self.folder / "encoder", ["adding", "numbers", "fractions", "drawing", "graphs", "question"], 24)
+        words = [f"{letter}{number}" for letter in "vw" for number in range(60)]
+        return static_folder(self.folder / "encoder", ["adding", "numbers", "fractions", "drawing", "graphs", "question", *words], 24)
 
     @cached_property
     def questions(self) -> Path:
@@ -92,11 +92,12 @@ class Materials:
 
     @cached_property
     def task(self) -> Path:
-        from luthier.evaluate.retrieval.formats import save_task
-
-        for split in ("test", "train"):
-            save_task(replace(small_task(documents=20, queries=8), split=split), self.folder / "task")
-        return self.folder / "task"
+        draw = random.Random(2)
+        words = [" ".join(f"w{number}" for number in draw.sample(range(60), 5)) for _ in range(40)]
+        rows = self.rows("asked.jsonl", [{"query": text, "document": text.replace("w", "v")} for text in words])
+        out = self.folder / "task"
+        luthier("evaluate", "retrieval", "build", "pairs", rows, "--train", 0.5, "--near", "keep", "--out", out, "--quiet")
+        return out
 
     @cached_property
     def answers(self) -> Path:

@@ -46,9 +46,10 @@ def run(settings: ToolsSettings, out: Path, progress: Progress = quiet) -> Run:
 
     Raises LuthierError subclasses for what the user can mend; what is finished by then is kept.
     """
+    described = api_reads(settings.apis, settings.builtin_apis)
     for _ in import_apis(settings.apis, False):  # a broken file is named before a model is fetched
         pass
-    reads = [*api_reads(settings.apis, settings.builtin_apis), *model_reads(settings.model)]
+    reads = [*described, *model_reads(settings.model)]
     with Run(out, "run tools", settings, reads=reads, progress=progress, draw=tools_page.draw) as flow:
         flow.note(nondeterminism=NONDETERMINISM)
         flow.part("dialogues", make_dialogues, _dialogues(settings))
