@@ -143,7 +143,7 @@ class EmbedderSettings:
         check(self)
 
 
-def open_embedder(name: str | Path | Embedder, options: EmbedderSettings | None = None, *, endpoint: str | None = None) -> Any:
+def open_embedder(name: str | Path | Embedder, options: EmbedderSettings | None = None, *, endpoint: str | None = None) -> Embedder:
     """An embedder: `minilm`, `static` (distilled from it), the folder of a transformer, of static embeddings or of sentence-transformers, or
     with an endpoint the name of a served one. An embedder that is open already is given back.
 
@@ -174,7 +174,7 @@ def _prompts(options: EmbedderSettings) -> dict[Kind, str]:
     return {kind: text for kind, text in given.items() if text}
 
 
-def _from_folder(name: str, options: EmbedderSettings) -> Any:
+def _from_folder(name: str, options: EmbedderSettings) -> Embedder:
     from luthier.models import bundled, minilm
     from luthier.models.sentence_transformer_embedder import SentenceTransformerEmbedder
     from luthier.models.static_embedder import StaticEmbedder

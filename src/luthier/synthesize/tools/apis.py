@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from luthier.errors import MissingFileError
-from luthier.packages import BOTOCORE, GOOGLE_DISCOVERY, Wheel, fetch_wheel, file_sha256
+from luthier.packages import BOTOCORE, GOOGLE_DISCOVERY, Wheel, fetch_wheel
 from luthier.records import Tool
 from luthier.synthesize.tools import importers
 from luthier.synthesize.tools.importers.python import imported
@@ -27,16 +27,6 @@ def import_apis(specs: Sequence[str], builtin: bool = False) -> Iterator[Tool]:
     if builtin:
         yield from importers.import_botocore(fetch_wheel(BOTOCORE))
         yield from importers.import_google(fetch_wheel(GOOGLE_DISCOVERY))
-
-
-def api_hashes(specs: Sequence[str], builtin: bool = False) -> dict[str, str]:
-    """What identifies the inputs: the SHA-256 of every file. Raises MissingFileError."""
-    hashes = {wheel.label: wheel.sha256 for wheel in BUILTIN} if builtin else {}
-    for spec in specs:
-        if not spec.startswith(MODULE) and not Path(spec).is_file():
-            raise MissingFileError(f"{spec}: no such file; --api takes an OpenAPI file, an MCP tools/list file, or module:NAME")
-        hashes[spec] = "an imported module" if spec.startswith(MODULE) else file_sha256(Path(spec))
-    return hashes
 
 
 def api_reads(specs: Sequence[str], builtin: bool = False) -> list[tuple[str, Path]]:
