@@ -137,7 +137,7 @@ def _fit(settings: FitSettings, labels: Sequence[Label], model: LocalModel, fold
         "mean_absolute_error": sum(abs(a - b) for a, b in zip(scores, wanted, strict=True)) / len(wanted),
         "agreement": agreement(scores, labels, wanted, entropy).to_row(),
         "portable": portable.facts["held_out_spearman"],
-        "model": head.model,
+        "model": head.model._asdict(),
     }
 
 
