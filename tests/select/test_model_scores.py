@@ -242,7 +242,7 @@ def test_losses_of_other_weights_are_not_taken(uniform: LocalModel, model: Local
 def test_equal_texts_are_read_once_and_every_step_is_told(model: LocalModel) -> None:
     seen = Watched()
     perplexities(model, [ROWS[0], ROWS[1], ROWS[0]], progress=seen)
-    assert seen.told == [("score", 2), (2, 2)]
+    assert seen.told == [("Reading rows with a model", 2), (2, 2)]
     assert perplexities(model, []) == []
 
 
