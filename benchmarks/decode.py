@@ -113,7 +113,7 @@ def _dds(model: Any, arm: str) -> Any:
 
     told, middle = describe(model), Statistics(0.5, 0.3, 0.7)
     sources = {"entropy": lambda: EntropyScore(middle), "portable": lambda: PortableHead(network(HIDDEN, 5), middle)}
-    source = sources.get(arm, lambda: DiversityHead(network(256, told["width"]), middle, middle, told))()
+    source = sources.get(arm, lambda: DiversityHead(network(256, told.width), middle, middle, told))()
     return DDS(source, t0=0.9, level="sequence" if arm == "sequence" else "token")
 
 

@@ -42,7 +42,7 @@ def measure(quick: bool, ledger: str) -> dict[str, Any]:
         train(name, version, held_out, ledger, seed=0)
     train("unique", rows, held_out, ledger, seed=1)
     (group,) = law_of(Path(ledger))
-    return {"rows": count, "ledger": ledger, **group}
+    return {"rows": count, "ledger": ledger, **group.to_row()}
 
 
 def repeated(rows: list[str], share: float) -> list[str]:

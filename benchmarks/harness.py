@@ -32,6 +32,6 @@ def benchmark(
     options = parser.parse_args()
     figures = measure(options.quick, **{option: getattr(options, option) for option in extra})
     with atomic_write(options.out) as stream:
-        json.dump({"benchmark": name, "quick": options.quick, "device": device(), **figures}, stream, indent=1)
+        json.dump({"benchmark": name, "quick": options.quick, "device": device().to_row(), **figures}, stream, indent=1)
         stream.write("\n")
     print(f"{name}: {line(figures)}")

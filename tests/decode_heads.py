@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from luthier.decode import DiversityHead
+from luthier.decode.head import FittedOn
 from luthier.decode.mappings import Statistics
 from luthier.decode.network import Network
 from luthier.decode.tap import fingerprint, output_embedding
@@ -31,7 +32,7 @@ def random_head(model: Any, seed: int = 3, scale: float = 0.5) -> DiversityHead:
         torch.randn(16, generator=random),
         torch.tensor(0.1),
     )
-    told = {"name": "tiny", "fingerprint": fingerprint(model), "width": width}
+    told = FittedOn("tiny", fingerprint(model), width)
     return DiversityHead(network, Statistics(0.5, 0.25, 0.75), Statistics(0.6, 0.4, 0.8), told, {"source": "blend"})
 
 

@@ -13,11 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from luthier.errors import SettingsError
 
 REQUIRED: Any = MISSING
+Value = TypeVar("Value")
+Settings = TypeVar("Settings")
 LARGEST = 2**31 - 1  # of a whole number where a field names no limit: what the libraries below can hold
 LARGEST_SEED = 2**32 - 1
 SPOKEN = "luthier"  # key of a field's metadata
@@ -50,7 +52,7 @@ class Spoken:
 
 
 def option(
-    default: Any,
+    default: Value,
     help: str,  # noqa: A002  # the word of every such library
     *words: str,
     least: float | None = None,
@@ -62,7 +64,7 @@ def option(
     alone: Any = None,
     off: str | None = None,
     aside: bool = False,
-) -> Any:
+) -> Value:
     """A field that is an option. words: its own in place of `--field-name`, or short ones beside it. REQUIRED as default: it must be given."""
     said = Spoken("option", help, words, least, most, above, below, default is REQUIRED, metavar, shown, alone, off, aside)
     return field(default=default, kw_only=True, metadata={SPOKEN: said})
@@ -79,12 +81,12 @@ def section(help: str) -> Any:  # noqa: A002
     return field(default_factory=dict, kw_only=True, metadata={SPOKEN: Spoken("section", help)})
 
 
-def group(settings: type) -> Any:
+def group(settings: type[Settings]) -> Settings:
     """A field that is a settings class of its own, whose options stand beside the others."""
     return field(default_factory=settings, kw_only=True, metadata={SPOKEN: Spoken("group")})
 
 
-def seed_option(help: str = "Seed of every draw.") -> Any:  # noqa: A002
+def seed_option(help: str = "Seed of every draw.") -> int:  # noqa: A002
     return option(0, help, least=0, most=LARGEST_SEED)
 
 
@@ -188,7 +190,9 @@ def _check_text(entry: Entry, value: Any) -> None:
         raise SettingsError(f"{entry.word} holds a NUL character")
 
 
-def configured(settings: type, config: Path | None = None, changes: Sequence[str] = (), given: Mapping[str, Any] | None = None) -> Any:
+def configured(
+    settings: type[Settings], config: Path | None = None, changes: Sequence[str] = (), given: Mapping[str, Any] | None = None
+) -> Settings:
     """An instance of a settings class: its defaults, changed by a YAML file, then by `given` values by field name, then by `NAME=VALUE`
     or `SECTION.NAME=VALUE` texts, whose values are YAML.
 
@@ -208,7 +212,8 @@ def configured(settings: type, config: Path | None = None, changes: Sequence[str
     if missing:
         entry = next(entry for entry in known.values() if entry.word == missing[0])
         raise SettingsError(f"{missing[0]} is missing: {entry.spoken.help}")
-    return _build(settings, values)
+    made: Settings = _build(settings, values)
+    return made
 
 
 def _put_path(known: dict[str, Entry], values: dict[str, Any], name: str, value: Any, where: str) -> None:

@@ -89,9 +89,9 @@ def item_of(kind: str, accepted: object, required: bool = True) -> Item:
 
 def verdicts(item: Item, text: str, finish: str = "stop") -> tuple[bool, bool]:
     row = judge(item, Completion(text, finish, 1, 1), "free")
-    assert bool(row["reason"]) != row["strict"]
-    assert "\n" not in row["reason"]
-    return row["official"], row["strict"]
+    assert bool(row.reason) != row.strict
+    assert "\n" not in row.reason
+    return row.official, row.strict
 
 
 @pytest.mark.parametrize(

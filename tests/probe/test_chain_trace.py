@@ -14,13 +14,14 @@ from luthier.errors import BadRowError
 from luthier.probe import ChainTrace
 from luthier.probe.chain_trace import SCORES, Mix, measures
 from luthier.probe.statistics import by_steps, summary
+from luthier.statistics.rates import wilson
 
 
 def test_the_worked_example():
     one = trace(WORKED)
     assert one.answers == (0, 1, 1)
     assert (one.final, one.early, one.changes, one.decision_step) == (1, False, 1, 1)
-    assert measures(one)["decision_share"] == 0.5
+    assert measures(one).decision_share == 0.5
     assert one.score("mean") == pytest.approx(0.48333, abs=1e-4)
     assert (one.score("gain"), one.score("final"), one.score("mono")) == pytest.approx((0.40, 0.70, 0.70))
     assert one.helpful
@@ -97,10 +98,11 @@ def test_rows_that_are_no_traces(change: dict[str, object], problem: str):
 def test_a_model_that_always_says_the_same_answers_early():
     traces = [trace([[0.1, 0.8, 0.1]] * 5, answer=place % 3, question=f"{place}") for place in range(9)]
     found = summary(traces)
-    assert found["early"] == [9, 9]
-    assert found["right_before"] == found["right_after"] == [3, 9]
-    assert found["position"]["places"][1]["held"] == 9
-    assert found["position"]["largest"] == pytest.approx(6 / 9)
+    assert found.known is not None
+    assert found.early == wilson(9, 9)
+    assert found.known.right_before == found.known.right_after == wilson(3, 9)
+    assert found.position.places[1].held == 9
+    assert found.position.largest == pytest.approx(6 / 9)
 
 
 @given(flip=st.integers(1, 6), steps=st.integers(6, 8))
@@ -112,11 +114,14 @@ def test_a_model_that_flips_once_decides_there(flip: int, steps: int):
 def test_statistics_count_what_they_say():
     traces = [trace(WORKED, 1, 1, question="a"), trace(WORKED[::-1], 1, 0, question="b"), trace([WORKED[0]], 0, None, question="c")]
     found = summary(traces)
-    assert (found["helpful"], found["harmful"], found["early"]) == ([1, 3], [1, 3], [1, 3])
-    assert found["right_early"] == [1, 1]
-    assert found["right_late"] == [1, 2]
-    assert found["agrees_after"] == [2, 2]
-    assert found["right_stated"] == [1, 2]
-    assert [row["chains"] for row in by_steps(traces)] == [1, 2]
+    known = found.known
+    assert known is not None
+    assert (known.helpful, known.harmful, found.early) == (wilson(1, 3), wilson(1, 3), wilson(1, 3))
+    assert known.right_early == wilson(1, 1)
+    assert known.right_late == wilson(1, 2)
+    assert found.agrees_after == wilson(2, 2)
+    assert known.right_stated == wilson(1, 2)
+    assert [row.chains for row in by_steps(traces)] == [1, 2]
+    assert found.to_row()["right_after"] == known.right_after.to_row()
     unknown = summary([trace(WORKED, None)])
-    assert "right_after" not in unknown
+    assert "right_after" not in unknown.to_row()

@@ -40,7 +40,7 @@ def row(**changes: object) -> dict[str, object]:
 
 
 def page(tmp_path: Path, rows: list[dict[str, object]]) -> str:
-    found = statistics([ChainTrace.from_row(one) for one in rows])
+    found = statistics([ChainTrace.from_row(one) for one in rows]).to_row()
     return drawn(run_folder(tmp_path, "probe run", {"statistics": found}, SETTINGS, {"traces.jsonl": rows}), draw)
 
 
@@ -73,9 +73,9 @@ def test_a_probe_that_does_not_ask_for_the_options_is_noticed(tmp_path: Path):
 
 def test_the_heat_map_is_the_trajectory():
     one = heat_map({**row(), "answers": [0, 1, 1], "final": 1, "right": True}, 7)
-    assert [each["text"] for each in one["rows"]] == ["before the chain", "One & two.", "Three."]
-    assert [each["held"] for each in one["rows"]] == [0, 1, 1]
-    assert one["early"] is False
+    assert [each.text for each in one.rows] == ["before the chain", "One & two.", "Three."]
+    assert [each.held for each in one.rows] == [0, 1, 1]
+    assert one.early is False
 
 
 def test_rates_in_words():

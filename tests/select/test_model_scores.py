@@ -17,7 +17,7 @@ from luthier.models.local import LocalModel
 from luthier.records import read_rows, write_jsonl
 from luthier.select.answers import forecast
 from luthier.select.model_sample import sample
-from luthier.select.model_scores import JOURNAL, ifd_ratios, mean_losses, perplexities
+from luthier.select.model_scores import JOURNAL, ifd_ratios, perplexities
 from luthier.select.runs import run
 from luthier.select.selection import select
 from luthier.select.settings import SelectionSettings, SelectSettings
@@ -243,7 +243,7 @@ def test_equal_texts_are_read_once_and_every_step_is_told(model: LocalModel) -> 
     seen = Watched()
     perplexities(model, [ROWS[0], ROWS[1], ROWS[0]], progress=seen)
     assert seen.told == [("Reading rows with a model", 2), (2, 2)]
-    assert mean_losses(model, []) == {}
+    assert perplexities(model, []) == []
 
 
 @pytest.mark.parametrize("method", ["perplexity", "ifd"])

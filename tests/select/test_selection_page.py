@@ -55,7 +55,7 @@ def select_file(pool: Path, out: Path, **settings: Any) -> Run:
 def recorded(made: Selection, folder: Path) -> RunRecord:
     """The run of a selection of rows in memory."""
     settings = {**asdict(made.settings), "pool": "rows"}
-    return run_folder(folder, "select run", {"choose": made.report, "shown": gather(made)}, settings)
+    return run_folder(folder, "select run", {"choose": made.report, "shown": gather(made).to_row()}, settings)
 
 
 def counted(made: Selection) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def test_a_large_selection_is_measured_on_a_sample(pool: Path) -> None:
 
 
 def test_the_largest_cluster_comes_first_with_its_twins(pool: Path) -> None:
-    found = gather(select(pool, budget=20, k3=5, noise=None))["clusters"]
+    found = gather(select(pool, budget=20, k3=5, noise=None)).clusters
     assert [(cluster["size"], cluster["kept"]["number"]) for cluster in found] == [(4, 4), (2, 10), (2, 13)]
     assert [twin["number"] for twin in found[0]["twins"]] == [61, 62]
     assert [twin["text"].split()[-1] for twin in found[0]["twins"]] == ["once", "twice"]
@@ -133,7 +133,7 @@ def test_the_largest_cluster_comes_first_with_its_twins(pool: Path) -> None:
 
 def test_the_rows_to_look_at_are_spread(pool: Path) -> None:
     made = select(pool, budget=25, k3=5, noise=None)
-    look = gather(made)
+    look = gather(made).to_row()
     ranks = [int(row["fate"].split(",")[0].removeprefix("number ")) for row in look["picks"]]
     assert ranks == [1, 2, 3, 4, 5, 9, 13, 17, 21, 25]
     assert [row["number"] for row in look["picks"]] == [made.numbers[made.indices[rank - 1]] for rank in ranks]
@@ -219,7 +219,7 @@ def test_a_row_that_was_not_reached_is_told_from_one_without_a_score() -> None:
     made = select(rows, budget=2, method="score", quality="stars", noise=None, near=None)
     counts = counted(made)
     assert (counts["no score"], counts[NOT_REACHED]) == (5, 3)
-    assert [each[4] for each in gather(made)["scores"]["deciles"]] == [8.0, 6.0]
+    assert [each[4] for each in gather(made).scores.deciles] == [8.0, 6.0]
 
 
 @pytest.mark.skipif(

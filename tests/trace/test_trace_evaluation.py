@@ -209,7 +209,7 @@ def test_scores_are_those_of_scikit_learn(rows: list[tuple[float, int, int]]):
 
     chance = np.array([round(row[0], 1) for row in rows]).clip(0.05, 0.95)
     correct = np.array([row[1] for row in rows], dtype=np.float32)
-    found = score(chance, correct, np.array([row[2] for row in rows], dtype=np.int32), draws=20)
+    found = score(chance, correct, np.array([row[2] for row in rows], dtype=np.int32), draws=20).to_row()
     if len(set(correct)) == 1:
         assert found["auc"] == {"value": None, "low": None, "high": None}
     else:
@@ -224,8 +224,8 @@ def test_scores_are_those_of_scikit_learn(rows: list[tuple[float, int, int]]):
 def test_calibration_error_and_reliability_by_hand():
     chance, correct = np.array([0.05, 0.05, 0.95, 0.95]), np.array([0, 1, 1, 1], dtype=np.float32)
     assert calibration_error(chance, correct) == pytest.approx((0.45 * 2 + 0.05 * 2) / 4)
-    assert [(one["answers"], one["right"]) for one in reliability(chance, correct)] == [(2, 0.5), (2, 1.0)]
-    assert auc_difference(chance, chance[::-1].copy(), correct, np.arange(4, dtype=np.int32), draws=20)["value"] == pytest.approx(2 / 3)
+    assert [(one.answers, one.right) for one in reliability(chance, correct)] == [(2, 0.5), (2, 1.0)]
+    assert auc_difference(chance, chance[::-1].copy(), correct, np.arange(4, dtype=np.int32), draws=20).value == pytest.approx(2 / 3)
 
 
 def test_positions_first_attempts_and_learners_alone():

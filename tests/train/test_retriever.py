@@ -39,8 +39,8 @@ def test_a_killed_training_continues_to_the_same_weights(tmp_path: Path):
     cut = train_retriever(PAIRS, base, tmp_path / "cut", settings, static=True)
     assert (tmp_path / "whole" / "model.safetensors").read_bytes() == (tmp_path / "cut" / "model.safetensors").read_bytes()
     assert not (tmp_path / "cut" / "checkpoints").exists()
-    assert (cut["steps"], cut["loss"]) == (whole["steps"], whole["loss"])
-    assert whole["steps"] == 24
+    assert (cut.steps, cut.loss) == (whole.steps, whole.loss)
+    assert whole.steps == 24
 
 
 def test_a_transformer_is_trained_too_and_time_may_run_out(tiny_model_folder: Path, tmp_path: Path):
@@ -48,7 +48,7 @@ def test_a_transformer_is_trained_too_and_time_may_run_out(tiny_model_folder: Pa
 
     settings = RetrieverSettings(epochs=50, batch_size=8, max_length=16, seconds=0)
     result = train_retriever(PAIRS[:16], tiny_model_folder, tmp_path / "out", settings)
-    assert result["steps"] == 1
+    assert result.steps == 1
     before, after = (TransformerEmbedder(folder).encode(["w1 w2"]) for folder in (tiny_model_folder, tmp_path / "out"))
     assert before.shape == after.shape
     assert (before != after).any()

@@ -92,9 +92,9 @@ def _compare(job: _Job) -> JSON:
         "m": settings.m,
         "max_tokens": settings.max_tokens,
         "first": results[0].arm.name,
-        "arms": [summarise(one, bench) for one in results],
-        "extra": [summarise(one, bench) for one in others],
-        "comparisons": [compare(one, other) for one, other in _pairs(results)],
+        "arms": [summarise(one, bench).to_row() for one in results],
+        "extra": [summarise(one, bench).to_row() for one in others],
+        "comparisons": [compare(one, other).to_row() for one, other in _pairs(results)],
         "spent": _spent(results[0], bench),
     }
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.decode.arms import Arm, Bench, dds_for, expected, matched
 from luthier.decode.labels import Label
@@ -50,6 +50,63 @@ class ArmResult:
         """Realised, over tokens of a context, then over contexts (of one kind)."""
         chosen = [at for at in self.rows if kind is None or labels[at].context.kind == kind]
         return sum(float(self.rows[at]["temperature"]) for at in chosen) / max(1, len(chosen))
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """Of one arm: means with intervals over `contexts` of them (None where a measure has no values), expected and realised mean temperature,
+    and the realised one on each kind of context."""
+
+    arm: Arm
+    t0: float
+    contexts: int
+    measures: dict[str, Estimate | None]
+    expected: float
+    realised: float
+    by_kind: dict[str, float]
+
+    def to_row(self) -> JSON:
+        return {
+            "name": self.arm.name,
+            **asdict(self.arm),
+            "t0": self.t0,
+            "contexts": self.contexts,
+            "measures": _rows(self.measures),
+            "temperature": {"expected": self.expected, "realised": self.realised, **self.by_kind},
+        }
+
+
+@dataclass(frozen=True)
+class ArmDifference:
+    """Mean of each measure of arm `one` less arm `other` on the same contexts; None where they share none."""
+
+    one: str
+    other: str
+    measures: dict[str, Estimate | None]
+
+    def to_row(self) -> JSON:
+        return {"one": self.one, "other": self.other, "measures": _rows(self.measures)}
+
+
+class Order(NamedTuple):
+    """How a head and the entropy of the first token order contexts, by Spearman's rank correlation; lead: head less entropy."""
+
+    head: Estimate
+    entropy: Estimate
+    lead: Estimate
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How contexts are ordered, by what they are compared with and the part of them (`target/chat`); and how the kinds are told apart,
+    by the area under the curve of the head and of the entropy."""
+
+    orders: dict[str, Order]
+    auc: dict[str, Estimate]
+
+    def to_row(self) -> JSON:
+        orders = {name: {side: one._asdict() for side, one in order._asdict().items()} for name, order in self.orders.items()}
+        return orders | {"auc": _rows(self.auc)}
 
 
 @dataclass(frozen=True)
@@ -123,35 +180,35 @@ def _draw(trial: Trial, arm: Arm, t0: float, places: Sequence[int]) -> list[JSON
     return made
 
 
-def summarise(result: ArmResult, bench: Bench) -> JSON:
-    """Means with intervals over contexts, realised temperatures, and the expected one."""
-    measures = {}
+def summarise(result: ArmResult, bench: Bench) -> ArmSummary:
+    """What an arm did, over its contexts."""
+    measures: dict[str, Estimate | None] = {}
     for name in (*CHAT, *FACT, "repetition"):
         values = [row[name] for row in result.rows.values() if name in row]
-        measures[name] = mean_interval(values)._asdict() if values else None
-    temperatures = {kind: result.mean_temperature(bench.labels, kind) for kind in ("chat", "fact")}
+        measures[name] = mean_interval(values) if values else None
     places = list(result.rows)
-    return {
-        "name": result.arm.name,
-        **asdict(result.arm),
-        "t0": result.t0,
-        "contexts": len(places),
-        "measures": measures,
-        "temperature": {
-            "expected": float(expected(result.arm, bench, result.t0)[places].mean()),
-            "realised": result.mean_temperature(bench.labels),
-            **temperatures,
-        },
-    }
+    return ArmSummary(
+        arm=result.arm,
+        t0=result.t0,
+        contexts=len(places),
+        measures=measures,
+        expected=float(expected(result.arm, bench, result.t0)[places].mean()),
+        realised=result.mean_temperature(bench.labels),
+        by_kind={kind: result.mean_temperature(bench.labels, kind) for kind in ("chat", "fact")},
+    )
 
 
-def compare(one: ArmResult, other: ArmResult) -> JSON:
+def compare(one: ArmResult, other: ArmResult) -> ArmDifference:
     """Paired differences `one` less `other` on the contexts both have, with bootstrap intervals."""
-    told: JSON = {"one": one.arm.name, "other": other.arm.name, "measures": {}}
+    measures: dict[str, Estimate | None] = {}
     for name in (*CHAT, *FACT):
         pairs = [row[name] - other.rows[at][name] for at, row in one.rows.items() if at in other.rows and name in row]
-        told["measures"][name] = mean_interval(pairs)._asdict() if pairs else None
-    return told
+        measures[name] = mean_interval(pairs) if pairs else None
+    return ArmDifference(one.arm.name, other.arm.name, measures)
+
+
+def _rows(estimates: Mapping[str, Estimate | None]) -> JSON:
+    return {name: None if one is None else one._asdict() for name, one in estimates.items()}
 
 
 def mean_interval(values: Sequence[float]) -> Estimate:
@@ -161,7 +218,7 @@ def mean_interval(values: Sequence[float]) -> Estimate:
     return bootstrap_statistic(lambda at: float(numbers[at].mean()), range(len(numbers)))
 
 
-def agreement(scores: Sequence[float], labels: Sequence[Label], wanted: Sequence[float], entropy: Sequence[float]) -> JSON:
+def agreement(scores: Sequence[float], labels: Sequence[Label], wanted: Sequence[float], entropy: Sequence[float]) -> Agreement:
     """How a head's out-of-fold scores and the entropy of the first token order the contexts: within each kind, in all, between kinds.
 
     wanted: the targets the head was fitted to. Spearman against them and against the diversity of the sampled replies; intervals over
@@ -175,14 +232,12 @@ def agreement(scores: Sequence[float], labels: Sequence[Label], wanted: Sequence
     if all(value is not None for value in sampled):
         sides["sampled"] = np.array(sampled, dtype=float)
     by = {"head": np.array(scores), "entropy": np.array(entropy)}
-    told: JSON = {}
+    orders: dict[str, Order] = {}
     for side, values in sides.items():
         for part, rows in (("chat", kinds), ("fact", ~kinds), ("all", np.ones(len(kinds), dtype=bool))):
-            cell = {name: _rank(each[rows], values[rows]) for name, each in by.items()}
-            cell["lead"] = _lead(by["head"][rows], by["entropy"][rows], values[rows])
-            told[f"{side}/{part}"] = {name: one._asdict() for name, one in cell.items()}
-    told["auc"] = {name: bootstrap_statistic(_auc_of(each, kinds), range(len(kinds)))._asdict() for name, each in by.items()}
-    return told
+            ranked = {name: _rank(each[rows], values[rows]) for name, each in by.items()}
+            orders[f"{side}/{part}"] = Order(**ranked, lead=_lead(by["head"][rows], by["entropy"][rows], values[rows]))
+    return Agreement(orders, {name: bootstrap_statistic(_auc_of(each, kinds), range(len(kinds))) for name, each in by.items()})
 
 
 def _rank(scores: np.ndarray, values: np.ndarray) -> Estimate:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from luthier.decode.contexts import Context
 from luthier.decode.labels import Label, targets
@@ -42,27 +42,35 @@ class Outcome:
     scores: dict[str, float]
 
 
+class FittedOn(NamedTuple):
+    """The model that a head belongs to. width: of the vectors it reads."""
+
+    name: str
+    fingerprint: str
+    width: int
+
+
 @dataclass
 class DiversityHead:
     """s = sigmoid(w2 . tanh(W1 h + b1) + b2) of the vector h that makes the logits.
 
     statistics: mean, 5th and 95th percentile of its out-of-fold scores; entropy: those of the normalised entropy on the same contexts.
-    model: name, fingerprint and width of the model it belongs to. facts: how it was fitted.
+    facts: how it was fitted.
     """
 
     network: Network
     statistics: Statistics
     entropy: Statistics
-    model: JSON
+    model: FittedOn
     facts: JSON = field(default_factory=dict)
     outcome: Outcome | None = None
     reads_states = True
 
     def scores(self, states: torch.Tensor | None, logits: torch.Tensor | None = None) -> torch.Tensor:
         """(rows, width) -> (rows,), in (0, 1). Raises SettingsError where the width is another model's."""
-        if states is None or states.shape[-1] != self.model["width"]:
+        if states is None or states.shape[-1] != self.model.width:
             found = "none" if states is None else states.shape[-1]
-            raise SettingsError(f"the head reads vectors of {self.model['width']} numbers and was given {found}; fit it on this model")
+            raise SettingsError(f"the head reads vectors of {self.model.width} numbers and was given {found}; fit it on this model")
         if self.network.w1.device != states.device:
             self.network = self.network.to(states.device)
         return self.network(states)
@@ -70,9 +78,9 @@ class DiversityHead:
     def check(self, model: Any) -> None:
         """Raises SettingsError where `model`, a torch module, is not the one it was fitted on."""
         found = fingerprint(model)
-        if found != self.model["fingerprint"]:
+        if found != self.model.fingerprint:
             raise SettingsError(
-                f"this head was fitted on the model {self.model['name']!r} ({self.model['fingerprint'][:8]}) and this is another ({found[:8]});"
+                f"this head was fitted on the model {self.model.name!r} ({self.model.fingerprint[:8]}) and this is another ({found[:8]});"
                 " fit a head for it with `luthier decode fit`"
             )
 
@@ -143,7 +151,7 @@ class DiversityHead:
             stream.write(save(self.network.tensors()))
         told = {
             "format": FORMAT,
-            "model": self.model,
+            "model": self.model._asdict(),
             "statistics": self.statistics._asdict(),
             "entropy": self.entropy._asdict(),
             "facts": self.facts,
@@ -165,8 +173,9 @@ class DiversityHead:
             raise MissingFileError(f"{folder}: no head here ({FACTS} and {WEIGHTS} are expected); make one with `luthier decode fit`")
         try:
             told, tensors = json.loads((path / FACTS).read_text(encoding="utf-8")), load_file(path / WEIGHTS)
-            head = cls(Network(**tensors), Statistics(**told["statistics"]), Statistics(**told["entropy"]), told["model"], told["facts"])
-            fits = tensors["w1"].shape == (len(tensors["b1"]), told["model"]["width"]) and tensors["w2"].shape == tensors["b1"].shape
+            statistics, entropy = (Statistics(**told[name]) for name in ("statistics", "entropy"))
+            head = cls(Network(**tensors), statistics, entropy, FittedOn(**told["model"]), told["facts"])
+            fits = tensors["w1"].shape == (len(tensors["b1"]), head.model.width) and tensors["w2"].shape == tensors["b1"].shape
             if (path / FOLDS).is_file() and told.get("folds"):
                 head.outcome = Outcome(_by_fold(load_file(path / FOLDS)), told["folds"], told["scores"])
         except (ValueError, KeyError, TypeError, SafetensorError) as problem:
@@ -221,10 +230,10 @@ def _by_fold(tensors: dict[str, torch.Tensor]) -> list[Network]:
     return [Network(**{name: tensors[f"{fold}.{name}"] for name in TENSORS}) for fold in range(count)]
 
 
-def describe(model: LocalModel) -> JSON:
-    """Name, fingerprint and state width of a model."""
+def describe(model: LocalModel) -> FittedOn:
+    """What a head that is fitted on a model keeps of it."""
     module = model.module
-    return {"name": model.name, "fingerprint": fingerprint(module), "width": int(output_embedding(module).weight.shape[1])}
+    return FittedOn(model.name, fingerprint(module), int(output_embedding(module).weight.shape[1]))
 
 
 def statistics_of(scores: torch.Tensor) -> Statistics:

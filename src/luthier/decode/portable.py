@@ -57,7 +57,7 @@ class PortableHead:
         network, steps = fit_network(features.statistics, wanted, weights, hidden=HIDDEN, seed=seed, held=held, decay=1e-3, rate=5e-3)
         made = network(features.statistics)
         facts = {
-            "imitates": head.model,
+            "imitates": head.model._asdict(),
             "steps": steps,
             "held_out_positions": int(held.sum()),
             "held_out_spearman": spearman(made[held].numpy(), wanted[held].numpy()),

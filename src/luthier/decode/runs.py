@@ -135,9 +135,9 @@ def _fit(settings: FitSettings, labels: Sequence[Label], model: LocalModel, fold
         "statistics": head.statistics._asdict(),
         "method": settings.method,
         "mean_absolute_error": sum(abs(a - b) for a, b in zip(scores, wanted, strict=True)) / len(wanted),
-        "agreement": agreement(scores, labels, wanted, entropy),
+        "agreement": agreement(scores, labels, wanted, entropy).to_row(),
         "portable": portable.facts["held_out_spearman"],
-        "model": head.model,
+        "model": head.model._asdict(),
     }
 
 

@@ -46,7 +46,7 @@ def _see(tap: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         watcher.passes += 1
 
 
-def output_embedding(model: Any) -> Any:
+def output_embedding(model: Any) -> torch.nn.Module:
     """The module that makes logits of states. Raises SettingsError where there is none."""
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     if head is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def evaluate_tools(
                 prompts = [prompt_for(item, decoding) for decoding, item in chunk]
                 answers = model.generate(prompts, Sampling(max_tokens=max_tokens))
                 for (decoding, item), completion in zip(chunk, answers, strict=True):
-                    row = {**judge(item, completion, decoding), "model": model.name}
+                    row = {**judge(item, completion, decoding).to_row(), "model": model.name}
                     if (decoding, item.id) not in done:
                         rows.append(row)
                     done[decoding, item.id] = row
@@ -101,23 +101,42 @@ def prompt_for(item: Item, decoding: Decoding) -> Prompt:
     return Prompt(item.messages, item.tools, grammar=calls_grammar(item.tools, sentence=item.category == "irrelevance"))
 
 
-def judge(item: Item, completion: Completion, decoding: str) -> JSON:
-    """One judged answer as a row: the text, both verdicts and the reason for a failure."""
+@dataclass(frozen=True)
+class JudgedAnswer:
+    """One answer with both verdicts and the reason for a failure; truth: what was asked for, as text."""
+
+    id: str
+    category: str
+    decoding: str
+    question: str
+    answer: str
+    finish: str
+    official: bool
+    strict: bool
+    reason: str
+    truth: str
+
+    def to_row(self) -> JSON:
+        return asdict(self)
+
+
+def judge(item: Item, completion: Completion, decoding: str) -> JudgedAnswer:
+    """Both verdicts on one answer."""
     calls = _read_calls(item, completion.text)
     official, reason = official_verdict(item, calls)
     strict, strict_reason = _strict_verdict(item, calls, completion) if official else (False, "")
-    return {
-        "id": item.id,
-        "category": item.category,
-        "decoding": decoding,
-        "question": item.question,
-        "answer": completion.text,
-        "finish": completion.finish,
-        "official": official,
-        "strict": strict,
-        "reason": reason or strict_reason,
-        "truth": _truth_text(item),
-    }
+    return JudgedAnswer(
+        id=item.id,
+        category=item.category,
+        decoding=decoding,
+        question=item.question,
+        answer=completion.text,
+        finish=completion.finish,
+        official=official,
+        strict=strict,
+        reason=reason or strict_reason,
+        truth=_truth_text(item),
+    )
 
 
 def _read_calls(item: Item, text: str) -> tuple[ToolCall, ...] | None:

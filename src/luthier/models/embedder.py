@@ -28,7 +28,9 @@ class Embedder(Protocol):
     """
 
     name: str
-    max_length: int | None
+
+    @property
+    def max_length(self) -> int | None: ...
 
     @property
     def fingerprint(self) -> str: ...

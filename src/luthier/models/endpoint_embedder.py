@@ -15,6 +15,7 @@ from luthier.texts.secrets import without_secrets
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from openai import OpenAI
 
 
 class EndpointEmbedder:
@@ -53,7 +54,7 @@ class EndpointEmbedder:
         return fingerprint_of(url=self.base_url, model=self.name, dimensions=self.dimensions, prompt=self.prompts.get(kind, ""))
 
     @cached_property
-    def client(self) -> Any:
+    def client(self) -> OpenAI:
         from openai import OpenAI
 
         # The client insists on a key; one found in the environment must not reach an arbitrary server.

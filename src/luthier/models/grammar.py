@@ -16,7 +16,10 @@ from luthier.records import JSON, Tool
 from luthier.records.calls import render_literal
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from llguidance import LLMatcher
+    from numpy.typing import NDArray
 
 MAX_STRING, MAX_ITEMS, MAX_DEPTH = 80, 20, 8
 TRIES = 64  # tokens without room for an ending that are tried before the known ending is taken
@@ -245,19 +248,19 @@ class GrammarEngine:
         self.plain[: len(texts)] = [_PLAIN.fullmatch(text) is not None for text in texts]
         self.letters = [number for number, text in enumerate(texts) if text in ("a", "q", "Z", " ")]
 
-    def matcher(self, grammar: str) -> Any:
+    def matcher(self, grammar: str) -> LLMatcher:
         """A matcher of a Lark grammar. Raises EngineError with llguidance's reason where the grammar is broken."""
         import llguidance
 
         return self._matcher(llguidance.LLMatcher.grammar_from_lark(grammar), "grammar")
 
-    def schema_matcher(self, schema: JSON) -> Any:
+    def schema_matcher(self, schema: JSON) -> LLMatcher:
         """A matcher of JSON text that satisfies the schema. Raises EngineError where llguidance does not know a keyword."""
         import llguidance
 
         return self._matcher(llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema)), "JSON schema")
 
-    def _matcher(self, grammar: str, kind: str) -> Any:
+    def _matcher(self, grammar: str, kind: str) -> LLMatcher:
         import llguidance
 
         matcher = llguidance.LLMatcher(self.tokenizer, grammar, log_level=0)
@@ -265,7 +268,7 @@ class GrammarEngine:
             raise EngineError(f"the {kind} cannot be used: {matcher.get_error().strip().splitlines()[0]}")
         return matcher
 
-    def allowed(self, matcher: Any, width: int) -> Any:
+    def allowed(self, matcher: Any, width: int) -> NDArray[np.bool_]:
         """Which of `width` tokens may come next, as booleans (numpy); a finished matcher allows the stop tokens only."""
         import llguidance.numpy as masks
         import numpy as np

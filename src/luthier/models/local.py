@@ -21,6 +21,7 @@ from luthier.models.protocol import GREEDY, Capability, Completion, Draw, Progre
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BATCH_TOKENS = 8192  # prompt tokens in one batch, padding included: bounds the memory of prefill
 
@@ -60,7 +61,7 @@ class LocalModel:
         return model
 
     @property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, with left padding set for generation."""
         if self._tokenizer is None:
             from transformers import AutoTokenizer
@@ -73,7 +74,7 @@ class LocalModel:
         return self._tokenizer
 
     @property
-    def module(self) -> Any:
+    def module(self) -> PreTrainedModel:
         """The torch module in evaluation mode, with its adapter merged in where one was given."""
         if self._module is None:
             import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from luthier.errors import EngineError, MissingFileError, SettingsError
 from luthier.settings import check, option
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Engine = Literal["transformers", "openvino"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 Pooling = Literal["mean", "weighted-mean", "last", "cls"]
+Model = TypeVar("Model", bound="LanguageModel")
 BUNDLED = ("bundled", "smollm2-135m")
 EMBEDDERS = ("minilm", "static", "bundled", "a folder")
 MODEL = "'bundled', or a transformers folder."
@@ -97,7 +98,7 @@ def open_model(
     return LocalModel(folder, adapter=adapter, dtype=dtype, name=label)
 
 
-def require(model: Any, capability: Capability, work: str) -> Any:
+def require(model: Model, capability: Capability, work: str) -> Model:
     """The model, if its engine can do that. work: what needs it. Raises EngineError."""
     if capability not in model.supports:
         given = ", ".join(sorted(model.supports))
@@ -143,7 +144,7 @@ class EmbedderSettings:
         check(self)
 
 
-def open_embedder(name: str | Path | Embedder, options: EmbedderSettings | None = None, *, endpoint: str | None = None) -> Any:
+def open_embedder(name: str | Path | Embedder, options: EmbedderSettings | None = None, *, endpoint: str | None = None) -> Embedder:
     """An embedder: `minilm`, `static` (distilled from it), the folder of a transformer, of static embeddings or of sentence-transformers, or
     with an endpoint the name of a served one. An embedder that is open already is given back.
 
@@ -174,7 +175,7 @@ def _prompts(options: EmbedderSettings) -> dict[Kind, str]:
     return {kind: text for kind, text in given.items() if text}
 
 
-def _from_folder(name: str, options: EmbedderSettings) -> Any:
+def _from_folder(name: str, options: EmbedderSettings) -> Embedder:
     from luthier.models import bundled, minilm
     from luthier.models.sentence_transformer_embedder import SentenceTransformerEmbedder
     from luthier.models.static_embedder import StaticEmbedder

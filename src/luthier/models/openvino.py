@@ -13,12 +13,16 @@ import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from luthier.errors import EngineError, SettingsError
 from luthier.models.local import LocalModel
 from luthier.models.openvino_export import adapter_scale, check_llama, exported
 from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Samplings, Score, Usage, draws
+
+if TYPE_CHECKING:
+    from openvino_genai import GenerationConfig as Decoding
+    from transformers import PreTrainedTokenizerBase
 
 PACKAGES = ("openvino", "openvino_genai", "openvino_tokenizers")
 CACHE_GIB = 1  # keys and values of all running answers; GenAI would size it from the machine's memory
@@ -55,7 +59,7 @@ class OpenVinoModel:
         self._scorer: Any = None
 
     @property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> PreTrainedTokenizerBase:
         return self.reader.tokenizer
 
     def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
@@ -127,7 +131,7 @@ class OpenVinoModel:
 
             scheduler = genai.SchedulerConfig()
             scheduler.cache_size, scheduler.max_num_seqs = CACHE_GIB, self.batch_size
-            settings = device_settings()
+            settings = _device_settings()
             if self.adapter is not None:
                 # static: the adapter becomes part of the graph, a third faster than one that can be exchanged
                 scale, mode = adapter_scale(self.adapter), genai.AdapterConfig.Mode.MODE_STATIC
@@ -143,7 +147,7 @@ class OpenVinoModel:
 
         if self._scorer is None:
             graph = exported(self.folder, self.weights, self.tokenizer) / "openvino_model.xml"
-            self._scorer = ov.Core().compile_model(graph, "CPU", device_settings()).create_infer_request()
+            self._scorer = ov.Core().compile_model(graph, "CPU", _device_settings()).create_infer_request()
         width = max(len(before) + len(after) for before, after in pairs)
         ids, mask = (np.zeros((len(pairs), width), dtype=np.int64) for _ in range(2))
         for row, (before, after) in enumerate(pairs):  # padded on the right, where nothing looks back at it
@@ -172,13 +176,13 @@ def stop_ids(folder: Path, tokenizer: Any) -> list[int]:
     return list(ids) if isinstance(ids, list | tuple) else [ids]
 
 
-def device_settings() -> dict[str, Any]:
+def _device_settings() -> dict[str, Any]:
     """Keys and values in 16 bits (GenAI's 8 are farther from the reference and no faster); as many threads as torch would take."""
     threads = os.environ.get("OMP_NUM_THREADS", "")
     return {"KV_CACHE_PRECISION": "f16"} | ({"INFERENCE_NUM_THREADS": int(threads)} if threads.isdigit() else {})
 
 
-def generation_settings(prompt: Prompt, sampling: Sampling, index: int, stops: list[int]) -> Any:
+def generation_settings(prompt: Prompt, sampling: Sampling, index: int, stops: list[int]) -> Decoding:
     """GenAI's configuration of one answer; a sampled one draws with a seed of its own."""
     import openvino_genai as genai
 

@@ -12,12 +12,15 @@ import shutil
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import luthier
 from luthier.errors import DiskError, EngineError, MissingFileError
 from luthier.models.openvino_graph import Weight, build_graph
 from luthier.packages import cache_folder, is_kept, publish_folder
+
+if TYPE_CHECKING:
+    from transformers import LlamaConfig
 
 
 def exported(folder: Path, weights: str, tokenizer: Any) -> Path:
@@ -52,7 +55,7 @@ def fingerprint(folder: Path, weights: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def check_llama(folder: Path) -> Any:
+def check_llama(folder: Path) -> LlamaConfig:
     """The folder's configuration. Raises EngineError where it is not a plain Llama."""
     from transformers import LlamaConfig
 

@@ -7,13 +7,17 @@ key-value cache in variables. Linear layers carry the names by which GenAI attac
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from openvino import Model, Node
+    from transformers import LlamaConfig
 
 Weight = Callable[[str], Any]
 MASKED = -1e9  # added to the scores of hidden positions; finite, so that a row that sees nothing stays a number
 
 
-def build_graph(config: Any, weight: Weight, precision: str) -> Any:
+def build_graph(config: LlamaConfig, weight: Weight, precision: str) -> Model:
     """An `openvino.Model` of the whole network.
 
     config: a LlamaConfig. weight: from a tensor's name to the torch tensor. precision of the stored matrices: "int8" (symmetric,
@@ -45,19 +49,19 @@ class Tables:
         self.weight, self.precision = weight, precision
         self._stored: dict[str, tuple[Any, Any]] = {}
 
-    def vector(self, name: str) -> Any:
+    def vector(self, name: str) -> Node:
         from openvino import opset13 as op
 
         return op.constant(self.weight(name).float().numpy())
 
-    def matrix(self, name: str) -> Any:
+    def matrix(self, name: str) -> Node:
         """(rows, columns), float32."""
         from openvino import opset13 as op
 
         stored, scale = self._constants(name)
         return _widen(stored) if scale is None else op.multiply(_widen(stored), scale)
 
-    def rows(self, name: str, ids: Any) -> Any:
+    def rows(self, name: str, ids: Node) -> Node:
         """Rows of a matrix; only the rows asked for are widened."""
         from openvino import opset13 as op
 
@@ -86,7 +90,7 @@ def quantize(matrix: Any, precision: str) -> tuple[Any, Any]:
     return (matrix / scale).round().clamp(-127, 127).to(torch.int8).numpy(), scale.numpy()
 
 
-def _widen(node: Any) -> Any:
+def _widen(node: Node) -> Node:
     import openvino as ov
     from openvino import opset13 as op
 
@@ -96,19 +100,19 @@ def _widen(node: Any) -> Any:
 class Layers:
     """The parts of a Llama block. Hidden states are (batch, time, width), heads (batch, heads, time, head size)."""
 
-    def __init__(self, config: Any, tables: Tables, inputs: Sequence[Any]) -> None:
+    def __init__(self, config: LlamaConfig, tables: Tables, inputs: Sequence[Node]) -> None:
         from openvino import opset13 as op
 
         ids, mask, positions, self.beam = inputs
         self.config, self.tables = config, tables
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
-        self.sinks: list[Any] = []
+        self.sinks: list[Node] = []
         self.batch = op.gather(op.shape_of(ids), op.constant([0]), op.constant(0))
         self.bias = causal_bias(ids, mask)
         self.cosine, self.sine = rotary_tables(positions, config.rope_parameters["rope_theta"], self.size)
 
-    def block(self, hidden: Any, number: int) -> Any:
+    def block(self, hidden: Node, number: int) -> Node:
         from openvino import opset13 as op
 
         name = f"model.layers.{number}"
@@ -117,7 +121,7 @@ class Layers:
         gate, up = self.linear(mixed, f"{name}.mlp.gate_proj"), self.linear(mixed, f"{name}.mlp.up_proj")
         return op.add(hidden, self.linear(op.multiply(op.swish(gate), up), f"{name}.mlp.down_proj"))
 
-    def attention(self, hidden: Any, name: str) -> Any:
+    def attention(self, hidden: Node, name: str) -> Node:
         from openvino import opset13 as op
 
         query = self.rotate(self.split(self.linear(hidden, f"{name}.q_proj"), self.heads))
@@ -129,14 +133,14 @@ class Layers:
         joined = op.reshape(_swap_heads(mixed), op.constant([0, 0, self.heads * self.size]), True)
         return self.linear(joined, f"{name}.o_proj")
 
-    def linear(self, hidden: Any, name: str, shown: str | None = None) -> Any:
+    def linear(self, hidden: Node, name: str, shown: str | None = None) -> Node:
         from openvino import opset13 as op
 
         product = op.matmul(hidden, self.tables.matrix(f"{name}.weight"), False, True)
         product.set_friendly_name(f"__module.{shown or name}/ov_ext::linear/MatMul")
         return product
 
-    def norm(self, hidden: Any, name: str) -> Any:
+    def norm(self, hidden: Node, name: str) -> Node:
         import numpy as np
         from openvino import opset13 as op
 
@@ -144,12 +148,12 @@ class Layers:
         root = op.sqrt(op.add(mean, np.float32(self.config.rms_norm_eps)))
         return op.multiply(op.multiply(hidden, op.divide(np.float32(1), root)), self.tables.vector(name))
 
-    def split(self, hidden: Any, heads: int) -> Any:
+    def split(self, hidden: Node, heads: int) -> Node:
         from openvino import opset13 as op
 
         return _swap_heads(op.reshape(hidden, op.constant([0, 0, heads, self.size]), True))
 
-    def rotate(self, heads: Any) -> Any:
+    def rotate(self, heads: Node) -> Node:
         """Rotary position embedding: each half of a head turned against the other."""
         import numpy as np
         from openvino import opset13 as op
@@ -160,7 +164,7 @@ class Layers:
         turned = op.concat([op.multiply(second, np.float32(-1)), first], -1)
         return op.add(op.multiply(heads, self.cosine), op.multiply(turned, self.sine))
 
-    def remember(self, fresh: Any, name: str) -> Any:
+    def remember(self, fresh: Node, name: str) -> Node:
         """Past and fresh keys (or values), kept in a variable that GenAI finds and pages."""
         import numpy as np
         import openvino as ov
@@ -178,7 +182,7 @@ class Layers:
         self.sinks.append(assign(whole, variable))
         return whole
 
-    def repeat(self, heads: Any) -> Any:
+    def repeat(self, heads: Node) -> Node:
         """One key (or value) head for every query head of its group."""
         from openvino import opset13 as op
 
@@ -190,7 +194,7 @@ class Layers:
         return op.reshape(wide, op.constant([0, self.heads, -1, self.size]), True)
 
 
-def causal_bias(ids: Any, mask: Any) -> Any:
+def causal_bias(ids: Node, mask: Node) -> Node:
     """(batch, 1, time, past + time): 0 where a position may look, `MASKED` where it may not."""
     import numpy as np
     import openvino as ov
@@ -205,7 +209,7 @@ def causal_bias(ids: Any, mask: Any) -> Any:
     return op.select(op.logical_and(seen, real), op.constant(np.float32(0)), op.constant(np.float32(MASKED)))
 
 
-def rotary_tables(positions: Any, theta: float, size: int) -> tuple[Any, Any]:
+def rotary_tables(positions: Node, theta: float, size: int) -> tuple[Node, Node]:
     """Cosine and sine of position x frequency, each (batch, 1, time, head size)."""
     import numpy as np
     import openvino as ov
@@ -218,7 +222,7 @@ def rotary_tables(positions: Any, theta: float, size: int) -> tuple[Any, Any]:
     return op.cos(both), op.sin(both)
 
 
-def _swap_heads(node: Any) -> Any:
+def _swap_heads(node: Node) -> Node:
     """(batch, time, heads, size) to (batch, heads, time, size), and back."""
     from openvino import opset13 as op
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from luthier.errors import MissingFileError, SettingsError
 from luthier.models.embedder import Kind, fingerprint_of, unit_rows
@@ -15,6 +15,7 @@ from luthier.packages import file_sha256
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
 
 
 class SentenceTransformerEmbedder:
@@ -27,7 +28,7 @@ class SentenceTransformerEmbedder:
         self._asked = max_length
 
     @cached_property
-    def model(self) -> Any:
+    def model(self) -> SentenceTransformer:
         try:
             from sentence_transformers import SentenceTransformer
         except ImportError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from luthier.errors import EngineError, MissingFileError
 from luthier.models.embedder import Kind, fingerprint_of, unit_rows
@@ -18,6 +18,7 @@ from luthier.packages import file_sha256
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from tokenizers import Tokenizer
 
     from luthier.models.transformer_embedder import TransformerEmbedder
 
@@ -43,7 +44,7 @@ class StaticEmbedder:
         return self.fingerprint
 
     @cached_property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> Tokenizer:
         from tokenizers import Tokenizer
 
         try:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Pooling = Literal["mean", "weighted-mean", "last", "cls"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)
@@ -49,7 +50,7 @@ class TransformerEmbedder:
         self.folder = Path(folder)
         if not (self.folder / "config.json").is_file():
             raise MissingFileError(f"{folder}: no model here (config.json is missing); give a transformers folder")
-        told = stored_settings(self.folder)
+        told = _stored_settings(self.folder)
         self.pooling = str(pooling or told["pooling"])
         if self.pooling not in POOLINGS:
             raise SettingsError(f"pooling is {self.pooling!r}; choose one of {', '.join(POOLINGS)}")
@@ -79,7 +80,7 @@ class TransformerEmbedder:
         )
 
     @cached_property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> PreTrainedTokenizerBase:
         from transformers import AutoTokenizer
 
         with loading(self.folder, "tokenizer"):
@@ -90,7 +91,7 @@ class TransformerEmbedder:
         return tokenizer
 
     @cached_property
-    def module(self) -> Any:
+    def module(self) -> PreTrainedModel:
         """The torch module without a head, float32, in evaluation mode."""
         import torch
         from transformers import AutoModel
@@ -144,7 +145,7 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor
     return (hidden * weights.unsqueeze(-1)).sum(dim=1) / weights.sum(dim=1, keepdim=True)
 
 
-def stored_settings(folder: Path) -> dict[str, Any]:
+def _stored_settings(folder: Path) -> dict[str, Any]:
     """Pooling, length and prompts of a sentence-transformers folder; the defaults where it is none. Raises SettingsError for other modules."""
     modules, kinds = _json(folder / "modules.json") or [], module_kinds(folder)
     if strange := [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")]:

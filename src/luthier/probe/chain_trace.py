@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from luthier.errors import BadRowError
 from luthier.records import JSON
@@ -191,18 +191,39 @@ class ChainTrace:
             raise BadRowError(f"not a trace of a probed chain ({type(problem).__name__}: {problem})") from None
 
 
-def measures(trace: ChainTrace) -> dict[str, Any]:
-    """The derived quantities of a trace, by name."""
+@dataclass(frozen=True)
+class Measures:
+    """The derived quantities of a trace."""
+
+    steps: int
+    early: bool
+    changes: int
+    decision_step: int
+    decision_share: float
+    area_over_curve: float
+    right: bool | None
+    helpful: bool
+    harmful: bool
+    scores: dict[ScoreKind, float]
+
+    def to_row(self) -> JSON:
+        """All in one object, the scores by their names."""
+        row: JSON = asdict(self)
+        row |= row.pop("scores")
+        return row
+
+
+def measures(trace: ChainTrace) -> Measures:
     steps = len(trace.steps)
-    return {
-        "steps": steps,
-        "early": trace.early,
-        "changes": trace.changes,
-        "decision_step": trace.decision_step,
-        "decision_share": trace.decision_step / steps if steps else 0.0,
-        "area_over_curve": trace.area_over_curve,
-        "right": trace.right,
-        "helpful": trace.helpful,
-        "harmful": trace.harmful,
-        **{kind: trace.score(kind) for kind in SCORES},
-    }
+    return Measures(
+        steps=steps,
+        early=trace.early,
+        changes=trace.changes,
+        decision_step=trace.decision_step,
+        decision_share=trace.decision_step / steps if steps else 0.0,
+        area_over_curve=trace.area_over_curve,
+        right=trace.right,
+        helpful=trace.helpful,
+        harmful=trace.harmful,
+        scores={kind: trace.score(kind) for kind in SCORES},
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ from luthier.run.record import RunRecord
 
 if TYPE_CHECKING:
     from luthier.probe.chain_trace import ChainTrace, ScoreKind
+    from luthier.probe.choosing import Tokens
+    from luthier.statistics.rates import Rate
+    from luthier.statistics.resampling import Difference
 
 
 def fit_tree(settings: TreeFitSettings, progress: Progress = quiet) -> Told:
@@ -112,13 +116,27 @@ def choose_chains(settings: ChoosingSettings, progress: Progress = quiet) -> Tol
     rows = compare_strategies(run, score=settings.score, tree=tree, seed=settings.seed)
     said = []
     for row in rows:
-        against = "" if row["strategy"] == "vote" else f"   against vote {points(row['against_vote'])}"
-        spent = f"{row['tokens']['generated']:>9,} tokens written, {row['tokens']['probed']:>9,} probed"
-        said.append(f"{row['strategy']:11} {rate(row['right'])}   {spent}{against}")
-    return Told(said, rows)
+        against = "" if row.strategy == "vote" else f"   against vote {points(row.against_vote.to_row())}"
+        spent = f"{row.tokens.generated:>9,} tokens written, {row.tokens.probed:>9,} probed"
+        said.append(f"{row.strategy:11} {rate(row.right.to_row())}   {spent}{against}")
+    return Told(said, [row.to_row() for row in rows])
 
 
-def compare_strategies(run: Path, *, score: ScoreKind = "mean", tree: Path | None = None, seed: int = 0) -> list[JSON]:
+@dataclass(frozen=True)
+class StrategyRow:
+    """How often one way of choosing among chains is right, how much oftener than majority vote, and what it reads. score: the one it uses."""
+
+    strategy: str
+    score: ScoreKind | None
+    right: Rate
+    against_vote: Difference
+    tokens: Tokens
+
+    def to_row(self) -> JSON:
+        return asdict(self) | {"tokens": self.tokens._asdict()}
+
+
+def compare_strategies(run: Path, *, score: ScoreKind = "mean", tree: Path | None = None, seed: int = 0) -> list[StrategyRow]:
     """Every strategy on the chains of a run: accuracy with its interval, the paired difference from majority vote, and tokens.
 
     `cop-mix` is the fitted score, each half of the questions with weights from the other. Raises SettingsError where no answer is known, or
@@ -126,7 +144,7 @@ def compare_strategies(run: Path, *, score: ScoreKind = "mean", tree: Path | Non
     """
     import numpy as np
 
-    from luthier.probe.choosing import STRATEGIES, Tokens, by_question, chosen_right, tokens_spent
+    from luthier.probe.choosing import STRATEGIES, by_question, chosen_right, tokens_spent
     from luthier.probe.judge import ChainJudge
     from luthier.statistics.rates import wilson
     from luthier.statistics.resampling import paired
@@ -146,13 +164,13 @@ def compare_strategies(run: Path, *, score: ScoreKind = "mean", tree: Path | Non
         judged.append(("cop-mix", mixed, tokens_spent(questions, "cop")))
     vote = np.array(next(right for name, right, _ in judged if name == "vote"), dtype=float)
     return [
-        {
-            "strategy": name,
-            "score": score if name in ("cop", "weighted") else None,
-            "right": wilson(sum(right), len(right)).to_row(),
-            "against_vote": paired(vote, np.array(right, dtype=float), seed=seed).to_row(),
-            "tokens": tokens._asdict(),
-        }
+        StrategyRow(
+            strategy=name,
+            score=score if name in ("cop", "weighted") else None,
+            right=wilson(sum(right), len(right)),
+            against_vote=paired(vote, np.array(right, dtype=float), seed=seed),
+            tokens=tokens,
+        )
         for name, right, tokens in judged
     ]
 
@@ -197,7 +215,7 @@ def inspect_log(settings: ExportSettings, progress: Progress = quiet) -> Told:
             "held": letter(trace.final),
             "answer": None if trace.question.answer is None else letter(trace.question.answer),
             "score": trace.score("mean"),
-            "metadata": {**measures(trace), "conf": trace.conf.tolist(), "mass": trace.mass.tolist(), "steps": list(trace.steps)},
+            "metadata": {**measures(trace).to_row(), "conf": trace.conf.tolist(), "mass": trace.mass.tolist(), "steps": list(trace.steps)},
         }
         for trace in traces
     ]

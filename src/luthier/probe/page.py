@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ def draw(run: RunRecord) -> Page:
     tags = (str(settings.get("model", "")), *names)
     if not results:
         return Page(TITLE, tags=tags)
-    traces = [shown(row) for row in run.rows(TRACES)]
+    traces = [_shown(row) for row in run.rows(TRACES)]
     chosen = sorted(Random(run.seed).sample(range(len(traces)), min(SHOWN, len(traces))))
     overall = results["all"]
     values = {
@@ -85,7 +86,7 @@ def journey(overall: JSON) -> tuple[tuple[str, str], ...]:
     return tuple(figures)
 
 
-def shown(row: JSON) -> JSON:
+def _shown(row: JSON) -> JSON:
     """A row of traces with the answer held at each probe, the final one, whether it is right, and the confidence in it by step."""
     from luthier.probe.chain_trace import ChainTrace
 
@@ -120,27 +121,55 @@ def reliability(bins: Sequence[JSON]) -> Markup | None:
     return diagonal(f"Share of right answers by confidence. {told}", [(one["score"], one["right"] / one["chains"]) for one in bins])
 
 
-def heat_map(trace: JSON, number: int) -> JSON:
+@dataclass(frozen=True)
+class HeatRow:
+    """The chain so far: its last step, each option's confidence as (share, percent), the option held, and the options' mass."""
+
+    text: str
+    cells: list[tuple[float, str]]
+    held: int
+    mass: float
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """A question's chain, step by step, as the page shows it. wrong: whether an error was put in, where that is known."""
+
+    number: int
+    asked: str
+    options: Sequence[str]
+    answer: int | None
+    stated: int | None
+    final: int
+    right: bool | None
+    rows: list[HeatRow]
+    statement: str
+    group: str
+    early: bool
+    wrong: bool | None
+
+
+def heat_map(trace: JSON, number: int) -> HeatMap:
     """A question's chain as rows, one before it and one a step: its text, and each option's confidence as a share to be coloured."""
     texts = ["before the chain", *trace["steps"]]
     rows = [
-        {"text": text, "cells": [{"share": share, "shown": f"{100 * share:.0f}"} for share in conf], "held": held, "mass": mass}
+        HeatRow(text, [(share, f"{100 * share:.0f}") for share in conf], held, mass)
         for text, conf, held, mass in zip(texts, trace["conf"], trace["answers"], trace["mass"], strict=True)
     ]
-    return {
-        "number": number,
-        "asked": trace["question"],
-        "options": trace["options"],
-        "answer": trace["answer"],
-        "stated": trace["stated"],
-        "final": trace["final"],
-        "right": trace["right"],
-        "rows": rows,
-        "statement": trace["statement"],
-        "group": trace["group"],
-        "early": trace["answers"][0] == trace["final"],
-        "wrong": trace.get("extra", {}).get("wrong"),
-    }
+    return HeatMap(
+        number=number,
+        asked=trace["question"],
+        options=trace["options"],
+        answer=trace["answer"],
+        stated=trace["stated"],
+        final=trace["final"],
+        right=trace["right"],
+        rows=rows,
+        statement=trace["statement"],
+        group=trace["group"],
+        early=trace["answers"][0] == trace["final"],
+        wrong=trace.get("extra", {}).get("wrong"),
+    )
 
 
 def _at(values: Sequence[float], share: float) -> float:

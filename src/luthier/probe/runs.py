@@ -146,4 +146,4 @@ def _modes(folder: Path) -> list[str]:
 def _statistics(folder: Path) -> JSON:
     from luthier.probe.statistics import statistics
 
-    return statistics(read_traces(folder))
+    return statistics(read_traces(folder)).to_row()

@@ -3,78 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from luthier.probe.chain_trace import SCORES, ChainTrace, ScoreKind
+from luthier.probe.figures import Bin, Cut, Known, Place, PositionBias, Statistics, StepBand, Summary
 from luthier.probe.online import EarlyExit
-from luthier.records import JSON
 from luthier.statistics.ranks import area_under_curve
-from luthier.statistics.rates import wilson
+from luthier.statistics.rates import Rate, wilson
 
 STEP_BANDS = ((0, 0), (1, 2), (3, 4), (5, 8), (9, 16), (17, 32))
 BINS = 10
 VALID_MASS = 0.5  # less: the probe does not ask for the options, and what it reads means little
 
 
-def statistics(traces: Sequence[ChainTrace]) -> JSON:
-    """The statistics of all chains, by group and by number of steps, shares with their 95 % interval."""
-    groups = by_group(traces)
-    found = {
-        "all": summary(traces),
-        "groups": groups if len(groups) > 1 else {},
-        "by_steps": by_steps(traces),
-        "early_exit": early_exits(traces),
-    }
-    counted: JSON = _with_intervals(found)
-    return counted
+def statistics(traces: Sequence[ChainTrace]) -> Statistics:
+    """The statistics of all chains, by group and by number of steps."""
+    groups = _by_group(traces)
+    return Statistics(summary(traces), groups if len(groups) > 1 else {}, by_steps(traces), early_exits(traces))
 
 
-def summary(traces: Sequence[ChainTrace]) -> JSON:
-    """All statistics of some chains. Shares are (count, of how many); means are over chains. Without known answers those that need them are absent."""
+def summary(traces: Sequence[ChainTrace]) -> Summary:
+    """All statistics of some chains."""
     known = [trace for trace in traces if trace.question.answer is not None]
-    early = [trace for trace in known if trace.early]
-    late = [trace for trace in known if not trace.early]
     stated = [trace for trace in traces if trace.stated is not None]
-    found: JSON = {
-        "chains": len(traces),
-        "questions": len({question_key(trace) for trace in traces}),
-        "steps": _mean([len(trace.steps) for trace in traces]),
-        "tokens": sum(trace.tokens for trace in traces),
-        "forwarded": sum(trace.forwarded for trace in traces),
-        "naive": sum(trace.naive for trace in traces),
-        "early": _count(traces, lambda trace: trace.early),
-        "changes": _mean([trace.changes for trace in traces]),
-        "decision_share": _mean([trace.decision_step / len(trace.steps) for trace in traces if trace.steps]),
-        "area_over_curve": _mean([trace.area_over_curve for trace in traces]),
-        "confidence_before": _mean([float(trace.conf[0, trace.final]) for trace in traces]),
-        "confidence_after": _mean([trace.score("final") for trace in traces]),
-        "mass_before": _mean([float(trace.mass[0]) for trace in traces]),
-        "mass_after": _mean([float(trace.mass[-1]) for trace in traces]),
-        "valid": _count(traces, lambda trace: trace.mass[0] >= VALID_MASS),
-        "states": [len(stated), len(traces)],
-        "agrees_before": _count(stated, lambda trace: trace.answers[0] == trace.stated),
-        "agrees_after": _count(stated, lambda trace: trace.final == trace.stated),
-        "position": position_bias(traces),
-    }
-    if known:
-        said = [trace for trace in known if trace.stated is not None]
-        found |= {
-            "right_before": _count(known, lambda trace: trace.answers[0] == trace.question.answer),
-            "right_after": _count(known, lambda trace: bool(trace.right)),
-            "right_stated": _count(said, lambda trace: trace.stated == trace.question.answer),
-            "right_early": _count(early, lambda trace: bool(trace.right)),
-            "right_late": _count(late, lambda trace: bool(trace.right)),
-            "helpful": _count(known, lambda trace: trace.helpful),
-            "harmful": _count(known, lambda trace: trace.harmful),
-            "chance": _mean([1 / len(trace.question.options) for trace in known]),
-            "separation": {kind: separation(known, kind) for kind in SCORES},
-            "separation_stated": {kind: separation(said, kind, stated=True) for kind in SCORES},
-            "reliability": reliability(known),
-        }
-    return found
+    return Summary(
+        chains=len(traces),
+        questions=len({question_key(trace) for trace in traces}),
+        steps=_mean([len(trace.steps) for trace in traces]),
+        tokens=sum(trace.tokens for trace in traces),
+        forwarded=sum(trace.forwarded for trace in traces),
+        naive=sum(trace.naive for trace in traces),
+        early=_rate(traces, lambda trace: trace.early),
+        changes=_mean([trace.changes for trace in traces]),
+        decision_share=_mean([trace.decision_step / len(trace.steps) for trace in traces if trace.steps]),
+        area_over_curve=_mean([trace.area_over_curve for trace in traces]),
+        confidence_before=_mean([float(trace.conf[0, trace.final]) for trace in traces]),
+        confidence_after=_mean([trace.score("final") for trace in traces]),
+        mass_before=_mean([float(trace.mass[0]) for trace in traces]),
+        mass_after=_mean([float(trace.mass[-1]) for trace in traces]),
+        valid=_rate(traces, lambda trace: trace.mass[0] >= VALID_MASS),
+        states=wilson(len(stated), len(traces)),
+        agrees_before=_rate(stated, lambda trace: trace.answers[0] == trace.stated),
+        agrees_after=_rate(stated, lambda trace: trace.final == trace.stated),
+        position=_position_bias(traces),
+        known=_known(known) if known else None,
+    )
 
 
-def early_exits(traces: Sequence[ChainTrace]) -> list[JSON]:
+def early_exits(traces: Sequence[ChainTrace]) -> list[Cut]:
     """What cutting the chains early would have saved, and cost, under several rules: the beginning of a chain does not depend on its end."""
     known = [trace for trace in traces if trace.question.answer is not None and trace.steps]
     rows = []
@@ -83,15 +58,15 @@ def early_exits(traces: Sequence[ChainTrace]) -> list[JSON]:
         held = [trace.answers[stop] for trace, stop in zip(known, stops, strict=True)]
         spent = [trace.ends[stop - 1] if stop < len(trace.steps) else trace.tokens for trace, stop in zip(known, stops, strict=True)]
         rows.append(
-            {
-                "same": rule.same,
-                "margin": rule.margin,
-                "tokens": sum(spent),
-                "of_tokens": sum(trace.tokens for trace in known),
-                "right": [sum(answer == trace.question.answer for answer, trace in zip(held, known, strict=True)), len(known)],
-                "right_full": [sum(bool(trace.right) for trace in known), len(known)],
-                "same_answer": [sum(answer == trace.final for answer, trace in zip(held, known, strict=True)), len(known)],
-            }
+            Cut(
+                same=rule.same,
+                margin=rule.margin,
+                tokens=sum(spent),
+                of_tokens=sum(trace.tokens for trace in known),
+                right=wilson(sum(answer == trace.question.answer for answer, trace in zip(held, known, strict=True)), len(known)),
+                right_full=_rate(known, lambda trace: bool(trace.right)),
+                same_answer=wilson(sum(answer == trace.final for answer, trace in zip(held, known, strict=True)), len(known)),
+            )
         )
     return rows if known else []
 
@@ -102,15 +77,14 @@ def exit_step(trace: ChainTrace, rule: EarlyExit) -> int:
     return next((step for step in range(1, len(rows)) if rule.is_met(rows[: step + 1])), len(rows) - 1)
 
 
-def by_group(traces: Sequence[ChainTrace]) -> dict[str, JSON]:
-    """The summary of each group of questions (task, data set)."""
+def _by_group(traces: Sequence[ChainTrace]) -> dict[str, Summary]:
     groups: dict[str, list[ChainTrace]] = {}
     for trace in traces:
         groups.setdefault(trace.question.group, []).append(trace)
     return {name: summary(each) for name, each in sorted(groups.items())}
 
 
-def by_steps(traces: Sequence[ChainTrace]) -> list[JSON]:
+def by_steps(traces: Sequence[ChainTrace]) -> list[StepBand]:
     """Early answering and what the chain is worth, by the number of steps: chains that the answer does not need are short, if the paper is right."""
     rows = []
     for low, high in STEP_BANDS:
@@ -118,13 +92,13 @@ def by_steps(traces: Sequence[ChainTrace]) -> list[JSON]:
         if here:
             known = [trace for trace in here if trace.question.answer is not None]
             rows.append(
-                {
-                    "steps": f"{low}–{high}" if high > low else str(low),
-                    "chains": len(here),
-                    "early": _count(here, lambda trace: trace.early),
-                    "right_before": _count(known, lambda trace: trace.answers[0] == trace.question.answer),
-                    "right_after": _count(known, lambda trace: bool(trace.right)),
-                }
+                StepBand(
+                    steps=f"{low}–{high}" if high > low else str(low),
+                    chains=len(here),
+                    early=_rate(here, lambda trace: trace.early),
+                    right_before=_rate(known, lambda trace: trace.answers[0] == trace.question.answer),
+                    right_after=_rate(known, lambda trace: bool(trace.right)),
+                )
             )
     return rows
 
@@ -134,7 +108,7 @@ def question_key(trace: ChainTrace) -> tuple[str, tuple[str, ...]]:
     return trace.question.question, trace.question.options
 
 
-def position_bias(traces: Sequence[ChainTrace]) -> JSON:
+def _position_bias(traces: Sequence[ChainTrace]) -> PositionBias:
     """By the place of an option: mean confidence before the chain, how often it is held then, and how often it is right.
 
     A model without a bias holds each place about as often as it is right. One row a question: chains of one question share theirs.
@@ -149,15 +123,15 @@ def position_bias(traces: Sequence[ChainTrace]) -> JSON:
     for place in range(most):
         having = [trace for trace in first.values() if len(trace.question.options) > place]
         places.append(
-            {
-                "place": place,
-                "questions": len(having),
-                "confidence": float(np.mean([trace.conf[0, place] for trace in having])),
-                "held": sum(trace.answers[0] == place for trace in having),
-                "right": sum(trace.question.answer == place for trace in having),
-            }
+            Place(
+                place=place,
+                questions=len(having),
+                confidence=float(np.mean([trace.conf[0, place] for trace in having])),
+                held=sum(trace.answers[0] == place for trace in having),
+                right=sum(trace.question.answer == place for trace in having),
+            )
         )
-    return {"places": places, "largest": max((abs(one["held"] - one["right"]) / one["questions"] for one in places), default=0.0)}
+    return PositionBias(places, max((abs(one.held - one.right) / one.questions for one in places), default=0.0))
 
 
 def separation(traces: Sequence[ChainTrace], kind: ScoreKind, *, stated: bool = False) -> float | None:
@@ -169,37 +143,41 @@ def separation(traces: Sequence[ChainTrace], kind: ScoreKind, *, stated: bool = 
     return area_under_curve([trace.score(kind) for trace in traces], right)
 
 
-def reliability(traces: Sequence[ChainTrace], kind: ScoreKind = "final") -> list[JSON]:
+def reliability(traces: Sequence[ChainTrace], kind: ScoreKind = "final") -> list[Bin]:
     """Chains by their score, in ten bins: how many are right, and what the score says on average."""
     bins: list[list[ChainTrace]] = [[] for _ in range(BINS)]
     for trace in traces:
         bins[min(BINS - 1, max(0, int(BINS * trace.score(kind))))].append(trace)
     return [
-        {
-            "low": at / BINS,
-            "high": (at + 1) / BINS,
-            "chains": len(each),
-            "right": sum(bool(trace.right) for trace in each),
-            "score": _mean([trace.score(kind) for trace in each]),
-        }
+        Bin(at / BINS, (at + 1) / BINS, len(each), sum(bool(trace.right) for trace in each), _mean([trace.score(kind) for trace in each]))
         for at, each in enumerate(bins)
         if each
     ]
 
 
-def _count(traces: Iterable[ChainTrace], holds: Callable[[ChainTrace], bool]) -> list[int]:
+def _known(known: Sequence[ChainTrace]) -> Known:
+    early = [trace for trace in known if trace.early]
+    late = [trace for trace in known if not trace.early]
+    said = [trace for trace in known if trace.stated is not None]
+    return Known(
+        right_before=_rate(known, lambda trace: trace.answers[0] == trace.question.answer),
+        right_after=_rate(known, lambda trace: bool(trace.right)),
+        right_stated=_rate(said, lambda trace: trace.stated == trace.question.answer),
+        right_early=_rate(early, lambda trace: bool(trace.right)),
+        right_late=_rate(late, lambda trace: bool(trace.right)),
+        helpful=_rate(known, lambda trace: trace.helpful),
+        harmful=_rate(known, lambda trace: trace.harmful),
+        chance=_mean([1 / len(trace.question.options) for trace in known]),
+        separation={kind: separation(known, kind) for kind in SCORES},
+        separation_stated={kind: separation(said, kind, stated=True) for kind in SCORES},
+        reliability=reliability(known),
+    )
+
+
+def _rate(traces: Iterable[ChainTrace], holds: Callable[[ChainTrace], bool]) -> Rate:
     marks = [bool(holds(trace)) for trace in traces]
-    return [sum(marks), len(marks)]
+    return wilson(sum(marks), len(marks))
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return float(sum(values) / len(values)) if values else None
-
-
-def _with_intervals(value: Any) -> Any:
-    """Every (count, of how many) as a rate with its Wilson interval."""
-    if isinstance(value, dict):
-        return {name: _with_intervals(each) for name, each in value.items()}
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(each, int) and not isinstance(each, bool) for each in value):
-        return wilson(*value).to_row()
-    return [_with_intervals(each) for each in value] if isinstance(value, list) else value

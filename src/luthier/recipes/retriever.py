@@ -130,7 +130,7 @@ def _train(pairs: TrainingPairs, base: Any, folder: Path, settings: RetrieverTra
             progress.update(done, planned, f"loss {loss:.3f}")
 
         result = train_retriever(pairs.kept, base.folder, folder / MODEL, chosen, static=static, progress=told)
-    return {**result, "left_out": pairs.left_out, "base": base.name, "accounts": pairs.accounts}
+    return {**result.to_row(), "left_out": pairs.left_out, "base": base.name, "accounts": pairs.accounts}
 
 
 def _sweep(checkpoints: Path) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
+from typing import TYPE_CHECKING
 
 from luthier.records import JSON
 from luthier.report.charts import interval_bars
 from luthier.report.talk import question_text
 from luthier.report.wording import THIN, number, percent, percent_range, words
 from luthier.run import RunRecord
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 STEPS = {  # name: where it is kept, the part of the flow and its step, and its title
     "pool": ("dialogues", "pool", "Collect tools"),
@@ -57,7 +60,7 @@ class Comparison:
     after: JSON | None
 
     @property
-    def chart(self) -> Any:
+    def chart(self) -> Markup:
         return interval_bars([(name, side) for name, side in (("before", self.before), ("after", self.after)) if side])
 
     @property

@@ -12,11 +12,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from luthier.errors import BadRowError
 from luthier.records.conversations import JSON
 from luthier.records.lines import as_row, parse_text, to_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _ABSENT = object()
 _ABSENT_KEY = b"luthier.absent"
@@ -24,7 +27,7 @@ _BATCH = 256
 _TYPED = (dt.date, dt.time, dt.timedelta, Decimal, bytes)
 
 
-def to_table(rows: Iterable[JSON]) -> Any:
+def to_table(rows: Iterable[JSON]) -> pa.Table:
     """A `pyarrow.Table` with one column a field, in the order the fields first appear. Holds all rows in memory."""
     import pyarrow as pa
 

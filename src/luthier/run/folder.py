@@ -86,7 +86,7 @@ class Run(RunRecord):
             "seed": told.get("seed", 0),
             "started": _now(),
             "versions": versions(),
-            "device": device(),
+            "device": device().to_row(),
             "inputs": inputs,
             "steps": {},
         }

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 import platform
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -26,22 +27,37 @@ PACKAGES = (
 )
 
 
-def device() -> JSON:
-    """The machine in a few words: processor, cores, memory, load."""
+@dataclass(frozen=True)
+class Device:
+    """The machine in a few words; load: of the last minute."""
+
+    cpu: str
+    cores: int | None
+    memory_gib: float
+    system: str
+    python: str
+    load: float
+
+    def to_row(self) -> JSON:
+        return asdict(self)
+
+
+def device() -> Device:
+    """The machine that this process runs on."""
     cpu = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         models = (line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name"))
         cpu = next(models, cpu)
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "memory_gib": round(pages / 2**30, 1),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "load": round(os.getloadavg()[0], 2),
-    }
+    return Device(
+        cpu=cpu,
+        cores=os.cpu_count(),
+        memory_gib=round(pages / 2**30, 1),
+        system=platform.system(),
+        python=platform.python_version(),
+        load=round(os.getloadavg()[0], 2),
+    )
 
 
 def versions() -> dict[str, str]:

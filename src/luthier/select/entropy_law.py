@@ -29,6 +29,7 @@ BAND = 2  # standard errors
 PREDICTED = 5  # finished data sets from which the metric is predicted
 EXTRAPOLATED = 1.0  # standard deviations beyond the finished versions to which a line is still drawn
 PENALTY = 1.0  # of the ridge, on standardised R and L
+TOLD = ("name", "seed", "fingerprint", "rows", "tokens", "ratio", "index", "loss", "loss_epoch", "bits_per_byte", "metric")
 
 
 class Alarm(NamedTuple):
@@ -98,6 +99,42 @@ class Refusal(NamedTuple):
     """Why nothing is predicted."""
 
     reason: str
+
+
+@dataclass(frozen=True)
+class JudgedVersion:
+    """A version with its alarms, and a prediction or why there is none; None where its metric is known."""
+
+    version: Version
+    alarms: list[Alarm]
+    guess: Prediction | Refusal | None
+
+    def to_row(self) -> JSON:
+        """What is told of the version; its "prediction", or a "refusal" in words."""
+        row: JSON = {name: getattr(self.version, name) for name in TOLD} | {"alarms": [alarm._asdict() for alarm in self.alarms]}
+        if isinstance(self.guess, Prediction):
+            row["prediction"] = {**self.guess._asdict(), "weights": list(self.guess.weights)}
+        elif self.guess is not None:
+            row["refusal"] = self.guess.reason
+        return row
+
+
+@dataclass(frozen=True)
+class Group:
+    """Versions that compare, with what their group is the hash of, and the seed noise of L where it is known."""
+
+    group: str
+    setup: JSON
+    noise: Band | None
+    versions: list[JudgedVersion]
+
+    def to_row(self) -> JSON:
+        return {
+            "group": self.group,
+            "setup": self.setup,
+            "noise": None if self.noise is None else self.noise._asdict(),
+            "versions": [version.to_row() for version in self.versions],
+        }
 
 
 def points(versions: Sequence[Version], group: str) -> list[Point]:
@@ -303,50 +340,18 @@ def _spread(values: Sequence[float]) -> float:
     return spread if spread > 1e-9 * max(abs(value) for value in values) else 0.0
 
 
-def law_of(ledger: Path) -> list[JSON]:
-    """One object for each group, in the order of the ledger: its setup, seed noise and versions, each with alarms and prediction.
-
-    A version whose metric is known has it under "metric"; any other has a "prediction", or a "refusal" that says why not.
-    Raises MissingFileError, BadRowError with file and line.
-    """
+def law_of(ledger: Path) -> list[Group]:
+    """The groups in the order of the ledger, each version with its alarms and prediction. Raises MissingFileError, BadRowError with file and line."""
     versions = read_ledger(ledger)
     groups = []
     for group in dict.fromkeys(version.group for version in versions):
         members = [version for version in versions if version.group == group]
-        band = noise_band(members, group)
-        groups.append(
-            {
-                "group": group,
-                "setup": members[-1].setup,
-                "noise": None if band is None else band._asdict(),
-                "versions": [_told(version, members) for version in members],
-            }
-        )
+        judged = [
+            JudgedVersion(version, judge(members, version), predict(members, version) if version.metric is None else None)
+            for version in members
+        ]
+        groups.append(Group(group, members[-1].setup, noise_band(members, group), judged))
     return groups
-
-
-def _told(version: Version, members: Sequence[Version]) -> JSON:
-    row: JSON = {
-        "name": version.name,
-        "seed": version.seed,
-        "fingerprint": version.fingerprint,
-        "rows": version.rows,
-        "tokens": version.tokens,
-        "ratio": version.ratio,
-        "index": version.index,
-        "loss": version.loss,
-        "loss_epoch": version.loss_epoch,
-        "bits_per_byte": version.bits_per_byte,
-        "metric": version.metric,
-        "alarms": [alarm._asdict() for alarm in judge(members, version)],
-    }
-    if version.metric is None:
-        guess = predict(members, version)
-        if isinstance(guess, Prediction):
-            row["prediction"] = {**guess._asdict(), "weights": list(guess.weights)}
-        else:
-            row["refusal"] = guess.reason
-    return row
 
 
 def expectation(version: JSON) -> str:

@@ -26,7 +26,7 @@ LABELS = 8  # version numbers on an axis at most, so that they do not touch on a
 
 def law(settings: LawSettings, progress: Progress = quiet) -> Told:
     """What a ledger says of its versions; with `out` also as one page. Raises MissingFileError, BadRowError, DiskError."""
-    groups = law_of(Path(settings.ledger))
+    groups = [group.to_row() for group in law_of(Path(settings.ledger))]
     told = [line for group in groups for line in _table(group)]
     if not groups:
         told.append(f"{settings.ledger}: no versions yet; train with an EntropyLawCallback")

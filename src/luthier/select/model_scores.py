@@ -52,7 +52,7 @@ def perplexities(
     """
     reader = _Reader(model, max_tokens)
     readings = [reader.given(last_exchange(row)) for row in rows]
-    losses = mean_losses(model, [one for one in readings if isinstance(one, Reading)], run=run, progress=progress)
+    losses = _mean_losses(model, [one for one in readings if isinstance(one, Reading)], run=run, progress=progress)
     return [RowScore(None, one) if isinstance(one, str) else RowScore(math.exp(losses[one])) for one in readings]
 
 
@@ -66,11 +66,11 @@ def ifd_ratios(
     reader = _Reader(model, max_tokens)
     pairs = [reader.given_and_alone(last_exchange(row)) for row in rows]
     readings = [reading for pair in pairs if not isinstance(pair, str) for reading in pair]
-    losses = mean_losses(model, readings, run=run, progress=progress)
+    losses = _mean_losses(model, readings, run=run, progress=progress)
     return [RowScore(None, pair) if isinstance(pair, str) else _ratio(losses[pair[0]], losses[pair[1]]) for pair in pairs]
 
 
-def mean_losses(
+def _mean_losses(
     model: LocalModel, readings: Sequence[Reading], *, run: Path | None = None, progress: Progress = quiet
 ) -> dict[Reading, float]:
     """Mean negative log-probability (nats a token) of each reading's `after`.

@@ -8,7 +8,7 @@ from luthier.records import JSON
 from luthier.report.page import Page
 from luthier.report.wording import number, percent
 from luthier.run.record import RunRecord
-from luthier.select.page_charts import ratio_bands, score_curve, size_histogram, verdict
+from luthier.select.page_charts import ScoreSteps, ratio_bands, score_curve, size_histogram, verdict
 from luthier.select.settings import BY_MODEL
 from luthier.select.shown import NAME, NOT_REACHED, head
 
@@ -29,7 +29,7 @@ def draw(run: RunRecord) -> Page:
         "group": settings["group"],
         "verdict": verdict(look["ratio"], look["random_ratios"]),
         "bands": ratio_bands(look["ratio"], look["random_ratios"]),
-        "scores": score_curve(look["scores"]),
+        "scores": score_curve(ScoreSteps(**look["scores"])),
         "score_meaning": _score_meaning(settings),
         "sizes": size_histogram(*sizes),
         "sources": sources(report),

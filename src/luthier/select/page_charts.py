@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import quantiles
 from typing import TYPE_CHECKING, NamedTuple
 
-from luthier.records import JSON
 from luthier.report.charts import plot, ticks
 from luthier.report.wording import THIN, number
 
@@ -76,19 +76,28 @@ def _band(told: str, places: Sequence[float], lines: Sequence[float]) -> Markup:
     ).format(told=told, grid=grid, strokes=strokes, low=chance[0], high=chance[-1], value=value)
 
 
-def score_steps(scores: Sequence[float]) -> JSON:
-    """Scores by rank in at most 60 steps of equally many ranks: how many scores, ranks a step, and the nine deciles of each step."""
+@dataclass(frozen=True)
+class ScoreSteps:
+    """Scores by rank: how many, ranks a step, and the nine deciles of each step."""
+
+    count: int
+    size: int
+    deciles: list[list[float]]
+
+
+def score_steps(scores: Sequence[float]) -> ScoreSteps:
+    """Scores by rank in at most 60 steps of equally many ranks."""
     size = max(1, math.ceil(len(scores) / STEPS))
     steps = [scores[at : at + size] for at in range(0, len(scores), size)]
     tenths = [quantiles(step, n=10, method="inclusive") if len(step) > 1 else [step[0]] * 9 for step in steps]
-    return {"count": len(scores), "size": size, "deciles": tenths}
+    return ScoreSteps(len(scores), size, tenths)
 
 
-def score_curve(scores: JSON) -> Markup:
-    """Median score by rank with the middle 80 % as a band, from `score_steps`. Empty where there are none."""
+def score_curve(scores: ScoreSteps) -> Markup:
+    """Median score by rank with the middle 80 % as a band. Empty where there are no scores."""
     from markupsafe import Markup
 
-    count, size, tenths = scores["count"], scores["size"], scores["deciles"]
+    count, size, tenths = scores.count, scores.size, scores.deciles
     if not count:
         return Markup("")
     places = [at + (min(size, count - at) + 1) / 2 for at in range(0, count, size)]

@@ -45,7 +45,7 @@ def run(settings: SelectionSettings, out: Path, progress: Progress = quiet) -> R
         uses = [name for name in made.settings if name not in ASIDE]
         made.step("choose", job.choose, uses=uses, files=[SCORES])
         made.step("rows", job.write, uses=["pool", "format"], reads=[settings.pool], files=[job.file], after=["choose"])
-        made.step("shown", lambda: gather(job.made), uses=uses, after=["choose"])
+        made.step("shown", lambda: gather(job.made).to_row(), uses=uses, after=["choose"])
     return made
 
 

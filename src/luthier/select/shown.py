@@ -10,6 +10,7 @@ import unicodedata
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from random import Random
 
@@ -17,7 +18,7 @@ from luthier.records import JSON
 from luthier.report.wording import number
 from luthier.select.budget import Allowance, Budget, Pick, within
 from luthier.select.duplicates import clusters
-from luthier.select.page_charts import score_steps, size_class
+from luthier.select.page_charts import ScoreSteps, score_steps, size_class
 from luthier.select.profile import ratio_profile
 from luthier.select.selection import Selection
 
@@ -31,26 +32,47 @@ NOT_REACHED = "not reached"
 SCORELESS = ("random", "stratified")
 
 
-def gather(made: Selection) -> JSON:
+@dataclass(frozen=True)
+class Shown:
     """All that the page shows of a selection beside its account.
 
     ratio and random_ratios: of the picks and of random selections, by window; measured: bytes of the sample of the picks that they are
     taken of, None for all. scores: steps of equally many ranks. pool_sizes, taken_sizes: rows by class of size: class k holds texts of
     2^(k/2) to 2^((k+1)/2) bytes. clusters, picks, rejects: rows to look at.
     """
+
+    ratio: Mapping[str, float]
+    random_ratios: list[dict[str, float]]
+    measured: int | None
+    scores: ScoreSteps
+    pool_sizes: Mapping[int, int]
+    taken_sizes: Mapping[int, int]
+    clusters: list[JSON]
+    picks: list[JSON]
+    rejects: list[JSON]
+
+    def to_row(self) -> JSON:
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {
+            "ratio": dict(self.ratio),
+            "scores": asdict(self.scores),
+        }
+
+
+def gather(made: Selection) -> Shown:
+    """What there is to see of a selection; reads its pool."""
     ratio, randoms, measured = ratios(made)
     pool, scoreless = made.pool, made.settings.method in SCORELESS
-    return {
-        "ratio": dict(ratio),
-        "random_ratios": randoms,
-        "measured": measured,
-        "scores": score_steps([] if scoreless else [pick.score for pick in made.picks if math.isfinite(pick.score)]),
-        "pool_sizes": Counter(size_class(pool.size(index)) for index in range(len(pool)) if pool.size(index)),
-        "taken_sizes": Counter(size_class(pool.size(pick.index)) for pick in made.picks if pool.size(pick.index)),
-        "clusters": _largest_clusters(made),
-        "picks": shown_picks(made),
-        "rejects": _shown_rejects(made),
-    }
+    return Shown(
+        ratio=ratio,
+        random_ratios=randoms,
+        measured=measured,
+        scores=score_steps([] if scoreless else [pick.score for pick in made.picks if math.isfinite(pick.score)]),
+        pool_sizes=Counter(size_class(pool.size(index)) for index in range(len(pool)) if pool.size(index)),
+        taken_sizes=Counter(size_class(pool.size(pick.index)) for pick in made.picks if pool.size(pick.index)),
+        clusters=_largest_clusters(made),
+        picks=shown_picks(made),
+        rejects=_shown_rejects(made),
+    )
 
 
 def ratios(made: Selection, most: int = MEASURED) -> tuple[Mapping[str, float], list[dict[str, float]], int | None]:

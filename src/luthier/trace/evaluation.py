@@ -78,7 +78,7 @@ def evaluate_tracer(
         "uncalibrated_ece": calibration_error(raw, test.correct),
         "platt": [each._asdict() for each in tracer.platt],
         "spreads": tracer.spreads,
-        "reliability": reliability(chances[SINKT], test.correct),
+        "reliability": [each._asdict() for each in reliability(chances[SINKT], test.correct)],
     }
     results["scores"] = {name: _scores(each, test, unseen, draws) for name, each in chances.items()}
     results["differences"] = _differences(chances, test, unseen, draws)
@@ -157,7 +157,7 @@ def _subsets(test: AnswerLog, unseen: NDArray[np.bool_]) -> dict[str, NDArray[np
 def _scores(chance: NDArray[np.float64], test: AnswerLog, unseen: NDArray[np.bool_], draws: int) -> dict[str, Any]:
     """All measures on every part of the test answers; the smaller parts take fewer draws."""
     found: dict[str, Any] = {
-        name: score(chance[some], test.correct[some], test.learner[some], draws=draws if name in MAIN else draws // 4)
+        name: score(chance[some], test.correct[some], test.learner[some], draws=draws if name in MAIN else draws // 4).to_row()
         for name, some in _subsets(test, unseen).items()
     }
     found["within learners"] = within_learners(chance, test)
@@ -171,7 +171,7 @@ def _differences(
     subsets = {"all": np.ones(len(test), dtype=bool)} | ({"unseen": unseen, "seen": ~unseen} if unseen.any() else {})
     return {
         name: {
-            part: auc_difference(chances[SINKT][some], each[some], test.correct[some], test.learner[some], draws=draws)
+            part: auc_difference(chances[SINKT][some], each[some], test.correct[some], test.learner[some], draws=draws)._asdict()
             for part, some in subsets.items()
         }
         for name, each in chances.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,8 +32,35 @@ class Traced(NamedTuple):
     checkpoints: bool = False
 
 
-def write_tables(traced: Traced, families: Sequence[str], inflation: float, folder: Path, *, ask: int, train: int, seed: int) -> JSON:
-    """Write TABLES in a folder and return what the page shows. inflation: of the estimates' intervals; ask, train: how many items."""
+@dataclass(frozen=True)
+class Tabled:
+    """What the page shows of the tables: rows of learners, mastery, changes, and of what to ask and to train next.
+
+    alarms: concepts lost between checkpoints. ability_sd, spread: of the model; rounds: of the calibration. text: None where no difficulty
+    was read from text.
+    """
+
+    answers: int
+    items: int
+    learners: list[JSON]
+    concepts: list[str]
+    mastery: list[JSON]
+    changes: list[JSON]
+    alarms: int
+    ask: list[JSON]
+    train: list[JSON]
+    ability_sd: float
+    spread: float
+    rounds: int
+    notes: list[str]
+    text: JSON | None
+
+    def to_row(self) -> JSON:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def write_tables(traced: Traced, families: Sequence[str], inflation: float, folder: Path, *, ask: int, train: int, seed: int) -> Tabled:
+    """Write TABLES in a folder. inflation: of the estimates' intervals; ask, train: how many items."""
     from luthier.trace.checkpoints import changes
 
     log, model = traced.log, traced.model
@@ -48,21 +75,21 @@ def write_tables(traced: Traced, families: Sequence[str], inflation: float, fold
     write_table(folder / "ask.csv", asked, ["learner", "item", "concepts", "difficulty"])
     write_table(folder / "train.csv", trained, ["learner", "item", "concepts", "chance"])
     text = traced.text
-    return {
-        "answers": len(log),
-        "items": len(log.catalogue.items),
-        "learners": estimates,
-        "concepts": [each.concept for each in log.catalogue.concepts],
-        "mastery": mastery,
-        "changes": moved,
-        "alarms": len({one["concept"] for one in moved if one["verdict"] == "lost"}),
-        "ask": asked,
-        "train": trained,
-        "ability_sd": model.sd,
-        "spread": model.spread,
-        "rounds": traced.calibration.rounds,
-        "notes": list(log.notes),
-        "text": None
+    return Tabled(
+        answers=len(log),
+        items=len(log.catalogue.items),
+        learners=estimates,
+        concepts=[each.concept for each in log.catalogue.concepts],
+        mastery=mastery,
+        changes=moved,
+        alarms=len({one["concept"] for one in moved if one["verdict"] == "lost"}),
+        ask=asked,
+        train=trained,
+        ability_sd=model.sd,
+        spread=model.spread,
+        rounds=traced.calibration.rounds,
+        notes=list(log.notes),
+        text=None
         if text is None
         else {
             "items": text.items,
@@ -71,7 +98,7 @@ def write_tables(traced: Traced, families: Sequence[str], inflation: float, fold
             "within": _within(traced),
             "points": _points(traced),
         },
-    }
+    )
 
 
 def _estimates(traced: Traced, families: Sequence[str], inflation: float) -> list[JSON]:

@@ -101,7 +101,8 @@ def _tables(traced: Traced, job: Job, held: JSON) -> JSON:
     if known is None:
         fitted = replace(traced.calibration, sd=traced.model.sd)
         write_calibrated(job.folder / NAME, CalibratedItems(fitted, job.log.catalogue, traced.model.spread, inflation))
-    return write_tables(traced, job.families, inflation, job.folder, ask=settings.ask, train=settings.train, seed=settings.seed)
+    made = write_tables(traced, job.families, inflation, job.folder, ask=settings.ask, train=settings.train, seed=settings.seed)
+    return made.to_row()
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------------

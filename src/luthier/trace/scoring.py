@@ -6,7 +6,8 @@ All measures are weighted sums over answers sorted once, so a draw of learners c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.statistics.ranks import area_under_curve
 from luthier.statistics.resampling import Estimate
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from luthier.records import JSON
     from luthier.trace.answers import AnswerLog
 
 DRAWS = 200
@@ -22,9 +24,35 @@ BINS = 10
 POSITIONS = ((1, 10), (11, 50), (51, 200), (201, None))
 
 
+@dataclass(frozen=True)
+class ChanceScores:
+    """How good the chances of so many answers of so many learners are; no estimates without answers. ece: expected calibration error."""
+
+    answers: int
+    learners: int
+    auc: Estimate | None = None
+    accuracy: Estimate | None = None
+    log_loss: Estimate | None = None
+    brier: Estimate | None = None
+    ece: Estimate | None = None
+
+    def to_row(self) -> JSON:
+        estimates = {name: getattr(self, name) for name in ("auc", "accuracy", "log_loss", "brier", "ece")}
+        counts = {"answers": self.answers, "learners": self.learners}
+        return counts | {name: one._asdict() for name, one in estimates.items() if one is not None}
+
+
+class Bin(NamedTuple):
+    """The answers whose chance lies in one bin: how many, their mean chance and the share of right ones."""
+
+    answers: int
+    chance: float
+    right: float
+
+
 def score(
     chance: NDArray[np.float64], correct: NDArray[np.float32], learner: NDArray[np.int32], *, draws: int = DRAWS, seed: int = 0
-) -> dict[str, Any]:
+) -> ChanceScores:
     """AUC, accuracy, log-loss, Brier score and calibration error with 95 % intervals over learners; (answers,) each.
 
     AUC is None where all answers are alike.
@@ -32,19 +60,19 @@ def score(
     import numpy as np
 
     if not len(chance):
-        return {"answers": 0, "learners": 0}
+        return ChanceScores(0, 0)
     _, place = np.unique(learner, return_inverse=True)
     people = int(place.max()) + 1
     weights = np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), size=draws).astype(np.float64)
     measure = _measures(chance, correct)
     whole = measure(np.ones(len(chance)))
     drawn = [measure(row[place]) for row in weights]
-    found: dict[str, Any] = {"answers": len(chance), "learners": people}
+    found: dict[str, Estimate] = {}
     for name, value in whole.items():
         some = [each for each in (row[name] for row in drawn) if each is not None]
         low, high = np.percentile(some, [2.5, 97.5]) if some and value is not None else (None, None)
-        found[name] = Estimate(value, None if low is None else float(low), None if high is None else float(high))._asdict()
-    return found
+        found[name] = Estimate(value, None if low is None else float(low), None if high is None else float(high))
+    return ChanceScores(len(chance), people, **found)
 
 
 def auc_difference(
@@ -55,7 +83,7 @@ def auc_difference(
     *,
     draws: int = DRAWS,
     seed: int = 0,
-) -> dict[str, float | None]:
+) -> Estimate:
     """How much higher the AUC of `one` is than that of `other` on the same answers, with its interval over learners."""
     import numpy as np
 
@@ -71,7 +99,7 @@ def auc_difference(
     drawn = [difference(row[place]) for row in rng.multinomial(people, np.full(people, 1 / people), size=draws).astype(np.float64)]
     some = [each for each in drawn if each is not None]
     low, high = (float(each) for each in np.percentile(some, [2.5, 97.5])) if some else (None, None)
-    return Estimate(difference(np.ones(len(one))), low, high)._asdict()
+    return Estimate(difference(np.ones(len(one))), low, high)
 
 
 def within_learners(chance: NDArray[np.float64], log: AnswerLog) -> float | None:
@@ -93,13 +121,13 @@ def calibration_error(chance: NDArray[np.float64], correct: NDArray[np.float32],
     return 0.0 if found is None else found
 
 
-def reliability(chance: NDArray[np.float64], correct: NDArray[np.float32], bins: int = BINS) -> list[dict[str, float]]:
-    """Of each bin with answers: their number, the mean chance and the share of right ones."""
+def reliability(chance: NDArray[np.float64], correct: NDArray[np.float32], bins: int = BINS) -> list[Bin]:
+    """The bins with answers, of equally wide ones."""
     import numpy as np
 
     number = np.minimum((chance * bins).astype(int), bins - 1)
     return [
-        {"answers": int(some.sum()), "chance": float(chance[some].mean()), "right": float(correct[some].mean())}
+        Bin(int(some.sum()), float(chance[some].mean()), float(correct[some].mean()))
         for some in (number == each for each in range(bins))
         if some.any()
     ]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from trl import SFTTrainer
 
 
 def answer_loss(model: Any, inputs: Any, items: Any = None) -> tuple[Any, Any]:
@@ -28,7 +32,7 @@ def answer_loss(model: Any, inputs: Any, items: Any = None) -> tuple[Any, Any]:
     return (losses * weights.flatten()).sum() / (weights.sum() if items is None else items), outputs
 
 
-def target_weight(batches: Any) -> Any:
+def target_weight(batches: Any) -> Tensor:
     """What the targets of batches weigh together; their number where they have no weights."""
     import torch
 
@@ -38,7 +42,7 @@ def target_weight(batches: Any) -> Any:
 
 
 @cache
-def answer_head_trainer() -> Any:
+def answer_head_trainer() -> type[SFTTrainer]:
     """TRL's SFTTrainer with a cheaper loss on a CPU: only positions that predict an assistant token go through the vocabulary head.
 
     TRL's chunked head works in float32 over every position, which costs more than all the layers of a small model together.

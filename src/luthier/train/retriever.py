@@ -37,6 +37,20 @@ class RetrieverSettings:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class TrainedRetriever:
+    """What a training was and cost. loss: the last one that was logged."""
+
+    pairs: int
+    steps: int
+    loss: float
+    cpu_seconds: float
+    settings: RetrieverSettings
+
+    def to_row(self) -> JSON:
+        return asdict(self)
+
+
 def train_retriever(
     pairs: Sequence[tuple[str, str]],
     base: Path,
@@ -45,8 +59,8 @@ def train_retriever(
     *,
     static: bool = False,
     progress: Callable[[int, int, float], None] | None = None,
-) -> JSON:
-    """Train on (query, document) and write a sentence-transformers folder under `folder`; returns steps, last loss and CPU-seconds.
+) -> TrainedRetriever:
+    """Train on (query, document) and write a sentence-transformers folder under `folder`.
 
     Continues from the checkpoint that a stopped training of the same pairs left in `folder`.
 
@@ -65,13 +79,13 @@ def train_retriever(
     result = trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     model.save(str(folder), safe_serialization=True, create_model_card=False)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return {
-        "pairs": len(pairs),
-        "steps": int(result.global_step),
-        "loss": next((row["loss"] for row in reversed(trainer.state.log_history) if "loss" in row), float(result.training_loss)),
-        "cpu_seconds": round(time.process_time() - start, 1),
-        "settings": asdict(chosen),
-    }
+    return TrainedRetriever(
+        pairs=len(pairs),
+        steps=int(result.global_step),
+        loss=next((row["loss"] for row in reversed(trainer.state.log_history) if "loss" in row), float(result.training_loss)),
+        cpu_seconds=round(time.process_time() - start, 1),
+        settings=chosen,
+    )
 
 
 def _open(base: Path, static: bool, max_length: int | None) -> Any:

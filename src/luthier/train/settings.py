@@ -44,7 +44,7 @@ class TuningSettings:
         return "model" if self.full else "adapter"
 
     def lora_settings(self) -> JSON:
-        return joined("lora", self.lora, r=("--rank", self.rank))
+        return _joined("lora", self.lora, r=("--rank", self.rank))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +103,10 @@ class SftSettings(TuningSettings):
         return self.by_length or self.branches > 1 or self.seconds is not None
 
     def sft_settings(self) -> JSON:
-        return joined("sft", self.sft, num_train_epochs=("--epochs", self.epochs), learning_rate=("--learning-rate", self.learning_rate))
+        return _joined("sft", self.sft, num_train_epochs=("--epochs", self.epochs), learning_rate=("--learning-rate", self.learning_rate))
 
     def flat_settings(self) -> JSON:
-        return {"seed": self.seed, **joined("flat", self.flat, backend=("--backend", self.backend))}
+        return {"seed": self.seed, **_joined("flat", self.flat, backend=("--backend", self.backend))}
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class PreferenceSettings(TuningSettings):
         self.training_settings(), self.lora_settings()
 
     def training_settings(self) -> JSON:
-        return joined(
+        return _joined(
             "training",
             self.training,
             loss=("--loss", self.loss),
@@ -259,7 +259,7 @@ class SharpnessSettings(ModelSettings):
         return self.places[-1]
 
 
-def joined(name: str, given: JSON, **options: tuple[str, Any]) -> JSON:
+def _joined(name: str, given: JSON, **options: tuple[str, Any]) -> JSON:
     """A section with those options that mean one of its settings. Raises SettingsError where both say it and differ."""
     for key, (word, value) in options.items():
         if value is not None and key in given and given[key] != value:

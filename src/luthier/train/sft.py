@@ -173,7 +173,7 @@ def prepare_rows(
     )
     if (idle := next((name for name in NO_EFFECT if name in settings.sft), None)) is not None:
         raise SettingsError(f"{section}.{idle} has no effect here: rows are read by the model's own chat template; leave it out")
-    checked_flat(settings)
+    _checked_flat(settings)
     longest = given["max_length"]
     if settings.way == "neftune":
         given["neftune_noise_alpha"] = settings.amount
@@ -256,7 +256,7 @@ def _system(conversation: Conversation) -> str | None:
     return first.content if first.role == "system" else None
 
 
-def checked_flat(settings: SftSettings) -> JSON:
+def _checked_flat(settings: SftSettings) -> JSON:
     """The settings of the noise by name. Raises SettingsError."""
     check_names("flat", settings.flat, ("backend", "exclude", "ranks", "every", "seed"), "luthier.train.flat.FlatNoise")
     return settings.flat_settings()
@@ -347,7 +347,7 @@ def _plan(base: Any, rows: list[Encoded], folder: Path, settings: SftSettings, c
     planned = config.max_steps if config.max_steps > 0 else everything
     if settings.seconds is not None:
         passes = 2 if settings.way == "lora-sam" else 1
-        flat = checked_flat(settings)
+        flat = _checked_flat(settings)
         planned = planned_steps(
             base, rows, folder / PLAN, most=planned, seconds=settings.seconds, config=config, sigma=settings.noise, flat=flat, passes=passes
         )
@@ -364,6 +364,6 @@ def _callbacks(settings: SftSettings, folder: Path, config: Any, progress: Progr
     if config.process_index == 0:
         yield MetricsCallback(folder / METRICS, progress)
     if settings.noise > 0:
-        yield FlatLoraCallback(settings.noise, **checked_flat(settings))
+        yield FlatLoraCallback(settings.noise, **_checked_flat(settings))
     elif settings.way == "bi-lora":
         yield BiLoraCallback(settings.amount, seed=settings.seed)

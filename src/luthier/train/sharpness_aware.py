@@ -18,13 +18,14 @@ from luthier.train.flat.layers import CLEAN, NoisyLayer, noisy_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers import Trainer
 
 LORA_SAM_RHO = 0.003  # of SAM on (A, B): the best in Flat-LoRA's comparison
 BI_LORA_RHO = 0.05
 ASCENT_SHARE = 0.1  # of rho that one ascent step moves the second adapter by
 
 
-def sam_trainer(trainer: Any, rho: float = LORA_SAM_RHO) -> Any:
+def sam_trainer(trainer: type[Trainer], rho: float = LORA_SAM_RHO) -> type[Trainer]:
     """A subclass of a transformers trainer that takes each micro-batch's gradient at W + rho g / ||g||, over the trained weights.
 
     rho: length of the step up, > 0; raises SettingsError otherwise.

@@ -8,12 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from luthier.errors import LuthierError, SettingsError
 from luthier.models.loading import loading, reason
 from luthier.models.local import LocalModel
 from luthier.records import JSON
+
+if TYPE_CHECKING:
+    from peft import LoraConfig, PeftModel
+    from transformers import PreTrainedModel, TrainingArguments
 
 LEAST = dict.fromkeys(
     ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "max_length", "save_total_limit", "r"), 1
@@ -44,7 +48,9 @@ def defaults(seed: int, **own: Any) -> JSON:
     } | own
 
 
-def trainer_config(kind: type, model: LocalModel, folder: Path, given: JSON, *, evaluated: bool, library: str = "transformers") -> Any:
+def trainer_config(
+    kind: type, model: LocalModel, folder: Path, given: JSON, *, evaluated: bool, library: str = "transformers"
+) -> TrainingArguments:
     """The configuration of a trainer. kind: its class; evaluated: at the end of each epoch where nothing else is said. Writes nothing.
 
     Raises SettingsError for what the library refuses.
@@ -60,7 +66,7 @@ def trainer_config(kind: type, model: LocalModel, folder: Path, given: JSON, *, 
     return config
 
 
-def lora_config(given: JSON) -> Any:
+def lora_config(given: JSON) -> LoraConfig:
     """A `peft.LoraConfig`: rank 8 on every linear layer where nothing else is given. Raises SettingsError."""
     from peft import LoraConfig
 
@@ -91,7 +97,7 @@ def check_start(model: LocalModel, *, full: bool, lora: JSON) -> None:
         raise SettingsError(f"{model.adapter} has settings of its own; leave those of lora out")
 
 
-def starting_weights(model: LocalModel, *, full: bool = False, attention: str | None = None) -> Any:
+def starting_weights(model: LocalModel, *, full: bool = False, attention: str | None = None) -> PreTrainedModel | PeftModel:
     """The base in training's precision, with the model's adapter where it has one. attention: kernel, None for the model's own.
 
     Small steps vanish in bf16, so where all weights are trained they are float32, computing in bf16 where that is fast.
@@ -106,7 +112,7 @@ def starting_weights(model: LocalModel, *, full: bool = False, attention: str | 
     return base if model.adapter is None else _with_adapter(base, str(model.adapter), model)
 
 
-def adapted_model(model: LocalModel, adapter: str | None, seed: int = 0) -> Any:
+def adapted_model(model: LocalModel, adapter: str | None, seed: int = 0) -> PeftModel:
     """The base with a saved adapter, or with a fresh one that changes nothing yet, as training holds it.
 
     Raises SettingsError where the folder holds no adapter, EngineError where it is not of this model.
@@ -122,7 +128,7 @@ def adapted_model(model: LocalModel, adapter: str | None, seed: int = 0) -> Any:
     return get_peft_model(base, lora_config({})) if adapter is None else _with_adapter(base, adapter, model)
 
 
-def _with_adapter(base: Any, adapter: str, model: LocalModel) -> Any:
+def _with_adapter(base: Any, adapter: str, model: LocalModel) -> PeftModel:
     from peft import PeftModel
 
     with loading(adapter, "adapter", f"give a PEFT adapter of {model.name}"):

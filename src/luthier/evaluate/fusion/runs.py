@@ -19,6 +19,7 @@ from luthier.run import Run
 
 if TYPE_CHECKING:
     from luthier.evaluate.fusion import Judged
+    from luthier.models import LanguageModel
     from luthier.records.fusion import FusionItem
 
 BASE, WORST = "base", page.WORST
@@ -51,7 +52,7 @@ class Job:
     def path(self, arm: Arm, kind: str) -> str:
         return f"{kind}-{arm.name}.jsonl"
 
-    def open(self, arm: Arm) -> Any:
+    def open(self, arm: Arm) -> LanguageModel:
         """The model of an arm."""
         from luthier.evaluate.fusion import ScriptedModel
 
@@ -59,7 +60,8 @@ class Job:
             items = (*self.suite.items, *self.suite.retention)
             return ScriptedModel(arm.model.removeprefix(SCRIPTED), items, self.suite.memory)
         asked = self.settings
-        return open_model(arm.model, arm.adapter, endpoint=asked.endpoint, dtype=asked.dtype, engine=asked.engine)
+        found: LanguageModel = open_model(arm.model, arm.adapter, endpoint=asked.endpoint, dtype=asked.dtype, engine=asked.engine)
+        return found
 
 
 def run(settings: FusionEvaluationSettings, out: Path, progress: Progress = quiet) -> Run:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from luthier.errors import SettingsError
 from luthier.evaluate.retrieval.settings import OpeningSettings
 from luthier.models.opening import embedder_reads, open_embedder
 
+if TYPE_CHECKING:
+    from luthier.evaluate.retrieval.retrieve import Retriever
+
 VECTORS = "vectors:"
 
 
-def open_retriever(name: str, settings: OpeningSettings | None = None) -> Any:
+def open_retriever(name: str, settings: OpeningSettings | None = None) -> Retriever:
     """BM25 (`bm25`, `bm25:word`, `bm25:stem`), the vectors of `vectors:FOLDER`, or an embedder as `open_embedder` knows it.
 
     Raises MissingFileError, SettingsError, EngineError, FetchError.

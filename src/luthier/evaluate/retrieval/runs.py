@@ -14,7 +14,7 @@ from luthier.evaluate.retrieval import page
 from luthier.evaluate.retrieval.formats import read_task
 from luthier.evaluate.retrieval.layout import NAMED, TaskFiles, find_task
 from luthier.evaluate.retrieval.metrics import Run as Ranking
-from luthier.evaluate.retrieval.opening import VECTORS, is_bm25, open_retriever, retriever_reads
+from luthier.evaluate.retrieval.opening import is_bm25, open_retriever, retriever_reads
 from luthier.evaluate.retrieval.results import RESULTS, Result, RetrievalRow, file_name, load_result, means, save_result
 from luthier.evaluate.retrieval.settings import OpeningSettings, RetrievalSettings
 from luthier.evaluate.retrieval.task import Task, own_documents
@@ -131,9 +131,12 @@ class Job:
 
 def _name_of(name: str, settings: RetrievalSettings, tasks: Sequence[Task]) -> str:
     """What a model calls itself; one that cannot be opened, or vectors that do not fit, are refused before anything is begun."""
+    from luthier.evaluate.retrieval.retrieve import Vectors
+
     retriever = open_retriever(name, settings)
-    for task in tasks if name.startswith(VECTORS) else ():
-        retriever.load(task)
+    if isinstance(retriever, Vectors):
+        for task in tasks:
+            retriever.load(task)
     return str(retriever.name)
 
 

@@ -11,7 +11,7 @@ from luthier.errors import SettingsError
 from luthier.train.flat.law import merged_row_norms, row_squares
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 Place = Literal["weight", "base output", "layer output"]
 CLEAN = "forward_without_noise"
@@ -38,7 +38,7 @@ class NoisyLayer:
     _squares: Tensor | None = None
 
     @cached_property
-    def hooked(self) -> Any:
+    def hooked(self) -> nn.Module:
         """The module whose forward is replaced."""
         return self.lora if self.place == "layer output" else self.base
 
@@ -92,7 +92,7 @@ class NoisyLayer:
         return (a[0], b[0]) if len(a) == 1 else (torch.cat(a), torch.cat(b, 1))
 
 
-def whole(weight: Any) -> Any:
+def whole(weight: Any) -> Tensor:
     """A weight that is sharded over processes, gathered; others as they are."""
     return weight.full_tensor() if sharded(weight) else weight
 

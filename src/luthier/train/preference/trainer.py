@@ -24,6 +24,7 @@ from luthier.train.preference.reference import ReferenceCache, fill, fingerprint
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers.trainer_utils import PredictionOutput, TrainOutput
 
 logger = logging.get_logger(__name__)
 
@@ -97,7 +98,7 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         self._read_apart_where_needed([*_flattened(train), *_flattened(held)])
         self.cache = self._reference_cache()
 
-    def train(self, *args: Any, **options: Any) -> Any:
+    def train(self, *args: Any, **options: Any) -> TrainOutput:
         """As `transformers.Trainer.train`; before it, the reference reads what the cache lacks."""
         if not self._is_sharded():
             self.read_reference(self.train_dataset, self.eval_dataset)
@@ -119,7 +120,7 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         measured: JSON = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         return measured
 
-    def predict(self, test_dataset: Any, ignore_keys: Any = None, metric_key_prefix: str = "test") -> Any:
+    def predict(self, test_dataset: Any, ignore_keys: Any = None, metric_key_prefix: str = "test") -> PredictionOutput:
         """As `transformers.Trainer.predict`, for raw rows of pairs; there are no predictions, only metrics."""
         rows = self._encoded(test_dataset, self.processing_class, self.args, self._counts(metric_key_prefix))
         self._make_ready(rows)
