@@ -34,8 +34,8 @@ def with_unions(schema: Mapping[str, Any], unions: Sequence[list[Any]], follow: 
             loosened = True
             optional: JSON = {}
             for branch in union:
-                optional = merged_properties(optional, follow(branch).get("properties"))
-            result["properties"] = merged_properties(result.get("properties"), optional)
+                optional = _merged_properties(optional, follow(branch).get("properties"))
+            result["properties"] = _merged_properties(result.get("properties"), optional)
     if crossed:
         result["anyOf"] = crossed
     return result, loosened
@@ -45,7 +45,7 @@ def merge_keyword(merged: JSON, key: str, value: Any) -> None:
     """A keyword of one part of an `allOf`, folded into the parts before it, which win."""
     known = merged.get(key)
     if key == "properties":
-        merged[key] = merged_properties(known, value)
+        merged[key] = _merged_properties(known, value)
     elif key == "required" and isinstance(value, list) and isinstance(known, list):
         merged[key] = known + [item for item in value if item not in known]
     elif key == "enum" and isinstance(value, list) and isinstance(known, list):
@@ -56,7 +56,7 @@ def merge_keyword(merged: JSON, key: str, value: Any) -> None:
         merged.setdefault(key, value)
 
 
-def merged_properties(first: Any, more: Any) -> JSON:
+def _merged_properties(first: Any, more: Any) -> JSON:
     """Properties of both; one that both have must be both."""
     result: JSON = dict(first) if isinstance(first, Mapping) else {}
     for name, value in more.items() if isinstance(more, Mapping) else ():

@@ -87,13 +87,13 @@ class DiscoveryDocument:
             )
 
     def _parameters(self, method: JSON) -> JSON:
-        properties = {name: prepared(value) for name, value in method.get("parameters", {}).items() if not value.get("deprecated")}
+        properties = {name: _prepared(value) for name, value in method.get("parameters", {}).items() if not value.get("deprecated")}
         order = method.get("parameterOrder", [])
         first = {name: properties[name] for name in order if name in properties}
         body = self._resolve(method["request"]["$ref"]) if "$ref" in method.get("request", {}) else {}
         merged = {**body.get("properties", {}), **first, **properties}
         ordered = {**first, **{name: merged[name] for name in (*body.get("properties", {}), *properties)}}
-        read = self._reader.read({"type": "object", "properties": snake_names(ordered)}, MAX_DEPTH)
+        read = self._reader.read({"type": "object", "properties": _snake_names(ordered)}, MAX_DEPTH)
         known = read.get("properties", {})
         required = read.get("required", [])
         described = {
@@ -107,11 +107,11 @@ class DiscoveryDocument:
         if "$ref" not in method.get("response", {}):
             return None
         read = self._answers.read({"$ref": method["response"]["$ref"]}, RETURNS_DEPTH, closed=False)
-        return narrowed(read) if read.get("properties") else None
+        return _narrowed(read) if read.get("properties") else None
 
     def _resolve(self, reference: str) -> Any:
         if reference not in self._prepared:
-            self._prepared[reference] = prepared(self._schemas.get(reference, {}))
+            self._prepared[reference] = _prepared(self._schemas.get(reference, {}))
         return self._prepared[reference]
 
 
@@ -122,21 +122,21 @@ def _methods(node: JSON) -> Iterator[JSON]:
         yield from _methods(resource)
 
 
-def prepared(schema: JSON) -> JSON:
+def _prepared(schema: JSON) -> JSON:
     """A discovery schema in the words of JSON Schema: `repeated` is an array, "Required." in a text is `required`."""
     result = dict(schema)
     text = result.get("description", "")
     if "properties" in result:
-        result["properties"] = snake_names(
+        result["properties"] = _snake_names(
             {
-                name: prepared(value)
+                name: _prepared(value)
                 for name, value in result["properties"].items()
                 if name not in _BOILERPLATE and not value.get("readOnly") and not value.get("deprecated") and not _output_only(value)
             }
         )
     for nested in ("items", "additionalProperties"):
         if isinstance(result.get(nested), dict):
-            result[nested] = prepared(result[nested])
+            result[nested] = _prepared(result[nested])
     if "enum" in result:
         meant = [value for value in result["enum"] if not _UNSPECIFIED.search(str(value))]
         result["enum"] = meant or result["enum"]
@@ -150,7 +150,7 @@ def prepared(schema: JSON) -> JSON:
     return result
 
 
-def snake_names(properties: JSON) -> JSON:
+def _snake_names(properties: JSON) -> JSON:
     """The same properties under snake_case names; the first of two that collide stays."""
     renamed: JSON = {}
     for name, value in properties.items():
@@ -158,13 +158,13 @@ def snake_names(properties: JSON) -> JSON:
     return renamed
 
 
-def narrowed(schema: JSON) -> JSON:
+def _narrowed(schema: JSON) -> JSON:
     """An answer's schema with at most RETURNS_WIDTH properties at each level."""
     result = dict(schema)
     if "properties" in result:
-        result["properties"] = {name: narrowed(value) for name, value in list(result["properties"].items())[:RETURNS_WIDTH]}
+        result["properties"] = {name: _narrowed(value) for name, value in list(result["properties"].items())[:RETURNS_WIDTH]}
     if isinstance(result.get("items"), dict):
-        result["items"] = narrowed(result["items"])
+        result["items"] = _narrowed(result["items"])
     for keyword in ("required", "pattern", "default"):
         result.pop(keyword, None)
     return result
