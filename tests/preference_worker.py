@@ -69,7 +69,8 @@ def main(model_folder: str, out: str, mode: str, sigma: str) -> None:
         "known": len(trainer.cache.known),
     }
     (Path(out) / f"{mode}-{config.process_index}.json").write_text(json.dumps(record))
-    trainer.accelerator.end_training()
+    trainer.accelerator.wait_for_everyone()
+    os._exit(0)  # the threads of gloo, taken apart by the interpreter, now and then abort a process that has done its work
 
 
 if __name__ == "__main__":

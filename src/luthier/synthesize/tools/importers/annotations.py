@@ -21,7 +21,7 @@ from luthier.records.schema import normalise_schema
 
 MAX_LEVELS = 4  # of classes within classes
 
-_PROSE = re.compile(r"(?<!\s)\s*+,\s*+(?:optional|default.*|keyword.only)$|\bof\b.*$|(?<!\s)\s*+\(.*$", re.IGNORECASE)
+_PROSE = re.compile(r"(?<!\s)\s*+(?:,\s*+(?:optional$|default.*|keyword.only$)|\().*|\bof\b.*", re.IGNORECASE | re.DOTALL)
 _ARRAYS = frozenset({"list", "sequence", "mutablesequence", "iterable", "iterator", "tuple", "set", "frozenset", "collection", "deque"})
 _OBJECTS = frozenset({"dict", "mapping", "mutablemapping", "defaultdict", "ordereddict", "counter"})
 _BARE = frozenset({"annotated", "required", "notrequired", "readonly", "final", "classvar"})
