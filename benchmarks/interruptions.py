@@ -19,6 +19,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "cli")]
 OWN = ("run.json", "report.html", ".lock")
+TIMES = ("cpu", "wall")  # of a judged program
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 QUICK = ("probe run", "select run", "decode label")
 
@@ -28,14 +29,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--stops", type=int, default=10, help="of each command")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "interruptions.json")
+    parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
+    out = chosen.out or ROOT / "benchmarks" / "results" / f"interruptions{'-quick' if chosen.quick else ''}.json"
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     from run_cases import CASES, Materials
 
     names, stops = (QUICK, 1) if chosen.quick else (tuple(CASES), chosen.stops)
     draw = random.Random(chosen.seed)
-    kept: dict[str, Any] = json.loads(chosen.out.read_text()) if chosen.out.is_file() and not chosen.quick else {}
+    kept: dict[str, Any] = json.loads(out.read_text()) if out.is_file() and not chosen.quick else {}
     with tempfile.TemporaryDirectory() as scratch:
         at = Materials(Path(scratch), tiny_model(Path(scratch) / "model"))
         for name in names:
@@ -49,8 +51,8 @@ def main() -> None:
             kept[name] = {"stops": stops, "seconds": round(took, 1), "lost": lost}
             for folder in Path(scratch).glob("whole*"):
                 remove(folder)
-            chosen.out.parent.mkdir(parents=True, exist_ok=True)
-            chosen.out.write_text(json.dumps(kept, indent=1) + "\n")
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps(kept, indent=1) + "\n")
             print(f"{name}: {stops} stops, {len(lost)} lost something{': ' + '; '.join(lost) if lost else ''}", flush=True)
     told = [kept[name] for name in names]
     print(
@@ -88,10 +90,20 @@ def digests(out: Path) -> dict[str, str]:
 
 
 def untimed(path: Path) -> bytes:
-    if path.suffix != ".jsonl":
+    if path.suffix not in (".json", ".jsonl"):
         return path.read_bytes()
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return json.dumps([{name: value for name, value in row.items() if "seconds" not in name} for row in rows]).encode()
+    text = path.read_text()
+    return json.dumps(
+        without_times([json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else json.loads(text))
+    ).encode()
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, list):
+        return [without_times(item) for item in value]
+    if isinstance(value, dict):
+        return {name: without_times(item) for name, item in value.items() if "seconds" not in name and name not in TIMES}
+    return value
 
 
 def call(words: list[str]) -> None:
