@@ -207,7 +207,7 @@ def train(prepared: Prepared, model: LocalModel, folder: Path, settings: SftSett
     """Train on what was prepared."""
     import torch
 
-    from luthier.train.steps import CHECKPOINTS, METRICS, full_disk_named, latest_checkpoint, refuse_broken
+    from luthier.train.steps import CHECKPOINTS, METRICS, full_disk_named, latest_checkpoint, refuse_broken, save
 
     folder.mkdir(parents=True, exist_ok=True)
     trainer = _trainer(prepared, model, folder, settings, progress)
@@ -217,7 +217,7 @@ def train(prepared: Prepared, model: LocalModel, folder: Path, settings: SftSett
         measured = trainer.evaluate() if prepared.held else {}
         if settings.full:
             trainer.model.to(model.training_dtype)  # as the base is held
-        trainer.save_model(str(folder / settings.made))
+        save(trainer, folder / settings.made)
     trainable = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
     if torch.distributed.is_initialized():
         torch.distributed.barrier()

@@ -78,11 +78,14 @@ def lora_config(given: JSON) -> LoraConfig:
 @contextmanager
 def refused_by(library: str) -> Iterator[None]:
     """Around what takes settings that a person gave: whatever the library raises becomes SettingsError."""
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
     try:
         yield
     except LuthierError:
         raise
     except Exception as problem:
+        unset_hf_deepspeed_config()  # else a refused one, half made, stands in the way of every model that is loaded later
         raise SettingsError(f"{library} refuses these settings: {reason(problem)}") from problem
 
 

@@ -69,6 +69,21 @@ def _is_json(path: Path) -> bool:
         return False
 
 
+def save(trainer: Any, folder: Path) -> None:
+    """What was trained, the same bytes for the same weights: PEFT lists its target modules in the order of a set, and the trainer adds a
+    pickle of its arguments with the paths of this machine, which nothing reads and run.json tells better."""
+    trainer.save_model(str(folder))
+    if not trainer.args.should_save:
+        return
+    (folder / "training_args.bin").unlink(missing_ok=True)
+    config = folder / "adapter_config.json"
+    if config.is_file():
+        found = json.loads(config.read_text(encoding="utf-8"))
+        if isinstance(found["target_modules"], list):
+            found["target_modules"].sort()
+        config.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
 @contextmanager
 def full_disk_named(folder: Path) -> Iterator[None]:
     """Raises DiskError where the disk of `folder` is full: torch and safetensors name that in words of their own."""

@@ -16,7 +16,7 @@ from luthier.train.preference.pairs import EncodedPair, PairCounts
 from luthier.train.preference.trainer import PreferenceTrainer, kept_pairs
 from luthier.train.settings import PreferenceMethod, PreferenceSettings
 from luthier.train.start import check_start, checked, defaults, lora_config, refused_by, starting_weights, trainer_config
-from luthier.train.steps import CHECKPOINTS, METRICS, MetricsCallback, full_disk_named, latest_checkpoint, refuse_broken
+from luthier.train.steps import CHECKPOINTS, METRICS, MetricsCallback, full_disk_named, latest_checkpoint, refuse_broken, save
 
 METHODS: dict[PreferenceMethod, tuple[bool, str]] = {  # whether the bridged answer is the chosen one, and the weights
     "dpo": (False, "none"),
@@ -115,7 +115,7 @@ def train(prepared: Prepared, model: LocalModel, folder: Path, settings: Prefere
         trained = trainer.train(resume_from_checkpoint=latest_checkpoint(folder / CHECKPOINTS))
         refuse_broken(trainer.model, trainer.args, settings.sigma)
         after = trainer.evaluate() if prepared.held else None
-        trainer.save_model(str(folder / settings.made))
+        save(trainer, folder / settings.made)
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row] or [trained.training_loss]
