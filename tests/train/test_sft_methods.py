@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from transformers.integrations import is_deepspeed_zero3_enabled
 
 from luthier.errors import SettingsError
 from luthier.models.local import LocalModel
@@ -115,6 +116,7 @@ def test_wrong_settings_are_one_clear_line(model: LocalModel, tmp_path: Path, se
     with pytest.raises(SettingsError, match=message) as caught:
         fine_tune(ROWS, model, tmp_path, SftSettings(**settings))
     assert "\n" not in str(caught.value)
+    assert not is_deepspeed_zero3_enabled()  # a refused configuration, which the error still holds, would meet the next model
 
 
 def test_experts_are_balanced_as_trl_does_it(model: LocalModel, tmp_path: Path):
