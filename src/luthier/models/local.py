@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import EngineError, MissingFileError
+from luthier.models.chat_template import ChatTemplate
 from luthier.models.decoding import RowProcessor, decode
 from luthier.models.grammar import GrammarEngine, GrammarMask
 from luthier.models.loading import loading
@@ -74,6 +75,11 @@ class LocalModel:
         return self._tokenizer
 
     @property
+    def template(self) -> ChatTemplate:
+        """The chat template, and what it can do."""
+        return ChatTemplate.of(self.tokenizer)
+
+    @property
     def module(self) -> PreTrainedModel:
         """The torch module in evaluation mode, with its adapter merged in where one was given."""
         if self._module is None:
@@ -107,10 +113,9 @@ class LocalModel:
 
     def render(self, prompt: Prompt) -> str:
         """The prompt as the model reads it, up to where its answer begins."""
-        tools = [tool.to_row() for tool in prompt.tools] or None
-        rows, tokenizer = [message.to_row() for message in prompt.messages], self.tokenizer
+        rows, template = [message.to_row() for message in prompt.messages], self.template
         with loading(self.folder, "chat template", "mend the template, or give another model"):
-            return str(tokenizer.apply_chat_template(rows, tools=tools, add_generation_prompt=True, tokenize=False))
+            return template.render(rows, [tool.to_row() for tool in prompt.tools], generate=True)
 
     def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt. Batches go from long to short; results and seeds follow the order given. sampling: one for all, or one a
