@@ -7,8 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from conftest import CORPUS
-
+CORPUS = (
+    "You are a helpful assistant. What is the weather in Lisbon on Tuesday? Please say which day. It will rain.",
+    'Book a table for 12 people at 19:30. {"name": "get_weather", "arguments": {"city": "Lisbon", "days": 3}} Weather of a city.',
+    "user assistant system tool model function functions respond with a JSON for a function call with its proper arguments",
+)
 STOCK = (
     "qwen2_5",
     "qwen3",

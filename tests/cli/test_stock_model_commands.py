@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from run_cases import CASES, Materials
-from stock_templates import stock, write_architecture
 
 from command import luthier
 from luthier.errors import FetchError
 from luthier.packages import BFCL, fetch_wheel
+from stock_templates import stock, write_architecture
 
 COMMANDS = ["train sft", "train preference", "train infuse", "probe run", "probe online", "probe sharpness", "decode label", "decode fit"]
 COMMANDS += ["evaluate choice", "evaluate tools"]

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from luthier.errors import BadRowError
 from luthier.models.loading import reason
 from luthier.records import JSON
+from luthier.records.call_forms import MARKS, read_calls
 
 Masks = Literal["markers", "trl", "prefixes"]
 MARKERS = re.compile(r"(\{%[-+]?\s*)(end)?generation(\s*[-+]?%\})")
@@ -94,6 +95,19 @@ class ChatTemplate:
         return "" if self.works else "mapping"
 
     @cached_property
+    def call_form(self) -> str:
+        """The form that a model writes its calls in, of those of `records.call_forms`; "" where it is none of them."""
+        called = _called("mapping")[:2]
+        try:
+            before, whole = self.render(called[:1], [_tool(f"{_WORD}t")], generate=True), self.render(called, [_tool(f"{_WORD}t")])
+        except Exception:
+            return ""
+        said = whole[_common(before, whole) :]
+        for token in self.tokenizer.all_special_tokens:
+            said = said if token in MARKS else said.replace(token, "")
+        return read_calls(said, (f"{_WORD}t",)).form
+
+    @cached_property
     def masks(self) -> Masks:
         """How what the assistant says is told apart."""
         if has_markers(self._default):
@@ -159,6 +173,14 @@ class ChatTemplate:
         template = self._training if self.masks == "trl" else None
         made = self.tokenizer.apply_chat_template(rows, tools=offered, chat_template=template, tokenize=True, return_dict=True)
         return list(made["input_ids"])
+
+    def said(self, ids: Sequence[int]) -> str:
+        """The text of an answer with the special tokens that open and close calls, which tokenizers leave out of text."""
+        marks = {self.tokenizer.convert_tokens_to_ids(mark) for mark in MARKS if mark in self.tokenizer.all_special_tokens}
+        if not marks:
+            return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        special = set(self.tokenizer.all_special_ids) - marks
+        return str(self.tokenizer.decode([token for token in ids if token not in special], skip_special_tokens=False))
 
     def trains_stop(self) -> bool:
         """Whether a token that ends the turn is among what the assistant says."""

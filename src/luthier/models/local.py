@@ -192,16 +192,18 @@ class LocalModel:
                 processors=processors,
                 ended=partial(self._has_stop, sampling.stop) if sampling.stop else None,
             )
-        return [self._completion(row, len(ids), sampling) for row, ids in zip(answers, encoded, strict=True)]
+        answered = zip(answers, encoded, prompts, strict=True)
+        return [self._completion(row, len(ids), sampling, bool(prompt.tools)) for row, ids, prompt in answered]
 
     def _has_stop(self, stops: Sequence[str], ids: list[int], cache: Any) -> bool:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         return any(stop in text for stop in stops)
 
-    def _completion(self, ids: list[int], prompt_tokens: int, sampling: Sampling) -> Completion:
+    def _completion(self, ids: list[int], prompt_tokens: int, sampling: Sampling, tools: bool = False) -> Completion:
         stops = set(self.stop_ids)
         end = next((at for at, token in enumerate(ids) if token in stops), None)
-        text = self.tokenizer.decode(ids if end is None else ids[:end], skip_special_tokens=True)
+        said = ids if end is None else ids[:end]
+        text = self.template.said(said) if tools else self.tokenizer.decode(said, skip_special_tokens=True)
         cut = min((at for stop in sampling.stop if (at := text.find(stop)) >= 0), default=None)
         if cut is not None:
             return Completion(text[:cut], "stop", prompt_tokens, len(ids))
