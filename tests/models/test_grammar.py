@@ -157,6 +157,18 @@ def test_calls_in_the_form_of_a_family_fit_the_schema_too(form: str, tools: list
     assert_fits(render_calls(read.calls), tools, (1, 2))
 
 
+def test_tags_that_are_tokens_of_their_own_are_written_as_these(tokenizer: Any):
+    from copy import deepcopy
+
+    own = deepcopy(tokenizer)
+    own.add_tokens(["<tool_call>", "</tool_call>"])
+    engine = GrammarEngine(own, [2, 0])
+    text, ended = walk(engine, engine.matcher(calls_grammar(one_tool({"a": INTEGER}, ["a"]), form="hermes")), own, 1, 80)
+    assert ended
+    assert own.encode(text, add_special_tokens=False)[0] == own.convert_tokens_to_ids("<tool_call>")
+    assert read_calls(text).form == "hermes"
+
+
 def test_a_form_without_a_grammar_is_named():
     with pytest.raises(EngineError, match=r"no grammar of calls in the form 'xml'; known: brackets, hermes, llama, json"):
         calls_grammar(one_tool({}, []), form="xml")

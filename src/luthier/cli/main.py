@@ -22,6 +22,7 @@ from luthier.cli.running import click_command
 from luthier.errors import LuthierError
 
 STOPPED, TERMINATED = 130, 143
+OFFLINE = "--offline"
 M_ARENA_MAX = -8  # mallopt(3)
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
@@ -76,7 +77,8 @@ def _purpose(group: Words, context: click.Context, name: str) -> str:
 @click.group(cls=Words, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="luthier")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:
+@click.option(OFFLINE, is_flag=True, help="Ask no hub: what is named there is read from its cache. May stand behind any command.")
+def cli(debug: bool, offline: bool) -> None:
     """Post-training for open language models, with the evidence."""
 
 
@@ -84,7 +86,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 2 bad input, 130 stopped by the user, 143 by another process."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        _prepare(words)
+        words = _prepare(words)
         with cli.make_context("luthier", list(words)) as context:  # click's own `main` takes every interrupt for one of the user's
             cli.invoke(context)
     except click.exceptions.Exit as done:
@@ -127,15 +129,18 @@ def _told(problem: Exception) -> str:
     return f"{type(problem).__name__}: {line[:500] or 'no more is known'}; --debug shows where"
 
 
-def _prepare(words: list[str]) -> None:
+def _prepare(words: list[str]) -> list[str]:
     """Signals end a run in order; idle threads must not spin on a busy machine (they cost 3x there, and win 15 % on a quiet one);
-    libraries keep their own progress to themselves; nothing waits for a hub."""
+    libraries keep their own progress to themselves. Gives the words without --offline, which may stand anywhere."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, _terminate)
     if os.getloadavg()[0] > 0.75 * (os.cpu_count() or 1):
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
+    if OFFLINE in words:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    bars = ("HF_DATASETS_DISABLE_PROGRESS_BARS", "TQDM_DISABLE")
+    for name in bars if sys.stderr.isatty() and "--quiet" not in words else ("HF_HUB_DISABLE_PROGRESS_BARS", *bars):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -145,6 +150,7 @@ def _prepare(words: list[str]) -> None:
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
     _share_one_arena()
+    return [word for word in words if word != OFFLINE]
 
 
 def _terminate(number: int, frame: Any) -> NoReturn:

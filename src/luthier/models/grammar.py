@@ -33,6 +33,7 @@ BOOLEAN: "True" | "False"
 TRUTH: "true" | "false"
 """
 FORMS = ("brackets", "hermes", "llama", "json")  # of `records.call_forms`, those that a grammar is made of
+TAGS = ("<tool_call>", "</tool_call>")
 _FIELDS = {"hermes": "arguments", "llama": "parameters", "json": "arguments"}
 
 
@@ -68,7 +69,7 @@ def _series(form: str, low: int, high: int) -> str:
     """So many calls, as that form strings them together."""
     if form in ("brackets", "json"):
         return _list("call", low, high)
-    one, between = ('"<tool_call>\\n" call "\\n</tool_call>"', '"\\n"') if form == "hermes" else ("call", '"; "')
+    one, between = ('"<tool_call>" "\\n" call "\\n" "</tool_call>"', '"\\n"') if form == "hermes" else ("call", '"; "')
     return one if high == 1 else f"{one} ({between} {one}){{{low - 1},{high - 1}}}"
 
 
@@ -274,6 +275,8 @@ class GrammarEngine:
 
         self.tokenizer = llguidance.hf.from_tokenizer(tokenizer, eos_token=stop_ids[0])
         self.stop_ids = list(stop_ids)
+        added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
+        self.marks = [mark for mark in TAGS if mark in added]
         texts = tokenizer.batch_decode([[number] for number in range(len(tokenizer))])
         self.ending_order = np.zeros(self.tokenizer.vocab_size)
         self.ending_order[: len(texts)] = [_ending_order(text) for text in texts]
@@ -287,6 +290,8 @@ class GrammarEngine:
         """A matcher of a Lark grammar. Raises EngineError with llguidance's reason where the grammar is broken."""
         import llguidance
 
+        for mark in self.marks:  # to llguidance a token of its own is no text, but the token
+            grammar = grammar.replace(f'"{mark}"', mark)
         return self._matcher(llguidance.LLMatcher.grammar_from_lark(grammar), "grammar")
 
     def schema_matcher(self, schema: JSON) -> LLMatcher:

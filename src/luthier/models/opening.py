@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from luthier.errors import EngineError, MissingFileError, SettingsError
+from luthier.models.hub import fetch, hub_named
 from luthier.models.known import ALIASES, find_known, pull, pull_gguf
 from luthier.settings import check, option
 
@@ -19,9 +20,9 @@ Engine = Literal["transformers", "openvino"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 Pooling = Literal["mean", "weighted-mean", "last", "cls"]
 Model = TypeVar("Model", bound="LanguageModel")
-EMBEDDERS = ("minilm", "static", "bundled", "a folder")
-MODEL = "'bundled' or another of `luthier models list`, a transformers folder, or a GGUF file."
-SERVED = "'bundled' or another of `luthier models list`, a transformers folder, a GGUF file, or with --endpoint a served model."
+EMBEDDERS = ("minilm", "static", "bundled", "a folder", "ORG/NAME of the hub")
+MODEL = "'bundled' or another of `luthier models list`, a transformers folder, a GGUF file, or ORG/NAME[@revision] of the hub."
+SERVED = f"{MODEL.removesuffix('.')}; with --endpoint a served model."
 URL = "Base URL of an OpenAI-compatible server; a key is read from LUTHIER_API_KEY."
 
 
@@ -30,7 +31,7 @@ class ModelSettings:
     """Which model is asked, and how it is run."""
 
     model: str = option("bundled", MODEL)
-    adapter: str | None = option(None, "A PEFT adapter of it.")
+    adapter: str | None = option(None, "A PEFT adapter of it: a folder, or ORG/NAME of the hub.")
     dtype: Dtype = option("auto", "float32 reads to the last digit.")
     engine: Engine = option("transformers", "What runs it; openvino generates faster on a CPU, and gives no gradients or hidden states.")
 
@@ -68,8 +69,8 @@ def open_model(
     dtype: Dtype = "auto",
     engine: Engine = "transformers",
 ) -> Any:
-    """A language model: one that Luthier knows by name (`bundled`, `qwen2.5-coder-0.5b`), a transformers folder, a GGUF file, or with
-    `endpoint` the name of a served model. A model that is open already is given back.
+    """A language model: one that Luthier knows by name (`bundled`, `qwen2.5-coder-0.5b`), a transformers folder, a GGUF file, a model of
+    the hub, or with `endpoint` the name of a served model. A model that is open already is given back.
 
     A key for the server is read from LUTHIER_API_KEY. Raises MissingFileError, EngineError, FetchError, SettingsError.
     """
@@ -84,7 +85,8 @@ def open_model(
             )
         return EndpointModel(endpoint, str(name), api_key())
     folder = model_folder(name)
-    label = model.name if (model := find_known(name)) else str(name)
+    label = model.name if (model := find_known(name)) else hub_label(name)
+    adapter = None if adapter is None else adapter_folder(adapter)
     if adapter is not None and (weights := Path(adapter) / "adapter_model.safetensors").is_file():
         from luthier.records.fingerprints import fingerprint
 
@@ -107,8 +109,8 @@ def require(model: Model, capability: Capability, work: str) -> Model:
 
 
 def model_folder(name: str | Path) -> Path:
-    """The transformers folder of a model of this machine; one that Luthier knows is fetched and converted on first use, and so is a GGUF file
-    converted. Raises MissingFileError, EngineError, FetchError.
+    """The transformers folder of a model; one that Luthier knows is fetched and converted on first use, so is a GGUF file converted, and one
+    of the hub fetched. Raises MissingFileError, EngineError, FetchError.
     """
     if find_known(name) is not None:
         return pull(str(name))
@@ -116,10 +118,21 @@ def model_folder(name: str | Path) -> Path:
         from luthier.models.gguf_conversion import converted
 
         return converted(gguf_file(name))
-    folder = Path(name)
+    folder = Path(name) if (named := hub_named(name)) is None else fetch(named).folder
     if not (folder / "config.json").is_file():
-        raise MissingFileError(f"{name}: no model here (config.json is missing); give a transformers folder, a GGUF file, or {_names()}")
+        given = "a transformers folder, a GGUF file, ORG/NAME of the hub"
+        raise MissingFileError(f"{name}: no model here (config.json is missing); give {given}, or {_names()}")
     return folder
+
+
+def adapter_folder(name: str | Path) -> Path:
+    """The folder of a PEFT adapter; one of the hub is fetched. Raises MissingFileError."""
+    return Path(name) if (named := hub_named(name)) is None else fetch(named, "adapter").folder
+
+
+def hub_label(name: str | Path) -> str:
+    """The name, with the commit that it means where it is one of the hub."""
+    return str(name) if (named := hub_named(name)) is None else fetch(named).label
 
 
 def gguf_file(name: str | Path) -> Path:
@@ -142,8 +155,8 @@ def _names() -> str:
 def model_reads(name: str, adapter: str | Path | None = None, *, endpoint: str | None = None) -> list[tuple[str, Path]]:
     """What of a model is on disk: its folder and its adapter; nothing of a served one."""
     where = gguf_file if _is_gguf(name) else model_folder
-    found = [] if endpoint is not None else [(name, where(name))]
-    return found if adapter is None else [*found, (str(adapter), Path(adapter))]
+    found = [] if endpoint is not None else [(hub_label(name), where(name))]
+    return found if adapter is None else [*found, (hub_label(adapter), adapter_folder(adapter))]
 
 
 def api_key() -> str | None:
@@ -189,7 +202,14 @@ def open_embedder(name: str | Path | Embedder, options: EmbedderSettings | None 
 
 def embedder_reads(name: str, *, endpoint: str | None = None) -> list[tuple[str, Path]]:
     """What of an embedder is on disk; nothing of a served one and of those that come with Luthier, whose hashes are in its code."""
+    if endpoint is None and find_known(name) is None and (named := hub_named(name)) is not None:
+        return [fetch(named, "embedder")]
     return [] if endpoint is not None or not Path(name).is_dir() else [(name, Path(name))]
+
+
+def embedder_folder(name: str | Path) -> Path:
+    """The folder of an embedder; one of the hub is fetched. Raises MissingFileError."""
+    return Path(name) if (named := hub_named(name)) is None else fetch(named, "embedder").folder
 
 
 def _prompts(options: EmbedderSettings) -> dict[Kind, str]:
@@ -203,7 +223,7 @@ def _from_folder(name: str, options: EmbedderSettings) -> Embedder:
     from luthier.models.static_embedder import StaticEmbedder
     from luthier.models.transformer_embedder import TransformerEmbedder, module_kinds
 
-    folder = minilm.pull() if name == "minilm" else pull(name) if find_known(name) else Path(name)
+    folder = minilm.pull() if name == "minilm" else pull(name) if find_known(name) else embedder_folder(name)
     if not folder.is_dir():
         raise MissingFileError(f"{name}: no such model; known: {', '.join(EMBEDDERS)}, or a served model with --endpoint")
     kinds = set(module_kinds(folder))
