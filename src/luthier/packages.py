@@ -16,6 +16,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,6 +118,17 @@ def _unpack(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as files:
             files.extractall(part)
         publish_folder(part, folder)
+
+
+@contextmanager
+def storing(target: Path) -> Iterator[Path]:
+    """A scratch folder beside `target`. Raises FetchError where the disk refuses."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            yield Path(scratch)
+    except OSError as problem:
+        raise FetchError(f"cannot store the model in {target.parent}: {problem.strerror}; free space or set LUTHIER_CACHE") from problem
 
 
 def publish_folder(made: Path, target: Path) -> None:

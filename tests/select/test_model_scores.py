@@ -122,11 +122,11 @@ def test_half_a_surrogate_pair_and_a_refusing_template_stop_nothing(tiny_model_f
     engine = LocalModel(tiny_model_folder, dtype="float32")
     odd = {"messages": [{"role": "user", "content": "a \ud83d b"}, {"role": "assistant", "content": "c \ud83d d"}]}
     assert perplexities(engine, [odd])[0].value is not None
-    refusal = "{% if messages[0].role == 'system' %}{{ raise_exception('no system turn') }}{% endif %}"
+    refusal = "{% if 'briefly' in messages[0].content %}{{ raise_exception('not brief') }}{% endif %}"
     engine.tokenizer.chat_template = refusal + engine.tokenizer.chat_template
-    system = {"messages": [{"role": "system", "content": "Be brief"}, *ROWS[0]["messages"]]}
+    system = {"messages": [{"role": "system", "content": "Speak briefly"}, *ROWS[0]["messages"]]}
     told = ifd_ratios(engine, [system, ROWS[0]])
-    assert told[0].reason == "the model's chat template refuses it: no system turn"
+    assert told[0].reason == "the model's chat template refuses it: not brief"
     assert told[1].value is not None
 
 

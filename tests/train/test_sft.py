@@ -12,6 +12,7 @@ import pytest
 
 from luthier.errors import SettingsError
 from luthier.models import Prompt
+from luthier.models.chat_template import without_markers
 from luthier.models.local import LocalModel
 from luthier.records import Conversation, Message, Tool, ToolCall
 from luthier.records.calls import render_calls
@@ -207,7 +208,7 @@ def test_a_template_without_generation_markers_teaches_the_same(model: LocalMode
     folder = tmp_path / "unmarked"
     shutil.copytree(model.folder, folder)
     template = folder / "chat_template.jinja"
-    template.write_text(template.read_text().replace("{% generation %}", "").replace("{% endgeneration %}", ""))
+    template.write_text(without_markers(template.read_text()))
     other = LocalModel(folder).tokenizer
     assert [encode(row, other) for row in ROWS] == [encode(row, model.tokenizer) for row in ROWS]
 

