@@ -1,4 +1,4 @@
-"""A hub of data sets on loopback: as much of its interface as `datasets` asks for."""
+"""A hub of data sets and models on loopback: as much of its interface as `datasets` and `huggingface_hub` ask for."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ COMMIT = "a" * 40
 
 
 class DatasetHub:
-    """Use as a context manager. files: of each data set and revision, contents by path: {"org/name": {"main": {"train.jsonl": b"..."}}}."""
+    """Use as a context manager. files: of each repository and revision, contents by path: {"org/name": {"main": {"train.jsonl": b"..."}}}.
 
-    def __init__(self, files: dict[str, dict[str, dict[str, bytes]]]) -> None:
-        self.files, self.asked = files, list[str]()
+    faults: repositories that answer with a status (401 and 403: gated, 429), or "cut": every file breaks off half-way. token: what opens a gated one.
+    """
+
+    def __init__(self, files: dict[str, dict[str, dict[str, bytes]]], faults: dict[str, int | str] | None = None, token: str = "") -> None:
+        self.files, self.asked, self.faults, self.token = files, list[str](), faults or {}, token
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
@@ -29,16 +32,26 @@ class DatasetHub:
         self.server.shutdown()
         self.server.server_close()
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
-        """(status, JSON value or bytes) of a request."""
+    def answer(self, method: str, path: str, body: bytes, key: str = "") -> tuple[int, Any]:
+        """(status, JSON value or bytes) of a request. key: the token that it shows."""
         self.asked.append(f"{method} {path}")
         parts = [unquote(part) for part in urlsplit(path).path.strip("/").split("/")]
-        if parts[:2] == ["api", "datasets"]:
-            return self._about("/".join(parts[2:4]), parts[4:], body, "recursive=true" in path.lower())
-        if parts[0] == "datasets" and parts[3:4] == ["resolve"]:
-            content = self._tree("/".join(parts[1:3]), parts[4]).get("/".join(parts[5:]))
+        name = "/".join(parts[2:4] if parts[0] == "api" else parts[1:3] if parts[0] == "datasets" else parts[:2])
+        fault = self.faults.get(name)
+        if isinstance(fault, int) and not (self.token and key == self.token):
+            return fault, {"error": "Access to model is restricted" if fault in (401, 403) else "Too many requests"}
+        if parts[:2] in (["api", "datasets"], ["api", "models"]):
+            return self._about(name, parts[4:], body, "recursive=true" in path.lower())
+        parts = parts[1:] if parts[0] == "datasets" else parts
+        if parts[2:3] == ["resolve"]:
+            content = self._tree(name, parts[3]).get("/".join(parts[4:]))
             return (404, {"error": "Entry not found"}) if content is None else (200, content)
         return 404, {"error": "Not found"}
+
+    def commit(self, path: str) -> str:
+        """The commit of a file that is asked for."""
+        parts = [unquote(part) for part in urlsplit(path).path.strip("/").split("/")]
+        return COMMIT if parts[0] == "datasets" or parts[2:3] != ["resolve"] else self.sha("/".join(parts[:2]), parts[3])
 
     def _about(self, name: str, more: list[str], body: bytes, deep: bool) -> tuple[int, Any]:
         if name not in self.files:
@@ -54,7 +67,7 @@ class DatasetHub:
             return 200, [_entry(path, tree[path]) for path in wanted if path in tree]
         if more[:1] in ([], ["revision"]):
             siblings = [{"rfilename": path} for path in sorted(tree)]
-            sha = self._sha(name, revision)
+            sha = self.sha(name, revision)
             return 200, {
                 "id": name,
                 "sha": sha,
@@ -68,12 +81,13 @@ class DatasetHub:
             }
         return 404, {"error": "Not found"}
 
-    def _sha(self, name: str, revision: str) -> str:
+    def sha(self, name: str, revision: str) -> str:
+        """The commit of a branch or tag."""
         return revision if len(revision) == 40 else hashlib.sha1(f"{name}@{revision}".encode(), usedforsecurity=False).hexdigest()
 
     def _tree(self, name: str, revision: str) -> dict[str, bytes]:
         revisions = self.files.get(name, {})
-        return revisions.get(revision) or next((tree for known, tree in revisions.items() if self._sha(name, known) == revision), {})
+        return revisions.get(revision) or next((tree for known, tree in revisions.items() if self.sha(name, known) == revision), {})
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         owner = self
@@ -92,7 +106,7 @@ class DatasetHub:
 
             def _answer(self, method: str) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                status, made = owner.answer(method, self.path, body)
+                status, made = owner.answer(method, self.path, body, (self.headers.get("authorization") or "").removeprefix("Bearer "))
                 data = made if isinstance(made, bytes) else json.dumps(made).encode()
                 first, last = 0, len(data) - 1
                 if status == 200 and isinstance(made, bytes) and (asked := self.headers.get("range", "")).startswith("bytes="):
@@ -102,10 +116,12 @@ class DatasetHub:
                 self.send_response(status)
                 self.send_header("content-type", "application/octet-stream" if isinstance(made, bytes) else "application/json")
                 self.send_header("etag", f'"{hashlib.sha256(data).hexdigest()}"')
-                self.send_header("x-repo-commit", COMMIT)
+                self.send_header("x-repo-commit", owner.commit(self.path))
                 self.send_header("accept-ranges", "bytes")
                 if status == 206:
                     self.send_header("content-range", f"bytes {first}-{last}/{len(data)}")
+                if status in (401, 403):
+                    self.send_header("x-error-code", "GatedRepo")
                 if status == 404 and isinstance(made, dict):
                     kinds = {
                         "Repository not found": "RepoNotFound",
@@ -116,7 +132,11 @@ class DatasetHub:
                 self.send_header("content-length", str(last + 1 - first))
                 self.end_headers()
                 if method != "HEAD":
-                    self.wfile.write(data[first : last + 1])
+                    sent = data[first : last + 1]
+                    if "cut" in owner.faults.values() and owner.faults.get("/".join(self.path.strip("/").split("/")[:2])) == "cut":
+                        self.close_connection = True
+                        sent = sent[: len(sent) // 2]
+                    self.wfile.write(sent)
 
             def log_message(self, *_: object) -> None:
                 pass

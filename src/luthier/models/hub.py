@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,7 +73,8 @@ def _told(problem: Exception, named: Named, offline: bool) -> str:
     """What stands in the way, and the cure."""
     from huggingface_hub import errors
 
-    status = getattr(getattr(problem, "response", None), "status_code", None)
+    answers = [getattr(getattr(each, "response", None), "status_code", None) for each in _chain(problem)]
+    status = next((each for each in answers if each is not None), None)
     known: list[tuple[bool, str]] = [
         (
             isinstance(problem, errors.GatedRepoError) or status == 403,
@@ -94,10 +95,15 @@ def _told(problem: Exception, named: Named, offline: bool) -> str:
 
 def _cause(problem: Exception) -> str:
     """The innermost reason, in one line."""
-    inner: BaseException = problem
-    while inner.__cause__ is not None:
-        inner = inner.__cause__
-    return " ".join(reason(inner).split())
+    return " ".join(reason(list(_chain(problem))[-1]).split())
+
+
+def _chain(problem: BaseException) -> Iterator[BaseException]:
+    """The problem, and what it came from."""
+    each: BaseException | None = problem
+    while each is not None:
+        yield each
+        each = each.__cause__
 
 
 def _bar() -> Callable[..., Any]:
