@@ -311,10 +311,10 @@ def _costs(pool: TextPool, budget: Budget, tokenizer: str | None) -> Sequence[in
 
 def tokenizer_file(tokenizer: str) -> Path:
     """Where the tokenizer of that name lies."""
-    if tokenizer == "bundled":
-        from luthier.models import bundled
+    from luthier.models.known import find_known, pull
 
-        return bundled.pull() / "tokenizer.json"
+    if find_known(tokenizer) is not None:
+        return pull(tokenizer) / "tokenizer.json"
     return Path(tokenizer) / "tokenizer.json" if Path(tokenizer).is_dir() else Path(tokenizer)
 
 
