@@ -68,5 +68,5 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
     assert "system     refused or dropped; it stands before the first user turn" in said.stdout
     assert "calls      not rendered by the template; written as <tool_call> tags; read as hermes" in said.stdout
     told = json.loads(luthier("models", "check", folder, "--json").stdout)
-    assert [one["what"] for one in told["findings"]][0] == "model"
+    assert told["findings"][0]["what"] == "model"
     assert "no model here" in luthier("models", "check", tmp_path, ok=False).stderr
