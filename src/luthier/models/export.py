@@ -1,0 +1,272 @@
+"""What was trained, as others take it: merged weights, a GGUF file, a model of Ollama, a card, a repository of the hub."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from luthier.errors import DiskError, LuthierError, MissingFileError, SettingsError
+from luthier.models.base_model import FILE, Base, base_of, read_base
+from luthier.models.card import card
+from luthier.models.chat_template import ChatTemplate, without_markers
+from luthier.models.gguf_writing import Weights, write_gguf
+from luthier.models.hub import hub_named
+from luthier.models.known import find_known
+from luthier.models.loading import loading
+from luthier.models.opening import adapter_folder, hub_label, model_folder
+from luthier.progress import Progress, quiet
+from luthier.records import JSON
+from luthier.records.files import read_rows
+from luthier.report.wording import Told
+from luthier.run.record import RECORD, RunRecord
+from luthier.settings import REQUIRED, argument, check, option
+
+Form = Literal["merged", "gguf", "ollama", "card", "hub"]
+TOOLS = 128  # in tools.json: what a client would send
+README, TOOL_FILE, MODELFILE, GGUF = "README.md", "tools.json", "Modelfile", "model.gguf"
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Write SOURCE, a run of `luthier train`, an adapter or a model, as others take it.
+
+    merged: safetensors with the adapter in them, held against what was trained. gguf: for llama.cpp. ollama: with a Modelfile. card: a README of what the
+    run recorded. hub: the adapter, or the model, and its card, pushed to --repo.
+    """
+
+    source: str = argument("A run folder, an adapter, or a model.", default=REQUIRED)
+    to: Form = option(REQUIRED, "As what.")
+    out: str = option(REQUIRED, "Folder for it, which is made.")
+    model: str | None = option(None, "The base, where nothing tells it.")
+    weights: Weights = option("f16", "Of a GGUF file's matrices.")
+    dtype: Literal["auto", "bfloat16", "float32"] = option("auto", "Of merged weights; auto: as the base is stored.")
+    scores: tuple[str, ...] = option((), "Runs of `luthier evaluate` whose scores stand on the card.", metavar="RUN")
+    license: str = option("", "Of what is exported, where the base does not tell it.")
+    repo: str | None = option(None, "Repository of the hub that is pushed to.", metavar="ORG/NAME")
+    public: bool = option(False, "Make a new repository public.")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if (self.to == "hub") != (self.repo is not None):
+            raise SettingsError("--to hub and --repo ORG/NAME go together")
+
+
+class Source(NamedTuple):
+    """What is exported: the base's folder and what is known of it, an adapter of it, the run that made it."""
+
+    folder: Path
+    base: Base
+    adapter: Path | None
+    run: RunRecord | None
+
+    @property
+    def tokenizer(self) -> Path:
+        """Where the tokenizer and the template lie: with the adapter where it has them."""
+        held = self.adapter is not None and (self.adapter / "tokenizer_config.json").is_file()
+        return self.adapter if held and self.adapter is not None else self.folder
+
+
+def answer(settings: ExportSettings, progress: Progress = quiet) -> Told:
+    """Write it. Raises MissingFileError where the base is not known, SettingsError where OUT holds something, and what the forms raise."""
+    out = Path(settings.out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SettingsError(f"{out}: holds something already; choose another --out")
+    source = find_source(settings)
+    scores = [RunRecord.read(run) for run in settings.scores]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
+            made = Path(scratch) / "made"
+            made.mkdir()
+            told = _write(source, settings, made, progress)
+            text = card(source.base, adapter=_is_adapter(source, settings), run=source.run, scores=scores, license_id=settings.license)
+            (made / README).write_text(text, encoding="utf-8")
+            tools = tools_of(source.run)
+            if tools:
+                (made / TOOL_FILE).write_text(json.dumps(tools, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            if settings.repo is not None:
+                told["pushed"] = _push(made, settings.repo, public=settings.public)
+            if out.is_dir():
+                out.rmdir()
+            made.rename(out)
+    except OSError as problem:
+        raise DiskError(f"cannot write {out}: {problem.strerror or problem}; free space, or choose another --out") from problem
+    files = {str(path.relative_to(out)): path.stat().st_size for path in sorted(out.rglob("*")) if path.is_file()}
+    lines = [f"{size / 1e6:10,.2f} MB  {name}" for name, size in files.items()]
+    lines += [f"{name.replace('_', ' ')}: {value}" for name, value in told.items()]
+    return Told([*lines, str(out)], {"out": str(out), "base": source.base._asdict(), "files": files, **told})
+
+
+def find_source(settings: ExportSettings) -> Source:
+    """The base, the adapter and the run that a name means. Raises MissingFileError where the base is not told or not to be had."""
+    place = Path(settings.source)
+    run = RunRecord.read(place) if (place / RECORD).is_file() else None
+    made = _made(place) if run is not None else None
+    if made is None and run is not None:
+        raise MissingFileError(f"{place}: the run has made no adapter and no model yet")
+    if made is None:
+        named = hub_named(settings.source)
+        found = place if named is None else adapter_folder(settings.source)
+        made = found if (found / "adapter_config.json").is_file() else None
+    if made is not None and (made / "adapter_config.json").is_file():
+        name = settings.model or _base_name(made, run)
+        try:
+            folder = model_folder(name)
+        except LuthierError as problem:
+            raise MissingFileError(
+                f"{made}: is an adapter of {name}, which is not to be had ({problem}); give it with --model"
+            ) from problem
+        return Source(folder, base_of(hub_label(name), folder), made, run)
+    folder = made or model_folder(settings.source)
+    return Source(folder, read_base(folder) or base_of(hub_label(settings.source), folder), None, run)
+
+
+def _made(run: Path) -> Path | None:
+    """The newest adapter or model below a run's folder."""
+    found = [run / name for name in ("adapter", "model")] + [
+        path for name in ("adapter", "model") for path in run.glob(f"*/{name}") if path.parent.name != "checkpoints"
+    ]
+    kept = [path for path in found if (path / "adapter_config.json").is_file() or (path / "config.json").is_file()]
+    return max(kept, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+def _base_name(adapter: Path, run: RunRecord | None) -> str:
+    base = read_base(adapter)
+    if base is not None:
+        return (
+            base.name
+            if Path(base.name).is_dir() or find_known(base.name)
+            else (f"{base.origin}@{base.revision}" if base.revision else base.origin or base.name)
+        )
+    if run is not None and run.settings.get("model"):
+        return str(run.settings["model"])
+    try:
+        found = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (OSError, ValueError):
+        found = None
+    if not found:
+        raise MissingFileError(f"{adapter}: does not tell its base; give it with --model")
+    return str(found)
+
+
+def _is_adapter(source: Source, settings: ExportSettings) -> bool:
+    return source.adapter is not None and settings.to in ("card", "hub")
+
+
+def _write(source: Source, settings: ExportSettings, made: Path, progress: Progress) -> JSON:
+    if settings.to == "card":
+        return {}
+    if settings.to == "hub":
+        held = source.adapter or source.folder
+        progress.step("Copy what is pushed")
+        for file in sorted(held.iterdir()):
+            if file.is_file() and not file.name.startswith(".") and file.name != "training_args.bin":
+                shutil.copyfile(file, made / file.name)
+        return {}
+    if settings.to == "merged":
+        return _merged(source, settings.dtype, made, progress)
+    with tempfile.TemporaryDirectory(dir=made.parent) as scratch:
+        told = _merged(source, "float32" if settings.weights == "f32" else settings.dtype, Path(scratch), progress)
+        progress.step("Write GGUF")
+        name = source.base.origin.rpartition("/")[2] or source.base.name
+        write_gguf(Path(scratch), made / GGUF, weights=settings.weights, name=name, license=_license(source, settings))
+        if settings.to == "ollama":
+            (made / MODELFILE).write_text(_modelfile(Path(scratch), _license(source, settings)), encoding="utf-8")
+    return {**told, "weights": settings.weights}
+
+
+def _license(source: Source, settings: ExportSettings) -> str:
+    known = find_known(source.base.name)
+    return settings.license or (known.license if known else "")
+
+
+def _merged(source: Source, dtype: str, made: Path, progress: Progress) -> JSON:
+    """A transformers folder with the adapter in its weights, the tokenizer, and a template without marks."""
+    import torch
+    from transformers import AutoConfig
+
+    from luthier.models.merging import merge, save_merged
+
+    progress.step("Merge" if source.adapter else "Read")
+    merged = merge(source.folder, source.adapter)
+    stored = AutoConfig.from_pretrained(source.folder, local_files_only=True).dtype or torch.float32
+    save_merged(merged, made, dtype=stored if dtype == "auto" else getattr(torch, dtype))
+    copy_tokenizer(source.tokenizer, made)
+    told: JSON = {"dtype": str(merged.model.dtype).removeprefix("torch.")}
+    if source.adapter is not None:
+        told["largest_difference_of_a_logit"] = f"{merged.difference:.1e} of the largest, in float32, before rounding"
+    if merged.untied:
+        told["output"] = "taken apart from the embedding, since the adapter changes one of them"
+    return told
+
+
+def copy_tokenizer(source: Path, made: Path) -> None:
+    """The tokenizer's files as they are, and the template without marks."""
+    from transformers import AutoTokenizer
+
+    with loading(source, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
+    if isinstance(tokenizer.chat_template, str):
+        tokenizer.chat_template = without_markers(tokenizer.chat_template)
+    tokenizer.save_pretrained(made)
+
+
+def _modelfile(folder: Path, license: str) -> str:  # noqa: A002
+    from transformers import AutoConfig, AutoTokenizer
+
+    from luthier.models.modelfile import modelfile
+    from luthier.models.openvino import stop_ids
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    stops = [str(tokenizer.convert_ids_to_tokens(token)) for token in stop_ids(folder, tokenizer)]
+    context = getattr(config, "max_position_embeddings", None)
+    return modelfile(ChatTemplate.of(tokenizer), GGUF, stops=stops, context=context, license=license)
+
+
+def tools_of(run: RunRecord | None) -> list[JSON]:
+    """The tools of the run's data as a client sends them, each once; none where they are too many to send or the data are gone."""
+    found: dict[str, JSON] = {}
+    for path in run.settings.get("data", ()) if run is not None else ():
+        if not Path(path).is_file():
+            continue
+        for _, row in read_rows(Path(path)):
+            for tool in _listed(row.get("tools")):
+                name = tool.get("function", tool).get("name") if isinstance(tool, dict) else None
+                if isinstance(name, str):
+                    found.setdefault(name, tool)
+            if len(found) > TOOLS:
+                return []
+    return list(found.values())
+
+
+def _listed(value: Any) -> list[Any]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return []
+    return value if isinstance(value, list) else []
+
+
+def _push(folder: Path, repo: str, *, public: bool) -> str:
+    """Push a folder as a new commit. Raises MissingFileError with what the hub says."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()
+    api = HfApi()
+    try:
+        api.create_repo(repo, private=not public, exist_ok=True)
+        done = api.upload_folder(
+            repo_id=repo, folder_path=folder, commit_message="Push what luthier exported", ignore_patterns=[FILE + ".lock"]
+        )
+    except Exception as problem:  # the hub's client, httpx and the disk share no class
+        from luthier.models.hub import told_of_push
+
+        raise MissingFileError(f"{repo}: cannot be pushed to: {told_of_push(problem)}") from problem
+    return f"{repo}@{done.oid}"
