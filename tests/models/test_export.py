@@ -13,12 +13,13 @@ from command import luthier
 from luthier.errors import EngineError, MissingFileError, SettingsError
 from luthier.models.base_model import read_base, weights_hash
 from luthier.models.chat_template import ChatTemplate, has_markers
-from luthier.models.export import ExportSettings, answer, find_source
+from luthier.models.export import ExportSettings, answer
 from luthier.models.gguf_conversion import convert
 from luthier.models.local import LocalModel
 from luthier.models.merging import merge, save_merged
 from luthier.models.modelfile import modelfile, turns_of
 from luthier.models.protocol import Prompt
+from luthier.models.source import find_source
 from luthier.records import Message
 from stock_templates import STOCK, stock, tokenizer_with, write_architecture
 
@@ -187,12 +188,12 @@ def test_what_is_missing_is_said(tmp_path: Path, run: Path, tiny_model_folder: P
     config = json.loads((adapter / "adapter_config.json").read_text())
     (adapter / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": "/gone/model"}))
     with pytest.raises(MissingFileError, match=r"is an adapter of /gone/model, which is not to be had .*give it with --model"):
-        find_source(ExportSettings(str(adapter), to="card", out=str(tmp_path / "out")))
-    known = find_source(ExportSettings(str(adapter), to="card", out=str(tmp_path / "out"), model=str(tiny_model_folder)))
+        find_source(str(adapter))
+    known = find_source(str(adapter), str(tiny_model_folder))
     assert known.folder == tiny_model_folder
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "run.json").write_text(json.dumps({"name": "train sft", "steps": {}}))
     with pytest.raises(MissingFileError, match="has made no adapter and no model yet"):
-        find_source(ExportSettings(str(tmp_path / "begun"), to="card", out=str(tmp_path / "out")))
+        find_source(str(tmp_path / "begun"))
     with pytest.raises(SettingsError, match="go together"):
         ExportSettings("x", to="hub", out="y")

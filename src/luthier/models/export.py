@@ -7,22 +7,20 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from luthier.errors import DiskError, LuthierError, MissingFileError, SettingsError
-from luthier.models.base_model import FILE, Base, base_of, read_base
+from luthier.errors import DiskError, MissingFileError, SettingsError
 from luthier.models.card import card
 from luthier.models.chat_template import ChatTemplate, without_markers
 from luthier.models.gguf_writing import Weights, write_gguf
-from luthier.models.hub import hub_named
 from luthier.models.known import find_known
 from luthier.models.loading import loading
-from luthier.models.opening import adapter_folder, hub_label, model_folder
+from luthier.models.source import Source, find_source
 from luthier.progress import Progress, quiet
 from luthier.records import JSON
 from luthier.records.files import read_rows
 from luthier.report.wording import Told
-from luthier.run.record import RECORD, RunRecord
+from luthier.run.record import RunRecord
 from luthier.settings import REQUIRED, argument, check, option
 
 Form = Literal["merged", "gguf", "ollama", "card", "hub"]
@@ -55,27 +53,12 @@ class ExportSettings:
             raise SettingsError("--to hub and --repo ORG/NAME go together")
 
 
-class Source(NamedTuple):
-    """What is exported: the base's folder and what is known of it, an adapter of it, the run that made it."""
-
-    folder: Path
-    base: Base
-    adapter: Path | None
-    run: RunRecord | None
-
-    @property
-    def tokenizer(self) -> Path:
-        """Where the tokenizer and the template lie: with the adapter where it has them."""
-        held = self.adapter is not None and (self.adapter / "tokenizer_config.json").is_file()
-        return self.adapter if held and self.adapter is not None else self.folder
-
-
 def answer(settings: ExportSettings, progress: Progress = quiet) -> Told:
     """Write it. Raises MissingFileError where the base is not known, SettingsError where OUT holds something, and what the forms raise."""
     out = Path(settings.out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SettingsError(f"{out}: holds something already; choose another --out")
-    source = find_source(settings)
+    source = find_source(settings.source, settings.model)
     scores = [RunRecord.read(run) for run in settings.scores]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -99,58 +82,6 @@ def answer(settings: ExportSettings, progress: Progress = quiet) -> Told:
     lines = [f"{size / 1e6:10,.2f} MB  {name}" for name, size in files.items()]
     lines += [f"{name.replace('_', ' ')}: {value}" for name, value in told.items()]
     return Told([*lines, str(out)], {"out": str(out), "base": source.base._asdict(), "files": files, **told})
-
-
-def find_source(settings: ExportSettings) -> Source:
-    """The base, the adapter and the run that a name means. Raises MissingFileError where the base is not told or not to be had."""
-    place = Path(settings.source)
-    run = RunRecord.read(place) if (place / RECORD).is_file() else None
-    made = _made(place) if run is not None else None
-    if made is None and run is not None:
-        raise MissingFileError(f"{place}: the run has made no adapter and no model yet")
-    if made is None:
-        named = hub_named(settings.source)
-        found = place if named is None else adapter_folder(settings.source)
-        made = found if (found / "adapter_config.json").is_file() else None
-    if made is not None and (made / "adapter_config.json").is_file():
-        name = settings.model or _base_name(made, run)
-        try:
-            folder = model_folder(name)
-        except LuthierError as problem:
-            raise MissingFileError(
-                f"{made}: is an adapter of {name}, which is not to be had ({problem}); give it with --model"
-            ) from problem
-        return Source(folder, base_of(hub_label(name), folder), made, run)
-    folder = made or model_folder(settings.source)
-    return Source(folder, read_base(folder) or base_of(hub_label(settings.source), folder), None, run)
-
-
-def _made(run: Path) -> Path | None:
-    """The newest adapter or model below a run's folder."""
-    found = [run / name for name in ("adapter", "model")] + [
-        path for name in ("adapter", "model") for path in run.glob(f"*/{name}") if path.parent.name != "checkpoints"
-    ]
-    kept = [path for path in found if (path / "adapter_config.json").is_file() or (path / "config.json").is_file()]
-    return max(kept, key=lambda path: path.stat().st_mtime_ns, default=None)
-
-
-def _base_name(adapter: Path, run: RunRecord | None) -> str:
-    base = read_base(adapter)
-    if base is not None:
-        return (
-            base.name
-            if Path(base.name).is_dir() or find_known(base.name)
-            else (f"{base.origin}@{base.revision}" if base.revision else base.origin or base.name)
-        )
-    if run is not None and run.settings.get("model"):
-        return str(run.settings["model"])
-    try:
-        found = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except (OSError, ValueError):
-        found = None
-    if not found:
-        raise MissingFileError(f"{adapter}: does not tell its base; give it with --model")
-    return str(found)
 
 
 def _is_adapter(source: Source, settings: ExportSettings) -> bool:
@@ -262,9 +193,7 @@ def _push(folder: Path, repo: str, *, public: bool) -> str:
     api = HfApi()
     try:
         api.create_repo(repo, private=not public, exist_ok=True)
-        done = api.upload_folder(
-            repo_id=repo, folder_path=folder, commit_message="Push what luthier exported", ignore_patterns=[FILE + ".lock"]
-        )
+        done = api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Push what luthier exported")
     except Exception as problem:  # the hub's client, httpx and the disk share no class
         from luthier.models.hub import told_of_push
 
