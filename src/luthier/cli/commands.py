@@ -69,6 +69,7 @@ COMMANDS: dict[str, Command] = {
     "models pull": Own("luthier.cli.models:pull"),
     "models show": Own("luthier.cli.models:show"),
     "models check": Question("luthier.models.check:CheckSettings", "luthier.models.check:answer"),
+    "models parity": Question("luthier.models.parity:ParitySettings", "luthier.models.parity:answer"),
     "synthesize tools": RunCommand(
         "luthier.synthesize.tools.settings:DialogueSettings",
         "luthier.synthesize.tools.runs:run",

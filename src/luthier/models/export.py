@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from luthier.errors import DiskError, MissingFileError, SettingsError
 from luthier.models.card import card
-from luthier.models.chat_template import ChatTemplate, without_markers
-from luthier.models.gguf_writing import Weights, write_gguf
+from luthier.models.chat_template import ChatTemplate
+from luthier.models.gguf_writing import Weights
 from luthier.models.known import find_known
-from luthier.models.loading import loading
+from luthier.models.merged_folder import write_merged, write_model_gguf
+from luthier.models.parity import hold_gguf
 from luthier.models.source import Source, find_source
 from luthier.progress import Progress, quiet
 from luthier.records import JSON
@@ -24,6 +25,7 @@ from luthier.run.record import RunRecord
 from luthier.settings import REQUIRED, argument, check, option
 
 Form = Literal["merged", "gguf", "ollama", "card", "hub"]
+CONVERSATIONS = 8  # of the run's own that a GGUF file is held against; `luthier models parity` takes more
 TOOLS = 128  # in tools.json: what a client would send
 README, TOOL_FILE, MODELFILE, GGUF = "README.md", "tools.json", "Modelfile", "model.gguf"
 
@@ -46,6 +48,7 @@ class ExportSettings:
     license: str = option("", "Of what is exported, where the base does not tell it.")
     repo: str | None = option(None, "Repository of the hub that is pushed to.", metavar="ORG/NAME")
     public: bool = option(False, "Make a new repository public.")
+    parity: bool = option(True, "Hold a GGUF file against what was trained, where llama.cpp and the run's data are there.")
 
     def __post_init__(self) -> None:
         check(self)
@@ -71,6 +74,9 @@ def answer(settings: ExportSettings, progress: Progress = quiet) -> Told:
             tools = tools_of(source.run)
             if tools:
                 (made / TOOL_FILE).write_text(json.dumps(tools, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            held = None
+            if settings.parity and (made / GGUF).is_file():
+                held = hold_gguf(source, made / GGUF, weights=settings.weights, conversations=CONVERSATIONS, progress=progress)
             if settings.repo is not None:
                 told["pushed"] = _push(made, settings.repo, public=settings.public)
             if out.is_dir():
@@ -81,7 +87,10 @@ def answer(settings: ExportSettings, progress: Progress = quiet) -> Told:
     files = {str(path.relative_to(out)): path.stat().st_size for path in sorted(out.rglob("*")) if path.is_file()}
     lines = [f"{size / 1e6:10,.2f} MB  {name}" for name, size in files.items()]
     lines += [f"{name.replace('_', ' ')}: {value}" for name, value in told.items()]
-    return Told([*lines, str(out)], {"out": str(out), "base": source.base._asdict(), "files": files, **told})
+    value = {"out": str(out), "base": source.base._asdict(), "files": files, **told}
+    if held is None:
+        return Told([*lines, str(out)], value)
+    return Told([*lines, *held.lines, str(out)], {**value, "parity": held.value}, held.code)
 
 
 def _is_adapter(source: Source, settings: ExportSettings) -> bool:
@@ -99,14 +108,12 @@ def _write(source: Source, settings: ExportSettings, made: Path, progress: Progr
                 shutil.copyfile(file, made / file.name)
         return {}
     if settings.to == "merged":
-        return _merged(source, settings.dtype, made, progress)
-    with tempfile.TemporaryDirectory(dir=made.parent) as scratch:
-        told = _merged(source, "float32" if settings.weights == "f32" else settings.dtype, Path(scratch), progress)
-        progress.step("Write GGUF")
-        name = source.base.origin.rpartition("/")[2] or source.base.name
-        write_gguf(Path(scratch), made / GGUF, weights=settings.weights, name=name, license=_license(source, settings))
-        if settings.to == "ollama":
-            (made / MODELFILE).write_text(_modelfile(Path(scratch), _license(source, settings)), encoding="utf-8")
+        return write_merged(source, made, dtype=settings.dtype, progress=progress)
+    told = write_model_gguf(
+        source, made / GGUF, weights=settings.weights, dtype=settings.dtype, license_id=_license(source, settings), progress=progress
+    )
+    if settings.to == "ollama":
+        (made / MODELFILE).write_text(_modelfile(source, _license(source, settings)), encoding="utf-8")
     return {**told, "weights": settings.weights}
 
 
@@ -115,48 +122,17 @@ def _license(source: Source, settings: ExportSettings) -> str:
     return settings.license or (known.license if known else "")
 
 
-def _merged(source: Source, dtype: str, made: Path, progress: Progress) -> JSON:
-    """A transformers folder with the adapter in its weights, the tokenizer, and a template without marks."""
-    import torch
-    from transformers import AutoConfig
-
-    from luthier.models.merging import merge, save_merged
-
-    progress.step("Merge" if source.adapter else "Read")
-    merged = merge(source.folder, source.adapter)
-    stored = AutoConfig.from_pretrained(source.folder, local_files_only=True).dtype or torch.float32
-    save_merged(merged, made, dtype=stored if dtype == "auto" else getattr(torch, dtype))
-    copy_tokenizer(source.tokenizer, made)
-    told: JSON = {"dtype": str(merged.model.dtype).removeprefix("torch.")}
-    if source.adapter is not None:
-        told["largest_difference_of_a_logit"] = f"{merged.difference:.1e} of the largest, in float32, before rounding"
-    if merged.untied:
-        told["output"] = "taken apart from the embedding, since the adapter changes one of them"
-    return told
-
-
-def copy_tokenizer(source: Path, made: Path) -> None:
-    """The tokenizer's files as they are, and the template without marks."""
-    from transformers import AutoTokenizer
-
-    with loading(source, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
-    if isinstance(tokenizer.chat_template, str):
-        tokenizer.chat_template = without_markers(tokenizer.chat_template)
-    tokenizer.save_pretrained(made)
-
-
-def _modelfile(folder: Path, license: str) -> str:  # noqa: A002
+def _modelfile(source: Source, license_id: str) -> str:
     from transformers import AutoConfig, AutoTokenizer
 
     from luthier.models.modelfile import modelfile
     from luthier.models.openvino import stop_ids
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    stops = [str(tokenizer.convert_ids_to_tokens(token)) for token in stop_ids(folder, tokenizer)]
+    tokenizer = AutoTokenizer.from_pretrained(source.tokenizer, local_files_only=True)
+    config = AutoConfig.from_pretrained(source.folder, local_files_only=True)
+    stops = [str(tokenizer.convert_ids_to_tokens(token)) for token in stop_ids(source.folder, tokenizer)]
     context = getattr(config, "max_position_embeddings", None)
-    return modelfile(ChatTemplate.of(tokenizer), GGUF, stops=stops, context=context, license=license)
+    return modelfile(ChatTemplate.of(tokenizer), GGUF, stops=stops, context=context, license=license_id)
 
 
 def tools_of(run: RunRecord | None) -> list[JSON]:

@@ -1,0 +1,218 @@
+"""Is what is served what was trained: the same prompts, tokens, log-probabilities, answers, calls and stops on a run's own conversations."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from luthier.errors import EngineError, SettingsError
+from luthier.models.local import LocalModel
+from luthier.models.merged_folder import write_model_gguf
+from luthier.models.opening import api_key
+from luthier.models.parity_checks import (
+    TOLERANCES,
+    Difference,
+    compare_answers,
+    compare_logprobs,
+    compare_prompts,
+    compare_stops,
+    compare_tokens,
+)
+from luthier.models.parity_sides import EngineSide, ServerSide, Side, llamacpp_side
+from luthier.models.protocol import Prompt, Sampling
+from luthier.models.source import Source, find_source
+from luthier.progress import Progress, quiet
+from luthier.records import Conversation, read_conversations
+from luthier.records.call_forms import read_calls
+from luthier.records.files import evenly
+from luthier.report.wording import Told
+from luthier.settings import REQUIRED, argument, check, option
+
+CHECKS = ("prompt", "tokens", "log-probabilities", "answer", "calls", "stop")
+EXAMPLES = 3  # of each kind of difference
+
+
+@dataclass(frozen=True)
+class ParitySettings:
+    """Is what is served what was trained? Ask both, on conversations of the run's own data, and say what differs and why.
+
+    With llamacpp: a GGUF file of SOURCE, made for it where none is given. Exit code 1 where anything but precision differs.
+    """
+
+    source: str = argument("A run folder, an adapter, or a model.", default=REQUIRED)
+    served: str = option(REQUIRED, "llamacpp, openvino, or the base URL of a server.", "--with", metavar="ENGINE|URL")
+    file: str | None = option(None, "The GGUF file that llama.cpp serves.", metavar="GGUF")
+    weights: str = option("f16", f"Format of what is served, which explains small differences: {', '.join(TOLERANCES)}.")
+    data: tuple[str, ...] = option((), "Conversations, where the run's own data are not to be used.", metavar="FILE")
+    conversations: int = option(50, "How many, evenly spaced.", least=1)
+    max_tokens: int = option(48, "Of each answer.", least=1)
+    model: str | None = option(None, "The base, where nothing tells it.")
+    name: str = option("model", "What the server calls the model.")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.weights not in TOLERANCES:
+            raise SettingsError(f"--weights is {self.weights}; give one of {', '.join(TOLERANCES)}")
+        if self.file is not None and self.served != "llamacpp":
+            raise SettingsError("--file is of --with llamacpp")
+
+
+class Case(NamedTuple):
+    """One conversation up to its last answer, and the differences there."""
+
+    prompt: Prompt
+    found: list[Difference]
+
+
+def answer(settings: ParitySettings, progress: Progress = quiet) -> Told:
+    """The table of what differs and why. Raises MissingFileError, SettingsError where there are no conversations, EngineError."""
+    source = find_source(settings.source, settings.model)
+    prompts = prompts_of(source, settings.data, settings.conversations)
+    trained = LocalModel(source.folder, adapter=source.adapter, dtype="float32", name=source.base.name)
+    with _side(settings, source, progress) as side:
+        progress.step(f"Compare with {side.name}", len(prompts))
+        cases = list(compare(trained, side, prompts, weights=settings.weights, max_tokens=settings.max_tokens, progress=progress))
+    return table(cases, f"{source.base.name} as trained, and {side.name}")
+
+
+def hold_gguf(source: Source, file: Path, *, weights: str, conversations: int, progress: Progress = quiet) -> Told | None:
+    """The table of a GGUF file that was just made; None where llama.cpp is not there, or no conversations to compare on."""
+    if find_spec("xllamacpp") is None:
+        return None
+    try:
+        prompts = prompts_of(source, (), conversations)
+    except SettingsError:
+        return None
+    trained = LocalModel(source.folder, adapter=source.adapter, dtype="float32", name=source.base.name)
+    with llamacpp_side(file) as side:
+        progress.step(f"Compare with {side.name}", len(prompts))
+        cases = list(compare(trained, side, prompts, weights=weights, progress=progress))
+    return table(cases, f"{source.base.name} as trained, and {side.name}")
+
+
+def prompts_of(source: Source, files: Sequence[str], count: int) -> list[Prompt]:
+    """Conversations of the run's data, each up to its last answer. Raises SettingsError where there are none."""
+    read = files or (tuple(source.run.settings.get("data", ())) if source.run is not None else ())
+    talks: list[Conversation] = [each for path in read if Path(path).is_file() for each in read_conversations(path)]
+    ends = [(talk, max((at for at, m in enumerate(talk.messages) if m.role == "assistant"), default=0)) for talk in talks]
+    found = [Prompt(talk.messages[:end], talk.tools) for talk, end in ends if end]
+    if not found:
+        raise SettingsError("no conversation with an answer to compare on; name files of them with --data")
+    return evenly(found, count)
+
+
+@contextmanager
+def _side(settings: ParitySettings, source: Source, progress: Progress) -> Iterator[Side]:
+    if settings.served == "openvino":
+        from luthier.models.openvino import OpenVinoModel
+
+        yield EngineSide(OpenVinoModel(source.folder, adapter=source.adapter, name=source.base.name))
+    elif settings.served == "llamacpp":
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(settings.file) if settings.file else _made(source, Path(scratch), settings.weights, progress)
+            with llamacpp_side(file) as side:
+                yield side
+    elif "://" in settings.served:
+        yield ServerSide(settings.served, settings.name, api_key())
+    else:
+        raise SettingsError(f"--with is {settings.served!r}; give llamacpp, openvino, or the URL of a server")
+
+
+def _made(source: Source, folder: Path, weights: str, progress: Progress) -> Path:
+    if weights not in ("f16", "bf16", "q8_0", "f32"):
+        raise SettingsError(f"a GGUF file with {weights} weights is llama.cpp's own work; name it with --file")
+    write_model_gguf(source, folder / "model.gguf", weights=weights, progress=progress)  # type: ignore[arg-type]
+    return folder / "model.gguf"
+
+
+def compare(
+    trained: LocalModel, side: Side, prompts: Sequence[Prompt], *, weights: str, max_tokens: int = 48, progress: Progress = quiet
+) -> Iterator[Case]:
+    """The differences on each prompt, those of precision among them. Raises EngineError where the other side does not answer."""
+    sampling = Sampling(max_tokens=max_tokens)
+    bare = LocalModel(trained.folder, dtype="float32") if trained.adapter is not None else None
+    for prompt in prompts:
+        found = _compared(trained, bare, side, prompt, sampling=sampling, weights=weights)
+        yield Case(prompt, [each for each in found if each is not None])
+        progress.advance()
+
+
+def _compared(
+    trained: LocalModel, bare: LocalModel | None, side: Side, prompt: Prompt, *, sampling: Sampling, weights: str
+) -> Iterator[Difference | None]:
+    tokenizer, ours = trained.tokenizer, trained.render(prompt)
+    system = next((message.content or "" for message in prompt.messages if message.role == "system"), "")
+    theirs, ids = side.prompt(prompt), trained.encode(ours)
+    other = side.tokens(ours if theirs is None else theirs)
+    if theirs is not None:
+        yield compare_prompts(ours, theirs, system=system, bos=str(tokenizer.bos_token or ""))
+    if other is not None and theirs in (None, ours):
+        yield compare_tokens(ids, other, _names(tokenizer, ids), _names(tokenizer, other), bos=tokenizer.bos_token_id)
+    made = trained.generate([prompt], sampling)[0]
+    try:
+        served = side.answer(prompt, sampling)
+    except EngineError as problem:
+        if not prompt.tools:
+            raise
+        yield Difference("calls", f"{problem}; what was trained says {made.text[:60]!r}")
+        return
+    if theirs is None and other is None and served.prompt_tokens not in (None, len(ids)):
+        yield Difference(
+            "tokens", f"the prompt is {served.prompt_tokens} tokens where {len(ids)} were trained: another template or tokenizer"
+        )
+    names = [tool.name for tool in prompt.tools]
+    wanted, given = read_calls(made.text, names).calls, read_calls(served.text, names).calls
+    parsed = bool(prompt.tools) and given is not None and made.text.strip() != served.text.strip()
+    if served.text and not parsed:
+        score = trained.score([prompt], [served.text])[0].logprobs
+        without = None if bare is None else bare.score([prompt], [served.text])[0].logprobs
+        yield compare_logprobs(score, served.logprobs, weights=weights, without=without)
+        yield compare_answers(made.text, served.text, gap=_gap(trained, prompt, made.text, served.text), weights=weights)
+    if prompt.tools and _plain(wanted) != _plain(given):
+        yield Difference("calls", f"{_plain(given)} where {_plain(wanted)} was trained")
+    if not parsed:
+        yield compare_stops(made.finish, served.finish, said=made.text, other=served.text)
+
+
+def _names(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+    return [str(tokenizer.decode([token])) for token in ids]
+
+
+def _plain(calls: Any) -> str:
+    return "no call" if not calls else "; ".join(f"{call.name}({call.arguments})" for call in calls)
+
+
+def _gap(trained: LocalModel, prompt: Prompt, ours: str, theirs: str) -> float | None:
+    """Nats by which our token beats theirs where two answers part; an answer that ended there is beaten by the stop token."""
+    if ours.strip() == theirs.strip():
+        return None
+    one, other = trained.encode(ours), trained.encode(theirs)
+    at = len(list(takewhile(lambda both: both[0] == both[1], zip(one, other, strict=False))))
+    stop = trained.stop_ids[0]
+    before = trained.encode(trained.render(prompt)) + one[:at]
+    pairs = [(before, [ids[at] if at < len(ids) else stop]) for ids in (one, other)]
+    best, found = (score.logprobs[0] for score in trained.score_tokens(pairs))
+    return best - found
+
+
+def table(cases: Sequence[Case], title: str) -> Told:
+    """A line a check, with what differs and why; code 1 where anything but precision does."""
+    lines, rows, bad = [title], [], 0
+    for what in CHECKS:
+        found = [each for case in cases for each in case.found if each.what == what]
+        serious = [each for each in found if not each.precision]
+        bad += len(serious)
+        equal = len(cases) - len(found)
+        lines.append(f"{'ok' if not serious else '! '}  {what:18} {equal} of {len(cases)} equal")
+        for why, count in Counter(each.why for each in found).most_common(EXAMPLES):
+            lines.append(f"      {count} x {why}")
+        rows.append({"check": what, "equal": equal, "of": len(cases), "differences": [each._asdict() for each in found[:20]]})
+    lines.append("what is served is what was trained" if not bad else "what is served is NOT what was trained")
+    return Told(lines, {"checks": rows, "same": not bad}, int(bool(bad)))
