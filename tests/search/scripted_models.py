@@ -31,7 +31,7 @@ class Doubler:
 
     def said(self, text: str, seed: int) -> str:
         number = int.from_bytes(hashlib.sha256(f"{seed} {text}".encode()).digest()[:4], "big")
-        if "JSON list only" in text and "BLOCK-1" in text:
+        if "JSON list only" in text and "For each block" in text:
             return json.dumps([{"name": "BLOCK-1", "correct": False, "explanation": "it is not twice x"}])
         if "JSON list only" in text:
             return json.dumps([{"thought": f"Idea {number % 997} number {n}.", "score": 0.2 + n / 10} for n in range(3)])

@@ -42,9 +42,7 @@ def _failure(test: Test, result: Tested) -> str:
     if isinstance(test, InputOutput):
         told = f"- for the input\n{test.stdin.strip()}\nit must print\n{test.expected.strip()}\n"
         return told + (f"but prints\n{result.shown.strip()}" if not came else f"but: {came} {result.detail}".rstrip())
-    said = (
-        f"it gave {result.shown}" if result.shown and result.kind == "wrong_answer" else f"{came} {result.detail}".strip() or "it is false"
-    )
+    said = result.shown if result.shown and result.kind == "wrong_answer" else f"{came} {result.detail}".strip() or "it is false"
     return f"- {test.strip()}   # {said}"
 
 

@@ -165,7 +165,7 @@ class Verdicts(Kept):
             return Behaviour(tuple(output.stdout if output.outcome.passed else "" for output in outputs))
         tests = tuple(f"_ = {given}" for given in want.inputs)
         verdict = self.sandbox.judge(want.program, tests, entry_point=problem.entry_point)
-        return Behaviour(tuple(test.shown if test.passed else "" for test in verdict.tests))
+        return Behaviour(tuple(test.shown.partition(" gave ")[2] if test.passed else "" for test in verdict.tests))
 
 
 def _trial_key(problem: Posed, want: Trial, sandbox: Sandbox) -> str:
