@@ -33,7 +33,7 @@ def measure(quick: bool) -> dict[str, Any]:
 def run_arm(arm: str, steps: int) -> dict[str, float]:
     from trl import SFTTrainer
 
-    from luthier.models import bundled
+    from luthier.models import known
     from luthier.models.local import LocalModel
     from luthier.synthesize.tools.dialogues import synthesize_dialogues
     from luthier.train import answer_head
@@ -42,7 +42,7 @@ def run_arm(arm: str, steps: int) -> dict[str, float]:
 
     if arm == "trl":
         answer_head.answer_head_trainer = lambda: SFTTrainer  # type: ignore[assignment]
-    model = LocalModel(bundled.pull())
+    model = LocalModel(known.pull())
     batch = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
     sft = {**batch, "max_length": 320, "warmup_steps": 0.1, "save_steps": 10_000}
     settings = SftSettings(sigma=0.0, learning_rate=1e-3, rank=16, lora={"lora_alpha": 32}, by_length=True, sft=sft)

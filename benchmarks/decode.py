@@ -21,12 +21,12 @@ def measure(quick: bool, rounds: str, tokens: str, batches: str) -> dict[str, An
     import torch
     from transformers.utils import logging
 
-    from luthier.models import bundled
+    from luthier.models import known
     from luthier.models.local import LocalModel
 
     logging.set_verbosity_error()
     torch.set_num_threads(1)
-    model = LocalModel(bundled.pull(), name=bundled.NAME)
+    model = LocalModel(known.pull(), name=known.DEFAULT)
     count, steps = (2, 5) if quick else (int(rounds), int(tokens))
     sizes = [1, 8] if quick else [int(size) for size in batches.split(",")]
     figures: dict[str, Any] = {"rounds": count, "steps": steps, "batches": {}}

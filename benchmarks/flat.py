@@ -58,12 +58,12 @@ def _model() -> Any:
     """The bundled model with an adapter on every linear layer, as training holds it."""
     import torch
 
-    from luthier.models import bundled
+    from luthier.models import known
     from luthier.models.local import LocalModel
     from luthier.train.start import adapted_model
 
     torch.manual_seed(0)
-    model = adapted_model(LocalModel(bundled.pull(), name=bundled.NAME), None)
+    model = adapted_model(LocalModel(known.pull(), name=known.DEFAULT), None)
     for name, weight in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.01)

@@ -27,14 +27,14 @@ SIGMAS = (0.05, 0.1)
 
 
 def measure(quick: bool, data: str, steps: str, seeds: str, questions: str) -> dict[str, Any]:
-    from luthier.models import bundled
+    from luthier.models import known
     from luthier.models.local import LocalModel
 
     folder = Path(data)
     if not (folder / "ecqa_train.jsonl.gz").is_file():
         print("flat_training: skipped, no ecqa_train.jsonl.gz; give its folder with --data")
         raise SystemExit
-    base = LocalModel(bundled.pull(), name=bundled.NAME)
+    base = LocalModel(known.pull(), name=known.DEFAULT)
     count, asked, batch = (4, 2, 2) if quick else (int(steps), int(questions), 8)
     tests = {name: list(islice(_questions(folder / f"{name}_test.jsonl.gz"), asked)) for name in (SETS[:1] if quick else SETS)}
     held = [_dialogue(one) for one in islice(_questions(folder / "ecqa_test.jsonl.gz"), asked, asked + (2 if quick else 32))]

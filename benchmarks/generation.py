@@ -37,7 +37,7 @@ def measure(quick: bool) -> dict[str, Any]:
 
 
 def _engines() -> tuple[dict[str, LanguageModel], str | None]:
-    from luthier.models.bundled import pull
+    from luthier.models.known import pull
     from luthier.models.local import LocalModel
     from luthier.models.openvino import OpenVinoModel
 

@@ -25,12 +25,12 @@ KINDS = ("independent", "bridged")
 def measure(quick: bool, pairs: str, rounds: str, count: str) -> dict[str, Any]:
     from transformers.utils import logging
 
-    from luthier.models import bundled
+    from luthier.models import known
     from luthier.models.local import LocalModel
     from luthier.records import read_pairs, to_pair
 
     logging.set_verbosity_error()
-    base = LocalModel(bundled.pull(), name=bundled.NAME)
+    base = LocalModel(known.pull(), name=known.DEFAULT)
     rows = [pair for pair in read_pairs(Path(pairs)) if pair.extra.get("bridged")] if pairs else [to_pair(row) for row in _sums(200)]
     rows = Random(0).sample(rows, min(len(rows), 200))
     batch = 1 if quick else BATCH

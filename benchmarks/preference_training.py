@@ -44,13 +44,13 @@ def measure(quick: bool, data: str, work: str, **sizes: str) -> dict[str, Any]:
 
 
 def _measure(data: Path, work: Path, *, quick: bool, sft_steps: int, asked: int, steps: int, questions: int) -> dict[str, Any]:
-    from luthier.models import bundled
+    from luthier.models import known
     from luthier.models.local import LocalModel
     from luthier.records import read_pairs
     from luthier.train.preference.tuning import tune_preferences
     from luthier.train.settings import PreferenceSettings
 
-    base = LocalModel(bundled.pull(), name=bundled.NAME)
+    base = LocalModel(known.pull(), name=known.DEFAULT)
     train = Random(0).sample(_rows(data / "ecqa_train.jsonl.gz"), 8 * sft_steps + asked)
     start = _start(base, train[: 8 * sft_steps], work, sft_steps)
     rows = train[8 * sft_steps :]

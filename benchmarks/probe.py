@@ -21,12 +21,12 @@ OPTIONS = ("the red book", "the green book", "the blue book", "the grey book")
 def measure(quick: bool, rounds: str) -> dict[str, Any]:
     from transformers.utils import logging
 
-    from luthier.models import bundled
+    from luthier.models import known
     from luthier.models.local import LocalModel
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    model = LocalModel(bundled.pull(), dtype="float32", name=bundled.NAME)
+    model = LocalModel(known.pull(), dtype="float32", name=known.DEFAULT)
     count = 1 if quick else int(rounds)
     found: dict[str, Any] = {"rounds": count}
     for steps in (5, 10) if quick else STEPS:

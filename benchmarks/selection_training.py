@@ -19,11 +19,11 @@ METHODS = ("random 0", "random 1", "random 2", "longest", "zip-long")
 
 
 def measure(quick: bool, pool: str, tokens: str) -> dict[str, Any]:
-    from luthier.models import bundled
+    from luthier.models import known
     from luthier.models.local import LocalModel
 
-    folder = bundled.pull()
-    base = LocalModel(folder, name=bundled.NAME)
+    folder = known.pull()
+    base = LocalModel(folder, name=known.DEFAULT)
     budget = 500 if quick else int(tokens)
     rows, held = _split(pool, base, 200 if quick else 0, 4 if quick else 120)
     before = _losses(base, held)
@@ -76,13 +76,13 @@ def _split(pool: str, base: Any, count: int, held: int) -> tuple[list[dict[str, 
 
 
 def _train(name: str, rows: list[dict[str, Any]], tokens: int, base: Any, run: Path) -> tuple[int, int]:
-    from luthier.models import bundled
+    from luthier.models import known
     from luthier.select import select
     from luthier.train.sft import SftSettings, fine_tune
 
     method, _, seed = name.partition(" ")
     texts = [{"text": row["text"], "source": row["source"]} for row in rows]
-    tokenizer = str(bundled.pull())
+    tokenizer = str(known.pull())
     made = select(texts, method=method, budget=f"{tokens} tokens", tokenizer=tokenizer, seed=int(seed or 0), near=None, noise=4.0)
     chosen = [rows[index]["conversation"] for index in made.indices]
     sft = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "max_length": LONGEST, "warmup_steps": 0.1, "save_steps": 20}

@@ -17,14 +17,14 @@ def measure(quick: bool) -> dict[str, Any]:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    from luthier.models import bundled
+    from luthier.models import known
     from luthier.models.local import LocalModel
     from luthier.synthesize.tools.dialogues import PER_LIST, synthesize_dialogues
     from luthier.train.answer_head import answer_loss
     from luthier.train.sft import encode
     from luthier.train.shared_prompts import collate, share_prompts
 
-    model = LocalModel(bundled.pull())
+    model = LocalModel(known.pull())
     lists = 3 if quick else 16
     rows = [encode(one, model.tokenizer) for one in synthesize_dialogues(lists * PER_LIST, seed=1)]
     keys = [number // PER_LIST for number in range(len(rows))]

@@ -60,10 +60,10 @@ def measure(quick: bool, server: str, model: str) -> dict[str, Any]:
 
 
 def _bundled() -> Any:
-    from luthier.models import bundled
+    from luthier.models import known
     from luthier.models.local import LocalModel
 
-    return LocalModel(bundled.pull(), name=bundled.NAME)
+    return LocalModel(known.pull(), name=known.DEFAULT)
 
 
 def line(figures: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("TQDM_DISABLE", "1")  # read when a library is imported, before the command that would set it
 
 import pytest
 from hypothesis import settings
@@ -41,7 +42,7 @@ def write_tiny_model(folder: Path) -> Path:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    from luthier.models.bundled import chat_template
+    from luthier.models.known import chat_template
 
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -84,7 +85,7 @@ def write_tiny_model(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def bundled_model() -> object:
     """The bundled model as a `LocalModel`; tests that use it are marked `weights`."""
-    from luthier.models.bundled import pull
+    from luthier.models.known import pull
     from luthier.models.local import LocalModel
 
     try:

@@ -57,12 +57,9 @@ def test_every_front_door_opens(name: str) -> None:
 
 
 def test_the_face_loads_nothing() -> None:
-    code = (
-        "import sys, time; start = time.process_time(); import luthier; spent = time.process_time() - start\n"
-        "print(spent < 0.1, [name for name in ('torch', 'numpy', 'click', 'transformers') if name in sys.modules])"
-    )
+    code = "import sys, luthier\nprint([name for name in ('torch', 'numpy', 'click', 'transformers') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True []"
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_wrong_name_is_an_attribute_error() -> None:

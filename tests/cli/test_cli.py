@@ -94,8 +94,9 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 def test_models_list_for_machines(tmp_path: Path) -> None:
     done = luthier("models", "list", "--json", **offline(tmp_path))
-    (row,) = json.loads(done.stdout)
-    assert row["name"] == "smollm2-135m"
+    rows = json.loads(done.stdout)
+    assert [row["name"] for row in rows] == ["smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"]
+    row = rows[0]
     assert row["license"] == "Apache-2.0"
     assert row["pulled"] is False
 

@@ -30,7 +30,7 @@ main()
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
-@pytest.mark.parametrize("module", ["luthier.cli.main", "click", "luthier.cli.models", "luthier.models.bundled"])
+@pytest.mark.parametrize("module", ["luthier.cli.main", "click", "luthier.cli.models", "luthier.models.known"])
 def test_a_signal_while_things_are_loaded(number: signal.Signals, code: int, module: str, tmp_path: Path) -> None:
     script = WHILE_IMPORTING.format(module=module, number=int(number), words=["models", "list"])
     done = subprocess.run(

@@ -10,7 +10,7 @@ import pytest
 from gold import gold_calls
 
 from luthier.errors import EngineError, SettingsError
-from luthier.evaluate.tools import CHUNK, evaluate_tools, judge, prompt_for, scores
+from luthier.evaluate.tools import CHUNK, evaluate_tools, judge, own_form, prompt_for, scores
 from luthier.models import Capability, Completion, LanguageModel, Progress, Prompt, Sampling, Score, Usage
 from luthier.models.protocol import GREEDY
 from luthier.records import Message, Tool
@@ -245,3 +245,39 @@ def test_constrained_prompts_carry_a_grammar_with_a_way_out_where_no_tool_fits(b
     assert prompt_for(simple, "free").grammar is None
     assert "SENTENCE" not in prompt_for(simple, "constrained").grammar.splitlines()[0]
     assert "SENTENCE" in prompt_for(irrelevant, "constrained").grammar.splitlines()[0]
+
+
+def test_calls_are_right_in_whatever_form_they_come_and_the_form_is_told(bfcl: Bfcl, tmp_path: Path):
+    items = bfcl["simple_python"][:4]
+    calls = [gold_calls(item)[0] for item in items]
+    body = [json.dumps({"name": call.name, "arguments": call.arguments}) for call in calls]
+    said = [f"<tool_call>{body[0]}</tool_call>", f"```json\n{body[1]}\n```", render_calls([calls[2]]), "<invoke name=x>"]
+    answers = {key_of(item.messages, item.tools): text for item, text in zip(items, said, strict=True)}
+    (line,) = evaluate_tools(ScriptedModel(answers), items, tmp_path / "j.jsonl", decodings=["free"])
+    assert line.official.correct == 3
+    assert (line.forms, line.unread) == ({"hermes": 1, "json": 1, "brackets": 1}, 1)
+    rows = [json.loads(row) for row in (tmp_path / "j.jsonl").read_text().splitlines()]
+    assert [row["reason"] for row in rows if not row["official"]] == ["tried to call a tool in no known form, or broke off"]
+
+
+def test_what_the_prompt_does_not_name_is_not_scored(bfcl: Bfcl, tmp_path: Path):
+    class Silent(ScriptedModel):
+        def render(self, prompt: Prompt) -> str:
+            return prompt.messages[0].content or ""
+
+    item = bfcl["simple_python"][0]
+    with pytest.raises(EngineError, match=rf"scripted: the prompt of item {item.id} does not name the tool {item.tools[0].name}"):
+        evaluate_tools(Silent({}), [item], tmp_path / "j.jsonl")
+    assert not (tmp_path / "j.jsonl").exists()
+
+
+def test_constrained_calls_are_in_the_form_of_the_template(bfcl: Bfcl):
+    from luthier.models.local import LocalModel
+    from stock_templates import stock, tokenizer_with
+
+    for name, form in (("qwen2_5", "hermes"), ("llama3_1", "llama"), ("gemma", "hermes"), ("gptoss", "brackets")):
+        model = LocalModel.__new__(LocalModel)
+        model._tokenizer = tokenizer_with(stock(name))
+        assert own_form(model) == form
+    assert own_form(ScriptedModel({})) == "brackets"
+    assert "<tool_call>" in (prompt_for(bfcl["simple_python"][0], "constrained", "hermes").grammar or "")

@@ -14,7 +14,8 @@ from jsonschema import Draft202012Validator
 from luthier.errors import EngineError
 from luthier.models.grammar import GrammarEngine, GrammarMask, calls_grammar
 from luthier.records import Tool
-from luthier.records.calls import parse_calls
+from luthier.records.call_forms import read_calls
+from luthier.records.calls import parse_calls, render_calls
 
 ROOMY = 1500  # tokens: more than any answer of the schemas below needs
 
@@ -142,6 +143,23 @@ def test_nested_calls_end_within_a_limit_that_an_ending_fits(tools: list[Tool], 
     text, ended = walk(engine, engine.matcher(calls_grammar(tools, calls=(1, 3))), tokenizer, seed, 220)
     assert ended
     assert_fits(text, tools, (1, 3))
+
+
+@pytest.mark.parametrize("form", ["hermes", "llama", "json"])
+@DRAWN
+@given(tools=tools_of(NESTED), seed=st.integers(0, 10**6))
+def test_calls_in_the_form_of_a_family_fit_the_schema_too(form: str, tools: list[Tool], seed: int, engine: Any, tokenizer: Any):
+    text, ended = walk(engine, engine.matcher(calls_grammar(tools, calls=(1, 2), form=form)), tokenizer, seed, ROOMY)
+    assert ended
+    read = read_calls(text, [tool.name for tool in tools])
+    assert read.form == form
+    assert read.calls is not None
+    assert_fits(render_calls(read.calls), tools, (1, 2))
+
+
+def test_a_form_without_a_grammar_is_named():
+    with pytest.raises(EngineError, match=r"no grammar of calls in the form 'xml'; known: brackets, hermes, llama, json"):
+        calls_grammar(one_tool({}, []), form="xml")
 
 
 def accepts(engine: GrammarEngine, tokenizer: Any, grammar: str, text: str) -> bool:

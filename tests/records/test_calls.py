@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luthier.models.bundled import chat_template
+from luthier.models.known import chat_template
 from luthier.records import ToolCall
 from luthier.records.calls import MAX_DEPTH, CallSyntaxError, is_call_attempt, parse_calls, render_calls, render_literal
 

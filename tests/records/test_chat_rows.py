@@ -425,3 +425,12 @@ def test_earlier_turns_of_alpaca_rows_come_first():
 )
 def test_names_of_speakers_in_use(name, role):
     assert to_conversation({"conversations": [{"from": name, "value": "x"}]}).messages[0].role == role
+
+
+def test_what_stands_in_and_beside_results_of_tools_is_kept():
+    thought, text = {"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "3", "cached": True}
+    results = [{"type": "tool_result", "tool_use_id": "t", "content": [thought, text]}]
+    row = {"messages": [{"role": "user", "content": results, "time": 4}, {"role": "user", "content": [*results, "go on"]}]}
+    first, second, third = to_conversation(row).messages
+    assert (first.role, first.content, first.extra) == ("tool", "3", {"time": 4, "content_parts": [thought, text]})
+    assert (second.role, third.role, third.content) == ("tool", "user", "go on")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luthier.errors import SettingsError
-from luthier.select.budget import Allowance, Budget, Pick, parse_budget, within
+from luthier.select.budget import Allowance, Budget, Cap, Pick, parse_budget, within
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_nothing_is_asked_for_beyond_the_budget() -> None:
 @given(st.lists(st.sampled_from("abc"), max_size=80), st.integers(1, 40), st.floats(0.05, 1))
 def test_no_group_gets_more_than_its_share(groups: list[str], amount: int, share: float) -> None:
     picks = (Pick(index, 0.0) for index in range(len(groups)))
-    allowance = Allowance(Budget(amount, "rows"), groups=groups, max_share=share)
+    allowance = Allowance(Budget(amount, "rows"), caps=[Cap("source", groups, share)])
     taken = list(within(picks, allowance))
     for group in "abc":
         count = sum(groups[pick.index] == group for pick in taken)
@@ -84,6 +84,6 @@ def test_no_group_gets_more_than_its_share(groups: list[str], amount: int, share
 
 def test_allowances_without_meaning_are_refused() -> None:
     with pytest.raises(SettingsError, match="max_share"):
-        Allowance(Budget(5, "rows"), groups=["a"], max_share=0)
+        Allowance(Budget(5, "rows"), caps=[Cap("source", ["a"], 0)])
     with pytest.raises(SettingsError, match="what a row costs"):
         Allowance(Budget(5, "tokens"))

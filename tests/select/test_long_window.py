@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthier.errors import SettingsError
-from luthier.select.budget import Allowance, Budget, Pick
+from luthier.select.budget import Allowance, Budget, Cap, Pick
 from luthier.select.long_window import AddedBytes, LongZip
 from luthier.select.profile import ratio_profile
 
@@ -126,7 +126,7 @@ def test_quality_weighs_against_bytes() -> None:
 def test_groups_that_are_full_are_passed_over() -> None:
     rows = sentences(40, length=15)
     groups = ["a" if index < 35 else "b" for index in range(40)]
-    allowance = Allowance(Budget(10, "rows"), groups=groups, max_share=0.5)
+    allowance = Allowance(Budget(10, "rows"), caps=[Cap("source", groups, 0.5)])
     picked = order(LongZip(rows, k3=4, allowance=allowance))
     assert sum(groups[index] == "a" for index in picked) == 5
     assert len(picked) == 10

@@ -23,10 +23,12 @@ OPEN = {"noise": None, "near": None}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_meets_the_budget_with_distinct_rows(method: str, tiny_model_folder: Path) -> None:
+def test_every_method_meets_the_budget_with_distinct_rows(method: str, tiny_model_folder: Path, tmp_path: Path) -> None:
     if method in ("k-center", "facility-location", "clusters", "deita"):
         pytest.importorskip("sklearn", reason="needs the extra luthier[select]")
-    settings = SelectSettings(budget=20, method=method, quality="stars", k3=8, k2=16, k1=60, model=str(tiny_model_folder), **OPEN)
+    write_jsonl(tmp_path / "target.jsonl", ROWS[:2])
+    given = {"quality": "stars", "target": (str(tmp_path / "target.jsonl"),), "model": str(tiny_model_folder)}
+    settings = SelectSettings(budget=20, method=method, k3=8, k2=16, k1=60, **given, **OPEN)
     made = select(ROWS, settings=settings)
     assert len(made.picks) == len(set(made.indices)) == 20
     assert made.rows() == [ROWS[index] for index in made.indices]
@@ -194,7 +196,7 @@ def test_evaluation_data_is_kept_out(tmp_path: Path) -> None:
         ({"budget": "5 tokens"}, "tokenizer"),
         ({"budget": "5 tokens", "tokenizer": "nowhere"}, "nowhere"),
         ({"budget": "lots"}, "budget"),
-        ({"budget": "5", "max_share": 2.0}, "--max-share is 2.0"),
+        ({"budget": "5", "max_share": 2.0}, "--max-share is '2.0'"),
         ({"budget": "9" * 400 + " rows"}, "more than any pool has"),
         ({"budget": "5", "noise": float("nan")}, "--noise is nan"),
         ({"budget": "5", "seed": -1, "method": "clusters"}, "--seed is -1"),

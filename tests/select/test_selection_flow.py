@@ -222,7 +222,7 @@ def test_a_row_is_explained(pool: Path, tmp_path: Path) -> None:
         (["run", "pool.jsonl", "--out", "o", "--budget", "9", "--method", "zip", "--k1", "0"], "--k1 is 0; give a whole number from 1"),
         (["run", "pool.jsonl", "--out", "o", "--budget", "9", "--noise", "nan"], "--noise is nan; give a number from 0"),
         (["run", "pool.jsonl", "--out", "o", "--budget", "9", "--near", "2"], "--near is 2.0; give a number from 0 to 1"),
-        (["run", "pool.jsonl", "--out", "o", "--budget", "9", "--max-share", "0"], "--max-share is 0.0"),
+        (["run", "pool.jsonl", "--out", "o", "--budget", "9", "--max-share", "0"], "--max-share is '0'"),
         (["run", "pool.jsonl", "--out", "o", "--budget", "9", "--exclude", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
         (["run", "bad.jsonl", "--out", "o", "--budget", "5"], "bad.jsonl:2: not JSON"),
         (["run", "pool.jsonl", "--out", "o", "--budget", "5", "--method", "ifd", "--model", "x"], "x: no model here"),

@@ -14,7 +14,7 @@ import pytest
 
 from luthier.records import JSON, write_jsonl
 from luthier.run import Run, RunRecord
-from luthier.select.page import draw, gates, sources
+from luthier.select.page import draw, gates, shares
 from luthier.select.profile import ratio_profile
 from luthier.select.runs import run
 from luthier.select.selection import Selection, select
@@ -151,11 +151,11 @@ def test_the_rows_to_look_at_are_spread(pool: Path) -> None:
 
 def test_the_smallest_sources_are_put_together() -> None:
     by_source = {f"s{at}": 20 - at for at in range(15)}
-    shown = sources({"pool_by_source": by_source, "taken_by_source": {"s0": 3, "s13": 1, "s14": 2}})
+    shown = shares(by_source, {"s0": 3, "s13": 1, "s14": 2}, "(no source)")
     assert [row["name"] for row in shown] == [*(f"s{at}" for at in range(12)), "3 others"]
     assert (shown[-1]["pool"], shown[-1]["taken"]) == (8 + 7 + 6, 3)
     assert sum(row["pool"] for row in shown) == sum(by_source.values())
-    assert sources({"pool_by_source": {"": 2}, "taken_by_source": {}})[0]["name"] == "(no source)"
+    assert shares({"": 2}, {}, "(no source)")[0]["name"] == "(no source)"
 
 
 def test_texts_begin_on_one_line_and_twins_where_they_part() -> None:

@@ -203,13 +203,13 @@ def test_rows_of_which_none_fits_are_refused(model: LocalModel, tmp_path: Path):
         fine_tune(ROWS, model, tmp_path, replace(SETTINGS, sft={**SFT, "max_length": 10}))
 
 
-def test_a_template_without_generation_markers_is_refused(model: LocalModel, tmp_path: Path):
+def test_a_template_without_generation_markers_teaches_the_same(model: LocalModel, tmp_path: Path):
     folder = tmp_path / "unmarked"
     shutil.copytree(model.folder, folder)
     template = folder / "chat_template.jinja"
     template.write_text(template.read_text().replace("{% generation %}", "").replace("{% endgeneration %}", ""))
-    with pytest.raises(SettingsError, match="none of 24 rows has an assistant turn"):
-        fine_tune(ROWS, LocalModel(folder), tmp_path / "run", SETTINGS)
+    other = LocalModel(folder).tokenizer
+    assert [encode(row, other) for row in ROWS] == [encode(row, model.tokenizer) for row in ROWS]
 
 
 @pytest.mark.parametrize("asked", [{"by_length": True}, {"seconds": 60.0}, {"branches": 2}])

@@ -6,6 +6,8 @@ import json
 
 import click
 
+DEFAULT = "smollm2-135m"
+
 
 @click.group()
 def command() -> None:
@@ -16,49 +18,58 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def list_models(as_json: bool) -> None:
     """The models Luthier can fetch by itself."""
-    from luthier.models import bundled
+    from luthier.models.known import KNOWN, is_pulled
 
-    row = {"name": bundled.NAME, "license": bundled.LICENSE, "pulled": bundled.is_pulled(), "folder": str(bundled.bundled_folder())}
+    rows = [
+        {
+            "name": model.name,
+            "origin": model.origin,
+            "weights": model.weights,
+            "license": model.license,
+            "pulled": is_pulled(model),
+            "folder": str(model.folder),
+        }
+        for model in KNOWN.values()
+    ]
     if as_json:
-        click.echo(json.dumps([row], indent=1))
-    else:
-        click.echo(f"{row['name']}  {row['license']}  {'in ' + str(row['folder']) if row['pulled'] else 'not pulled yet'}")
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        where = f"in {row['folder']}" if row["pulled"] else "not pulled yet"
+        click.echo(f"{row['name']:20} {row['origin']:36} {row['license']}, {row['weights']}; {where}")
 
 
 @command.command()
-@click.argument("name", default="smollm2-135m")
-def pull(name: str) -> None:
+@click.argument("name", default=DEFAULT)
+@click.option("--quiet", is_flag=True, help="Say nothing but the folder.")
+def pull(name: str, quiet: bool) -> None:
     """Fetch a model, check its hashes, convert it once."""
-    from luthier.models import bundled
+    from luthier.cli.progress import Watch
+    from luthier.models import known
 
-    _known(name)
-    if not bundled.is_pulled():
-        click.echo("Fetching and converting (about half a minute) …", err=True)
-    click.echo(str(bundled.pull()))
+    model = known.known(name)
+    if not quiet and not known.is_pulled(model):
+        click.echo(f"Fetching {model.origin} ({model.weights}, {model.license}) and converting it (about a minute) …", err=True)
+    with Watch(quiet) as watch:
+        folder = known.pull(name, watch)
+    click.echo(str(folder))
 
 
 @command.command()
-@click.argument("name", default="smollm2-135m")
+@click.argument("name", default=DEFAULT)
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def show(name: str, as_json: bool) -> None:
     """What a pulled model is: size, context, where it came from."""
     from luthier.errors import MissingFileError
-    from luthier.models import bundled
+    from luthier.models import known
 
-    _known(name)
-    if not bundled.is_pulled():
-        raise MissingFileError(f"{name} is not pulled yet; run: luthier models pull")
-    folder = bundled.bundled_folder()
-    facts = json.loads((folder / bundled.MARK).read_text()) | {"folder": str(folder)}
-    config = json.loads((folder / "config.json").read_text())
+    model = known.known(name)
+    if not known.is_pulled(model):
+        raise MissingFileError(f"{name} is not pulled yet; run: luthier models pull {model.name}")
+    facts = json.loads((model.folder / known.MARK).read_text()) | {"folder": str(model.folder)}
+    if model.file.is_file():
+        facts["gguf"] = str(model.file)
+    config = json.loads((model.folder / "config.json").read_text())
     facts |= {key: config[key] for key in ("model_type", "num_hidden_layers", "hidden_size", "vocab_size", "max_position_embeddings")}
-    facts["megabytes"] = round(sum(file.stat().st_size for file in folder.iterdir()) / 1e6, 1)
+    facts["megabytes"] = round(sum(file.stat().st_size for file in model.folder.iterdir()) / 1e6, 1)
     click.echo(json.dumps(facts, indent=1) if as_json else "\n".join(f"{key:24} {value}" for key, value in facts.items()))
-
-
-def _known(name: str) -> None:
-    from luthier.errors import SettingsError
-    from luthier.models import bundled
-
-    if name != bundled.NAME:
-        raise SettingsError(f"unknown model {name!r}; known: {bundled.NAME} (other models are used by their folder)")

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.records import JSON, Message, read_rows
+from luthier.records.account import note_strange
 
 Kind = Literal["chat", "fact"]
 KINDS: tuple[Kind, ...] = ("chat", "fact")
@@ -30,6 +31,8 @@ ASKED = {
     "continent": ("On which continent is {}?", "To which continent does {} belong?"),
     "count": ("How many {}?",),
 }
+TURNS = ("messages", "prompt", "problem", "question")  # the first of them that a row has is what is asked
+FIELDS = frozenset(["role", "content", "kind", "group", "answers", "answer", "references"])
 SHORT = ("Answer in a few words.", "Be brief.", "")
 SMALL_TALK = (
     ("Hi!", "Hello! How can I help you?"),
@@ -78,12 +81,18 @@ def read_contexts(path: Path | str) -> list[Context]:
             found.append(to_context(row))
         except BadRowError as problem:
             raise problem.at(path, line) from None
+        note_strange("contexts", row, fields_read(row), path, line)
     return found
+
+
+def fields_read(row: JSON) -> frozenset[str]:
+    """The names of all fields that `to_context` reads of a row and its messages."""
+    return FIELDS.union([name for name in TURNS if row.get(name)][:1])
 
 
 def to_context(row: JSON) -> Context:
     """One row as a context. Raises BadRowError."""
-    asked = next((row[name] for name in ("messages", "prompt", "problem", "question") if row.get(name)), None)
+    asked = next((row[name] for name in TURNS if row.get(name)), None)
     if isinstance(asked, str):
         messages: tuple[Message, ...] = (Message("user", asked),)
     elif isinstance(asked, list) and all(_is_message(one) for one in asked):

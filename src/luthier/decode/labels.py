@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, get_args
 
-from luthier.decode.contexts import Context, to_context
+from luthier.decode.contexts import Context, fields_read, to_context
 from luthier.decode.settings import Source
 from luthier.decode.similarity import match_f1, mean_similarity
 from luthier.errors import BadRowError, SettingsError
@@ -22,6 +22,7 @@ from luthier.models.protocol import LanguageModel, Prompt, Sampling
 from luthier.models.replay import RecordingModel
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, Journal, read_rows, write_jsonl
+from luthier.records.account import note_strange
 
 if TYPE_CHECKING:
     from luthier.decode.similarity import StateEncoder
@@ -176,5 +177,6 @@ def read_labels(path: Path | str) -> list[Label]:
             raise BadRowError(f"not a label: {missing} is missing; `luthier decode label` writes labels", path, line) from None
         except BadRowError as problem:
             raise problem.at(path, line) from None
+        note_strange("labels", row, fields_read(row) | {"sampled", "referenced", "replies"}, path, line)
         found.append(Label(context, tuple(row.get("replies", ())), *measured))
     return found

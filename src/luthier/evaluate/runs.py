@@ -39,7 +39,7 @@ def run_tools(settings: ToolsEvaluationSettings, out: Path, progress: Progress =
     decodings = _decodings(settings, model)
     reads = [(BFCL.label, fetch_wheel(BFCL)), *settings.reads()]
     with Run(out, "evaluate tools", settings, reads=reads, progress=progress, draw=tools_page.draw) as made:
-        made.step("answers", partial(_answer, model, items, decodings, out, progress), files=[ANSWERS])
+        made.step("answers", partial(_answer, model, items, decodings, out, form=settings.form, progress=progress), files=[ANSWERS])
     return made
 
 
@@ -50,12 +50,15 @@ def _decodings(settings: ToolsEvaluationSettings, model: LanguageModel) -> tuple
     return tuple(dict.fromkeys(settings.decodings)) or (("free", "constrained") if able else ("free",))
 
 
-def _answer(model: LanguageModel, items: Sequence[Item], decodings: Sequence[Decoding], out: Path, progress: Progress) -> JSON:
-    from luthier.evaluate.tools import evaluate_tools
+def _answer(
+    model: LanguageModel, items: Sequence[Item], decodings: Sequence[Decoding], out: Path, *, form: str, progress: Progress
+) -> JSON:
+    from luthier.evaluate.tools import evaluate_tools, own_form
 
     progress.step("Answering", len(items) * len(decodings))
-    table = evaluate_tools(model, items, out / ANSWERS, decodings=decodings, progress=progress.advance)
-    return {"scores": [score.to_row() for score in table], "benchmark": BFCL.label}
+    form = own_form(model) if form == "own" else form
+    table = evaluate_tools(model, items, out / ANSWERS, decodings=decodings, form=form, progress=progress.advance)
+    return {"scores": [score.to_row() for score in table], "benchmark": BFCL.label, "form": form}
 
 
 def run_choice(settings: ChoiceSettings, out: Path, progress: Progress = quiet) -> Run:

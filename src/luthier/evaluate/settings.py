@@ -12,6 +12,7 @@ from luthier.records.bfcl import Category
 from luthier.settings import argument, check, option, seed_option
 
 Decoding = Literal["free", "constrained"]
+Form = Literal["own", "brackets", "hermes", "llama", "json"]
 Style = Literal["chat", "plain"]
 
 
@@ -29,6 +30,7 @@ class ToolsEvaluationSettings(ServedModelSettings):
     decodings: tuple[Decoding, ...] = option(
         (), "Both where left out; what cannot follow a grammar, a server say, decodes freely only.", "--decoding"
     )
+    form: Form = option("own", "What constrained calls are written in; own: as the model's chat template writes them.")
 
     def __post_init__(self) -> None:
         check(self)

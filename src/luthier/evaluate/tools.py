@@ -2,42 +2,46 @@
 
 Official is BFCL's verdict. Strict closes its holes: values must fit the tool's schema and equal an accepted value letter by letter
 (case and white space apart), and "no tool fits" must be said in a finished sentence, not by gibberish or a broken call.
+Calls are read in whatever form the model's family writes them, which is told; a tool that the prompt does not name is never scored.
 Answers go to a journal chunk by chunk, so that a stopped evaluation continues, with the same batches and the same result.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from luthier.errors import SettingsError
+from luthier.errors import EngineError, SettingsError
 from luthier.evaluate.bfcl import official_verdict
 from luthier.evaluate.settings import Decoding
 from luthier.models import Completion, LanguageModel, Prompt, Sampling
-from luthier.models.grammar import calls_grammar
-from luthier.records import JSON, ToolCall
+from luthier.models.grammar import FORMS, calls_grammar
+from luthier.records import JSON
 from luthier.records.bfcl import Item
-from luthier.records.calls import CallSyntaxError, is_call_attempt, parse_calls
+from luthier.records.call_forms import Reading, read_calls
 from luthier.records.journal import Journal
 from luthier.records.patterns import validator_class
 from luthier.statistics.rates import Rate, wilson
 
 FIELDS = ("id", "category", "decoding")  # that every row of answers has
 MAX_TOKENS = 64
+MAX_JSON_TOKENS = 160  # the same calls as JSON, often spread over lines
 CHUNK = 32
 
 
 @dataclass(frozen=True)
 class Score:
-    """One line of the score table."""
+    """One line of the score table. forms: answers by the form of their calls; unread: attempts at a call in no known form."""
 
     category: str
     decoding: str
     official: Rate
     strict: Rate
+    forms: JSON
+    unread: int
 
     def to_row(self) -> JSON:
         return {
@@ -46,6 +50,8 @@ class Score:
             "items": self.official.items,
             "official": self.official.to_row(),
             "strict": self.strict.to_row(),
+            "forms": self.forms,
+            "unread": self.unread,
         }
 
 
@@ -55,14 +61,17 @@ def evaluate_tools(
     journal: Path,
     *,
     decodings: Sequence[Decoding] = ("free", "constrained"),
-    max_tokens: int = MAX_TOKENS,
+    max_tokens: int | None = None,
+    form: str = "brackets",
     progress: Callable[[int], None] | None = None,
 ) -> list[Score]:
     """Answer and judge every item under every decoding; rows go to `journal`, and what is there already is not asked again.
 
-    Raises EngineError where the engine cannot follow a grammar and "constrained" is asked for, SettingsError where the journal holds
-    another model's answers.
+    form: that constrained answers are written in, of `grammar.FORMS`. Raises EngineError where the engine cannot follow a grammar and "constrained" is
+    asked for, and where a prompt does not name a tool on offer; SettingsError where the journal holds another model's answers.
     """
+    check_prompts(model, items)
+    limit = max_tokens or (MAX_TOKENS if own_form(model) == "brackets" == form else MAX_JSON_TOKENS)
     done: dict[tuple[str, str], JSON] = {}
     with Journal(journal, FIELDS) as rows:
         done = {(row["decoding"], row["id"]): row for row in rows}
@@ -71,8 +80,8 @@ def evaluate_tools(
             raise SettingsError(f"{journal}: holds answers of {strangers.pop()}, not of {model.name}; choose another file")
         for chunk in _chunks(items, decodings):
             if any((decoding, item.id) not in done for decoding, item in chunk):
-                prompts = [prompt_for(item, decoding) for decoding, item in chunk]
-                answers = model.generate(prompts, Sampling(max_tokens=max_tokens))
+                prompts = [prompt_for(item, decoding, form) for decoding, item in chunk]
+                answers = model.generate(prompts, Sampling(max_tokens=limit))
                 for (decoding, item), completion in zip(chunk, answers, strict=True):
                     row = {**judge(item, completion, decoding).to_row(), "model": model.name}
                     if (decoding, item.id) not in done:
@@ -94,16 +103,37 @@ def _chunks(items: Sequence[Item], decodings: Sequence[Decoding]) -> Iterator[li
         yield [(decoding, item) for item in order[start : start + size] for decoding in decodings]
 
 
-def prompt_for(item: Item, decoding: Decoding) -> Prompt:
+def check_prompts(model: LanguageModel, items: Sequence[Item]) -> None:
+    """Raises EngineError where the prompt of an item does not name a tool on offer: no answer to it could be right. A server's prompts are its own."""
+    render = getattr(model, "render", None)
+    if render is None:
+        return
+    for item in items:
+        prompt = render(Prompt(item.messages, item.tools))
+        missing = next((tool.name for tool in item.tools if tool.name not in prompt), None)
+        if missing is not None:
+            raise EngineError(
+                f"{model.name}: the prompt of item {item.id} does not name the tool {missing}; mend the model's chat template"
+            )
+
+
+def own_form(model: LanguageModel) -> str:
+    """The form that a model's template writes calls in, where a grammar can be made of it, else brackets."""
+    found = getattr(getattr(model, "template", None), "call_form", "")
+    return found if found in FORMS else "brackets"
+
+
+def prompt_for(item: Item, decoding: Decoding, form: str = "brackets") -> Prompt:
     """The item as a prompt. Constrained: exactly one call where a tool fits; a call or a sentence where none does."""
     if decoding == "free":
         return Prompt(item.messages, item.tools)
-    return Prompt(item.messages, item.tools, grammar=calls_grammar(item.tools, sentence=item.category == "irrelevance"))
+    return Prompt(item.messages, item.tools, grammar=calls_grammar(item.tools, sentence=item.category == "irrelevance", form=form))
 
 
 @dataclass(frozen=True)
 class JudgedAnswer:
-    """One answer with both verdicts and the reason for a failure; truth: what was asked for, as text."""
+    """One answer with both verdicts and the reason for a failure; truth: what was asked for, as text. form: of its calls, and attempted, as in
+    `records.call_forms.Reading`."""
 
     id: str
     category: str
@@ -115,6 +145,8 @@ class JudgedAnswer:
     strict: bool
     reason: str
     truth: str
+    form: str
+    attempted: bool
 
     def to_row(self) -> JSON:
         return asdict(self)
@@ -122,9 +154,11 @@ class JudgedAnswer:
 
 def judge(item: Item, completion: Completion, decoding: str) -> JudgedAnswer:
     """Both verdicts on one answer."""
-    calls = _read_calls(item, completion.text)
-    official, reason = official_verdict(item, calls)
-    strict, strict_reason = _strict_verdict(item, calls, completion) if official else (False, "")
+    read = read_calls(completion.text, [tool.name for tool in item.tools])
+    official, reason = official_verdict(item, read.calls)
+    if read.calls is None and not official:
+        reason = "tried to call a tool in no known form, or broke off" if read.attempted else "called no tool"
+    strict, strict_reason = _strict_verdict(item, read, completion) if official else (False, "")
     return JudgedAnswer(
         id=item.id,
         category=item.category,
@@ -136,23 +170,18 @@ def judge(item: Item, completion: Completion, decoding: str) -> JudgedAnswer:
         strict=strict,
         reason=reason or strict_reason,
         truth=_truth_text(item),
+        form=read.form,
+        attempted=read.attempted,
     )
 
 
-def _read_calls(item: Item, text: str) -> tuple[ToolCall, ...] | None:
-    try:
-        return parse_calls(text, [tool.name for tool in item.tools])
-    except CallSyntaxError:
-        return None
-
-
-def _strict_verdict(item: Item, calls: Sequence[ToolCall] | None, completion: Completion) -> tuple[bool, str]:
+def _strict_verdict(item: Item, read: Reading, completion: Completion) -> tuple[bool, str]:
     if item.category == "irrelevance":
-        if is_call_attempt(completion.text):
+        if read.attempted:
             return False, "tried to call a tool although none fits"
         finished = completion.finish == "stop" and bool(completion.text.strip()) and "```" not in completion.text
         return finished, "" if finished else "did not say that no tool fits: the text has no end, or is code"
-    for call in calls or ():
+    for call in read.calls or ():
         accepted: JSON = next((answer[call.name] for answer in item.truth if call.name in answer), {})
         tool = next(tool for tool in item.tools if tool.name == call.name)
         for name, value in call.arguments.items():
@@ -199,7 +228,13 @@ def scores(rows: Sequence[JSON]) -> list[Score]:
     groups: dict[tuple[str, str], list[JSON]] = defaultdict(list)
     for row in rows:
         groups[row["category"], row["decoding"]].append(row)
-    return [Score(category, decoding, _rate(group, "official"), _rate(group, "strict")) for (category, decoding), group in groups.items()]
+    return [_score(category, decoding, group) for (category, decoding), group in groups.items()]
+
+
+def _score(category: str, decoding: str, rows: Sequence[JSON]) -> Score:
+    forms = Counter(row["form"] for row in rows if row.get("form"))
+    unread = sum(bool(row.get("attempted")) and not row.get("form") for row in rows)
+    return Score(category, decoding, _rate(rows, "official"), _rate(rows, "strict"), dict(forms.most_common()), unread)
 
 
 def _rate(rows: Sequence[JSON], verdict: str) -> Rate:

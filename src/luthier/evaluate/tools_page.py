@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from luthier.records import JSON
 from luthier.report.page import Page
 from luthier.report.wording import rate
 from luthier.run.record import RunRecord
@@ -24,6 +25,7 @@ def draw(run: RunRecord) -> Page:
         "rules": RULES,
         "benchmark": found["benchmark"],
         "first": found["scores"][0],
+        "read": [_read(row) for row in found["scores"]],
         "wrong": wrong[:: max(1, len(wrong) // SHOWN)][:SHOWN],
         "wrong_count": len(wrong),
     }
@@ -36,4 +38,12 @@ def lines(run: RunRecord) -> list[str]:
         f"{row['category']:14} {row['decoding']:12} {row['items']:4} items   " + "   ".join(f"{rule} {rate(row[rule])}" for rule in RULES)
         for row in run.results("answers")["scores"]
     ]
-    return [*told, str(run.path / "report.html")]
+    read = [f"{row['category']:14} {row['decoding']:12} {_read(row)}" for row in run.results("answers")["scores"]]
+    return [*told, *read, str(run.path / "report.html")]
+
+
+def _read(row: JSON) -> str:
+    """In which form the calls were, and how many attempts were in none that is known."""
+    forms, unread = row.get("forms", {}), row.get("unread", 0)
+    told = f"calls read as {', '.join(f'{form} ({count})' for form, count in forms.items())}" if forms else "no calls"
+    return told + (f"; {unread} attempts in no known form" if unread else "")

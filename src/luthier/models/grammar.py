@@ -1,7 +1,7 @@
 """Grammars that keep an answer well-formed: from tools to Lark, and from Lark to a mask over the next token (llguidance).
 
-`calls_grammar` describes `[name(argument=value, ...)]` with every required argument present, in schema order, each value of its
-declared type. `GrammarMask` applies it to a batch of logits, one matcher a row, with numpy alone.
+`calls_grammar` describes `[name(argument=value, ...)]`, or the calls of a model's own form, with every required argument present, in schema
+order, each value of its declared type. `GrammarMask` applies it to a batch of logits, one matcher a row, with numpy alone.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from luthier.errors import EngineError
@@ -29,27 +30,57 @@ INTEGER: /-?(0|[1-9][0-9]{{0,11}})/
 NUMBER: /-?(0|[1-9][0-9]{{0,11}})(\\.[0-9]{{1,8}})?([eE]-?[0-9]{{1,2}})?/
 STRING: /"[^"\\\\\\x00-\\x1f]{{0,{MAX_STRING}}}"/
 BOOLEAN: "True" | "False"
+TRUTH: "true" | "false"
 """
+FORMS = ("brackets", "hermes", "llama", "json")  # of `records.call_forms`, those that a grammar is made of
+_FIELDS = {"hermes": "arguments", "llama": "parameters", "json": "arguments"}
 
 
-def calls_grammar(tools: Sequence[Tool], *, calls: tuple[int, int] = (1, 1), sentence: bool = False) -> str:
+class _Rules(dict[str, str]):
+    """Rules by name. json: whether values are written as JSON, else as Python."""
+
+    def __init__(self, json: bool) -> None:
+        super().__init__()
+        self.json = json
+
+
+def calls_grammar(tools: Sequence[Tool], *, calls: tuple[int, int] = (1, 1), sentence: bool = False, form: str = "brackets") -> str:
     """A Lark grammar of answers with `calls[0]` to `calls[1]` calls to the given tools.
 
     Types, enums, required and optional arguments and list lengths follow the schema; ranges, patterns and formats do not.
-    sentence: also allow a plain sentence, for requests that no tool fits. Raises EngineError without tools.
+    sentence: also allow a plain sentence, for requests that no tool fits. form: of `FORMS`. Raises EngineError without tools.
     """
     if not tools:
         raise EngineError("a grammar of calls needs at least one tool")
     if not 1 <= calls[0] <= calls[1]:
         raise EngineError(f"a grammar of {calls[0]} to {calls[1]} calls has no meaning; give 1 <= least <= most")
-    rules: dict[str, str] = {}
-    names = [_tool_rule(tool, f"t{number}", rules) for number, tool in enumerate(tools)]
-    start = "start: " + _list("call", *calls) + (" | SENTENCE" if sentence else "")
+    if form not in FORMS:
+        raise EngineError(f"there is no grammar of calls in the form {form!r}; known: {', '.join(FORMS)}")
+    rules = _Rules(form != "brackets")
+    write = _tool_rule if form == "brackets" else partial(_object_rule, field=_FIELDS[form])
+    names = [write(tool, f"t{number}", rules) for number, tool in enumerate(tools)]
+    start = f"start: {_series(form, *calls)}" + (" | SENTENCE" if sentence else "")
     lines = [start, "call: " + " | ".join(names), *(f"{name}: {body}" for name, body in rules.items())]
     return "\n".join(lines) + "\n" + _TERMINALS
 
 
-def _tool_rule(tool: Tool, prefix: str, rules: dict[str, str]) -> str:
+def _series(form: str, low: int, high: int) -> str:
+    """So many calls, as that form strings them together."""
+    if form in ("brackets", "json"):
+        return _list("call", low, high)
+    one, between = ('"<tool_call>\\n" call "\\n</tool_call>"', '"\\n"') if form == "hermes" else ("call", '"; "')
+    return one if high == 1 else f"{one} ({between} {one}){{{low - 1},{high - 1}}}"
+
+
+def _object_rule(tool: Tool, prefix: str, rules: _Rules, *, field: str) -> str:
+    """`{"name": "name", "arguments": {…}}`."""
+    schema = {**tool.parameters, "type": "object", "additionalProperties": False}
+    opening = f'{{"name": {json.dumps(tool.name, ensure_ascii=False)}, "{field}": '
+    rules[prefix] = f'{_quoted(opening)} {_object(schema, f"{prefix}a", rules, 0)} "}}"'
+    return prefix
+
+
+def _tool_rule(tool: Tool, prefix: str, rules: _Rules) -> str:
     """`name(a=…, b=…)`: the properties in schema order, the optional ones skippable, commas between those present."""
     properties: JSON = tool.parameters.get("properties") or {}
     required = set(tool.parameters.get("required") or ())
@@ -61,7 +92,7 @@ def _tool_rule(tool: Tool, prefix: str, rules: dict[str, str]) -> str:
     return prefix
 
 
-def _arguments(pairs: list[tuple[str, bool]], prefix: str, rules: dict[str, str]) -> str:
+def _arguments(pairs: list[tuple[str, bool]], prefix: str, rules: _Rules) -> str:
     """Rule `<prefix>_s<i>` is "arguments from i on, one already written"; the first argument written takes no comma."""
     after = ""
     firsts: list[str] = []
@@ -76,12 +107,12 @@ def _arguments(pairs: list[tuple[str, bool]], prefix: str, rules: dict[str, str]
     return "(" + " | ".join(firsts) + ")"
 
 
-def _value(schema: Any, prefix: str, rules: dict[str, str], depth: int) -> str:
+def _value(schema: Any, prefix: str, rules: _Rules, depth: int) -> str:
     if not isinstance(schema, dict):
         return "STRING"
     fixed = [schema["const"]] if "const" in schema else schema.get("enum")
     if isinstance(fixed, list) and fixed:
-        return "(" + " | ".join(_quoted(render_literal(value)) for value in fixed) + ")"
+        return "(" + " | ".join(_quoted(_literal(value, rules)) for value in fixed) + ")"
     options = schema.get("anyOf") or schema.get("oneOf")
     if isinstance(options, list) and options and depth < MAX_DEPTH:
         options = [_with_fields(option, schema) for option in options] if schema.get("properties") else options
@@ -101,10 +132,14 @@ def _value(schema: Any, prefix: str, rules: dict[str, str], depth: int) -> str:
         "int": "INTEGER",
         "number": "NUMBER",
         "float": "NUMBER",
-        "boolean": "BOOLEAN",
-        "bool": "BOOLEAN",
-        "null": '"None"',
+        "boolean": "TRUTH" if rules.json else "BOOLEAN",
+        "bool": "TRUTH" if rules.json else "BOOLEAN",
+        "null": '"null"' if rules.json else '"None"',
     }.get(kind, "STRING")
+
+
+def _literal(value: Any, rules: _Rules) -> str:
+    return json.dumps(value, ensure_ascii=False) if rules.json else render_literal(value)
 
 
 def _with_fields(option: Any, schema: JSON) -> Any:
@@ -123,7 +158,7 @@ def _list(item: str, low: int, high: int) -> str:
     return f'"[" {item}{more} "]"' if low else f'"[" ({item}{more})? "]"'
 
 
-def _object(schema: JSON, prefix: str, rules: dict[str, str], depth: int) -> str:
+def _object(schema: JSON, prefix: str, rules: _Rules, depth: int) -> str:
     properties: JSON = schema.get("properties") or {}
     if not properties or depth >= MAX_DEPTH:
         rules[f"{prefix}_map"] = _map(schema.get("additionalProperties"), prefix, rules, depth)
@@ -137,7 +172,7 @@ def _object(schema: JSON, prefix: str, rules: dict[str, str], depth: int) -> str
     return f"{prefix}_object"
 
 
-def _map(others: Any, prefix: str, rules: dict[str, str], depth: int) -> str:
+def _map(others: Any, prefix: str, rules: _Rules, depth: int) -> str:
     """An object whose keys the schema does not name; `others` is its `additionalProperties`."""
     if others is False:
         return '"{}"'

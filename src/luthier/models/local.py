@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import EngineError, MissingFileError
+from luthier.models.chat_template import ChatTemplate
 from luthier.models.decoding import RowProcessor, decode
 from luthier.models.grammar import GrammarEngine, GrammarMask
 from luthier.models.loading import loading
@@ -74,6 +75,11 @@ class LocalModel:
         return self._tokenizer
 
     @property
+    def template(self) -> ChatTemplate:
+        """The chat template, and what it can do."""
+        return ChatTemplate.of(self.tokenizer)
+
+    @property
     def module(self) -> PreTrainedModel:
         """The torch module in evaluation mode, with its adapter merged in where one was given."""
         if self._module is None:
@@ -107,10 +113,9 @@ class LocalModel:
 
     def render(self, prompt: Prompt) -> str:
         """The prompt as the model reads it, up to where its answer begins."""
-        tools = [tool.to_row() for tool in prompt.tools] or None
-        rows, tokenizer = [message.to_row() for message in prompt.messages], self.tokenizer
+        rows, template = [message.to_row() for message in prompt.messages], self.template
         with loading(self.folder, "chat template", "mend the template, or give another model"):
-            return str(tokenizer.apply_chat_template(rows, tools=tools, add_generation_prompt=True, tokenize=False))
+            return template.render(rows, [tool.to_row() for tool in prompt.tools], generate=True)
 
     def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt. Batches go from long to short; results and seeds follow the order given. sampling: one for all, or one a
@@ -187,16 +192,18 @@ class LocalModel:
                 processors=processors,
                 ended=partial(self._has_stop, sampling.stop) if sampling.stop else None,
             )
-        return [self._completion(row, len(ids), sampling) for row, ids in zip(answers, encoded, strict=True)]
+        answered = zip(answers, encoded, prompts, strict=True)
+        return [self._completion(row, len(ids), sampling, bool(prompt.tools)) for row, ids, prompt in answered]
 
     def _has_stop(self, stops: Sequence[str], ids: list[int], cache: Any) -> bool:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         return any(stop in text for stop in stops)
 
-    def _completion(self, ids: list[int], prompt_tokens: int, sampling: Sampling) -> Completion:
+    def _completion(self, ids: list[int], prompt_tokens: int, sampling: Sampling, tools: bool = False) -> Completion:
         stops = set(self.stop_ids)
         end = next((at for at, token in enumerate(ids) if token in stops), None)
-        text = self.tokenizer.decode(ids if end is None else ids[:end], skip_special_tokens=True)
+        said = ids if end is None else ids[:end]
+        text = self.template.said(said) if tools else self.tokenizer.decode(said, skip_special_tokens=True)
         cut = min((at for stop in sampling.stop if (at := text.find(stop)) >= 0), default=None)
         if cut is not None:
             return Completion(text[:cut], "stop", prompt_tokens, len(ids))

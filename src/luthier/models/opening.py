@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from luthier.errors import EngineError, MissingFileError, SettingsError
+from luthier.models.known import ALIASES, find_known, pull, pull_gguf
 from luthier.settings import check, option
 
 if TYPE_CHECKING:
@@ -18,10 +19,9 @@ Engine = Literal["transformers", "openvino"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 Pooling = Literal["mean", "weighted-mean", "last", "cls"]
 Model = TypeVar("Model", bound="LanguageModel")
-BUNDLED = ("bundled", "smollm2-135m")
 EMBEDDERS = ("minilm", "static", "bundled", "a folder")
-MODEL = "'bundled', or a transformers folder."
-SERVED = "'bundled', a transformers folder, or with --endpoint a served model."
+MODEL = "'bundled' or another of `luthier models list`, a transformers folder, or a GGUF file."
+SERVED = "'bundled' or another of `luthier models list`, a transformers folder, a GGUF file, or with --endpoint a served model."
 URL = "Base URL of an OpenAI-compatible server; a key is read from LUTHIER_API_KEY."
 
 
@@ -68,8 +68,8 @@ def open_model(
     dtype: Dtype = "auto",
     engine: Engine = "transformers",
 ) -> Any:
-    """A language model: `bundled`, a transformers folder, or with `endpoint` the name of a served model. A model that is open already is
-    given back.
+    """A language model: one that Luthier knows by name (`bundled`, `qwen2.5-coder-0.5b`), a transformers folder, a GGUF file, or with
+    `endpoint` the name of a served model. A model that is open already is given back.
 
     A key for the server is read from LUTHIER_API_KEY. Raises MissingFileError, EngineError, FetchError, SettingsError.
     """
@@ -84,7 +84,7 @@ def open_model(
             )
         return EndpointModel(endpoint, str(name), api_key())
     folder = model_folder(name)
-    label = BUNDLED[1] if str(name) in BUNDLED else str(name)
+    label = model.name if (model := find_known(name)) else str(name)
     if adapter is not None and (weights := Path(adapter) / "adapter_model.safetensors").is_file():
         from luthier.records.fingerprints import fingerprint
 
@@ -107,20 +107,42 @@ def require(model: Model, capability: Capability, work: str) -> Model:
 
 
 def model_folder(name: str | Path) -> Path:
-    """The folder of a model of this machine; the bundled one is fetched on first use. Raises MissingFileError, FetchError."""
-    if str(name) in BUNDLED:
-        from luthier.models import bundled
+    """The transformers folder of a model of this machine; one that Luthier knows is fetched and converted on first use, and so is a GGUF file
+    converted. Raises MissingFileError, EngineError, FetchError.
+    """
+    if find_known(name) is not None:
+        return pull(str(name))
+    if _is_gguf(name):
+        from luthier.models.gguf_conversion import converted
 
-        return bundled.pull()
+        return converted(gguf_file(name))
     folder = Path(name)
     if not (folder / "config.json").is_file():
-        raise MissingFileError(f"{name}: no model here (config.json is missing); give a transformers folder, or 'bundled'")
+        raise MissingFileError(f"{name}: no model here (config.json is missing); give a transformers folder, a GGUF file, or {_names()}")
     return folder
+
+
+def gguf_file(name: str | Path) -> Path:
+    """The GGUF file of a model that Luthier knows, fetched on first use, or the file itself. Raises MissingFileError, FetchError."""
+    if find_known(name) is not None:
+        return pull_gguf(str(name))
+    if not (_is_gguf(name) and Path(name).is_file()):
+        raise MissingFileError(f"{name}: no GGUF file; give one, or {_names()}")
+    return Path(name)
+
+
+def _is_gguf(name: str | Path) -> bool:
+    return str(name).lower().endswith(".gguf") and not Path(name).is_dir()
+
+
+def _names() -> str:
+    return f"{', '.join(map(repr, ALIASES))} or another name of `luthier models list`"
 
 
 def model_reads(name: str, adapter: str | Path | None = None, *, endpoint: str | None = None) -> list[tuple[str, Path]]:
     """What of a model is on disk: its folder and its adapter; nothing of a served one."""
-    found = [] if endpoint is not None else [(name, model_folder(name))]
+    where = gguf_file if _is_gguf(name) else model_folder
+    found = [] if endpoint is not None else [(name, where(name))]
     return found if adapter is None else [*found, (str(adapter), Path(adapter))]
 
 
@@ -158,7 +180,7 @@ def open_embedder(name: str | Path | Embedder, options: EmbedderSettings | None 
 
         return static_embedder()
     server = endpoint or chosen.endpoint
-    if text not in ("minilm", *BUNDLED) and server is not None:
+    if text != "minilm" and find_known(text) is None and server is not None:
         from luthier.models.endpoint_embedder import EndpointEmbedder
 
         return EndpointEmbedder(server, text, api_key(), dimensions=chosen.dimensions, prompts=_prompts(chosen))
@@ -176,12 +198,12 @@ def _prompts(options: EmbedderSettings) -> dict[Kind, str]:
 
 
 def _from_folder(name: str, options: EmbedderSettings) -> Embedder:
-    from luthier.models import bundled, minilm
+    from luthier.models import minilm
     from luthier.models.sentence_transformer_embedder import SentenceTransformerEmbedder
     from luthier.models.static_embedder import StaticEmbedder
     from luthier.models.transformer_embedder import TransformerEmbedder, module_kinds
 
-    folder = minilm.pull() if name == "minilm" else bundled.pull() if name in BUNDLED else Path(name)
+    folder = minilm.pull() if name == "minilm" else pull(name) if find_known(name) else Path(name)
     if not folder.is_dir():
         raise MissingFileError(f"{name}: no such model; known: {', '.join(EMBEDDERS)}, or a served model with --endpoint")
     kinds = set(module_kinds(folder))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from openvino_genai import GenerationConfig as Decoding
     from transformers import PreTrainedTokenizerBase
 
+    from luthier.models.chat_template import ChatTemplate
+
 PACKAGES = ("openvino", "openvino_genai", "openvino_tokenizers")
 CACHE_GIB = 1  # keys and values of all running answers; GenAI would size it from the machine's memory
 SCORE_TOKENS = 1024  # positions scored at once: their logits take 200 MB with a vocabulary of 49152
@@ -62,6 +64,15 @@ class OpenVinoModel:
     def tokenizer(self) -> PreTrainedTokenizerBase:
         return self.reader.tokenizer
 
+    @property
+    def template(self) -> ChatTemplate:
+        """The chat template, and what it can do."""
+        return self.reader.template
+
+    def render(self, prompt: Prompt) -> str:
+        """The prompt as the model reads it, up to where its answer begins."""
+        return self.reader.render(prompt)
+
     def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt; a new one starts whenever one ends. Results and seeds follow the order given."""
         if any(prompt.grammar for prompt in prompts):
@@ -82,7 +93,7 @@ class OpenVinoModel:
                 ended = {index: ids for index, handle in running.items() if (ids := _ended(handle)) is not None}
                 for index, ids in ended.items():
                     del running[index]
-                    answers[index] = self._completion(ids, stops, len(encoded[index]), drawn[index].sampling)
+                    answers[index] = self._completion(ids, stops, len(encoded[index]), drawn[index].sampling, bool(prompts[index].tools))
                     self.usage.add(answers[index])
                 if progress is not None and ended:
                     progress(len(ended))
@@ -118,9 +129,10 @@ class OpenVinoModel:
         if longest > (room := token_room(check_llama(self.folder))):
             raise EngineError(f"a prompt and its answer take {longest} tokens where the model has room for {room}; shorten it")
 
-    def _completion(self, ids: list[int], stops: list[int], prompt_tokens: int, sampling: Sampling) -> Completion:
+    def _completion(self, ids: list[int], stops: list[int], prompt_tokens: int, sampling: Sampling, tools: bool = False) -> Completion:
         ended = bool(ids) and ids[-1] in stops
-        text = str(self.tokenizer.decode(ids[:-1] if ended else ids, skip_special_tokens=True))
+        said = ids[:-1] if ended else ids
+        text = self.reader.template.said(said) if tools else str(self.tokenizer.decode(said, skip_special_tokens=True))
         cut = min((at for stop in sampling.stop if (at := text.find(stop)) >= 0), default=None)
         finish: Literal["stop", "length"] = "stop" if ended or cut is not None else "length"
         return Completion(text[:cut], finish, prompt_tokens, len(ids))

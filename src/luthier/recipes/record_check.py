@@ -157,25 +157,16 @@ def _results(file: str, columns: dict[str, str], skipped: SkippedRows) -> Iterat
 
 
 def _answers(file: str, columns: dict[str, str], skipped: SkippedRows) -> Iterator[Any]:
-    from luthier.records.account import note
     from luthier.trace.readers import read_answers
 
-    log = read_answers([file], columns=columns, skipped=skipped)
-    note("understood", "answers of learners", file, 1, rows=len(log))
-    for told in log.notes:
-        note("left out", told, file)
+    read_answers([file], columns=columns, skipped=skipped)
     return iter(())
 
 
 def _task(file: str, columns: dict[str, str], skipped: SkippedRows) -> Iterator[Any]:
     from luthier.evaluate.retrieval.formats import load_task
-    from luthier.records.account import note
 
-    task = load_task(file, mapped=tuple(f"{name}={column}" for name, column in columns.items()))
-    note("understood", "documents", file, 1, rows=len(task.documents))
-    note("understood", "queries", file, 1, rows=len(task.queries))
-    for reason, count in task.account.items():
-        note("left out", reason, file, 1, rows=count)
+    load_task(file, mapped=tuple(f"{name}={column}" for name, column in columns.items()))
     return iter(())
 
 

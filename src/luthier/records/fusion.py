@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, cast
 
 from luthier.errors import BadRowError
+from luthier.records.account import note_strange
 from luthier.records.conversations import JSON, Message
 from luthier.records.files import read_rows
 from luthier.texts.values import Kind
@@ -138,6 +139,9 @@ class FusionItem:
             raise BadRowError(f"not an item of a fusion suite ({problem})") from None
 
 
+_KNOWN = frozenset({one.name for kind in (FusionItem, Needed, Snippet) for one in fields(kind)} | {"gold_place"})
+
+
 def scenario_of(needed: AbstractSet[str], context: AbstractSet[str], memory: AbstractSet[str]) -> Scenario | None:
     """The scenario of a question that needs these facts, when those are in its context and those in the weights; None where it is none of the four.
 
@@ -173,9 +177,11 @@ def read_items(path: Path) -> Iterator[FusionItem]:
     """The items of a suite. Raises BadRowError with file and line, MissingFileError."""
     for number, row in read_rows(path):
         try:
-            yield FusionItem.from_row(row)
+            item = FusionItem.from_row(row)
         except BadRowError as problem:
             raise problem.at(path, number) from None
+        note_strange("items of a fusion suite", row, _KNOWN, path, number)
+        yield item
 
 
 def _lists(value: object) -> object:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import BadRowError, MissingFileError
-from luthier.records.account import note_strange
+from luthier.records.account import note, note_strange
 from luthier.records.conversations import JSON
 from luthier.records.files import LONGEST_LINE, SkippedRows, atomic_write, set_aside
 from luthier.records.lines import parse_text
@@ -64,6 +64,7 @@ def inspect_rows(path: str | Path, skipped: SkippedRows | None = None) -> Iterat
     Raises MissingFileError, and BadRowError, for a sample that cannot be read only where `skipped` does not take it.
     """
     head, samples = _read(Path(path))
+    _note_unread(head, ("task", "model"), "the head of a log", path)
     return _converted(samples, lambda sample: _row(sample, _text_of(head, "task")), Path(path), skipped)
 
 
@@ -71,6 +72,7 @@ def inspect_scores(path: str | Path, skipped: SkippedRows | None = None) -> Iter
     """(sample number from 1, row) with `model`, `task`, `id`, `question`, `metadata`, and `scores`: the value by scorer, empty where a sample
     was not scored. Raises as `inspect_rows` does."""
     head, samples = _read(Path(path))
+    _note_unread(head, ("task", "model"), "the head of a log", path)
     return _converted(samples, lambda sample: _scored(sample, head), Path(path), skipped)
 
 
@@ -116,10 +118,17 @@ def _read(path: Path) -> tuple[JSON, Iterator[Any]]:
 
 def _json(path: Path) -> tuple[JSON, Iterator[Any]]:
     log = _object(_value(path.read_bytes()), "the log")
+    _note_unread(log, ("version", "status", "eval", "samples"), "a log", path)
     samples = log.get("samples") or []
     if not isinstance(samples, list):
         raise BadRowError("`samples` is no list")
     return _object(log.get("eval"), "`eval`"), iter(samples)
+
+
+def _note_unread(part: JSON, read: Sequence[str], what: str, path: str | Path) -> None:
+    for name in part:
+        if name not in read:
+            note("left out", f"field {name!r} of {what}", path)
 
 
 def _members(archive: zipfile.ZipFile, names: Sequence[str]) -> Iterator[Any]:

@@ -20,6 +20,7 @@ _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _ANSWER, _ANSWERED = "<tool_response>", "</tool_response>"
 _BOILERPLATE = ("You are a function calling AI model", "# Tools\n")  # where the published instructions on calling begin
 _SPACES = re.compile(r"\s*+")
+_BETWEEN = re.compile(r"[\s,;]*+")
 
 
 def split_listed_tools(text: Any) -> tuple[str, list[Any], str]:
@@ -117,3 +118,28 @@ def _values(text: str) -> list[Any]:
         found += value if isinstance(value, list) else [value]
         at = _SPACES.match(text, at).end()  # type: ignore[union-attr]
     return found if all(isinstance(tool, dict) for tool in found) else []
+
+
+def json_values(text: str) -> list[Any]:
+    """The JSON values that a text begins with, with spaces, commas or semicolons between them; what follows is not read.
+
+    Raises BadRowError where one is broken.
+    """
+    text, at, found = text.strip(), 0, list[Any]()
+    while text[at : at + 1] in ("{", "["):
+        value, at = json_value(text, at)
+        found.append(value)
+        at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]
+    return found
+
+
+def json_value(text: str, at: int) -> tuple[Any, int]:
+    """The JSON value that begins there, and where it ends. Raises BadRowError."""
+    try:
+        return json.JSONDecoder(parse_constant=_no_number).raw_decode(text, at)
+    except (ValueError, RecursionError) as problem:
+        raise BadRowError(f"no JSON ({problem})") from None
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON")

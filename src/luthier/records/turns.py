@@ -81,9 +81,11 @@ def _turns(item: Any, number: int) -> Iterator[Message]:
     if not isinstance(said, str) or said not in _ROLES:
         raise BadRowError(f"message {number} has the role {said!r}; known: {', '.join(_ROLES)}")
     parts = item.get("content")
-    if isinstance(parts, list) and any(isinstance(part, dict) and part.get("type") == "tool_result" for part in parts):
-        rest = [part for part in parts if part.get("type") != "tool_result"]
-        yield from (_result(part, number) for part in parts if part.get("type") == "tool_result")
+    results = [part for part in parts if isinstance(part, dict) and part.get("type") == "tool_result"] if isinstance(parts, list) else []
+    if results:
+        rest = [part for part in parts if part not in results]
+        beside = {} if rest else {key: value for key, value in item.items() if key not in ("role", "from", "content") and value is not None}
+        yield from (_result(part, number, {} if at else beside) for at, part in enumerate(results))
         if not rest:
             return
         item = {**item, "content": rest}
@@ -150,10 +152,14 @@ def _as_text(given: Any, role: Role, number: int) -> tuple[str, None, tuple[()],
     raise BadRowError(f"message {number}: {_NO_TEXT}")
 
 
-def _result(part: JSON, number: int) -> Message:
-    content = _content(part.get("content"), "tool", number)[0]
+def _result(part: JSON, number: int, beside: JSON) -> Message:
+    """beside: fields of the turn it stands in, where that has no other part to carry them."""
+    content, thought, calls, odd = _content(part.get("content"), "tool", number)
     call_id = part.get("tool_use_id")
     extra = {key: value for key, value in part.items() if key not in ("type", "content", "tool_use_id") and value is not None}
+    if odd or thought or calls:
+        extra["content_parts"] = part["content"]
+    extra = {**beside, **extra}
     return Message("tool", content or "", tool_call_id=None if call_id is None else str(call_id), extra=extra)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from luthier.errors import SettingsError
+from luthier.models.opening import EmbedderSettings, open_embedder
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, SkippedRows
 from luthier.records.files import refuse_same
@@ -20,7 +21,7 @@ from luthier.select.model_sample import open_scorer, sample
 from luthier.select.model_scores import ifd_ratios, perplexities
 from luthier.select.pool import TextPool
 from luthier.select.profile import ratio_by_group, ratio_profile
-from luthier.select.rows import read_pool, rows_at
+from luthier.select.rows import read_pool, row_text, rows_at
 from luthier.select.selection import check_tools, choose, read_texts
 from luthier.select.settings import BY_MODEL, ComparisonSettings, ExplainSettings, RatioSettings, SelectionSettings
 from luthier.select.zip import Zip, evaluations
@@ -49,7 +50,7 @@ def skipped_rows(settings: SelectionSettings | ComparisonSettings | ExplainSetti
     """Where bad rows go. Raises SettingsError where that is a file that is read."""
     if settings.skip_bad is None:
         return None
-    refuse_same(settings.skip_bad, [settings.pool, *settings.exclude])
+    refuse_same(settings.skip_bad, [settings.pool, *settings.exclude, *settings.target])
     return SkippedRows(Path(settings.skip_bad))
 
 
@@ -85,12 +86,24 @@ def forecast(settings: SelectionSettings, skipped: SkippedRows | None = None) ->
 
 def _seconds_to_read(numbers: Sequence[int], settings: SelectionSettings) -> float:
     """What the model takes for one row, by a seeded sample of the pool; loading it and the first row are not counted."""
+    if settings.method == "rds":
+        return _seconds_to_embed(numbers, settings)
     rows = list(rows_at(settings.pool, set(sample(numbers, TIMED_ROWS, settings.seed))).values())
     measure, model = ifd_ratios if settings.method == "ifd" else perplexities, open_scorer(settings)
     measure(model, rows[:1])
     start = time.perf_counter()
     measure(model, rows)
     return (time.perf_counter() - start) / max(1, len(rows))
+
+
+def _seconds_to_embed(numbers: Sequence[int], settings: SelectionSettings) -> float:
+    model = open_embedder(settings.model, EmbedderSettings(pooling="weighted-mean"))
+    rows = rows_at(settings.pool, set(sample(numbers, TIMED_ROWS, settings.seed))).values()
+    texts = [row_text(row, settings.fields) for row in rows]
+    model.encode(texts[:1])
+    start = time.perf_counter()
+    model.encode(texts)
+    return (time.perf_counter() - start) / max(1, len(texts))
 
 
 def ratio(settings: RatioSettings, progress: Progress = quiet) -> Told:

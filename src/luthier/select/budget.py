@@ -59,38 +59,39 @@ def parse_budget(text: str | int, rows: int) -> Budget:
     return Budget(int(amount), unit)  # type: ignore[arg-type]  # the pattern admits these units only
 
 
+class Cap(NamedTuple):
+    """No group gets more than this share of the budget. name: what the groups are; groups: that of each row."""
+
+    name: str
+    groups: Sequence[str]
+    share: float
+
+
 class Allowance:
     """What may still be chosen: selectors ask `admit` for each row about to be picked, and stop where it is `exhausted`.
 
-    budget: None for no end. costs: what a row takes of the budget (tokens, bytes); 1 a row without. groups and max_share: no group gets
-    more than this share of the budget. A row that is not admitted once never is: what is left only shrinks.
-    `capped_rows` are the rows that their group's cap kept out, `capped` their number by group.
+    budget: None for no end. costs: what a row takes of the budget (tokens, bytes); 1 a row without. caps: shares that no group of a kind
+    gets more of. A row that is not admitted once never is: what is left only shrinks.
+    `capped_rows` are the rows that a cap kept out, with the place of that cap in `caps`.
     """
 
-    def __init__(
-        self,
-        budget: Budget | None = None,
-        costs: Sequence[int] | None = None,
-        groups: Sequence[str] | None = None,
-        max_share: float | None = None,
-    ) -> None:
-        if max_share is not None and not 0 < max_share <= 1:
-            raise SettingsError(f"max_share is {max_share}; a share lies above 0 and at 1 at most")
+    def __init__(self, budget: Budget | None = None, costs: Sequence[int] | None = None, caps: Sequence[Cap] = ()) -> None:
+        for cap in caps:
+            if not 0 < cap.share <= 1:
+                raise SettingsError(f"max_share of {cap.name} is {cap.share}; a share lies above 0 and at 1 at most")
         if budget is not None and budget.unit != "rows" and costs is None:
             raise SettingsError(f"a budget of {budget.unit} needs to know what a row costs")
-        self._terms = (budget, costs, groups, max_share)
+        self._budget, self._all_costs, self.caps = budget, costs, tuple(caps)
         self.left = float("inf") if budget is None else budget.amount
         self._costs = None if budget is None or budget.unit == "rows" else costs
-        self._groups = None if max_share is None or budget is None else groups
-        self._cap = 0.0 if max_share is None or budget is None else max_share * budget.amount
-        self._spent: Counter[str] = Counter()
+        self._spent: list[Counter[str]] = [Counter() for _ in self.caps]
         self._passed = 0
-        self.capped_rows: set[int] = set()
+        self.capped_rows: dict[int, int] = {}
 
     @property
     def capped(self) -> Counter[str]:
         """How many rows of each group its cap kept out."""
-        return Counter(self._groups[index] for index in self.capped_rows) if self._groups is not None else Counter()
+        return Counter(self.caps[cap].groups[index] for index, cap in self.capped_rows.items())
 
     @property
     def exhausted(self) -> bool:
@@ -99,9 +100,9 @@ class Allowance:
 
     def scaled(self, share: float) -> Allowance:
         """A fresh allowance on the same terms, with this share of the budget."""
-        budget, costs, groups, max_share = self._terms
+        budget = self._budget
         scaled = None if budget is None else Budget(max(1, math.ceil(budget.amount * share)), budget.unit)
-        return Allowance(scaled, costs, groups, max_share)
+        return Allowance(scaled, self._all_costs, self.caps)
 
     def admit(self, index: int) -> bool:
         """Whether the row may be picked; if so, it counts as picked."""
@@ -109,12 +110,12 @@ class Allowance:
         if cost > self.left:
             self._passed += 1
             return False
-        if self._groups is not None:
-            group = self._groups[index]
-            if self._spent[group] + cost > self._cap:
-                self.capped_rows.add(index)
+        for place, (cap, spent) in enumerate(zip(self.caps, self._spent, strict=True)):
+            if self._budget is not None and spent[cap.groups[index]] + cost > cap.share * self._budget.amount:
+                self.capped_rows[index] = place
                 return False
-            self._spent[group] += cost
+        for cap, spent in zip(self.caps, self._spent, strict=True):
+            spent[cap.groups[index]] += cost
         self.left -= cost
         self._passed = 0
         return True

@@ -18,7 +18,14 @@ def draw(run: RunRecord) -> Page:
         return Page(TITLE, tags=(pool,))
     most = {window: max(row["ratio"][window] for row in rows) or 1 for window in WINDOWS}
     sources = sorted({name for row in rows for name in row["taken_by_source"]})
-    values = {"rows": rows, "windows": WINDOWS, "most": most, "budget": run.settings["budget"], "sources": sources}
+    values = {
+        "rows": rows,
+        "windows": WINDOWS,
+        "most": most,
+        "budget": run.settings["budget"],
+        "sources": sources,
+        "aimed": any(row["target_divergence"] for row in rows),
+    }
     return Page(TITLE, "select/comparison.html.j2", values, (pool,))
 
 
@@ -26,12 +33,15 @@ def lines(run: RunRecord) -> list[str]:
     """What the command says when it is done: the table."""
     rows = _rows(run)
     wide = max([len("method"), *(len(row["method"]) for row in rows)])
+    aimed = any(row["target_divergence"] for row in rows)
     titles = "".join(f" {f'R {window}':>6}" for window in WINDOWS)
-    told = [f"{'method':{wide}} {'rows':>9} {'bytes':>13}{titles} {'repeated prompts':>16} {'seconds':>8}"]
+    last = f" {'from target':>11}" if aimed else ""
+    told = [f"{'method':{wide}} {'rows':>9} {'bytes':>13}{titles} {'repeated prompts':>16}{last} {'seconds':>8}"]
     for row in rows:
         ratios = "".join(f" {row['ratio'][window]:>6.2f}" for window in WINDOWS)
         counts = f"{row['rows']:>9,} {row['bytes']:>13,}{ratios} {row['repeated_prompts']:>16,}"
-        told.append(f"{row['method']:{wide}} {counts} {row['seconds']:>8.1f}")
+        away = f" {row['target_divergence']['picks']:>11.2f}" if aimed else ""
+        told.append(f"{row['method']:{wide}} {counts}{away} {row['seconds']:>8.1f}")
     return [*told, str(run.path / "report.html")]
 
 

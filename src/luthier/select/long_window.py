@@ -64,8 +64,13 @@ class LongZip:
         for pick in picks:
             self.allowance.admit(pick.index)
 
-    def rounds(self) -> Iterator[list[Pick]]:
+    def left(self) -> dict[int, float]:
+        """The rows that are no picks and have a score, with that which they were last measured at."""
         taken = {pick.index for pick in self.picks}
+        return {index: bound for index, bound in enumerate(self.bounds) if bound and index not in taken}
+
+    def rounds(self) -> Iterator[list[Pick]]:
+        taken = {pick.index for pick in self.picks} | self.allowance.capped_rows.keys()
         left = [index for index, row in enumerate(self.rows) if row and index not in taken]
         if self.picks:
             self.state.grow([pick.index for pick in self.picks])

@@ -168,7 +168,7 @@ def _opening(model: LocalModel) -> str:
     prompt = Prompt((Message("user", "?"),))
     rows = [message.to_row() for message in prompt.messages]
     opened = model.render(prompt)
-    closed = str(model.tokenizer.apply_chat_template(rows, add_generation_prompt=False, tokenize=False))
+    closed = model.template.render(rows)
     same = next((at for at, (one, other) in enumerate(zip(opened, closed, strict=False)) if one != other), len(closed))
     return opened[same:]
 

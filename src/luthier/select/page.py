@@ -8,10 +8,12 @@ from luthier.records import JSON
 from luthier.report.page import Page
 from luthier.report.wording import number, percent
 from luthier.run.record import RunRecord
+from luthier.select.balance import Shift
 from luthier.select.page_charts import ScoreSteps, ratio_bands, score_curve, size_histogram, verdict
 from luthier.select.settings import BY_MODEL
 from luthier.select.shown import NAME, NOT_REACHED, head
 
+SHIFTS = 6  # told one by one at most
 SOURCES = 12  # shown one by one at most
 TITLE = "Selection"
 
@@ -32,7 +34,9 @@ def draw(run: RunRecord) -> Page:
         "scores": score_curve(ScoreSteps(**look["scores"])),
         "score_meaning": _score_meaning(settings),
         "sizes": size_histogram(*sizes),
-        "sources": sources(report),
+        "sources": shares(report["pool_by_source"], report["taken_by_source"], "(no source)"),
+        "languages": shares(report["pool_by_language"], report["taken_by_language"], "(not told)"),
+        "shifts": [str(Shift(**shift)) for shift in report["shifts"]],
         "gates": gates(report, settings),
     }
     title = f"{number(report['rows'])} of {number(report['pool_rows'])} rows"
@@ -44,12 +48,15 @@ def lines(run: RunRecord) -> list[str]:
     if plan := run.results("plan"):
         return [_forecast(plan)]
     report = run.results("choose")
+    told = report["target_divergence"]
     gone = ", ".join(f"{count:,} {gate}" for gate, count in report["dropped"].items()) or "none"
     ratios = ", ".join(f"{name} {value:.2f}" for name, value in report["ratio"].items())
     return [
         f"{report['rows']:,} of {report['pool_rows']:,} rows -> {run.path / run.results('rows')['file']}",
         f"left out before: {gone}",
         f"compression ratio by window: {ratios}",
+        *(f"bits from the targets' n-grams: the pool {away['pool']:.2f}, the picks {away['picks']:.2f}" for away in [told] if away),
+        *(f"balance: {Shift(**shift)}; --max-share can hold it" for shift in report["shifts"][:SHIFTS]),
         f"drawn, with rows to look at -> {run.path / 'report.html'}",
     ]
 
@@ -87,17 +94,18 @@ def _score_meaning(settings: JSON) -> str:
         "deita": f"column {column}",
         "score": f"column {column}",
         "perplexity": "perplexity of the answer; nearest to the median first",
+        "rds": "cosine to the target whose turn it was",
+        "dsir": "log-weight of the row, in nats; drawn by it",
         "ifd": "loss of the answer after its prompt / loss of the answer alone; highest below 1 first",
     }
     return known.get(settings["method"], "")
 
 
-def sources(report: JSON) -> list[JSON]:
-    """Rows by source, the largest of the pool first; beyond twelve, all others together."""
-    pool, taken = report["pool_by_source"], report["taken_by_source"]
+def shares(pool: dict[str, int], taken: dict[str, int], unnamed: str) -> list[JSON]:
+    """Rows by group, the largest of the pool first; beyond twelve, all others together."""
     names = list(pool)
     alone = names if len(names) <= SOURCES else names[:SOURCES]
-    rows = [{"name": head(name, NAME) or "(no source)", "pool": pool[name], "taken": taken.get(name, 0)} for name in alone]
+    rows = [{"name": head(name, NAME) or unnamed, "pool": pool[name], "taken": taken.get(name, 0)} for name in alone]
     rest = names[len(alone) :]
     if rest:
         count = sum(taken.get(name, 0) for name in rest)
@@ -129,7 +137,7 @@ def gates(report: JSON, settings: JSON) -> list[JSON]:
         ("not scored", "outside the sample that the model read, or without what it scores", by_model, dropped.get("not scored", 0)),
         ("perplexity", f"outside the quantiles {low:g} to {high:g} of perplexity", method == "perplexity", dropped.get("perplexity", 0)),
         ("ifd", "1 or more: the prompt does not help the answer", method == "ifd", dropped.get("ifd", 0)),
-        ("source cap", f"its source has its share of the budget ({share})", share is not None, capped),
+        ("source cap", f"its group has its share of the budget ({', '.join(share)})", bool(share), capped),
         ("no score", f"column {quality} is empty", scored, unscored),
         ("too similar", "a pick is as near as cosine 0.9", method == "deita", report["too_similar"]),
         (NOT_REACHED, "the budget was spent on rows that rank before it, or the method passed over it", True, left),

@@ -35,13 +35,19 @@ def kept_rounds(search: Zip | LongZip, run: Path | None, settings: SelectSetting
         if head["key"] != key:
             raise SettingsError(f"{path}: a selection of another pool or with other settings; choose another run folder")
         picks = [Pick(index, score, number) for index, score, number in head["picks"]]
-        search.allowance.capped_rows.update(head.get("capped", ()))
+        search.allowance.capped_rows.update(head["capped"])
         search.resume(picks, *states)  # type: ignore[arg-type]  # the arrays that this very search wrote
         yield picks
+        if head["done"]:
+            return
     for new in search.rounds():
-        head = {"key": key, "picks": search.picks, "capped": sorted(search.allowance.capped_rows)}
-        _write(path, head, _states(search))
+        _write(path, _head(search, key), _states(search))
         yield new
+    _write(path, _head(search, key, done=True), _states(search))
+
+
+def _head(search: Zip | LongZip, key: str, *, done: bool = False) -> dict[str, Any]:
+    return {"key": key, "picks": search.picks, "capped": sorted(search.allowance.capped_rows.items()), "done": done}
 
 
 def _states(search: Zip | LongZip) -> list[array[Any]]:

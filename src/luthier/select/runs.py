@@ -119,7 +119,7 @@ def _measured(pool: _Pool, settings: SelectSettings) -> JSON:
     start = time.perf_counter()
     made = choose(rows, settings, run=pool.folder if settings.method in BY_MODEL else None)
     seconds = time.perf_counter() - start
-    kept = {name: made.report[name] for name in ("rows", "bytes", "ratio", "taken_by_source")}
+    kept = {name: made.report[name] for name in ("rows", "bytes", "ratio", "taken_by_source", "target_divergence")}
     return {"seconds": seconds, "repeated_prompts": repeated_prompts(made.rows()), **kept}
 
 
@@ -131,7 +131,7 @@ def repeated_prompts(rows: Sequence[JSON]) -> int:
 
 def _reads(settings: SelectionSettings | ComparisonSettings, method: str) -> list[tuple[str, str | Path]]:
     """What a selection by that method reads."""
-    found: list[tuple[str, str | Path]] = [(path, path) for path in (settings.pool, *settings.exclude)]
+    found: list[tuple[str, str | Path]] = [(path, path) for path in (settings.pool, *settings.exclude, *settings.target)]
     if settings.tokenizer is not None:
         found.append((f"tokenizer {settings.tokenizer}", tokenizer_file(settings.tokenizer)))
     return [*found, *(settings.reads() if method in BY_MODEL else [])]

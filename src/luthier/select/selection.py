@@ -20,12 +20,15 @@ from luthier.errors import BadRowError, SettingsError
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, SkippedRows
 from luthier.records.files import set_aside
-from luthier.select.budget import Allowance, Budget, Pick, parse_budget, within
+from luthier.select.balance import shifts
+from luthier.select.budget import Allowance, Budget, Cap, Pick, parse_budget, within
+from luthier.select.languages import language_group
 from luthier.select.model_sample import judge, open_scorer
 from luthier.select.pool import TextPool, Texts
 from luthier.select.replica import Engine, Local
 from luthier.select.rows import quality_of, read_pool, rows_at, weight_of
-from luthier.select.settings import BY_MODEL, ChoiceSettings, SelectSettings
+from luthier.select.settings import BY_DISTANCE, BY_MODEL, LANGUAGE, ChoiceSettings, SelectSettings
+from luthier.select.targets import Nearness, divergence, important_picks, nearest_in_turn, nearness, read_targets
 
 if TYPE_CHECKING:
     from luthier.select.long_window import LongZip
@@ -45,7 +48,8 @@ class Selection:
     """The rows chosen from a pool, in pick order, and the account of all others.
 
     dropped: by index, the rows that a gate took out before choosing. passed: those that the choosing passed over, because their source
-    had its share or they have no score. Every other row that was not picked was not reached.
+    had its share or they have no score. Every other row that was not picked was not reached. left: the score of each of these, in the order
+    in which they would come next, where the method has one.
     """
 
     settings: SelectSettings
@@ -59,6 +63,7 @@ class Selection:
     passed: dict[int, Dropped] = field(default_factory=dict)
     report: JSON = field(default_factory=dict)
     model_scores: dict[int, float] = field(default_factory=dict)
+    left: dict[int, float] = field(default_factory=dict)
 
     @property
     def indices(self) -> list[int]:
@@ -80,17 +85,21 @@ class Selection:
     def scores(self) -> Iterator[JSON]:
         """One row for every row of the pool: its number, what became of it, rank, round, score and the reason.
 
-        Of the rows left, those have a score that a model read.
+        Ranks of rows that were left go on after those of the picks. Such a row has none where a gate took it out, or where the method ranks
+        no row before it takes it (k-center, facility-location, clusters, deita); it has the score that a model gave it.
         """
         rank = {pick.index: (at, pick) for at, pick in enumerate(self.picks, 1)}
+        after = {index: len(self.picks) + at for at, index in enumerate((i for i in self.left if i not in self.dropped), 1)}
         for index in range(len(self.pool)):
             row: JSON = {"row": self.numbers[index], "source": self.groups[index], "bytes": self.pool.size(index)}
             if index in rank:
                 at, pick = rank[index]
                 yield {**row, "taken": True, "rank": at, "round": pick.round, "score": pick.score}
             else:
-                score = {"score": self.model_scores[index]} if index in self.model_scores else {}
-                yield {**row, "taken": False, **score, "reason": self.reason(index)}
+                told: JSON = {"rank": after[index]} if index in after else {}
+                known = self.left.get(index, self.model_scores.get(index))
+                told |= {} if known is None else {"score": known}
+                yield {**row, "taken": False, **told, "reason": self.reason(index)}
 
     def reason(self, index: int) -> str:
         """Why the row at this position (from 0), which is no pick, was left."""
@@ -101,7 +110,7 @@ class Selection:
 @dataclass(frozen=True)
 class PoolRows:
     """A pool as it was read. numbers: line or position of each row; groups: its source; quality: the value of the quality column;
-    bad: how many rows were set aside."""
+    bad: how many rows were set aside; columns: the values of further columns whose shares are capped; targets: texts to select towards."""
 
     source: str | Path | Sequence[JSON]
     texts: TextPool
@@ -109,6 +118,8 @@ class PoolRows:
     groups: list[str]
     quality: list[float | None]
     bad: int
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    targets: list[bytes] = field(default_factory=list)
 
 
 def select(
@@ -136,7 +147,7 @@ def check_tools(settings: SelectSettings) -> None:
     """What the method works with, before anything is read. Raises MissingFileError, SettingsError, EngineError, FetchError."""
     if settings.method in BY_MODEL:
         open_scorer(settings)
-    if settings.method in ("k-center", "facility-location", "clusters", "deita") and find_spec("sklearn") is None:
+    if settings.method in BY_DISTANCE and find_spec("sklearn") is None:
         raise SettingsError(f"method {settings.method} needs scikit-learn; pip install 'luthier[select]'")
     if settings.tokenizer is not None:
         token_counter(settings.tokenizer)
@@ -147,6 +158,7 @@ def read_texts(source: str | Path | Iterable[JSON], settings: ChoiceSettings, sk
     kept = source if isinstance(source, str | Path) else list(source)
     texts, numbers, groups, quality = TextPool(), array("Q"), list[str](), list[float | None]()
     methods = getattr(settings, "methods", None) or (getattr(settings, "method", ""),)
+    columns: dict[str, list[str]] = {name: [] for name in settings.shares() if name not in (LANGUAGE, settings.group)}
     number_of = weight_of if any(method.startswith("zip") for method in methods) else quality_of
     for row in read_pool(kept, settings.fields, skipped):
         try:
@@ -158,7 +170,13 @@ def read_texts(source: str | Path | Iterable[JSON], settings: ChoiceSettings, sk
         texts.append(row.text)
         numbers.append(row.number)
         groups.append(str(row.row.get(settings.group, "")))
-    return PoolRows(kept, texts, numbers, groups, quality, 0 if skipped is None else skipped.count)
+        for name, values in columns.items():
+            values.append(str(row.row.get(name, "")))
+    absent = next((name for name, values in columns.items() if values and not any(values)), None)
+    if absent is not None:
+        raise SettingsError(f"--max-share {absent}=…: no row of the pool has a column {absent!r}")
+    targets = read_targets(settings.target, settings.fields)
+    return PoolRows(kept, texts, numbers, groups, quality, 0 if skipped is None else skipped.count, columns, targets)
 
 
 def choose(read: PoolRows, settings: SelectSettings, *, run: Path | None = None, workers: int = 0, progress: Progress = quiet) -> Selection:
@@ -168,26 +186,39 @@ def choose(read: PoolRows, settings: SelectSettings, *, run: Path | None = None,
     progress.step("Selecting rows")
     pool, columns = read.texts, _Columns(read.groups, read.quality)
     picks: list[Pick] = []
+    order: list[Pick] = []
     scores: dict[int, float] = {}
+    near: Nearness | None = None
+    languages = [language_group(row) for row in pool]
     with _engine(workers) as engine:
         dropped = _gates(pool, read.numbers, columns.groups, settings, engine)
         for index, value in enumerate(columns.quality):
             if settings.quality is not None and not value and settings.method in ("zip", "zip-long"):
                 dropped.setdefault(index, Dropped("quality", f"{settings.quality} is {value}"))
-        if settings.method in BY_MODEL:
-            open_rows = [index for index in range(len(pool)) if index not in dropped]
-            scores, left = judge(read.source, read.numbers, open_rows, settings, run=run, progress=progress)
-            dropped |= {index: Dropped(*why) for index, why in left.items()}
+        open_rows = [index for index in range(len(pool)) if index not in dropped] if settings.method in BY_MODEL else []
+        if settings.method == "rds":
+            near = nearness(pool, open_rows, read.targets, settings, run=run, progress=progress)
+            scores = near.best()
+            outside = ("not scored", f"outside the sample of {len(near.rows):,} rows")
+            dropped |= dict.fromkeys(set(open_rows) - set(near.rows), Dropped(*outside))
+            progress.step("Selecting rows")
+        elif settings.method in BY_MODEL:
+            scores, unread = judge(read.source, read.numbers, open_rows, settings, run=run, progress=progress)
+            dropped |= {index: Dropped(*why) for index, why in unread.items()}
             columns = columns._replace(quality=[scores.get(index) for index in range(len(pool))])
             progress.step("Selecting rows")
         budget = parse_budget(settings.budget, len(pool))
-        allowance = Allowance(budget, _costs(pool, budget, settings.tokenizer), columns.groups, settings.max_share)
+        allowance = Allowance(budget, _costs(pool, budget, settings.tokenizer), _caps(read, languages, settings))
         rows = _Open(pool, dropped)
         search = _search(rows, columns, settings, allowance, engine)
         similar: dict[int, float] = {}
         rounds: Iterator[list[Pick]]
         if search is None:
-            rounds = ([pick] for pick in within(_ordered(rows, columns, settings, similar), allowance))
+            ordered = _ordered(rows, columns, settings, similar, near, read.targets)
+            if settings.method not in BY_DISTANCE:
+                order = list(ordered)
+                ordered = iter(order)
+            rounds = ([pick] for pick in within(ordered, allowance))
         else:
             rounds = kept_rounds(search, run, settings)
         for new in rounds:
@@ -195,9 +226,18 @@ def choose(read: PoolRows, settings: SelectSettings, *, run: Path | None = None,
             progress.advance(len(new))
     passed = _passed(allowance, columns, settings, dropped.keys() | {pick.index for pick in picks})
     passed |= {index: Dropped("too similar", f"a pick is as near as cosine {cosine:.2f}") for index, cosine in similar.items()}
-    made = Selection(settings, budget, picks, dropped, pool, read.numbers, columns.groups, read.source, passed, model_scores=scores)
-    made.report = _report(made, allowance, read.bad)
+    taken = {pick.index for pick in picks}
+    left = {pick.index: pick.score for pick in order if pick.index not in taken}
+    if search is not None:
+        left = dict(sorted(search.left().items(), key=lambda one: (one[1], one[0])))
+    made = Selection(settings, budget, picks, dropped, pool, read.numbers, columns.groups, read.source, passed, {}, scores, left)
+    made.report = _report(made, allowance, read, languages)
     return made
+
+
+def _caps(read: PoolRows, languages: Sequence[str], settings: ChoiceSettings) -> list[Cap]:
+    known = {settings.group: read.groups, **read.columns}
+    return [Cap(name, known.get(name, languages), share) for name, share in settings.shares().items()]
 
 
 class _Columns(NamedTuple):
@@ -271,10 +311,10 @@ def _costs(pool: TextPool, budget: Budget, tokenizer: str | None) -> Sequence[in
 
 def tokenizer_file(tokenizer: str) -> Path:
     """Where the tokenizer of that name lies."""
-    if tokenizer == "bundled":
-        from luthier.models import bundled
+    from luthier.models.known import find_known, pull
 
-        return bundled.pull() / "tokenizer.json"
+    if find_known(tokenizer) is not None:
+        return pull(tokenizer) / "tokenizer.json"
     return Path(tokenizer) / "tokenizer.json" if Path(tokenizer).is_dir() else Path(tokenizer)
 
 
@@ -313,7 +353,14 @@ def _search(
     return LongZip(rows, k3=settings.k3, weights=weights, allowance=allowance, state=added)
 
 
-def _ordered(rows: Sequence[bytes], columns: _Columns, settings: SelectSettings, similar: dict[int, float]) -> Iterator[Pick]:
+def _ordered(  # noqa: PLR0917
+    rows: Sequence[bytes],
+    columns: _Columns,
+    settings: SelectSettings,
+    similar: dict[int, float],
+    near: Nearness | None,
+    targets: Sequence[bytes],
+) -> Iterator[Pick]:
     """The picks of a method that has an order of its own. similar: is given the rows that `deita` passes over, with their cosine."""
     from luthier.select import baselines
 
@@ -324,6 +371,10 @@ def _ordered(rows: Sequence[bytes], columns: _Columns, settings: SelectSettings,
         return baselines.stratified_picks(rows, columns.groups, seed=seed)
     if settings.method == "longest":
         return baselines.longest_picks(rows)
+    if settings.method == "dsir":
+        return important_picks(rows, targets, seed=seed)
+    if near is not None:
+        return nearest_in_turn(near)
     if settings.method == "own-ratio":
         return baselines.own_ratio_picks(rows)
     places = [index for index, row in enumerate(rows) if row]
@@ -349,8 +400,9 @@ def _placed(picks: Iterator[Pick], places: Sequence[int]) -> Iterator[Pick]:
 def _passed(allowance: Allowance, columns: _Columns, settings: SelectSettings, settled: Set[int]) -> dict[int, Dropped]:
     """Rows that the method came to and could not take, or never ranks. settled: picks and rows that a gate took out."""
     passed = {
-        index: Dropped("source-cap", f"{columns.groups[index] or 'no source'} has its share of the budget")
-        for index in allowance.capped_rows - settled
+        index: Dropped("source-cap", _share_of(allowance.caps[cap], index, settings.group))
+        for index, cap in allowance.capped_rows.items()
+        if index not in settled
     }
     if settings.method in ("deita", "score"):
         for index, score in enumerate(columns.quality):
@@ -359,16 +411,28 @@ def _passed(allowance: Allowance, columns: _Columns, settings: SelectSettings, s
     return passed
 
 
-def _report(made: Selection, allowance: Allowance, bad: int) -> JSON:
+def _share_of(cap: Cap, index: int, source: str) -> str:
+    kind = "" if cap.name == source else f"{cap.name} "
+    return f"{kind}{cap.groups[index] or 'no ' + ('source' if cap.name == source else cap.name)} has its share of the budget"
+
+
+def _report(made: Selection, allowance: Allowance, read: PoolRows, languages: Sequence[str]) -> JSON:
     from luthier.select.profile import ratio_profile
 
+    settings = made.settings
+    by_source, taken_by_source = Counter(made.groups), Counter(made.groups[pick.index] for pick in made.picks)
+    by_language, taken_by_language = Counter(languages), Counter(languages[pick.index] for pick in made.picks)
+    shifted = shifts(settings.group, by_source, taken_by_source) + shifts(LANGUAGE, by_language, taken_by_language)
+    away = {}
+    if read.targets:
+        away = {"pool": divergence(made.pool, read.targets), "picks": divergence((made.pool[i] for i in made.indices), read.targets)}
     sizes = [made.pool.size(pick.index) for pick in made.picks]
     return {
         "method": made.settings.method,
         "budget": str(made.budget),
         "pool_rows": len(made.pool),
         "pool_bytes": made.pool.total,
-        "bad_rows": bad,
+        "bad_rows": read.bad,
         "rows": len(made.picks),
         "bytes": sum(sizes),
         "dropped": dict(Counter(gone.gate for gone in made.dropped.values()).most_common()),
@@ -376,8 +440,12 @@ def _report(made: Selection, allowance: Allowance, bad: int) -> JSON:
         "no_score": sum(gone.gate == "no score" for gone in made.passed.values()),
         "too_similar": sum(gone.gate == "too similar" for gone in made.passed.values()),
         "scored_rows": len(made.model_scores),
-        "pool_by_source": dict(Counter(made.groups).most_common()),
-        "taken_by_source": dict(Counter(made.groups[pick.index] for pick in made.picks).most_common()),
+        "pool_by_source": dict(by_source.most_common()),
+        "taken_by_source": dict(taken_by_source.most_common()),
+        "pool_by_language": dict(by_language.most_common()),
+        "taken_by_language": dict(taken_by_language.most_common()),
+        "shifts": [shift._asdict() for shift in shifted],
+        "target_divergence": away,
         "ratio": ratio_profile([made.pool[pick.index] for pick in made.picks]),
         "zlib": zlib.ZLIB_RUNTIME_VERSION,
     }

@@ -172,11 +172,17 @@ class Zip:
         for pick in picks:
             self.allowance.admit(pick.index)
 
+    def left(self) -> dict[int, float]:
+        """The rows that are no picks and have a score, with that which they were last measured at."""
+        taken = {pick.index for pick in self.picks}
+        sizes = enumerate(zip(self.raw, self.packed, strict=True))
+        return {index: raw / packed for index, (raw, packed) in sizes if packed and self.rows[index] and index not in taken}
+
     def rounds(self) -> Iterator[list[Pick]]:
         k1, k2, k3 = self.sizes
         if self.allowance.exhausted:
             return
-        taken = {pick.index for pick in self.picks}
+        taken = {pick.index for pick in self.picks} | self.allowance.capped_rows.keys()
         if self.picks:
             self.state.grow([pick.index for pick in self.picks])
         else:

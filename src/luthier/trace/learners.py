@@ -55,7 +55,7 @@ def recommend_items(settings: AdviceSettings, progress: Progress = quiet) -> Tol
     from luthier.trace.advice import check_target, recommend
 
     check_target(settings.target)
-    tracer, history = _learner(settings, settings.learner, progress)
+    tracer, history = _learner(settings, settings.learner)
     target, respect = settings.target, not settings.ignore_prerequisites
     found = recommend(tracer, tracer.replay(history), settings.count, target, respect_prerequisites=respect)
     said = [] if found else [f"no item has a chance between {target[0]:g} and {target[1]:g}; widen --target, or add items"]
@@ -69,7 +69,7 @@ def explain_item(settings: ExplanationSettings, progress: Progress = quiet) -> T
     """The chance of an item for a learner, and what each past answer did to it; see `luthier.trace.advice.explain`."""
     from luthier.trace.advice import explain
 
-    tracer, history = _learner(settings, settings.learner, progress)
+    tracer, history = _learner(settings, settings.learner)
     chance, moved = explain(tracer, history, settings.item)
     said = [f"{settings.item}: {chance:.0%}"]
     said += [f"  {100 * each.change:+5.1f} points by answer {each.place + 1}, {each.item}, {each.correct:g}" for each in moved[:10]]
@@ -92,11 +92,9 @@ def open_tracer(settings: WithTracer) -> Tracer:
     return Tracer.load(settings.folder())
 
 
-def _learner(settings: Any, name: str, progress: Progress) -> tuple[Tracer, list[tuple[str, float]]]:
-    """The tracer, with what it did not know, and the answers of one learner; says what of them was left out."""
+def _learner(settings: Any, name: str) -> tuple[Tracer, list[tuple[str, float]]]:
+    """The tracer, with what it did not know, and the answers of one learner."""
     tracer, log = open_tracer(settings), chosen_learners(settings.read(), [name])
-    for note in log.notes:
-        progress.say(note)
     attach_new(tracer, log, settings.data[0])
     return tracer, history_of(log, 0)
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from luthier.errors import SettingsError
+from luthier.errors import BadRowError, SettingsError
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, Conversation
 from luthier.records.fusion_suite import CONVERSATIONS, STATEMENTS, Stage, read_suite
 from luthier.run import Run
 from luthier.run.folder import Read
 from luthier.train import infusion_page
-from luthier.train.rows import read_training
+from luthier.train.rows import RefusedRowError, placing, read_training
 from luthier.train.settings import InfusionRunSettings, InfusionSettings, SftSettings
 
 if TYPE_CHECKING:
@@ -65,8 +65,9 @@ def run(settings: InfusionRunSettings, out: Path, progress: Progress = quiet) ->
         list(read_training([conversations])),
         list(read_training(settings.general)),
     )
-    for stage in settings.chosen:  # with the base's tokenizer, which is that of what the first stage makes
-        prepare_stage(stage, base, out / stage, settings, lessons)
+    with placing((lessons.conversations, [conversations]), (lessons.general, settings.general)):
+        for stage in settings.chosen:  # with the base's tokenizer, which is that of what the first stage makes
+            prepare_stage(stage, base, out / stage, settings, lessons)
     reads: list[Read] = [statements, conversations, *settings.general, *settings.reads()]
     with Run(out, "train infuse", settings, reads=reads, progress=progress, draw=infusion_page.draw) as made:
         before: list[str] = []
@@ -169,10 +170,13 @@ def general_rows(general: Sequence[Conversation], rows: Sequence[Row], tokenizer
         return []
     wanted = sum(len(row["input_ids"]) for row in rows) * settings.share / (1 - settings.share)
     chosen: list[Row] = []
-    for one in Random(settings.seed).sample(list(general), len(general)):
+    for position, one in enumerate(Random(settings.seed).sample(list(general), len(general)), 1):
         if sum(len(row["input_ids"]) for row in chosen) >= wanted:
             break
-        row = encode(one, tokenizer)
+        try:
+            row = encode(one, tokenizer)
+        except BadRowError as problem:
+            raise RefusedRowError(problem.problem, position, one) from problem
         if len(row["input_ids"]) <= 2 * settings.pack:
             chosen.append(row)
     return chosen

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,3 +24,26 @@ def read_training(paths: Iterable[str | Path], convert: Callable[[JSON], Any] = 
                 raise BadRowError("half of a surrogate pair, which is no character", path, number) from None
             except BadRowError as problem:
                 raise problem.at(path, number) from None
+
+
+class RefusedRowError(BadRowError):
+    """A row that was read and cannot be trained on. position: from 1, among its like; row: what was read."""
+
+    def __init__(self, problem: str, position: int, row: Any) -> None:
+        super().__init__(problem)
+        self.row = row
+        self.args = (f"row {position}: {problem}",)
+
+
+@contextmanager
+def placing(*read: tuple[Sequence[Any], Sequence[str | Path]]) -> Iterator[None]:
+    """Around what encodes rows of `read_training`: a refused one is named by its file and line. read: rows, and the files they came from."""
+    try:
+        yield
+    except RefusedRowError as refused:
+        for rows, paths in read:
+            at = next((at for at, row in enumerate(rows) if row is refused.row), None)
+            if at is not None:
+                places = ((path, number) for path in paths for number, _ in read_rows(Path(path)))
+                raise refused.at(*next(islice(places, at, None))) from refused
+        raise

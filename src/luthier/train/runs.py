@@ -13,7 +13,7 @@ from luthier.records.files import evenly
 from luthier.run import Run
 from luthier.run.folder import Read
 from luthier.train import page, sharpness_page
-from luthier.train.rows import read_training
+from luthier.train.rows import placing, read_training
 from luthier.train.settings import SftRunSettings, SharpnessSettings
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def run(settings: SftRunSettings, out: Path, progress: Progress = quiet) -> Run:
 
     rows, held = list(read_training(settings.data)), list(read_training(settings.evaluation))
     model: LocalModel = settings.open()
-    prepared = prepare(rows, model, out, settings, evaluation=held)
+    with placing((rows, settings.data), (held, settings.evaluation)):
+        prepared = prepare(rows, model, out, settings, evaluation=held)
     reads: list[Read] = [*settings.data, *settings.evaluation, *settings.reads()]
     files = [page.METRICS, "checkpoints", settings.made, *(["plan.json"] if settings.seconds is not None else [])]
     with Run(out, "train sft", settings, reads=reads, progress=progress, draw=page.draw) as made:
@@ -56,8 +57,10 @@ def run_sharpness(settings: SharpnessSettings, out: Path, progress: Progress = q
     for adapter in filter(None, settings.adapters):
         check_adapter(adapter)
     model: LocalModel = settings.open()
-    chosen = evenly(list(read_training([settings.data])), settings.rows or None)
-    rows = [row for row in encode_all(chosen, model) if any(label >= 0 for label in row["labels"])]
+    read = list(read_training([settings.data]))
+    chosen = evenly(read, settings.rows or None)
+    with placing((read, [settings.data])):
+        rows = [row for row in encode_all(chosen, model) if any(label >= 0 for label in row["labels"])]
     if not rows:
         raise SettingsError(f"{settings.data}: no row has a target token; give rows with an assistant turn")
     reads: list[Read] = [settings.data, *settings.reads(), *(place for place in settings.places[:-1])]

@@ -7,6 +7,7 @@ bf16 where the device computes it fast, the adapters in float32, under autocast.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,11 +16,13 @@ from random import Random
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from luthier.errors import SettingsError
+from luthier.errors import BadRowError, SettingsError
+from luthier.models.chat_template import ChatTemplate, refused
 from luthier.models.loading import loading
 from luthier.models.local import LocalModel
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, Conversation
+from luthier.train.rows import RefusedRowError
 from luthier.train.settings import SftSettings
 from luthier.train.shared_prompts import Encoded, collate, share_prompts
 from luthier.train.start import check_names, check_start, checked, defaults, lora_config, refused_by, starting_weights, trainer_config
@@ -87,26 +90,37 @@ class Prepared:
 def encode(conversation: Conversation, tokenizer: Any) -> Encoded:
     """`input_ids` and `labels` of a conversation; labels are -100 outside what the assistant says, and where a turn or the row weighs 0.
 
-    `weights`, a number a token, where others than 0 and 1 are given. Raises BadRowError for weights that cannot be placed.
+    `weights`, a number a token, where others than 0 and 1 are given. Raises BadRowError for a row that the chat template refuses or does not
+    tell apart, and for weights that cannot be placed.
     """
-    row = conversation.to_row()
-    made = tokenizer.apply_chat_template(
-        row["messages"], tools=row.get("tools"), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
-    )
-    ids, mask = list(made["input_ids"]), list(made["assistant_masks"])
-
-    def prefix(count: int) -> list[int]:
-        begun = tokenizer.apply_chat_template(row["messages"][:count], tools=row.get("tools"), tokenize=True, return_dict=True)
-        return list(begun["input_ids"])
-
-    labels = [token if said else IGNORED for token, said in zip(ids, mask, strict=True)]
-    return weighted_row(ids, labels, token_weights(conversation, mask, prefix, ids))
+    row, template = conversation.to_row(), ChatTemplate.of(tokenizer)
+    messages, tools = row["messages"], row.get("tools")
+    try:
+        made = template.masked(messages, tools)
+    except Exception as problem:
+        if not template.works:
+            raise
+        raise refused(problem) from problem
+    labels = [token if said else IGNORED for token, said in zip(made.ids, made.mask, strict=True)]
+    weights = token_weights(conversation, made.mask, lambda count: template.before(messages, count, tools), made.ids)
+    return weighted_row(made.ids, labels, weights)
 
 
 def encode_all(conversations: Iterable[Conversation], model: LocalModel) -> list[Encoded]:
-    """The same of many. Raises EngineError for a template that refuses them."""
+    """The same of many. Raises EngineError for a template that renders nothing, BadRowError with the row's position for one that it refuses."""
+    rows: list[Encoded] = []
     with loading(model.folder, "chat template", "mend the template, or give another model"):
-        return [encode(one, model.tokenizer) for one in conversations]
+        for position, one in enumerate(conversations, 1):
+            try:
+                rows.append(encode(one, model.tokenizer))
+            except BadRowError as problem:
+                raise RefusedRowError(problem.problem, position, one) from problem
+        if rows and not model.template.trains_stop():
+            logging.getLogger("luthier").warning(
+                "%s: the chat template's {%% generation %%} marks leave out the token that ends a turn, so stopping is not learned",
+                model.folder,
+            )
+    return rows
 
 
 def fine_tune(

@@ -14,6 +14,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from luthier.errors import DiskError, SettingsError
+from luthier.models.chat_template import without_markers
 from luthier.models.precision import default_device
 from luthier.progress import Progress
 from luthier.records import JSON
@@ -76,6 +77,9 @@ def save(trainer: Any, folder: Path) -> None:
     if not trainer.args.should_save:
         return
     (folder / "training_args.bin").unlink(missing_ok=True)
+    template = folder / "chat_template.jinja"
+    if template.is_file():  # training's marks are a syntax error to llama.cpp and others that read plain Jinja
+        template.write_text(without_markers(template.read_text(encoding="utf-8")), encoding="utf-8")
     config = folder / "adapter_config.json"
     if config.is_file():
         found = json.loads(config.read_text(encoding="utf-8"))

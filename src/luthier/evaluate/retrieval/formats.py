@@ -14,9 +14,10 @@ from luthier.errors import SettingsError
 from luthier.evaluate.retrieval import datasets
 from luthier.evaluate.retrieval.layout import META, NAMED, TaskFiles, find_task
 from luthier.evaluate.retrieval.settings import ReadingSettings, TaskSettings
-from luthier.evaluate.retrieval.tables import OF_QRELS, OF_TEXTS, Account, read_qrels, read_texts
+from luthier.evaluate.retrieval.tables import OF_QRELS, OF_TEXTS, LeftOut, read_qrels, read_texts
 from luthier.evaluate.retrieval.task import Qrels, Task, Texts
 from luthier.records import JSON, atomic_write, read_rows, write_jsonl
+from luthier.records.account import note
 from luthier.records.files import mapping
 from luthier.records.lines import to_text
 
@@ -45,7 +46,7 @@ def save_task(task: Task, folder: Path | str) -> Path:
 
 def read_task(files: TaskFiles, settings: ReadingSettings | None = None) -> Task:
     """The task that was found; `account` counts what of its tables was left out. Raises as `load_task` does."""
-    chosen, account = settings or ReadingSettings(), Account(files.account())
+    chosen, account = settings or ReadingSettings(), LeftOut(files.account())
     columns = mapping(chosen.mapped)
     if strange := next((name for name in columns if name not in (*OF_TEXTS, *OF_QRELS)), None):
         raise SettingsError(f"--map {strange}=…: a task has no such field; its fields are {', '.join((*OF_TEXTS, *OF_QRELS))}")
@@ -61,7 +62,15 @@ def read_task(files: TaskFiles, settings: ReadingSettings | None = None) -> Task
         datasets.check_size(name.removeprefix(NAMED), len(task.queries), len(task.documents))
     if unasked := len(queries) - len(task.queries):
         account[f"query without a judgement in the split {files.split}"] = unasked
+    _note(files, documents, queries, account)
     return replace(task, account=dict(account), without_own=chosen.without_own)
+
+
+def _note(files: TaskFiles, documents: Texts, queries: Texts, left: LeftOut) -> None:
+    note("understood", "documents", files.asked, 1, rows=len(documents))
+    note("understood", "queries", files.asked, 1, rows=len(queries))
+    for reason, count in left.items():
+        note("left out", reason, files.asked, 1, rows=count)
 
 
 def assemble(

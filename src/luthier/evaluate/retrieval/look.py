@@ -60,8 +60,6 @@ def answer_export(settings: ExportSettings, progress: Progress = quiet) -> Told:
     """Write the task for another tool; tells the folder."""
     refuse_same(settings.out, [settings.task])
     task = open_task(settings.task, settings)
-    for reason, count in task.account.items():
-        progress.say(f"left out: {count:,}  {reason}")
     out = str(export(task.merged() if settings.merged else task, settings.out, settings.layout))
     return Told([out], {"out": out})
 

@@ -21,7 +21,7 @@ from luthier.records import JSON, read_rows
 from luthier.records.delimited import read_delimited
 from luthier.records.files import renamed
 
-Account = Counter[str]  # what was left out, by reason
+LeftOut = Counter[str]  # rows by reason
 Triple = tuple[int, int, int]
 ID = ("_id", "id", "docid", "doc_id", "docno", "document_id", "corpus_id", "pid", "passage_id", "query_id", "qid")
 TEXT = ("text", "contents", "content", "passage", "document", "query", "question")
@@ -34,9 +34,9 @@ OF_TEXTS, OF_QRELS = ("_id", "text", "title"), ("query-id", "corpus-id", "score"
 NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
-def read_texts(files: list[Path], kind: str, account: Account | None = None, columns: Mapping[str, str] | None = None) -> Texts:
+def read_texts(files: list[Path], kind: str, account: LeftOut | None = None, columns: Mapping[str, str] | None = None) -> Texts:
     """A corpus or queries. columns: names of fields, and the columns that hold them. Raises BadRowError with file and line."""
-    told = Account() if account is None else account
+    told = LeftOut() if account is None else account
     ids: list[str] = []
     texts: list[str] = []
     titles: list[str] = []
@@ -62,14 +62,14 @@ def read_qrels(
     split: str = "test",
     *,
     dangling: Dangling = "refuse",
-    account: Account | None = None,
+    account: LeftOut | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> list[Triple]:
     """Judgements as (row of the query, row of the document, gain). dangling: what becomes of one of a query or document that is not there.
 
     Raises BadRowError with file and line.
     """
-    told = Account() if account is None else account
+    told = LeftOut() if account is None else account
     known, asked = _places(documents.ids), _places(queries.ids)
     gains: dict[tuple[int, int], int] = {}
     for path in files:
@@ -98,7 +98,7 @@ def read_qrels(
 # --- rows --------------------------------------------------------------------------------------------------------------------------
 
 
-def _text_row(row: JSON, kind: str, path: Path, line: int, account: Account) -> tuple[str, str, str]:
+def _text_row(row: JSON, kind: str, path: Path, line: int, account: LeftOut) -> tuple[str, str, str]:
     named = _named(row, path, line)
     id_name = _column(named, ID, "_id", path, line)
     text_name = next((name for name in TEXT if name in named), None)
@@ -119,7 +119,7 @@ def _title(value: Any, path: Path, line: int) -> str:
     return str(value)
 
 
-def _judgement(row: JSON, split: str, path: Path, line: int, account: Account) -> tuple[str, str, int] | None:
+def _judgement(row: JSON, split: str, path: Path, line: int, account: LeftOut) -> tuple[str, str, int] | None:
     """(query, document, gain); None for a row of another split."""
     named = _named(row, path, line)
     query, document = _column(named, QUERY, "query-id", path, line), _column(named, DOCUMENT, "corpus-id", path, line)
@@ -193,7 +193,7 @@ def _only_gain(row: JSON, used: set[str], path: Path, line: int) -> int:
     return 1
 
 
-def _count_unread(row: JSON, used: set[str | None], kind: str, account: Account) -> None:
+def _count_unread(row: JSON, used: set[str | None], kind: str, account: LeftOut) -> None:
     for name, value in row.items():
         if name not in used and _plain(name) not in DULL and value not in NOTHING:
             account[f"{kind}: the column `{name}` is not read"] += 1

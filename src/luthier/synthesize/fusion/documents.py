@@ -17,6 +17,7 @@ from typing import Any
 
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import JSON, SkippedRows, read_rows
+from luthier.records.account import note
 from luthier.records.files import set_aside
 from luthier.synthesize.fusion.markup import Markup
 
@@ -69,6 +70,7 @@ def read_documents(paths: Iterable[str | Path], reading: Reading | None = None, 
         try:
             for one in _read(path, skipped, told):
                 found = True
+                note("understood", "documents", path)
                 yield one
         except BadRowError as problem:
             set_aside(problem, "", skipped)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import SkippedRows, write_jsonl
+from luthier.records.account import note
 from luthier.trace.answers import AnswerLog, Catalogue
 from luthier.trace.readers.catalogue import named_concepts, read_catalogue_files
 from luthier.trace.readers.columns import Left, checked_fields
@@ -63,7 +64,21 @@ def read_answers(
         log = _placed(log, catalogue, files[0])
     if names is not None:
         log = named_concepts(log, Path(names))
-    return replace(log, notes=(*log.notes, *left.notes()))
+    log = replace(log, notes=(*log.notes, *left.notes()))
+    _note(files[0], log)
+    return log
+
+
+def _note(path: Path, log: AnswerLog) -> None:
+    """Into the account: the log's notes begin with how many rows they are of, where they are of some."""
+    note("understood", "answers of learners", path, 1, rows=len(log))
+    for told in log.notes:
+        count, _, reason = told.partition(" ")
+        rows = count.replace(",", "")
+        if rows.isdecimal():
+            note("left out", reason, path, 1, rows=int(rows))
+        else:
+            note("left out", told, path)
 
 
 def _read(files: list[Path], layout: str, columns: Mapping[str, str], items: Path | None, skipped: SkippedRows | None) -> AnswerLog:

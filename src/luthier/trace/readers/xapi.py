@@ -10,10 +10,14 @@ from typing import Any
 
 from luthier.errors import BadRowError
 from luthier.records import JSON, SkippedRows, read_rows
+from luthier.records.account import note_strange
 from luthier.records.files import set_aside
 from luthier.trace.answers import AnswerCollector, AnswerLog
 from luthier.trace.readers.places import Clock, located, place_of
 
+_ACTOR = frozenset(["actor", "account", "name", "homePage", "mbox", "mbox_sha1sum", "openid"])
+_RESULT = frozenset(["result", "success", "score", "scaled"])
+_KNOWN = _ACTOR | _RESULT | {"verb", "id", "object", "context", "contextActivities", "grouping", "timestamp", "stored"}
 VERBS = ("answered", "attempted", "passed", "failed", "completed")
 
 
@@ -40,6 +44,7 @@ def read_statements(paths: Sequence[Path], skipped: SkippedRows | None = None) -
                 actor, item, time = _actor(row), _object(row), _time(row)
                 clock.check(time is not None)
                 tags: list[str | None] = [*_concepts(row)] or [None]
+                note_strange("statements", row, _KNOWN, path, number)
                 for concept in tags:
                     collector.add(actor, item, correct, time, concept, place_of(file, number))
             except BadRowError as problem:

@@ -10,8 +10,10 @@ from itertools import takewhile
 from typing import Any, Literal
 
 from luthier.errors import BadRowError
+from luthier.models.chat_template import ChatTemplate, refused
 from luthier.records import JSON, PreferencePair
 from luthier.texts.alignment import edit_masks
+from luthier.train.rows import RefusedRowError
 from luthier.train.turn_weights import answer_weight, row_weight
 
 TooLong = Literal["leave-out", "truncate"]
@@ -79,7 +81,10 @@ def encode_pairs(
         if isinstance(pair, PreferencePair) and (problem := _unfit(pair)):
             counts.count(problem, position)
             continue
-        row = encode_pair(pair, tokenizer)
+        try:
+            row = encode_pair(pair, tokenizer)
+        except BadRowError as problem:
+            raise RefusedRowError(problem.problem, position, pair) from problem
         if row is None:
             counts.count("not_separable", position)
             continue
@@ -148,7 +153,7 @@ def _unfit(pair: PreferencePair) -> str:
 def _rendered(pair: PreferencePair, tokenizer: Any) -> tuple[list[int], list[int], list[int]] | None:
     row = pair.to_row()
     tools = row.get("tools")
-    prompt = _template(tokenizer, row["prompt"], tools, add_generation_prompt=True)
+    prompt = _template(tokenizer, row["prompt"], tools, generate=True)
     wholes = [_template(tokenizer, row["prompt"] + row[side], tools) for side in ("chosen", "rejected")]
     start = min(_common(prompt, whole) for whole in wholes)
     if start < len(_template(tokenizer, row["prompt"], tools)):
@@ -167,9 +172,14 @@ def _plain(row: JSON, tokenizer: Any) -> tuple[list[int], list[int], list[int]]:
     return prompt[:start], wholes[0][start:], wholes[1][start:]
 
 
-def _template(tokenizer: Any, messages: list[JSON], tools: Any, **options: Any) -> list[int]:
-    made = tokenizer.apply_chat_template(messages, tools=tools, tokenize=True, return_dict=True, **options)
-    return list(made["input_ids"])
+def _template(tokenizer: Any, messages: list[JSON], tools: Any, *, generate: bool = False) -> list[int]:
+    template = ChatTemplate.of(tokenizer)
+    try:
+        return template.ids(messages, tools, generate=generate)
+    except Exception as problem:
+        if not template.works:
+            raise
+        raise refused(problem) from problem
 
 
 def _common(a: Sequence[int], b: Sequence[int]) -> int:

@@ -11,7 +11,7 @@ from luthier.run import Run
 from luthier.run.folder import Read
 from luthier.train.preference import page
 from luthier.train.preference.losses import REFERENCE_FREE
-from luthier.train.rows import read_training
+from luthier.train.rows import placing, read_training
 from luthier.train.settings import PreferenceRunSettings
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def run(settings: PreferenceRunSettings, out: Path, progress: Progress = quiet) 
 
     pairs, held = list(read_training(settings.data, to_pair)), list(read_training(settings.evaluation, to_pair))
     model: LocalModel = settings.open()
-    prepared = prepare(pairs, model, out, settings, evaluation=held)
+    with placing((pairs, settings.data), (held, settings.evaluation)):
+        prepared = prepare(pairs, model, out, settings, evaluation=held)
     reads: list[Read] = [*settings.data, *settings.evaluation, *settings.reads()]
     kept = prepared.config.reference_cache == str(out / REFERENCE) and prepared.config.loss not in REFERENCE_FREE
     files = [page.METRICS, "checkpoints", settings.made, *([REFERENCE] if kept else [])]

@@ -5,7 +5,7 @@ Names stay as the server has them. A tool that cannot be read is refused with it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from luthier.synthesize.tools.importers.fields import side_by_side
 from luthier.synthesize.tools.importers.wording import described, named_words, parameter_words
 
 _ANSWERS = ("outputSchema", "output_schema", "responseJsonSchema", "response")
+_ENVELOPE = ("jsonrpc", "id")
 _BESIDE = (
     "jsonrpc",
     "id",
@@ -47,6 +48,7 @@ def listed_tools(document: Any, path: Path, license_id: str = "") -> Iterator[To
     for index, entry in enumerate(_entries(document, path)):
         try:
             yield replace(_tool(entry, f"{path}: tools[{index}]", path), source=source, license=license_id)
+            note("understood", "tools", path)
             found += 1
         except ToolSpecError as problem:
             problems.append(problem)
@@ -64,6 +66,12 @@ def holds_tools(document: Any) -> bool:
             or _is_tool(document)
         )
     return isinstance(document, list)
+
+
+def _note_beside(document: Mapping[str, Any], known: Sequence[str], path: Path) -> None:
+    for name in document:
+        if name not in known:
+            note("left out", f"field {name!r} beside a list of tools", path)
 
 
 def _tool(entry: Any, place: str, path: Path) -> Tool:
@@ -108,6 +116,7 @@ def _entries(document: Any, path: Path) -> list[Any]:
     if _is_tool(document):
         return [document]
     if isinstance(document.get("result"), Mapping):
+        _note_beside(document, ("result", *_ENVELOPE), path)
         return _entries(document["result"], path)
     if "method" in document and "jsonrpc" in document:
         note("left out", "message of JSON-RPC that is no answer", path)
@@ -119,9 +128,7 @@ def _entries(document: Any, path: Path) -> list[Any]:
         raise ToolSpecError(f'{path}: no list of tools; expected the result of MCP `tools/list`: {{"tools": [...]}}')
     if document.get("nextCursor"):
         note("left out", "pages of the list that are not in the file (`nextCursor`)", path)
-    for name in document:
-        if name not in (key, "nextCursor", *_BESIDE):
-            note("left out", f"field {name!r} beside a list of tools", path)
+    _note_beside(document, (key, "nextCursor", *_BESIDE), path)
     listed = document[key]
     if isinstance(listed, Mapping) and not _is_tool(listed):
         return [{"name": name, **tool} if isinstance(tool, Mapping) else tool for name, tool in listed.items()]

@@ -25,6 +25,9 @@ _FILE_FIELDS = ("openapi", "swagger", "info", "paths", "components", "definition
 _OPERATION_FIELDS = ("operationId", "summary", "description", "parameters", "requestBody", "responses", "deprecated")
 _PARAMETER_FIELDS = ("name", "in", "required", "description", "schema", "content")
 _CLIENT_HEADERS = ("accept", "content-type", "authorization")
+_INFO_FIELDS = ("title", "version", "license")
+_BODY_FIELDS = ("content", "required")
+_ANSWER_FIELDS = ("description", "content", "schema")
 _PATH_FIELDS = (*METHODS, "$ref", "summary", "description", "servers", "parameters")
 _SWAGGER_PARAMETER = ("required", "name", "in", "description")
 
@@ -47,6 +50,7 @@ class _Specification:
         self._document, self._path, self._files = document, path, Documents(document, path)
         info = self._mapping(document.get("info"), "info")
         self._source = f"{path.name}: {info.get('title', 'untitled')} {info.get('version', '')}".strip()
+        self._strange(info, _INFO_FIELDS, "the info")
         terms = info.get("license")
         self._license = str(terms.get("identifier") or terms.get("name") or "") if isinstance(terms, Mapping) else ""
         self._requests, self._answers = self._reader("readOnly"), self._reader("writeOnly")
@@ -58,6 +62,7 @@ class _Specification:
         for route, method, read in self._operations():
             try:
                 yield read() if callable(read) else self._tool(route, method, *read)
+                note("understood", "operations", self._path)
                 found += 1
             except ToolSpecError as problem:
                 problems.append(problem)
@@ -77,6 +82,8 @@ class _Specification:
                 yield route, "", _raising(problem)
                 continue
             self._strange({name.lower(): None for name in entry}, _PATH_FIELDS, "a path")
+            if not any(name.lower() in METHODS for name in entry):
+                note("left out", f"path {str(route)!r}, which has no operation", self._path)
             for method in METHODS:
                 operation = entry.get(method, entry.get(method.upper()))
                 if operation is None:
@@ -171,17 +178,22 @@ class _Specification:
             return
         spot = f"{place}.requestBody"
         body = self._mapping(self._resolved(operation.get("requestBody"), spot), spot)
+        self._strange(body, _BODY_FIELDS, "a request body")
         schema = self._content_schema(body.get("content"), f"{spot}.content")
         if schema is not None:
-            self._other_kinds(body["content"], schema)
+            self._other_kinds(body["content"], schema, "request body")
             yield schema, spot, body.get("required") is True
         elif body:
             note("left out", "request body without a schema", self._path)
 
-    def _other_kinds(self, content: Mapping[str, Any], schema: Any) -> None:
+    def _other_kinds(self, content: Mapping[str, Any], schema: Any, what: str) -> None:
+        """The same body in other forms, and what stands beside the schema of one."""
         for kind, media in content.items():
-            if isinstance(media, Mapping) and media.get("schema") not in (None, schema):
-                note("left out", f"request body as {kind}", self._path)
+            told = self._resolved(media, kind) if isinstance(media, Mapping) else {}
+            if not isinstance(told, Mapping) or told.get("schema") != schema:
+                note("left out", f"{what} as {kind}", self._path)
+            else:
+                self._strange(told, ("schema",), f"a {what}")
 
     def _content_schema(self, content: Any, place: str) -> Any:
         kinds = self._mapping(content, place)
@@ -196,12 +208,18 @@ class _Specification:
         """What the operation answers; an answer that cannot be read costs no more than itself."""
         try:
             responses = self._mapping(operation.get("responses"), f"{place}.responses")
-            for code in sorted(map(str, responses)):
-                if code.startswith("2"):
-                    spot = f"{place}.responses.{code}"
-                    answer = self._mapping(self._resolved(responses[code], spot), spot)
-                    raw = answer.get("schema") or self._content_schema(answer.get("content"), f"{spot}.content")
-                    return None if raw is None else self._read(raw, spot, None, reader=self._answers)
+            named = {str(code): answer for code, answer in responses.items()}  # YAML reads 200 as a number
+            code = min((code for code in named if code.startswith("2")), default="")
+            for other in named.keys() - {code}:
+                note("left out", f"answer {other}", self._path)
+            if code:
+                spot = f"{place}.responses.{code}"
+                answer = self._mapping(self._resolved(named[code], spot), spot)
+                self._strange(answer, _ANSWER_FIELDS, "an answer")
+                raw = answer.get("schema") or self._content_schema(answer.get("content"), f"{spot}.content")
+                if isinstance(answer.get("content"), Mapping):
+                    self._other_kinds(answer["content"], raw, "answer")
+                return None if raw is None else self._read(raw, spot, None, reader=self._answers)
         except ToolSpecError as problem:
             note("left out", f"answer: {str(problem).removeprefix(f'{self._path}: ')}", self._path)
         return None

@@ -1,0 +1,73 @@
+"""Shares of sources and languages: what is warned about, and what a cap holds."""
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luthier.errors import SettingsError
+from luthier.select.balance import shifts
+from luthier.select.selection import select
+from luthier.select.settings import SelectSettings
+
+ENGLISH = "the ship is in the harbour and it was there for a long time with all of its sails"
+GERMAN = "das schiff ist nicht auf der see und die segel sind mit dem wind für eine weile"
+OPEN = {"noise": None, "near": None}
+
+
+def rows() -> list[dict[str, str]]:
+    draw = Random(1)
+    words = {"English": ENGLISH.split(), "German": GERMAN.split()}
+    found = []
+    for at in range(200):
+        language = "German" if at % 5 == 0 else "English"
+        text = f"{' '.join(words[language])} {' '.join(draw.choices(words[language], k=20 if language == 'German' else 4))} {at}"
+        found.append({"text": text, "topic": "war" if at % 2 else "peace"})
+    return found
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 500), min_size=1))
+def test_a_pool_taken_whole_has_no_shift(pool: dict[str, int]) -> None:
+    assert shifts("source", pool, pool) == []
+
+
+def test_what_chance_does_is_no_shift() -> None:
+    pool = {"a": 500, "b": 500}
+    assert shifts("source", pool, {"a": 14, "b": 6}) == []  # 1.8 standard deviations
+    first, second = shifts("source", pool, {"a": 140, "b": 60})
+    assert str(first) == "source a: 50% of the pool, 70% of the picks"
+    assert (second.group, second.taken) == ("b", 0.3)
+
+
+def test_a_small_group_that_vanishes_is_a_shift() -> None:
+    assert [shift.group for shift in shifts("language", {"English": 970, "Greek": 30}, {"English": 900})] == ["Greek"]
+
+
+def test_a_shift_of_language_is_reported_and_a_cap_ends_it() -> None:
+    free = select(rows(), budget=40, method="longest", **OPEN)
+    assert free.report["taken_by_language"] == {"German": 40}
+    assert {shift["group"] for shift in free.report["shifts"]} == {"German", "English"}
+    held = select(rows(), budget=40, method="longest", max_share=("language=0.5",), **OPEN)
+    assert held.report["taken_by_language"] == {"German": 20, "English": 20}
+    reasons = [row["reason"] for row in held.scores() if not row["taken"]]
+    assert "source-cap: language German has its share of the budget" in reasons
+
+
+def test_several_caps_hold_together() -> None:
+    made = select(rows(), budget=40, method="zip-long", k3=10, max_share=("language=0.5", "topic=0.6"), **OPEN)
+    topics = [row["topic"] for row in made.rows()]
+    assert len(topics) == 40
+    assert max(made.report["taken_by_language"].values()) <= 20
+    assert max(topics.count("war"), topics.count("peace")) <= 24
+
+
+@pytest.mark.parametrize("told", ["language=", "=0.3", "0", "1.5", "language=nan", "a=b", "language=0.3 language=0.2"])
+def test_shares_without_meaning_are_refused(told: str) -> None:
+    with pytest.raises(SettingsError, match="--max-share"):
+        SelectSettings(budget=3, max_share=tuple(told.split(" ")))
+
+
+def test_a_column_that_no_row_has_is_refused() -> None:
+    with pytest.raises(SettingsError, match="no row of the pool has a column 'tpoic'"):
+        select(rows(), budget=3, max_share=("tpoic=0.5",))
