@@ -44,7 +44,7 @@ Command = RunCommand | Question | Own
 GROUPS = {  # what the words before the last are for, and single words that need not be loaded to say so
     "run": "Run a whole flow: data, selection, training, evaluation, report.",
     "records": "Say what the readers make of files.",
-    "models": "List, pull and show models.",
+    "models": "List, pull, show and check models.",
     "synthesize": "Make training data.",
     "select": "Choose the rows of a pool that teach most; how redundant a pool is.",
     "train": "Fine-tune a model, plainly, towards flat minima, on preference pairs, or to infuse facts.",
@@ -68,6 +68,7 @@ COMMANDS: dict[str, Command] = {
     "models list": Own("luthier.cli.models:list_models"),
     "models pull": Own("luthier.cli.models:pull"),
     "models show": Own("luthier.cli.models:show"),
+    "models check": Question("luthier.models.check:CheckSettings", "luthier.models.check:answer"),
     "synthesize tools": RunCommand(
         "luthier.synthesize.tools.settings:DialogueSettings",
         "luthier.synthesize.tools.runs:run",

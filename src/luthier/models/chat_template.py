@@ -150,6 +150,12 @@ class ChatTemplate:
         rows, offered = self.fit(messages, tools)
         return str(self.tokenizer.apply_chat_template(rows, tools=offered, add_generation_prompt=generate, tokenize=False))
 
+    def trained(self, messages: Sequence[JSON], tools: Sequence[JSON] | None = None) -> str:
+        """The text that is trained on; TRL's templates render some conversations otherwise than the model's own. Raises what the template raises."""
+        rows, offered = self.fit(messages, tools)
+        template = self._training if self.masks == "trl" else None
+        return str(self.tokenizer.apply_chat_template(rows, tools=offered, chat_template=template, tokenize=False))
+
     def ids(self, messages: Sequence[JSON], tools: Sequence[JSON] | None = None, *, generate: bool = False) -> list[int]:
         """The same as token ids."""
         return list(self.tokenizer(self.render(messages, tools, generate=generate), add_special_tokens=False)["input_ids"])
