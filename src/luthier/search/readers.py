@@ -83,7 +83,7 @@ def _public_tests(path: str) -> dict[str, tuple[str, ...]]:
 def _row(row: JSON, place: str, public: dict[str, tuple[str, ...]]) -> Held | None:
     if "entry_point" in row:
         problem = to_problem(row, place)
-        tests = public.get(problem.task) or problem.public or tuple(_examples(problem.prompt, problem.entry_point))
+        tests = public.get(problem.task) or problem.public or tuple(examples(problem.prompt, problem.entry_point))
         return held(problem, tests) if tests else None
     if isinstance(row.get("test_list"), list):
         return _mbpp(row)
@@ -96,14 +96,14 @@ def _mbpp(row: JSON) -> Held:
     """MBPP (arXiv 2108.07732): the first assertion is public, as its prompts show it; all of them score."""
     setup = "\n".join([*row.get("test_imports", []), row.get("test_setup_code") or ""]).strip()
     tests = tuple(f"{setup}\n{test}".strip() for test in (*row["test_list"], *row.get("challenge_test_list", [])) if str(test).strip())
-    entry = next((name for test in row["test_list"] if (name := _called(str(test)))), "")
+    entry = next((name for test in row["test_list"] if (name := called(str(test)))), "")
     text = row.get("text") or row.get("prompt")
     if not tests or not entry or not isinstance(text, str):
         raise BadRowError("is no problem of MBPP: it needs text, and in test_list assertions that call a function")
     return Held(Posed(f"MBPP/{row.get('task_id')}", text, entry, tests[:1]), tests)
 
 
-def _called(test: str) -> str:
+def called(test: str) -> str:
     """The function that an assertion is about: the first call in it that is no builtin."""
     import builtins
 
@@ -157,7 +157,7 @@ def _own(folder: Path) -> Held:
     public, private = _tests(folder, "tests"), _tests(folder, "private")
     if not public:
         raise SettingsError(f"{folder}: has problem.md and no tests; put assertions in tests.py, or tests/NAME.in and tests/NAME.out")
-    entry = next((name for test in public if isinstance(test, str) and (name := _called(test))), "")
+    entry = next((name for test in public if isinstance(test, str) and (name := called(test))), "")
     if not entry and isinstance(public[0], str):
         raise SettingsError(f"{folder / 'tests.py'}: its assertions call no function; the search cannot know what to write")
     return Held(Posed(folder.name, _text(folder / "problem.md"), entry, public), private)
@@ -182,7 +182,7 @@ def _module(path: Path, name: str) -> Iterator[Held]:
     if tree is None:
         raise SettingsError(f"{path}: is no Python")
     found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and name in ("", node.name)]
-    made = [(node, tuple(_examples(ast.get_docstring(node) or "", node.name))) for node in found]
+    made = [(node, tuple(examples(ast.get_docstring(node) or "", node.name))) for node in found]
     if not any(tests for _, tests in made):
         where = f"function {name} with examples" if name else "function with examples"
         raise SettingsError(f"{path}: no {where} (>>> lines in its docstring) to search a program for")
@@ -194,7 +194,7 @@ def _module(path: Path, name: str) -> Iterator[Held]:
             yield Held(Posed(f"{path.name}::{node.name}", before + "".join(lines[node.lineno - 1 : body]), node.name, tests, before))
 
 
-def _examples(text: str, entry_point: str) -> Iterator[str]:
+def examples(text: str, entry_point: str) -> Iterator[str]:
     """The examples of a docstring that call the function, as assertions."""
     tree = parsed(text.rstrip() + "\n    pass\n") or parsed(text)
     defined = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == entry_point] if tree else []

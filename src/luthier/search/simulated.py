@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,11 +67,16 @@ class World:
     def run(self, wanted: Sequence[Trials]) -> list[list[Timed]]:
         return [[Timed(self._tried(want), 0.0) for want in each.wants] for each in wanted]
 
+    def task_of(self, say: Say) -> str:
+        """The problem that something is said of."""
+        found = re.search(r"world/\d+", _asked(say))
+        return found[0] if found else ""
+
     def _draw(self, *parts: object) -> random.Random:
         return random.Random(hashlib.sha256(repr((self.settings.seed, *parts)).encode()).digest())
 
     def _said(self, say: Say) -> str:
-        task = _task_of(_asked(say))
+        task = self.task_of(say)
         key = (task, say.kind, say.about, say.sampling.seed if say.sampling.temperature else "")
         if say.kind.startswith("expand"):
             return json.dumps(self._thoughts(key, with_feedback=say.kind != "expand"))
@@ -136,11 +142,6 @@ class World:
 
 def _asked(say: Say) -> str:
     return say.prompt.messages[-1].content or ""
-
-
-def _task_of(text: str) -> str:
-    found = text.find("world/")
-    return text[found:].split(".", 1)[0] if found >= 0 else ""
 
 
 def _tokens(text: str) -> int:
