@@ -1,7 +1,7 @@
 """Mutated inputs for the readers and parsers: what raises anything but a LuthierError, or takes more than two seconds, is counted and shown.
 
     python benchmarks/fuzz.py --quick          # some thousands, under a minute
-    python benchmarks/fuzz.py --count 1000000  # the figures in the docs; --seed N repeats a run
+    python benchmarks/fuzz.py --count 1000000  # the figures in the docs, continued where it was stopped; --seed N repeats a run
 
 Every input is made from a seed of its own, printed where something is found: `--seed S --count 1` makes it again.
 """
@@ -18,9 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import benchmark
+from harness import RESULTS, benchmark
 from luthier.errors import LuthierError
-from luthier.records import Account, SkippedRows, read_conversations, read_pairs, read_rows, write_jsonl, write_parquet
+from luthier.records import Account, SkippedRows, atomic_write, read_conversations, read_pairs, read_rows, write_jsonl, write_parquet
+from luthier.records.call_forms import read_calls
 from luthier.records.calls import is_call_attempt, parse_calls
 from luthier.records.choices import read_choices, stated_choice
 from luthier.records.lines import parse_row
@@ -29,6 +30,7 @@ from luthier.texts.equality import compare_answers
 from luthier.texts.secrets import without_secrets
 
 SLOW, SHOWN = 2.0, 40
+KEPT = 20_000  # inputs after which the count is written down, so that a stopped run goes on
 CITY = {"type": "object", "properties": {"city": {"type": ["string", "null"]}}, "required": ["city"]}
 MESSAGES: list[dict[str, Any]] = [
     {"role": "system", "content": 'Be brief. <tools>[{"name": "f", "parameters": {}}]</tools>'},
@@ -94,6 +96,56 @@ LOG = {
         }
     ],
 }
+OPENAPI: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "t", "version": "1"},
+    "components": {
+        "schemas": {"City": {"oneOf": [{"$ref": "#/components/schemas/Town"}, {"type": "string", "pattern": "^(a+)+$"}]}, "Town": CITY}
+    },
+    "paths": {
+        "/city/{city}": {
+            "parameters": [{"name": "city", "in": "path", "required": True, "schema": {"type": "string", "enum": ["a", "b"]}}],
+            "get": {"operationId": "weather", "summary": "Weather of a city.", "responses": {"200": {"description": "It."}}},
+            "post": {"requestBody": {"content": {"application/json": {"schema": {"allOf": [{"$ref": "#/components/schemas/City"}]}}}}},
+        }
+    },
+}
+LISTS: list[Any] = [
+    {"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "weather", "description": "d", "inputSchema": CITY}]}},
+    [{"type": "function", "function": {"name": "weather", "description": "", "parameters": CITY}}],
+    {"tools": [{"functionDeclarations": [{"name": "f", "parameters": {"type": "OBJECT", "properties": {"a": {"type": "INTEGER"}}}}]}]},
+]
+YAML = "openapi: 3.0.0\ninfo: {title: t, version: 1}\npaths:\n  /a:\n    get:\n      summary: Get it now\n      parameters:\n      - {name: on, in: query, schema: {type: boolean}}\n"
+LEARNERS = [
+    'user_id\tproblem_id\tcorrect\tskill_name\nu\tp\t1\tAdd~~Sub\nu\tq\t0\t"Mul\n',
+    "Anon Student Id\tProblem Name\tStep Name\tCorrect First Attempt\tKC(Default)\tOpportunity(Default)\na\tp\ts\t1\tx~~y\t1~~2\n",
+    "3\n1,2,3\n0,1,1\n2\n4,5\n1,0\n",
+    'fold,uid,questions,concepts,responses,timestamps\n0,1,"1,2,-1","3,4,-1","1,0,-1","10,20,-1"\n',
+    "order_id,user_id,problem_id,skill_id,skill_name,correct,ms_first_response\n1,a,p,3,Add,1,900\n2,a,p,4,Sub,1,900\n",
+]
+TASK: dict[str, list[dict[str, Any]]] = {
+    "corpus": [{"_id": "d1", "title": "T", "text": "D"}, {"_id": 2, "text": "E"}],
+    "queries": [{"_id": "q1", "text": "Q"}],
+    "qrels/test": [{"query-id": "q1", "corpus-id": "d1", "score": 1}, {"query-id": "q1", "corpus-id": 2.0, "score": 0}],
+}
+PROBLEM = {
+    "task_id": "t/0",
+    "prompt": "def f(x):\n",
+    "entry_point": "f",
+    "test": "def check(f):\n    assert f(1) == 1\n",
+    "given_tests": ["assert f(1) == 1"],
+}
+CONTEXT = {"messages": [{"role": "user", "content": "Q"}], "kind": "fact", "group": "g", "answers": ["A"]}
+SOLVED = {"problem": "1 + 1?", "solution": "The answer is 2", "answer": "2"}
+DOCUMENT = "---\ndate: 2024-05-05T10:00\n---\n# **Riga**\n\nRiga was founded in 1201. Its area is 304 km².\n\n| name | height |\n| --- | --- |\n| Dome | 90 m |\n"
+TEXT_CALLS = [
+    '<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>',
+    '[TOOL_CALLS][{"name": "f", "arguments": {"a": "x"}}]',
+    "<|python_tag|>f.call(a=1)",
+    '```python\nf(a=[1, {"b": None}])\n```',
+    '{"name": "f", "parameters": {"a": true}}; {"name": "g", "parameters": {}}',
+    "<function=f><parameter=a>1</parameter></function>",
+]
 ANSWERS = [
     "42",
     r"\frac{1}{2}",
@@ -301,6 +353,73 @@ def text_case(rng: random.Random, folder: Path) -> None:
     call = mutated_text(rng.choice(CALLS), rng)
     is_call_attempt(call)
     parse_calls(call)
+    read_calls(mutated_text(rng.choice(TEXT_CALLS), rng))
+
+
+def api_case(rng: random.Random, folder: Path) -> None:
+    """An OpenAPI file or a list of tools, as JSON or YAML."""
+    from luthier.synthesize.tools.importers.mcp import import_mcp
+    from luthier.synthesize.tools.importers.openapi import import_openapi
+
+    path = folder / rng.choice(("api.json", "api.json", "api.yaml"))
+    document = rng.choice((OPENAPI, *LISTS))
+    if path.suffix == ".yaml":
+        path.write_text(mutated_text(YAML, rng), encoding="utf-8", errors="surrogatepass")
+        document = OPENAPI
+    else:
+        text = json.dumps(mutated(json.loads(json.dumps(document)), rng))
+        path.write_text(text if rng.random() < 0.8 else mutated_text(text, rng), encoding="utf-8", errors="surrogatepass")
+    with Account():
+        for tool in (import_openapi if document is OPENAPI else import_mcp)(path):
+            json.dumps(tool.to_row())
+
+
+def learners_case(rng: random.Random, folder: Path) -> None:
+    """Answers of learners in the layouts of their data sets."""
+    from luthier.trace.readers import read_answers
+
+    path = folder / rng.choice(("answers.csv", "answers.tsv", "answers.txt"))
+    path.write_bytes(mutated_text(rng.choice(LEARNERS), rng).encode("utf-8", "surrogatepass"))
+    with Account():
+        read_answers([path], skipped=SkippedRows())
+
+
+def task_case(rng: random.Random, folder: Path) -> None:
+    """A retrieval folder."""
+    from luthier.evaluate.retrieval import load_task
+
+    tables = json.loads(json.dumps(TASK))
+    tables[rng.choice(list(tables))] = mutated(tables[rng.choice(list(tables))], rng)
+    place = folder / "task"
+    (place / "qrels").mkdir(parents=True, exist_ok=True)
+    for name, rows in tables.items():
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (place / f"{name}.jsonl").write_text(
+            text if rng.random() < 0.8 else mutated_text(text, rng), encoding="utf-8", errors="surrogatepass"
+        )
+    with Account():
+        load_task(place, dangling=rng.choice(("refuse", "leave-out")))
+
+
+def bench_case(rng: random.Random, folder: Path) -> None:
+    """Problems, contexts, questions and documents."""
+    from luthier.decode.contexts import read_contexts
+    from luthier.records.problems import read_problems
+    from luthier.synthesize.fusion.documents import read_documents
+    from luthier.synthesize.pairs.questions import read_questions
+
+    kind = rng.randrange(4)
+    path = folder / ("bench.md" if kind == 3 else "bench.jsonl")
+    if kind == 3:
+        path.write_text(mutated_text(DOCUMENT, rng), encoding="utf-8", errors="surrogatepass")
+    else:
+        write_jsonl(path, [mutated(json.loads(json.dumps((PROBLEM, CONTEXT, SOLVED)[kind])), rng)])
+    with Account():
+        if kind == 1:
+            read_contexts(path)
+        else:
+            read = (read_problems, None, read_questions)[kind] if kind < 3 else None
+            list(read_documents([path], skipped=SkippedRows()) if read is None else read(path, SkippedRows()))
 
 
 def line_case(rng: random.Random, folder: Path) -> None:
@@ -314,6 +433,10 @@ CASES: list[tuple[Callable[[random.Random, Path], None], int]] = [
     (log_case, 2),
     (text_case, 4),
     (line_case, 3),
+    (api_case, 4),
+    (learners_case, 3),
+    (task_case, 2),
+    (bench_case, 2),
 ]
 
 
@@ -333,21 +456,28 @@ def run(seed: int, folder: Path) -> tuple[str, float, BaseException | None]:
 
 def measure(quick: bool, count: str, seed: str) -> dict[str, Any]:
     """Run inputs from `seed` on: `count` of them, or as many as 40 seconds hold."""
-    first, ran = int(seed), Counter[str]()
-    bad, slow, slowest, begun = 0, 0, 0.0, time.perf_counter()
+    first, begun = int(seed), time.perf_counter()
+    kept = RESULTS / f"fuzz-{seed}-{count}.json"
+    told = json.loads(kept.read_text()) if kept.is_file() and not quick else {"cases": {}, "not_ours": 0, "slow": 0, "slowest": 0.0}
+    ran = Counter[str](told["cases"])
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(first, first + int(count)):
+        for number in range(first + ran.total(), first + int(count)):
             case, seconds, problem = run(number, Path(folder))
             ran[case] += 1
-            slowest = max(slowest, seconds)
-            bad, slow = bad + (problem is not None), slow + (seconds > SLOW)
-            if problem is not None and bad <= SHOWN:
+            told["slowest"] = max(told["slowest"], round(seconds, 2))
+            told["not_ours"] += problem is not None
+            told["slow"] += seconds > SLOW
+            if problem is not None and told["not_ours"] <= SHOWN:
                 print(f"seed {number} {case}: {type(problem).__name__}: {str(problem)[:120]!r} at {_place(problem)}", flush=True)
             if seconds > SLOW:
                 print(f"seed {number} {case}: {seconds:.1f} s", flush=True)
             if quick and time.perf_counter() - begun > 40:
                 break
-    return {"inputs": ran.total(), "first": first, "cases": dict(ran), "not_ours": bad, "slow": slow, "slowest": round(slowest, 2)}
+            if not quick and ran.total() % KEPT == 0:
+                with atomic_write(kept) as stream:
+                    json.dump({**told, "cases": ran}, stream)
+                print(f"{ran.total():,} inputs, {told['not_ours']} exceptions that are not ours, {told['slow']} slow", flush=True)
+    return {"inputs": ran.total(), "first": first, **told, "cases": dict(ran)}
 
 
 def _place(problem: BaseException) -> str:

@@ -1,4 +1,9 @@
-"""Tokens a second of greedy generation with the bundled model: the local engine (bf16) and OpenVINO (int8), 16 and 64 prompts at once."""
+"""Tokens a second of greedy generation: transformers (bf16), OpenVINO (int8, plain Llama models) and llama.cpp (as the file is), 1 and 16 prompts
+at once, free and under a JSON schema.
+
+    python benchmarks/generation.py --quick
+    python benchmarks/generation.py --model qwen2.5-coder-0.5b
+"""
 
 from __future__ import annotations
 
@@ -8,81 +13,84 @@ import time
 from typing import Any
 
 from harness import benchmark
-from luthier.errors import EngineError
+from luthier import open_model
+from luthier.errors import EngineError, LuthierError
 from luthier.models import LanguageModel, Prompt, Sampling
 from luthier.records import Message
 
-BATCHES = (16, 64)
+BATCHES = (1, 16)
+ENGINES = ("transformers", "openvino", "llamacpp")
+SCHEMA = {
+    "type": "object",
+    "properties": {"title": {"type": "string"}, "lines": {"type": "array", "items": {"type": "string"}, "minItems": 20}},
+    "required": ["title", "lines"],
+    "additionalProperties": False,
+}
 SUBJECTS = ("a lighthouse", "two brothers", "a lost dog", "the first snow", "an old violin", "a night train", "the sea", "a letter")
-PLACES = ("Lisbon", "Oslo", "Kyoto", "Lima", "Cairo", "Dublin", "Quito", "Turku")
+PLACES = ("Lisbon", "Oslo")
 
 
-def measure(quick: bool) -> dict[str, Any]:
+def measure(quick: bool, model: str) -> dict[str, Any]:
     import torch
 
-    engines, absent = _engines()
-    sampling = Sampling(max_tokens=16 if quick else 48)
-    for model in engines.values():
-        model.generate(_prompts(2), Sampling(max_tokens=2))
+    engines, absent = _engines(model)
+    sampling = Sampling(max_tokens=8 if quick else 48)
     rounds = []
-    for _ in range(1 if quick else 3):  # the engines take turns, so that a busy machine is busy for both
-        rounds += [
-            {"engine": name, "batch": batch, **_time(model, _prompts(batch), sampling)}
-            for batch in BATCHES
-            for name, model in engines.items()
-        ]
-    rates = {name: {str(batch): _median(rounds, name, batch, "wall_s") for batch in BATCHES} for name in engines}
-    per_cpu = {name: {str(batch): _median(rounds, name, batch, "cpu_s") for batch in BATCHES} for name in engines}
-    return {"threads": torch.get_num_threads(), "absent": absent, "tokens_per_s": rates, "tokens_per_cpu_s": per_cpu, "rounds": rounds}
+    for _ in range(1 if quick else 3):  # the engines take turns, so that a busy machine is busy for all
+        for batch in BATCHES:
+            for form in ("free", "schema"):
+                for name, engine in engines.items():
+                    told = {"engine": name, "batch": batch, "form": form}
+                    rounds.append({**told, **_time(engine, _prompts(batch, SCHEMA if form == "schema" else None), sampling)})
+    rates = {
+        f"{name} {form}": {str(batch): _median(rounds, name, batch, form) for batch in BATCHES}
+        for name in engines
+        for form in ("free", "schema")
+    }
+    return {"model": model, "threads": torch.get_num_threads(), "absent": absent, "tokens_per_s": rates, "rounds": rounds}
 
 
-def _engines() -> tuple[dict[str, LanguageModel], str | None]:
-    from luthier.models.known import pull
-    from luthier.models.local import LocalModel
-    from luthier.models.openvino import OpenVinoModel
+def _engines(model: str) -> tuple[dict[str, LanguageModel], dict[str, str]]:
+    """The engines that can run the model, warm; and why the others cannot."""
+    found: dict[str, LanguageModel] = {}
+    absent = {}
+    for name in ENGINES:
+        try:
+            engine = open_model(model, engine=name)
+            engine.generate(_prompts(2), Sampling(max_tokens=2))
+            found[name] = engine
+        except (EngineError, LuthierError) as problem:
+            absent[name] = str(problem)
+    return found, absent
 
-    engines: dict[str, LanguageModel] = {"local": LocalModel(pull())}
-    try:
-        engines["openvino"] = OpenVinoModel(pull())
-    except EngineError as problem:
-        return engines, str(problem)
-    return engines, None
 
-
-def _prompts(count: int) -> list[Prompt]:
+def _prompts(count: int, schema: dict[str, Any] | None = None) -> list[Prompt]:
     """Requests of about 60 tokens with the template, whose answers are longer than what is measured."""
     asked = [f"Write a long story about {subject} in {place}, with many details." for place in PLACES for subject in SUBJECTS]
-    return [Prompt((Message("user", text),)) for text in asked[:count]]
+    return [Prompt((Message("user", text),), json_schema=schema) for text in asked[:count]]
 
 
 def _time(model: LanguageModel, prompts: list[Prompt], sampling: Sampling) -> dict[str, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
+    start = time.perf_counter()
     answers = model.generate(prompts, sampling)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    wall = time.perf_counter() - start
     tokens = sum(answer.completion_tokens for answer in answers)
-    return {"tokens": tokens, "wall_s": round(wall, 3), "cpu_s": round(cpu, 3), "load": round(os.getloadavg()[0], 2)}
+    return {"tokens": tokens, "wall_s": round(wall, 3), "load": round(os.getloadavg()[0], 2)}
 
 
-def _median(rounds: list[dict[str, Any]], engine: str, batch: int, clock: str) -> float:
-    mine = [row["tokens"] / row[clock] for row in rounds if (row["engine"], row["batch"]) == (engine, batch)]
+def _median(rounds: list[dict[str, Any]], engine: str, batch: int, form: str) -> float:
+    mine = [row["tokens"] / row["wall_s"] for row in rounds if (row["engine"], row["batch"], row["form"]) == (engine, batch, form)]
     return round(statistics.median(mine), 1)
 
 
 def line(figures: dict[str, Any]) -> str:
-    def side(name: str) -> str:
-        wall, cpu = figures["tokens_per_s"][name], figures["tokens_per_cpu_s"][name]
-        return ", ".join(f"B{batch} {wall[batch]:.0f} tokens/s ({cpu[batch]:.0f} a CPU-second)" for batch in wall)
-
-    text = f"local {side('local')}"
-    if figures["absent"]:
-        return f"{text}; openvino not measured: {figures['absent']}"
-    ratios = (
-        f"B{batch} {figures[clock]['openvino'][batch] / figures[clock]['local'][batch]:.2f}x{unit}"
-        for batch in map(str, BATCHES)
-        for clock, unit in (("tokens_per_s", " by the clock"), ("tokens_per_cpu_s", " a CPU-second"))
-    )
-    return f"{text}; openvino {side('openvino')}; ratio {', '.join(ratios)}"
+    told = [
+        f"{name} {', '.join(f'{rate:.0f} tokens/s at {batch}' for batch, rate in rates.items())}"
+        for name, rates in figures["tokens_per_s"].items()
+    ]
+    told += [f"{name} not measured: {why}" for name, why in figures["absent"].items()]
+    return f"{figures['model']}: {'; '.join(told)}"
 
 
 if __name__ == "__main__":
-    benchmark("generation", measure, line, __doc__)
+    benchmark("generation", measure, line, __doc__, model="bundled")

@@ -69,6 +69,11 @@ class Materials:
         )
 
     @cached_property
+    def searched(self) -> Path:
+        row = {"task_id": "double", "prompt": "def double(x):\n", "entry_point": "double", "test": "assert double(2) == 4"}
+        return self.rows("searched.jsonl", [{**row, "given_tests": ["assert double(1) == 2"]}])
+
+    @cached_property
     def conversations(self) -> Path:
         talk = [
             [{"role": "user", "content": f"Paint {n}"}, {"role": "assistant", "content": f"The answer is {COLOURS[n % 4]}."}]
@@ -172,6 +177,18 @@ CASES: dict[str, Callable[[Materials], list[Any]]] = {
     "evaluate choice": lambda at: [at.questions, "--model", at.model, "--adapter", at.adapter],
     "evaluate tools": lambda at: ["--model", at.model, "--items", 2, "--decoding", "free"],
     "evaluate code": lambda at: [at.problems, "--model", at.model, "-n", 2, "--max-tokens", 8],
+    "search run": lambda at: [at.searched, "--model", at.model, "--budget", "4 calls", "--max-tokens", 8, "--thoughts", 2],
+    "search compare": lambda at: [
+        at.searched,
+        "--model",
+        at.model,
+        "--strategies",
+        "best-of-n,single",
+        "--budget",
+        "2 calls",
+        "--max-tokens",
+        8,
+    ],
     "evaluate fusion": lambda at: [at.suite, "--model", "scripted:reader", "--limit", 3],
     "evaluate retrieval run": lambda at: [at.task, "--model", at.encoder, "--model", "bm25"],
     "evaluate retrieval build": lambda at: ["doc2code", Path(__file__).parents[2] / "src" / "luthier" / "statistics"],

@@ -52,6 +52,8 @@ GROUPS = {  # what the words before the last are for, and single words that need
     "generate": "Reply to prompts, at temperatures a head chooses.",
     "probe": "Look into a model: chains of thought, step by step; how sharp its minimum is.",
     "probe tree": "A small decision tree that tells wrong chains by how their confidence moves.",
+    "search": "Search programs with a model: thoughts, programs, what execution says, better thoughts.",
+    "serve": "Answer over HTTP, as OpenAI-compatible servers do.",
     "sandbox": "Run and judge model-written Python where it can harm and fake nothing.",
     "evaluate": "Score a model: function calling, programs, multiple choice, code retrieval, knowledge fusion.",
     "evaluate retrieval": "Score retrievers on tasks of queries, documents and judgements.",
@@ -189,6 +191,15 @@ COMMANDS: dict[str, Command] = {
     "trace models": RunCommand(
         "luthier.trace.settings:ModelsSettings", "luthier.trace.models:run", "luthier.trace.models_page", "runs/trace-models"
     ),
+    "search run": RunCommand("luthier.search.commands:SearchRunSettings", "luthier.search.runs:run", "luthier.search.page", "runs/search"),
+    "search compare": RunCommand(
+        "luthier.search.commands:SearchCompareSettings",
+        "luthier.search.runs:compare",
+        "luthier.search.comparison_page",
+        "runs/search-compare",
+    ),
+    "search export": Question("luthier.search.commands:SearchExportSettings", "luthier.search.exporting:export"),
+    "serve search": Own("luthier.cli.serve:search"),
     "sandbox doctor": Question("luthier.sandbox.settings:DoctorSettings", "luthier.sandbox.answers:doctor"),
     "sandbox run": Question("luthier.sandbox.settings:ScriptSettings", "luthier.sandbox.answers:script"),
     "sandbox judge": Question("luthier.sandbox.settings:JudgeSettings", "luthier.sandbox.answers:judge"),

@@ -37,7 +37,8 @@ def asked_of(model: LanguageModel) -> Answerer:
 def side_by_side(
     talks: Iterable[Talk[T]], answerers: Mapping[type, Answerer], *, at_once: int = 64, ended: Callable[[int, T], None] | None = None
 ) -> list[T]:
-    """What each generator returns, in their order; at most `at_once` of them are open. answerers: by the class of what is wanted.
+    """What each generator returns, in their order; at most `at_once` of them are open. answerers: by the class of what is wanted; what an
+    earlier one answers comes first, so put the quick ones before the model: then as many as can be wait for it together.
 
     ended: called with the place and the result of each that ends. Raises TypeError for a want that nobody answers.
     """
@@ -61,9 +62,10 @@ def side_by_side(
             go_on(new[0], None)
         if not wants:
             return [results[place] for place in sorted(results)]
-        kind = type(wants[min(wants)])
-        if kind not in answerers:
-            raise TypeError(f"nobody answers {kind.__name__}")
+        kinds = {type(wants[place]): place for place in sorted(wants, reverse=True)}
+        if unknown := kinds.keys() - answerers.keys():
+            raise TypeError(f"nobody answers {min(unknown, key=lambda each: kinds[each]).__name__}")
+        kind = next(each for each in answerers if each in kinds)
         places = [place for place in sorted(wants) if type(wants[place]) is kind]
         batch = [wants.pop(place) for place in places]
         for place, answer in zip(places, answerers[kind](batch), strict=True):

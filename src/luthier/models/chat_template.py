@@ -180,9 +180,14 @@ class ChatTemplate:
         made = self.tokenizer.apply_chat_template(rows, tools=offered, chat_template=template, tokenize=True, return_dict=True)
         return list(made["input_ids"])
 
+    @property
+    def kept_marks(self) -> tuple[str, ...]:
+        """The special tokens that open and close calls, and stay in the text of an answer."""
+        return tuple(mark for mark in MARKS if mark in self.tokenizer.all_special_tokens)
+
     def said(self, ids: Sequence[int]) -> str:
         """The text of an answer with the special tokens that open and close calls, which tokenizers leave out of text."""
-        marks = {self.tokenizer.convert_tokens_to_ids(mark) for mark in MARKS if mark in self.tokenizer.all_special_tokens}
+        marks = {self.tokenizer.convert_tokens_to_ids(mark) for mark in self.kept_marks}
         if not marks:
             return str(self.tokenizer.decode(ids, skip_special_tokens=True))
         special = set(self.tokenizer.all_special_ids) - marks

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from luthier.models.embedder import Embedder, Kind
     from luthier.models.protocol import Capability, LanguageModel
 
-Engine = Literal["transformers", "openvino"]
+Engine = Literal["transformers", "openvino", "llamacpp"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 Pooling = Literal["mean", "weighted-mean", "last", "cls"]
 Model = TypeVar("Model", bound="LanguageModel")
@@ -33,7 +33,9 @@ class ModelSettings:
     model: str = option("bundled", MODEL)
     adapter: str | None = option(None, "A PEFT adapter of it: a folder, or ORG/NAME of the hub.")
     dtype: Dtype = option("auto", "float32 reads to the last digit.")
-    engine: Engine = option("transformers", "What runs it; openvino generates faster on a CPU, and gives no gradients or hidden states.")
+    engine: Engine = option(
+        "transformers", "What runs it; openvino and llamacpp generate faster on a CPU, and give no gradients or hidden states."
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -95,6 +97,14 @@ def open_model(
         from luthier.models.openvino import OpenVinoModel
 
         return OpenVinoModel(folder, adapter=adapter, name=label)
+    if engine == "llamacpp":
+        from luthier.models.llamacpp import LlamaCppModel
+
+        if adapter is not None:
+            raise EngineError(
+                f"{adapter}: the llamacpp engine takes no PEFT folder; export the adapter into a GGUF file, or leave --engine out"
+            )
+        return LlamaCppModel(gguf_file(name), folder, name=label)
     from luthier.models.local import LocalModel
 
     return LocalModel(folder, adapter=adapter, dtype=dtype, name=label)

@@ -53,8 +53,11 @@ def read_sequences(paths: Sequence[Path], skipped: SkippedRows | None = None) ->
     BadRowError with file and line."""
     collector, left = AnswerCollector(), Left()
     for file, path in enumerate(paths):
-        names = {plain(name): at for at, name in enumerate(header_of(path))}
-        left.columns |= dict.fromkeys(name for name in header_of(path) if plain(name) not in SEQUENCE[:7])
+        header = header_of(path)
+        names = {plain(name): at for at, name in enumerate(header)}
+        if len(names) != len(header):
+            raise BadRowError(f"two columns have the same name ({', '.join(header)[:120]}); rename one", path, 1)
+        left.columns |= dict.fromkeys(name for name in header if plain(name) not in SEQUENCE[:7])
         for line, cells in records_of(path):
             try:
                 if len(cells) != len(names):

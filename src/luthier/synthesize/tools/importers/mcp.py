@@ -79,6 +79,8 @@ def _tool(entry: Any, place: str, path: Path) -> Tool:
         tool = tool_from_row(entry)
     except BadRowError as problem:
         raise ToolSpecError(f"{place}: no `name`; {problem}" if "without a name" in str(problem) else f"{place}: {problem}") from None
+    if not tool.name.strip():
+        raise ToolSpecError(f"{place}: no `name`; a tool without a name cannot be called")
     words, made = named_words(tool.description or str(tool.extra.get("title") or ""), tool.name)
     if made:
         note("understood", "tool without a description, told by its name", path)

@@ -1,0 +1,219 @@
+"""Problems from where people have them: HumanEval, MBPP, APPS, a folder of `problem.md` and tests, the doctests of a module.
+
+Each comes with the tests that a search may run and those that score it, apart from each other.
+"""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import BadRowError, MissingFileError, SettingsError
+from luthier.records import JSON
+from luthier.records.files import evenly, read_rows
+from luthier.records.problems import PUBLIC, humaneval_file, to_problem
+from luthier.sandbox import InputOutput
+from luthier.search.problem import Held, Posed, Test, held
+from luthier.texts.programs import parsed
+
+HUMANEVAL = "humaneval"
+LAYOUTS = "give rows of HumanEval, MBPP or APPS, a folder with problem.md and tests, or a module with doctests"
+
+
+def read_all(paths: Sequence[str], public: str | None = None, limit: int | None = None) -> list[Held]:
+    """The problems of files and folders; `humaneval` is the data set. public: a file of public tests by task; limit: of each, evenly.
+
+    Raises SettingsError where there is none, where one comes twice, or where none has public tests; MissingFileError, BadRowError.
+    """
+    tests = _public_tests(public) if public else {}
+    found: list[Held] = []
+    for path in paths:
+        found += evenly([_with_public(each, tests) for each in read(path, tests)], limit)
+    if not found:
+        raise SettingsError(f"{', '.join(paths)}: no problems with public tests there; a search runs them (--public FILE brings them)")
+    names: set[str] = set()
+    for one in found:
+        if one.task in names:
+            raise SettingsError(f"{', '.join(paths)}: task {one.task!r} comes twice")
+        names.add(one.task)
+    return found
+
+
+def read(path: str, public: dict[str, tuple[str, ...]] | None = None) -> Iterator[Held]:
+    """The problems of one file, folder or module; those without public tests are left out. public: tests by task, which decide first."""
+    file, _, name = path.partition("::")
+    place = humaneval_file() if path == HUMANEVAL else Path(file)
+    if place.is_dir():
+        yield from _folder(place)
+    elif not place.is_file():
+        raise MissingFileError(f"{path}: no such file or folder; {LAYOUTS}")
+    elif place.suffix == ".py":
+        yield from _module(place, name)
+    else:
+        for number, row in read_rows(place):
+            try:
+                made = _row(row, f"{path}:{number}", public or {})
+            except BadRowError as problem:
+                raise problem.at(path, number) from None
+            except SettingsError as problem:
+                raise SettingsError(f"{path}:{number}: {problem}") from None
+            if made is not None:
+                yield made
+
+
+def _with_public(one: Held, tests: dict[str, tuple[str, ...]]) -> Held:
+    return replace(one, posed=replace(one.posed, public=tests[one.task])) if one.task in tests else one
+
+
+def _public_tests(path: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for number, row in read_rows(Path(path)):
+        tests = next((row[name] for name in PUBLIC if row.get(name)), None)
+        if "task_id" not in row or not isinstance(tests, list):
+            raise BadRowError(f"has no task_id and list of tests; they are in {', '.join(PUBLIC)}", path, number)
+        found[str(row["task_id"])] = tuple(str(test) for test in tests)
+    return found
+
+
+def _row(row: JSON, place: str, public: dict[str, tuple[str, ...]]) -> Held | None:
+    if "entry_point" in row:
+        problem = to_problem(row, place)
+        tests = public.get(problem.task) or problem.public or tuple(examples(problem.prompt, problem.entry_point))
+        return held(problem, tests) if tests else None
+    if isinstance(row.get("test_list"), list):
+        return _mbpp(row)
+    if "question" in row and "input_output" in row:
+        return _apps(str(row.get("problem_id", row.get("id", place))), str(row["question"]), row["input_output"])
+    raise BadRowError(f"is no problem that is known here; {LAYOUTS}")
+
+
+def _mbpp(row: JSON) -> Held:
+    """MBPP (arXiv 2108.07732): the first assertion is public, as its prompts show it; all of them score."""
+    setup = "\n".join([*row.get("test_imports", []), row.get("test_setup_code") or ""]).strip()
+    tests = tuple(f"{setup}\n{test}".strip() for test in (*row["test_list"], *row.get("challenge_test_list", [])) if str(test).strip())
+    entry = next((name for test in row["test_list"] if (name := called(str(test)))), "")
+    text = row.get("text") or row.get("prompt")
+    if not tests or not entry or not isinstance(text, str):
+        raise BadRowError("is no problem of MBPP: it needs text, and in test_list assertions that call a function")
+    return Held(Posed(f"MBPP/{row.get('task_id')}", text, entry, tests[:1]), tests)
+
+
+def called(test: str) -> str:
+    """The function that an assertion is about: the first call in it that is no builtin."""
+    import builtins
+
+    tree = parsed(test)
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not hasattr(builtins, node.func.id):
+            return node.func.id
+    return ""
+
+
+def _apps(task: str, question: str, told: Any) -> Held | None:
+    """APPS (arXiv 2105.09938): the first half of its inputs and outputs is public, the rest scores; one test cannot be split."""
+    try:
+        pairs = json.loads(told) if isinstance(told, str) else told
+        inputs, outputs, entry = pairs["inputs"], pairs["outputs"], pairs.get("fn_name") or ""
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadRowError("input_output holds no lists of inputs and outputs") from None
+    tests: list[Test] = []
+    for given, expected in zip(inputs, outputs, strict=False):
+        if entry:
+            wanted = expected[0] if isinstance(expected, list) and len(expected) == 1 else expected
+            tests.append(f"assert {entry}({', '.join(map(repr, given))}) == {wanted!r}")
+        else:
+            tests.append(InputOutput(_lines(given), _lines(expected)))
+    half = (len(tests) + 1) // 2
+    return Held(Posed(task, question, entry, tuple(tests[:half])), tuple(tests[half:])) if len(tests) > 1 else None
+
+
+def _lines(value: Any) -> str:
+    return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _folder(folder: Path) -> Iterator[Held]:
+    """A problem, or a folder of such folders."""
+    if (folder / "problem.md").is_file():
+        yield _own(folder)
+    elif (folder / "question.txt").is_file():
+        made = _apps(folder.name, _text(folder / "question.txt"), _text(folder / "input_output.json"))
+        if made is not None:
+            yield made
+    else:
+        inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        if not inner:
+            raise MissingFileError(f"{folder}: no problem there; {LAYOUTS}")
+        for path in inner:
+            yield from _folder(path)
+
+
+def _own(folder: Path) -> Held:
+    """problem.md, and tests.py with assertions, or tests/NAME.in and NAME.out; private.py and private/ score."""
+    public, private = _tests(folder, "tests"), _tests(folder, "private")
+    if not public:
+        raise SettingsError(f"{folder}: has problem.md and no tests; put assertions in tests.py, or tests/NAME.in and tests/NAME.out")
+    entry = next((name for test in public if isinstance(test, str) and (name := called(test))), "")
+    if not entry and isinstance(public[0], str):
+        raise SettingsError(f"{folder / 'tests.py'}: its assertions call no function; the search cannot know what to write")
+    return Held(Posed(folder.name, _text(folder / "problem.md"), entry, public), private)
+
+
+def _tests(folder: Path, name: str) -> tuple[Test, ...]:
+    code = folder / f"{name}.py"
+    if code.is_file():
+        tree = parsed(_text(code))
+        if tree is None:
+            raise SettingsError(f"{code}: is no Python")
+        lead = "\n".join(ast.unparse(node) for node in tree.body if not isinstance(node, ast.Assert))
+        return tuple(f"{lead}\n{ast.unparse(node)}".strip() for node in tree.body if isinstance(node, ast.Assert))
+    pairs = [(path, path.with_suffix(".out")) for path in sorted((folder / name).glob("*.in"))]
+    return tuple(InputOutput(_text(given), _text(expected)) for given, expected in pairs)
+
+
+def _module(path: Path, name: str) -> Iterator[Held]:
+    """The functions of a module whose docstrings have examples: to be written anew, with the rest of the module before them."""
+    text = _text(path)
+    tree = parsed(text)
+    if tree is None:
+        raise SettingsError(f"{path}: is no Python")
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and name in ("", node.name)]
+    made = [(node, tuple(examples(ast.get_docstring(node) or "", node.name))) for node in found]
+    if not any(tests for _, tests in made):
+        where = f"function {name} with examples" if name else "function with examples"
+        raise SettingsError(f"{path}: no {where} (>>> lines in its docstring) to search a program for")
+    lines = text.splitlines(keepends=True)
+    for node, tests in made:
+        if tests:
+            body = node.body[1].lineno - 1 if len(node.body) > 1 else (node.end_lineno or len(lines))
+            before = "".join(lines[: node.lineno - 1])
+            yield Held(Posed(f"{path.name}::{node.name}", before + "".join(lines[node.lineno - 1 : body]), node.name, tests, before))
+
+
+def examples(text: str, entry_point: str) -> Iterator[str]:
+    """The examples of a docstring that call the function, as assertions."""
+    tree = parsed(text.rstrip() + "\n    pass\n") or parsed(text)
+    defined = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == entry_point] if tree else []
+    try:
+        examples = doctest.DocTestParser().get_examples(ast.get_docstring(defined[0]) or "" if defined else text)
+    except ValueError:
+        return
+    for example in examples:
+        said, wanted = example.source.strip(), example.want.strip()
+        call = parsed(said)
+        is_call = call is not None and len(call.body) == 1 and isinstance(call.body[0], ast.Expr) and f"{entry_point}(" in said
+        if is_call and wanted and not example.exc_msg:
+            literal = parsed(wanted)
+            plain = literal is not None and len(literal.body) == 1 and isinstance(literal.body[0], ast.Expr) and "\n" not in wanted
+            yield f"assert {said} == {wanted}" if plain else f"assert repr({said}) == {wanted!r}"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as problem:
+        raise MissingFileError(f"{path}: cannot be read ({getattr(problem, 'strerror', None) or problem})") from None
