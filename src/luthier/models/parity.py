@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from luthier.errors import EngineError, SettingsError
@@ -65,10 +66,12 @@ class ParitySettings:
 
 
 class Case(NamedTuple):
-    """One conversation up to its last answer, and the differences there."""
+    """One conversation up to its last answer. compared: what both sides told; found: the differences. apart: nats a token between the log-probabilities
+    of one answer, None where they were not told."""
 
-    prompt: Prompt
+    compared: set[str]
     found: list[Difference]
+    apart: float | None
 
 
 def answer(settings: ParitySettings, progress: Progress = quiet) -> Told:
@@ -139,46 +142,54 @@ def compare(
     sampling = Sampling(max_tokens=max_tokens)
     bare = LocalModel(trained.folder, dtype="float32") if trained.adapter is not None else None
     for prompt in prompts:
-        found = _compared(trained, bare, side, prompt, sampling=sampling, weights=weights)
-        yield Case(prompt, [each for each in found if each is not None])
+        yield _compared(trained, bare, side, prompt, sampling=sampling, weights=weights)
         progress.advance()
 
 
-def _compared(
-    trained: LocalModel, bare: LocalModel | None, side: Side, prompt: Prompt, *, sampling: Sampling, weights: str
-) -> Iterator[Difference | None]:
+def _compared(trained: LocalModel, bare: LocalModel | None, side: Side, prompt: Prompt, *, sampling: Sampling, weights: str) -> Case:
+    case = Case(set(), [], None)
+
+    def note(what: str, found: Difference | None) -> None:
+        case.compared.add(what)
+        case.found.extend([found] if found is not None else [])
+
     tokenizer, ours = trained.tokenizer, trained.render(prompt)
     system = next((message.content or "" for message in prompt.messages if message.role == "system"), "")
     theirs, ids = side.prompt(prompt), trained.encode(ours)
-    other = side.tokens(ours if theirs is None else theirs)
+    other = side.tokens(ours) if theirs in (None, ours) else None
     if theirs is not None:
-        yield compare_prompts(ours, theirs, system=system, bos=str(tokenizer.bos_token or ""))
-    if other is not None and theirs in (None, ours):
-        yield compare_tokens(ids, other, _names(tokenizer, ids), _names(tokenizer, other), bos=tokenizer.bos_token_id)
+        note("prompt", compare_prompts(ours, theirs, system=system, bos=str(tokenizer.bos_token or "")))
+    if other is not None:
+        note("tokens", compare_tokens(ids, other, _names(tokenizer, ids), _names(tokenizer, other), bos=tokenizer.bos_token_id))
     made = trained.generate([prompt], sampling)[0]
     try:
         served = side.answer(prompt, sampling)
     except EngineError as problem:
         if not prompt.tools:
             raise
-        yield Difference("calls", f"{problem}; what was trained says {made.text[:60]!r}")
-        return
-    if theirs is None and other is None and served.prompt_tokens not in (None, len(ids)):
-        yield Difference(
-            "tokens", f"the prompt is {served.prompt_tokens} tokens where {len(ids)} were trained: another template or tokenizer"
-        )
+        note("calls", Difference("calls", f"{problem}; what was trained says {made.text[:60]!r}"))
+        return case
+    if theirs is None and other is None and served.prompt_tokens is not None:
+        told = f"the prompt is {served.prompt_tokens} tokens where {len(ids)} were trained: another template or tokenizer"
+        note("tokens", None if served.prompt_tokens == len(ids) else Difference("tokens", told))
+    if case.found:  # another prompt has another answer, and nothing more is to be learned of it
+        return case
     names = [tool.name for tool in prompt.tools]
     wanted, given = read_calls(made.text, names).calls, read_calls(served.text, names).calls
-    parsed = bool(prompt.tools) and given is not None and made.text.strip() != served.text.strip()
-    if served.text and not parsed:
-        score = trained.score([prompt], [served.text])[0].logprobs
-        without = None if bare is None else bare.score([prompt], [served.text])[0].logprobs
-        yield compare_logprobs(score, served.logprobs, weights=weights, without=without)
-        yield compare_answers(made.text, served.text, gap=_gap(trained, prompt, made.text, served.text), weights=weights)
-    if prompt.tools and _plain(wanted) != _plain(given):
-        yield Difference("calls", f"{_plain(given)} where {_plain(wanted)} was trained")
-    if not parsed:
-        yield compare_stops(made.finish, served.finish, said=made.text, other=served.text)
+    if prompt.tools:
+        note(
+            "calls", None if _plain(wanted) == _plain(given) else Difference("calls", f"{_plain(given)} where {_plain(wanted)} was trained")
+        )
+    if prompt.tools and given is not None and made.text.strip() != served.text.strip():
+        return case  # the server tells calls, not the text that they were read from
+    note("answer", compare_answers(made.text, served.text, gap=_gap(trained, prompt, made.text, served.text), weights=weights))
+    note("stop", compare_stops(made.finish, served.finish, said=made.text, other=served.text))
+    score = trained.score([prompt], [served.text])[0].logprobs if served.text else ()
+    if not score or len(served.logprobs) < len(score):
+        return case
+    without = None if bare is None else bare.score([prompt], [served.text])[0].logprobs
+    note("log-probabilities", compare_logprobs(score, served.logprobs, weights=weights, without=without))
+    return case._replace(apart=fmean(abs(one - other) for one, other in zip(score, served.logprobs, strict=False)))
 
 
 def _names(tokenizer: Any, ids: Sequence[int]) -> list[str]:
@@ -205,14 +216,16 @@ def _gap(trained: LocalModel, prompt: Prompt, ours: str, theirs: str) -> float |
 def table(cases: Sequence[Case], title: str) -> Told:
     """A line a check, with what differs and why; code 1 where anything but precision does."""
     lines, rows, bad = [title], [], 0
+    apart = [case.apart for case in cases if case.apart is not None]
     for what in CHECKS:
+        count = sum(what in case.compared for case in cases)
         found = [each for case in cases for each in case.found if each.what == what]
         serious = [each for each in found if not each.precision]
         bad += len(serious)
-        equal = len(cases) - len(found)
-        lines.append(f"{'ok' if not serious else '! '}  {what:18} {equal} of {len(cases)} equal")
-        for why, count in Counter(each.why for each in found).most_common(EXAMPLES):
-            lines.append(f"      {count} x {why}")
-        rows.append({"check": what, "equal": equal, "of": len(cases), "differences": [each._asdict() for each in found[:20]]})
+        more = f", {fmean(apart):.3f} nats a token apart" if what == "log-probabilities" and apart else ""
+        told = f"{count - len(found)} of {count} equal{more}" if count else "not compared"
+        lines.append(f"{'! ' if serious else 'ok' if count else '- '}  {what:18} {told}")
+        lines += [f"      {times} x {why}" for why, times in Counter(each.why for each in found).most_common(EXAMPLES)]
+        rows.append({"check": what, "compared": count, "equal": count - len(found), "differences": [each._asdict() for each in found[:20]]})
     lines.append("what is served is what was trained" if not bad else "what is served is NOT what was trained")
-    return Told(lines, {"checks": rows, "same": not bad}, int(bool(bad)))
+    return Told(lines, {"checks": rows, "apart": fmean(apart) if apart else None, "same": not bad}, int(bool(bad)))
