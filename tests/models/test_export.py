@@ -197,3 +197,25 @@ def test_what_is_missing_is_said(tmp_path: Path, run: Path, tiny_model_folder: P
         find_source(str(tmp_path / "begun"))
     with pytest.raises(SettingsError, match="go together"):
         ExportSettings("x", to="hub", out="y")
+
+
+def test_a_run_of_preference_training_is_exported_and_compared_on_its_prompts(tiny_model_folder: Path, tmp_path: Path) -> None:
+    from luthier.models.parity import prompts_of
+
+    user = {"role": "user", "content": "Rain?"}
+    rows = [
+        {
+            "prompt": [user],
+            "chosen": [{"role": "assistant", "content": f"Yes, {n}."}],
+            "rejected": [{"role": "assistant", "content": f"No, {n}."}],
+        }
+        for n in range(4)
+    ]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    luthier(
+        "train", "preference", tmp_path / "pairs.jsonl", "--model", tiny_model_folder, "--epochs", 1, "--quiet", "--out", tmp_path / "run"
+    )
+    source = find_source(str(tmp_path / "run"))
+    assert source.adapter == tmp_path / "run" / "adapter"
+    assert read_base(tmp_path / "run" / "adapter") is not None
+    assert [prompt.messages[-1].content for prompt in prompts_of(source, (), 2)] == ["Rain?", "Rain?"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from luthier.errors import EngineError, SettingsError
+from luthier.errors import BadRowError, EngineError, SettingsError
 from luthier.models.local import LocalModel
 from luthier.models.merged_folder import write_model_gguf
 from luthier.models.opening import api_key
@@ -30,7 +30,7 @@ from luthier.models.parity_sides import EngineSide, ServerSide, Side, llamacpp_s
 from luthier.models.protocol import Prompt, Sampling
 from luthier.models.source import Source, find_source
 from luthier.progress import Progress, quiet
-from luthier.records import Conversation, read_conversations
+from luthier.records import Conversation, read_conversations, read_rows, to_pair
 from luthier.records.call_forms import read_calls
 from luthier.records.files import evenly
 from luthier.report.wording import Told
@@ -91,7 +91,7 @@ def hold_gguf(source: Source, file: Path, *, weights: str, conversations: int, p
         return None
     try:
         prompts = prompts_of(source, (), conversations)
-    except SettingsError:
+    except (SettingsError, BadRowError):  # rows of texts, say
         return None
     trained = LocalModel(source.folder, adapter=source.adapter, dtype="float32", name=source.base.name)
     with llamacpp_side(file) as side:
@@ -103,12 +103,21 @@ def hold_gguf(source: Source, file: Path, *, weights: str, conversations: int, p
 def prompts_of(source: Source, files: Sequence[str], count: int) -> list[Prompt]:
     """Conversations of the run's data, each up to its last answer. Raises SettingsError where there are none."""
     read = files or (tuple(source.run.settings.get("data", ())) if source.run is not None else ())
-    talks: list[Conversation] = [each for path in read if Path(path).is_file() for each in read_conversations(path)]
+    talks = [each for path in read if Path(path).is_file() for each in _talks(Path(path))]
     ends = [(talk, max((at for at, m in enumerate(talk.messages) if m.role == "assistant"), default=0)) for talk in talks]
     found = [Prompt(talk.messages[:end], talk.tools) for talk, end in ends if end]
     if not found:
         raise SettingsError("no conversation with an answer to compare on; name files of them with --data")
     return evenly(found, count)
+
+
+def _talks(path: Path) -> list[Conversation]:
+    """The conversations of a file; of pairs, each prompt with its better answer."""
+    try:
+        return list(read_conversations(path))
+    except BadRowError:
+        pairs = [to_pair(row) for _, row in read_rows(path)]
+        return [Conversation((*pair.prompt, *pair.chosen), pair.tools) for pair in pairs]
 
 
 @contextmanager
