@@ -57,6 +57,17 @@ def test_constant_f_samples_the_same_tokens_as_that_temperature(model: Any, head
             assert torch.equal(sample(model, logits_processor=[dds.processor(model)], **sampler), plain)
 
 
+def test_the_temperature_of_the_models_own_configuration_is_not_applied_behind_it(tiny_model_folder: Path):
+    own = load(tiny_model_folder)
+    own.generation_config.temperature = 0.5
+    ids = own.dummy_inputs["input_ids"] % 500
+    with DDS(Fixed(1.5), level="token").attach(own):
+        made = own.generate(ids, do_sample=True, top_k=0, max_new_tokens=1, output_scores=True, return_dict_in_generate=True)
+    with torch.no_grad():
+        logits = own(ids).logits[:, -1]
+    assert torch.allclose(made.scores[0], logits / 1.5, atol=1e-5)
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_greedy_decoding_does_not_change(model: Any, head: DiversityHead, level: Any):
     plain = sample(model, do_sample=False)

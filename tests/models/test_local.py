@@ -371,3 +371,23 @@ def test_bundled_answers_under_a_grammar_are_valid_calls(bundled_model: LocalMod
     assert call.name == "get_weather"
     assert (type(call.arguments["city"]), type(call.arguments["days"])) == (str, int)
     assert answer.finish == "stop"
+
+
+def test_what_is_longer_than_the_context_is_one_line_with_the_lengths(tmp_path: Path):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from stock_templates import tokenizer_with
+
+    tokenizer = tokenizer_with("{% for m in messages %}{{ m.content }}{% endfor %}")
+    config = GPT2Config(vocab_size=len(tokenizer) + 24, n_embd=16, n_layer=1, n_head=2, n_positions=32)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model = LocalModel(tmp_path, dtype="float32")
+    long, near = (Prompt((Message("user", "~" * count),)) for count in (60, 20))
+    lengths = [len(model.encode(model.render(prompt))) for prompt in (long, near)]
+    with pytest.raises(EngineError, match=rf"a prompt of {lengths[0]} tokens, and the model has room for 32; shorten it"):
+        model.generate([long], Sampling(max_tokens=4))
+    with pytest.raises(EngineError, match="has room for 32"):
+        model.score([long], ["x"])
+    answer = model.generate([near], Sampling(max_tokens=100))[0]
+    assert answer.completion_tokens <= 32 - lengths[1]

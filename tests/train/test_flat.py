@@ -145,9 +145,10 @@ def test_one_step_has_one_noise_and_each_step_and_layer_its_own(build: Build):
         assert not equal(gradients(model), first)
 
 
-def test_recomputation_under_gradient_checkpointing_sees_the_same_noise(build: Build):
+@pytest.mark.parametrize("backend", ["cached", "recompute"])
+def test_recomputation_under_gradient_checkpointing_sees_the_same_noise(build: Build, backend: Any):
     model = build()
-    flat = FlatNoise(model, 0.1)
+    flat = FlatNoise(model, 0.1, backend=backend)
     with flat.step(3, 4):
         plain = gradients(model)
     model.enable_input_require_grads()

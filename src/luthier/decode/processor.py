@@ -88,6 +88,8 @@ class DDS:
 
         def generate(*args: Any, **kwargs: Any) -> Any:
             given = kwargs.pop("logits_processor", None) or []
+            if kwargs.get("do_sample", getattr(model.generation_config, "do_sample", False)):
+                kwargs.setdefault("temperature", 1.0)  # else the model's own configuration puts its temperature behind this one
             return plain(*args, logits_processor=[*given, processor], **kwargs)
 
         model.generate = generate

@@ -6,6 +6,7 @@ It turns prompts into token ids by the model's own chat template, batches them b
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -176,25 +177,33 @@ class LocalModel:
         import torch
 
         sampling = drawn[0].sampling
+        limit = min(sampling.max_tokens, self._room(max(map(len, encoded))))
         inputs = self.tokenizer.pad({"input_ids": encoded}, return_tensors="pt").to(self.module.device)
         seeds = [one.sampling.seed for one in drawn]
         draw = SeededDraw(sampling, [one.place for one in drawn], seeds) if sampling.temperature > 0 else None
         processors: list[RowProcessor] = [draw] if draw is not None else []
         if any(prompt.grammar is not None or prompt.json_schema is not None for prompt in prompts):
             matchers, width = [self._matcher(prompt) for prompt in prompts], inputs["input_ids"].shape[1]
-            processors = [GrammarMask(self.grammar_engine, matchers, width, sampling.max_tokens, draw)]
+            processors = [GrammarMask(self.grammar_engine, matchers, width, limit, draw)]
         with torch.inference_mode():
             answers = decode(
                 self.module,
                 inputs["input_ids"],
                 inputs["attention_mask"],
-                max_tokens=sampling.max_tokens,
+                max_tokens=limit,
                 stop_ids=self.stop_ids,
                 processors=processors,
                 ended=partial(self._has_stop, sampling.stop) if sampling.stop else None,
             )
         answered = zip(answers, encoded, prompts, strict=True)
         return [self._completion(row, len(ids), sampling, bool(prompt.tools)) for row, ids, prompt in answered]
+
+    def _room(self, length: int) -> int:
+        """Tokens that fit behind so many: past its positions a model fails, or says nothing that it was trained for. Raises EngineError where none do."""
+        context = getattr(self.module.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
+        if length >= context:
+            raise EngineError(f"{self.name}: a prompt of {length:,} tokens, and the model has room for {context:,}; shorten it")
+        return int(context) - length
 
     def _has_stop(self, stops: Sequence[str], ids: list[int], cache: Any) -> bool:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
@@ -228,6 +237,7 @@ class LocalModel:
         import torch
 
         joined = [before + after for before, after in pairs]
+        self._room(max(map(len, joined)) - 1)
         inputs = self.tokenizer.pad({"input_ids": joined}, return_tensors="pt").to(self.module.device)
         positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
         longest = max(len(after) for _, after in pairs)

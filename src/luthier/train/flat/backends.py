@@ -196,7 +196,8 @@ class _Regenerated(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
-        weight = ctx.saved_tensors[0] if ctx.saved_tensors else None
+        saved = ctx.saved_tensors  # once: gradient checkpointing unpacks a tensor at each look, and refuses the second
+        weight = saved[0] if saved else None
         return (grad @ ctx.noisy(weight).to(grad.dtype)).to(ctx.dtype), None, None, None
 
 
