@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import threading
@@ -20,6 +21,7 @@ class DatasetHub:
 
     def __init__(self, files: dict[str, dict[str, dict[str, bytes]]], faults: dict[str, int | str] | None = None, token: str = "") -> None:
         self.files, self.asked, self.faults, self.token = files, list[str](), faults or {}, token
+        self.created: dict[str, Any] = {}
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
@@ -40,6 +42,8 @@ class DatasetHub:
         fault = self.faults.get(name)
         if isinstance(fault, int) and not (self.token and key == self.token):
             return fault, {"error": "Access to model is restricted" if fault in (401, 403) else "Too many requests"}
+        if method == "POST" and (made := self._pushed(name, parts, body, key)) is not None:
+            return made
         if parts[:2] in (["api", "datasets"], ["api", "models"]):
             return self._about(name, parts[4:], body, "recursive=true" in path.lower())
         parts = parts[1:] if parts[0] == "datasets" else parts
@@ -47,6 +51,32 @@ class DatasetHub:
             content = self._tree(name, parts[3]).get("/".join(parts[4:]))
             return (404, {"error": "Entry not found"}) if content is None else (200, content)
         return 404, {"error": "Not found"}
+
+    def _pushed(self, name: str, parts: list[str], body: bytes, key: str) -> tuple[int, Any] | None:
+        """What a push asks for: a repository, how files are sent, a commit. None where it is no push."""
+        if parts == ["api", "validate-yaml"]:
+            return 200, {"errors": [], "warnings": []}
+        if parts == ["api", "repos", "create"]:
+            wanted = json.loads(body)
+            repository = "/".join(filter(None, (wanted.get("organization"), wanted["name"])))
+            if not self.token or key != self.token:
+                return 403, {"error": "Forbidden"}
+            self.created[repository] = wanted
+            self.files.setdefault(repository, {"main": {"README.md": b""}})
+            return 200, {"url": f"{self.url}/{repository}", "name": repository}
+        if parts[:2] != ["api", "models"]:
+            return None
+        if parts[4:5] == ["preupload"]:
+            return 200, {
+                "files": [{"path": each["path"], "uploadMode": "regular", "shouldIgnore": False} for each in json.loads(body)["files"]]
+            }
+        if parts[4:5] == ["commit"]:
+            for line in body.splitlines():
+                sent = json.loads(line)
+                if sent["key"] == "file":
+                    self.files[name]["main"][sent["value"]["path"]] = base64.b64decode(sent["value"]["content"])
+            return 200, {"commitUrl": f"{self.url}/{name}/commit/{'c' * 40}", "commitOid": "c" * 40, "hookOutput": ""}
+        return None
 
     def commit(self, path: str) -> str:
         """The commit of a file that is asked for."""

@@ -65,7 +65,7 @@ def test_other_data_are_refused_and_replaced(questions: Path, tiny_model_folder:
 
 def test_a_served_model_is_scored_on_tools_and_asked_once(bfcl: dict[str, list[Item]], tmp_path: Path):
     def answer(request: dict[str, Any]) -> dict[str, Any]:
-        return completion("None of the functions can do that.")
+        return completion("None of the functions can do that.", usage=False)
 
     with ChatServer(answer) as server:
         words = ["evaluate", "tools", "--model", "m", "--endpoint", server.url, "--category", "simple_python", "--category", "irrelevance"]
@@ -74,7 +74,7 @@ def test_a_served_model_is_scored_on_tools_and_asked_once(bfcl: dict[str, list[I
         assert "irrelevance    free            2 items   official 100 %" in said
         assert "constrained" not in said
         assert luthier(*words) == said
-        assert len(server.requests) == 5
+        assert len(server.requests) == 5 + 2  # once with tools and once without: does it show them?
         assert "cannot follow a grammar" in luthier(*words[:-1], tmp_path / "other", "--decoding", "constrained", ok=False)
     assert not (tmp_path / "other").exists()
     rows = [row for _, row in read_rows(tmp_path / "run" / "answers.jsonl")]
@@ -83,6 +83,13 @@ def test_a_served_model_is_scored_on_tools_and_asked_once(bfcl: dict[str, list[I
     assert rows[-1]["question"].split()[0] in page.decode()
     luthier("report", tmp_path / "run")
     assert (tmp_path / "run" / "report.html").read_bytes() == page
+
+
+def test_a_server_that_does_not_show_tools_is_not_scored(bfcl: dict[str, list[Item]], tmp_path: Path):
+    with ChatServer(lambda request: completion("No.")) as server:  # as many tokens whatever it is asked
+        words = ["evaluate", "tools", "--model", "m", "--endpoint", server.url, "--items", "3", "--quiet", "--out", str(tmp_path / "run")]
+        said = luthier(*words, ok=False)
+    assert "m: the server does not show the tools to the model (its prompt has 7 tokens with tools and 7 without)" in said
 
 
 def test_files_of_others_are_left_as_they_are(questions: Path, tiny_model_folder: Path, tmp_path: Path):

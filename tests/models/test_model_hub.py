@@ -167,3 +167,29 @@ def test_names_of_the_hub_and_paths_are_told_apart(tmp_path: Path, monkeypatch: 
     assert str(hub_named("org/name@v1.0")) == "org/name@v1.0"
     for path in ("runs/adapter", "./org/name", "/org/name", "org/name/more", "model.gguf", "org/weights.gguf", "name", "org/name:train"):
         assert hub_named(path) is None, path
+
+
+@pytest.mark.slow
+def test_what_was_trained_is_pushed_and_used_by_its_name(hub: DatasetHub, tmp_path: Path) -> None:
+    home, run = tmp_path / "home", tmp_path / "run"
+    words = ["train", "sft", talks(tmp_path), "--model", "sea/tiny@v1", "--epochs", 1, "--quiet", "--out", run]
+    assert luthier(hub, home, *words, HF_TOKEN="hf_known").returncode == 0
+    told = json.loads((run / "adapter" / "adapter_config.json").read_text())
+    assert (told["base_model_name_or_path"], told["revision"]) == ("sea/tiny", hub.sha("sea/tiny", "v1"))
+    push = ["export", run, "--to", "hub", "--repo", "sea/rain", "--out", tmp_path / "pushed"]
+    refused = luthier(hub, home, *push, HF_TOKEN="hf_other")
+    assert refused.returncode == 2
+    assert "sea/rain: cannot be pushed to: the hub answers 403; give a token that may write there" in refused.stderr
+    assert "hf_other" not in refused.stderr
+    done = luthier(hub, home, *push, HF_TOKEN="hf_known")
+    assert done.returncode == 0, done.stderr
+    assert "pushed: sea/rain@" + "c" * 40 in done.stdout
+    assert hub.created["sea/rain"].get("private") or hub.created["sea/rain"].get("visibility") == "private"
+    pushed = hub.files["sea/rain"]["main"]
+    assert {"adapter_model.safetensors", "adapter_config.json", "base.json", "README.md"} <= pushed.keys()
+    assert b'base_model: "sea/tiny"' in pushed["README.md"]
+    used = luthier(
+        hub, tmp_path / "new", "export", "sea/rain", "--to", "merged", "--out", tmp_path / "merged"
+    )  # the adapter tells its base
+    assert used.returncode == 0, used.stderr
+    assert (tmp_path / "merged" / "model.safetensors").is_file()

@@ -106,7 +106,7 @@ def test_prefixes_agree_with_trl_but_for_white_space_after_the_end(name: str, mo
     known = encode(TALK, tokenizer)
     template = ChatTemplate(tokenizer)
     template.__dict__["masks"] = "prefixes"
-    monkeypatch.setitem(ChatTemplate._known, tokenizer, template)
+    monkeypatch.setitem(tokenizer.__dict__, "_luthier_template", template)
     row = encode(TALK, tokenizer)
     assert row["input_ids"] == known["input_ids"]
     differ = [at for at, (a, b) in enumerate(zip(row["labels"], known["labels"], strict=True)) if a != b]

@@ -58,6 +58,7 @@ GROUPS = {  # what the words before the last are for, and single words that need
     "evaluate": "Score a model: function calling, programs, multiple choice, code retrieval, knowledge fusion.",
     "evaluate retrieval": "Score retrievers on tasks of queries, documents and judgements.",
     "trace": "Follow learners, pupils or models: what they know, what comes next.",
+    "export": "Write what was trained as others take it: merged, GGUF, Ollama, a card, the hub.",
     "report": "Draw the page of a run of any command, finished or not.",
 }
 
@@ -70,6 +71,7 @@ COMMANDS: dict[str, Command] = {
     "models pull": Own("luthier.cli.models:pull"),
     "models show": Own("luthier.cli.models:show"),
     "models check": Question("luthier.models.check:CheckSettings", "luthier.models.check:answer"),
+    "models parity": Question("luthier.models.parity:ParitySettings", "luthier.models.parity:answer"),
     "synthesize tools": RunCommand(
         "luthier.synthesize.tools.settings:DialogueSettings",
         "luthier.synthesize.tools.runs:run",
@@ -202,6 +204,7 @@ COMMANDS: dict[str, Command] = {
     "sandbox run": Question("luthier.sandbox.settings:ScriptSettings", "luthier.sandbox.answers:script"),
     "sandbox judge": Question("luthier.sandbox.settings:JudgeSettings", "luthier.sandbox.answers:judge"),
     "sandbox attack": Question("luthier.sandbox.settings:AttackSettings", "luthier.sandbox.answers:attack"),
+    "export": Question("luthier.models.export:ExportSettings", "luthier.models.export:answer"),
     "report": Own("luthier.cli.report:command"),
 }
 

@@ -88,8 +88,10 @@ def _answer(command: Question, settings: Any, params: dict[str, Any]) -> None:
     _account(account, params["quiet"] or params["as_json"])
     if params["as_json"]:
         click.echo(json.dumps(told.value, indent=1, ensure_ascii=False))
-        return
-    _say(told.lines)
+    else:
+        _say(told.lines)
+    if told.code:
+        raise click.exceptions.Exit(told.code)
 
 
 def _account(account: Account, quiet: bool) -> None:

@@ -104,9 +104,12 @@ def _chunks(items: Sequence[Item], decodings: Sequence[Decoding]) -> Iterator[li
 
 
 def check_prompts(model: LanguageModel, items: Sequence[Item]) -> None:
-    """Raises EngineError where the prompt of an item does not name a tool on offer: no answer to it could be right. A server's prompts are its own."""
+    """Raises EngineError where the prompt of an item does not name a tool on offer, since no answer to it could be right; of a server, which keeps its
+    prompts to itself, where one is as long without the tools."""
     render = getattr(model, "render", None)
     if render is None:
+        if items and hasattr(model, "base_url"):
+            _check_served(model, items[0])
         return
     for item in items:
         prompt = render(Prompt(item.messages, item.tools))
@@ -115,6 +118,14 @@ def check_prompts(model: LanguageModel, items: Sequence[Item]) -> None:
             raise EngineError(
                 f"{model.name}: the prompt of item {item.id} does not name the tool {missing}; mend the model's chat template"
             )
+
+
+def _check_served(model: LanguageModel, item: Item) -> None:
+    asked = [Prompt(item.messages, item.tools), Prompt(item.messages)]
+    shown, bare = model.generate(asked, Sampling(max_tokens=1))
+    if "refused" not in (shown.finish, bare.finish) and shown.prompt_tokens <= bare.prompt_tokens:
+        told = f"its prompt has {shown.prompt_tokens} tokens with tools and {bare.prompt_tokens} without"
+        raise EngineError(f"{model.name}: the server does not show the tools to the model ({told}); give it a chat template that does")
 
 
 def own_form(model: LanguageModel) -> str:

@@ -12,8 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal
-from weakref import WeakKeyDictionary
+from typing import Any, Literal
 
 from luthier.errors import BadRowError
 from luthier.models.loading import reason
@@ -30,6 +29,7 @@ _FOOT = (
     "\n</tools>\n\nFor each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:\n"
     '<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
 )
+_KEPT = "_luthier_template"  # on a tokenizer, with which it goes
 _WORD = "xqzv"  # stands in no template
 
 
@@ -54,17 +54,15 @@ class Masked:
 class ChatTemplate:
     """The chat template of a tokenizer; `ChatTemplate.of(tokenizer)` keeps what was found out about it."""
 
-    _known: ClassVar[WeakKeyDictionary[Any, ChatTemplate]] = WeakKeyDictionary()
-
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer, self.text = tokenizer, tokenizer.chat_template
         self._said: set[str] = set()
 
     @classmethod
     def of(cls, tokenizer: Any) -> ChatTemplate:
-        found = cls._known.get(tokenizer)
-        if found is None or found.text != tokenizer.chat_template:
-            found = cls._known[tokenizer] = cls(tokenizer)
+        found = tokenizer.__dict__.get(_KEPT)
+        if not isinstance(found, ChatTemplate) or found.tokenizer is not tokenizer or found.text != tokenizer.chat_template:
+            found = tokenizer.__dict__[_KEPT] = cls(tokenizer)
         return found
 
     @cached_property

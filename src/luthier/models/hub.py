@@ -93,6 +93,15 @@ def _told(problem: Exception, named: Named, offline: bool) -> str:
     return next((words for fits, words in known if fits), f"it broke off ({_cause(problem)}); the same command fetches the rest")
 
 
+def told_of_push(problem: Exception) -> str:
+    """What stands in the way of a push, and the cure."""
+    answers = [getattr(getattr(each, "response", None), "status_code", None) for each in _chain(problem)]
+    status = next((each for each in answers if each is not None), None)
+    if status in (401, 403):
+        return f"the hub answers {status}; give a token that may write there (hf auth login, or HF_TOKEN)"
+    return f"the hub answers {status}; try again later" if status is not None else _cause(problem)
+
+
 def _cause(problem: Exception) -> str:
     """The innermost reason, in one line."""
     return " ".join(reason(list(_chain(problem))[-1]).split())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -161,6 +162,8 @@ def pull(name: str = DEFAULT, progress: Progress = quiet) -> Path:
     model = known(name)
     if is_pulled(model):
         return model.folder
+    if progress is quiet:  # nobody watches, and it takes a while
+        logging.getLogger("luthier").warning("%s is fetched and converted, once: about a minute", model.name)
     source = pull_gguf(name, progress)
     progress.step(f"Convert {model.name}")
     with storing(model.folder) as scratch:

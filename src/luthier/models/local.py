@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import EngineError, MissingFileError
+from luthier.models.base_model import check_base
 from luthier.models.chat_template import ChatTemplate
 from luthier.models.decoding import RowProcessor, decode
 from luthier.models.grammar import GrammarEngine, GrammarMask
@@ -93,7 +94,7 @@ class LocalModel:
                 module = AutoModelForCausalLM.from_pretrained(self.folder, dtype=torch.float32 if widen else dtype, local_files_only=True)
             if self.adapter is not None:
                 with loading(self.adapter, "adapter", f"give a PEFT adapter of {self.folder}"):
-                    module = _merge(module, Path(self.adapter))
+                    module = _merge(module, Path(self.adapter), self.folder)
             self._module = module.to(device).eval()
         return self._module
 
@@ -244,9 +245,11 @@ def _for_generation(tokenizer: Any) -> Any:
     return tokenizer
 
 
-def _merge(module: Any, adapter: Path) -> Any:
+def _merge(module: Any, adapter: Path, folder: Path) -> Any:
     """Weights with the adapter added in float32 and rounded once."""
     from peft import PeftModel
+
+    check_base(adapter, folder)
 
     return PeftModel.from_pretrained(module, str(adapter)).merge_and_unload()
 

@@ -11,10 +11,11 @@ THIN = "\u202f"  # a narrow space that does not break the line
 
 
 class Told(NamedTuple):
-    """The answer of a command that keeps no run folder: what is said in a terminal, and the same for machines."""
+    """The answer of a command that keeps no run folder: what is said in a terminal, and the same for machines. code: the command ends with."""
 
     lines: Sequence[str]
     value: Any
+    code: int = 0
 
 
 def number(value: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luthier.errors import SettingsError
+from luthier.models.opening import adapter_folder, hub_label
 from luthier.progress import Progress, quiet
 from luthier.records import JSON
 from luthier.records.files import evenly
@@ -55,7 +56,7 @@ def run_sharpness(settings: SharpnessSettings, out: Path, progress: Progress = q
     from luthier.train.start import check_adapter
 
     for adapter in filter(None, settings.adapters):
-        check_adapter(adapter)
+        check_adapter(str(adapter_folder(adapter)))
     model: LocalModel = settings.open()
     read = list(read_training([settings.data]))
     chosen = evenly(read, settings.rows or None)
@@ -63,7 +64,7 @@ def run_sharpness(settings: SharpnessSettings, out: Path, progress: Progress = q
         rows = [row for row in encode_all(chosen, model) if any(label >= 0 for label in row["labels"])]
     if not rows:
         raise SettingsError(f"{settings.data}: no row has a target token; give rows with an assistant turn")
-    reads: list[Read] = [settings.data, *settings.reads(), *(place for place in settings.places[:-1])]
+    reads: list[Read] = [settings.data, *settings.reads(), *((hub_label(place), adapter_folder(place)) for place in settings.places[:-1])]
     with Run(out, "probe sharpness", settings, reads=reads, progress=progress, draw=sharpness_page.draw) as made:
         made.step("sharpness", partial(_measure, settings, model, rows, progress))
     return made
@@ -75,9 +76,10 @@ def _measure(settings: SharpnessSettings, model: LocalModel, rows: list[Encoded]
 
     sigmas, draws, seed = sorted(set(settings.sigmas)), settings.draws, settings.seed
     progress.step("Measuring sharpness", len(settings.adapters) * (1 + draws * len(sigmas)))
+    places = [None if adapter is None else str(adapter_folder(adapter)) for adapter in settings.adapters]
     measured = [
-        sharpness(adapted_model(model, adapter, seed), rows, sigmas, draws=draws, seed=seed, progress=progress.advance).to_row()
-        for adapter in settings.adapters
+        sharpness(adapted_model(model, place, seed), rows, sigmas, draws=draws, seed=seed, progress=progress.advance).to_row()
+        for place in places
     ]
     told = [{"adapter": adapter, "rows": len(rows), **one} for adapter, one in zip(settings.adapters, measured, strict=True)]
     return {"measured": told}

@@ -231,7 +231,7 @@ def train(prepared: Prepared, model: LocalModel, folder: Path, settings: SftSett
         measured = trainer.evaluate() if prepared.held else {}
         if settings.full:
             trainer.model.to(model.training_dtype)  # as the base is held
-        save(trainer, folder / settings.made)
+        save(trainer, folder / settings.made, model)
     trainable = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
     if torch.distributed.is_initialized():
         torch.distributed.barrier()

@@ -14,7 +14,9 @@ from typing import Any
 from transformers import TrainerCallback
 
 from luthier.errors import DiskError, SettingsError
+from luthier.models.base_model import write_base
 from luthier.models.chat_template import without_markers
+from luthier.models.local import LocalModel
 from luthier.models.precision import default_device
 from luthier.progress import Progress
 from luthier.records import JSON
@@ -70,7 +72,7 @@ def _is_json(path: Path) -> bool:
         return False
 
 
-def save(trainer: Any, folder: Path) -> None:
+def save(trainer: Any, folder: Path, model: LocalModel) -> None:
     """What was trained, the same bytes for the same weights: PEFT lists its target modules in the order of a set, and the trainer adds a
     pickle of its arguments with the paths of this machine, which nothing reads and run.json tells better."""
     trainer.save_model(str(folder))
@@ -86,6 +88,7 @@ def save(trainer: Any, folder: Path) -> None:
         if isinstance(found["target_modules"], list):
             found["target_modules"].sort()
         config.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_base(folder, model.name, model.folder)
 
 
 @contextmanager

@@ -115,7 +115,7 @@ def train(prepared: Prepared, model: LocalModel, folder: Path, settings: Prefere
         trained = trainer.train(resume_from_checkpoint=latest_checkpoint(folder / CHECKPOINTS))
         refuse_broken(trainer.model, trainer.args, settings.sigma)
         after = trainer.evaluate() if prepared.held else None
-        save(trainer, folder / settings.made)
+        save(trainer, folder / settings.made, model)
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row] or [trained.training_loss]

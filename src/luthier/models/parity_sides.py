@@ -1,0 +1,146 @@
+"""The other sides of a parity check: a server that is asked over HTTP, llama.cpp with a GGUF file in this process, or another engine of Luthier."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+from luthier.errors import EngineError
+from luthier.models.endpoint_rows import message_rows
+from luthier.models.protocol import Prompt, Sampling
+from luthier.records import JSON
+from luthier.records.calls import render_calls
+from luthier.records.conversations import ToolCall
+
+CONTEXT = 8192  # tokens of a conversation with its answer
+
+
+class Answered(NamedTuple):
+    """An answer: its text (calls in brackets where the server parsed them), how it ended, the log-probability of each token, the prompt's tokens."""
+
+    text: str
+    finish: str
+    logprobs: list[float]
+    prompt_tokens: int | None
+
+
+class Side(Protocol):
+    """What answers beside the trained model. None: it does not tell."""
+
+    name: str
+
+    def prompt(self, prompt: Prompt) -> str | None:
+        """The prompt as it reads it."""
+        ...
+
+    def tokens(self, text: str) -> list[int] | None:
+        """A prompt's token ids as it reads them."""
+        ...
+
+    def answer(self, prompt: Prompt, sampling: Sampling) -> Answered:
+        """Its greedy answer. Raises EngineError."""
+        ...
+
+
+class ServerSide:
+    """An OpenAI-compatible server; llama.cpp's also tells its prompts (`/apply-template`) and tokens (`/tokenize`)."""
+
+    def __init__(self, url: str, model: str = "model", key: str | None = None) -> None:
+        from openai import OpenAI
+
+        parts = urlsplit(url)
+        self.name, self.model = url, model
+        self.root, self.base = f"{parts.scheme}://{parts.netloc}", url.rstrip("/")
+        self.client = OpenAI(base_url=self.base, api_key=key or "none", timeout=600, max_retries=2)
+
+    def prompt(self, prompt: Prompt) -> str | None:
+        found = self._told(f"{self.root}/apply-template", self._request(prompt))
+        return None if found is None else found.get("prompt")
+
+    def tokens(self, text: str) -> list[int] | None:
+        found = self._told(f"{self.root}/tokenize", {"content": text, "add_special": True, "parse_special": True})
+        tokens = None if found is None else found.get("tokens")
+        return tokens if isinstance(tokens, list) else None
+
+    def answer(self, prompt: Prompt, sampling: Sampling) -> Answered:
+        request = {**self._request(prompt), "model": self.model, "temperature": 0, "max_tokens": sampling.max_tokens, "logprobs": True}
+        found = self._told(f"{self.base}/chat/completions", request, needed=True)
+        try:
+            choice: JSON = found["choices"][0]  # type: ignore[index]
+            message: JSON = choice["message"]
+            text = _text(message)
+            logprobs = [float(each["logprob"]) for each in ((choice.get("logprobs") or {}).get("content") or [])]
+            return Answered(text, str(choice.get("finish_reason")), logprobs, ((found or {}).get("usage") or {}).get("prompt_tokens"))
+        except (KeyError, TypeError, IndexError, ValueError) as problem:
+            raise EngineError(f"{self.name}: does not answer with chat completions ({str(found)[:200]})") from problem
+
+    def _request(self, prompt: Prompt) -> JSON:
+        tools = [tool.to_row() for tool in prompt.tools]
+        return {"messages": message_rows(prompt.messages), **({"tools": tools} if tools else {})}
+
+    def _told(self, url: str, body: JSON, *, needed: bool = False) -> JSON | None:
+        """The server's answer to a path that not every server has; None where it has not."""
+        from openai import APIError, APIStatusError
+
+        try:
+            found = self.client.post(url, cast_to=object, body=body)
+        except APIStatusError as problem:
+            if needed:
+                raise EngineError(f"{self.name}: refuses a conversation ({' '.join(str(problem).split())[:300]})") from problem
+            return None
+        except APIError as problem:
+            raise EngineError(f"{self.name}: cannot be asked ({' '.join(str(problem).split())})") from problem
+        return found if isinstance(found, dict) else None
+
+
+@contextmanager
+def llamacpp_side(file: Path) -> Iterator[ServerSide]:
+    """llama.cpp's own server on a GGUF file, in this process: its template, its tokenizer, its weights. Raises EngineError."""
+    if find_spec("xllamacpp") is None:
+        raise EngineError("parity with llamacpp needs: pip install 'luthier[llamacpp]'")
+    import xllamacpp  # type: ignore[import-untyped]
+
+    params = xllamacpp.CommonParams()
+    params.model.path, params.n_parallel, params.n_ctx = str(file), 1, CONTEXT
+    params.hostnames, params.port, params.warmup, params.verbosity, params.use_jinja = ["127.0.0.1"], 0, False, 0, True
+    try:
+        server = xllamacpp.Server(params)
+    except Exception as problem:  # the binding raises nothing narrower
+        raise EngineError(f"{file}: llama.cpp cannot load it ({problem})") from problem
+    try:
+        side = ServerSide(f"{server.listening_address}/v1", file.stem)
+        side.name = f"llama.cpp on {file.name}"
+        yield side
+    finally:
+        del server
+
+
+class EngineSide:
+    """Another engine of Luthier, which reads prompts as the trained model does; what it says may differ."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.name = model, f"{type(model).__name__} on {model.name}"
+
+    def prompt(self, prompt: Prompt) -> str | None:
+        return str(self.model.render(prompt))
+
+    def tokens(self, text: str) -> list[int] | None:
+        return list(self.model.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def answer(self, prompt: Prompt, sampling: Sampling) -> Answered:
+        made = self.model.generate([prompt], sampling)[0]
+        known = self.model.score([prompt], [made.text])[0].logprobs if made.text and "score" in self.model.supports else ()
+        return Answered(made.text, made.finish, list(known), made.prompt_tokens)
+
+
+def _text(message: JSON) -> str:
+    calls: Sequence[Any] = message.get("tool_calls") or []
+    if not calls:
+        return str(message.get("content") or "")
+    made = [ToolCall(each["function"]["name"], json.loads(each["function"]["arguments"] or "{}")) for each in calls]
+    return render_calls(made)

@@ -1,0 +1,230 @@
+"""What is served held against what was trained: nothing differs where nothing was changed, and ten ways to break it are each caught and named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command import luthier
+from luthier.models.chat_template import ChatTemplate
+from luthier.models.local import LocalModel
+from luthier.models.parity import compare, table
+from luthier.models.parity_checks import compare_prompts, compare_tokens
+from luthier.models.parity_sides import EngineSide
+from luthier.models.protocol import Prompt
+from luthier.records import JSON, Message, Tool, ToolCall
+from stock_templates import stock, write_architecture
+
+TOOLS = tuple(
+    Tool(name, f"To {name}.", {"type": "object", "properties": {"city": {"type": "string"}}}) for name in ("get_weather", "book_table")
+)
+ASKED = [
+    Prompt((Message("system", "Be brief."), Message("user", f"What is the weather in Lisbon in {year}?")), TOOLS)
+    for year in (2024, 12, 345)
+]
+AFTER_CALL = Prompt(
+    (
+        Message("user", "Rain?"),
+        Message("assistant", tool_calls=(ToolCall("get_weather", {"city": "Lisbon"}),)),
+        Message("tool", "yes", name="get_weather"),
+        Message("user", "And?"),
+    ),
+    TOOLS,
+)
+PROMPTS = [*ASKED, AFTER_CALL]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_architecture("qwen2", tmp_path_factory.mktemp("parity") / "model")
+    (folder / "chat_template.jinja").write_text(stock("qwen2_5"), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    tuned = get_peft_model(AutoModelForCausalLM.from_pretrained(base), LoraConfig(r=4, target_modules="all-linear"))
+    for name, weight in tuned.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.5)
+    place = tmp_path_factory.mktemp("adapter")
+    tuned.save_pretrained(place)
+    return place
+
+
+def trained(base: Path, adapter: Path) -> LocalModel:
+    return LocalModel(base, adapter=adapter, dtype="float32")
+
+
+class Altered(EngineSide):
+    """The trained model, served otherwise."""
+
+    def __init__(
+        self, model: Any, rows: Callable[[list[JSON], list[JSON]], Any] | None = None, text: Callable[[str], str] | None = None
+    ) -> None:
+        super().__init__(model)
+        self.rows, self.text, self.more = rows, text, list[int]()
+
+    def prompt(self, prompt: Prompt) -> str:
+        messages, tools = [m.to_row() for m in prompt.messages], [tool.to_row() for tool in prompt.tools]
+        if self.rows is not None:
+            messages, tools = self.rows(messages, tools)
+        made = ChatTemplate.of(self.model.tokenizer).render(messages, tools, generate=True)
+        return made if self.text is None else self.text(made)
+
+    def tokens(self, text: str) -> list[int]:
+        return self.more + (super().tokens(text) or [])
+
+
+def told(base: Path, adapter: Path, side: Any, prompts: Sequence[Prompt] = PROMPTS) -> str:
+    """The serious differences, in words."""
+    made = table(list(compare(trained(base, adapter), side, prompts, weights="f16", max_tokens=8)), "parity")
+    assert made.code == int(not made.value["same"])
+    return "\n".join(
+        f"{one['check']}: {each['why']}" for one in made.value["checks"] for each in one["differences"] if not each["precision"]
+    )
+
+
+def test_nothing_differs_where_nothing_was_changed(base: Path, adapter: Path) -> None:
+    made = table(list(compare(trained(base, adapter), Altered(trained(base, adapter)), PROMPTS, weights="f32", max_tokens=8)), "parity")
+    assert made.code == 0
+    assert made.lines[-1] == "what is served is what was trained"
+    assert all(one["equal"] == len(PROMPTS) for one in made.value["checks"])
+
+
+def moved(messages: list[JSON], tools: list[JSON]) -> Any:
+    if messages[0]["role"] != "system":
+        return messages, tools
+    return [{**messages[1], "content": f"{messages[1]['content']}\n{messages[0]['content']}"}, *messages[2:]], tools
+
+
+def as_text(messages: list[JSON], tools: list[JSON]) -> Any:
+    made = json.loads(json.dumps(messages))
+    for message in made:
+        for call in message.get("tool_calls", ()):
+            call["function"]["arguments"] = json.dumps(call["function"]["arguments"])
+    return made, tools
+
+
+PROMPT_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "template changed": (
+        {"text": lambda text: text.replace("<|im_start|>user", "<|im_start|>human")},
+        "prompt: another chat template: at sign",
+    ),
+    "tools in another order": (
+        {"rows": lambda messages, tools: (messages, tools[::-1])},
+        "prompt: the same parts in another order, tools say",
+    ),
+    "system turn moved": ({"rows": moved}, "prompt: what the system turn says stands elsewhere"),
+    "system turn left out": ({"rows": lambda m, t: ([x for x in m if x["role"] != "system"], t)}, "what the system turn says is left out"),
+    "arguments as text": ({"rows": as_text}, "prompt: arguments of calls are rendered as text, not as objects"),
+    "BOS doubled in the text": ({"text": lambda text: "<s>" + text}, "prompt: the text begins with <s> once more: BOS is doubled"),
+}
+
+
+@pytest.mark.parametrize("fault", PROMPT_FAULTS)
+def test_another_prompt_is_caught_and_named(fault: str, base: Path, adapter: Path) -> None:
+    change, words = PROMPT_FAULTS[fault]
+    assert words in told(base, adapter, Altered(trained(base, adapter), **change))
+
+
+def test_a_doubled_bos_is_caught_and_named(base: Path, adapter: Path) -> None:
+    side = Altered(trained(base, adapter))
+    side.more = [trained(base, adapter).tokenizer.bos_token_id]
+    assert "tokens: the token that begins a text is put before it once more: BOS is doubled" in told(base, adapter, side)
+
+
+def test_grouped_digits_are_caught_and_named(base: Path, adapter: Path) -> None:
+    from tokenizers.pre_tokenizers import ByteLevel, Digits
+    from tokenizers.pre_tokenizers import Sequence as Several
+
+    model = trained(base, adapter)
+    single = model.tokenizer.backend_tokenizer
+    single.pre_tokenizer = Several([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
+    ids, names = single.encode("12 people", add_special_tokens=False).ids, ["1", "2", " people"]
+    assert len(ids) >= 3
+    found = compare_tokens([1, 2, 3], [9, 3], names, ["12", " people"], bos=None)
+    assert found is not None
+    assert found.why == "digits are read in groups: another pre-tokenizer"
+    found = compare_tokens([9, 3], [1, 2, 3], ["12", " people"], names, bos=None)
+    assert found is not None
+    assert found.why == "digits are read one by one: another pre-tokenizer"
+
+
+def test_an_adapter_that_is_left_out_is_caught_and_named(base: Path, adapter: Path) -> None:
+    words = told(base, adapter, Altered(LocalModel(base, dtype="float32")))
+    assert "nats a token from the trained model, 0.00 from its base: the adapter is left out" in words
+
+
+def test_another_base_is_caught_and_named(base: Path, adapter: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    other = Path(shutil.copytree(base, tmp_path / "other"))
+    torch.manual_seed(9)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    for weight in model.parameters():
+        weight.data = weight.data + 0.15 * torch.randn_like(weight)
+    model.save_pretrained(other)
+    assert "where f16 explains 0.05: another base, or a coarser quantisation than told" in told(
+        base, adapter, Altered(trained(other, adapter))
+    )
+
+
+def test_a_coarser_quantisation_than_told_is_caught(base: Path, adapter: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    other = Path(shutil.copytree(base, tmp_path / "coarse"))
+    model = AutoModelForCausalLM.from_pretrained(base)
+    for weight in model.parameters():
+        if weight.dim() == 2:
+            step = weight.data.abs().amax(-1, keepdim=True) / 3
+            weight.data = (weight.data / step).round() * step
+    model.save_pretrained(other)
+    assert "a coarser quantisation than told" in told(base, adapter, Altered(trained(other, adapter)))
+
+
+def test_a_lost_stop_token_is_caught_and_named(base: Path, adapter: Path, tmp_path: Path) -> None:
+    model = trained(base, adapter)
+    from luthier.models.protocol import Sampling
+
+    text = model.generate([ASKED[0]], Sampling(max_tokens=8))[0].text
+    stop = model.encode(text)[-1]
+    stopping = Path(shutil.copytree(base, tmp_path / "stopping"))
+    config = json.loads((base / "generation_config.json").read_text())
+    (stopping / "generation_config.json").write_text(json.dumps({**config, "eos_token_id": stop}))
+    words = told(stopping, adapter, Altered(trained(base, adapter)), ASKED[:1])
+    assert "stop: the answer goes on where the trained model stops: its stop token is lost" in words
+
+
+def test_equal_prompts_are_no_difference() -> None:
+    assert compare_prompts("a", "a") is None
+    assert compare_tokens([1], [1], ["a"], ["a"], bos=1) is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("xllamacpp") is None, reason="llama.cpp is an extra")
+def test_what_llamacpp_serves_of_a_run_is_what_was_trained(tiny_model_folder: Path, tmp_path: Path) -> None:
+    rows = [
+        {"messages": [{"role": "user", "content": f"Rain in {year}?"}, {"role": "assistant", "content": "Yes, 12 days."}]}
+        for year in (1999, 2024)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    luthier("train", "sft", tmp_path / "rows.jsonl", "--model", tiny_model_folder, "--epochs", 1, "--quiet", "--out", tmp_path / "run")
+    said = luthier("models", "parity", tmp_path / "run", "--with", "llamacpp", "--max-tokens", 6, "--quiet")
+    assert "prompt             2 of 2 equal" in said.stdout
+    assert "tokens             2 of 2 equal" in said.stdout
+    assert said.stdout.splitlines()[-1] == "what is served is what was trained"
+    missing = luthier("models", "parity", tmp_path / "run", "--with", "nothing", ok=False)
+    assert "give llamacpp, openvino, or the URL of a server" in missing.stderr
