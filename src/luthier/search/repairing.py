@@ -170,7 +170,8 @@ def pose(test: str, failing: Ran, functions: Sequence[Editable]) -> Posed:
     shown = told if len(told) <= SHOWN else f"{told[: SHOWN // 3]}\n...\n{told[-2 * SHOWN // 3 :]}"
     listed = "\n\n".join(f"{one.file}:\n\n```python\n{_dedented(one.text)}```" for one in functions)
     text = f"A test of a Python repository fails.\n\n{shown}\n\nThese functions are run by it:\n\n{listed}"
-    wanted = "the one function that is wrong, whole and corrected, under the same name,"
+    names = list(dict.fromkeys(f"`{one.name}`" for one in functions))
+    wanted = f"the corrected function {names[0]}, whole," if len(names) == 1 else f"the corrected one of {', '.join(names)}, whole,"
     return Posed(test, text, "", (test, REST), wanted=wanted)
 
 
