@@ -9,6 +9,7 @@ The front doors, each loaded when it is first used; `luthier.BENCH` holds the re
     DiversityHead, DDS                      a temperature for every context (arXiv 2406.07850)
     probe_chain                             a model's answer before and after each step (Chain-of-Probe, arXiv 2406.16144)
     Tracer                                  what a learner knows, and what comes next (SINKT, arXiv 2407.01245)
+    solve                                   a program, searched by thoughts that execution repairs (RethinkMCTS, arXiv 2409.09584)
     Sandbox, code_reward                    model-written Python, judged where it can harm and fake nothing
     Run, RunRecord                          what a command leaves on disk
 """
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from luthier.run import Run, RunRecord
     from luthier.sandbox.box import Sandbox
     from luthier.sandbox.rewards import code_reward
+    from luthier.search.solving import solve
     from luthier.select.selection import select
     from luthier.trace.tracer import Tracer
     from luthier.train.flat.callback import FlatLoraCallback
@@ -50,6 +52,7 @@ __all__ = [
     "open_model",
     "probe_chain",
     "select",
+    "solve",
 ]
 
 __getattr__ = doors(
@@ -69,6 +72,7 @@ __getattr__ = doors(
         "open_model": "luthier.models.opening",
         "probe_chain": "luthier.probe.chain",
         "select": "luthier.select.selection",
+        "solve": "luthier.search.solving",
     },
 )
 

@@ -74,6 +74,14 @@ class Materials:
         return self.rows("searched.jsonl", [{**row, "given_tests": ["assert double(1) == 2"]}])
 
     @cached_property
+    def repository(self) -> Path:
+        place = self.folder / "repository"
+        (place / "tests").mkdir(parents=True)
+        (place / "sums.py").write_text("def total(values):\n    return sum(values) + 1\n")
+        (place / "tests" / "test_sums.py").write_text("from sums import total\n\n\ndef test_total():\n    assert total([1, 2]) == 3\n")
+        return place
+
+    @cached_property
     def conversations(self) -> Path:
         talk = [
             [{"role": "user", "content": f"Paint {n}"}, {"role": "assistant", "content": f"The answer is {COLOURS[n % 4]}."}]
@@ -186,6 +194,19 @@ CASES: dict[str, Callable[[Materials], list[Any]]] = {
         "best-of-n,single",
         "--budget",
         "2 calls",
+        "--max-tokens",
+        8,
+    ],
+    "search repair": lambda at: [
+        "tests/test_sums.py::test_total",
+        "--root",
+        at.repository,
+        "--model",
+        at.model,
+        "--budget",
+        "2 calls",
+        "--strategy",
+        "best-of-n",
         "--max-tokens",
         8,
     ],

@@ -21,7 +21,7 @@ from luthier.packages import BFCL, fetch_wheel
 from luthier.sandbox import Sandbox
 
 OWN = {"run.json", "report.html", ".lock"}
-NEEDS_SANDBOX = {"evaluate code", "search run", "search compare"}
+NEEDS_SANDBOX = {"evaluate code", "search run", "search compare", "search repair"}
 NEEDS_BFCL = {"evaluate tools", "synthesize tools"}
 
 

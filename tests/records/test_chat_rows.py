@@ -5,7 +5,18 @@ import json
 import pytest
 
 from luthier.errors import BadRowError
-from luthier.records import Account, Conversation, Message, SkippedRows, Tool, ToolCall, read_conversations, to_conversation, write_jsonl
+from luthier.records import (
+    Account,
+    Conversation,
+    Message,
+    SkippedRows,
+    Tool,
+    ToolCall,
+    read_conversations,
+    to_conversation,
+    to_pair,
+    write_jsonl,
+)
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = Tool("weather", "Weather.", CITY)
@@ -434,3 +445,32 @@ def test_what_stands_in_and_beside_results_of_tools_is_kept():
     first, second, third = to_conversation(row).messages
     assert (first.role, first.content, first.extra) == ("tool", "3", {"time": 4, "content_parts": [thought, text]})
     assert (second.role, third.role, third.content) == ("tool", "user", "go on")
+
+
+def test_parts_that_hold_their_value_under_that_name():
+    parts = [{"type": "reasoning", "value": "Hm."}, {"type": "text", "value": "Let me see."}]
+    called = [*parts, {"type": "tool_call", "value": '{"name": "f", "arguments": {"a": 1}}'}]
+    row = {
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "value": "q"}], "loss_weight": 0.0},
+            {"role": "assistant", "content": called, "loss_weight": 1.0},
+            {"role": "tool", "content": [{"type": "text", "value": "3"}]},
+        ]
+    }
+    user, assistant, tool = to_conversation(row).messages
+    assert (user.content, user.weight, tool.content) == ("q", 0.0, "3")
+    assert (assistant.content, assistant.reasoning, assistant.weight) == ("Let me see.", "Hm.", 1.0)
+    assert assistant.tool_calls == (ToolCall("f", {"a": 1}),)
+    assert to_conversation(
+        {"messages": [*row["messages"][:1], {"role": "assistant", "content": [{"type": "text", "value": "a", "text": "b"}]}]}
+    ).messages[1].extra == {"content_parts": [{"type": "text", "value": "a", "text": "b"}]}
+
+
+def test_pairs_of_whole_dialogues_under_names_of_messages():
+    asked = {"role": "user", "content": [{"type": "text", "value": "q"}]}
+    row = {
+        "chosen_messages": [asked, {"role": "assistant", "content": "a"}],
+        "rejected_messages": [asked, {"role": "assistant", "content": "b"}],
+    }
+    pair = to_pair(row)
+    assert [turn.content for side in (pair.prompt, pair.chosen, pair.rejected) for turn in side] == ["q", "a", "b"]

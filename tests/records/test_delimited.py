@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthier.errors import BadRowError, MissingFileError
-from luthier.records.delimited import read_delimited
+from luthier.records.delimited import inert, read_delimited
 
 cells = st.text(st.sampled_from("ab \"',;\n\r\té"), max_size=8)
 without_returns = st.lists(
@@ -83,3 +83,13 @@ def test_what_is_damaged_is_named(name: str, data: bytes, told: str, tmp_path: P
         rows(tmp_path / name)
     with pytest.raises(MissingFileError, match="cannot read"):
         rows(tmp_path / "none.tsv")
+
+
+@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1"])
+def test_a_formula_gets_a_quote_in_front(text):
+    assert inert(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("value", ["", "a=b", "'=1", -2.5, 3, None])
+def test_what_no_spreadsheet_runs_stays_as_it_is(value):
+    assert inert(value) is value

@@ -155,7 +155,7 @@ def test_rows_without_a_score_are_told_so() -> None:
     made = select(rows, budget=10, method="score", quality="stars", **OPEN)
     told = {row["row"]: row.get("reason") for row in made.scores()}
     assert all(told[number] == "no score: column stars is empty" for number in range(2, 121, 2))
-    assert told[1] == "the budget was spent on rows that rank before it"
+    assert told[1] == "rank 60: the budget was spent on rows that rank before it"
     assert made.report["no_score"] == 60
 
 

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from luthier.errors import BadRowError, FetchError, MissingFileError
+from luthier.errors import BadRowError, FetchError, MissingFileError, SettingsError
 from luthier.evaluate.choice import ChoiceScore
 from luthier.records import write_jsonl, write_parquet
 from luthier.records.choices import ChoiceQuestion
-from luthier.records.files import SkippedRows
+from luthier.records.files import SkippedRows, mapping
 from luthier.records.inspect_logs import write_inspect_log
 from luthier.trace.answers import AnswerLog
 from luthier.trace.results import read_results
+from luthier.trace.settings import ModelsSettings
 
 ZEROEVAL = Path(__file__).parents[3] / "shared" / "data" / "zeroeval"
 
@@ -299,3 +300,13 @@ def test_judged_answers_keep_free_and_constrained_decoding_apart(tmp_path: Path)
         ("bfcl/multiple_1 constrained", "multiple, constrained"),
     }
     assert np.bincount(log.learner).tolist() == [8, 4, 4]  # the folder holds answers.jsonl too
+
+
+def test_columns_of_a_table_are_named(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("who,what,ok\na,x,1\nb,x,0\n")
+    named = ("learner=who", "item=what", "correct=ok")
+    settings = ModelsSettings(more=(str(tmp_path / "table.csv"),), mapped=named)
+    log = read_results(settings.paths, columns=mapping(settings.mapped))
+    assert (log.learners, [item.item for item in log.catalogue.items], log.correct.tolist()) == (("a", "b"), ["x"], [1.0, 0.0])
+    with pytest.raises(SettingsError, match=r"--map lerner=…: a table of results has no such field"):
+        ModelsSettings(more=("table.csv",), mapped=("lerner=who",))

@@ -199,6 +199,9 @@ COMMANDS: dict[str, Command] = {
         "runs/search-compare",
     ),
     "search export": Question("luthier.search.commands:SearchExportSettings", "luthier.search.exporting:export"),
+    "search repair": RunCommand(
+        "luthier.search.repairing:RepairSettings", "luthier.search.repairing:run", "luthier.search.repair_page", "runs/search-repair"
+    ),
     "serve search": Own("luthier.cli.serve:search"),
     "sandbox doctor": Question("luthier.sandbox.settings:DoctorSettings", "luthier.sandbox.answers:doctor"),
     "sandbox run": Question("luthier.sandbox.settings:ScriptSettings", "luthier.sandbox.answers:script"),

@@ -16,7 +16,11 @@ from luthier.records.files import mapping
 from luthier.report.wording import Told
 from luthier.settings import argument, check, option
 
-Kind = Literal["auto", "conversations", "pairs", "choices", "results", "answers", "task", "rows"]
+Kind = Literal["auto", "conversations", "pairs", "choices", "results", "answers", "task", "tools", "rows"]
+_MEANT: dict[Kind, tuple[str, ...]] = {
+    "pairs": ("rejected", "rejected_messages", "non_preferred_output"),
+    "conversations": ("messages", "conversations", "conversation"),
+}
 _LOOKED_AT = 20  # rows of a file that tell its kind
 
 
@@ -70,6 +74,8 @@ def kind_of(file: str, columns: dict[str, str] | None = None) -> Kind:
     from luthier.trace.results import result_files
 
     path = Path(file)
+    if path.suffix.lower() in (".yaml", ".yml") or (path.suffix.lower() == ".json" and _describes_tools(path)):
+        return "tools"
     if path.is_dir() and any((path / name).exists() for name in ("corpus.jsonl", "corpus", "corpus.parquet", "corpus.tsv")):
         return "task"
     if not (path.is_dir() and (path / "state.json").exists()):
@@ -90,6 +96,8 @@ def kind_of(file: str, columns: dict[str, str] | None = None) -> Kind:
     best = max(counted, key=lambda kind: counted[kind])
     if counted[best]:
         return best
+    if meant := next((kind for kind, names in _MEANT.items() if any(name in row for row in rows for name in names)), None):
+        return meant  # its reader says what is wrong with them
     if _has_layout(path, columns or {}):
         return "answers"
     return "choices" if any(True for _ in _choices(file, columns or {}, SkippedRows())) else "rows"
@@ -104,6 +112,31 @@ def _has_layout(path: Path, columns: dict[str, str]) -> bool:
         return path.is_file() and is_table(path) and bool(guess_layout(path, columns))
     except LuthierError:
         return False
+
+
+def _describes_tools(path: Path) -> bool:
+    """Whether a file is an API's description, or a list of tools and nothing else."""
+    from luthier.synthesize.tools.importers.documents import load_document
+    from luthier.synthesize.tools.importers.mcp import holds_tools
+
+    try:
+        document = load_document(path)
+    except LuthierError:
+        return False
+    if isinstance(document, dict):
+        return "openapi" in document or "swagger" in document or holds_tools(document)
+    return (
+        isinstance(document, list) and bool(document) and all(isinstance(each, dict) and _is_tool(each) for each in document[:_LOOKED_AT])
+    )
+
+
+def _is_tool(entry: JSON) -> bool:
+    function = entry.get("function", entry)
+    return (
+        isinstance(function, dict)
+        and "name" in function
+        and any(name in function for name in ("parameters", "inputSchema", "input_schema"))
+    )
 
 
 def _takes(read: Callable[[JSON], Any], row: JSON) -> bool:
@@ -163,6 +196,14 @@ def _answers(file: str, columns: dict[str, str], skipped: SkippedRows) -> Iterat
     return iter(())
 
 
+def _tools(file: str, columns: dict[str, str], skipped: SkippedRows) -> Iterator[Any]:
+    from luthier.synthesize.tools.importers.documents import load_document
+    from luthier.synthesize.tools.importers.mcp import holds_tools, import_mcp
+    from luthier.synthesize.tools.importers.openapi import import_openapi
+
+    return (import_mcp if holds_tools(load_document(Path(file))) else import_openapi)(Path(file))
+
+
 def _task(file: str, columns: dict[str, str], skipped: SkippedRows) -> Iterator[Any]:
     from luthier.evaluate.retrieval.formats import load_task
 
@@ -183,6 +224,7 @@ _READERS: dict[str, Callable[[str, dict[str, str], SkippedRows], Iterator[Any]]]
     "conversations": _conversations,
     "pairs": _pairs,
     "choices": _choices,
+    "tools": _tools,
     "results": _results,
     "answers": _answers,
     "task": _task,

@@ -11,12 +11,19 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from luthier.errors import BadRowError, MissingFileError
 
 Row = tuple[int, list[str]]
 LARGEST = 4 << 30  # bytes of a table, which is held whole
 COMMAS = (",", ";", "\t")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def inert(value: Any) -> Any:
+    """A cell for a table that people open: a text that a spreadsheet would run as a formula gets a quote in front, all else stays."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def read_delimited(path: Path) -> Iterator[Row]:

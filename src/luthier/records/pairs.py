@@ -21,6 +21,7 @@ from luthier.records.turns import messages_from, system_turn, turns_from
 SIDES = (
     ("chosen", "rejected"),
     ("preferred_output", "non_preferred_output"),
+    ("chosen_messages", "rejected_messages"),
     ("chosen_response", "rejected_response"),
     ("response_chosen", "response_rejected"),
     ("answer_chosen", "answer_rejected"),

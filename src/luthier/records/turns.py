@@ -133,12 +133,12 @@ def _content(given: Any, role: Role, number: int) -> tuple[str | None, str | Non
         if isinstance(part, str):
             texts.append(part)
         elif kind in ("tool_use", "tool_call", "function_call"):
-            calls += calls_from([part], number)
-        elif field is not None and isinstance(part.get(field, part.get("text")), str):
-            said = part.get(field, part.get("text"))
+            calls += calls_from(part["value"] if isinstance(part.get("value"), str) else [part], number)
+            odd = odd or (isinstance(part.get("value"), str) and part.keys() > {"type", "value"})
+        elif field is not None and isinstance(said := next((part[key] for key in (field, "text", "value") if key in part), None), str):
             (texts if kind in _TEXTS else thoughts).append(said)
-            odd = odd or any(value not in (None, [], {}) for key, value in part.items() if key not in ("type", field, "text"))
-            odd = odd or kind == "refusal" or part.get("text", said) not in (said, "", None)
+            odd = odd or any(value not in (None, [], {}) for key, value in part.items() if key not in ("type", field, "text", "value"))
+            odd = odd or kind == "refusal" or any(part.get(key, said) not in (said, "", None) for key in ("text", "value"))
         elif role == "tool":
             return _as_text(given, role, number)
         else:
@@ -174,12 +174,13 @@ def _reasoning(item: JSON, thought: str | None, role: Role) -> tuple[str | None,
 
 
 def _weight(item: JSON, number: int) -> tuple[float | None, str | None]:
-    """The weight of a turn, and the field that says so: `weight`, a number from 0, or `train`, true or false."""
-    value = item.get("weight")
-    if value is not None:
+    """The weight of a turn, and the field that says so: `weight` or `loss_weight`, a number from 0, or `train`, true or false."""
+    named = next((name for name in ("weight", "loss_weight") if item.get(name) is not None), "")
+    if named:
+        value = item[named]
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
             raise BadRowError(f"message {number}: the weight is {value!r}; give a number from 0")
-        return value, "weight"
+        return value, named
     return (float(item["train"]), "train") if isinstance(item.get("train"), bool) else (None, None)
 
 

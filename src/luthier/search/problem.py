@@ -17,7 +17,8 @@ Test = str | InputOutput
 class Posed:
     """What is asked. text: the head of a function with its docstring, or plain words. entry_point: "" where a script is asked for.
 
-    public: the tests that a strategy may run. head: code that every program begins with, imports and helper functions.
+    public: the tests that a strategy may run. head: code that every program begins with, imports and helper functions. wanted: what
+    an answer holds, in words, where that is neither a function nor a script.
     """
 
     task: str
@@ -25,6 +26,7 @@ class Posed:
     entry_point: str
     public: tuple[Test, ...]
     head: str = ""
+    wanted: str = ""
 
     def __post_init__(self) -> None:
         if not self.public:

@@ -44,6 +44,8 @@ def task(problem: Posed) -> str:
     shown = "\n".join(str(test) for test in problem.public[:3] if isinstance(test, str))
     if problem.entry_point:
         return f"{problem.text.strip()}\n\nYour function is called `{problem.entry_point}` and must satisfy:\n\n{fenced(shown)}"
+    if problem.wanted:
+        return problem.text.strip()
     return f"{problem.text.strip()}\n\nWrite a Python script that reads standard input and prints the answer."
 
 
@@ -72,7 +74,7 @@ def expand(problem: Posed, thoughts: Sequence[str], count: int, feedback: str = 
 
 def code(problem: Posed, thoughts: Sequence[str] = ()) -> Prompt:
     """Ask for a whole program."""
-    whole = "the whole function, with what it imports," if problem.entry_point else "the whole script"
+    whole = problem.wanted or ("the whole function, with what it imports," if problem.entry_point else "the whole script")
     follow = " that follows these thoughts" if thoughts else ""
     return _asked(f"{state(problem, thoughts)}\n\nAnswer with {whole}{follow} in one block of code.")
 
@@ -117,7 +119,8 @@ def reflect(feedback: str) -> Prompt:
 def repair(feedback: str, problem: Posed, lessons: Sequence[str] = ()) -> Prompt:
     """Ask for a mended program."""
     learned = "\n\nLessons from earlier attempts:\n" + "\n".join(f"- {lesson}" for lesson in lessons) if lessons else ""
-    whole = "the whole corrected function, with what it imports," if problem.entry_point else "the whole corrected script"
+    named = "the whole corrected function, with what it imports," if problem.entry_point else "the whole corrected script"
+    whole = problem.wanted or named
     return _asked(f"{feedback}{learned}\n\nFix the program. Answer with {whole} in one block of code.")
 
 

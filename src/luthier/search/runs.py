@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from luthier.sandbox import Sandbox
 
 SEARCHES, PROGRAMS, SCORES = page.SEARCHES, page.PROGRAMS, page.SCORES
-SCORING = ("curve",)
+ASIDE = ("curve", "at_once", "workers", "replay")  # settings that change no search
 
 
 def run(settings: SearchRunSettings, out: Path, progress: Progress = quiet) -> Run:
@@ -41,7 +41,7 @@ def run(settings: SearchRunSettings, out: Path, progress: Progress = quiet) -> R
         progress.say(str(_estimate(settings.how(), problems)))
         with Run(out, "search run", settings, reads=_reads(settings), progress=progress, draw=page.draw) as made:
             job = _Job(problems, model, box, settings, out, progress)
-            using = [name for name in made.settings if name not in SCORING]
+            using = [name for name in made.settings if name not in ASIDE]
             made.step("search", partial(job.search, settings.how(), ""), uses=using, files=[ANSWERS, VERDICTS, SEARCHES, PROGRAMS])
             made.step("scores", partial(job.score, "", curve=settings.curve), after=["search"], files=[SCORES])
     return made

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -89,7 +89,7 @@ class Selection:
         no row before it takes it (k-center, facility-location, clusters, deita); it has the score that a model gave it.
         """
         rank = {pick.index: (at, pick) for at, pick in enumerate(self.picks, 1)}
-        after = {index: len(self.picks) + at for at, index in enumerate((i for i in self.left if i not in self.dropped), 1)}
+        after = self.ranks_after
         for index in range(len(self.pool)):
             row: JSON = {"row": self.numbers[index], "source": self.groups[index], "bytes": self.pool.size(index)}
             if index in rank:
@@ -104,7 +104,15 @@ class Selection:
     def reason(self, index: int) -> str:
         """Why the row at this position (from 0), which is no pick, was left."""
         gone = self.dropped.get(index) or self.passed.get(index)
-        return f"{gone.gate}: {gone.detail}" if gone else "the budget was spent on rows that rank before it"
+        if gone:
+            return f"{gone.gate}: {gone.detail}"
+        rank = f"rank {self.ranks_after[index]:,}: " if index in self.ranks_after else ""
+        return f"{rank}the budget was spent on rows that rank before it"
+
+    @cached_property
+    def ranks_after(self) -> dict[int, int]:
+        """By index, the ranks of the rows that were left, which go on after those of the picks."""
+        return {index: len(self.picks) + at for at, index in enumerate((i for i in self.left if i not in self.dropped), 1)}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from luthier.records import atomic_write
+from luthier.records.delimited import inert
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +36,7 @@ def write_audit(path: Path, parts: dict[str, AnswerLog], chances: dict[str, NDAr
                 if name != "test" and rows + some.stop - some.start > MOST:
                     break
                 rows += some.stop - some.start
-                writer.writerows(_rows(part, some, name, chances[name], fold))
+                writer.writerows([inert(cell) for cell in row] for row in _rows(part, some, name, chances[name], fold))
     return rows
 
 

@@ -12,6 +12,7 @@ from luthier.errors import BadRowError, SettingsError
 from luthier.models.opening import embedder_reads
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, Journal, atomic_write
+from luthier.records.delimited import inert
 from luthier.records.files import refuse_same
 from luthier.report.wording import Told
 from luthier.run import Run
@@ -201,7 +202,7 @@ def _follow_all(tracer: Tracer, log: AnswerLog, folder: Path, progress: Progress
         table.writerow(["learner", "concept", "mastery", "low", "high", "answers"])
         for row in rows:
             for concept, (chance, low, high, answers) in row["mastery"].items():
-                table.writerow([row["learner"], concept, f"{chance:.4f}", f"{low:.4f}", f"{high:.4f}", f"{answers:g}"])
+                table.writerow([inert(row["learner"]), inert(concept), f"{chance:.4f}", f"{low:.4f}", f"{high:.4f}", f"{answers:g}"])
     return {"learners": len(rows), "answers": sum(row["answers"] for row in rows)}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.records import JSON, atomic_write
+from luthier.records.delimited import inert
 from luthier.trace.answers import AnswerLog
 
 if TYPE_CHECKING:
@@ -238,4 +239,4 @@ def write_table(path: Path, rows: Iterable[JSON], columns: Sequence[str]) -> Non
     with atomic_write(path) as stream:
         writer = csv.DictWriter(stream, list(rows[0]) if rows else list(columns), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: inert(value) for name, value in row.items()} for row in rows)

@@ -17,6 +17,7 @@ from luthier.errors import BadRowError, SettingsError
 from luthier.models.opening import embedder_reads, open_embedder
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, SkippedRows
+from luthier.records.files import mapping
 from luthier.run import Run
 from luthier.trace import models_page
 from luthier.trace.answers import AnswerLog
@@ -122,7 +123,7 @@ def _read(settings: ModelsSettings) -> AnswerLog:
     from luthier.trace.results import read_results
 
     skipped = SkippedRows(Path(settings.skip_bad)) if settings.skip_bad else None
-    log = read_results(settings.paths, settings.items, skipped)
+    log = read_results(settings.paths, settings.items, skipped, mapping(settings.mapped))
     if skipped is not None and skipped.count:
         rows = "1 bad row is" if skipped.count == 1 else f"{skipped.count} bad rows are"
         return replace(log, notes=(*log.notes, f"{rows} set aside in {settings.skip_bad}"))
@@ -132,7 +133,7 @@ def _read(settings: ModelsSettings) -> AnswerLog:
 def _reads(settings: ModelsSettings) -> list[Path | tuple[str, Path]]:
     from luthier.trace.results import result_files
 
-    files: list[Path | tuple[str, Path]] = [path for _, path, _ in result_files(settings.paths)]
+    files: list[Path | tuple[str, Path]] = [path for _, path, _ in result_files(settings.paths, mapping(settings.mapped))]
     if settings.calibrated is not None:
         files.append(calibrated_file(settings.calibrated))
     files += [Path(each) for each in (settings.items, settings.families) if each is not None]

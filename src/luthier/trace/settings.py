@@ -189,6 +189,9 @@ class RelateSettings(AnswerSettings):
     encoder: str = option("minilm", "Finds the candidates.")
 
 
+RESULT_FIELDS = ("learner", "item", "correct", "timestamp", "concepts", "text")  # of a table
+
+
 @dataclass(frozen=True)
 class ModelsSettings:
     """What models or checkpoints master, skill by skill, from the RESULTS of evaluations.
@@ -215,11 +218,16 @@ class ModelsSettings:
     parameters: int = option(1, "Of an item: difficulty, or discrimination as well.", least=1, most=2)
     embedder: str = option("minilm", "Reads difficulty from text: minilm, static, a folder, or none.")
     cache: str | None = option(None, "Folder of embeddings; in the user's cache where left out.", metavar="FOLDER")
+    mapped: tuple[str, ...] = option(
+        (), "What a column of a table is: learner, item, correct, timestamp, concepts or text.", "--map", metavar="FIELD=COLUMN"
+    )
     skip_bad: str | None = option(None, SKIP_BAD, metavar="FILE")
     seed: int = seed_option()
 
     def __post_init__(self) -> None:
         check(self)
+        if strange := next((name for name in mapping(self.mapped) if name not in RESULT_FIELDS), None):
+            raise SettingsError(f"--map {strange}=…: a table of results has no such field; its fields are {', '.join(RESULT_FIELDS)}")
         if not self.paths:
             raise SettingsError("no results: give files or folders with --results")
 

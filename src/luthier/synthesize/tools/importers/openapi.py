@@ -193,7 +193,7 @@ class _Specification:
             if not isinstance(told, Mapping) or told.get("schema") != schema:
                 note("left out", f"{what} as {kind}", self._path)
             else:
-                self._strange(told, ("schema",), f"a {what}")
+                self._strange(told, ("schema",), f"{'an' if what[0] in 'aeiou' else 'a'} {what}")
 
     def _content_schema(self, content: Any, place: str) -> Any:
         kinds = self._mapping(content, place)

@@ -1,0 +1,175 @@
+"""Copies of a repository whose tests run inside bubblewrap: no network, no home, nothing of the machine but Python and the copy itself.
+
+The repository is only read. The tests share an interpreter with the code they test, as pytest has it, so a result here is for people to
+look at: unlike in `luthier.sandbox`, code that means to deceive its tests could.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from luthier.errors import MissingFileError, SettingsError
+from luthier.sandbox import bubblewrap
+
+INSIDE, SEEN, PLUGIN = "/luthier-tree", ".luthier-seen.json", "luthier_seen"
+LEFT_OUT = frozenset(
+    {".git", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+)
+LARGEST = 64 << 20  # of a file that is copied
+MEMORY, FILE = 4 << 30, 256 << 20
+_LIMITED = (
+    "import os, resource, sys\n"
+    "for what, most in ((resource.RLIMIT_AS, {memory}), (resource.RLIMIT_FSIZE, {file}), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_CPU, {cpu})):\n"
+    "    resource.setrlimit(what, (most, most))\n"
+    "os.execv(sys.argv[1], sys.argv[1:])\n"
+)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run of tests came to. tests: outcome by node id; texts: what was said of those that failed; called, frames: (file, function,
+    first line) inside the copy; said: the end of the output where pytest did not get to its end."""
+
+    tests: dict[str, str]
+    texts: dict[str, str]
+    called: tuple[tuple[str, str, int], ...]
+    frames: tuple[tuple[str, str, int], ...]
+    said: str = ""
+
+    @property
+    def passed(self) -> frozenset[str]:
+        return frozenset(name for name, outcome in self.tests.items() if outcome == "passed")
+
+    @property
+    def failed(self) -> frozenset[str]:
+        return frozenset(name for name, outcome in self.tests.items() if outcome == "failed")
+
+
+class Worktree:
+    """A copy of a repository, or of another copy, below a temporary folder. A context manager."""
+
+    def __init__(self, repository: Path, python: str | None = None) -> None:
+        if not repository.is_dir():
+            raise MissingFileError(f"{repository}: no such folder; give the root of a repository")
+        self.python = python or sys.executable
+        self._holder = tempfile.TemporaryDirectory(prefix="luthier-")
+        self.path = Path(self._holder.name) / "work"
+        self._copy(repository)
+
+    def read(self, file: str) -> str:
+        return (self.path / file).read_text(encoding="utf-8")
+
+    def test(self, names: Sequence[str], *, changes: Mapping[str, str], seconds: float, follow: bool = False) -> Ran:
+        """Run tests with these files changed, and change them back. names: of pytest; none runs the whole suite. follow: what is called."""
+        before = {file: (self.path / file).read_bytes() for file in changes}
+        try:
+            for file, text in changes.items():
+                (self.path / file).write_text(text, encoding="utf-8")
+            return self._pytest(names, seconds, follow=follow)
+        finally:
+            for file, content in before.items():
+                (self.path / file).write_bytes(content)
+
+    def __enter__(self) -> Worktree:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._holder.cleanup()
+
+    def _copy(self, repository: Path) -> None:
+        def left_out(folder: str, names: list[str]) -> set[str]:
+            places = [Path(folder, name) for name in names]
+            large = {path.name for path in places if path.is_file() and not path.is_symlink() and path.stat().st_size > LARGEST}
+            special = {path.name for path in places if not path.is_symlink() and not path.is_file() and not path.is_dir()}
+            return set(LEFT_OUT.intersection(names)) | large | special | {path.name for path in places if path.is_symlink()}
+
+        shutil.copytree(repository, self.path, ignore=left_out)
+
+    def _pytest(self, names: Sequence[str], seconds: float, *, follow: bool) -> Ran:
+        (self.path / SEEN).unlink(missing_ok=True)
+        words = ["-m", "pytest", "-q", "-x" if follow else "--maxfail=50", "-p", PLUGIN, "-p", "no:cacheprovider", "--color=no", *names]
+        try:
+            done = subprocess.run(
+                self._command(words, seconds, follow=follow),
+                env={},
+                capture_output=True,
+                timeout=seconds,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+            said = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
+        except subprocess.TimeoutExpired:
+            return Ran({}, {}, (), (), f"no end within {seconds:g} s")
+        if done.returncode and "bwrap:" in said:
+            raise bubblewrap.explain(said)
+        return self._told(said)
+
+    def _told(self, said: str) -> Ran:
+        try:
+            told = json.loads((self.path / SEEN).read_text(encoding="utf-8"))
+            tests = {str(name): str(each["outcome"]) for name, each in told["tests"].items()}
+            texts = {str(name): str(each["text"]) for name, each in told["tests"].items()}
+            called, frames = (tuple(map(_place, told[name])) for name in ("called", "frames"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return Ran({}, {}, (), (), said or "pytest said nothing")
+        return Ran(tests, texts, called, frames, said if not tests else "")
+
+    def _command(self, words: Sequence[str], seconds: float, *, follow: bool) -> list[str]:
+        plugin = Path(__file__).with_name("seen.py")
+        folders = _folders(self.python)
+        made = [
+            bubblewrap.find(),
+            "--unshare-all",
+            "--unshare-user",
+            "--die-with-parent",
+            "--new-session",
+            "--cap-drop",
+            "ALL",
+            "--clearenv",
+        ]
+        made += ["--setenv", "PATH", f"{Path(self.python).parent}:/usr/bin:/bin", "--setenv", "HOME", "/tmp", "--setenv", "LANG", "C.UTF-8"]  # noqa: S108
+        for name, value in (
+            ("PYTHONPATH", f"/luthier:{INSIDE}/src:{INSIDE}"),
+            ("PYTHONDONTWRITEBYTECODE", "1"),
+            ("OMP_NUM_THREADS", "1"),
+            ("LUTHIER_ROOT", f"{INSIDE}/"),
+            ("LUTHIER_OUT", f"{INSIDE}/{SEEN}"),
+            ("LUTHIER_FOLLOW", "1" if follow else "0"),
+        ):
+            made += ["--setenv", name, value]
+        for folder in folders:
+            made += ["--ro-bind", folder, folder]
+        for path in ("/lib", "/lib64", "/bin"):
+            if Path(path).is_symlink():
+                made += ["--symlink", str(Path(path).readlink()), path]
+            elif Path(path).exists():
+                made += ["--ro-bind", path, path]
+        made += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/luthier"]  # noqa: S108
+        made += ["--ro-bind", str(plugin), f"/luthier/{PLUGIN}.py", "--bind", str(self.path), INSIDE, "--chdir", INSIDE]
+        limits = _LIMITED.format(memory=MEMORY, file=FILE, cpu=int(seconds) + 5)
+        return [*made, self.python, "-c", limits, self.python, *words]
+
+
+def _folders(python: str) -> list[str]:
+    """What of the machine an interpreter needs: the system's programs, its own folder, and the one its environment was made from."""
+    path = Path(python).absolute()
+    if not path.exists():
+        raise MissingFileError(f"{python}: no such interpreter; give the one that runs the repository's tests with --python")
+    wanted = {"/usr", str(path.parents[1]), str(Path(os.path.realpath(path)).parents[1])}
+    if "/" in wanted:
+        raise SettingsError(f"{python}: lies at the root of the file system, all of which would be seen inside; give another --python")
+    return [one for one in sorted(wanted) if not any(one != outer and Path(one).is_relative_to(outer) for outer in wanted)]
+
+
+def _place(row: Sequence[object]) -> tuple[str, str, int]:
+    file, name, line = row
+    return str(file).removeprefix(f"{INSIDE}/"), str(name), int(str(line))
