@@ -77,9 +77,6 @@ def _opened(name: str, engine: str, endpoint: str) -> Any:
             rows = [message.to_row() for message in prompt.messages]
             return str(self.tokenizer.apply_chat_template(rows, tokenize=False, add_generation_prompt=True))
 
-        def encode(self, text: str) -> list[int]:
-            return list(self.tokenizer(text, add_special_tokens=False).input_ids)
-
     return Counted(endpoint, name, concurrency=AT_ONCE, timeout=900.0)
 
 

@@ -33,11 +33,12 @@ BATCH = 64
 
 @runtime_checkable
 class CountsTokens(Protocol):
-    """An engine with a tokenizer of its own (`LocalModel`)."""
+    """An engine with a tokenizer of its own (`LocalModel`, `LlamaCppModel`)."""
+
+    @property
+    def tokenizer(self) -> Any: ...
 
     def render(self, prompt: Prompt) -> str: ...
-
-    def encode(self, text: str) -> list[int]: ...
 
 
 class Kept:
@@ -110,7 +111,7 @@ class Answers(Kept):
     def count(self, say: Say) -> int:
         """The most tokens that a prompt can be: exactly, where the model counts."""
         if isinstance(self.model, CountsTokens):
-            return len(self.model.encode(self.model.render(say.prompt)))
+            return len(self.model.tokenizer(self.model.render(say.prompt), add_special_tokens=False).input_ids)
         return most_tokens(say.prompt)
 
 

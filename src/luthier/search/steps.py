@@ -21,6 +21,7 @@ from luthier.search.settings import SearchSettings
 from luthier.search.tree import Node
 from luthier.search.wants import Behave, Behaviour, Look, Say, Steps, Tried, Try, Watched
 
+SHORT, SHORT_KINDS = 160, ("rethink", "reflect", "estimate", "blame")  # tokens of one or two sentences; a small model never ends by itself
 LOOKS = 3  # failing tests that are followed until one shows blocks
 RETHOUGHT, WRITTEN, DRAWN, REPAIRED = "rethought", "written", "drawn", "repaired"
 
@@ -56,7 +57,8 @@ class Search:
         settings = self.settings
         heat = settings.temperature if temperature is None else temperature
         seed = int.from_bytes(hashlib.sha256(f"{settings.seed} {draw}".encode()).digest()[:4], "big") >> 1 if heat else settings.seed
-        return Say(prompt, Sampling(settings.max_tokens, heat, settings.top_p if heat else 1.0, seed=seed), kind, about)
+        longest = min(settings.max_tokens, SHORT) if kind in SHORT_KINDS else settings.max_tokens
+        return Say(prompt, Sampling(longest, heat, settings.top_p if heat else 1.0, seed=seed), kind, about)
 
     def keep(self, program: str, tried: Tried | None, worth: float, *, node: Node, how: str, estimate: float | None = None) -> Candidate:
         """A program that was written joins the candidates, whatever its worth."""
