@@ -14,10 +14,12 @@ import pytest
 from command import luthier
 from luthier.models.chat_template import ChatTemplate
 from luthier.models.local import LocalModel
+from luthier.models.merged_folder import write_model_gguf
 from luthier.models.parity import compare, table
 from luthier.models.parity_checks import compare_prompts, compare_tokens
-from luthier.models.parity_sides import EngineSide
+from luthier.models.parity_sides import EngineSide, llamacpp_side
 from luthier.models.protocol import Prompt
+from luthier.models.source import find_source
 from luthier.records import JSON, Message, Tool, ToolCall
 from stock_templates import stock, write_architecture
 
@@ -228,3 +230,16 @@ def test_what_llamacpp_serves_of_a_run_is_what_was_trained(tiny_model_folder: Pa
     assert said.stdout.splitlines()[-1] == "what is served is what was trained"
     missing = luthier("models", "parity", tmp_path / "run", "--with", "nothing", ok=False)
     assert "give llamacpp, openvino, or the URL of a server" in missing.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("xllamacpp") is None, reason="llama.cpp is an extra")
+def test_calls_that_llamacpp_cannot_read_are_text_and_that_is_said(bundled_model: LocalModel, tmp_path: Path) -> None:
+    write_model_gguf(find_source("bundled"), tmp_path / "model.gguf", weights="f16")
+    with llamacpp_side(tmp_path / "model.gguf") as side:
+        cases = list(compare(bundled_model, side, ASKED[:1], weights="f16", max_tokens=8))
+        made = table(cases, "parity", side.remarks)
+    assert any("--skip-chat-parsing" in line for line in made.lines)
+    checks = {each["check"]: each for each in made.value["checks"]}
+    assert [checks[name]["compared"] for name in ("prompt", "tokens", "calls")] == [1, 1, 1]
+    assert checks["calls"]["equal"] == checks["tokens"]["equal"] == 1

@@ -82,7 +82,7 @@ def answer(settings: ParitySettings, progress: Progress = quiet) -> Told:
     with _side(settings, source, progress) as side:
         progress.step(f"Compare with {side.name}", len(prompts))
         cases = list(compare(trained, side, prompts, weights=settings.weights, max_tokens=settings.max_tokens, progress=progress))
-    return table(cases, f"{source.base.name} as trained, and {side.name}")
+    return table(cases, f"{source.base.name} as trained, and {side.name}", side.remarks)
 
 
 def hold_gguf(source: Source, file: Path, *, weights: str, conversations: int, progress: Progress = quiet) -> Told | None:
@@ -97,7 +97,7 @@ def hold_gguf(source: Source, file: Path, *, weights: str, conversations: int, p
     with llamacpp_side(file) as side:
         progress.step(f"Compare with {side.name}", len(prompts))
         cases = list(compare(trained, side, prompts, weights=weights, progress=progress))
-    return table(cases, f"{source.base.name} as trained, and {side.name}")
+    return table(cases, f"{source.base.name} as trained, and {side.name}", side.remarks)
 
 
 def prompts_of(source: Source, files: Sequence[str], count: int) -> list[Prompt]:
@@ -222,8 +222,8 @@ def _gap(trained: LocalModel, prompt: Prompt, ours: str, theirs: str) -> float |
     return best - found
 
 
-def table(cases: Sequence[Case], title: str) -> Told:
-    """A line a check, with what differs and why; code 1 where anything but precision does."""
+def table(cases: Sequence[Case], title: str, remarks: Sequence[str] = ()) -> Told:
+    """A line a check, with what differs and why; code 1 where anything but precision does. remarks: what whoever serves it must know."""
     lines, rows, bad = [title], [], 0
     apart = [case.apart for case in cases if case.apart is not None]
     for what in CHECKS:
@@ -236,5 +236,8 @@ def table(cases: Sequence[Case], title: str) -> Told:
         lines.append(f"{'! ' if serious else 'ok' if count else '- '}  {what:18} {told}")
         lines += [f"      {times} x {why}" for why, times in Counter(each.why for each in found).most_common(EXAMPLES)]
         rows.append({"check": what, "compared": count, "equal": count - len(found), "differences": [each._asdict() for each in found[:20]]})
+    lines += remarks
     lines.append("what is served is what was trained" if not bad else "what is served is NOT what was trained")
-    return Told(lines, {"checks": rows, "apart": fmean(apart) if apart else None, "same": not bad}, int(bool(bad)))
+    return Told(
+        lines, {"checks": rows, "apart": fmean(apart) if apart else None, "same": not bad, "remarks": list(remarks)}, int(bool(bad))
+    )

@@ -17,6 +17,7 @@ from luthier.records import JSON
 from luthier.records.calls import render_calls
 from luthier.records.conversations import ToolCall
 
+_UNREAD = "does not match the expected"  # what llama.cpp's server says of an answer that its parser of calls cannot read
 CONTEXT = 8192  # tokens of a conversation with its answer
 
 
@@ -30,9 +31,10 @@ class Answered(NamedTuple):
 
 
 class Side(Protocol):
-    """What answers beside the trained model. None: it does not tell."""
+    """What answers beside the trained model. None: it does not tell. remarks: what whoever serves it must know."""
 
     name: str
+    remarks: list[str]
 
     def prompt(self, prompt: Prompt) -> str | None:
         """The prompt as it reads it."""
@@ -51,6 +53,10 @@ class ServerSide:
     """An OpenAI-compatible server; llama.cpp's also tells its prompts (`/apply-template`) and tokens (`/tokenize`)."""
 
     def __init__(self, url: str, model: str = "model", key: str | None = None) -> None:
+        self.remarks = list[str]()
+        self._ask_at(url, model, key)
+
+    def _ask_at(self, url: str, model: str, key: str | None = None) -> None:
         from openai import OpenAI
 
         parts = urlsplit(url)
@@ -98,26 +104,60 @@ class ServerSide:
         return found if isinstance(found, dict) else None
 
 
-@contextmanager
-def llamacpp_side(file: Path) -> Iterator[ServerSide]:
-    """llama.cpp's own server on a GGUF file, in this process: its template, its tokenizer, its weights. Raises EngineError."""
-    if find_spec("xllamacpp") is None:
-        raise EngineError("parity with llamacpp needs: pip install 'luthier[llamacpp]'")
-    import xllamacpp  # type: ignore[import-untyped]
+class LlamaCppSide(ServerSide):
+    """llama.cpp's own server on a GGUF file, in this process: its template, its tokenizer, its weights.
 
-    params = xllamacpp.CommonParams()
-    params.model.path, params.n_parallel, params.n_ctx = str(file), 1, CONTEXT
-    params.hostnames, params.port, params.warmup, params.verbosity, params.use_jinja = ["127.0.0.1"], 0, False, 0, True
+    Where its parser of calls gives a conversation up, as it does with calls in a form that it does not know, it goes on as a server that is
+    started with `--skip-chat-parsing`: all that the model says is text, from which a client reads the calls. `remarks` tells so.
+    """
+
+    def __init__(self, file: Path) -> None:
+        if find_spec("xllamacpp") is None:
+            raise EngineError("parity with llamacpp needs: pip install 'luthier[llamacpp]'")
+        self.file, self.as_text, self.remarks = file, False, list[str]()
+        self._start()
+
+    def answer(self, prompt: Prompt, sampling: Sampling) -> Answered:
+        try:
+            return super().answer(prompt, sampling)
+        except EngineError as problem:
+            if self.as_text or _UNREAD not in str(problem):
+                raise
+        self.as_text = True
+        self.remarks.append(
+            "llama.cpp cannot read this model's calls itself: serve it with --skip-chat-parsing, and read them from the text"
+            " (luthier.records.call_forms.read_calls)"
+        )
+        self._start()
+        return super().answer(prompt, sampling)
+
+    def _start(self) -> None:
+        import xllamacpp  # type: ignore[import-untyped]
+
+        self._server: Any = None  # the one before lets go of its weights first
+        params = xllamacpp.CommonParams()
+        params.model.path, params.n_parallel, params.n_ctx = str(self.file), 1, CONTEXT
+        params.hostnames, params.port, params.warmup, params.verbosity, params.use_jinja = ["127.0.0.1"], 0, False, 0, True
+        params.force_pure_content_parser = self.as_text
+        try:
+            self._server = xllamacpp.Server(params)
+        except Exception as problem:  # the binding raises nothing narrower
+            raise EngineError(f"{self.file}: llama.cpp cannot load it ({problem})") from problem
+        self._ask_at(f"{self._server.listening_address}/v1", self.file.stem)
+        self.name = f"llama.cpp on {self.file.name}"
+
+    def close(self) -> None:
+        self._server = None
+
+
+@contextmanager
+def llamacpp_side(file: Path) -> Iterator[LlamaCppSide]:
+    """llama.cpp with a GGUF file, closed in the end. Raises EngineError."""
+    side = LlamaCppSide(file)
     try:
-        server = xllamacpp.Server(params)
-    except Exception as problem:  # the binding raises nothing narrower
-        raise EngineError(f"{file}: llama.cpp cannot load it ({problem})") from problem
-    try:
-        side = ServerSide(f"{server.listening_address}/v1", file.stem)
-        side.name = f"llama.cpp on {file.name}"
         yield side
     finally:
-        del server
+        side.close()
 
 
 class EngineSide:
@@ -125,6 +165,7 @@ class EngineSide:
 
     def __init__(self, model: Any) -> None:
         self.model, self.name = model, f"{type(model).__name__} on {model.name}"
+        self.remarks = list[str]()
 
     def prompt(self, prompt: Prompt) -> str | None:
         return str(self.model.render(prompt))
