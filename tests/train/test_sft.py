@@ -186,6 +186,11 @@ def test_a_limit_without_room_still_takes_two_steps(model: LocalModel, tmp_path:
     assert [step for step, _ in losses(tmp_path)] == [1, 2]
 
 
+def test_a_slow_machine_makes_the_steps_that_teach(model: LocalModel, tmp_path: Path):
+    result = fine_tune(ROWS, model, tmp_path, replace(SETTINGS, seconds=1e-6, least_steps=4))
+    assert (result.steps, result.planned_steps) == (4, 4)
+
+
 def test_the_noise_changes_what_is_learned_and_zero_is_plain_lora(model: LocalModel, whole: tuple[Path, Any], tmp_path: Path):
     fine_tune(ROWS, model, tmp_path, replace(SETTINGS, sigma=0.0))
     assert losses(tmp_path)[0] == losses(whole[0])[0]

@@ -30,7 +30,8 @@ from luthier.train.runs import run as fine_tune
 from luthier.train.settings import SftRunSettings
 
 SELECTED, LEFT = "selected.jsonl", "left.jsonl"
-LEAST_TRAINING_SECONDS = 120.0  # less teaches nothing; a limit that leaves less is overrun
+LEAST_TRAINING_SECONDS = 120.0
+LEAST_STEPS = 60  # fewer teach too little; a machine on which they take longer than the limit overruns it
 AFTER_SHARE = 0.75  # of the scoring before training; answers are shorter after it
 LONGEST = 352  # tokens of a dialogue; longer ones are left out of training
 AROUND_SECONDS = 30.0  # loading models, measuring the machine, writing the report
@@ -95,6 +96,7 @@ def _training(settings: ToolsSettings, out: Path, seconds: float | None) -> SftR
         sigma=settings.flat,
         backend="table" if settings.flat else None,  # a CPU draws it in a sixth of the time
         seconds=seconds,
+        least_steps=LEAST_STEPS,
         branches=PER_LIST,  # dialogues that one row holds
         learning_rate=settings.learning_rate,
         rank=RANK,

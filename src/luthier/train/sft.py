@@ -329,7 +329,7 @@ def _trainer(prepared: Prepared, model: LocalModel, folder: Path, settings: SftS
         if lora is not None:  # the steps that are planned are those of the adapted model
             with refused_by("PEFT"):
                 base, lora = get_peft_model(base, lora, autocast_adapter_dtype=True), None
-        _plan(base, rows, folder, settings, config)
+        _plan(base, rows, folder, settings, config, progress)
         more = {"data_collator": partial(collate, padding=model.tokenizer.pad_token_id or 0, multiple=16)}
     # The cheaper head knows one process, and no loss that balances experts.
     stock = config.world_size > 1 or any(name in settings.sft for name in OTHER_LOSS) or hasattr(base.config, "output_router_logits")
@@ -353,7 +353,7 @@ def _trainer(prepared: Prepared, model: LocalModel, folder: Path, settings: SftS
     return trainer
 
 
-def _plan(base: Any, rows: list[Encoded], folder: Path, settings: SftSettings, config: Any) -> None:
+def _plan(base: Any, rows: list[Encoded], folder: Path, settings: SftSettings, config: Any, progress: Progress) -> None:  # noqa: PLR0917
     """Set the number of steps: one pass over the ordered rows, or what the time limit holds."""
     from luthier.train.steps import PLAN, planned_steps
 
@@ -363,7 +363,17 @@ def _plan(base: Any, rows: list[Encoded], folder: Path, settings: SftSettings, c
         passes = 2 if settings.way == "lora-sam" else 1
         flat = _checked_flat(settings)
         planned = planned_steps(
-            base, rows, folder / PLAN, most=planned, seconds=settings.seconds, config=config, sigma=settings.noise, flat=flat, passes=passes
+            base,
+            rows,
+            folder / PLAN,
+            most=planned,
+            seconds=settings.seconds,
+            config=config,
+            sigma=settings.noise,
+            flat=flat,
+            passes=passes,
+            least=settings.least_steps,
+            progress=progress,
         )
     config.max_steps = planned
     if 0 < config.warmup_steps < 1:  # a share, of which transformers would take the next whole step

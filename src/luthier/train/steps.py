@@ -18,7 +18,7 @@ from luthier.models.base_model import write_base
 from luthier.models.chat_template import without_markers
 from luthier.models.local import LocalModel
 from luthier.models.precision import default_device
-from luthier.progress import Progress
+from luthier.progress import Progress, quiet
 from luthier.records import JSON
 from luthier.records.files import atomic_write
 from luthier.train.answer_head import answer_loss
@@ -113,16 +113,29 @@ def refuse_broken(model: Any, config: Any, sigma: float = 0.0) -> None:
 
 
 def planned_steps(
-    model: Any, rows: Rows, plan: Path, *, most: int, seconds: float, config: Any, sigma: float, flat: JSON, passes: int = 1
+    model: Any,
+    rows: Rows,
+    plan: Path,
+    *,
+    most: int,
+    seconds: float,
+    config: Any,
+    sigma: float,
+    flat: JSON,
+    passes: int = 1,
+    least: int = 2,
+    progress: Progress = quiet,
 ) -> int:
-    """As many optimizer steps as `seconds` hold, from 2 to `most`. Decided once and kept in the file `plan`.
+    """As many optimizer steps as `seconds` hold, from `least` to `most`. Decided once and kept in the file `plan`.
 
-    passes: forward and backward passes of a micro-batch.
+    passes: forward and backward passes of a micro-batch. progress: is told how long they will take.
     """
     if plan.is_file():
         return int(json.loads(plan.read_text())["planned_steps"])
     each = passes * step_seconds(model, rows, config=config, sigma=sigma, flat=flat)
-    planned = max(2, min(most, int(seconds / (MARGIN * each))))
+    planned = min(most, max(least, int(seconds / (MARGIN * each))))
+    over = ", longer than the time limit, as fewer steps teach too little" if planned * each > seconds else ""
+    progress.say(f"{planned} steps of {each:.1f} s: about {max(1, round(planned * each / 60))} min{over}")
     with atomic_write(plan) as stream:
         json.dump({"planned_steps": planned, "whole_plan": most, "probe_step_seconds": each, "limit_seconds": seconds}, stream, indent=1)
     return planned
