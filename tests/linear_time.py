@@ -27,8 +27,13 @@ def superlinear(work: Callable[[str], object], small: str, large: str) -> str:
     """
     if (tiny := seconds(work, small[: SMALL // 16], 3)) > FAST:
         return f"{tiny:.3f} s for {SMALL // 16} characters"
-    if seconds(work, small) <= FAST:
+    if (whole := seconds(work, small)) <= FAST:
         return ""
+    part = seconds(work, small[: SMALL // 4], 3)
+    if (
+        whole > 5 * FAST and (whole := min(whole, seconds(work, small, 2))) > 2 * GROWTH * 4 * part
+    ):  # not even near: the large one may take hours
+        return f"{part:.3f} s for {SMALL // 4} characters, {whole:.3f} s for {SMALL}"
     before, after = float("inf"), float("inf")
     for _ in range(5):
         before, after = min(before, seconds(work, small, 3)), min(after, seconds(work, large, 3))

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from luthier.errors import BadRowError
@@ -52,17 +52,17 @@ MARKS = (  # special tokens that open or close calls: what a tokenizer leaves ou
     "<｜tool▁sep｜>",
     "<｜tool▁call▁end｜>",
 )
-_THOUGHTS = re.compile(r"^\s*(?:<think>)?(?:(?!</think>).)*</think>", re.DOTALL)
 _TAGGED = re.compile(r"<tool_call>(.*?)(?:</tool_call>|(?=<tool_call>)|$)", re.DOTALL)
 _LFM = re.compile(r"<\|tool_call_start\|>(.*?)(?:<\|tool_call_end\|>|$)", re.DOTALL)
-_GEMMA = re.compile(r"<\|tool_call>call:([^{\s]+)\s*(\{.*?\})\s*(?:<tool_call\|>|$)", re.DOTALL)
-_FENCE = re.compile(r"```[ \t]*([\w+-]*)[ \t]*\n(.*?)(?:\n[ \t]*```|$)", re.DOTALL)
-_FUNCTION = re.compile(r"<function=([^>\n]+)>(.*?)(?:</function>|$)", re.DOTALL)
-_PARAMETER = re.compile(r"<parameter=([^>\n]+)>\n?(.*?)\n?(?:</parameter>|(?=<parameter=)|$)", re.DOTALL)
-_GLM = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
-_MISTRAL = re.compile(r"([\w.\-/]+)(?:\[CALL_ID\][\w-]+)?(?:\[ARGS\])?\s*(?=\{)")
-_DEEPSEEK = re.compile(r"<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>)?\s*([\w.\-/]+)\s*(?:<｜tool▁sep｜>)?\s*(?:```json)?\s*(?=\{)")
-_HARMONY = re.compile(r"to=functions\.([\w.\-/]+)[^{]*?(?:<\|message\|>)\s*(?=\{)")
+_FENCE = re.compile(r"```[ \t]*+([\w+-]*+)[ \t]*+\n(.*?)(?:\n[ \t]*+```|$)", re.DOTALL)
+_FUNCTION = re.compile(r"<function=([^<>\n]++)>(.*?)(?:</function>|$)", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=([^<>\n]++)>\n?(.*?)\n?(?:</parameter>|(?=<parameter=)|$)", re.DOTALL)
+_MISTRAL = re.compile(r"(?<![\w.\-/])([\w.\-/]++)(?:\[CALL_ID\][\w-]++)?+(?:\[ARGS\])?+\s*+(?=\{)")
+_DEEPSEEK = re.compile(
+    r"<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>)?+\s*+([\w.\-/]++)\s*+(?:<｜tool▁sep｜>)?+\s*+(?:```json)?+\s*+(?=\{)"
+)
+_HARMONY = re.compile(r"to=functions\.([\w.\-/]++)[^{]{0,200}?<\|message\|>\s*+(?=\{)")
+_GEMMA = "<|tool_call>call:"
 _ATTEMPTS = re.compile(
     r"\[TOOL_CALLS\]|<\|python_tag\|>|<function=|<\|tool_call|<tool_call|<invoke name=|<function_call|to=functions\.|<｜tool▁call"
 )
@@ -79,7 +79,8 @@ class Reading(NamedTuple):
 
 def read_calls(text: str, names: Sequence[str] = ()) -> Reading:
     """The calls in an answer, whatever form they are in. names: the tools on offer."""
-    said = _THOUGHTS.sub("", text, count=1).strip()
+    before, thought, after = text.partition("</think>")
+    said = (after if thought else before).strip()
     for reader in (_tagged, _marked, _plain, _fenced):
         try:
             form, calls = reader(said, names)
@@ -111,7 +112,17 @@ def _xml(part: str) -> list[ToolCall]:
     name = part.partition("<arg_key>")[0].strip()
     if not name or len(name.split()) > 1:
         raise BadRowError("a call without a name")
-    return [ToolCall(name, {key.strip(): _value(value) for key, value in _GLM.findall(part)})]
+    return [ToolCall(name, {key.strip(): _value(value) for key, value in _glm(part)})]
+
+
+def _glm(part: str) -> Iterator[tuple[str, str]]:
+    """`<arg_key>name</arg_key><arg_value>value</arg_value>`, one after another."""
+    for piece in part.split("<arg_key>")[1:]:
+        key, _, rest = piece.partition("</arg_key>")
+        value, closed, _ = rest.lstrip().removeprefix("<arg_value>").partition("</arg_value>")
+        if not closed:
+            raise BadRowError("an argument that is not closed")
+        yield key, value
 
 
 def _value(text: str) -> Any:
@@ -134,7 +145,7 @@ def _marked(text: str, names: Sequence[str]) -> _Found:
         if pattern.search(text):
             return form, _named(text, pattern)
     if "<|tool_call>" in text:
-        return "gemma", tuple(ToolCall(name, _gemma(body)) for name, body in _GEMMA.findall(text)) or _fail()
+        return "gemma", tuple(_gemma_call(part) for part in text.split(_GEMMA)[1:]) or _fail()
     return _NONE
 
 
@@ -160,6 +171,13 @@ def _python_tag(text: str, names: Sequence[str]) -> tuple[ToolCall, ...]:
     return parse_calls(f"{name}({rest}" if dot and name.replace("_", "").isalnum() else text, names)
 
 
+def _gemma_call(part: str) -> ToolCall:
+    name, brace, body = part.partition("<tool_call|>")[0].strip().partition("{")
+    if not name.strip() or not brace or not body.endswith("}"):
+        raise BadRowError("a call without a name or arguments")
+    return ToolCall(name.strip(), _gemma("{" + body))
+
+
 def _gemma(body: str) -> JSON:
     """`{key:<|"|>text<|"|>,other:3}`: JSON but for the quotes and the keys."""
     texts: list[str] = []
@@ -169,7 +187,7 @@ def _gemma(body: str) -> JSON:
         return f'"\\u0000{len(texts) - 1}"'
 
     bare = re.sub(r'<\|"\|>(.*?)<\|"\|>', keep, body, flags=re.DOTALL)
-    read = parse_text(re.sub(r"([{,]\s*)([\w.\-$]+)\s*:", r'\1"\2":', bare))
+    read = parse_text(re.sub(r"([{,]\s*+)([\w.\-$]++)\s*+:", r'\1"\2":', bare))
     if not isinstance(read, dict):
         raise BadRowError("arguments that are no object")
     found: JSON = _restored(read, texts)

@@ -10,7 +10,7 @@ from luthier.errors import SettingsError
 from luthier.models.protocol import Completion, Prompt
 from luthier.records import JSON
 
-_FORM = re.compile(r"\s*([\d_,]*\.?\d+)\s*(?:(k|m)(?![a-z]))?\s*([a-z$]+)\s*", re.IGNORECASE)
+_FORM = re.compile(r"\s*+(\d[\d_,]*+(?:\.\d++)?|\.\d++)\s*+(?:(k|m)(?![a-z]))?\s*+([a-z$]++)\s*+", re.IGNORECASE)
 _UNITS = {
     **dict.fromkeys(("call", "calls"), ("calls", 1.0)),
     **dict.fromkeys(("token", "tokens"), ("tokens", 1.0)),

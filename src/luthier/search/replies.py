@@ -13,7 +13,9 @@ from typing import Any
 
 THOUGHT_LENGTH = 600  # characters; more is no thought of one or two sentences
 _DECODER = json.JSONDecoder()
-_ITEM = re.compile(r"^\s*(?:\d+[.)]|[-*•])\s+(.+)$", re.MULTILINE)
+_ITEM = re.compile(r"^[ \t]*+(?:\d++[.)]|[-*•])[ \t]++(\S.*)$", re.MULTILINE)
+_OPENED = re.compile(r"[\[{]")
+MOST_TRIES = 200  # brackets of an answer that open no JSON; each may be read to the end
 _LETTER = re.compile(r"\b([A-Z])\b")
 
 
@@ -40,14 +42,14 @@ def normal(text: str) -> str:
 
 
 def values_in(text: str) -> Iterator[Any]:
-    """Every JSON list or object in a text that is not within another one."""
-    at = 0
-    while (found := re.search(r"[\[{]", text[at:])) is not None:
-        start = at + found.start()
+    """Every JSON list or object in a text that is not within another one; a text full of brackets that open none is given up."""
+    at, tries = 0, 0
+    while tries < MOST_TRIES and (found := _OPENED.search(text, at)) is not None:
+        start = found.start()
         try:
             value, at = _DECODER.raw_decode(text, start)
         except (ValueError, RecursionError):
-            at = start + 1
+            at, tries = start + 1, tries + 1
             continue
         yield value
 

@@ -102,12 +102,12 @@ def posed(messages: Sequence[Message], tests: Any, entry_point: str) -> Posed | 
 
 def _defined(code: str) -> str:
     """The last function that a text of code begins to define."""
-    found = re.findall(r"^(?:async +)?def +(\w+) *\(", code, re.MULTILINE)
+    found = re.findall(r"^(?:async ++)?def ++(\w++) *+\(", code, re.MULTILINE)
     return found[-1] if found else ""
 
 
 def _first_called(text: str) -> str:
-    found = re.search(r"^\s*(?:>>>\s*|assert\s+)(\w+)\(", text, re.MULTILINE)
+    found = re.search(r"^[ \t]*+(?:>>>[ \t]*+|assert[ \t]++)(\w++)\(", text, re.MULTILINE)
     return found[1] if found else ""
 
 
