@@ -145,6 +145,10 @@ TEXT_CALLS = [
     '```python\nf(a=[1, {"b": None}])\n```',
     '{"name": "f", "parameters": {"a": true}}; {"name": "g", "parameters": {}}',
     "<function=f><parameter=a>1</parameter></function>",
+    '<|tool_call>call:f{a:<|"|>x<|"|>,b:3}<tool_call|>',
+    "<tool_call>f<arg_key>a</arg_key><arg_value>1</arg_value></tool_call>",
+    '<｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{"a": 1}\n```<｜tool▁call▁end｜>',
+    '<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a": 1}',
 ]
 ANSWERS = [
     "42",
@@ -193,6 +197,7 @@ ODD: list[Any] = [
     "." * 3_000,
 ]
 SIGNS = [
+    "\\u0000",
     "{",
     "}",
     "[",

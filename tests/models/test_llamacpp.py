@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from luthier import open_model
-from luthier.errors import EngineError, FetchError, MissingFileError
+from luthier.errors import EngineError, FetchError, MissingFileError, SettingsError
 from luthier.models import Prompt, Sampling
 from luthier.models.llamacpp import CONTEXT, LlamaCppModel
 from luthier.models.local import LocalModel
@@ -110,8 +110,11 @@ def test_a_closed_model_is_loaded_again(model: LlamaCppModel) -> None:
 
 
 def test_too_long_is_one_line(model: LlamaCppModel) -> None:
-    with pytest.raises(EngineError, match="has room for"):
+    with pytest.raises(EngineError, match="there is room for"):
         model.generate(PROMPTS[:1], Sampling(max_tokens=CONTEXT))
+    assert model.room == 8192  # the model's own, below what the engine holds
+    with pytest.raises(EngineError, match="room for 8,192"):
+        model.generate(PROMPTS[:1], Sampling(max_tokens=8192))
     with pytest.raises(EngineError, match="continuations to score"):
         model.score(PROMPTS, ["a"])
 
@@ -129,3 +132,5 @@ def test_files_that_are_none_are_one_line(tiny_model_folder: Path, tmp_path: Pat
 def test_an_adapter_folder_and_a_transformers_folder_are_refused(tiny_model_folder: Path) -> None:
     with pytest.raises(MissingFileError, match="no GGUF file"):
         open_model(tiny_model_folder, engine="llamacpp")
+    with pytest.raises(SettingsError, match="--dtype float32 is of the transformers engine"):
+        open_model(tiny_model_folder, engine="llamacpp", dtype="float32")

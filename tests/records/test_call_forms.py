@@ -133,3 +133,9 @@ FORMS = {
 @pytest.mark.parametrize("name", STOCK)
 def test_the_form_of_a_template_is_found_out(name: str) -> None:
     assert ChatTemplate.of(tokenizer_with(stock(name))).call_form == FORMS.get(name, "")
+
+
+@pytest.mark.parametrize("body", ['{a:"\\u0000zz"}', '{a:"\0" }', '{a:"\\u00007"}', '{"\\u00009":1}'])
+def test_a_null_in_arguments_is_no_place_of_a_text(body):
+    read = read_calls(f"<|tool_call>call:f{body}<tool_call|>")
+    assert (read.calls, read.attempted) == (None, True)

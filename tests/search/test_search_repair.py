@@ -127,7 +127,8 @@ def test_what_cannot_be_repaired_is_one_line(test: str, part: str, repository: P
 def test_tests_see_neither_the_machine_nor_the_network_and_end_in_time(repository: Path) -> None:
     (repository / "tests" / "test_walls.py").write_text(
         "import os, socket, pathlib, pytest, time\n\n\ndef test_walls():\n    assert not pathlib.Path('/etc/passwd').exists()\n"
-        "    assert not pathlib.Path('/root/.cache').exists()\n    with pytest.raises(OSError):\n        socket.create_connection(('1.1.1.1', 80), 1)\n"
+        f"    assert not pathlib.Path({str(Path.home() / '.cache')!r}).exists()\n"
+        "    with pytest.raises(OSError):\n        socket.create_connection(('1.1.1.1', 80), 1)\n"
         "    assert 'SECRET' not in os.environ\n\n\ndef test_hangs():\n    time.sleep(60)\n"
     )
     with Worktree(repository) as tree:

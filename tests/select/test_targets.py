@@ -128,3 +128,9 @@ def test_targets_without_text_or_without_a_file_are_refused(tmp_path: Path) -> N
     (tmp_path / "empty.jsonl").write_text(json.dumps({"text": " "}))
     with pytest.raises(BadRowError, match="no text in it"):
         select(rows(3), budget=3, method="dsir", target=(str(tmp_path / "empty.jsonl"),))
+
+
+def test_what_rds_does_not_read_is_refused() -> None:
+    for changed in ({"adapter": "somewhere"}, {"dtype": "bfloat16"}):
+        with pytest.raises(SettingsError, match="leave --adapter and --dtype out"):
+            SelectSettings(budget=3, method="rds", target=("a.jsonl",), **changed)

@@ -13,22 +13,18 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from luthier.errors import EngineError, MissingFileError
 from luthier.models.local import LocalModel
+from luthier.models.prompt_reading import ReadsAsTransformers
 from luthier.models.protocol import GREEDY, Capability, Completion, Draw, Progress, Prompt, Samplings, Score, Usage, draws
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-    from luthier.models.chat_template import ChatTemplate
 
 CONTEXT = 32_768  # tokens of all running answers together: 0.4 GiB of keys and values for a model of 0.5B
 SURE = 1e9  # a bias that makes a token certain; its log-probability is still told as the model has it
 
 
-class LlamaCppModel:
+class LlamaCppModel(ReadsAsTransformers):
     """A GGUF file in this process, run by llama.cpp.
 
     file: the weights. folder: the same model as a transformers folder, for its tokenizer and chat template. batch_size: answers generated
@@ -42,26 +38,14 @@ class LlamaCppModel:
             raise EngineError("the llamacpp engine needs: pip install 'luthier[llamacpp]'")
         if not Path(file).is_file():
             raise MissingFileError(f"{file}: no GGUF file here")
-        self.file, self.reader = Path(file), LocalModel(folder)  # the reader is never asked for its module
+        self.file, self.reader = Path(file), LocalModel(folder)
         self.batch_size, self.name, self.usage = batch_size, name or self.file.stem, Usage()
         self._server: Any = None
+        self._room: int | None = None
 
     @property
     def folder(self) -> Path:
         return self.reader.folder
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        return self.reader.tokenizer
-
-    @property
-    def template(self) -> ChatTemplate:
-        """The chat template, and what it can do."""
-        return self.reader.template
-
-    def render(self, prompt: Prompt) -> str:
-        """The prompt as the model reads it, up to where its answer begins."""
-        return self.reader.render(prompt)
 
     def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt; a new one starts whenever one ends. Results and seeds follow the order given."""
@@ -86,6 +70,16 @@ class LlamaCppModel:
         pairs = [(encode(self.render(prompt)), encode(text)) for prompt, text in zip(prompts, continuations, strict=True)]
         return self._side_by_side([partial(self._score, *pair) for pair in pairs], [sum(map(len, pair)) for pair in pairs], None)
 
+    @property
+    def room(self) -> int:
+        """Tokens that one prompt with its answer may take: the model's context, or what the engine holds."""
+        if self._room is None:
+            from transformers import AutoConfig
+
+            config = AutoConfig.from_pretrained(self.folder, local_files_only=True).get_text_config()
+            self._room = min(CONTEXT, getattr(config, "max_position_embeddings", None) or CONTEXT)
+        return self._room
+
     def close(self) -> None:
         """Let go of the weights; the next call loads them again."""
         self._server = None
@@ -93,8 +87,10 @@ class LlamaCppModel:
     def _side_by_side(self, jobs: Sequence[Callable[[], Any]], needs: Sequence[int], progress: Progress | None) -> list[Any]:
         """What the jobs give, in order; as many at a time as the context holds. needs: tokens of each."""
         longest = max(needs, default=0)
-        if longest > CONTEXT:
-            raise EngineError(f"a prompt and its answer take {longest} tokens where the engine has room for {CONTEXT}; shorten it")
+        if longest > self.room:
+            raise EngineError(
+                f"{self.name}: a prompt and its answer take {longest:,} tokens where there is room for {self.room:,}; shorten it"
+            )
         if not jobs:
             return []
         self._ready()

@@ -85,7 +85,10 @@ def open_model(
             raise SettingsError(
                 f"{adapter}: an adapter is put on a model of this machine; serve it with the model, or leave --endpoint out"
             )
+        _refuse_dtype(dtype, "a served model")
         return EndpointModel(endpoint, str(name), api_key())
+    if engine != "transformers":
+        _refuse_dtype(dtype, f"the {engine} engine")
     folder = model_folder(name)
     label = model.name if (model := find_known(name)) else hub_label(name)
     adapter = None if adapter is None else adapter_folder(adapter)
@@ -108,6 +111,11 @@ def open_model(
     from luthier.models.local import LocalModel
 
     return LocalModel(folder, adapter=adapter, dtype=dtype, name=label)
+
+
+def _refuse_dtype(dtype: Dtype, who: str) -> None:
+    if dtype != "auto":
+        raise SettingsError(f"--dtype {dtype} is of the transformers engine; {who} has a precision of its own: leave it out")
 
 
 def require(model: Model, capability: Capability, work: str) -> Model:

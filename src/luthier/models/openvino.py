@@ -18,20 +18,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from luthier.errors import EngineError, SettingsError
 from luthier.models.local import LocalModel
 from luthier.models.openvino_export import adapter_scale, check_llama, exported
+from luthier.models.prompt_reading import ReadsAsTransformers
 from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Samplings, Score, Usage, draws
 
 if TYPE_CHECKING:
     from openvino_genai import GenerationConfig as Decoding
-    from transformers import PreTrainedTokenizerBase
 
-    from luthier.models.chat_template import ChatTemplate
 
 PACKAGES = ("openvino", "openvino_genai", "openvino_tokenizers")
 CACHE_GIB = 1  # keys and values of all running answers; GenAI would size it from the machine's memory
 SCORE_TOKENS = 1024  # positions scored at once: their logits take 200 MB with a vocabulary of 49152
 
 
-class OpenVinoModel:
+class OpenVinoModel(ReadsAsTransformers):
     """A Llama model in this process, run by OpenVINO GenAI.
 
     folder: a transformers folder with safetensors; a LoRA adapter folder goes to `adapter`. weights: "int8" or "f16".
@@ -59,19 +58,6 @@ class OpenVinoModel:
         self.usage = Usage()
         self._pipeline: Any = None
         self._scorer: Any = None
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        return self.reader.tokenizer
-
-    @property
-    def template(self) -> ChatTemplate:
-        """The chat template, and what it can do."""
-        return self.reader.template
-
-    def render(self, prompt: Prompt) -> str:
-        """The prompt as the model reads it, up to where its answer begins."""
-        return self.reader.render(prompt)
 
     def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt; a new one starts whenever one ends. Results and seeds follow the order given."""

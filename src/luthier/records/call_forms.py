@@ -180,6 +180,8 @@ def _gemma_call(part: str) -> ToolCall:
 
 def _gemma(body: str) -> JSON:
     """`{key:<|"|>text<|"|>,other:3}`: JSON but for the quotes and the keys."""
+    if "\0" in body or "\\u0000" in body:  # what stands for texts below
+        raise BadRowError("a null character in arguments")
     texts: list[str] = []
 
     def keep(match: re.Match[str]) -> str:

@@ -107,6 +107,8 @@ class SelectSettings(ChoiceSettings):
             raise SettingsError(f"shards is {self.shards}; it is for zip-long only")
         if self.method in ("deita", "score") and self.quality is None:
             raise SettingsError(f"method {self.method} picks by a score; name its column with --quality")
+        if self.method == "rds" and (self.adapter is not None or self.dtype != "auto"):
+            raise SettingsError("method rds reads the model's own states in float32; leave --adapter and --dtype out")
         if self.method in BY_TARGET and not self.target:
             raise SettingsError(f"method {self.method} picks towards examples; name their file with --target")
 
