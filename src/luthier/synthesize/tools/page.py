@@ -8,7 +8,7 @@ from luthier.report.talk import dialogue
 from luthier.report.wording import number
 from luthier.run.record import RunRecord
 
-CHECKED = "checked.jsonl"
+CHECKED, HELD_OUT = "checked.jsonl", "held_out.jsonl"
 SHOWN = 10
 TITLE = "Tool dialogues with known truth"
 
@@ -46,6 +46,12 @@ def lines(run: RunRecord) -> list[str]:
     )
     told.append(f"{run.path / CHECKED}: {found['passed']} dialogues; {found['checked'] - found['passed']} did not pass the checks")
     told += [f"  {rule}, {found['rules'].get(rule, LEAK)}: broken by {count}" for rule, count in found["failed"].items()]
+    held = run.results("held out")
+    if held:
+        short = (
+            "" if held["made"] == held["asked"] else f" of {held['asked']} asked for: there are no more with other requests and other calls"
+        )
+        told.append(f"{run.path / HELD_OUT}: {held['made']} dialogues{short}, for evaluation")
     return [*told, str(run.path / "report.html")]
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from luthier.errors import SettingsError
 from luthier.packages import BFCL, fetch_wheel
 from luthier.progress import Progress, quiet
-from luthier.records import JSON, Tool, read_conversations, write_jsonl
+from luthier.records import JSON, Conversation, Tool, read_conversations, write_jsonl
 from luthier.run import Run
 from luthier.synthesize.tools import page
 from luthier.synthesize.tools.settings import DialogueSettings
 
 POOL, DIALOGUES, CHECKED, REJECTED = "pool.jsonl.gz", "dialogues.jsonl", page.CHECKED, "rejected.jsonl"
+HELD_OUT = page.HELD_OUT
+_HELD_OUT_SEED = 0x5EED  # apart from the seed of the dialogues one trains on
+_MOST_TRIES = 20  # dialogues made for each that is held out
 
 
 def run(settings: DialogueSettings, out: Path, progress: Progress = quiet) -> Run:
@@ -51,6 +55,16 @@ def run(settings: DialogueSettings, out: Path, progress: Progress = quiet) -> Ru
             after=["dialogues"],
             more={"rules": sorted(RULES)},
         )
+        if settings.held_out:
+            made.step(
+                "held out",
+                partial(_held_out, settings, out, progress),
+                uses=("held_out", "real_share", "seed"),
+                reads=[BFCL.label],
+                files=[HELD_OUT],
+                after=["check"],
+                more=drawn,
+            )
     return made
 
 
@@ -83,18 +97,15 @@ def _pool(settings: DialogueSettings, out: Path, progress: Progress) -> JSON:
 
 def _dialogues(settings: DialogueSettings, out: Path, progress: Progress) -> JSON:
     """Arguments first, then the request around them."""
-    from luthier.synthesize.tools.dialogues import synthesize_dialogues
     from luthier.synthesize.tools.everyday import EVERYDAY_SOURCE
-    from luthier.synthesize.tools.pool import ToolPool
 
     progress.step("Making dialogues", settings.count)
     types: Counter[str] = Counter()
     real = 0
-    tools = list(ToolPool.read(out / POOL))
 
     def rows() -> Iterator[JSON]:
         nonlocal real
-        for conversation in synthesize_dialogues(settings.count, tools, seed=settings.seed, real_share=settings.real_share):
+        for conversation in _drawn(settings, out, settings.count, settings.seed):
             types[conversation.extra["type"]] += 1
             real += conversation.extra["source"] != EVERYDAY_SOURCE
             progress.advance()
@@ -102,6 +113,38 @@ def _dialogues(settings: DialogueSettings, out: Path, progress: Progress) -> JSO
 
     made = write_jsonl(out / DIALOGUES, rows())
     return {"made": made, "real": real, "types": dict(types)}
+
+
+def _drawn(settings: DialogueSettings, out: Path, count: int, seed: int) -> Iterator[Conversation]:
+    from luthier.synthesize.tools.dialogues import synthesize_dialogues
+    from luthier.synthesize.tools.pool import ToolPool
+
+    return synthesize_dialogues(count, list(ToolPool.read(out / POOL)), seed=seed, real_share=settings.real_share)
+
+
+def _held_out(settings: DialogueSettings, out: Path, progress: Progress) -> JSON:
+    """Dialogues that pass every check and share no request and no call with those one trains on."""
+    from luthier.synthesize.tools.checks import check
+    from luthier.synthesize.tools.contamination import benchmark_leaks
+    from luthier.synthesize.tools.held_out import marks, unseen
+
+    progress.step("Holding dialogues out", settings.held_out)
+    seen: set[str] = set()
+    for conversation in read_conversations(out / CHECKED):
+        seen |= marks(conversation)
+    leaks = benchmark_leaks()
+    types: Counter[str] = Counter()
+    drawn = _drawn(settings, out, _MOST_TRIES * settings.held_out, settings.seed ^ _HELD_OUT_SEED)
+    clean = (conversation for conversation in drawn if not check(conversation, leaks))
+
+    def rows() -> Iterator[JSON]:
+        for conversation in islice(unseen(clean, seen), settings.held_out):
+            types[conversation.extra["type"]] += 1
+            progress.advance()
+            yield conversation.to_row()
+
+    made = write_jsonl(out / HELD_OUT, rows())
+    return {"asked": settings.held_out, "made": made, "types": dict(types)}
 
 
 def _check(total: int, out: Path, progress: Progress) -> JSON:

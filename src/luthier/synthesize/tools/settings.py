@@ -18,6 +18,7 @@ class DialogueSettings:
     apis: tuple[str, ...] = option((), "OpenAPI file, MCP tools/list file, or Python module.", "--api", metavar="FILE|module:NAME")
     builtin_apis: bool = option(False, "Also the cloud services whose descriptions come from the package index.")
     count: int = option(200, "Dialogues made, before they are checked.", least=1)
+    held_out: int = option(0, "Further dialogues for evaluation, with other requests and other calls: held_out.jsonl.", least=0)
     real_share: float = option(1.0, "Share of dialogues about your APIs; the rest are everyday tools.", least=0, most=1)
     seed: int = seed_option()
 
