@@ -16,7 +16,8 @@ from luthier.records.files import evenly
 class OwnItem:
     """One decision: the turns so far, the tools on offer, the calls that are right (none where the assistant should speak), and what it said.
 
-    category: the dialogue's type where it has one, else "calls" or "no call". dialogue: which row it is of.
+    category: the dialogue's type where it has one, else "calls" or "no call". dialogue: which row it is of. missing: parameters that it should ask
+    for, where the row names them.
     """
 
     id: str
@@ -26,6 +27,7 @@ class OwnItem:
     tools: tuple[Tool, ...]
     calls: tuple[ToolCall, ...]
     said: str
+    missing: tuple[str, ...] = ()
 
     @property
     def question(self) -> str:
@@ -75,4 +77,6 @@ def _items(row: Conversation, name: str) -> Iterator[OwnItem]:
         message = row.messages[index]
         kind = row.extra.get("type") or ("calls" if message.tool_calls else "no call")
         id_ = name if len(asked) == 1 else f"{name}#{number + 1}"
-        yield OwnItem(id_, name, str(kind), row.messages[:index], row.tools, message.tool_calls, message.content or "")
+        listed = row.extra.get("missing")
+        missing = tuple(map(str, listed)) if isinstance(listed, list) and not message.tool_calls else ()
+        yield OwnItem(id_, name, str(kind), row.messages[:index], row.tools, message.tool_calls, message.content or "", missing)

@@ -8,6 +8,7 @@ Right, of own dialogues, is the same calls as the row has; strict also wants the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -209,12 +210,19 @@ _ABSENT = object()
 
 def _strict_own(item: OwnItem, read: Reading, completion: Completion) -> str:
     if item.abstain:
-        return _spoke(read, completion, item.tools)
+        said = completion.text.casefold()
+        unasked = next((name for name in item.missing if not any(word in said for word in _words(name))), None)
+        return _spoke(read, completion, item.tools) or (f"does not ask for {unasked}" if unasked else "")
     for call in read.calls or ():
         if found := _misfit(call, item.tools):
             return found
     exact = sorted(map(repr, (_exact(call) for call in read.calls or ())))
     return "" if exact == sorted(map(repr, (_exact(call) for call in item.calls))) else "a value is written otherwise than asked for"
+
+
+def _words(name: str) -> list[str]:
+    """The words of a parameter's name: `firstName` and `first_name` as first and name."""
+    return [word.casefold() for word in re.findall(r"[A-Z]?[^\W\dA-Z_]+|[A-Z]+|\d+", name)] or [name.casefold()]
 
 
 def _exact(call: ToolCall) -> tuple[str, list[tuple[str, str]]]:

@@ -16,6 +16,7 @@ from luthier.errors import EngineError, SettingsError
 from luthier.evaluate.own_items import OwnItem
 from luthier.evaluate.settings import Decoding
 from luthier.evaluate.tool_verdicts import judge
+from luthier.evaluate.tools_page import OWN
 from luthier.models import LanguageModel, Prompt, Sampling
 from luthier.models.grammar import FORMS, calls_grammar
 from luthier.records import JSON
@@ -169,8 +170,13 @@ def prompt_for(item: AnyItem, decoding: Decoding, form: str = "brackets") -> Pro
 
 
 def scores(rows: Sequence[JSON]) -> list[Score]:
-    """The table of judged rows: one line per category and decoding, in order of appearance."""
+    """The table of judged rows: one line per category and decoding, in order of appearance; before them one of all own dialogues, where these
+    are of several types."""
     groups: dict[tuple[str, str], list[JSON]] = defaultdict(list)
+    own = [row for row in rows if "right" in row]
+    if len({row["category"] for row in own}) > 1:
+        for row in own:
+            groups[OWN, row["decoding"]].append(row)
     for row in rows:
         groups[row["category"], row["decoding"]].append(row)
     return [_score(category, decoding, group) for (category, decoding), group in groups.items()]

@@ -11,6 +11,7 @@ ANSWERS = "answers.jsonl"
 RULES = ("official", "right", "strict", "dialogues")  # as far as a row has them
 SHOWN = 10
 TITLE = "Function calling"
+OWN = "own dialogues"  # the category of all own ones, whatever their type
 KINDS = {"own": "own dialogues", "bfcl": "benchmark"}
 
 

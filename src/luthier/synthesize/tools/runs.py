@@ -13,6 +13,7 @@ from luthier.packages import BFCL, fetch_wheel
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, Conversation, Tool, read_conversations, write_jsonl
 from luthier.run import Run
+from luthier.run.folder import Read
 from luthier.synthesize.tools import page
 from luthier.synthesize.tools.settings import DialogueSettings
 
@@ -32,16 +33,17 @@ def run(settings: DialogueSettings, out: Path, progress: Progress = quiet) -> Ru
     from luthier.synthesize.tools.dialogues import PER_LIST, TYPE_SHARES
 
     described = api_reads(settings.apis, settings.builtin_apis)
-    reads = [*described, (BFCL.label, fetch_wheel(BFCL))]
+    given = [settings.given] if settings.given else []
+    reads: list[Read] = [*described, *given, (BFCL.label, fetch_wheel(BFCL))]
     drawn: JSON = {"shares": dict(TYPE_SHARES), "per_list": PER_LIST}
     with Run(out, "synthesize tools", settings, reads=reads, progress=progress, draw=page.draw) as made:
         names = [name for name, _ in described]
         made.step("pool", partial(_pool, settings, out, progress), uses=("apis", "builtin_apis"), reads=names, files=[POOL])
         made.step(
             "dialogues",
-            partial(_dialogues, settings, out, progress),
-            uses=("count", "real_share", "seed"),
-            reads=(),
+            partial(_given if given else _dialogues, settings, out, progress),
+            uses=("given",) if given else ("count", "real_share", "seed"),
+            reads=given,
             files=[DIALOGUES],
             after=["pool"],
             more=drawn,
@@ -113,6 +115,19 @@ def _dialogues(settings: DialogueSettings, out: Path, progress: Progress) -> JSO
 
     made = write_jsonl(out / DIALOGUES, rows())
     return {"made": made, "real": real, "types": dict(types)}
+
+
+def _given(settings: DialogueSettings, out: Path, progress: Progress) -> JSON:
+    """A person's own rows, in any layout that training reads. Raises BadRowError for a row that cannot be read."""
+    from luthier.synthesize.tools.everyday import EVERYDAY_SOURCE
+
+    rows = list(read_conversations(str(settings.given)))
+    if not rows:
+        raise SettingsError(f"{settings.given}: no dialogues there")
+    progress.step("Reading dialogues", len(rows))
+    types = Counter(str(row.extra.get("type") or "without a type") for row in rows)
+    real = sum(row.extra.get("source") != EVERYDAY_SOURCE for row in rows)
+    return {"made": write_jsonl(out / DIALOGUES, (row.to_row() for row in rows)), "real": real, "types": dict(types)}
 
 
 def _drawn(settings: DialogueSettings, out: Path, count: int, seed: int) -> Iterator[Conversation]:
