@@ -60,7 +60,7 @@ class Job:
             items = (*self.suite.items, *self.suite.retention)
             return ScriptedModel(arm.model.removeprefix(SCRIPTED), items, self.suite.memory)
         asked = self.settings
-        found: LanguageModel = open_model(arm.model, arm.adapter, endpoint=asked.endpoint, dtype=asked.dtype, engine=asked.engine)
+        found: LanguageModel = open_model(arm.model, arm.adapter, endpoint=asked.endpoint, engine=asked.engine, **asked.hardware())
         return found
 
 
