@@ -34,7 +34,7 @@ class DeviceSettings:
 class HardwareSettings(DeviceSettings):
     """Where a model computes, and in which form."""
 
-    dtype: Dtype = option("auto", "float32 reads to the last digit.")
+    dtype: Dtype = option("auto", "float32 reads to the last digit.", later=True)
     attention: Attention | None = option(None, "Attention kernel; the model's own where left out.", later=True)
     device_map: DeviceMap | None = option(
         None, "How a model that no single GPU holds is spread over all of them and the memory, for reading alone.", later=True
@@ -44,6 +44,10 @@ class HardwareSettings(DeviceSettings):
     def hardware(self) -> dict[str, Any]:
         """These settings alone, as `open_model` takes them."""
         return {one.name: getattr(self, one.name) for one in fields(HardwareSettings)}
+
+    def beside(self, endpoint: str | None) -> dict[str, Any]:
+        """The same for a further model of a command, which no server at its own `endpoint` runs."""
+        return self.hardware() if endpoint is None else {}
 
 
 def default_device() -> str:

@@ -32,6 +32,7 @@ class ModelSettings(HardwareSettings):
 
     model: str = option("bundled", MODEL)
     adapter: str | None = option(None, "A PEFT adapter of it: a folder, or ORG/NAME of the hub.")
+    dtype: Dtype = option("auto", "float32 reads to the last digit.")
     engine: Engine = option(
         "transformers", "What runs it; openvino and llamacpp generate faster on a CPU, and give no gradients or hidden states."
     )

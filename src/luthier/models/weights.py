@@ -62,7 +62,18 @@ def load_weights(folder: Path, asked: HardwareSettings, dtype: Any) -> Any:
         told["quantization_config"] = _quantized(asked.quantize, dtype)
         told.setdefault("device_map", {"": chosen_device(asked.device)})
     with loading(folder, "model"):
-        return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **told)
+        module = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **told)
+    if asked.quantize is not None:
+        _keep_layout(module)
+    return module
+
+
+def _keep_layout(module: Any) -> None:
+    """On CPUs with bf16 instructions bitsandbytes packs 4-bit weights anew when they are first read in evaluation, after which layers pass no
+    gradients on and odd widths fail; leave them as they are."""
+    for layer in module.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
 
 
 def _quantized(bits: str, dtype: Any) -> Any:

@@ -80,6 +80,7 @@ def _evaluation(settings: ToolsSettings, adapter: Path | None) -> ToolsEvaluatio
     return ToolsEvaluationSettings(
         model=settings.model,
         adapter=None if adapter is None else str(adapter),
+        **settings.hardware(),
         categories=("simple_python", "multiple", "irrelevance"),
         items=() if settings.full else tuple(f"{name}={count}" for name, count in counts.items()),
         decodings=("free", "constrained") if settings.constrained else ("free",),
@@ -93,6 +94,7 @@ def _training(settings: ToolsSettings, out: Path, seconds: float | None) -> SftR
     return SftRunSettings(
         data=(str(out / SELECTED),),
         model=settings.model,
+        **settings.hardware(),
         sigma=settings.flat,
         backend="table" if settings.flat else None,  # a CPU draws it in a sixth of the time
         seconds=seconds,

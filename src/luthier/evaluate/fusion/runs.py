@@ -157,7 +157,7 @@ def _measure(arm: Arm, job: Job) -> JSON:
     results = measure(judged, retention, settings.seed).to_row()
     results |= {"known": known, "left_out": len(job.suite.items) - len(asked)}
     if settings.judge is not None:
-        judge = open_model(settings.judge, endpoint=settings.judge_endpoint)
+        judge = open_model(settings.judge, endpoint=settings.judge_endpoint, **settings.beside(settings.judge_endpoint))
         job.progress.step("Judging", min(settings.judged, len(judged)))
         results["judge"] = agreement(judge, judged, sample=settings.judged, seed=settings.seed, progress=job.progress.advance).to_row()
     return results
