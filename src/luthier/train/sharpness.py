@@ -106,7 +106,8 @@ def mean_loss(model: Any, rows: Rows, batch_size: int = 4) -> float:
     from luthier.train.answer_head import answer_loss
 
     device = input_device(model)
-    held = next(weight.dtype for weight in model.parameters() if not weight.requires_grad and weight.is_floating_point())
+    frozen = (weight.dtype for weight in model.parameters() if not weight.requires_grad and weight.is_floating_point())
+    held = next(frozen, model.dtype)
     half = held in (torch.bfloat16, torch.float16)
     alone = share_prompts(rows, range(len(rows)), branches=1, tokens=0)  # with the positions and masks that `collate` expects
     ordered = sorted(alone, key=lambda row: len(row["input_ids"]))
