@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 from luthier.errors import SettingsError
 from luthier.settings import option
+
+if TYPE_CHECKING:
+    import torch
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Attention = Literal["sdpa", "eager", "flash_attention_2", "flex_attention"]
@@ -41,13 +44,23 @@ class HardwareSettings(DeviceSettings):
     )
     quantize: Quantize | None = option(None, "Hold the weights in so many bits (bitsandbytes); adapters are trained on them.", later=True)
 
-    def hardware(self) -> dict[str, Any]:
+    def hardware(self) -> Hardware:
         """These settings alone, as `open_model` takes them."""
-        return {one.name: getattr(self, one.name) for one in fields(HardwareSettings)}
+        return Hardware(device=self.device, dtype=self.dtype, attention=self.attention, device_map=self.device_map, quantize=self.quantize)
 
-    def beside(self, endpoint: str | None) -> dict[str, Any]:
+    def beside(self, endpoint: str | None) -> Hardware:
         """The same for a further model of a command, which no server at its own `endpoint` runs."""
-        return self.hardware() if endpoint is None else {}
+        return self.hardware() if endpoint is None else Hardware()
+
+
+class Hardware(TypedDict, total=False):
+    """The same as words of a call."""
+
+    device: str
+    dtype: Dtype
+    attention: Attention | None
+    device_map: DeviceMap | None
+    quantize: Quantize | None
 
 
 def default_device() -> str:
@@ -130,7 +143,7 @@ def _check_flash(asked: HardwareSettings, device: str) -> None:
         raise SettingsError("--attention flash_attention_2 knows no float32; give --dtype bfloat16 or float16, or --attention sdpa")
 
 
-def refuse_unread(asked: dict[str, Any], who: str) -> None:
+def refuse_unread(asked: Hardware, who: str) -> None:
     """Raises SettingsError for a setting that an engine of its own precision and place does not read. asked: by name; who: the engine."""
     for one in fields(HardwareSettings):
         value = asked.get(one.name, one.default)
@@ -141,15 +154,15 @@ def refuse_unread(asked: dict[str, Any], who: str) -> None:
             )
 
 
-def input_device(module: Any) -> Any:
-    """Where a module's inputs belong (torch.device): its own device, or the first one that computes where it is spread over several."""
+def input_device(module: Any) -> torch.device:
+    """Where a module's inputs belong: its own device, or the first one that computes where it is spread over several."""
     import torch
 
     spread = getattr(module, "hf_device_map", None) or {}
     first = next((place for place in spread.values() if str(place) not in ("cpu", "disk", "meta")), None)
     if first is not None:
         return torch.device("cuda", first) if isinstance(first, int) else torch.device(first)
-    return torch.device("cpu") if spread else module.device
+    return torch.device("cpu") if spread else torch.device(module.device)
 
 
 def is_spread(module: Any) -> bool:

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from luthier.errors import EngineError, MissingFileError
 from luthier.models.base_model import check_base
 from luthier.models.chat_template import ChatTemplate
 from luthier.models.decoding import RowProcessor, decode
 from luthier.models.grammar import GrammarEngine, GrammarMask
-from luthier.models.hardware import HardwareSettings, check_hardware, input_device
+from luthier.models.hardware import Hardware, HardwareSettings, check_hardware, input_device
 from luthier.models.loading import loading
 from luthier.models.protocol import GREEDY, Capability, Completion, Draw, Progress, Prompt, Sampling, Samplings, Score, Usage, draws
 from luthier.models.weights import load_weights, note_loaded, placed, reading_dtype, training_dtype
@@ -41,7 +41,13 @@ class LocalModel:
     supports: frozenset[Capability] = frozenset({"generate", "grammar", "json_schema", "score", "module"})
 
     def __init__(
-        self, folder: Path | str, *, adapter: Path | str | None = None, batch_size: int = 32, name: str | None = None, **hardware: Any
+        self,
+        folder: Path | str,
+        *,
+        adapter: Path | str | None = None,
+        batch_size: int = 32,
+        name: str | None = None,
+        **hardware: Unpack[Hardware],
     ) -> None:
         self.folder, self.adapter, self.batch_size, self.hardware = Path(folder), adapter, batch_size, HardwareSettings(**hardware)
         check_hardware(self.hardware)

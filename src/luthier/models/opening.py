@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from luthier.errors import EngineError, MissingFileError, SettingsError
-from luthier.models.hardware import Attention, DeviceMap, DeviceSettings, Dtype, HardwareSettings, Quantize, check_hardware, refuse_unread
+from luthier.models.hardware import (
+    Attention,
+    DeviceMap,
+    DeviceSettings,
+    Dtype,
+    Hardware,
+    HardwareSettings,
+    Quantize,
+    check_hardware,
+    refuse_unread,
+)
 from luthier.models.hub import fetch, hub_named
 from luthier.models.known import ALIASES, find_known, pull, pull_gguf
 from luthier.settings import check, option
@@ -27,11 +37,17 @@ URL = "Base URL of an OpenAI-compatible server; a key is read from LUTHIER_API_K
 
 
 @dataclass(frozen=True)
-class ModelSettings(HardwareSettings):
-    """Which model is asked, and how it is run."""
+class NamedModel:
+    """Which model is meant."""
 
     model: str = option("bundled", MODEL)
     adapter: str | None = option(None, "A PEFT adapter of it: a folder, or ORG/NAME of the hub.")
+
+
+@dataclass(frozen=True)
+class ModelSettings(HardwareSettings, NamedModel):
+    """Which model is asked, and how it is run."""
+
     dtype: Dtype = option("auto", "float32 reads to the last digit.")
     engine: Engine = option(
         "transformers", "What runs it; openvino and llamacpp generate faster on a CPU, and give no gradients or hidden states."
@@ -72,7 +88,7 @@ def open_model(
     device: str = "auto",
     dtype: Dtype = "auto",
     attention: Attention | None = None,
-    device_map: DeviceMap | dict[str, Any] | None = None,
+    device_map: DeviceMap | None = None,
     quantize: Quantize | None = None,
 ) -> Any:
     """A language model: one that Luthier knows by name (`bundled`, `qwen2.5-coder-0.5b`), a transformers folder, a GGUF file, a model of
@@ -83,7 +99,7 @@ def open_model(
     """
     if not isinstance(name, str | Path):
         return name
-    hardware = {"device": device, "dtype": dtype, "attention": attention, "device_map": device_map, "quantize": quantize}
+    hardware = Hardware(device=device, dtype=dtype, attention=attention, device_map=device_map, quantize=quantize)
     if endpoint is not None:
         from luthier.models.endpoint import EndpointModel
 
@@ -96,7 +112,7 @@ def open_model(
     if engine != "transformers":
         refuse_unread(hardware, f"the {engine} engine")
     else:
-        check_hardware(HardwareSettings(**hardware))  # type: ignore[arg-type]
+        check_hardware(HardwareSettings(**hardware))
     folder = model_folder(name)
     label = model.name if (model := find_known(name)) else hub_label(name)
     adapter = None if adapter is None else adapter_folder(adapter)
@@ -118,7 +134,7 @@ def open_model(
         return LlamaCppModel(gguf_file(name), folder, name=label)
     from luthier.models.local import LocalModel
 
-    return LocalModel(folder, adapter=adapter, name=label, **hardware)  # type: ignore[arg-type]
+    return LocalModel(folder, adapter=adapter, name=label, **hardware)
 
 
 def require(model: Model, capability: Capability, work: str) -> Model:

@@ -18,9 +18,10 @@ from luthier.run.machine import note_model
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
 
-def reading_dtype(folder: Path, asked: HardwareSettings) -> Any:
+def reading_dtype(folder: Path, asked: HardwareSettings) -> torch.dtype | str:
     """What weights are held in that are read only: as asked for; else as stored, but as the device computes fast where it is slow with that."""
     import torch
 
@@ -48,7 +49,7 @@ def training_dtype(asked: HardwareSettings) -> torch.dtype:
     return torch.float32 if device == "mps" else fast_dtype(device)  # of autocast there nothing is known here
 
 
-def load_weights(folder: Path, asked: HardwareSettings, dtype: Any) -> Any:
+def load_weights(folder: Path, asked: HardwareSettings, dtype: torch.dtype | str) -> PreTrainedModel:
     """The causal language model of a folder; one of full precision lies on the CPU until `placed`, unless it is spread by a map.
 
     dtype: of torch, or "auto" as stored. Raises EngineError.
@@ -85,7 +86,7 @@ def _quantized(bits: str, dtype: Any) -> Any:
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
 
 
-def placed(module: Any, asked: HardwareSettings) -> Any:
+def placed(module: PreTrainedModel, asked: HardwareSettings) -> PreTrainedModel:
     """The module on its device; what is quantised or spread lies there already."""
     fixed = asked.quantize is not None or asked.device_map is not None
     return module if fixed else module.to(chosen_device(asked.device))

@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class Device:
     system: str
     python: str
     load: float
-    gpus: tuple[str, ...] = ()
+    gpus: list[str] = field(default_factory=list)
 
     def to_row(self) -> JSON:
         return asdict(self)
@@ -64,13 +64,13 @@ def device() -> Device:
     )
 
 
-def _gpus() -> tuple[str, ...]:
+def _gpus() -> list[str]:
     """Names and memory; none where nothing has asked for torch yet, which costs seconds."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
-        return ()
+        return []
     found = (torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count()))
-    return tuple(f"{one.name}, {one.total_memory / 2**30:.0f} GiB" for one in found)
+    return [f"{one.name}, {one.total_memory / 2**30:.0f} GiB" for one in found]
 
 
 _MODELS: list[tuple[Path, JSON]] = []
