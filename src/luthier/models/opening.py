@@ -127,11 +127,7 @@ def open_model(
     if engine == "llamacpp":
         from luthier.models.llamacpp import LlamaCppModel
 
-        if adapter is not None:
-            raise EngineError(
-                f"{adapter}: the llamacpp engine takes no PEFT folder; export the adapter into a GGUF file, or leave --engine out"
-            )
-        return LlamaCppModel(gguf_file(name), folder, name=label)
+        return LlamaCppModel(gguf_file(name), folder, adapter=adapter, name=label)
     from luthier.models.local import LocalModel
 
     return LocalModel(folder, adapter=adapter, name=label, **hardware)
