@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from luthier.errors import SettingsError
+from luthier.models.hardware import HardwareSettings
 from luthier.models.opening import MODEL
 from luthier.settings import check, option, seed_option
 
@@ -12,7 +13,7 @@ MINUTES = 17.0
 
 
 @dataclass(frozen=True)
-class ToolsSettings:
+class ToolsSettings(HardwareSettings):
     """Teach a small model to call your tools, and measure it before and after: on held-out dialogues about them, and with BFCL's own checker.
 
     A stopped run continues with the same command. It trains the same number of steps on every machine.

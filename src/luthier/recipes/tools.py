@@ -105,6 +105,7 @@ def _evaluation(settings: ToolsSettings, out: Path, share: float, adapter: Path 
     return ToolsEvaluationSettings(
         model=settings.model,
         adapter=None if adapter is None else str(adapter),
+        **settings.hardware(),
         categories=("simple_python", "multiple", "irrelevance"),
         items=(*own[:1],) if settings.full else (*own, *limits),
         decodings=("free", "constrained") if settings.constrained else ("free",),
@@ -118,6 +119,7 @@ def _training(settings: ToolsSettings, out: Path) -> SftRunSettings:
     return SftRunSettings(
         data=(str(out / SELECTED),),
         model=settings.model,
+        **settings.hardware(),
         sigma=settings.flat,
         backend="table" if settings.flat else None,  # a CPU draws it in a sixth of the time
         least_steps=LEAST_STEPS,
@@ -236,7 +238,7 @@ def _trial_answers(settings: ToolsSettings) -> float:
 
     decodings: tuple[Decoding, ...] = ("free", "constrained") if settings.constrained else ("free",)
     prompts = [prompt_for(item, decoding) for item in load_items("simple_python", TRIED) for decoding in decodings]
-    model = ToolsEvaluationSettings(model=settings.model).open()
+    model = ToolsEvaluationSettings(model=settings.model, **settings.hardware()).open()
     start = time.perf_counter()
     model.generate(prompts, Sampling(max_tokens=MAX_TOKENS))
     return (time.perf_counter() - start) / len(prompts)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from luthier.errors import SettingsError
+from luthier.models.hardware import Attention
 from luthier.models.opening import ModelSettings
 from luthier.records import JSON
 from luthier.records.fusion_suite import STAGES, Stage
@@ -17,7 +18,6 @@ Way = Literal["lora", "full"]
 PreferenceMethod = Literal["bmc", "dpo", "mc", "bc"]
 Loss = Literal["dpo", "ipo", "rdpo", "simpo", "orpo"]
 Weighting = Literal["none", "bmc", "ld", "d2po", "column"]
-Attention = Literal["sdpa", "eager", "flex_attention"]
 SIGMA = 0.05
 STRENGTHS: dict[Method, float] = {"neftune": 5.0, "lora-sam": 0.003, "bi-lora": 0.05}
 FLAT = "Flat-LoRA's noise, of this sigma; 0 for none, 0.05 where it stands alone."
