@@ -167,5 +167,5 @@ def test_a_short_time_scores_fewer_items_and_trains_as_long() -> None:
 
 
 def test_as_many_answers_are_foreseen_as_there_are_items(weights: None) -> None:
-    assert _answers(ToolsSettings(items=30, own_items=6)) == 2 * (30 + 10 + 10 + 6)
-    assert _answers(ToolsSettings(full=True, own_items=6, constrained=False)) == 400 + 200 + 240 + 6
+    assert _answers(ToolsSettings(items=30, own_items=6)) == (2 * 6, 2 * (30 + 10 + 10))
+    assert _answers(ToolsSettings(full=True, own_items=6, constrained=False)) == (6, 400 + 200 + 240)

@@ -97,8 +97,8 @@ def evaluate_tools(
         for chunk in _chunks(items, decodings):
             if any((decoding, item.id) not in done for decoding, item in chunk):
                 prompts = [prompt_for(item, decoding, form) for decoding, item in chunk]
-                limit = max_tokens or max(_room(item, single) for _, item in chunk)
-                answers = model.generate(prompts, Sampling(max_tokens=limit))
+                rooms = [Sampling(max_tokens=max_tokens or _room(item, single)) for _, item in chunk]
+                answers = model.generate(prompts, rooms)
                 for (decoding, item), completion in zip(chunk, answers, strict=True):
                     row = {**judge(item, completion, decoding).to_row(), "model": model.name}
                     if (decoding, item.id) not in done:
@@ -113,7 +113,8 @@ def _room(item: AnyItem, single: int) -> int:
     """Tokens that an answer may have: those of one call or of several, and enough for what an own dialogue has at that place."""
     if isinstance(item, Item):
         return SEVERAL * single if item.several else single
-    return max(single, len(render_calls(item.calls) if item.calls else item.said))  # a token is seldom less than two letters
+    written = len(render_calls(item.calls) if item.calls else item.said)
+    return max(single, single // 2 + written // 2)  # a token is seldom less than two letters
 
 
 def _chunks(items: Sequence[AnyItem], decodings: Sequence[Decoding]) -> Iterator[list[tuple[Decoding, AnyItem]]]:

@@ -10,6 +10,7 @@ from luthier.models.opening import MODEL
 from luthier.settings import check, option, seed_option
 
 MINUTES = 17.0
+OWN_SHARE, SAMPLE_SHARE = 0.5, 0.2  # of dialogues about the APIs that are given, and about the sample
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,13 @@ class ToolsSettings(HardwareSettings):
     builtin_apis: bool = option(True, "Also use the cloud APIs that the package index ships.")
     model: str = option("bundled", MODEL)
     dialogues: str = option("4800", "Dialogues to make, or a file of them, edited say, in place of made ones.", metavar="N|FILE")
+    real_share: float | None = option(
+        None,
+        "Share of the dialogues that are about your APIs.",
+        least=0,
+        most=1,
+        shown=f"{OWN_SHARE:g} with --api, {SAMPLE_SHARE:g} for the sample",
+    )
     selected: int = option(1600, "Dialogues ZIP picks for training.", least=1)
     flat: float = option(0.05, "Strength of the Flat-LoRA noise; 0 is plain LoRA.", least=0, most=10, alone=0.05)
     learning_rate: float = option(1.5e-3, "Of training.", above=0, most=1)
@@ -62,6 +70,11 @@ class ToolsSettings(HardwareSettings):
     def count(self) -> int:
         """Dialogues to make."""
         return 0 if self.given else int(self.dialogues)
+
+    @property
+    def share(self) -> float:
+        """Of the dialogues that are made, those about the APIs."""
+        return (OWN_SHARE if self.apis else SAMPLE_SHARE) if self.real_share is None else self.real_share
 
     @property
     def limit(self) -> float | None:

@@ -30,13 +30,15 @@ from luthier.report.wording import percent
 from luthier.run import Run
 from luthier.run.folder import Read
 from luthier.synthesize.tools.apis import SAMPLE, api_reads, import_apis
-from luthier.synthesize.tools.runs import CHECKED, HELD_OUT
+from luthier.synthesize.tools.runs import CHECKED, HELD_OUT, own_sources
 from luthier.synthesize.tools.runs import run as make_dialogues
 from luthier.synthesize.tools.settings import DialogueSettings
 from luthier.train.runs import run as fine_tune
 from luthier.train.settings import SftRunSettings
 
 if TYPE_CHECKING:
+    from luthier.evaluate.tools import AnyItem
+    from luthier.models import LanguageModel
     from luthier.models.local import LocalModel
     from luthier.train.sft import Trial
 
@@ -44,9 +46,10 @@ SELECTED, LEFT = "selected.jsonl", "left.jsonl"
 LEAST_STEPS = 60  # fewer teach too little
 AFTER_SHARE = 1.1  # of the scoring before training: answers are shorter after it, an adapter costs more a token
 LEAST_ITEMS = 0.3  # share of the items that a slow machine scores all the same
-LONGEST = 352  # tokens of a dialogue; longer ones are left out of training
+LONGEST = 2560  # tokens of a dialogue, of one on a list of all tools too; longer ones are left out of training
+WHOLE_LISTS = 0.15  # share of the lists about the APIs that hold all their tools: each costs as much as many short ones
 AROUND_SECONDS = 30.0  # loading models, writing the report
-TRIED = 8  # items answered to measure the machine
+TRIED = 4  # items of each kind answered to measure the machine
 RANK, ALPHA = 16, 32  # ToolACE (arXiv 2409.00920), section 4
 NONDETERMINISM = (
     "The same seed, machine and thread count give the same dialogues, selection and batches. Matrix products in bf16 may round "
@@ -83,15 +86,14 @@ def run(settings: ToolsSettings, out: Path, progress: Progress = quiet) -> Run:
 
 
 def _dialogues(settings: ToolsSettings, apis: tuple[str, ...]) -> DialogueSettings:
-    from luthier.synthesize.tools.dialogues import REAL_SHARE
-
     return DialogueSettings(
         apis=apis,
         builtin_apis=settings.builtin_apis,
         count=max(1, settings.count),
         given=settings.given,
         held_out=settings.own_items,
-        real_share=REAL_SHARE,
+        real_share=settings.share,
+        whole_lists=WHOLE_LISTS,
         seed=settings.seed,
     )
 
@@ -140,18 +142,21 @@ def _training(settings: ToolsSettings, out: Path) -> SftRunSettings:
 
 
 def _select(settings: ToolsSettings, out: Path, progress: Progress) -> JSON:
-    """ZIP picks the tool lists whose dialogues add most. Dialogues on one list stay together: training reads the list once."""
-    from luthier.select.zip import compression_ratio, zip_select
+    """ZIP picks the tool lists whose dialogues add most. Dialogues on one list stay together: training reads the list once.
+
+    Those about the person's own APIs and the others are picked apart, so that their share stays: own lists resemble each other.
+    """
+    from luthier.select.zip import compression_ratio
 
     progress.step("Selecting with ZIP", settings.selected)
     rows = [row for _, row in read_rows(out / "dialogues" / CHECKED)]
     budget = min(settings.selected, len(rows))
     texts = [selection_text(row) for row in rows]
-    groups = _by_tool_list(rows)
-    share = min(len(groups), math.ceil(1.1 * budget * len(groups) / len(rows)) + 1)  # lists differ in length
-    joined = ["".join(texts[i] for i in members) for members in groups]
-    order = zip_select(joined, share, progress=lambda new: progress.advance(new * budget // share))
-    picked = [row for group in order for row in groups[group]][:budget]
+    own = own_sources(out / "dialogues")
+    mine, others = ([i for i, row in enumerate(rows) if (row.get("source") in own) is kind] for kind in (True, False))
+    part = round(budget * len(mine) / len(rows))
+    picked = [*_picked(rows, texts, mine, part, progress), *_picked(rows, texts, others, budget - part, progress)]
+    Random(settings.seed).shuffle(picked)
     chosen = set(picked)
     write_jsonl(out / SELECTED, (rows[i] for i in picked))
     write_jsonl(out / LEFT, (row for i, row in enumerate(rows) if i not in chosen))
@@ -160,11 +165,25 @@ def _select(settings: ToolsSettings, out: Path, progress: Progress) -> JSON:
         "method": "zip, paper mode, by tool list",
         "pool": len(rows),
         "picked": len(picked),
+        "own": len(chosen & set(mine)),
         "ratio_pool": compression_ratio(texts),
         "ratio_picked": compression_ratio([texts[i] for i in picked]),
         "ratio_random": compression_ratio([texts[i] for i in random]),
         "types_picked": dict(Counter(str(rows[i].get("type") or "without a type") for i in picked)),
     }
+
+
+def _picked(rows: Sequence[JSON], texts: Sequence[str], among: Sequence[int], budget: int, progress: Progress) -> list[int]:
+    """Row numbers of the `budget` dialogues that ZIP picks among those of `among`, whole lists at a time."""
+    from luthier.select.zip import zip_select
+
+    if not budget:
+        return []
+    groups = _by_tool_list([rows[i] for i in among])
+    share = min(len(groups), math.ceil(1.1 * budget * len(groups) / len(among)) + 1)  # lists differ in length
+    joined = ["".join(texts[among[i]] for i in members) for members in groups]
+    order = zip_select(joined, share, progress=lambda new: progress.advance(new * budget // share))
+    return [among[i] for group in order for i in groups[group]][:budget]
 
 
 def selection_text(row: JSON) -> str:
@@ -189,18 +208,24 @@ def _trial(settings: ToolsSettings, flow: Run, progress: Progress) -> JSON:
     """What a training step and an answer take here: from that how many items are scored, and when the run ends."""
     progress.step("Measuring the machine")
     steps = _trial_steps(settings, flow.path)
-    answer = _trial_answers(settings)
+    counts = _answers(settings)
+    answering = _trial_answers(settings, flow.path)
     spent = sum(step["seconds"] for step in flow.steps.values())
-    wanted = _answers(settings)
-    plan = _plan(settings.limit, spent, steps.steps * steps.seconds, answer * wanted * (1 + AFTER_SHARE))
+    once = sum(count * seconds for count, seconds in zip(counts, answering, strict=True))
+    plan = _plan(settings.limit, spent, steps.steps * steps.seconds, once * (1 + AFTER_SHARE))
     end = datetime.now(UTC).astimezone() + timedelta(seconds=plan["seconds"])
     less = f"; {percent(plan['share'])} of the items are scored to keep to {settings.limit:g} min" if plan["share"] < 1 else ""
     over = ", longer than asked for: fewer steps would teach too little" if settings.limit and plan["total"] > 60 * settings.limit else ""
     progress.say(
-        f"{steps.steps} training steps of {steps.seconds:.1f} s and 2 x {round(plan['share'] * wanted)} answers of {answer:.2f} s: done at about "
-        f"{end:%H:%M}, in {max(1, round(plan['seconds'] / 60))} min{less}{over}"
+        f"{steps.steps} training steps of {steps.seconds:.1f} s and 2 x {round(plan['share'] * sum(counts))} answers of "
+        f"{once / max(1, sum(counts)):.2f} s: done at about {end:%H:%M}, in {max(1, round(plan['seconds'] / 60))} min{less}{over}"
     )
-    return {**plan, "steps": steps.steps, "step_seconds": round(steps.seconds, 3), "answer_seconds": round(answer, 3)}
+    seconds = {
+        "step_seconds": round(steps.seconds, 3),
+        "own_answer_seconds": round(answering[0], 3),
+        "answer_seconds": round(answering[1], 3),
+    }
+    return {**plan, "steps": steps.steps, **seconds}
 
 
 def _plan(limit: float | None, spent: float, training: float, scoring: float) -> JSON:
@@ -211,14 +236,15 @@ def _plan(limit: float | None, spent: float, training: float, scoring: float) ->
     return {"share": round(share, 3), "seconds": round(seconds, 1), "total": round(spent + seconds, 1)}
 
 
-def _answers(settings: ToolsSettings) -> int:
-    """Answers of one evaluation, as far as that is known beforehand."""
+def _answers(settings: ToolsSettings) -> tuple[int, int]:
+    """Answers of one evaluation, to own dialogues and to the benchmark, as far as that is known beforehand."""
     from luthier.records.bfcl import load_items
 
     items = settings.items + 2 * max(1, settings.items // 3)
     if settings.full:
         items = sum(len(load_items(name)) for name in ("simple_python", "multiple", "irrelevance"))
-    return (items + settings.own_items) * (2 if settings.constrained else 1)
+    each = 2 if settings.constrained else 1
+    return each * settings.own_items, each * items
 
 
 def _trial_steps(settings: ToolsSettings, out: Path) -> Trial:
@@ -230,18 +256,26 @@ def _trial_steps(settings: ToolsSettings, out: Path) -> Trial:
     return trial(prepare(list(read_training(asked.data)), model, out, asked), model, asked)
 
 
-def _trial_answers(settings: ToolsSettings) -> float:
-    """Seconds that an answer takes, in a batch of a few."""
-    from luthier.evaluate.tools import MAX_TOKENS, prompt_for
-    from luthier.models import Sampling
+def _trial_answers(settings: ToolsSettings, out: Path) -> tuple[float, float]:
+    """Seconds that an answer takes, to own dialogues and to the benchmark, each in a batch of a few."""
+    from luthier.evaluate.own_items import read_own_items
     from luthier.records.bfcl import load_items
 
-    decodings: tuple[Decoding, ...] = ("free", "constrained") if settings.constrained else ("free",)
-    prompts = [prompt_for(item, decoding) for item in load_items("simple_python", TRIED) for decoding in decodings]
     model = ToolsEvaluationSettings(model=settings.model, **settings.hardware()).open()
+    own: list[AnyItem] = [*read_own_items([str(out / "dialogues" / HELD_OUT)], TRIED)] if settings.own_items else []
+    return _answer_seconds(model, own, settings), _answer_seconds(model, load_items("simple_python", TRIED), settings)
+
+
+def _answer_seconds(model: LanguageModel, items: Sequence[AnyItem], settings: ToolsSettings) -> float:
+    from luthier.evaluate.tools import MAX_TOKENS, prompt_for
+    from luthier.models import Sampling
+
+    decodings: tuple[Decoding, ...] = ("free", "constrained") if settings.constrained else ("free",)
+    prompts = [prompt_for(item, decoding) for item in items for decoding in decodings]
     start = time.perf_counter()
-    model.generate(prompts, Sampling(max_tokens=MAX_TOKENS))
-    return (time.perf_counter() - start) / len(prompts)
+    if prompts:
+        model.generate(prompts, Sampling(max_tokens=MAX_TOKENS))
+    return (time.perf_counter() - start) / max(1, len(prompts))
 
 
 def _skills(out: Path) -> JSON:

@@ -13,7 +13,7 @@ from luthier.errors import SettingsError
 from luthier.packages import BFCL, fetch_wheel
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, Conversation, Tool, read_conversations, write_jsonl
-from luthier.run import Run
+from luthier.run import Run, RunRecord
 from luthier.run.folder import Read
 from luthier.synthesize.tools import page
 from luthier.synthesize.tools.settings import DialogueSettings
@@ -72,6 +72,14 @@ def run(settings: DialogueSettings, out: Path, progress: Progress = quiet) -> Ru
                 more=drawn,
             )
     return made
+
+
+def own_sources(folder: Path) -> frozenset[str]:
+    """Where the user's own tools came from, in the words of the dialogues' field `source`: of a run folder."""
+    from luthier.synthesize.tools.pool import ToolPool
+
+    count = RunRecord.read(folder).results("pool").get("own", 0)
+    return frozenset(tool.source for tool in islice(ToolPool.read(folder / POOL), count))
 
 
 def _pool(settings: DialogueSettings, out: Path, progress: Progress) -> JSON:
