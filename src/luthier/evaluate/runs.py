@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from luthier.models.protocol import LanguageModel
 
 ANSWERS, SCORES = tools_page.ANSWERS, choice_page.SCORES
+RESULTS = "bfcl"
 FIELDS = ("question", "options", "logprobs")  # that every row of scores has
 
 
@@ -42,8 +43,9 @@ def run_tools(settings: ToolsEvaluationSettings, out: Path, progress: Progress =
     decodings = _decodings(settings, model)
     benchmark = [(BFCL.label, fetch_wheel(BFCL))] if limits else []
     reads: list[str | Path | tuple[str, str | Path]] = [*settings.files, *benchmark, *settings.reads()]
+    files = [ANSWERS, *([RESULTS] if limits else [])]
     with Run(out, "evaluate tools", settings, reads=reads, progress=progress, draw=tools_page.draw) as made:
-        made.step("answers", partial(_answer, model, items, decodings, out, form=settings.form, progress=progress), files=[ANSWERS])
+        made.step("answers", partial(_answer, model, items, decodings, out, form=settings.form, progress=progress), files=files)
     return made
 
 
@@ -57,15 +59,16 @@ def _decodings(settings: ToolsEvaluationSettings, model: LanguageModel) -> tuple
 def _answer(
     model: LanguageModel, items: Sequence[AnyItem], decodings: Sequence[Decoding], out: Path, *, form: str, progress: Progress
 ) -> JSON:
+    from luthier.evaluate.bfcl_results import write_results
     from luthier.evaluate.tools import balances, evaluate_tools, own_form
     from luthier.records.bfcl import Item
 
     progress.step("Answering", len(items) * len(decodings))
     form = own_form(model) if form == "own" else form
     table = evaluate_tools(model, items, out / ANSWERS, decodings=decodings, form=form, progress=progress.advance)
-    kinds = {
-        kind: [row for _, row in read_rows(out / ANSWERS) if ("right" in row) is own] for kind, own in (("own", True), ("bfcl", False))
-    }
+    rows = [row for _, row in read_rows(out / ANSWERS)]
+    write_results(rows, out)
+    kinds = {kind: [row for row in rows if ("right" in row) is own] for kind, own in (("own", True), ("bfcl", False))}
     return {
         "scores": [score.to_row() for score in table],
         "balance": {kind: [balance.to_row() for balance in balances(rows)] for kind, rows in kinds.items() if rows},
