@@ -15,7 +15,8 @@ from typing import Any
 class RunCommand:
     """settings, run: `module:name` of the settings class and of `run(settings, out, progress) -> Run`.
 
-    page: a module with `draw(run) -> Page` and `lines(run) -> list[str]`, what is said in a terminal. out: the run folder by default.
+    page: a module with `draw(run) -> Page` and `lines(run) -> list[str]`, what is said in a terminal, and perhaps `code(run) -> int`, the exit
+    status of a run that was done. out: the run folder by default.
     """
 
     settings: str
@@ -55,7 +56,7 @@ GROUPS = {  # what the words before the last are for, and single words that need
     "search": "Search programs with a model: thoughts, programs, what execution says, better thoughts.",
     "serve": "Answer over HTTP, as OpenAI-compatible servers do.",
     "sandbox": "Run and judge model-written Python where it can harm and fake nothing.",
-    "evaluate": "Score a model: function calling, programs, multiple choice, code retrieval, knowledge fusion.",
+    "evaluate": "Score a model: function calling, programs, multiple choice, code retrieval, knowledge fusion. `luthier compare` tells two scores apart.",
     "evaluate retrieval": "Score retrievers on tasks of queries, documents and judgements.",
     "trace": "Follow learners, pupils or models: what they know, what comes next.",
     "export": "Write what was trained as others take it: merged, GGUF, Ollama, a card, the hub.",
@@ -190,6 +191,9 @@ COMMANDS: dict[str, Command] = {
     "trace serve": Own("luthier.cli.trace:serve"),
     "trace models": RunCommand(
         "luthier.trace.settings:ModelsSettings", "luthier.trace.models:run", "luthier.trace.models_page", "runs/trace-models"
+    ),
+    "compare": RunCommand(
+        "luthier.trace.compare:CompareSettings", "luthier.trace.compare:run", "luthier.trace.compare_page", "runs/compare"
     ),
     "search run": RunCommand("luthier.search.commands:SearchRunSettings", "luthier.search.runs:run", "luthier.search.page", "runs/search"),
     "search compare": RunCommand(
