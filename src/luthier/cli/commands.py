@@ -60,6 +60,7 @@ GROUPS = {  # what the words before the last are for, and single words that need
     "evaluate retrieval": "Score retrievers on tasks of queries, documents and judgements.",
     "trace": "Follow learners, pupils or models: what they know, what comes next.",
     "export": "Write what was trained as others take it: merged, GGUF, Ollama, a card, the hub.",
+    "view": "Show all runs below a folder in a browser: listed, filtered, two side by side, row by row.",
     "report": "Draw the page of a run of any command, finished or not.",
 }
 
@@ -213,6 +214,7 @@ COMMANDS: dict[str, Command] = {
     "sandbox attack": Question("luthier.sandbox.settings:AttackSettings", "luthier.sandbox.answers:attack"),
     "export": Question("luthier.models.export:ExportSettings", "luthier.models.export:answer"),
     "report": Own("luthier.cli.report:command"),
+    "view": Own("luthier.cli.view:command"),
 }
 
 
