@@ -213,6 +213,8 @@ COMMANDS: dict[str, Command] = {
     "sandbox judge": Question("luthier.sandbox.settings:JudgeSettings", "luthier.sandbox.answers:judge"),
     "sandbox attack": Question("luthier.sandbox.settings:AttackSettings", "luthier.sandbox.answers:attack"),
     "export": Question("luthier.models.export:ExportSettings", "luthier.models.export:answer"),
+    "doctor": Question("luthier.recipes.doctor:DoctorSettings", "luthier.recipes.doctor:doctor"),
+    "cache": Question("luthier.recipes.doctor:CacheSettings", "luthier.recipes.doctor:cache"),
     "report": Own("luthier.cli.report:command"),
     "view": Own("luthier.cli.view:command"),
 }
