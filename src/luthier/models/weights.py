@@ -61,12 +61,21 @@ def load_weights(folder: Path, asked: HardwareSettings, dtype: torch.dtype | str
         told["device_map"] = asked.device_map
     if asked.quantize is not None:
         told["quantization_config"] = _quantized(asked.quantize, dtype)
-        told.setdefault("device_map", {"": chosen_device(asked.device)})
+        told.setdefault("device_map", {"": _place(chosen_device(asked.device))})
     with loading(folder, "model"):
         module = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **told)
     if asked.quantize is not None:
         _keep_layout(module)
     return module
+
+
+def _place(device: str) -> int | str:
+    """A device as accelerate compares it with the trainer's: a GPU by its number."""
+    import torch
+
+    if not device.startswith("cuda"):
+        return device
+    return int(device.partition(":")[2] or torch.cuda.current_device())
 
 
 def _keep_layout(module: Any) -> None:
