@@ -108,7 +108,8 @@ def test_files_of_others_are_left_as_they_are(questions: Path, tiny_model_folder
     ("words", "complaint"),
     [
         (("tools", "--items", "0"), "--items is '0'"),
-        (("tools", "--items", "many"), "--items is 'many'"),
+        (("tools", "--items", "many"), "many does not exist"),
+        (("tools", "--items", "-1"), "--items is '-1'; give a file of dialogues, a number from 1, or CATEGORY=NUMBER"),
         (("tools", "--items", "multiple=3"), "of a category that is scored (simple_python)"),
         (("tools", "--category", "poetry"), "poetry"),
         (("choice", "{questions}", "--adapter", "nowhere"), "nowhere"),

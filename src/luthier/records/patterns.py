@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher
 
 _LONGEST = 2000  # characters of a pattern
 _LONGEST_TEXT = 1 << 20  # characters of a text that is matched
@@ -27,6 +30,12 @@ def matches(pattern: str, text: str) -> bool:
     tokens = _bytes().tokenize_str(json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f"))
     matcher = _compiled(pattern).deep_copy()
     return bool(matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting())
+
+
+def byte_matcher(schema: str) -> LLMatcher | None:
+    """What says byte by byte which JSON text a schema, itself JSON text, allows; None where the engine cannot build it."""
+    matcher = _built(schema)
+    return None if matcher.is_error() else matcher.deep_copy()
 
 
 @lru_cache(maxsize=1)
@@ -75,7 +84,15 @@ def _compiled(pattern: str) -> Any:
 
 
 def _matcher(pattern: str) -> Any:
+    return _of(json.dumps({"type": "string", "pattern": pattern}))
+
+
+@lru_cache(maxsize=64)
+def _built(schema: str) -> Any:
+    return _of(schema)
+
+
+def _of(schema: str) -> Any:
     from llguidance import LLMatcher
 
-    schema = json.dumps({"type": "string", "pattern": pattern})
     return LLMatcher(_bytes(), LLMatcher.grammar_from_json_schema(schema))

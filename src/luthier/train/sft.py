@@ -255,6 +255,36 @@ def train(prepared: Prepared, model: LocalModel, folder: Path, settings: SftSett
     )
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What a training would take: optimizer steps, and the seconds of each."""
+
+    steps: int
+    seconds: float
+
+
+def trial(prepared: Prepared, model: LocalModel, settings: SftSettings) -> Trial:
+    """The steps that `train` makes of ordered rows without a time limit, measured by a few probe steps; nothing is trained or written."""
+    from peft import get_peft_model
+
+    from luthier.train.steps import step_seconds
+
+    config = prepared.config
+    base = starting_weights(model, full=settings.full)
+    if prepared.lora is not None:
+        base = get_peft_model(base, prepared.lora, autocast_adapter_dtype=True)
+    seconds = step_seconds(base, prepared.rows, config=config, sigma=settings.noise, flat=_checked_flat(settings))
+    return Trial(_whole(len(prepared.rows), settings, config), seconds)
+
+
+def _whole(rows: int, settings: SftSettings, config: Any) -> int:
+    """Steps without a time limit: those that are asked for, or one pass, and the least that are worth it."""
+    if config.max_steps > 0:
+        return int(config.max_steps)
+    batch: int = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    return max(1, settings.least_steps, rows // batch)
+
+
 def _precision(args: Any, model: LocalModel) -> str:
     """What was computed in, in words."""
     computed = "bf16, adapters float32" if args.bf16 else "fp16, adapters float32" if args.fp16 else "float32"
@@ -370,8 +400,7 @@ def _plan(base: Any, rows: list[Encoded], folder: Path, settings: SftSettings, c
     """Set the number of steps: one pass over the ordered rows, or what the time limit holds."""
     from luthier.train.steps import PLAN, planned_steps
 
-    everything = max(1, len(rows) // (config.per_device_train_batch_size * config.gradient_accumulation_steps))
-    planned = config.max_steps if config.max_steps > 0 else everything
+    planned = _whole(len(rows), settings, config)
     if settings.seconds is not None:
         passes = 2 if settings.way == "lora-sam" else 1
         flat = _checked_flat(settings)
@@ -385,7 +414,7 @@ def _plan(base: Any, rows: list[Encoded], folder: Path, settings: SftSettings, c
             sigma=settings.noise,
             flat=flat,
             passes=passes,
-            least=settings.least_steps,
+            least=max(2, settings.least_steps),
             progress=progress,
         )
     config.max_steps = planned

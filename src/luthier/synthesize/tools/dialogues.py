@@ -24,8 +24,8 @@ NEAR_SHARE, OPEN_SHARE = 0.35, 0.15
 OPTIONAL_SHARE = 0.75  # of the optional parameters a request mentions: people list a parameter because they use it
 PER_LIST = 6
 _DISTRACTORS = (0, 0, 0, 0, 0, 0, 1, 1, 2)
-_OPEN_KINDS = ("topic", "event", "substance", "animal", "organ", "sport", "country", "author", "coding", "genre")
-_OPEN = (
+OPEN_KINDS = ("topic", "event", "substance", "animal", "organ", "sport", "country", "author", "coding", "genre")
+OPEN_QUESTIONS = (
     "What is {topic}?",
     "Who is the most important person in {topic}?",
     "How does {topic} work?",
@@ -36,7 +36,7 @@ _OPEN = (
     "How many kinds of {topic} are there?",
     "Write a short poem about {topic}.",
 )
-_REFUSALS = (
+REFUSALS = (
     "None of the available functions can {ask}.",
     "I have no function to {ask}.",
     "No function here fits: none of them can {ask}.",
@@ -77,13 +77,13 @@ def synthesize_dialogues(
             source.random.choice(ideas()), source
         )
         others = [other for other in recent if other.tool.name != blueprint.tool.name and other.ask != blueprint.ask]
-        for row in _on_one_list(blueprint, others, _spread(shares, per_list, source), source)[: count - made]:
+        for row in _on_one_list(blueprint, others, spread(shares, per_list, source), source)[: count - made]:
             yield row
             made += 1
         recent = [*recent[-200:], blueprint]
 
 
-def _spread(shares: Mapping[DialogueType, float], count: int, source: Source) -> list[DialogueType]:
+def spread(shares: Mapping[DialogueType, float], count: int, source: Source) -> list[DialogueType]:
     """`count` types in the given shares: evenly spaced points on their cumulative line, so that every list gets its mix."""
     total, start = sum(shares.values()), source.random.random()
     points = [(start + number) / count * total for number in range(count)]
@@ -177,11 +177,11 @@ def _irrelevant(blueprint: Blueprint, absent: list[Blueprint], tools: list[Tool]
     near = [other for other in absent if other.domain == blueprint.domain]
     wanted = source.random.choice(near if near and source.random.random() < NEAR_SHARE else absent)
     if source.random.random() < OPEN_SHARE:
-        topic = str(kinds()[source.random.choice(_OPEN_KINDS)].draw(source))
-        text, ask = source.random.choice(_OPEN).format(topic=topic), f"answer questions about {topic}"
+        topic = str(kinds()[source.random.choice(OPEN_KINDS)].draw(source))
+        text, ask = source.random.choice(OPEN_QUESTIONS).format(topic=topic), f"answer questions about {topic}"
     else:
         text, ask = request(wanted, draw_arguments(wanted, source), source).text, wanted.ask
-    answer = Message("assistant", source.random.choice(_REFUSALS).format(ask=ask))
+    answer = Message("assistant", source.random.choice(REFUSALS).format(ask=ask))
     return _row("irrelevant", text, answer, tools, blueprint)
 
 

@@ -19,6 +19,7 @@ _WORD = re.compile(r"[^\W_]+")
 _STOP = frozenset(["a", "an", "the", "of", "in", "on", "at", "to", "for", "and", "or", "with", "by", "from", "is", "are", "be"])
 _SUFFIXES = ("ations", "ation", "ings", "ing", "ies", "ied", "ers", "er", "ed", "es", "ly", "s", "e", "y")
 _SHORTEST_STEM = 3
+_WHOLE_MINUTE = re.compile(r"(?<=\d:\d\d):00(?:\.0{1,9})?(?=Z|[+-]\d\d:\d\d|$)")  # seconds that nobody says
 
 
 def grounded(value: Any, schema: JSON, text: str) -> bool:
@@ -105,7 +106,8 @@ def _words_said(value: str, source: Evidence) -> bool:
 
 
 def _numbers_said(value: str, source: Evidence) -> bool:
-    numbers = [float(digits) for digits in re.findall(r"\d{1,300}(?:\.\d{1,300})?", value)]
+    told = _WHOLE_MINUTE.sub("", value)
+    numbers = [float(digits) for digits in re.findall(r"\d{1,300}(?:\.\d{1,300})?", told)]
     return bool(numbers) and all(source.has_number(number) for number in numbers)
 
 

@@ -76,6 +76,31 @@ def build_pool(tools: Iterable[Tool]) -> ToolPool:
     return ToolPool(kept, rejected, duplicates, len(sound) - len(kept))
 
 
+def own_pool(tools: Iterable[Tool]) -> tuple[ToolPool, dict[str, str]]:
+    """The user's own tools: all that are sound, near duplicates too, and of each that is left out the name and why.
+
+    A name stands for one tool, as on the list they are served on: the first stays.
+    """
+    kept: dict[str, Tool] = {}
+    left: dict[str, str] = {}
+    rejected: Counter[str] = Counter()
+    duplicates = 0
+    for tool in tools:
+        findings = lint(tool)
+        if findings:
+            rejected[f"{findings[0].rule} {findings[0].message}"] += 1
+            left[tool.name] = str(findings[0])
+        elif tool.name in kept:
+            duplicates += 1
+            same = fingerprint(kept[tool.name]) == fingerprint(tool)
+            left[f"{tool.name} ({tool.source})"] = (
+                f"{'the same tool' if same else 'another tool of this name'} is in {kept[tool.name].source}"
+            )
+        else:
+            kept[tool.name] = tool
+    return ToolPool(tuple(kept.values()), rejected, duplicates), left
+
+
 def _tool_row(tool: Tool) -> dict[str, Any]:
     """A tool as a row with all its fields; empty ones are left out."""
     return {key: value for key, value in vars(tool).items() if value not in (None, "") or key in ("name", "description")}

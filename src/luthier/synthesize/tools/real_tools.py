@@ -103,23 +103,23 @@ def _imperative(tool: Tool) -> str:
     first = re.split(r"(?<=[a-z)])[.;:](?:\s|$)|\n", tool.description.strip())[0]
     words = first.split()
     if 3 <= len(words) <= 14:
-        verb = _base_form(words[0].lower(), spoken(tool.name).split())
+        verb = base_form(words[0].lower(), spoken(tool.name).split())
         if verb is not None:
             return " ".join([verb, *words[1:]]).rstrip(".")
     *path, last = tool.name.split(".")
     name = spoken(last).split()
     if len(name) == 1 and path:  # `customers.subscriptions.delete`: the resource stands before the verb
         name += spoken(path[-1]).split()
-    return " ".join(name) if len(name) >= 2 and name[0] in _verbs() else "use " + " ".join(name)
+    return " ".join(name) if len(name) >= 2 and name[0] in verbs() else "use " + " ".join(name)
 
 
-def _base_form(word: str, name: list[str]) -> str | None:
+def base_form(word: str, name: list[str]) -> str | None:
     """`creates` and `applies` as `create` and `apply`: verbs that API descriptions begin with, or that the tool's own name has."""
     forms = (word, word.removesuffix("s"), word.removesuffix("es"), word.removesuffix("ies") + "y")
-    return next((form for form in forms if form in _verbs() or form in name), None)
+    return next((form for form in forms if form in verbs() or form in name), None)
 
 
 @cache
-def _verbs() -> frozenset[str]:
+def verbs() -> frozenset[str]:
     text = resources.files("luthier.synthesize.tools").joinpath("data/verbs.txt").read_text(encoding="utf-8")
     return frozenset(line for line in text.splitlines() if not line.startswith("#"))

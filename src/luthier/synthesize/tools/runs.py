@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from random import Random
 
 from luthier.errors import SettingsError
 from luthier.packages import BFCL, fetch_wheel
 from luthier.progress import Progress, quiet
-from luthier.records import JSON, Tool, read_conversations, write_jsonl
+from luthier.records import JSON, Conversation, Tool, read_conversations, write_jsonl
 from luthier.run import Run
+from luthier.run.folder import Read
 from luthier.synthesize.tools import page
 from luthier.synthesize.tools.settings import DialogueSettings
 
 POOL, DIALOGUES, CHECKED, REJECTED = "pool.jsonl.gz", "dialogues.jsonl", page.CHECKED, "rejected.jsonl"
+HELD_OUT = page.HELD_OUT
+_HELD_OUT_SEED = 0x5EED  # apart from the seed of the dialogues one trains on
+_MOST_TRIES = 20  # dialogues made for each that is held out
 
 
 def run(settings: DialogueSettings, out: Path, progress: Progress = quiet) -> Run:
@@ -26,75 +32,92 @@ def run(settings: DialogueSettings, out: Path, progress: Progress = quiet) -> Ru
     from luthier.synthesize.tools.apis import api_reads
     from luthier.synthesize.tools.checks import RULES
     from luthier.synthesize.tools.dialogues import PER_LIST, TYPE_SHARES
+    from luthier.synthesize.tools.own_dialogues import OWN_SHARES
 
     described = api_reads(settings.apis, settings.builtin_apis)
-    reads = [*described, (BFCL.label, fetch_wheel(BFCL))]
-    drawn: JSON = {"shares": dict(TYPE_SHARES), "per_list": PER_LIST}
+    given = [settings.given] if settings.given else []
+    reads: list[Read] = [*described, *given, (BFCL.label, fetch_wheel(BFCL))]
+    drawn: JSON = {"shares": dict(TYPE_SHARES), "per_list": PER_LIST, **({"own_shares": dict(OWN_SHARES)} if settings.apis else {})}
     with Run(out, "synthesize tools", settings, reads=reads, progress=progress, draw=page.draw) as made:
         names = [name for name, _ in described]
         made.step("pool", partial(_pool, settings, out, progress), uses=("apis", "builtin_apis"), reads=names, files=[POOL])
         made.step(
             "dialogues",
-            partial(_dialogues, settings, out, progress),
-            uses=("count", "real_share", "seed"),
-            reads=(),
+            partial(_given, settings, out, progress)
+            if given
+            else partial(_dialogues, settings, made.results("pool")["own"], out, progress),
+            uses=("given",) if given else ("count", "real_share", "each", "whole_lists", "seed"),
+            reads=given,
             files=[DIALOGUES],
             after=["pool"],
             more=drawn,
         )
         made.step(
             "check",
-            partial(_check, made.results("dialogues")["made"], out, progress),
+            partial(_check, made.results("dialogues")["made"], made.results("pool"), out, progress),
             uses=(),
             reads=[BFCL.label],
             files=[CHECKED, REJECTED],
             after=["dialogues"],
             more={"rules": sorted(RULES)},
         )
+        if settings.held_out:
+            made.step(
+                "held out",
+                partial(_held_out, settings, made.results("pool")["own"], out, progress),
+                uses=("held_out", "real_share", "each", "whole_lists", "seed"),
+                reads=[BFCL.label],
+                files=[HELD_OUT],
+                after=["check"],
+                more=drawn,
+            )
     return made
 
 
 def _pool(settings: DialogueSettings, out: Path, progress: Progress) -> JSON:
-    """Real APIs, normalised, linted, without duplicates."""
+    """Real APIs, normalised and linted: all tools of the user's own, then those of the package index without duplicates."""
     from luthier.synthesize.tools.apis import import_apis
-    from luthier.synthesize.tools.pool import build_pool
+    from luthier.synthesize.tools.own_dialogues import callable_tools
+    from luthier.synthesize.tools.pool import ToolPool, build_pool, own_pool
 
     progress.step("Collecting tools")
     sources: Counter[str] = Counter()
 
-    def counted() -> Iterator[Tool]:
-        for tool in import_apis(settings.apis, settings.builtin_apis):
+    def counted(tools: Iterator[Tool]) -> Iterator[Tool]:
+        for tool in tools:
             sources[tool.source.rsplit(": ", 1)[0]] += 1
             yield tool
 
-    pool, read = build_pool(counted()), sources.total()
-    if not len(pool):
-        told = "; ".join(f"{reason}: {count}" for reason, count in pool.rejected.most_common())
+    own, left = own_pool(counted(import_apis(settings.apis)))
+    others = build_pool(counted(import_apis((), settings.builtin_apis)))
+    read, rejected = sources.total(), own.rejected + others.rejected
+    if not len(own) + len(others):
+        told = "; ".join(f"{reason}: {count}" for reason, count in rejected.most_common())
         raise SettingsError(f"{', '.join(settings.apis)}: no tool there that can be used, of {read} read ({told or 'none at all'})")
-    pool.write(out / POOL)
+    ToolPool((*own.tools, *others.tools)).write(out / POOL)
+    _, uncallable = callable_tools(own.tools)
     return {
-        "tools": len(pool),
+        "tools": len(own) + len(others),
+        "own": len(own),
         "read": read,
         "sources": dict(sources),
-        "rejected": dict(pool.rejected.most_common()),
-        "duplicates": pool.duplicates + pool.near_duplicates,
+        "rejected": dict(rejected.most_common()),
+        "left_out": left | uncallable,
+        "duplicates": own.duplicates + others.duplicates + others.near_duplicates,
     }
 
 
-def _dialogues(settings: DialogueSettings, out: Path, progress: Progress) -> JSON:
+def _dialogues(settings: DialogueSettings, own: int, out: Path, progress: Progress) -> JSON:
     """Arguments first, then the request around them."""
-    from luthier.synthesize.tools.dialogues import synthesize_dialogues
     from luthier.synthesize.tools.everyday import EVERYDAY_SOURCE
-    from luthier.synthesize.tools.pool import ToolPool
 
     progress.step("Making dialogues", settings.count)
     types: Counter[str] = Counter()
     real = 0
-    tools = list(ToolPool.read(out / POOL))
 
     def rows() -> Iterator[JSON]:
         nonlocal real
-        for conversation in synthesize_dialogues(settings.count, tools, seed=settings.seed, real_share=settings.real_share):
+        for conversation in _drawn(settings, out, own, settings.count, settings.seed, settings.real_share):
             types[conversation.extra["type"]] += 1
             real += conversation.extra["source"] != EVERYDAY_SOURCE
             progress.advance()
@@ -104,12 +127,85 @@ def _dialogues(settings: DialogueSettings, out: Path, progress: Progress) -> JSO
     return {"made": made, "real": real, "types": dict(types)}
 
 
-def _check(total: int, out: Path, progress: Progress) -> JSON:
+def _given(settings: DialogueSettings, out: Path, progress: Progress) -> JSON:
+    """A person's own rows, in any layout that training reads. Raises BadRowError for a row that cannot be read."""
+    from luthier.synthesize.tools.everyday import EVERYDAY_SOURCE
+
+    rows = list(read_conversations(str(settings.given)))
+    if not rows:
+        raise SettingsError(f"{settings.given}: no dialogues there")
+    progress.step("Reading dialogues", len(rows))
+    types = Counter(str(row.extra.get("type") or "without a type") for row in rows)
+    real = sum(row.extra.get("source") != EVERYDAY_SOURCE for row in rows)
+    return {"made": write_jsonl(out / DIALOGUES, (row.to_row() for row in rows)), "real": real, "types": dict(types)}
+
+
+def _drawn(settings: DialogueSettings, out: Path, own: int, count: int, seed: int, share: float) -> Iterator[Conversation]:  # noqa: PLR0917
+    """Dialogues about the user's own tools, the first `own` of the pool, among those about others in the share that was asked for."""
+    from luthier.synthesize.tools.dialogues import REAL_SHARE, synthesize_dialogues
+    from luthier.synthesize.tools.own_dialogues import own_dialogues
+    from luthier.synthesize.tools.pool import ToolPool
+
+    tools = list(ToolPool.read(out / POOL))
+    if not own:
+        return synthesize_dialogues(count, tools, seed=seed, real_share=share)
+    wanted = round(share * count)
+    about = own_dialogues(wanted, tools[:own], seed=seed, least=settings.each, whole_share=settings.whole_lists)
+    others = synthesize_dialogues(count - wanted, tools[own:], seed=seed, real_share=REAL_SHARE)
+    return _mixed(about, others, share, seed)
+
+
+def _mixed(about: Iterator[Conversation], others: Iterator[Conversation], share: float, seed: int) -> Iterator[Conversation]:
+    """Both kinds in turn, as many dialogues of one as stand on a list."""
+    from luthier.synthesize.tools.dialogues import PER_LIST
+
+    random = Random(seed)
+    waiting = [(about, share), (others, 1 - share)]
+    while waiting:
+        chosen = random.choices(range(len(waiting)), [max(weight, 1e-9) for _, weight in waiting])[0]
+        block = list(islice(waiting[chosen][0], PER_LIST))
+        yield from block
+        if not block:
+            del waiting[chosen]
+
+
+def _held_out(settings: DialogueSettings, own: int, out: Path, progress: Progress) -> JSON:
+    """Dialogues that pass every check and share no request and no call with those one trains on; about the user's own tools alone where there
+    are any."""
+    from luthier.synthesize.tools.checks import check
+    from luthier.synthesize.tools.contamination import benchmark_leaks
+    from luthier.synthesize.tools.held_out import marks, unseen
+
+    progress.step("Holding dialogues out", settings.held_out)
+    seen: set[str] = set()
+    for conversation in read_conversations(out / CHECKED):
+        seen |= marks(conversation)
+    leaks = benchmark_leaks()
+    types: Counter[str] = Counter()
+    share = 1.0 if own else settings.real_share
+    drawn = _drawn(settings, out, own, _MOST_TRIES * settings.held_out, settings.seed ^ _HELD_OUT_SEED, share)
+    clean = (conversation for conversation in drawn if not check(conversation, leaks))
+
+    def rows() -> Iterator[JSON]:
+        for conversation in islice(unseen(clean, seen), settings.held_out):
+            types[conversation.extra["type"]] += 1
+            progress.advance()
+            yield conversation.to_row()
+
+    made = write_jsonl(out / HELD_OUT, rows())
+    return {"asked": settings.held_out, "made": made, "types": dict(types)}
+
+
+def _check(total: int, pool: JSON, out: Path, progress: Progress) -> JSON:
     """The rule layer, grounding, and no overlap with any evaluation item of the benchmark."""
     from luthier.synthesize.tools.checks import RULES, check
     from luthier.synthesize.tools.contamination import benchmark_leaks
+    from luthier.synthesize.tools.coverage import Coverage
+    from luthier.synthesize.tools.pool import ToolPool
 
     progress.step("Checking", total)
+    own = list(islice(ToolPool.read(out / POOL), pool["own"])) if pool["own"] else []
+    coverage, types = Coverage(own, pool["left_out"]), Counter[str]()
     leaks = benchmark_leaks()
     failed: Counter[str] = Counter()
     rejected: list[JSON] = []
@@ -122,9 +218,12 @@ def _check(total: int, out: Path, progress: Progress) -> JSON:
                 failed.update({finding.rule for finding in findings})
                 rejected.append({**conversation.to_row(), "findings": [str(finding) for finding in findings]})
             else:
+                coverage.add(conversation)
+                types[str(conversation.extra.get("type") or "without a type")] += 1
                 yield conversation.to_row()
 
     count = write_jsonl(out / CHECKED, passed())
     write_jsonl(out / REJECTED, rejected)
     rules = {name: rule.description for name, rule in RULES.items()}
-    return {"checked": total, "passed": count, "failed": dict(failed.most_common()), "rules": rules}
+    found = {"checked": total, "passed": count, "failed": dict(failed.most_common()), "rules": rules, "types": dict(types)}
+    return {**found, "coverage": coverage.to_row()} if own else found

@@ -1,0 +1,507 @@
+"""Dialogues about the user's own tools: every tool and every parameter, on lists as they will be served and on short ones.
+
+Types (arXiv 2409.00920, sec. 3.2): single, parallel, dependent (a later call uses what an earlier one gave), missing_argument, irrelevant, chat, and recovery
+from an error that a tool answers with. The arguments are drawn by a plan and the request is written around them, so the truth is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from luthier.records import JSON, Conversation, Message, Tool, ToolCall
+from luthier.synthesize.tools.dialogues import OPEN_KINDS, OPEN_QUESTIONS, PER_LIST, REFUSALS, spread
+from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
+from luthier.synthesize.tools.executors import Fault, Mock, answers_of, tool_text
+from luthier.synthesize.tools.grounding import stems
+from luthier.synthesize.tools.meanings import Scene, meaning_of, words_of
+from luthier.synthesize.tools.operations import Operation, examples_of, operation
+from luthier.synthesize.tools.own_requests import request_text, said, spoken_list
+from luthier.synthesize.tools.own_values import NOTHING, Draft, draw_arguments
+from luthier.synthesize.tools.plan import Plan
+from luthier.synthesize.tools.requests import draw_arguments as draw_everyday
+from luthier.synthesize.tools.requests import request
+from luthier.synthesize.tools.similarity import NeighbourIndex
+from luthier.synthesize.tools.values import Source, kinds
+
+OWN_SHARES: Mapping[Any, float] = {
+    "single": 0.45,
+    "parallel": 0.1,
+    "dependent": 0.08,
+    "missing_argument": 0.1,
+    "irrelevant": 0.2,
+    "chat": 0.04,
+    "recovery": 0.03,
+}
+LEAST = 2  # calls of each tool and values of each parameter before anything repeats
+WHOLE_SHARE = 0.3  # of the lists that hold all tools
+MOST_SERVED = 64  # tools of a list; of more, those most like what is asked for are served
+ANSWERED_SHARE = 0.25  # of single calls that go on with the tool's answer and a summary
+CLARIFIED_SHARE = 0.12  # of single calls whose last value comes after a question
+NEAR_SHARE = 0.5  # of irrelevant requests on short lists that another of the user's tools would answer
+OPEN_SHARE = 0.2
+_FEW = (1, 2, 3, 3, 4, 5, 6, 8)
+_TRIES = 6  # requests that are written anew because they were written before
+_QUESTIONS = (
+    "Please tell me the {missing}.",
+    "I need one more detail: the {missing}.",
+    "What is the {missing}?",
+    "Could you give me the {missing}?",
+    "To do that I need the {missing}. Could you tell me?",
+)
+_SEVERAL = (
+    "Please tell me the {missing}.",
+    "I still need the {missing}.",
+    "Could you give me the {missing}?",
+    "To do that I need the {missing}.",
+)
+_LINKS = ("{a} Also, {b}", "{a} And {b}", "{a}\n{b}", "{a} {B}", "{a} Then {b}")
+_HELLO = ("Hi", "Hello", "Good morning", "Hey", "Good afternoon")
+_CHAT = (
+    "{hello}, this is {name}. What can you help me with?",
+    "{hello}! {name} here. Which things can you do?",
+    "{hello}, I'm {name} and new here. What are you able to do for me?",
+    "Thanks a lot, that was all for today. Regards, {name}",
+    "Thank you, you were a great help! {name}",
+    "{hello}, {name} here. How are you today?",
+)
+_NEW_LINE = "\n"
+_VERBLESS = re.compile(r"^(use|get the) ")
+
+
+def own_dialogues(
+    count: int,
+    tools: Sequence[Tool],
+    *,
+    seed: int = 0,
+    least: int = LEAST,
+    whole_share: float = WHOLE_SHARE,
+    shares: Mapping[Any, float] = OWN_SHARES,
+    per_list: int = PER_LIST,
+) -> Iterator[Conversation]:
+    """Up to `count` dialogues about the tools, all of which are kept whole; fewer where no other requests can be made.
+
+    least: calls of each tool and values of each parameter before anything repeats. whole_share: of the lists that hold all the tools, as they will be
+    served; the others hold a few. Each row's `extra` has id, type and the source of its tools. The same arguments give the same dialogues.
+    """
+    writer = _Writer(tools, seed, least, whole_share)
+    made = idle = 0
+    while made < count and writer.operations and idle < 40:
+        before = made
+        for row in writer.on_one_list(spread(shares, per_list, writer.source))[: count - made]:
+            yield row
+            made += 1
+        idle = 0 if made > before else idle + 1
+
+
+def callable_tools(tools: Sequence[Tool], seed: int = 0) -> tuple[list[Tool], dict[str, str]]:
+    """The tools for which arguments can be drawn, and for each of the others why not."""
+    examples = examples_of(tools)
+    fitting, left = list[Tool](), dict[str, str]()
+    for tool in tools:
+        value = draw_arguments(tool.parameters, Draft(Scene(Random(seed)), frozenset(), examples))
+        if value is NOTHING:
+            left[tool.name] = "no value is found that a required parameter allows"
+        else:
+            fitting.append(tool)
+    return fitting, left
+
+
+class _Writer:
+    """Writes rows on one list after another; keeps what was planned, and which texts were written."""
+
+    def __init__(self, tools: Sequence[Tool], seed: int, least: int, whole_share: float) -> None:
+        self.source = Source(seed)
+        self.random = self.source.random
+        fitting, _ = callable_tools(tools, seed)
+        self.operations = [operation(tool) for tool in fitting]
+        self._by_name = {one.name: one for one in self.operations}
+        self._plan = Plan(self.operations, least, self.random)
+        self._examples = examples_of(tools)
+        self._whole_share, self._seed = whole_share, seed
+        self._index = NeighbourIndex(fitting)
+        self._texts: set[str] = set()
+        self._chains = _chains(self.operations)
+        self._stems = {one.name: frozenset(stems(f"{words_of(one.name)} {one.tool.description}")) for one in self.operations}
+        self._ideas = [(idea, frozenset(stems(f"{idea.ask} {idea.noun}")) - _COMMON) for idea in ideas()]
+        self._far: dict[frozenset[str], list[Any]] = {}
+
+    def on_one_list(self, types: list[Any]) -> list[Conversation]:
+        """Dialogues of the given types on one list of tools."""
+        wants_chain = "dependent" in types and self._chains
+        chain = self.random.choice(self._chains) if wants_chain else None
+        listed = self._listed(sum(kind in ("single", "parallel", "recovery") for kind in types), chain)
+        rows = []
+        for kind in types:
+            row = self._new_row(kind, listed, chain)
+            if row is not None:
+                rows.append(row)
+        return rows
+
+    def _listed(self, calls: int, chain: tuple[Operation, Operation, str] | None) -> list[Operation]:
+        """All the tools as they are served, or a few: those whose turn it is and their nearest neighbours."""
+        self._turns = [self._plan.next() for _ in range(max(1, calls))]
+        whole = self.random.random() < self._whole_share
+        if whole and len(self.operations) <= MOST_SERVED:
+            return list(self.operations)
+        size = MOST_SERVED if whole else self.random.choice(_FEW)
+        self._turns = self._turns[: max(1, min(3, size))] if not whole else self._turns
+        wanted = list({one.name: one for one in (*(chain or ())[:2], *self._turns) if isinstance(one, Operation)}.values())
+        near = self._index.nearest(self._turns[0].tool, size)
+        others = (
+            [self._by_name[tool.name] for tool in near]
+            if self.random.random() < 0.6
+            else self.random.sample(self.operations, min(size, len(self.operations)))
+        )
+        names = {one.name for one in wanted}
+        listed = [*wanted, *[one for one in others if one.name not in names][: max(0, size - len(wanted))]]
+        self.random.shuffle(listed)
+        return listed
+
+    def _new_row(self, kind: Any, listed: list[Operation], chain: Any) -> Conversation | None:
+        """A row whose request was not written before."""
+        turn = self._turns.pop() if kind in ("single", "parallel", "recovery") and self._turns else self.random.choice(listed)
+        for _ in range(_TRIES):
+            row = self._row(kind, turn, listed, chain)
+            if row is None:
+                continue
+            text = str(row.messages[0].content)
+            if text not in self._texts:
+                self._texts.add(text)
+                return row
+        return None
+
+    def _row(self, kind: Any, turn: Operation, listed: list[Operation], chain: Any) -> Conversation | None:
+        if kind == "parallel":
+            return self._parallel(turn, listed)
+        if kind == "dependent" and chain is not None:
+            return self._dependent(chain, listed)
+        if kind == "missing_argument":
+            return self._missing(listed)
+        if kind == "irrelevant":
+            return self._irrelevant(listed)
+        if kind == "chat":
+            return self._chat(listed)
+        if kind == "recovery" and turn.required:
+            return self._recovery(turn, listed)
+        return self._single(turn, listed)
+
+    def _call(self, asked: Operation, known: Mapping[str, Any] | None = None) -> ToolCall | None:
+        draft = Draft(Scene(self.random), self._plan.wanted(asked), self._examples, known or {})
+        arguments = draw_arguments(asked.tool.parameters, draft, asked.words)
+        return None if arguments is NOTHING else ToolCall(asked.name, arguments)
+
+    def _single(self, asked: Operation, listed: list[Operation]) -> Conversation | None:
+        call = self._call(asked)
+        if call is None:
+            return None
+        told = request_text(asked, call.arguments, self.random)
+        turns = [Message("user", told), Message("assistant", None, (call,))]
+        subtype = ""
+        withheld = self._withheld(asked, call.arguments)
+        if withheld and self.random.random() < CLARIFIED_SHARE:
+            turns = [*self._clarified(asked, call, withheld[:1]), self._told(asked, call, withheld[0]), turns[-1]]
+            subtype = "clarified"
+        if self.random.random() < ANSWERED_SHARE:
+            turns += self._answered([call])
+            subtype = subtype or "answered"
+        self._plan.gave(asked, call.arguments)
+        return self._made("single", turns, listed, asked, subtype=subtype)
+
+    def _parallel(self, asked: Operation, listed: list[Operation]) -> Conversation | None:
+        """Two or three calls that do not need one another: of the same tool, or of several."""
+        several = len(listed) > 1 and self.random.random() < 0.5
+        others = self.random.sample([one for one in listed if one is not asked], min(len(listed) - 1, 2)) if several else [asked] * 2
+        chosen = [asked, *others[: self.random.choice((1, 1, 2))]]
+        calls: list[ToolCall] = []
+        texts: list[str] = []
+        for one in chosen:
+            call = self._call(one)
+            if call is None or any((call.name, call.arguments) == (before.name, before.arguments) for before in calls):
+                continue
+            calls.append(call)
+            texts.append(request_text(one, call.arguments, self.random))
+            self._plan.gave(one, call.arguments)
+        if len(calls) < 2:
+            return None
+        text = texts[0]
+        for other in texts[1:]:
+            link = "{a}\n{B}" if "\n" in text else self.random.choice(_LINKS)
+            text = link.format(a=text, b=_small(other), B=other)
+        return self._made("parallel", [Message("user", text), Message("assistant", None, tuple(calls))], listed, asked)
+
+    def _dependent(self, chain: tuple[Operation, Operation, str], listed: list[Operation]) -> Conversation | None:
+        """One call makes or finds what the next one is about."""
+        first, then, name = chain
+        mock = Mock(self._by_name, self._examples, self._seed)
+        call = self._call(first)
+        if call is None:
+            return None
+        answer = mock(call)
+        value = _value_in(answer, name, then)
+        later = None if value is None else self._call(then, {name: value})
+        if value is None or later is None or str(value) in json.dumps(call.arguments):
+            return None
+        noun = words_of(name).rsplit(" ", 1)[0]
+        told = request_text(first, call.arguments, self.random)
+        second = request_text(then, later.arguments, self.random, without=[name], plain=True)
+        text = f"{told}{_NEW_LINE if _NEW_LINE in told else ' '}Then {_that(_small(second), noun, first=_several(answer))}"
+        turns = [
+            Message("user", text),
+            Message("assistant", None, (call,)),
+            Message("tool", tool_text(answer), name=call.name),
+            Message("assistant", None, (later,)),
+        ]
+        if self.random.random() < 0.5:
+            turns += self._answered([later], mock)
+        for one, made in ((first, call), (then, later)):
+            self._plan.gave(one, made.arguments)
+        return self._made("dependent", turns, listed, first)
+
+    def _missing(self, listed: list[Operation]) -> Conversation | None:
+        """Some required values are withheld, and the assistant asks for exactly these."""
+        able = [one for one in listed if one.required]
+        if not able:
+            return None
+        asked = self.random.choice(able)
+        call = self._call(asked)
+        withheld = [] if call is None else self._withheld(asked, call.arguments)
+        if call is None or not withheld:
+            return None
+        missing = withheld[: self.random.choice((1, 1, 1, 2))]
+        question = self._clarified(asked, call, missing)
+        return self._made("missing_argument", question, listed, asked, missing=[name for name in asked.required_order if name in missing])
+
+    def _withheld(self, asked: Operation, arguments: JSON) -> list[str]:
+        """Required parameters whose absence can be seen, in a random order: no other value could be taken for theirs."""
+        properties = asked.tool.parameters["properties"]
+        meanings = {
+            name: (meaning_of(name, str(properties[name].get("description") or "")), properties[name].get("format"))
+            for name in arguments
+            if name in properties
+        }
+        able = [
+            name
+            for name in asked.required_order
+            if (name in arguments and list(meanings.values()).count(meanings[name]) == 1) or meanings.get(name) == ("", None)
+        ]
+        return self.random.sample(able, len(able))
+
+    def _clarified(self, asked: Operation, call: ToolCall, missing: Sequence[str]) -> list[Message]:
+        text = request_text(asked, call.arguments, self.random, without=missing)
+        names = [words_of(name) for name in asked.required_order if name in missing]
+        question = self.random.choice(_QUESTIONS if len(names) == 1 else _SEVERAL).format(missing=" and the ".join(names))
+        return [Message("user", text), Message("assistant", question)]
+
+    def _told(self, asked: Operation, call: ToolCall, name: str) -> Message:
+        """The value that was asked for."""
+        schema = asked.tool.parameters["properties"][name]
+        value = said(call.arguments[name], schema, name, self.random)
+        if len(value) > 60:
+            return Message("user", f"The {words_of(name)}: {value}")
+        return Message(
+            "user",
+            self.random.choice(("{v}", "It's {v}.", "{v}, please.", "The {label} is {v}.", "Sorry, {v}.")).format(
+                v=value, label=words_of(name)
+            ),
+        )
+
+    def _irrelevant(self, listed: list[Operation]) -> Conversation | None:
+        """What none of the tools on the list can do: another of the user's tools, another trade, or a question that needs no tool."""
+        names = {one.name for one in listed}
+        absent = [one for one in self.operations if one.name not in names]
+        draw = self.random.random()
+        if draw < OPEN_SHARE:
+            topic = str(kinds()[self.random.choice(OPEN_KINDS)].draw(self.source))
+            text, ask, kind = self.random.choice(OPEN_QUESTIONS).format(topic=topic), f"answer questions about {topic}", "open"
+        elif absent and self.random.random() < NEAR_SHARE:
+            wanted = self.random.choice(absent)
+            if any(self._stems[wanted.name] <= self._stems[one.name] | _COMMON for one in listed):
+                return None
+            call = self._call(wanted)
+            if call is None:
+                return None
+            text, ask, kind = request_text(wanted, call.arguments, self.random), wanted.ask, "near"
+        else:
+            blueprint = everyday_blueprint(self.random.choice(self._far_from(listed)), self.source)
+            text, ask, kind = request(blueprint, draw_everyday(blueprint, self.source), self.source).text, blueprint.ask, "other trade"
+        answer = Message("assistant", self.random.choice(REFUSALS).format(ask=ask))
+        return self._made("irrelevant", [Message("user", text), answer], listed, listed[0], subtype=kind)
+
+    def _far_from(self, listed: list[Operation]) -> list[Any]:
+        """Everyday ideas that share no word of weight with a tool on the list."""
+        names = frozenset(one.name for one in listed)
+        if names not in self._far:
+            known = frozenset(word for one in listed for word in self._stems[one.name]) - _COMMON
+            far = [idea for idea, words in self._ideas if words.isdisjoint(known)]
+            if len(self._far) > 256:
+                self._far.clear()
+            self._far[names] = far or [idea for idea, _ in self._ideas]
+        return self._far[names]
+
+    def _chat(self, listed: list[Operation]) -> Conversation | None:
+        """A greeting, thanks, or the question what the assistant can do: no call."""
+        scene = Scene(self.random)
+        text = self.random.choice(_CHAT).format(hello=self.random.choice(_HELLO), name=" ".join(scene.person()))
+        asks = [one.ask for one in listed if not _VERBLESS.match(one.ask)]
+        some = self.random.sample(asks, min(3, len(asks)))
+        able = (
+            f"I can {', '.join(some[:-1])} or {some[-1]}"
+            if len(some) > 1
+            else f"I can {some[0]}"
+            if some
+            else "I can help with the functions on offer"
+        )
+        more = ", among other things." if len(asks) > 3 else "."
+        if text.startswith("Thank"):
+            answer = self.random.choice(("You are welcome!", "My pleasure. Goodbye!", "Glad I could help."))
+        else:
+            answer = f"Hello {scene.person()[0]}! {able}{more}"
+        return self._made("chat", [Message("user", text), Message("assistant", answer)], listed, listed[0])
+
+    def _recovery(self, asked: Operation, listed: list[Operation]) -> Conversation | None:
+        """A tool answers with an error: the call is made again, or the user is asked to look at the value."""
+        call = self._call(asked)
+        if call is None:
+            return None
+        mock = Mock(self._by_name, self._examples, self._seed)
+        fault: Fault = self.random.choice(
+            ("rate_limited", "not_found")
+            if any(words_of(name).endswith(" id") for name in call.arguments)
+            else ("rate_limited", "rate_limited")
+        )
+        broken = mock(call, fault)
+        turns = [
+            Message("user", request_text(asked, call.arguments, self.random)),
+            Message("assistant", None, (call,)),
+            Message("tool", tool_text(broken), name=call.name),
+        ]
+        if fault == "rate_limited":
+            turns += [Message("assistant", None, (call,)), *self._answered([call], mock)]
+        else:
+            said_error = str(broken["error"]["message"]).rstrip(".")
+            turns.append(Message("assistant", f"That did not work: {_small(said_error)}. Could you check it and tell me again?"))
+        self._plan.gave(asked, call.arguments)
+        return self._made("recovery", turns, listed, asked, subtype=fault)
+
+    def _answered(self, calls: Sequence[ToolCall], mock: Mock | None = None) -> list[Message]:
+        """The tools' answers and a sentence about them."""
+        mock = mock or Mock(self._by_name, self._examples, self._seed)
+        answers = [(call, mock(call)) for call in calls]
+        turns = [Message("tool", tool_text(answer), name=call.name) for call, answer in answers]
+        return [*turns, Message("assistant", " ".join(self._summary(call, answer) for call, answer in answers))]
+
+    def _summary(self, call: ToolCall, answer: JSON) -> str:
+        """What came of a call, in a sentence or two."""
+        listed = next((value for value in answer.values() if isinstance(value, list)), None)
+        reading = re.match(r"(get|show|list|find|fetch|look|check|search|view)\b", self._by_name[call.name].ask) is not None
+        new = {name: value for name, value in answer.items() if (reading or name not in call.arguments) and name != "status"}
+        if listed is not None and all(isinstance(one, dict) for one in listed):
+            entries = [self._fields(one, call.arguments) for one in listed[:3]]
+            found = len(listed)
+            if not found:
+                return "Nothing was found."
+            return (
+                f"I found {found}: {'; '.join(one for one in entries if one)}."
+                if any(entries)
+                else f"I found {found} {'entry' if found == 1 else 'entries'}."
+            )
+        told = self._fields(new, {})
+        if told:
+            return f"{self.random.choice(('Here it is', 'This is what I found') if reading else ('Done', 'That is done', 'It worked'))}: {told}."
+        return (
+            "It answers that all is well."
+            if reading or not call.arguments
+            else self.random.choice(("Done.", "That is done.", "It worked."))
+        )
+
+    def _fields(self, record: JSON, asked: JSON) -> str:
+        fields = [(name, value) for name, value in record.items() if name not in asked and isinstance(value, str | int | float | bool)]
+        return (
+            spoken_list([f"{words_of(name)} {said(value, {}, name, self.random)}".rstrip(".") for name, value in fields[:4]])
+            if fields
+            else ""
+        )
+
+    def _made(
+        self,
+        kind: str,
+        turns: Sequence[Message],
+        listed: list[Operation],
+        about: Operation,
+        *,
+        subtype: str = "",
+        missing: Sequence[str] = (),
+    ) -> Conversation:
+        tools = tuple(one.tool for one in listed)
+        digest = hashlib.sha256(f"{kind}\n{turns[0].content}\n{[tool.name for tool in tools]}".encode()).hexdigest()[:12]
+        extra: JSON = {"id": digest, "type": kind, "source": about.tool.source, "license": about.tool.license}
+        if subtype:
+            extra["subtype"] = subtype
+        if missing:
+            extra["missing"] = list(missing)
+        return Conversation(tuple(turns), tools, extra)
+
+
+_COMMON = frozenset(
+    stems(
+        "find get list show book create check search look make compute estimate work tell give name set add change price new day time one all use information details"
+    )
+)
+
+
+def _chains(operations: Sequence[Operation]) -> list[tuple[Operation, Operation, str]]:
+    """Pairs of operations of which the first gives what the second asks for, with the parameter's name."""
+    found = []
+    gives = {one.name: answers_of(one, operations) for one in operations}
+    for first in operations:
+        for then in operations:
+            properties = then.tool.parameters.get("properties") or {}
+            for name in then.required_order if first is not then else ():
+                fields = gives[first.name]
+                if (
+                    re.search(r" (id|ids|uuid|number|code)$", words_of(name))
+                    and name in fields
+                    and name not in (first.tool.parameters.get("properties") or {})
+                ):
+                    if fields[name].get("type") == properties[name].get("type"):
+                        found.append((first, then, name))
+                    break
+    return found
+
+
+def _value_in(answer: Any, name: str, then: Operation) -> Any:
+    """The first value of a name in an answer."""
+    if isinstance(answer, dict):
+        if isinstance(answer.get(name), str | int):
+            return answer[name]
+        return next((value for inner in answer.values() if (value := _value_in(inner, name, then)) is not None), None)
+    if isinstance(answer, list):
+        return next((value for inner in answer if (value := _value_in(inner, name, then)) is not None), None)
+    return None
+
+
+def _several(answer: JSON) -> bool:
+    return any(isinstance(value, list) and len(value) > 1 for value in answer.values())
+
+
+def _that(text: str, noun: str, *, first: bool) -> str:
+    """`confirm a booking` as "confirm that booking"; where the noun does not occur, it is said at the end of the first sentence.
+
+    first: there are several, and the first is meant.
+    """
+    which = "the first" if first else "that"
+    made, count = re.subn(rf"\b(?:an?|the|one|this) ((?:[a-z]+ )?){re.escape(noun)}\b(?! of\b)", rf"{which} \g<1>{noun}", text, count=1)
+    if count:
+        return made
+    match = re.search(r"[.?:]", text)
+    at = match.start() if match else len(text)
+    return f"{text[:at]} for {which} {noun}{text[at:]}"
+
+
+def _small(text: str) -> str:
+    return text if text[:2] in ("I ", "I'") or text[:2].isupper() else text[:1].lower() + text[1:]

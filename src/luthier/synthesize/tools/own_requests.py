@@ -1,0 +1,447 @@
+"""Requests for the user's own operations: every argument is said, as a person would say it.
+
+A value stands where the order itself speaks of it ("cancel a booking" with an id is "cancel booking 4711"), else in a phrase ("from 3 May 2026"), in
+a sentence of its own, or in a list. Dates are written out, lists joined with "and", objects spelled out field by field, truth values in words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from random import Random
+from typing import Any
+
+from luthier.records import JSON
+from luthier.synthesize.tools.meanings import meaning_of, words_of
+from luthier.synthesize.tools.operations import Operation
+from luthier.synthesize.tools.own_values import options_in
+
+OWN_SHARE = 0.4  # of requests that say what one wants rather than what is to be done
+LISTED_FROM = 4  # details from which a request may be written as a list
+_PLACES = frozenset(("city", "country_name", "region"))
+_PLACED = frozenset(
+    ("code", "room", "airport", "sku", "plate", "flight", "tracking", "seat", "gate", "company", "product", "person", "file", "isbn", "vin")
+)
+_PROSE = frozenset(("note", "message", "review", "description", "subject", "title", "reason", "instruction", "topic", "lost"))
+_TAIL = re.compile(r" (id|ids|code|codes|number|numbers|no|key|ref|reference|uuid|identifier|name)$")
+_ID_TAIL = re.compile(r" (id|ids|number|no|uuid|code|identifier)$")
+_PREPOSITIONS = frozenset(("to", "from", "on", "at", "by", "for", "in", "until", "since", "before", "after"))
+_TIMES = frozenset(("nights", "days", "hours", "minutes", "weeks", "months", "years", "people", "persons", "guests", "passengers"))
+_KIND = re.compile(r" (type|kind|class|category|size|tier|grade)$")
+_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
+_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_ORDERS = (
+    "{A}.",
+    "{A}.",
+    "{A}, please.",
+    "Please {a}.",
+    "Can you {a}?",
+    "Could you {a}?",
+    "Could you please {a}?",
+    "Hi, please {a}.",
+    "Would you {a}?",
+)
+_OWN_ORDERS = ("I need to {a}.", "I want to {a}.", "I'd like to {a}.", "We have to {a}.", "Hello, I'd like to {a}.", "We need to {a}.")
+_SYNONYMS = {  # said to the assistant
+    "find": ("find", "look for", "search for", "find me"),
+    "get": ("get", "fetch", "show me", "give me", "look up"),
+    "show": ("show", "show me", "pull up", "look up"),
+    "list": ("list", "show me", "give me"),
+    "fetch": ("fetch", "get", "get me"),
+    "create": ("create", "make", "set up"),
+    "book": ("book", "reserve"),
+    "change": ("change", "update"),
+    "update": ("update", "change"),
+    "delete": ("delete", "remove"),
+    "open": ("open", "create"),
+    "check": ("check", "see", "find out"),
+    "register": ("register", "sign up"),
+}
+_OWN_SYNONYMS = {  # of oneself: "I want to see the rooms"
+    **{verb: tuple(word for word in words if not word.endswith(" me")) for verb, words in _SYNONYMS.items()},
+    "show": ("see", "look at"),
+    "list": ("see", "have a list of"),
+    "get": ("get", "see"),
+    "fetch": ("get", "see"),
+}
+_PHRASES = {
+    "start_date": ("from {v}", "starting {v}", "from {v}"),
+    "end_date": ("until {v}", "to {v}"),
+    "date": ("on {v}", "for {v}"),
+    "time": ("at {v}",),
+    "city": ("in {v}",),
+    "country_name": ("in {v}",),
+    "region": ("in {v}",),
+    "airport": ("at {v}", "for airport {v}"),
+    "person": ("for {v}",),
+    "company": ("for {v}",),
+    "topic": ('for "{v}"', "about {v}"),
+    "currency": ("in {v}",),
+    "weekday": ("on {v}",),
+    "reason": ("because {v}",),
+    "room": ("for {label} {v}", "in {label} {v}"),
+    "seat": ("for {label} {v}",),
+}
+
+
+@dataclass(frozen=True)
+class Detail:
+    """An argument to be said. said: the value in words; phrase: with a preposition of its own, or empty; long: better in a sentence of its own."""
+
+    label: str
+    said: str
+    phrase: str = ""
+    long: bool = False
+
+
+def request_text(operation: Operation, arguments: JSON, random: Random, without: Sequence[str] = (), *, plain: bool = False) -> str:
+    """A user's text that says every argument but those in `without`. plain: as an order without "please" and "can you"."""
+    ask, rest = _placed(operation, {name: value for name, value in arguments.items() if name not in without}, random)
+    properties: JSON = operation.tool.parameters.get("properties") or {}
+    details = [detail(name, value, _schema(properties, name), operation, random) for name, value in rest.items()]
+    own = not plain and random.random() < OWN_SHARE
+    verb, _, after = ask.partition(" ")
+    words = (_OWN_SYNONYMS if own else _SYNONYMS).get(verb, (verb,))
+    ask = f"{random.choice(words)} {after}" if own or random.random() < 0.6 else ask
+    return _tidy(_written(ask, details, "{A}." if plain else random.choice(_OWN_ORDERS if own else _ORDERS), random))
+
+
+def spoken_list(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1] if parts else ""
+
+
+def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Random) -> Detail:
+    """How one argument is said."""
+    label, told = words_of(name), str(schema.get("description") or "")
+    if isinstance(value, list) and len(value) == 1 and _is_plural(label) and not isinstance(value[0], dict):
+        label = label[:-1]
+    meaning = meaning_of(name, told, operation.words)
+    text = said(value, schema, name, random)
+    if isinstance(value, bool):
+        return Detail(label, text, _flag(label, value, told, random))
+    if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
+        money = isinstance(value, dict) and set(map(words_of, value)) == {"amount", "currency"}
+        return Detail(label, text, f"with a {label} of {text}" if money else "", long=not money)
+    if isinstance(value, int | float):
+        phrase = _measure(label, value, text, random) or (random.choice(_PHRASES[meaning]) if meaning in ("room", "seat") else "")
+        phrase = phrase or _form(label, value, meaning, schema)
+        return Detail(label, text, phrase.replace("{v}", text).replace("{label}", label))
+    if isinstance(value, str) and (len(value) > 48 or (" " in value and value.endswith((".", "!", "?")))):
+        return Detail(label, f'"{value}"', long=True)
+    if isinstance(value, str) and meaning in _PROSE and meaning not in ("topic", "reason") and " " in value:
+        return Detail(label, f'"{value}"', f'with the {label} "{value}"')
+    forms = () if schema.get("enum") or (meaning == "person" and label in operation.ask) else _PHRASES.get(meaning, ())
+    if label.rsplit(" ", 1)[-1] in _PREPOSITIONS and meaning not in ("start_date", "end_date"):
+        forms = (f"{label} {{v}}",)
+    elif schema.get("format") in ("date", "date-time") and not forms:
+        forms = ("on {v}",) if label in ("when", "date") else ()
+    if schema.get("format") == "time" or (meaning == "time" and label in ("at", "time")):
+        forms = ("at {v}",)
+    if meaning == "reason" and not re.search(r"\s", text):
+        forms = ()
+    if meaning in ("start_date", "end_date") and not _is_day(value):
+        forms = ()
+    return Detail(
+        label,
+        text,
+        (random.choice(forms) if forms else _form(label, value, meaning, schema)).replace("{v}", text).replace("{label}", label),
+    )
+
+
+def _form(label: str, value: Any, meaning: str, schema: JSON) -> str:
+    """A phrase made of the label: with the arrival on a day, for which booking."""
+    if (_is_day(value) or schema.get("format") == "date-time") and "birth" not in label and not label.endswith(("date", "day")):
+        return f"with the {label} on {{v}}"
+    noun = _ID_TAIL.sub("", label)
+    if noun != label and isinstance(value, str | int) and (meaning == "code" or schema.get("format") == "uuid"):
+        return f"for {noun} {{v}}"
+    return ""
+
+
+def said(value: Any, schema: JSON, name: str, random: Random) -> str:
+    """A value as people write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        return _object(value, schema, random)
+    if isinstance(value, list):
+        return _listed(value, schema, name, random)
+    if isinstance(value, float):
+        return f"{value:.2f}" if round(value, 2) == value and abs(value) >= 10 and random.random() < 0.5 else f"{value!r}"
+    if isinstance(value, int):
+        apart = value >= 10_000 and not re.search(r"\b(id|number|code|year|phone)$", words_of(name)) and random.random() < 0.5
+        return f"{value:,}" if apart else str(value)
+    return _text(str(value), schema, random)
+
+
+def _text(value: str, schema: JSON, random: Random) -> str:
+    """Options without underscores, days and times as people write them, anything else as it is."""
+    if schema.get("enum") or (options_in(str(schema.get("description") or ""))):
+        return re.sub(r"(?<=[A-Za-z0-9])_(?=[A-Za-z0-9])", " ", value) if value.islower() else value
+    if _is_day(value):
+        return _day(value, random)
+    if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:00Z", value):
+        return f"{_day(value[:10], random)} at {value[11:16]}{random.choice(('', ' UTC'))}" if random.random() < 0.85 else value
+    return value[:5] if re.fullmatch(r"\d\d:\d\d:00Z", value) else value
+
+
+def _schema(properties: JSON, name: str) -> JSON:
+    found = properties.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _is_day(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) is not None
+
+
+def _day(value: str, random: Random) -> str:
+    day = date.fromisoformat(value)
+    month = _MONTHS[day.month - 1]
+    ending = "th" if 10 < day.day < 20 else {1: "st", 2: "nd", 3: "rd"}.get(day.day % 10, "th")
+    forms = (f"{day.day} {month} {day.year}", f"{month} {day.day}, {day.year}", f"{month} {day.day}{ending}, {day.year}", value)
+    return random.choice((*forms[:3], *forms))
+
+
+def _object(value: JSON, schema: JSON, random: Random) -> str:
+    """`first name Anna, last name Keller and email …`; an amount and its currency as "250 EUR"."""
+    properties = _all_properties(schema)
+    words = {words_of(name): name for name in value}
+    if set(words) == {"amount", "currency"}:
+        amount, currency = value[words["amount"]], value[words["currency"]]
+        return f"{said(amount, {}, 'amount', random)} {currency}"
+    parts = [f"{label} {_inner(value[name], _schema(properties, name), name, random)}" for label, name in words.items()]
+    return spoken_list(parts) or "nothing"
+
+
+def _inner(value: Any, schema: JSON, name: str, random: Random) -> str:
+    """A value within an object: objects within are set apart in brackets, wordings by quotes."""
+    text = said(value, schema, name, random)
+    if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, dict) for one in value)):
+        return f"({text})"
+    return (
+        f'"{text}"'
+        if isinstance(value, str)
+        and " " in value
+        and (any(mark in value for mark in ",.;") or meaning_of(name) in _PROSE)
+        and not _is_day(value)
+        else text
+    )
+
+
+def _all_properties(schema: JSON) -> JSON:
+    """The properties of a schema and of the branches of its unions."""
+    found = dict(schema.get("properties") or {})
+    for branch in schema.get("anyOf") or ():
+        if isinstance(branch, dict):
+            found = {**(branch.get("properties") or {}), **found}
+    return found
+
+
+def _listed(value: list[Any], schema: JSON, name: str, random: Random) -> str:
+    raw = schema.get("items")
+    items: JSON = (
+        raw
+        if isinstance(raw, dict)
+        else next((one["items"] for one in schema.get("anyOf") or () if isinstance(one.get("items"), dict)), {})
+    )
+    texts = [said(one, items, name, random) for one in value]
+    if any(isinstance(one, dict) for one in value):
+        if len(texts) == 1:
+            return texts[0]
+        return "; ".join(
+            f"{place}: {text}" for place, text in zip(("first", "second", "third", "fourth", "fifth", "sixth"), texts, strict=False)
+        ) + "".join(f"; another: {text}" for text in texts[6:])
+    if any("," in text for text in texts if isinstance(text, str)) or random.random() < 0.1:
+        texts = [f'"{text}"' for text in texts]
+    return spoken_list(texts) or "none"
+
+
+def _flag(label: str, value: bool, told: str, random: Random) -> str:
+    """A truth value as a phrase: with breakfast, without breakfast; what a description says of it, or its opposite."""
+    only = re.match(r"(?i)only (.+?)\.?$", told)
+    whether = re.match(r"(?i)(?:whether to|if true,?|true to|set to true to) ([a-z]+ [^.;,()]{2,50})\.?$", told)
+    if only and len(told) < 60:
+        return f"only {only[1]}" if value else f"not only {only[1]}"
+    if whether:
+        return f"and {whether[1]}" if value else f"and don't {whether[1]}"
+    verb, _, rest = label.partition(" ")
+    if verb in ("include", "with", "has", "show", "add") and rest:
+        return f"{'with' if value else 'without'} {rest}"
+    if (
+        verb
+        in ("is", "are", "be", "should", "must", "allow", "allows", "enable", "enabled", "use", "can", "send", "notify", "force", "dry")
+        or " " in label
+        or label.endswith(("ed", "able", "ive"))
+    ):
+        return f"{random.choice(('{}: {}', '({}: {})')).format(label, 'yes' if value else 'no')}"
+    if told and told.lower().rstrip(".") == label and not label.endswith("e"):
+        return f"{'with' if value else 'without'} {label}"
+    if re.fullmatch(r"(?i)every (day|week|month|year|morning|evening)\.?", told):
+        return told.lower().rstrip(".") if value else f"not {told.lower().rstrip('.')}"
+    return random.choice((f"{label}: {'yes' if value else 'no'}", f"{'with' if value else 'without'} {label}"))
+
+
+def _measure(label: str, value: float, text: str, random: Random) -> str:
+    """A number as a phrase: 3 nights, at most 20 results, at 21.5 degrees Celsius."""
+    if label in ("limit", "page size", "per page", "max results", "top", "size", "max items", "first"):
+        return random.choice((f", at most {text} results", f", limited to {text}", f", no more than {text} results"))
+    if label.endswith("celsius"):
+        return f"{'' if label == 'celsius' else label.removesuffix(' celsius') + ' '}{random.choice(('at', 'to') if label == 'celsius' else ('',))} {text} degrees Celsius".strip()
+    last = label.rsplit(" ", 1)[-1]
+    if (
+        isinstance(value, int)
+        and value >= 0
+        and (last in ("children", "people", "nights") or (last.endswith("s") and not last.endswith(("ss", "us", "is"))))
+    ):
+        one = {"children": "child", "people": "person"}.get(last, last[:-1])
+        counted = label if value != 1 else f"{label[: len(label) - len(last)]}{one}"
+        number = _NUMBERS[value] if 0 < value <= 12 and random.random() < 0.4 else text
+        return f"{'for' if last in _TIMES else 'with'} {number} {counted}" if random.random() < 0.8 else f", {number} {counted}"
+    return ""
+
+
+def _placed(operation: Operation, arguments: JSON, random: Random) -> tuple[str, JSON]:
+    """The order with the values it speaks of in their places, and the arguments that are still to be said."""
+    ask, rest = operation.ask, dict(arguments)
+    days = [name for name, value in arguments.items() if _is_day(value)]
+    if len(days) == 2 and (
+        found := _swap(ask, r"\bbetween two (?:days|dates)\b", f"between {' and '.join(_day(arguments[one], random) for one in days)}")
+    ):
+        ask, rest = found, {name: value for name, value in rest.items() if name not in days}
+    for name, value in list(rest.items()):
+        found = _place(ask, name, value, operation, random)
+        if found is not None:
+            ask = found
+            del rest[name]
+    return ask, rest
+
+
+def _place(ask: str, name: str, value: Any, operation: Operation, random: Random) -> str | None:
+    """The order with a value in its place, None where the order does not speak of it."""
+    schema, words = _schema(operation.tool.parameters.get("properties") or {}, name), words_of(name)
+    if isinstance(value, bool | dict) or value is None or (isinstance(value, list) and any(isinstance(one, dict) for one in value)):
+        return None
+    meaning = meaning_of(name, str(schema.get("description") or ""), operation.words)
+    text = said(value, schema, name, random)
+    noun = _TAIL.sub("", words)
+    if words in _PREPOSITIONS and isinstance(value, str) and len(text) < 60:
+        return _swap(ask, rf"\b{words} (?:an?|the) [a-z]+\b$", f"{words} {text}")
+    if (
+        isinstance(value, str)
+        and len(text) < 40
+        and (found := _swap(ask, rf"\bby (?:the |its |their )?{re.escape(words)}\b$", f"by the {words} {text}"))
+    ):
+        return found
+    if isinstance(value, list):
+        noun = noun if len(value) != 1 or not noun.endswith("s") else noun[:-1]
+        return (
+            _swap(ask, rf"\b(?:the |some |several )?{re.escape(_TAIL.sub('', words))}\b(?! (?:of|id))", f"{noun} {text}")
+            if words.endswith("s") and len(text) < 60
+            else None
+        )
+    kind = _KIND.sub("", words)
+    if schema.get("enum") and kind != words and isinstance(value, str) and value.isalpha():
+        article = "an" if text[:1].lower() in "aeiou" else "a"
+        return _swap(ask, rf"\b(?:an?|one) {re.escape(kind)}\b", f"{article} {text} {kind}")
+    if meaning in _PLACES:
+        return _swap(ask, rf"\b(?:an?|the|one|this) {re.escape(noun)}\b", text)
+    is_id = noun != words or schema.get("format") == "uuid" or meaning in _PLACED
+    if not is_id or (isinstance(value, str) and len(value) > 44) or schema.get("enum"):
+        return None
+    for one in dict.fromkeys((noun, noun.rsplit(" ", 1)[-1])):
+        said_with = text if meaning in ("person", "company", "product") else f"{one} {text}"
+        found = _swap(ask, rf"\b(?:an?|the|one|this|some|single) ((?:[a-z]+ )?){re.escape(one)}\b(?! [a-z]+ of\b)", rf"\g<1>{said_with}")
+        if found is not None:
+            return found
+    return None
+
+
+def _swap(ask: str, pattern: str, text: str) -> str | None:
+    """The order with the first match replaced, unless a value already stands right before it."""
+    plain = text.replace("\\", "\\\\") if "\\g<1>" not in text else text
+    made, count = re.subn(pattern, plain, ask, count=1)
+    return made if count else None
+
+
+def _written(ask: str, details: list[Detail], order: str, random: Random) -> str:
+    if not details:
+        return _in_order(order, ask)
+    if len(details) >= LISTED_FROM and random.random() < 0.3:
+        lines = "\n".join(f"- {one.label}: {one.said}" for one in details)
+        head = _in_order(order, ask).rstrip(".?")
+        return (
+            f"{head}:\n{lines}"
+            if random.random() < 0.7
+            else f"{head}. " + _capital("; ".join(f"{one.label}: {one.said}" for one in details)) + "."
+        )
+    short = [one for one in details if not one.long]
+    late = [one for one in details if one.long]
+    keep = len(short) if len(short) <= 3 or random.random() < 0.3 else random.randint(1, 3)
+    short.sort(key=lambda one: one.phrase == "")  # what has a preposition of its own reads best next to the order
+    inline, apart = short[:keep], [*short[keep:], *late]
+    text = _in_order(order, " ".join([ask, _inline(inline, random)]).strip())
+    return f"{text} {_sentences(apart, random)}".strip()
+
+
+def _in_order(order: str, ask: str) -> str:
+    return order.replace("{A}", ask[:1].upper() + ask[1:]).replace("{a}", ask)
+
+
+def _inline(details: Sequence[Detail], random: Random) -> str:
+    """Phrases one after another, then those that need their label: from 3 May to 7 May 2026, with voucher MAPLE43."""
+    phrases = [one.phrase for one in details if one.phrase]
+    named = [f"{one.label} {one.said}" for one in details if not one.phrase]
+    text = (" " if len(phrases) < 3 else ", ").join(phrases).replace(", ,", ",")
+    if not named:
+        return text
+    lead = random.choice(("with {}", "with the {}")).format(spoken_list(named))
+    if phrases and re.match(r"with(out)? ", phrases[-1]):
+        return f"{text} and {named[0]}" if len(named) == 1 else f"{text}, {spoken_list(named)}"
+    return f"{text}, {lead}" if phrases else lead
+
+
+def _sentences(details: Sequence[Detail], random: Random) -> str:
+    """The other details, one or two to a sentence."""
+    texts: list[str] = []
+    waiting: list[str] = []
+    for one in details:
+        if one.long:
+            texts.append(_alone(one, random))
+        else:
+            waiting.append(f"the {one.label} {'are' if _is_plural(one.label) else 'is'} {one.said}")
+    while waiting:
+        pair, waiting = waiting[:2], waiting[2:]
+        texts.insert(0 if random.random() < 0.5 else len(texts), _capital(" and ".join(pair)) + ".")
+    return " ".join(texts)
+
+
+def _alone(one: Detail, random: Random) -> str:
+    several = _is_plural(one.label)
+    verb = "are" if several and ";" in one.said else "is"
+    if several and verb == "is" and not one.said.startswith('"'):
+        one = Detail(one.label[:-1], one.said)
+    ways: tuple[Callable[[], str], ...] = (
+        lambda: f"{_capital(one.label)}: {one.said}",
+        lambda: f"The {one.label} {verb} {one.said}",
+        lambda: f"Use this {one.label}: {one.said}",
+    )
+    text = random.choice(ways[:2] if verb == "are" else ways)()
+    return text if text.endswith(('."', '!"', '?"')) else f"{text}."
+
+
+def _is_plural(label: str) -> bool:
+    return label.endswith("s") and not label.endswith(("ss", "us", "is"))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _tidy(text: str) -> str:
+    text = re.sub(r"(?<!\s)[ \t]++([,.:?])(?=\s|$)", r"\1", text)
+    return re.sub(r"[ \t]{2,}", " ", text).strip()
