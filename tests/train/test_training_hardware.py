@@ -14,11 +14,13 @@ from luthier.errors import SettingsError
 from luthier.models.local import LocalModel
 from luthier.models.merging import merge
 from luthier.records import Conversation, Message, to_pair
+from luthier.train.page import draw
 from luthier.train.preference.tuning import tune_preferences
 from luthier.train.settings import PreferenceSettings, SftSettings
 from luthier.train.sft import encode_all, fine_tune, prepare
 from luthier.train.sharpness import mean_loss, sharpness
 from luthier.train.start import adapted_model, check_start, trainer_config
+from run_folders import drawn, run_folder
 
 PLACES = ["Oslo", "Lisbon", "Rome", "Paris"]
 ROWS = [
@@ -133,6 +135,22 @@ def test_training_takes_the_first_gpu_that_it_sees(tiny_model_folder: Path, monk
     check_start(LocalModel(tiny_model_folder, device="cuda:0"), full=False, lora={})
     with pytest.raises(SettingsError, match="start it with CUDA_VISIBLE_DEVICES=1"):
         check_start(LocalModel(tiny_model_folder, device="cuda:1"), full=False, lora={})
+
+
+def test_the_page_tells_what_was_computed_on(tmp_path: Path) -> None:
+    model = {
+        "model": "<m>",
+        "device": "cuda:0",
+        "layers": {"0": 20, "cpu": 4},
+        "dtype": "bfloat16",
+        "attention": "eager",
+        "quantize": "4bit",
+    }
+    run = run_folder(tmp_path, "train sft", {}, models=[model], device={"gpus": ["NVIDIA T4, 15 GiB"]})
+    text = drawn(run, draw)
+    for shown in ("&lt;m&gt;", "cuda:0, 20 parts on 0, 4 parts on cpu", "bfloat16", "eager", "4bit", "NVIDIA T4, 15 GiB"):
+        assert shown in text
+    assert "Number format" not in drawn(run_folder(tmp_path / "before", "train sft", {}), draw)
 
 
 class Config(SimpleNamespace):
