@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,7 +34,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch, count: int, *, bf16: bool = True) -> N
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16)
-    monkeypatch.setattr(torch.cuda, "device", lambda place: __import__("contextlib").nullcontext())
+    monkeypatch.setattr(torch.cuda, "device", lambda place: nullcontext())
 
 
 def test_auto_takes_an_nvidia_gpu_then_apples_then_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -85,6 +86,17 @@ def test_preferences_are_tuned_on_weights_of_few_bits(tiny_model_folder: Path, t
     assert all(bool(weight.abs().max() > 0) for name, weight in adapter(tmp_path).items() if "lora_B" in name)
 
 
+@pytest.mark.parametrize("bits", [None, "4bit"])
+def test_gradients_are_the_same_when_activations_are_computed_again(tiny_model_folder: Path, tmp_path: Path, bits: Any) -> None:
+    if bits is not None:
+        pytest.importorskip("bitsandbytes")
+    model = LocalModel(tiny_model_folder, dtype="float32", device="cpu", quantize=bits)
+    for again in (False, True):
+        fine_tune(ROWS, model, tmp_path / str(again), replace(SETTINGS, sft={**STEPS, "gradient_checkpointing": again}))
+    one, two = adapter(tmp_path / "False"), adapter(tmp_path / "True")
+    assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
+
+
 def test_sharpness_is_measured_on_weights_of_few_bits(tiny_model_folder: Path) -> None:
     pytest.importorskip("bitsandbytes")
     model = LocalModel(tiny_model_folder, dtype="float32", device="cpu", quantize="4bit")
@@ -166,11 +178,9 @@ class Config(SimpleNamespace):
 def test_half_precision_is_what_the_card_computes(
     tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bf16: bool, wanted: tuple[str, str]
 ) -> None:
-    import contextlib
-
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "device", lambda place: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "device", lambda place: nullcontext())
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16)
     monkeypatch.setattr("transformers.integrations.get_reporting_integration_callbacks", lambda names: [])
     model = LocalModel(tiny_model_folder)
