@@ -136,6 +136,13 @@ def test_right_is_the_same_call_and_strict_the_same_letters(text: str, expected:
     assert verdict(item(BOOKED), text) == expected
 
 
+def test_behind_a_result_one_word_will_do():
+    asked = OwnItem("i", "i", "single", (Message("user", "?"), Message("tool", "ok")), (BOOK,), (), "It worked.")
+    assert verdict(asked, "Done.") == (True, True)
+    assert verdict(asked, "Done") == (True, False)
+    assert verdict(asked, "[bookSeat()].") == (False, False)
+
+
 def test_several_calls_may_come_in_any_order_and_each_counts_once():
     one, other = ToolCall("bookSeat", {"flight": "LX1"}), ToolCall("bookSeat", {"flight": "LX2"})
     assert verdict(item(one, other), render_calls([other, one])) == (True, True)

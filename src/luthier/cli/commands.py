@@ -80,6 +80,12 @@ COMMANDS: dict[str, Command] = {
         "luthier.synthesize.tools.page",
         "runs/dialogues",
     ),
+    "synthesize complexity": RunCommand(
+        "luthier.synthesize.tools.complexity_settings:ComplexitySettings",
+        "luthier.synthesize.tools.complexity_runs:run",
+        "luthier.synthesize.tools.complexity_page",
+        "runs/complexity",
+    ),
     "synthesize pairs": RunCommand(
         "luthier.synthesize.pairs.settings:PairSettings", "luthier.synthesize.pairs.runs:run", "luthier.synthesize.pairs.page", "runs/pairs"
     ),

@@ -185,7 +185,10 @@ def _strict_own(item: OwnItem, read: Reading, completion: Completion) -> str:
     if item.abstain:
         said = completion.text.casefold()
         unasked = next((name for name in item.missing if not any(word in said for word in _words(name))), None)
-        return _spoke(read, completion, item.tools) or (f"does not ask for {unasked}" if unasked else "")
+        told = (
+            item.messages[-1].role == "tool" and completion.finish == "stop" and said.strip().endswith((".", "!"))
+        )  # "Done." will do there
+        return ("" if told else _spoke(read, completion, item.tools)) or (f"does not ask for {unasked}" if unasked else "")
     for call in read.calls or ():
         if found := _misfit(call, item.tools):
             return found
