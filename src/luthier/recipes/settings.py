@@ -22,6 +22,7 @@ class ToolsSettings:
         (), "Your APIs: OpenAPI file, MCP tools/list file, or Python module.", "--api", metavar="FILE|module:NAME"
     )
     builtin_apis: bool = option(True, "Also use the cloud APIs that the package index ships.")
+    real_share: float = option(0.6, "Share of dialogues about your APIs, where there are some.", least=0, most=1)
     model: str = option("bundled", MODEL)
     dialogues: int = option(4800, "Dialogues to make.", least=1)
     selected: int = option(1600, "Dialogues ZIP picks for training.", least=1)

@@ -68,8 +68,9 @@ def run(settings: ToolsSettings, out: Path, progress: Progress = quiet) -> Run:
 def _dialogues(settings: ToolsSettings) -> DialogueSettings:
     from luthier.synthesize.tools.dialogues import REAL_SHARE
 
+    share = settings.real_share if settings.apis else REAL_SHARE
     return DialogueSettings(
-        apis=settings.apis, builtin_apis=settings.builtin_apis, count=settings.dialogues, real_share=REAL_SHARE, seed=settings.seed
+        apis=settings.apis, builtin_apis=settings.builtin_apis, count=settings.dialogues, real_share=share, seed=settings.seed
     )
 
 
