@@ -10,11 +10,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 from luthier.records import JSON, Conversation, Message, Tool, ToolCall
-from luthier.synthesize.tools.dialogues import OPEN_KINDS, OPEN_QUESTIONS, PER_LIST, REFUSALS, spread
+from luthier.synthesize.tools.dialogues import PER_LIST, REFUSALS, spread
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
 from luthier.synthesize.tools.executors import Fault, Mock, answers_of, tool_text
 from luthier.synthesize.tools.grounding import stems
@@ -22,9 +23,8 @@ from luthier.synthesize.tools.meanings import Scene, meaning_of, words_of
 from luthier.synthesize.tools.operations import Operation, examples_of, operation
 from luthier.synthesize.tools.own_requests import request_text, said, spoken_list
 from luthier.synthesize.tools.own_values import NOTHING, Draft, draw_arguments
-from luthier.synthesize.tools.plan import Plan
+from luthier.synthesize.tools.plan import OPTIONAL_SHARE, Plan
 from luthier.synthesize.tools.requests import draw_arguments as draw_everyday
-from luthier.synthesize.tools.requests import request
 from luthier.synthesize.tools.similarity import NeighbourIndex
 from luthier.synthesize.tools.values import Source, kinds
 
@@ -60,6 +60,18 @@ _SEVERAL = (
     "To do that I need the {missing}.",
 )
 _LINKS = ("{a} Also, {b}", "{a} And {b}", "{a}\n{b}", "{a} {B}", "{a} Then {b}")
+_THINGS = ("topic", "substance", "animal", "sport", "genre", "organ")
+_OPEN: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Explain {topic} to me.", ("topic", "event", "sport", "genre", "coding")),
+    ("Why do people care about {topic}?", ("topic", "event", "sport", "genre")),
+    ("What should I know about {topic}?", (*_THINGS, "event", "country", "coding")),
+    ("Write a short poem about {topic}.", ("topic", "animal", "sport", "country", "event")),
+    ("How did {topic} come about?", ("event", "topic", "sport")),
+    ("Can you tell me something interesting about {topic}?", (*_THINGS, "country", "event")),
+    ("What is {topic} used for?", ("substance", "coding")),
+    ("Who has written the best book about {topic}?", ("topic", "event", "country", "sport")),
+    ("Tell me a joke about {topic}.", ("topic", "animal", "sport", "coding")),
+)
 _HELLO = ("Hi", "Hello", "Good morning", "Hey", "Good afternoon")
 _CHAT = (
     "{hello}, this is {name}. What can you help me with?",
@@ -316,8 +328,11 @@ class _Writer:
         absent = [one for one in self.operations if one.name not in names]
         draw = self.random.random()
         if draw < OPEN_SHARE:
-            topic = str(kinds()[self.random.choice(OPEN_KINDS)].draw(self.source))
-            text, ask, kind = self.random.choice(OPEN_QUESTIONS).format(topic=topic), f"answer questions about {topic}", "open"
+            question, topics = self.random.choice(_OPEN)
+            topic = str(kinds()[self.random.choice(topics)].draw(self.source))
+            doing = re.match(r"(?i)(write|tell)\b.* (poem|joke) ", question)
+            text, kind = question.format(topic=topic), "open"
+            ask = f"{doing[1].lower()} a {doing[2]} about {topic}" if doing else f"answer questions about {topic}"
         elif absent and self.random.random() < NEAR_SHARE:
             wanted = self.random.choice(absent)
             if any(self._stems[wanted.name] <= self._stems[one.name] | _COMMON for one in listed):
@@ -328,7 +343,9 @@ class _Writer:
             text, ask, kind = request_text(wanted, call.arguments, self.random), wanted.ask, "near"
         else:
             blueprint = everyday_blueprint(self.random.choice(self._far_from(listed)), self.source)
-            text, ask, kind = request(blueprint, draw_everyday(blueprint, self.source), self.source).text, blueprint.ask, "other trade"
+            foreign = replace(operation(blueprint.tool), ask=blueprint.ask)
+            arguments = draw_everyday(blueprint, self.source, OPTIONAL_SHARE)
+            text, ask, kind = request_text(foreign, arguments, self.random), blueprint.ask, "other trade"
         answer = Message("assistant", self.random.choice(REFUSALS).format(ask=ask))
         return self._made("irrelevant", [Message("user", text), answer], listed, listed[0], subtype=kind)
 
