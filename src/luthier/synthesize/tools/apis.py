@@ -39,13 +39,21 @@ def _file(spec: str) -> Path | None:
         module = imported(spec.removeprefix(MODULE))
         return Path(module.__file__) if module.__file__ else None
     if not Path(spec).is_file():
-        raise MissingFileError(f"{spec}: no such file; --api takes an OpenAPI file, an MCP tools/list file, or module:NAME")
+        raise MissingFileError(f"{spec}: no such file; an API is an OpenAPI file, a list of tools such as MCP's, a pool, or module:NAME")
     return Path(spec)
 
 
 def _import(spec: str) -> Iterator[Tool]:
     if spec.startswith(MODULE):
         return importers.import_python(spec.removeprefix(MODULE))
-    document = load_document(Path(spec))
+    path = Path(spec)
+    document = load_document(path)
+    if importers.holds_rows(document):
+        return importers.row_tools(document, path)
+    if importers.is_discovery(document):
+        return importers.DiscoveryDocument(document).tools(f"google discovery: {document.get('name') or path.stem}")
+    if importers.is_service_model(document):
+        service = str(document.get("metadata", {}).get("endpointPrefix") or path.parent.name)
+        return importers.ServiceModel(document, str(path)).tools(importers.snake_case(service), f"botocore: {service}")
     read = importers.listed_tools if importers.holds_tools(document) else importers.openapi_tools
-    return read(document, Path(spec))
+    return read(document, path)
