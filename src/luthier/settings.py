@@ -10,7 +10,7 @@ import difflib
 import math
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -28,7 +28,8 @@ SPOKEN = "luthier"  # key of a field's metadata
 @dataclass(frozen=True)
 class Spoken:
     """What a field says of itself. words: of its option, the first one long; off: the word that switches it off; alone: its value where
-    it is given without one; shown: its default in words; aside: it changes no result, so a stopped run may go on with another value."""
+    it is given without one; shown: its default in words; aside: it changes no result, so a stopped run may go on with another value; later: at
+    its default it stands in no record, so that runs from before it was there go on."""
 
     kind: Literal["option", "argument", "section", "group"]
     help: str = ""
@@ -43,6 +44,7 @@ class Spoken:
     alone: Any = None
     off: str | None = None
     aside: bool = False
+    later: bool = False
 
     def limits(self) -> str:
         """The limits in words: `from 1 to 30`, `above 0`; empty where there are none."""
@@ -64,9 +66,10 @@ def option(
     alone: Any = None,
     off: str | None = None,
     aside: bool = False,
+    later: bool = False,
 ) -> Value:
     """A field that is an option. words: its own in place of `--field-name`, or short ones beside it. REQUIRED as default: it must be given."""
-    said = Spoken("option", help, words, least, most, above, below, default is REQUIRED, metavar, shown, alone, off, aside)
+    said = Spoken("option", help, words, least, most, above, below, default is REQUIRED, metavar, shown, alone, off, aside, later)
     return field(default=default, kw_only=True, metadata={SPOKEN: said})
 
 
@@ -132,6 +135,22 @@ def _entries(settings: type, path: tuple[str, ...]) -> Iterator[Entry]:
             yield from _entries(hints[one.name], (*path, one.name))
         elif said is not None:
             yield Entry(one, said, hints[one.name], path)
+
+
+def recorded(settings: Any) -> dict[str, Any]:
+    """The settings by name, for a record: without those that came later and are at their defaults."""
+    told = asdict(settings)
+    _without_later(settings, told)
+    return told
+
+
+def _without_later(settings: Any, told: dict[str, Any]) -> None:
+    for one in fields(settings):
+        said: Spoken | None = one.metadata.get(SPOKEN)
+        if said is not None and said.kind == "group":
+            _without_later(getattr(settings, one.name), told[one.name])
+        elif said is not None and said.later and told[one.name] == one.default:
+            del told[one.name]
 
 
 def check(settings: Any) -> None:

@@ -34,7 +34,8 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
         (["run", "tools", "--api", "nowhere.yaml", "--no-builtin-apis"], ["nowhere.yaml", "no such file"]),
         (["run", "--dialogues", "5", "--selected", "10"], ["selected (10)", "dialogues (5)"]),
         (["run", "--items", "1"], ["items is 1"]),
-        (["run", "--no-builtin-apis"], ["no APIs"]),
+        (["run", "--dialogues", "0"], ["--dialogues is 0"]),
+        (["run", "--dialogues", "nowhere.jsonl"], ["nowhere.jsonl"]),
         (
             ["run", "--model", "no/such/model", "--dialogues", "20", "--selected", "5", "--no-builtin-apis", "--api", "ok.json"],
             ["no/such/model"],

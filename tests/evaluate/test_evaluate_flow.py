@@ -85,6 +85,41 @@ def test_a_served_model_is_scored_on_tools_and_asked_once(bfcl: dict[str, list[I
     assert (tmp_path / "run" / "report.html").read_bytes() == page
 
 
+def test_own_dialogues_are_scored_without_the_benchmark(tmp_path: Path):
+    tool = {
+        "type": "function",
+        "function": {"name": "listBoats", "description": "Lists boats.", "parameters": {"type": "object", "properties": {}}},
+    }
+    call = {"type": "function", "function": {"name": "listBoats", "arguments": {}}}
+    rows = [
+        {"id": f"d{number}", "type": kind, "tools": [tool], "messages": [{"role": "user", "content": f"{kind} {number}"}, said]}
+        for number in range(4)
+        for kind, said in (
+            ("single", {"role": "assistant", "content": "", "tool_calls": [call]}),
+            ("irrelevant", {"role": "assistant", "content": "No tool fits."}),
+        )
+    ]
+    write_jsonl(tmp_path / "own.jsonl", rows)
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        asked = request["messages"][-1]["content"]
+        return completion("[listBoats()]" if asked.startswith("single") else "I cannot do that.", usage=False)
+
+    with ChatServer(answer) as server:
+        words = ["evaluate", "tools", "--model", "m", "--endpoint", server.url, "--items", tmp_path / "own.jsonl", "--quiet"]
+        said = luthier(*words, "--items", "6", "--out", tmp_path / "run")
+    assert "own dialogues  free            6 items   right 100 %" in said
+    assert "own dialogues, free: called where asked 100 % " in said
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert [Path(name).name for name in record["inputs"]] == ["own.jsonl"]
+    assert not (tmp_path / "run" / "bfcl").exists()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Every turn of the assistant in your dialogues is one item" in page
+    assert "Items of bfcl" not in page
+    luthier("trace", "models", tmp_path / "run" / "answers.jsonl", "--out", tmp_path / "traced", "--quiet")
+    assert "own/" in (tmp_path / "traced" / "items.csv").read_text()
+
+
 def test_a_server_that_does_not_show_tools_is_not_scored(bfcl: dict[str, list[Item]], tmp_path: Path):
     with ChatServer(lambda request: completion("No.")) as server:  # as many tokens whatever it is asked
         words = ["evaluate", "tools", "--model", "m", "--endpoint", server.url, "--items", "3", "--quiet", "--out", str(tmp_path / "run")]
@@ -108,7 +143,8 @@ def test_files_of_others_are_left_as_they_are(questions: Path, tiny_model_folder
     ("words", "complaint"),
     [
         (("tools", "--items", "0"), "--items is '0'"),
-        (("tools", "--items", "many"), "--items is 'many'"),
+        (("tools", "--items", "many"), "many does not exist"),
+        (("tools", "--items", "-1"), "--items is '-1'; give a file of dialogues, a number from 1, or CATEGORY=NUMBER"),
         (("tools", "--items", "multiple=3"), "of a category that is scored (simple_python)"),
         (("tools", "--category", "poetry"), "poetry"),
         (("choice", "{questions}", "--adapter", "nowhere"), "nowhere"),

@@ -10,7 +10,8 @@ import pytest
 from gold import gold_calls
 
 from luthier.errors import EngineError, SettingsError
-from luthier.evaluate.tools import CHUNK, evaluate_tools, judge, own_form, prompt_for, scores
+from luthier.evaluate.tool_verdicts import judge
+from luthier.evaluate.tools import CHUNK, balances, evaluate_tools, own_form, prompt_for, scores
 from luthier.models import Capability, Completion, LanguageModel, Progress, Prompt, Sampling, Score, Usage
 from luthier.models.protocol import GREEDY
 from luthier.records import Message, Tool
@@ -68,7 +69,7 @@ def test_accepted_answers_score_full_marks(bfcl: Bfcl, tmp_path: Path):
 
 
 def test_gibberish_is_officially_irrelevance_and_nothing_else(bfcl: Bfcl, tmp_path: Path):
-    items = [item for category in bfcl for item in load_items(category, 20)]
+    items = [item for category in ("simple_python", "multiple", "irrelevance") for item in load_items(category, 20)]
     table = evaluate_tools(ScriptedModel({}), items, tmp_path / "j.jsonl", decodings=["free"])
     assert {line.category: (line.official.correct, line.strict.correct) for line in table} == {
         "simple_python": (0, 0),
@@ -80,11 +81,11 @@ def test_gibberish_is_officially_irrelevance_and_nothing_else(bfcl: Bfcl, tmp_pa
 def item_of(kind: str, accepted: object, required: bool = True) -> Item:
     schema = {"x": {"type": kind}}
     names = ["x"] if required else []
-    function = {"name": "f g", "description": "", "parameters": {"type": "dict", "properties": schema, "required": names}}
+    function = {"name": "f_g", "description": "", "parameters": {"type": "dict", "properties": schema, "required": names}}
     own = {"x": {"type": {"float": "number", "dict": "object"}.get(kind, kind)}}
-    tool = Tool("f g", "", {"type": "object", "properties": own, "required": names})
+    tool = Tool("f_g", "", {"type": "object", "properties": own, "required": names})
     values = accepted if isinstance(accepted, list) else [accepted]
-    return Item("own_0", "simple_python", (Message("user", "?"),), (tool,), (function,), ({"f g": {"x": values}},))
+    return Item("own_0", "simple_python", (Message("user", "?"),), (tool,), (function,), ({"f_g": {"x": values}},))
 
 
 def verdicts(item: Item, text: str, finish: str = "stop") -> tuple[bool, bool]:
@@ -103,7 +104,8 @@ def verdicts(item: Item, text: str, finish: str = "stop") -> tuple[bool, bool]:
         ("string", "34", '"3/4"', (True, False)),
         ("string", "New York", '"new  york"', (True, True)),
         ("string", "New York", '"New-York"', (True, False)),
-        ("integer", 5, "+5", (True, True)),
+        ("integer", 5, "+5", (False, False)),
+        ("integer", -5, "+5", (True, False)),
         ("integer", 5, "-5", (False, False)),
         ("integer", 5, "True", (False, False)),
         ("integer", 5, '"5"', (False, False)),
@@ -117,7 +119,9 @@ def verdicts(item: Item, text: str, finish: str = "stop") -> tuple[bool, bool]:
         ("dict", [{"k": ["v", "w"]}], '{"k": "W"}', (True, True)),
         ("dict", [{"k": ["v"]}], '{"k": "-v"}', (True, False)),
         ("integer", 5, "__import__('os').getpid() * 1", (False, False)),
-        ("integer", 5, "2 + 3", (False, False)),
+        ("integer", 5, "2 + 3", (True, False)),
+        ("integer", 5, "0x5", (True, False)),
+        ("string", "five", "five", (True, False)),
         ("integer", ["five"], '"five"', (True, False)),
     ],
 )
@@ -127,14 +131,14 @@ def test_strict_closes_the_holes_of_the_official_rules(bfcl: Bfcl, kind: str, ac
         item.functions[0]["parameters"]["properties"]["x"]["items"] = {"type": "string"}
     else:
         item = item_of(kind, accepted)
-    assert verdicts(item, f"[f g(x={text})]") == expected
+    assert verdicts(item, f"[f_g(x={text})]") == expected
 
 
 def test_an_optional_argument_may_be_left_out(bfcl: Bfcl):
     item = item_of("integer", [5, ""], required=False)
-    assert verdicts(item, "[f g()]") == (True, True)
-    assert verdicts(item_of("integer", 5), "[f g()]") == (False, False)
-    assert verdicts(item, "I would call f g(x=5).") == (False, False)
+    assert verdicts(item, "[f_g()]") == (True, True)
+    assert verdicts(item_of("integer", 5), "[f_g()]") == (False, False)
+    assert verdicts(item, "I would call f_g(x=5).") == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -145,13 +149,22 @@ def test_an_optional_argument_may_be_left_out(bfcl: Bfcl):
         ("the the the the", "length", (True, False)),
         ("", "stop", (True, False)),
         ("  \n", "stop", (True, False)),
-        ("[f g(x=", "length", (True, False)),
+        ("[f_g(x=", "length", (True, False)),
         ("[f(x=1", "stop", (True, False)),
         ("Sure: f(x=1)", "stop", (True, False)),
         ("```python\nprint(1)\n```", "stop", (True, False)),
         ("<tool_call>{}", "stop", (True, False)),
-        ("[]", "stop", (True, True)),
-        ("[f g(x=1)]", "stop", (False, False)),
+        ("[]", "stop", (True, False)),
+        ("asdf", "stop", (True, False)),
+        ("asdf qwer zxcv.", "stop", (True, False)),
+        ("no no no no no no no no no.", "stop", (True, False)),
+        ("None of these", "stop", (True, False)),
+        ("I’m afraid that I cannot do that!", "stop", (True, True)),
+        ("**No tool fits.**", "stop", (True, True)),
+        ("没有合适的工具。", "stop", (True, True)),
+        ("print('x')", "stop", (False, False)),
+        ("f_g(10, 5)", "stop", (False, False)),
+        ("[f_g(x=1)]", "stop", (False, False)),
         ("f(x=1)", "stop", (False, False)),
     ],
 )
@@ -226,7 +239,7 @@ def test_rows_say_what_was_asked_answered_and_expected(items: list[Item], tmp_pa
 
 def test_the_table_counts_by_category_and_decoding():
     rows = [
-        {"category": category, "decoding": decoding, "official": official, "strict": strict}
+        {"category": category, "decoding": decoding, "official": official, "strict": strict, "abstain": category == "b", "called": True}
         for category, decoding, official, strict in [
             ("a", "free", True, True),
             ("a", "free", True, False),
@@ -237,6 +250,7 @@ def test_the_table_counts_by_category_and_decoding():
     table = [(s.category, s.decoding, s.official.correct, s.strict.correct, s.official.items) for s in scores(rows)]
     assert table == [("a", "free", 2, 1, 2), ("b", "free", 0, 0, 1), ("a", "constrained", 1, 1, 1)]
     assert scores(rows)[0].to_row()["items"] == 2
+    assert [(b.decoding, b.called.correct, b.abstained.correct, b.to_row()["mean"]) for b in balances(rows)] == [("free", 2, 0, 0.5)]
     assert scores([]) == []
 
 

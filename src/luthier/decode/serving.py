@@ -39,7 +39,7 @@ class DynamicEndpoint:
         made = []
         for prompt in prompts:
             text = self.local.render(prompt)
-            ids = self.local.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"].to(self.local.module.device)
+            ids = self.local.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"].to(self.local.device)
             with torch.inference_mode():
                 logits = self.local.module(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]
                 self.processor(ids, logits.float())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import MissingFileError
+from luthier.models.hardware import input_device
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +77,7 @@ class StateEncoder:
 
         depth = int(self.module.config.get_text_config().num_hidden_layers)
         blocks = [one for one in self.module.modules() if isinstance(one, torch.nn.ModuleList) and len(one) == depth]
-        rows, mask = rows.to(self.module.device), mask.to(self.module.device)
+        rows, mask = rows.to(input_device(self.module)), mask.to(input_device(self.module))
         with torch.inference_mode():
             if not blocks:
                 return self.module(input_ids=rows, attention_mask=mask, output_hidden_states=True).hidden_states[self.layer]

@@ -60,6 +60,8 @@ def fingerprint(model: Any) -> str:
 
     digest = hashlib.sha256()
     for weight in model.parameters():
+        if weight.is_meta:
+            raise SettingsError("weights of this model lie outside the memory (--device-map), so it has no fingerprint; give a smaller one")
         flat = weight.detach().reshape(-1)
         places = torch.linspace(0, max(0, len(flat) - 1), min(SAMPLED, len(flat)), dtype=torch.float64).long().to(flat.device)
         digest.update(str(tuple(weight.shape)).encode())

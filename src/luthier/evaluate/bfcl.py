@@ -1,38 +1,51 @@
 """The Berkeley Function-Calling Leaderboard's own checker, out of the `bfcl-eval` wheel.
 
 The package pins a dozen foreign versions, so it is not installed: its wheel is unpacked into the cache and the checker module is
-imported from there behind a stand-in for its registry of vendor models. Model text never reaches it: `luthier.records.calls`
-parses the text first, and only plain values go on.
+imported from there behind a stand-in for its registry of vendor models. Model text never reaches it, since it evaluates some:
+`bfcl_decoding` or `luthier.records.call_forms` reads the text first, and only plain values go on.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from luthier.packages import BFCL, unpack_wheel
-from luthier.records import ToolCall
-from luthier.records.bfcl import Item
+from luthier.records import JSON
+from luthier.records.bfcl import LANGUAGES, Item
+
+Decoded = list[dict[str, JSON]]
 
 
-def official_verdict(item: Item, calls: Sequence[ToolCall] | None) -> tuple[bool, str]:
+def official_verdict(item: Item, made: Decoded | None) -> tuple[bool, str]:
     """Whether BFCL's own rules accept the answer, and the checker's first complaint where they do not.
 
-    calls: the parsed calls, None where the text does not parse. An irrelevance item is right when there are none.
+    made: the calls, each a dictionary of one name and its arguments; None where the text cannot be read. An irrelevance item is right when
+    there are none, a relevance item when there are any.
     """
-    if item.category == "irrelevance":
-        return (not calls, "called a tool although none fits" if calls else "")
-    if calls is None:
+    if item.abstain:
+        return (not made, "called a tool although none fits" if made else "")
+    if "relevance" in item.category:
+        return (bool(made), "" if made else "called no tool although one fits")
+    if made is None:
         return False, "no call could be read"
-    made = [{call.name: call.arguments} for call in calls]
-    verdict = _checker()(list(item.functions), made, list(item.truth), _python_language(), item.category, "any")
+    try:
+        verdict = _checker()(list(item.functions), made, list(item.truth), _language(item.category), item.category, "any")
+    except Exception as error:  # the checker takes some values for granted, and breaks on others
+        return False, f"the checker fails on it: {type(error).__name__}: {error}".splitlines()[0]
     if verdict["valid"]:
         return True, ""
     return False, _complaint(verdict["error"])
+
+
+def source_text(value: Any) -> str:
+    """A value as a Java or JavaScript program writes it: what the checker wants of those categories."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _complaint(error: Any) -> str:
@@ -52,12 +65,12 @@ def _checker() -> Any:
 
 
 @cache
-def _python_language() -> Any:
+def _language(category: str) -> Any:
     _load()
     with _without_bytecode():
         from bfcl_eval.constants.enums import Language
 
-    return Language.PYTHON
+    return Language[LANGUAGES.get(category, "Python").upper()]
 
 
 @contextmanager

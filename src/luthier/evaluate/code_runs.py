@@ -43,7 +43,7 @@ def run_code(settings: CodeSettings, out: Path, progress: Progress = quiet) -> R
         writing = (
             "model",
             "adapter",
-            "dtype",
+            *settings.hardware(),
             "engine",
             "endpoint",
             "problems",

@@ -19,27 +19,33 @@ from luthier.records.files import evenly
 from luthier.run import Run
 
 if TYPE_CHECKING:
+    from luthier.evaluate.tools import AnyItem
     from luthier.models.local import LocalModel
     from luthier.models.protocol import LanguageModel
-    from luthier.records.bfcl import Item
 
 ANSWERS, SCORES = tools_page.ANSWERS, choice_page.SCORES
+RESULTS = "bfcl"
 FIELDS = ("question", "options", "logprobs")  # that every row of scores has
 
 
 def run_tools(settings: ToolsEvaluationSettings, out: Path, progress: Progress = quiet) -> Run:
     """Keep the judged answers, `answers.jsonl`, and their scores; the same call continues a stopped evaluation.
 
-    Raises EngineError where constrained decoding is asked of what cannot follow a grammar, and what opening the model raises.
+    Raises EngineError where constrained decoding is asked of what cannot follow a grammar, and what reading the items and opening the model raise.
     """
+    from luthier.evaluate.own_items import read_own_items
     from luthier.records.bfcl import load_items
 
-    items = [item for category, limit in settings.limits().items() for item in load_items(category, limit)]
+    items: list[AnyItem] = [*read_own_items(settings.files, settings.each)] if settings.files else []
+    limits = settings.limits()
+    items += [item for category, limit in limits.items() for item in load_items(category, limit)]
     model = settings.open()
     decodings = _decodings(settings, model)
-    reads = [(BFCL.label, fetch_wheel(BFCL)), *settings.reads()]
+    benchmark = [(BFCL.label, fetch_wheel(BFCL))] if limits else []
+    reads: list[str | Path | tuple[str, str | Path]] = [*settings.files, *benchmark, *settings.reads()]
+    files = [ANSWERS, *([RESULTS] if limits else [])]
     with Run(out, "evaluate tools", settings, reads=reads, progress=progress, draw=tools_page.draw) as made:
-        made.step("answers", partial(_answer, model, items, decodings, out, form=settings.form, progress=progress), files=[ANSWERS])
+        made.step("answers", partial(_answer, model, items, decodings, out, form=settings.form, progress=progress), files=files)
     return made
 
 
@@ -51,14 +57,24 @@ def _decodings(settings: ToolsEvaluationSettings, model: LanguageModel) -> tuple
 
 
 def _answer(
-    model: LanguageModel, items: Sequence[Item], decodings: Sequence[Decoding], out: Path, *, form: str, progress: Progress
+    model: LanguageModel, items: Sequence[AnyItem], decodings: Sequence[Decoding], out: Path, *, form: str, progress: Progress
 ) -> JSON:
-    from luthier.evaluate.tools import evaluate_tools, own_form
+    from luthier.evaluate.bfcl_results import write_results
+    from luthier.evaluate.tools import balances, evaluate_tools, own_form
+    from luthier.records.bfcl import Item
 
     progress.step("Answering", len(items) * len(decodings))
     form = own_form(model) if form == "own" else form
     table = evaluate_tools(model, items, out / ANSWERS, decodings=decodings, form=form, progress=progress.advance)
-    return {"scores": [score.to_row() for score in table], "benchmark": BFCL.label, "form": form}
+    rows = [row for _, row in read_rows(out / ANSWERS)]
+    write_results(rows, out)
+    kinds = {kind: [row for row in rows if ("right" in row) is own] for kind, own in (("own", True), ("bfcl", False))}
+    return {
+        "scores": [score.to_row() for score in table],
+        "balance": {kind: [balance.to_row() for balance in balances(rows)] for kind, rows in kinds.items() if rows},
+        "benchmark": BFCL.label if any(isinstance(item, Item) for item in items) else "",
+        "form": form,
+    }
 
 
 def run_choice(settings: ChoiceSettings, out: Path, progress: Progress = quiet) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from luthier.errors import SettingsError
@@ -18,14 +19,22 @@ Style = Literal["chat", "plain"]
 
 @dataclass(frozen=True)
 class ToolsEvaluationSettings(ServedModelSettings):
-    """Function calling: items of the Berkeley leaderboard (BFCL), judged by its own rules and by stricter ones.
+    """Function calling: items of the Berkeley leaderboard (BFCL), judged by its own rules and by stricter ones, or dialogues of your own.
 
     A stopped evaluation continues with the same command.
     """
 
-    categories: tuple[Category, ...] = option(("simple_python",), "Items of this kind; irrelevance: no tool on offer fits.", "--category")
+    categories: tuple[Category, ...] = option(
+        (),
+        "Items of this kind; irrelevance: no tool on offer fits.",
+        "--category",
+        shown="simple_python, or none where --items names a file",
+    )
     items: tuple[str, ...] = option(
-        (), "Evenly spaced items of each category, or of one as multiple=50; all where left out.", metavar="N|CATEGORY=N"
+        (),
+        "Your own dialogues, scored at every turn of the assistant; or how many items of each category and file, evenly spaced, or of one "
+        "category as multiple=50: all where left out.",
+        metavar="FILE|N|CATEGORY=N",
     )
     decodings: tuple[Decoding, ...] = option(
         (), "Both where left out; what cannot follow a grammar, a server say, decodes freely only.", "--decoding"
@@ -36,16 +45,36 @@ class ToolsEvaluationSettings(ServedModelSettings):
         check(self)
         self.limits()
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Of own dialogues: whatever `items` names that is neither a number nor of a category."""
+        return tuple(text for text in self.items if not _is_limit(text))
+
+    @property
+    def each(self) -> int | None:
+        """Dialogues taken of each file, None for all."""
+        return next((int(text) for text in reversed(self.items) if _is_limit(text) and "=" not in text), None)
+
     def limits(self) -> dict[str, int | None]:
         """How many items of each category are taken, None for all. Raises SettingsError."""
-        found: dict[str, int | None] = dict.fromkeys(self.categories)
+        found: dict[str, int | None] = dict.fromkeys(self.categories or (() if self.files else ("simple_python",)))
         for text in self.items:
+            if not _is_limit(text):
+                continue
             name, equals, number = text.rpartition("=")
             if not number.isascii() or not number.isdigit() or not 1 <= int(number) < 10**6 or (equals and name not in found):
                 kinds = ", ".join(found)
-                raise SettingsError(f"--items is {text!r}; give a number from 1, or CATEGORY=NUMBER of a category that is scored ({kinds})")
+                raise SettingsError(
+                    f"--items is {text!r}; give a file of dialogues, a number from 1, or CATEGORY=NUMBER of a category that is scored ({kinds})"
+                )
             found |= {name: int(number)} if equals else dict.fromkeys(found, int(number))
         return found
+
+
+def _is_limit(text: str) -> bool:
+    """Whether it says how many, and names no file: `50`, `multiple=50`, and what was meant as such."""
+    name, equals, number = text.rpartition("=")
+    return (not Path(text).exists() and (number.lstrip("-").isdigit() if not equals else name.isidentifier())) or not text
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from luthier.records import JSON
 from luthier.report.page import Page
-from luthier.report.wording import rate
+from luthier.report.wording import percent, rate
 from luthier.run.record import RunRecord
 
 ANSWERS = "answers.jsonl"
-RULES = ("official", "strict")
+RULES = ("official", "right", "strict", "dialogues")  # as far as a row has them
 SHOWN = 10
 TITLE = "Function calling"
+OWN = "own dialogues"  # the category of all own ones, whatever their type
+KINDS = {"own": "own dialogues", "bfcl": "benchmark"}
 
 
 def draw(run: RunRecord) -> Page:
@@ -19,12 +21,15 @@ def draw(run: RunRecord) -> Page:
     tags = tuple(str(settings[name]) for name in ("model", "adapter") if settings.get(name))
     if not found:
         return Page(TITLE, tags=tags)
-    wrong = [row for row in run.rows(ANSWERS) if not (row.get("official") and row.get("strict"))]
+    wrong = [row for row in run.rows(ANSWERS) if not row.get("strict")]  # strict is never right where the other rule is not
+    kinds = found.get("balance", {})
     values = {
         "rows": found["scores"],
-        "rules": RULES,
+        "rules": [[rule for rule in RULES if rule in row] for row in found["scores"]],
         "benchmark": found["benchmark"],
+        "own": any("right" in row for row in found["scores"]),
         "first": found["scores"][0],
+        "balances": [(KINDS[kind], row) for kind, rows in kinds.items() for row in rows],
         "read": [_read(row) for row in found["scores"]],
         "wrong": wrong[:: max(1, len(wrong) // SHOWN)][:SHOWN],
         "wrong_count": len(wrong),
@@ -34,12 +39,21 @@ def draw(run: RunRecord) -> Page:
 
 def lines(run: RunRecord) -> list[str]:
     """What the command says when it is done."""
+    found = run.results("answers")
+    width = max(14, *(len(row["category"]) for row in found["scores"]))
     told = [
-        f"{row['category']:14} {row['decoding']:12} {row['items']:4} items   " + "   ".join(f"{rule} {rate(row[rule])}" for rule in RULES)
-        for row in run.results("answers")["scores"]
+        f"{row['category']:{width}} {row['decoding']:12} {row['items']:4} items   "
+        + "   ".join(f"{rule} {rate(row[rule])}" for rule in RULES if rule in row)
+        for row in found["scores"]
     ]
-    read = [f"{row['category']:14} {row['decoding']:12} {_read(row)}" for row in run.results("answers")["scores"]]
-    return [*told, *read, str(run.path / "report.html")]
+    read = [f"{row['category']:{width}} {row['decoding']:12} {_read(row)}" for row in found["scores"]]
+    even = [_even(KINDS[kind], row) for kind, rows in found.get("balance", {}).items() for row in rows]
+    return [*told, *read, *even, str(run.path / "report.html")]
+
+
+def _even(kind: str, row: JSON) -> str:
+    called, abstained = rate(row["called"]), rate(row["abstained"])
+    return f"{kind}, {row['decoding']}: called where asked {called}, spoke where not {abstained}, mean {percent(round(row['mean'], 3))}"
 
 
 def _read(row: JSON) -> str:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from luthier.errors import EngineError
+from luthier.models.hardware import attention_kernel, input_device, takes_masks
 
 if TYPE_CHECKING:
     import torch
 
 Mode = Literal["auto", "packed", "rollback", "naive"]
 MASK_ENTRIES = 1 << 26  # of one pass: 64 MiB as booleans; a wider tree is read in several passes on one cache
-KERNELS = ("sdpa", "eager")  # attention that takes a mask by position
 TRIAL_SEED = 0
 
 
@@ -140,13 +140,12 @@ def _try_modes(module: Any) -> tuple[Mode, str]:
     first, second = tree.add(ids[24:28], trunk, 9), tree.add(ids[28:34], trunk)
     leaf = tree.add(ids[34:], first)
     heads = [Head(trunk, 23), Head(first, 3), Head(second, 5), Head(leaf, 5)]
-    exact = next(module.parameters()).dtype == torch.float32
-    allowed = 1e-4 if exact else 0.25  # narrow types round by a tenth themselves; a token out of place moves half a nat and more
+    allowed = 1e-4 if is_exact(module) else 0.25  # narrow types round by a tenth themselves; a token out of place moves half a nat and more
     expected = read_tree(module, tree, heads, "naive").logits.log_softmax(-1)
     reasons = []
-    kernel = getattr(module.config, "_attn_implementation", None)
+    kernel = attention_kernel(module)
     for mode in ("packed", "rollback"):
-        if mode == "packed" and kernel not in KERNELS:
+        if mode == "packed" and not takes_masks(kernel):
             reasons.append(f"attention kernel {kernel} takes no mask by position")
             continue
         try:
@@ -159,6 +158,13 @@ def _try_modes(module: Any) -> tuple[Mode, str]:
             return mode, "; ".join(reasons)
         reasons.append(f"{mode} moved log-probabilities by {apart:.2g} on a trial")
     return "naive", "; ".join(reasons)
+
+
+def is_exact(module: Any) -> bool:
+    """Whether equal readings of a text give numbers equal but for the order of float32 sums; 8-bit layers scale by what is read beside it."""
+    import torch
+
+    return next(module.parameters()).dtype == torch.float32 and not getattr(module, "is_quantized", False)
 
 
 def drop_last(cache: Any, count: int) -> None:
@@ -177,8 +183,8 @@ def _naive(module: Any, tree: TokenTree, heads: Sequence[Head], cache: Any, cach
     for segment in sorted({head.segment for head in heads}):
         wanted = sorted({head for head in heads if head.segment == segment})
         path = tree.path(segment)[: starts[segment] + wanted[-1].token + 1]
-        keep = torch.tensor([starts[segment] + head.token for head in wanted], device=module.device)
-        output = module(input_ids=torch.tensor([path], device=module.device), use_cache=False, logits_to_keep=keep)
+        keep = torch.tensor([starts[segment] + head.token for head in wanted], device=input_device(module))
+        output = module(input_ids=torch.tensor([path], device=input_device(module)), use_cache=False, logits_to_keep=keep)
         logits |= dict(zip(wanted, output.logits[0].float(), strict=True))
         tokens, passes = tokens + len(path), passes + 1
     return Reading(_stacked(module, logits, heads), tokens, passes, "naive")
@@ -200,10 +206,10 @@ def _rollback(module: Any, tree: TokenTree, heads: Sequence[Head], cache: Any, c
             return
         here = [index - start for index in wanted[number] if start <= index < end]
         output = module(
-            input_ids=torch.tensor([tree.segments[number].ids[start:end]], device=module.device),
+            input_ids=torch.tensor([tree.segments[number].ids[start:end]], device=input_device(module)),
             cache=state["cache"],
             use_cache=True,
-            logits_to_keep=torch.tensor(here, dtype=torch.long, device=module.device) if here else 1,
+            logits_to_keep=torch.tensor(here, dtype=torch.long, device=input_device(module)) if here else 1,
         )
         state["cache"] = output.cache
         state["tokens"] += end - start
@@ -284,12 +290,12 @@ def _packed_pass(
     at = dict(zip(members, offsets, strict=True))
     places = sorted({at[head.segment] + head.token for head in heads})
     output = module(
-        input_ids=torch.tensor([ids], device=module.device),
-        position_ids=torch.tensor([positions], device=module.device),
-        attention_mask=mask_for_kernel(module, allowed[None, None].to(module.device)),
+        input_ids=torch.tensor([ids], device=input_device(module)),
+        position_ids=torch.tensor([positions], device=input_device(module)),
+        attention_mask=mask_for_kernel(module, allowed[None, None].to(input_device(module))),
         cache=cache,
         use_cache=cache is not None or keep,
-        logits_to_keep=torch.tensor(places, device=module.device) if places else 1,
+        logits_to_keep=torch.tensor(places, device=input_device(module)) if places else 1,
     )
     if cache is not None and not keep:
         drop_last(cache, len(ids))
@@ -341,12 +347,19 @@ def packed_mask(tree: TokenTree, members: Sequence[int], cached: int = 0) -> tor
 
 def mask_for_kernel(module: Any, mask: torch.Tensor) -> torch.Tensor:
     """A mask by position, (rows, 1, queries, keys), True where a key is seen, as the module's attention kernel takes it."""
+    return mask_as(attention_kernel(module), mask, module.dtype)
+
+
+def mask_as(kernel: str | None, mask: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """The same for a kernel by name; dtype: of a mask that is added, float32 where None. Raises EngineError for one that would pass it over."""
     import torch
 
-    if module.config._attn_implementation != "eager":
+    if not takes_masks(kernel):
+        raise EngineError(f"attention kernel {kernel} takes no mask by position, which this needs; give --attention sdpa or eager")
+    if kernel != "eager":
         return mask
-    least = torch.finfo(module.dtype).min  # the eager kernel adds its mask
-    return torch.zeros(mask.shape, dtype=module.dtype, device=mask.device).masked_fill(~mask, least)
+    added = torch.zeros(mask.shape, dtype=dtype or torch.float32, device=mask.device)
+    return added.masked_fill(~mask, torch.finfo(added.dtype).min)
 
 
 def _stacked(module: Any, logits: dict[Head, torch.Tensor], heads: Sequence[Head]) -> torch.Tensor:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from luthier.models.hardware import is_spread
+
 if TYPE_CHECKING:
     import torch
 
@@ -68,7 +70,7 @@ def decode(
             rows = [rows[at] for at in kept]
             for processor in processors:
                 processor.keep(kept)
-            cache.batch_select_indices(torch.tensor(kept, device=input_ids.device))
+            _select(module, cache, torch.tensor(kept, device=input_ids.device))
             input_ids, attention_mask = input_ids[kept], attention_mask[kept]
         output = module(
             input_ids=input_ids[:, -1:],
@@ -82,6 +84,11 @@ def decode(
     return answers
 
 
+def _select(module: Any, cache: Any, rows: torch.Tensor) -> None:
+    """Leave these rows in a cache; where its layers lie on several devices, the rows are named from the CPU, which all of them take."""
+    cache.batch_select_indices(rows.cpu() if is_spread(module) else rows)
+
+
 def _read(module: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, Any]:
     """Logits of the first answer token, (rows, vocabulary), and the keys and values of all rows; equal rows are computed once."""
     import torch
@@ -92,7 +99,7 @@ def _read(module: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) ->
         first = torch.empty(len(unique), dtype=torch.long, device=place.device).scatter_(0, place, order)
         logits, cache = _forward(module, input_ids[first], attention_mask[first])
         if not any(cache.is_linear):  # a state, unlike keys and values, cannot be copied to other rows
-            cache.batch_select_indices(place)
+            _select(module, cache, place)
             return logits[place], cache
     return _forward(module, input_ids, attention_mask)
 

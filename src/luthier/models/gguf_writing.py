@@ -8,12 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from luthier.errors import EngineError
 from luthier.models.chat_template import without_markers
 from luthier.models.loading import loading
 from luthier.records import JSON
+
+if TYPE_CHECKING:
+    from gguf import TensorNameMap
+    from torch import Tensor
 
 Weights = Literal["f16", "q8_0", "bf16", "f32"]
 ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
@@ -149,7 +153,7 @@ def _tensors(folder: Path, config: Any, weights: Weights) -> Iterator[tuple[str,
     import torch
     from safetensors import safe_open
 
-    names = gguf.get_tensor_name_map(_architecture(config), config.num_hidden_layers)
+    names = tensor_names(config)
     kinds = {"f16": "F16", "q8_0": "Q8_0", "bf16": "BF16", "f32": "F32"}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "pt") as held:
@@ -161,7 +165,7 @@ def _tensors(folder: Path, config: Any, weights: Weights) -> Iterator[tuple[str,
                     raise EngineError(f"{folder}: {_unknown(f'the weight {key}')}")
                 value = held.get_tensor(key).to(torch.float32)
                 if ARCHITECTURES[config.model_type] == "llama" and key.endswith(("q_proj.weight", "k_proj.weight")):
-                    value = _interleaved(value, config, key)
+                    value = interleaved(value, config, key)
                 array = np.ascontiguousarray(value.numpy())
                 wanted = "F32" if array.ndim == 1 else kinds[weights]
                 if wanted == "Q8_0" and array.shape[-1] % 32:
@@ -172,13 +176,15 @@ def _tensors(folder: Path, config: Any, weights: Weights) -> Iterator[tuple[str,
                 yield name, array if wanted == "F32" else gguf.quants.quantize(array, kind), kind
 
 
-def _architecture(config: Any) -> Any:
+def tensor_names(config: Any) -> TensorNameMap:
+    """llama.cpp's names of a known architecture's tensors."""
     import gguf
 
-    return next(each for each, name in gguf.MODEL_ARCH_NAMES.items() if name == ARCHITECTURES[config.model_type])
+    kind = next(each for each, name in gguf.MODEL_ARCH_NAMES.items() if name == ARCHITECTURES[config.model_type])
+    return gguf.get_tensor_name_map(kind, config.num_hidden_layers)
 
 
-def _interleaved(value: Any, config: Any, key: str) -> Any:
+def interleaved(value: Tensor, config: Any, key: str) -> Tensor:
     """llama.cpp rotates neighbours where transformers rotates halves, so the rows of each head are put side by side."""
     heads = config.num_attention_heads if "q_proj" in key else (getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
     rows, columns = value.shape

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from luthier.errors import EngineError, MissingFileError
+from luthier.errors import EngineError, LuthierError, MissingFileError
+from luthier.models.base_model import check_base
+from luthier.models.gguf_lora import write_lora
 from luthier.models.local import LocalModel
 from luthier.models.prompt_reading import ReadsAsTransformers
 from luthier.models.protocol import GREEDY, Capability, Completion, Draw, Progress, Prompt, Samplings, Score, Usage, draws
@@ -27,18 +31,20 @@ SURE = 1e9  # a bias that makes a token certain; its log-probability is still to
 class LlamaCppModel(ReadsAsTransformers):
     """A GGUF file in this process, run by llama.cpp.
 
-    file: the weights. folder: the same model as a transformers folder, for its tokenizer and chat template. batch_size: answers generated
-    side by side. Raises EngineError where the extra is not installed, MissingFileError.
+    file: the weights. folder: the same model as a transformers folder, for its tokenizer and chat template. adapter: a PEFT folder of plain LoRA,
+    which is put on the weights as they are read. batch_size: answers generated side by side. Raises EngineError where the extra is not installed, MissingFileError.
     """
 
     supports: frozenset[Capability] = frozenset({"generate", "grammar", "json_schema", "score"})
 
-    def __init__(self, file: Path | str, folder: Path | str, *, batch_size: int = 16, name: str | None = None) -> None:
+    def __init__(
+        self, file: Path | str, folder: Path | str, *, adapter: Path | str | None = None, batch_size: int = 16, name: str | None = None
+    ) -> None:
         if find_spec("xllamacpp") is None:
             raise EngineError("the llamacpp engine needs: pip install 'luthier[llamacpp]'")
         if not Path(file).is_file():
             raise MissingFileError(f"{file}: no GGUF file here")
-        self.file, self.reader = Path(file), LocalModel(folder)
+        self.file, self.reader = Path(file), LocalModel(folder, adapter=adapter)  # never asked for its module
         self.batch_size, self.name, self.usage = batch_size, name or self.file.stem, Usage()
         self._server: Any = None
         self._room: int | None = None
@@ -121,10 +127,29 @@ class LlamaCppModel(ReadsAsTransformers):
             if (threads := _threads()) is not None:
                 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
             try:
-                self._server = xllamacpp.Server(params)
+                with self._put_on(params):
+                    self._server = xllamacpp.Server(params)
+            except LuthierError:
+                raise
             except Exception as problem:  # the binding raises nothing narrower
                 raise EngineError(f"{self.file}: llama.cpp cannot load it ({_reason(problem)})") from problem
         return self._server
+
+    @contextmanager
+    def _put_on(self, params: Any) -> Iterator[None]:
+        """Within, the adapter is a file that llama.cpp reads."""
+        if self.reader.adapter is None:
+            yield
+            return
+        import xllamacpp
+
+        adapter = Path(self.reader.adapter)
+        check_base(adapter, self.folder)
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / "adapter.gguf"
+            write_lora(adapter, self.folder, file)
+            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(file), 1.0)]
+            yield
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         try:

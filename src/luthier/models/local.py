@@ -11,16 +11,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from luthier.errors import EngineError, MissingFileError
 from luthier.models.base_model import check_base
 from luthier.models.chat_template import ChatTemplate
 from luthier.models.decoding import RowProcessor, decode
 from luthier.models.grammar import GrammarEngine, GrammarMask
+from luthier.models.hardware import Hardware, HardwareSettings, check_hardware, input_device
 from luthier.models.loading import loading
-from luthier.models.precision import default_device, fast_dtype
 from luthier.models.protocol import GREEDY, Capability, Completion, Draw, Progress, Prompt, Sampling, Samplings, Score, Usage, draws
+from luthier.models.weights import load_weights, note_loaded, placed, reading_dtype, training_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -32,17 +33,24 @@ BATCH_TOKENS = 8192  # prompt tokens in one batch, padding included: bounds the 
 class LocalModel:
     """A causal language model in this process.
 
-    folder: a transformers folder; an adapter folder goes to `adapter`. dtype: "bfloat16", "float32" or "auto": as stored, but float32
-    where the device has no bf16 instructions.
-    batch_size: prompts generated side by side. Raises MissingFileError where the folder is not a model.
+    folder: a transformers folder; an adapter folder goes to `adapter`. batch_size: prompts generated side by side. hardware: `device`, `dtype`
+    ("auto" is as stored, but what the device computes fast where it has no bf16 instructions), `attention`, `device_map` and `quantize`, as in
+    `HardwareSettings`. Raises MissingFileError where the folder is not a model, SettingsError for what this machine lacks.
     """
 
     supports: frozenset[Capability] = frozenset({"generate", "grammar", "json_schema", "score", "module"})
 
     def __init__(
-        self, folder: Path | str, *, adapter: Path | str | None = None, dtype: str = "auto", batch_size: int = 32, name: str | None = None
+        self,
+        folder: Path | str,
+        *,
+        adapter: Path | str | None = None,
+        batch_size: int = 32,
+        name: str | None = None,
+        **hardware: Unpack[Hardware],
     ) -> None:
-        self.folder, self.adapter, self.dtype, self.batch_size = Path(folder), adapter, dtype, batch_size
+        self.folder, self.adapter, self.batch_size, self.hardware = Path(folder), adapter, batch_size, HardwareSettings(**hardware)
+        check_hardware(self.hardware)
         if not (self.folder / "config.json").is_file():
             raise MissingFileError(f"{folder}: no model here (config.json is missing); give a transformers folder")
         if adapter is not None and not (Path(adapter) / "adapter_config.json").is_file():
@@ -58,7 +66,7 @@ class LocalModel:
         """The engine around a module and a tokenizer that are loaded already; neither is changed but for the padding side."""
         path = Path(getattr(module.config, "_name_or_path", "") or "model")
         model = cls.__new__(cls)
-        model.folder, model.adapter, model.dtype, model.batch_size = path, None, "auto", 32
+        model.folder, model.adapter, model.batch_size, model.hardware = path, None, 32, HardwareSettings()
         model.name, model.usage, model._grammar = name or path.name, Usage(), None
         model._module, model._tokenizer = module.eval(), _for_generation(tokenizer)
         return model
@@ -83,28 +91,30 @@ class LocalModel:
 
     @property
     def module(self) -> PreTrainedModel:
-        """The torch module in evaluation mode, with its adapter merged in where one was given."""
+        """The torch module in evaluation mode, with its adapter merged in where one was given; on quantised weights it stays beside them."""
         if self._module is None:
-            import torch
-            from transformers import AutoModelForCausalLM
-
-            device = default_device()
-            widen = self.dtype == "auto" and fast_dtype(device) == torch.float32
-            dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
-            with loading(self.folder, "model"):
-                module = AutoModelForCausalLM.from_pretrained(self.folder, dtype=torch.float32 if widen else dtype, local_files_only=True)
+            module = load_weights(self.folder, self.hardware, reading_dtype(self.folder, self.hardware))
             if self.adapter is not None:
                 with loading(self.adapter, "adapter", f"give a PEFT adapter of {self.folder}"):
-                    module = _merge(module, Path(self.adapter), self.folder)
-            self._module = module.to(device).eval()
+                    module = _adapted(module, Path(self.adapter), self.folder, merge=self.hardware.quantize is None)
+            self._module = placed(module, self.hardware).eval()
+            note_loaded(self._module, self.name, self.folder, self.hardware)
         return self._module
+
+    @property
+    def device(self) -> torch.device:
+        """Where its inputs belong."""
+        return input_device(self.module)  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> str:
+        """The number format that was asked for."""
+        return self.hardware.dtype
 
     @property
     def training_dtype(self) -> torch.dtype:
         """What its base weights are held in while an adapter is trained: as asked for, else what the device computes fast."""
-        import torch
-
-        return fast_dtype(default_device()) if self.dtype == "auto" else getattr(torch, self.dtype)
+        return training_dtype(self.hardware)
 
     @property
     def stop_ids(self) -> list[int]:
@@ -178,7 +188,7 @@ class LocalModel:
 
         sampling = drawn[0].sampling
         limit = min(sampling.max_tokens, self._room(max(map(len, encoded))))
-        inputs = self.tokenizer.pad({"input_ids": encoded}, return_tensors="pt").to(self.module.device)
+        inputs = self.tokenizer.pad({"input_ids": encoded}, return_tensors="pt").to(self.device)
         seeds = [one.sampling.seed for one in drawn]
         draw = SeededDraw(sampling, [one.place for one in drawn], seeds) if sampling.temperature > 0 else None
         processors: list[RowProcessor] = [draw] if draw is not None else []
@@ -238,7 +248,7 @@ class LocalModel:
 
         joined = [before + after for before, after in pairs]
         self._room(max(map(len, joined)) - 1)
-        inputs = self.tokenizer.pad({"input_ids": joined}, return_tensors="pt").to(self.module.device)
+        inputs = self.tokenizer.pad({"input_ids": joined}, return_tensors="pt").to(self.device)
         positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
         longest = max(len(after) for _, after in pairs)
         with torch.inference_mode():
@@ -255,13 +265,13 @@ def _for_generation(tokenizer: Any) -> Any:
     return tokenizer
 
 
-def _merge(module: Any, adapter: Path, folder: Path) -> Any:
-    """Weights with the adapter added in float32 and rounded once."""
+def _adapted(module: Any, adapter: Path, folder: Path, *, merge: bool) -> Any:
+    """Weights with the adapter added in float32 and rounded once; unmerged, the adapter's layers stand in the module itself."""
     from peft import PeftModel
 
     check_base(adapter, folder)
-
-    return PeftModel.from_pretrained(module, str(adapter)).merge_and_unload()
+    tuned = PeftModel.from_pretrained(module, str(adapter))
+    return tuned.merge_and_unload() if merge else tuned.get_base_model()
 
 
 class SeededDraw:

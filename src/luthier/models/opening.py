@@ -8,6 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from luthier.errors import EngineError, MissingFileError, SettingsError
+from luthier.models.hardware import (
+    Attention,
+    DeviceMap,
+    DeviceSettings,
+    Dtype,
+    Hardware,
+    HardwareSettings,
+    Quantize,
+    check_hardware,
+    refuse_unread,
+)
 from luthier.models.hub import fetch, hub_named
 from luthier.models.known import ALIASES, find_known, pull, pull_gguf
 from luthier.settings import check, option
@@ -17,7 +28,6 @@ if TYPE_CHECKING:
     from luthier.models.protocol import Capability, LanguageModel
 
 Engine = Literal["transformers", "openvino", "llamacpp"]
-Dtype = Literal["auto", "float32", "bfloat16"]
 Pooling = Literal["mean", "weighted-mean", "last", "cls"]
 Model = TypeVar("Model", bound="LanguageModel")
 EMBEDDERS = ("minilm", "static", "bundled", "a folder", "ORG/NAME of the hub")
@@ -27,11 +37,17 @@ URL = "Base URL of an OpenAI-compatible server; a key is read from LUTHIER_API_K
 
 
 @dataclass(frozen=True)
-class ModelSettings:
-    """Which model is asked, and how it is run."""
+class NamedModel:
+    """Which model is meant."""
 
     model: str = option("bundled", MODEL)
     adapter: str | None = option(None, "A PEFT adapter of it: a folder, or ORG/NAME of the hub.")
+
+
+@dataclass(frozen=True)
+class ModelSettings(HardwareSettings, NamedModel):
+    """Which model is asked, and how it is run."""
+
     dtype: Dtype = option("auto", "float32 reads to the last digit.")
     engine: Engine = option(
         "transformers", "What runs it; openvino and llamacpp generate faster on a CPU, and give no gradients or hidden states."
@@ -42,7 +58,7 @@ class ModelSettings:
 
     def open(self) -> Any:
         """The model. Raises MissingFileError, EngineError, FetchError."""
-        return open_model(self.model, self.adapter, dtype=self.dtype, engine=self.engine)
+        return open_model(self.model, self.adapter, engine=self.engine, **self.hardware())
 
     def reads(self) -> list[tuple[str, Path]]:
         """What of it is on disk, for a run's record."""
@@ -57,7 +73,7 @@ class ServedModelSettings(ModelSettings):
     endpoint: str | None = option(None, URL, metavar="URL")
 
     def open(self) -> Any:
-        return open_model(self.model, self.adapter, endpoint=self.endpoint, dtype=self.dtype, engine=self.engine)
+        return open_model(self.model, self.adapter, endpoint=self.endpoint, engine=self.engine, **self.hardware())
 
     def reads(self) -> list[tuple[str, Path]]:
         return model_reads(self.model, self.adapter, endpoint=self.endpoint)
@@ -68,16 +84,22 @@ def open_model(
     adapter: str | Path | None = None,
     *,
     endpoint: str | None = None,
-    dtype: Dtype = "auto",
     engine: Engine = "transformers",
+    device: str = "auto",
+    dtype: Dtype = "auto",
+    attention: Attention | None = None,
+    device_map: DeviceMap | None = None,
+    quantize: Quantize | None = None,
 ) -> Any:
     """A language model: one that Luthier knows by name (`bundled`, `qwen2.5-coder-0.5b`), a transformers folder, a GGUF file, a model of
     the hub, or with `endpoint` the name of a served model. A model that is open already is given back.
 
+    device, dtype, attention, device_map, quantize: of the transformers engine, as in `HardwareSettings`; the others read none of them.
     A key for the server is read from LUTHIER_API_KEY. Raises MissingFileError, EngineError, FetchError, SettingsError.
     """
     if not isinstance(name, str | Path):
         return name
+    hardware = Hardware(device=device, dtype=dtype, attention=attention, device_map=device_map, quantize=quantize)
     if endpoint is not None:
         from luthier.models.endpoint import EndpointModel
 
@@ -85,10 +107,12 @@ def open_model(
             raise SettingsError(
                 f"{adapter}: an adapter is put on a model of this machine; serve it with the model, or leave --endpoint out"
             )
-        _refuse_dtype(dtype, "a served model")
+        refuse_unread(hardware, "a served model")
         return EndpointModel(endpoint, str(name), api_key())
     if engine != "transformers":
-        _refuse_dtype(dtype, f"the {engine} engine")
+        refuse_unread(hardware, f"the {engine} engine")
+    else:
+        check_hardware(HardwareSettings(**hardware))
     folder = model_folder(name)
     label = model.name if (model := find_known(name)) else hub_label(name)
     adapter = None if adapter is None else adapter_folder(adapter)
@@ -103,19 +127,10 @@ def open_model(
     if engine == "llamacpp":
         from luthier.models.llamacpp import LlamaCppModel
 
-        if adapter is not None:
-            raise EngineError(
-                f"{adapter}: the llamacpp engine takes no PEFT folder; export the adapter into a GGUF file, or leave --engine out"
-            )
-        return LlamaCppModel(gguf_file(name), folder, name=label)
+        return LlamaCppModel(gguf_file(name), folder, adapter=adapter, name=label)
     from luthier.models.local import LocalModel
 
-    return LocalModel(folder, adapter=adapter, dtype=dtype, name=label)
-
-
-def _refuse_dtype(dtype: Dtype, who: str) -> None:
-    if dtype != "auto":
-        raise SettingsError(f"--dtype {dtype} is of the transformers engine; {who} has a precision of its own: leave it out")
+    return LocalModel(folder, adapter=adapter, name=label, **hardware)
 
 
 def require(model: Model, capability: Capability, work: str) -> Model:
@@ -183,9 +198,10 @@ def api_key() -> str | None:
 
 
 @dataclass(frozen=True)
-class EmbedderSettings:
-    """How an embedder reads texts: pooling and length of transformers, prompts before queries and documents, a server."""
+class EmbedderSettings(DeviceSettings):
+    """How an embedder reads texts: pooling and length of transformers, prompts before queries and documents, a server; and on what."""
 
+    device: str = option("auto", "Of transformers folders: cpu, cuda, cuda:N or mps; a GPU where there is one, else the CPU.", later=True)
     pooling: Pooling | None = option(None, "Of transformers folders; what the folder says where left out.")
     max_length: int | None = option(None, "Tokens read of a text.", least=1)
     query_prompt: str = option("", "Put before each query.")
@@ -246,17 +262,22 @@ def _from_folder(name: str, options: EmbedderSettings) -> Embedder:
         raise MissingFileError(f"{name}: no such model; known: {', '.join(EMBEDDERS)}, or a served model with --endpoint")
     kinds = set(module_kinds(folder))
     if kinds and not (kinds <= {"Transformer", "Pooling", "Normalize"} or kinds <= {"StaticEmbedding", "Normalize"}):
-        return SentenceTransformerEmbedder(folder, max_length=options.max_length, name=name)
+        return SentenceTransformerEmbedder(folder, max_length=options.max_length, name=name, device=options.device)
     if not _is_transformer(folder):
         return StaticEmbedder(folder, name=name)
     try:
         return TransformerEmbedder(
-            folder, pooling=options.pooling, max_length=options.max_length, prompts=_prompts(options), name=_label(name, options)
+            folder,
+            pooling=options.pooling,
+            max_length=options.max_length,
+            prompts=_prompts(options),
+            name=_label(name, options),
+            device=options.device,
         )
     except SettingsError as problem:
         if "sentence-transformers" not in str(problem) or options.pooling is not None:
             raise
-        return SentenceTransformerEmbedder(folder, max_length=options.max_length, name=name)
+        return SentenceTransformerEmbedder(folder, max_length=options.max_length, name=name, device=options.device)
 
 
 def _is_transformer(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""In which number format a device computes fast: bf16 where it has the instructions, else float32.
+"""In which number format a device computes fast: bf16 where it has the instructions, else float16 on a GPU and float32 on a CPU.
 
 A CPU without them still multiplies bf16 matrices, by conversion or element by element, several times slower than float32.
 """
@@ -13,19 +13,16 @@ if TYPE_CHECKING:
 BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 
 
-def default_device() -> str:
-    """The accelerator where there is one, else the CPU."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def fast_dtype(device: str) -> torch.dtype:
-    """torch.bfloat16 where `device` ("cuda" or "cpu") has instructions for it, else torch.float32."""
+    """Of a device ("cpu", "cuda", "cuda:1", "mps"): torch.bfloat16 where it has instructions for it, else torch.float16 on NVIDIA's GPUs,
+    which all have those, and torch.float32 elsewhere."""
     import torch
 
-    if device == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    if device.startswith("cuda"):
+        with torch.cuda.device(device):
+            return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device == "mps":
+        return torch.bfloat16 if torch.backends.mps.is_macos_or_newer(14, 0) else torch.float32
     return torch.bfloat16 if _cpu_has_bf16() else torch.float32
 
 

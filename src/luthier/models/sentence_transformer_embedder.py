@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from luthier.errors import MissingFileError, SettingsError
 from luthier.models.embedder import Kind, fingerprint_of, unit_rows
+from luthier.models.hardware import chosen_device
 from luthier.models.loading import loading
 from luthier.packages import file_sha256
 
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 class SentenceTransformerEmbedder:
     """folder: holds modules.json. max_length: tokens read of a text, as the folder says where None. Needs the extra `retrieval`."""
 
-    def __init__(self, folder: Path | str, *, max_length: int | None = None, name: str | None = None) -> None:
+    def __init__(self, folder: Path | str, *, max_length: int | None = None, name: str | None = None, device: str = "auto") -> None:
         self.folder, self.name = Path(folder), name or Path(folder).name
         if not (self.folder / "modules.json").is_file():
             raise MissingFileError(f"{folder}: no model of sentence-transformers here (modules.json is missing)")
-        self._asked = max_length
+        self._asked, self.device = max_length, device
 
     @cached_property
     def model(self) -> SentenceTransformer:
@@ -34,7 +35,7 @@ class SentenceTransformerEmbedder:
         except ImportError:
             raise SettingsError("this model needs sentence-transformers; run: pip install 'luthier[retrieval]'") from None
         with loading(self.folder, "model", "give a complete folder of sentence-transformers"):
-            model = SentenceTransformer(str(self.folder), local_files_only=True, trust_remote_code=False)
+            model = SentenceTransformer(str(self.folder), device=chosen_device(self.device), local_files_only=True, trust_remote_code=False)
         if self._asked is not None:
             model.max_seq_length = self._asked
         return model

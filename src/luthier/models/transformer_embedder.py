@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from luthier.errors import MissingFileError, SettingsError
 from luthier.models.embedder import Kind, fingerprint_of, unit_rows
+from luthier.models.hardware import chosen_device
 from luthier.models.loading import loading
-from luthier.models.precision import default_device
 from luthier.packages import file_sha256
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class TransformerEmbedder:
 
     folder: config.json, a tokenizer and safetensors weights. pooling: mean over tokens, mean weighted by position (SGPT), the last token,
     or the first; None takes what the folder says, else mean. max_length: tokens read of a text, special ones included; None as the folder says, else 512.
-    prompts: text put before a query or a document. Raises MissingFileError, SettingsError.
+    prompts: text put before a query or a document. device: as `--device` has it. Raises MissingFileError, SettingsError.
     """
 
     def __init__(
@@ -46,8 +46,9 @@ class TransformerEmbedder:
         max_length: int | None = None,
         prompts: dict[Kind, str] | None = None,
         name: str | None = None,
+        device: str = "auto",
     ) -> None:
-        self.folder = Path(folder)
+        self.folder, self.device = Path(folder), device
         if not (self.folder / "config.json").is_file():
             raise MissingFileError(f"{folder}: no model here (config.json is missing); give a transformers folder")
         told = _stored_settings(self.folder)
@@ -98,7 +99,7 @@ class TransformerEmbedder:
 
         with loading(self.folder, "model"):
             module = AutoModel.from_pretrained(self.folder, dtype=torch.float32, local_files_only=True)
-        return module.to(default_device()).eval()
+        return module.to(chosen_device(self.device)).eval()
 
     def encode(self, texts: Sequence[str], kind: Kind = "document") -> NDArray[np.float32]:
         """Unit vectors, (texts, hidden size). Batches go from long to short; the results follow the order given."""

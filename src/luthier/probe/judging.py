@@ -259,7 +259,8 @@ def _judged(traces: Sequence[ChainTrace], settings: TreeFitSettings, progress: P
     from luthier.models.replay import RecordingModel
     from luthier.probe.labels import judged_wrong
 
-    run, engine = Path(settings.run), open_model(settings.judge or "", endpoint=settings.judge_endpoint)
+    run, asked = Path(settings.run), settings.beside(settings.judge_endpoint)
+    engine = open_model(settings.judge or "", endpoint=settings.judge_endpoint, **asked)
     journal = (run if run.is_dir() else run.parent) / journal_name("verdicts", engine.name)
     progress.step("Judging chains", len(traces))
     with RecordingModel(engine, journal) as recording:

@@ -60,7 +60,7 @@ def generate_probed(
     import torch
 
     watcher = _Watcher(model, list(prompt), reader, sampling, early_exit, normalise)
-    ids = torch.tensor([watcher.prompt], device=model.module.device)
+    ids = torch.tensor([watcher.prompt], device=model.device)
     draws = [SeededDraw(sampling, [index])] if sampling.temperature > 0 else []
     with torch.inference_mode():
         [made] = decode(

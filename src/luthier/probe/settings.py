@@ -7,6 +7,7 @@ from typing import Literal
 
 from luthier.errors import SettingsError
 from luthier.models.branches import Mode
+from luthier.models.hardware import HardwareSettings
 from luthier.models.opening import URL, ModelSettings
 from luthier.models.options import Normalise
 from luthier.settings import REQUIRED, argument, check, option, seed_option
@@ -72,7 +73,7 @@ class OnlineSettings(AskingSettings):
 
 
 @dataclass(frozen=True)
-class TreeFitSettings:
+class TreeFitSettings(HardwareSettings):
     """Fit a tree on the chains of RUN; precision and recall are on questions that the tree had not seen."""
 
     run: str = argument(RUN, default=REQUIRED)

@@ -41,7 +41,13 @@ def run(settings: FusionSettings, out: Path, progress: Progress = quiet) -> Run:
     with Run(out, "synthesize fusion", settings, reads=[*settings.documents, *models], progress=progress, draw=page.draw) as made:
         if settings.reader:
             reads = [*settings.documents, *(name for name, _ in model_reads(settings.reader, endpoint=settings.endpoint))]
-            made.step("read", partial(_read, job), uses=("documents", "reader", "endpoint", "skip_bad"), reads=reads, files=[READ])
+            made.step(
+                "read",
+                partial(_read, job),
+                uses=("documents", "reader", "endpoint", "skip_bad", *settings.hardware()),
+                reads=reads,
+                files=[READ],
+            )
         files = [*FILES, *(file for name, file in asked[1:] if name)]
         made.step("suite", partial(_make, job), files=files, after=["read"] if settings.reader else [])
     return made
@@ -59,7 +65,7 @@ class Job:
 
     def recording(self, name: str, file: str) -> RecordingModel:
         """A model whose answers are kept in a file of the run."""
-        return RecordingModel(open_model(name, endpoint=self.settings.endpoint), self.folder / file)
+        return RecordingModel(open_model(name, endpoint=self.settings.endpoint, **self.settings.hardware()), self.folder / file)
 
 
 def _documents(settings: FusionSettings, out: Path) -> tuple[KnowledgeBase, int]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from luthier.recipes.tools_scores import STEPS, Flow, answers, charts, comparisons, headline
+from luthier.evaluate.tools_page import OWN
+from luthier.recipes.tools_scores import LOOSE, STEPS, Comparison, Flow, answers, charts, comparisons, headline
 from luthier.records import JSON
 from luthier.report.charts import curve, thin
 from luthier.report.page import METRICS, Page, is_number
@@ -13,6 +14,7 @@ from luthier.report.wording import duration, number, percent
 from luthier.run import RunRecord
 
 DIALOGUES, TEXTS = 10, 5
+SAMPLE_TITLE = "a library’s desk, the sample that ships with the package"
 ADAPTER = "sft/adapter"
 
 
@@ -26,8 +28,10 @@ def draw(run: RunRecord) -> Page:
         "headline": said,
         "unfinished": flow.unfinished,
         "comparisons": rows,
-        "charts": charts(rows),
+        "own_charts": charts(row for row in rows if row.own),
+        "charts": charts(row for row in rows if not row.own),
         "irrelevance": any("irrelevance" in row.category for row in rows),
+        "apis": ", ".join(run.settings.get("apis") or (SAMPLE_TITLE,)),
         "skills": flow.results("skills").get("changes", []),
         "results": {name.replace("-", "_"): flow.results(name) for name in STEPS},
         "training": _training(run),
@@ -48,12 +52,21 @@ def draw(run: RunRecord) -> Page:
 
 def lines(run: RunRecord) -> list[str]:
     """What the command says when it is done."""
-    told = ["BFCL, share of items right, before → after"]
-    for row in comparisons(Flow(run)):
-        if row.before and row.after:
-            rates = f"{percent(round(row.before['rate'], 3)):>8} → {percent(round(row.after['rate'], 3)):>8}"
-            told.append(f"{row.category:14} {row.decoding:12} {row.items:5} items  {row.rule:9} {rates}")
+    rows = [row for row in comparisons(Flow(run)) if row.before and row.after]
+    width = max([14, *(len(row.category) for row in rows)])
+    told = []
+    for own, title in (
+        (True, "Your APIs, held-out dialogues, share right, before → after"),
+        (False, "BFCL, share of items right, before → after"),
+    ):
+        some = [row for row in rows if row.own is own and (row.rule in LOOSE or not own or row.category == OWN)]
+        told += [title] if some else []
+        told += [f"{row.category:{width}} {row.decoding:12} {row.items:5} items  {row.told:9} {_rates(row)}" for row in some]
     return [*told, f"Report: {run.path / 'report.html'}   Adapter: {run.path / ADAPTER}"]
+
+
+def _rates(row: Comparison) -> str:
+    return " → ".join(f"{percent(round(side['rate'], 3)):>8}" for side in (row.before, row.after) if side)
 
 
 def _journey(flow: Flow) -> tuple[tuple[str, str], ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from luthier.evaluate.tools_page import OWN
 from luthier.records import JSON
 from luthier.report.charts import interval_bars
 from luthier.report.talk import question_text
@@ -25,7 +26,8 @@ STEPS = {  # name: where it is kept, the part of the flow and its step, and its 
     "train": ("sft", "train", "Train"),
     "evaluate-after": ("after", "answers", "Score it after"),
 }
-RULES = ("official", "strict")
+RULES = ("official", "right", "strict", "dialogues")  # as far as a score has them
+LOOSE = ("official", "right")
 _SHOWN = 5
 
 
@@ -51,13 +53,19 @@ class Flow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One category under one rule, before and after; either side may be missing."""
+    """One category under one rule, before and after; either side may be missing. own: of dialogues about the person's own APIs."""
 
     category: str
     decoding: str
     rule: str
     before: JSON | None
     after: JSON | None
+    own: bool = False
+
+    @property
+    def told(self) -> str:
+        """The rule in words."""
+        return "whole dialogues" if self.rule == "dialogues" else self.rule
 
     @property
     def chart(self) -> Markup:
@@ -79,7 +87,8 @@ def comparisons(flow: Flow) -> list[Comparison]:
         for rule in RULES:
             old, new = (_score(side, rule) for side in sides)
             if old or new:
-                found.append(Comparison(category, decoding, rule, old, new))
+                own = any("right" in side.get((category, decoding), {}) for side in (before, after))
+                found.append(Comparison(category, decoding, rule, old, new, own))
     return found
 
 
@@ -106,14 +115,15 @@ class Headline:
 
 
 def headline(flow: Flow) -> Headline:
-    """Free decoding on the first category that asks for calls; before there are scores, how far the run is."""
-    rows = [row for row in comparisons(flow) if row.rule == "official"]
+    """Free decoding of the held-out dialogues about the APIs, else of the first category that asks for calls; before there are scores, how far
+    the run is."""
+    rows = [row for row in comparisons(flow) if row.rule in LOOSE]
     free = (row for row in rows if row.decoding == "free" and "irrelevance" not in row.category)
     main = next(free, rows[0] if rows else None)
     if main is None:
         done = len(STEPS) - len(flow.unfinished)
         return Headline(f"{done} of {len(STEPS)} steps are done; nothing is scored yet")
-    lead, items = f"{main.decoding.capitalize()} decoding on BFCL {main.category}:", f"of {number(main.items)} items"
+    lead, items = f"{main.decoding.capitalize()} decoding on {_place(main)}:", f"of {number(main.items)} items"
     if main.before and main.after:
         change = f"{percent(main.before['rate'])} → {percent(main.after['rate'])}"
         return Headline(lead, change, items, _second_line(main, rows))
@@ -121,18 +131,28 @@ def headline(flow: Flow) -> Headline:
     return Headline(lead, percent(only.get("rate")), f"{items} {when}")
 
 
+def _place(row: Comparison) -> str:
+    return ("your APIs" if row.category == OWN else f"your APIs, {words(row.category)}") if row.own else f"BFCL {row.category}"
+
+
 def _second_line(main: Comparison, rows: list[Comparison]) -> str:
     intervals = [percent_range(side["low"], side["high"]) for side in (main.before, main.after) if side]
     told = f"95{THIN}% intervals: {intervals[0]} before, {intervals[1]} after."
     other = next((row for row in rows if row.category == main.category and row.decoding != main.decoding), None)
     if other and other.before and other.after:
-        rates = f"{percent(other.before['rate'])} → {percent(other.after['rate'])}"
-        told += f" With {words(other.decoding)} decoding: {rates}."
+        told += f" With {words(other.decoding)} decoding: {_change(other)}."
+    bench = next((row for row in rows if not row.own and row.decoding == main.decoding and row.before and row.after), None)
+    if main.own and bench:
+        told += f" On {_place(bench)}, which is about other APIs: {_change(bench)}."
     return told
 
 
+def _change(row: Comparison) -> str:
+    return " → ".join(percent(side["rate"]) for side in (row.before, row.after) if side)
+
+
 def charts(rows: Iterable[Comparison]) -> dict[str, list[tuple[str, list[Comparison]]]]:
-    """Decoding → categories → comparisons; the strict rule only where it tells something else than the official one."""
+    """Decoding → categories → comparisons; a rule only where it tells something else than the one before it."""
     grouped: dict[str, dict[str, list[Comparison]]] = {}
     for row in rows:
         shown = grouped.setdefault(row.decoding, {}).setdefault(row.category, [])
@@ -177,7 +197,7 @@ def _free(row: JSON) -> bool:
 
 
 def _right(row: JSON) -> bool:
-    return bool(row.get("official")) and bool(row.get("strict"))
+    return bool(row.get("strict")) and bool(row.get("official", row.get("right")))
 
 
 def _spread(groups: dict[str, list[Answer]]) -> list[Answer]:

@@ -16,14 +16,32 @@ from luthier.records.conversations import JSON, Message, Tool
 from luthier.records.files import evenly
 from luthier.records.schema import normalise_schema
 
-Category = Literal["simple_python", "multiple", "irrelevance"]
+Category = Literal[
+    "simple_python",
+    "simple_java",
+    "simple_javascript",
+    "multiple",
+    "parallel",
+    "parallel_multiple",
+    "irrelevance",
+    "live_simple",
+    "live_multiple",
+    "live_parallel",
+    "live_parallel_multiple",
+    "live_irrelevance",
+    "live_relevance",
+]
 CATEGORIES = get_args(Category)
+LANGUAGES = {"simple_java": "Java", "simple_javascript": "JavaScript"}  # whose values are written as source text; Python elsewhere
 VERSION = f"{BFCL.label} (v4 items)"
 
 
 @dataclass(frozen=True)
 class Item:
-    """One evaluation item: the user's messages, the tools on offer, and the accepted calls (none where no tool fits)."""
+    """One evaluation item: the user's messages, the tools on offer, and the accepted calls.
+
+    truth: none where no tool fits (irrelevance), or where any call will do (relevance). functions: as the checker wants them.
+    """
 
     id: str
     category: str
@@ -35,6 +53,16 @@ class Item:
     @property
     def question(self) -> str:
         return "\n".join(message.content or "" for message in self.messages if message.role == "user")
+
+    @property
+    def abstain(self) -> bool:
+        """Whether the right answer is to call nothing."""
+        return "irrelevance" in self.category
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one call may be asked for."""
+        return "parallel" in self.category or self.category == "live_relevance"
 
 
 def load_items(category: str, limit: int | None = None) -> list[Item]:
@@ -59,7 +87,23 @@ def _read(path: Path) -> list[JSON]:
 def _item(row: JSON, category: str, truth: tuple[JSON, ...]) -> Item:
     messages = tuple(Message(turn["role"], turn["content"]) for turn in row["question"][0])
     functions = tuple(row["function"])
-    tools = tuple(
-        Tool(f["name"], f["description"], normalise_schema(f["parameters"]), source=BFCL.label, license="Apache-2.0") for f in functions
-    )
+    language = LANGUAGES.get(category)
+    tools = tuple(_tool(_as_text(function, language) if language else function) for function in functions)
     return Item(row["id"], category, messages, tools, functions, truth)
+
+
+def _tool(function: JSON) -> Tool:
+    parameters = normalise_schema(function["parameters"])
+    return Tool(function["name"], function["description"], parameters, source=BFCL.label, license="Apache-2.0")
+
+
+def _as_text(function: JSON, language: str) -> JSON:
+    """A Java or JavaScript function as the benchmark shows it to models that call by JSON: every value is a string of source text."""
+    properties = {}
+    for name, schema in function["parameters"]["properties"].items():
+        kind = schema["type"]
+        inside = schema.get("items", {}).get("type") if isinstance(schema.get("items"), dict) else None
+        told = f"{schema.get('description', '')} {'Any' if kind == 'any' else kind} value in {language}, as source text".strip()
+        properties[name] = {"type": "string", "description": told + (f"; elements: {inside}." if inside else ".")}
+    parameters = {**function["parameters"], "properties": properties}
+    return {**function, "description": f"{function['description']} The function is written in {language}.", "parameters": parameters}

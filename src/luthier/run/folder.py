@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -29,9 +29,9 @@ from luthier.records.account import current
 from luthier.records.files import atomic_write, disk_error
 from luthier.records.fingerprints import fingerprint
 from luthier.records.locks import FileLock
-from luthier.run.machine import device, give_memory_back, peak_memory_mib, versions
+from luthier.run.machine import device, give_memory_back, models_noted, peak_memory_mib, versions
 from luthier.run.record import LOCK, RECORD, REPORT, RunRecord
-from luthier.settings import SPOKEN
+from luthier.settings import SPOKEN, recorded
 from luthier.texts.secrets import without_secrets
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ class Run(RunRecord):
         named = dict(map(_named, reads))
         self._read = [Path(path).resolve() for path in named.values()]
         inputs = {place: fingerprint(path) for place, path in named.items()} | dict(hashes or {})
-        told = json.loads(without_secrets(json.dumps(asdict(settings), default=str)))
+        told = json.loads(without_secrets(json.dumps(recorded(settings), default=str)))
+        self._later = {one.name for one in fields(settings) if SPOKEN in one.metadata and one.metadata[SPOKEN].later}
+        self._noted = len(models_noted())  # models that were loaded before are of this run where it reads them
         self._aside = {one.name for one in fields(settings) if SPOKEN in one.metadata and one.metadata[SPOKEN].aside}
         record: JSON = {
             "luthier": __version__,
@@ -192,10 +194,22 @@ class Run(RunRecord):
 
     def save(self) -> None:
         """Write run.json. Steps of an earlier invocation that have not come up yet stay in it, so a second kill loses nothing."""
+        if models := self._models():
+            self.record["models"] = models
         waiting = {name: step for name, step in self._kept.steps.items() if name not in self.steps}
         with atomic_write(self.path / RECORD) as stream:
             json.dump({**self.record, "steps": {**self.steps, **waiting}}, stream, indent=1, ensure_ascii=False)
             stream.write("\n")
+
+    def _models(self) -> list[JSON]:
+        """What the models of this run computed on, and in which form; also those of earlier invocations."""
+        found: list[JSON] = [*self._kept.record.get("models", [])]
+        places = (self.path.resolve(), *self._read)
+        for number, (folder, told) in enumerate(models_noted()):
+            of_this = number >= self._noted or any(folder.is_relative_to(place) for place in places)
+            if of_this and told not in found:
+                found.append(told)
+        return found
 
     # --- opening and closing -----------------------------------------------------------------------------------------------------
 
@@ -286,7 +300,8 @@ class Run(RunRecord):
 
     def _key(self, name: str, uses: Sequence[str] | None, reads: Sequence[str] | None, after: Sequence[str], more: JSON | None) -> str:
         settings, inputs = self.record["settings"], self.record["inputs"]
-        used = {each: settings[each] for each in (set(settings) - self._aside if uses is None else uses)}
+        wanted = set(settings) - self._aside if uses is None else set(uses) - (self._later - set(settings))
+        used = {each: settings[each] for each in wanted}
         read = inputs if reads is None else {each: inputs[each] for each in reads}
         return _digest([name, used, read, [self.steps[step]["key"] for step in after], more or {}, __version__])
 

@@ -1,4 +1,4 @@
-"""What a run ran on: processor, memory, versions; and the memory it took."""
+"""What a run ran on: processor, GPUs, memory, versions, and what its models computed on; and the memory it took."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import ctypes
 import gc
 import os
 import platform
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -37,6 +39,7 @@ class Device:
     system: str
     python: str
     load: float
+    gpus: list[str] = field(default_factory=list)
 
     def to_row(self) -> JSON:
         return asdict(self)
@@ -57,7 +60,30 @@ def device() -> Device:
         system=platform.system(),
         python=platform.python_version(),
         load=round(os.getloadavg()[0], 2),
+        gpus=_gpus(),
     )
+
+
+def _gpus() -> list[str]:
+    """Names and memory; none where nothing has asked for torch yet, which costs seconds."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return []
+    found = (torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count()))
+    return [f"{one.name}, {one.total_memory / 2**30:.0f} GiB" for one in found]
+
+
+_MODELS: list[tuple[Path, JSON]] = []
+
+
+def note_model(folder: Path, told: JSON) -> None:
+    """Keep on what and in which form the model of a folder was loaded, for the records of runs that use it."""
+    _MODELS.append((Path(folder).resolve(), told))
+
+
+def models_noted() -> Sequence[tuple[Path, JSON]]:
+    """Every model that this process has loaded, in order, with its folder."""
+    return _MODELS
 
 
 def versions() -> dict[str, str]:

@@ -97,7 +97,7 @@ def _seconds_to_read(numbers: Sequence[int], settings: SelectionSettings) -> flo
 
 
 def _seconds_to_embed(numbers: Sequence[int], settings: SelectionSettings) -> float:
-    model = open_embedder(settings.model, EmbedderSettings(pooling="weighted-mean"))
+    model = open_embedder(settings.model, EmbedderSettings(pooling="weighted-mean", device=settings.device))
     rows = rows_at(settings.pool, set(sample(numbers, TIMED_ROWS, settings.seed))).values()
     texts = [row_text(row, settings.fields) for row in rows]
     model.encode(texts[:1])

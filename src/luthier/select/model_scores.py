@@ -175,7 +175,7 @@ def _opening(model: LocalModel) -> str:
 
 def _fingerprint(model: LocalModel) -> bytes:
     """Of the files that decide a loss. The tokenizer's are not among them: losses are kept by token ids."""
-    digest = hashlib.sha256(model.dtype.encode())
+    digest = hashlib.sha256(f"{model.dtype}{model.hardware.quantize or ''}".encode())
     for folder in (model.folder, model.adapter):
         for path in sorted(Path(folder).iterdir()) if folder is not None else ():
             if path.suffix in (".safetensors", ".bin") or path.name in ("config.json", "adapter_config.json"):

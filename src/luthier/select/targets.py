@@ -73,7 +73,7 @@ def nearness(
     import numpy as np
 
     rows = sample(open_rows, settings.score_rows, settings.seed)
-    model = open_embedder(settings.model, EmbedderSettings(pooling="weighted-mean"))
+    model = open_embedder(settings.model, EmbedderSettings(pooling="weighted-mean", device=settings.device))
     words = [text.decode("utf-8", "replace") for text in (*targets, *(texts[row] for row in rows))]
     progress.step("Reading rows", len(set(words)))
     if run is None:

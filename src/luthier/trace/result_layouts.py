@@ -55,7 +55,7 @@ _ASKED = ("question", "problem", "query", "prompt", "input", "text", "goal", "ct
 _LOGGED = ["doc", "doc_id", "doc_hash", "prompt_hash", "target_hash", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"]
 _HARNESS = frozenset((*_LOGGED, *_ASKED, *SKILLS, *METRICS))
 _EVALPLUS = frozenset(["task_id", "solution", "base_status", "plus_status", "base_fail_tests", "plus_fail_tests"])
-_TOOLS = frozenset(["id", "category", "decoding", "official", "model", "question", "strict"])
+_TOOLS = frozenset(["id", "category", "decoding", "official", "right", "model", "question", "strict"])
 _CHOICE = frozenset(["group", "question", "answer", "chosen", "token", "options", "logprobs"])
 INSPECT = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 _SCORE = re.compile(r"BFCL_v\d+_(.+)_score\.json")
@@ -75,7 +75,7 @@ def layout_of(path: Path) -> Reader | None:
         return evalplus_answers
     if path.suffix == ".jsonl":
         fields = _first_fields(path)
-        if {"id", "category", "decoding", "official"} <= fields:
+        if {"id", "category", "decoding"} <= fields and fields & {"official", "right"}:
             return tool_answers
         if {"question", "options", "logprobs", "chosen"} <= fields:
             return choice_answers
@@ -276,7 +276,8 @@ def _passed(sample: JSON) -> bool:
 
 
 def tool_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> Iterator[tuple[int, Answered]]:
-    """Judged answers of `luthier evaluate tools`, or of the two evaluations of `luthier run tools`: BFCL's official verdict.
+    """Judged answers of `luthier evaluate tools`, or of the two evaluations of `luthier run tools`: BFCL's official verdict, or
+    whether the calls are those of an own dialogue.
 
     Constrained decoding asks another thing than free decoding, so its items are others.
     """
@@ -284,13 +285,14 @@ def tool_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> I
     for line, row in read_rows(path, skipped):
         learner = name or (f"{path.parent.name} {when[1]}" if when else str(row.get("model") or path.stem))
         try:
-            if not isinstance(row.get("official"), bool):
-                raise BadRowError("a judged answer needs `official`, true or false")
+            rule, source = ("right", "own") if "right" in row else ("official", "bfcl")
+            if not isinstance(row.get(rule), bool):
+                raise BadRowError(f"a judged answer needs `{rule}`, true or false")
             note_strange("judged answers", row, _TOOLS, path, line)
             free = row.get("decoding") == "free"
-            item = f"bfcl/{row.get('id')}{'' if free else ' ' + str(row.get('decoding'))}"
+            item = f"{source}/{row.get('id')}{'' if free else ' ' + str(row.get('decoding'))}"
             category = f"{row.get('category')}{'' if free else ', ' + str(row.get('decoding'))}"
-            yield line, Answered(learner, item, float(row["official"]), str(row.get("question") or ""), (category,))
+            yield line, Answered(learner, item, float(row[rule]), str(row.get("question") or ""), (category,))
         except BadRowError as problem:
             set_aside(problem.at(path, line), row, skipped)
 

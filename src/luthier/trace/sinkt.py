@@ -78,7 +78,7 @@ class TypedAttention(nn.Module):
     def forward(self, target: Tensor, source: Tensor, edges: Edges) -> Tensor:
         """(targets, d): the attended sum; exactly 0 for a target without sources."""
         messages = self.message(source)
-        read = torch.zeros(len(target), messages.shape[1], dtype=messages.dtype)
+        read = messages.new_zeros(len(target), messages.shape[1])
         if not len(edges.source):
             return read
         weights = self.attention(target, source, edges, messages)
@@ -89,11 +89,9 @@ class TypedAttention(nn.Module):
         seen = source if not self.projected else self.message(source) if messages is None else messages
         score = (self.target(target) @ self.score_target)[edges.target] + (seen @ self.score_source)[edges.source]
         score = nn.functional.leaky_relu(score, SLOPE) + edges.log_weight
-        highest = torch.full((len(target),), -torch.inf, dtype=score.dtype).scatter_reduce(
-            0, edges.target, score.detach(), "amax", include_self=True
-        )
+        highest = score.new_full((len(target),), -torch.inf).scatter_reduce(0, edges.target, score.detach(), "amax", include_self=True)
         raised = torch.exp(score - highest[edges.target])
-        total = torch.zeros(len(target), dtype=score.dtype).index_add(0, edges.target, raised)
+        total = score.new_zeros(len(target)).index_add(0, edges.target, raised)
         return raised / total[edges.target]
 
 
@@ -199,6 +197,6 @@ def answer_input(concepts: Tensor, correct: Tensor) -> Tensor:
 
 def mean_concepts(concepts: Tensor, members: Edges, nodes: int) -> Tensor:
     """u of each question node, (nodes, d): the mean of its concepts' vectors; zeros where it has none. members: edges concept -> question."""
-    total = torch.zeros(nodes, concepts.shape[1], dtype=concepts.dtype).index_add(0, members.target, concepts[members.source])
+    total = concepts.new_zeros(nodes, concepts.shape[1]).index_add(0, members.target, concepts[members.source])
     counts = torch.bincount(members.target, minlength=nodes).clamp(min=1)
     return total / counts[:, None]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from luthier.errors import SettingsError
+from luthier.models.hardware import Attention
 from luthier.models.opening import ModelSettings
 from luthier.records import JSON
 from luthier.records.fusion_suite import STAGES, Stage
@@ -17,7 +18,6 @@ Way = Literal["lora", "full"]
 PreferenceMethod = Literal["bmc", "dpo", "mc", "bc"]
 Loss = Literal["dpo", "ipo", "rdpo", "simpo", "orpo"]
 Weighting = Literal["none", "bmc", "ld", "d2po", "column"]
-Attention = Literal["sdpa", "eager", "flex_attention"]
 SIGMA = 0.05
 STRENGTHS: dict[Method, float] = {"neftune": 5.0, "lora-sam": 0.003, "bi-lora": 0.05}
 FLAT = "Flat-LoRA's noise, of this sigma; 0 for none, 0.05 where it stands alone."
@@ -52,7 +52,7 @@ class SftSettings(TuningSettings):
     """How `fine_tune` trains.
 
     sigma: of Flat-LoRA's noise, 0.05 where neither another method nor all weights are asked for. seconds: time limit of the training loop, to which
-    the number of steps is fitted, but for `least_steps`. branches: conversations on the same tools and system message that one row holds, so that what they
+    the number of steps is fitted, but for `least_steps`, which holds for every training in order. branches: conversations on the same tools and system message that one row holds, so that what they
     share is read once. by_length: batches of rows of like length; `seconds` and `branches` train in such batches.
     sft: fields of `trl.SFTConfig`; lora: of `peft.LoraConfig`; flat: of `FlatNoise`. What is not given has the values of `start.defaults`.
     """
@@ -61,7 +61,9 @@ class SftSettings(TuningSettings):
     method: Method = option("flat", "What --flat is compared with: none is plain LoRA.")
     strength: float | None = option(None, "alpha of neftune (5), rho of lora-sam (0.003) and bi-lora (0.05).", above=0, most=1_000_000)
     seconds: float | None = option(None, "Time limit of training, to which the number of steps is fitted.", above=0)
-    least_steps: int = option(2, "Steps that a time limit leaves at least, however slow the machine.", least=1)
+    least_steps: int = option(
+        1, "Steps at least, however slow the machine or few the rows, where rows are ordered; two with a time limit.", least=1
+    )
     branches: int = option(1, "Conversations on the same tools that are read as one row.", least=1, most=1024)
     by_length: bool = option(False, "Batches of rows of like length, in one process: little is padded.")
     sft: JSON = section("any field of trl.SFTConfig")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.models.chat_template import ChatTemplate, refused
+from luthier.models.hardware import attention_kernel, takes_masks
 from luthier.models.loading import loading
 from luthier.models.local import LocalModel
 from luthier.progress import Progress, quiet
@@ -195,7 +196,7 @@ def prepare_rows(
         given |= {"max_length": None, "train_sampling_strategy": "sequential", "remove_unused_columns": False}
     config = trainer_config(SFTConfig, model, folder, given, evaluated=bool(evaluation), library="TRL")
     if settings.ordered:
-        _check_ordered(settings, config)
+        _check_ordered(settings, config, model.hardware.attention)
     if settings.branches > 1 and keys is None:
         raise SettingsError(f"--branches is {settings.branches}; only conversations tell what they share")
     lora = None if settings.full or model.adapter is not None else lora_config(settings.lora_settings())
@@ -248,10 +249,46 @@ def train(prepared: Prepared, model: LocalModel, folder: Path, settings: SftSett
         prepared.eval_left_out,
         sum(len(row["input_ids"]) for row in used),
         sum(row["seconds"] for row in logged),
-        "bf16, adapters float32" if trainer.args.bf16 else "float32",
+        _precision(trainer.args, model),
         trainable,
         settings.made,
     )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a training would take: optimizer steps, and the seconds of each."""
+
+    steps: int
+    seconds: float
+
+
+def trial(prepared: Prepared, model: LocalModel, settings: SftSettings) -> Trial:
+    """The steps that `train` makes of ordered rows without a time limit, measured by a few probe steps; nothing is trained or written."""
+    from peft import get_peft_model
+
+    from luthier.train.steps import step_seconds
+
+    config = prepared.config
+    base = starting_weights(model, full=settings.full)
+    if prepared.lora is not None:
+        base = get_peft_model(base, prepared.lora, autocast_adapter_dtype=True)
+    seconds = step_seconds(base, prepared.rows, config=config, sigma=settings.noise, flat=_checked_flat(settings))
+    return Trial(_whole(len(prepared.rows), settings, config), seconds)
+
+
+def _whole(rows: int, settings: SftSettings, config: Any) -> int:
+    """Steps without a time limit: those that are asked for, or one pass, and the least that are worth it."""
+    if config.max_steps > 0:
+        return int(config.max_steps)
+    batch: int = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    return max(1, settings.least_steps, rows // batch)
+
+
+def _precision(args: Any, model: LocalModel) -> str:
+    """What was computed in, in words."""
+    computed = "bf16, adapters float32" if args.bf16 else "fp16, adapters float32" if args.fp16 else "float32"
+    return computed if model.hardware.quantize is None else f"{computed}, base {model.hardware.quantize}"
 
 
 def _read(trainer: Any) -> list[Encoded]:
@@ -284,13 +321,15 @@ def _check_weighed(settings: SftSettings, config: Any) -> None:
         raise SettingsError(f"rows have weights other than 0 and 1, and {why} a loss that knows none; leave it out, or the weights")
 
 
-def _check_ordered(settings: SftSettings, config: Any) -> None:
+def _check_ordered(settings: SftSettings, config: Any, attention: str | None) -> None:
     asked = "--seconds" if settings.seconds is not None else "--branches" if settings.branches > 1 else "--by-length"
     other = next((name for name in OTHER_LOSS if name in settings.sft), None)
     if other is not None:
         raise SettingsError(f"sft.{other} brings a loss of its own, which {asked} does not go with; leave one of them out")
     if (own := next((name for name in ORDER if name in settings.sft), None)) is not None:
         raise SettingsError(f"sft.{own} is set by {asked}; leave one of them out")
+    if attention is not None and not takes_masks(attention):
+        raise SettingsError(f"{asked} reads rows by masks that --attention {attention} does not take; give sdpa or eager")
     if config.world_size > 1:
         raise SettingsError(f"{asked} trains in one process, and these are {config.world_size}; leave it out, or start one")
 
@@ -326,16 +365,18 @@ def _trainer(prepared: Prepared, model: LocalModel, folder: Path, settings: SftS
     more: JSON = {}
     if settings.ordered:
         rows = _by_length(rows, settings, config)
-        if lora is not None:  # the steps that are planned are those of the adapted model
-            with refused_by("PEFT"):
-                base, lora = get_peft_model(base, lora, autocast_adapter_dtype=True), None
+    if lora is not None and (settings.ordered or model.hardware.quantize):  # the steps that are planned are those of the adapted model
+        with refused_by("PEFT"):
+            base, lora = get_peft_model(base, lora, autocast_adapter_dtype=True), None
+    if settings.ordered:
         _plan(base, rows, folder, settings, config, progress)
-        more = {"data_collator": partial(collate, padding=model.tokenizer.pad_token_id or 0, multiple=16)}
+        more = {"data_collator": partial(collate, padding=model.tokenizer.pad_token_id or 0, multiple=16, kernel=attention_kernel(base))}
     # The cheaper head knows one process, and no loss that balances experts.
     stock = config.world_size > 1 or any(name in settings.sft for name in OTHER_LOSS) or hasattr(base.config, "output_router_logits")
     kind = SFTTrainer if stock else answer_head_trainer()
     if settings.way == "lora-sam":
         kind = sam_trainer(kind, settings.amount)
+    adapter = {name: weight.data for name, weight in base.named_parameters() if weight.requires_grad} if model.hardware.quantize else {}
     with refused_by("TRL"):
         trainer = kind(
             model=base,
@@ -347,6 +388,8 @@ def _trainer(prepared: Prepared, model: LocalModel, folder: Path, settings: SftS
             callbacks=list(_callbacks(settings, folder, config, progress)),
             **more,
         )
+    for name, weight in base.named_parameters():  # which TRL has made bfloat16, in which small steps vanish
+        weight.data = adapter.get(name, weight.data)
     trainer.remove_callback(PrinterCallback)
     if not settings.ordered and rows and "weights" in rows[0]:
         trainer.data_collator = weighing_collator(trainer.data_collator)
@@ -357,8 +400,7 @@ def _plan(base: Any, rows: list[Encoded], folder: Path, settings: SftSettings, c
     """Set the number of steps: one pass over the ordered rows, or what the time limit holds."""
     from luthier.train.steps import PLAN, planned_steps
 
-    everything = max(1, len(rows) // (config.per_device_train_batch_size * config.gradient_accumulation_steps))
-    planned = config.max_steps if config.max_steps > 0 else everything
+    planned = _whole(len(rows), settings, config)
     if settings.seconds is not None:
         passes = 2 if settings.way == "lora-sam" else 1
         flat = _checked_flat(settings)
@@ -372,7 +414,7 @@ def _plan(base: Any, rows: list[Encoded], folder: Path, settings: SftSettings, c
             sigma=settings.noise,
             flat=flat,
             passes=passes,
-            least=settings.least_steps,
+            least=max(2, settings.least_steps),
             progress=progress,
         )
     config.max_steps = planned

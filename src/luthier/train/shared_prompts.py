@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import takewhile
 from typing import Any
 
+from luthier.models.branches import mask_as
 from luthier.train.turn_weights import IGNORED
 
 Encoded = dict[str, Any]  # lists of whole numbers, and `weights`, of numbers, where rows bring some along
@@ -73,9 +74,12 @@ def _branched(rows: list[Encoded]) -> Encoded:
     return packed
 
 
-def collate(rows: Sequence[Encoded], *, padding: int = 0, multiple: int = 1) -> dict[str, Any]:
+def collate(rows: Sequence[Encoded], *, padding: int = 0, multiple: int = 1, kernel: str | None = "sdpa") -> dict[str, Any]:
     """A batch of such rows, padded on the right: `input_ids`, `labels`, `position_ids` (rows, length), and `attention_mask`
-    (rows, 1, length, length), true where a position may look."""
+    (rows, 1, length, length), true where a position may look, or as that attention kernel takes it.
+
+    Raises EngineError for a kernel that takes no mask by position.
+    """
     import torch
 
     width = -(-max(len(row["input_ids"]) for row in rows) // multiple) * multiple
@@ -85,5 +89,6 @@ def collate(rows: Sequence[Encoded], *, padding: int = 0, multiple: int = 1) -> 
     batch = {name: torch.tensor([row[name] + [filler] * (width - len(row[name])) for row in rows]) for name, filler in fillers.items()}
     branch = batch.pop("branch")
     same = (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
-    batch["attention_mask"] = (same & torch.ones(width, width, dtype=torch.bool).tril())[:, None]
+    mask = (same & torch.ones(width, width, dtype=torch.bool).tril())[:, None]
+    batch["attention_mask"] = mask_as(kernel, mask)
     return batch

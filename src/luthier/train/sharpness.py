@@ -102,17 +102,22 @@ def mean_loss(model: Any, rows: Rows, batch_size: int = 4) -> float:
     """Cross-entropy a target token, in nats, of the model as it is."""
     import torch
 
-    from luthier.models.precision import default_device
+    from luthier.models.hardware import attention_kernel, input_device
     from luthier.train.answer_head import answer_loss
 
-    device = default_device()
-    half = next(weight.dtype for weight in model.parameters() if not weight.requires_grad) is torch.bfloat16
+    device = input_device(model)
+    frozen = (weight.dtype for weight in model.parameters() if not weight.requires_grad and weight.is_floating_point())
+    held = next(frozen, model.dtype)
+    half = held in (torch.bfloat16, torch.float16)
     alone = share_prompts(rows, range(len(rows)), branches=1, tokens=0)  # with the positions and masks that `collate` expects
     ordered = sorted(alone, key=lambda row: len(row["input_ids"]))
     total, tokens = 0.0, 0
-    with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=half):
+    with torch.no_grad(), torch.autocast(device.type, held if half else torch.bfloat16, enabled=half):
         for start in range(0, len(ordered), batch_size):
-            batch = {name: value.to(device) for name, value in collate(ordered[start : start + batch_size]).items()}
+            batch = {
+                name: value.to(device)
+                for name, value in collate(ordered[start : start + batch_size], kernel=attention_kernel(model)).items()
+            }
             loss, _ = answer_loss(model, batch, items=1)
             total += float(loss)
             tokens += int((batch["labels"][:, 1:] >= 0).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,14 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import LuthierError, SettingsError
+from luthier.models.hardware import chosen_device
 from luthier.models.loading import loading, reason
 from luthier.models.local import LocalModel
+from luthier.models.weights import load_weights, note_loaded, placed, with_attention
 from luthier.records import JSON
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
     from transformers import PreTrainedModel, TrainingArguments
 
+logger = logging.getLogger("luthier")
 LEAST = dict.fromkeys(
     ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "max_length", "save_total_limit", "r"), 1
 ) | dict.fromkeys(("learning_rate", "warmup_steps", "weight_decay", "max_grad_norm", "dataloader_num_workers", "seed", "lora_dropout"), 0)
@@ -29,8 +33,6 @@ MOST = {"r": 65_536, "lora_dropout": 1}
 def defaults(seed: int, **own: Any) -> JSON:
     """Settings of a transformers trainer that differ from its own where none is given: the recipe of Flat-LoRA (arXiv 2409.14396) on any
     device. own: what a trainer changes of them."""
-    import torch
-
     return {
         "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 4,
@@ -41,8 +43,6 @@ def defaults(seed: int, **own: Any) -> JSON:
         "save_total_limit": 1,
         "report_to": "none",
         "gradient_checkpointing": False,
-        "use_cpu": not torch.cuda.is_available(),
-        "dataloader_pin_memory": torch.cuda.is_available(),
         "disable_tqdm": True,
         "seed": seed,
     } | own
@@ -51,19 +51,33 @@ def defaults(seed: int, **own: Any) -> JSON:
 def trainer_config(
     kind: type, model: LocalModel, folder: Path, given: JSON, *, evaluated: bool, library: str = "transformers"
 ) -> TrainingArguments:
-    """The configuration of a trainer. kind: its class; evaluated: at the end of each epoch where nothing else is said. Writes nothing.
+    """The configuration of a trainer on the model's device. kind: its class; evaluated: at the end of each epoch where nothing else is said.
+    Writes nothing. Float16 is trained under a gradient scaler, which accelerate brings.
 
     Raises SettingsError for what the library refuses.
     """
-    import torch
     from transformers.integrations import get_reporting_integration_callbacks
 
-    chosen = {"bf16": model.training_dtype is torch.bfloat16, **({"eval_strategy": "epoch"} if evaluated else {}), **given}
+    device = chosen_device(model.hardware.device)
+    place = {"use_cpu": device == "cpu", "dataloader_pin_memory": device.startswith("cuda")}
+    chosen = {**place, **_half(model, given), **({"eval_strategy": "epoch"} if evaluated else {}), **given}
     with refused_by(library):
         config = kind(output_dir=str(folder / "checkpoints"), **chosen)
+        if config.n_gpu > 1:  # transformers would copy the model to each in turn, where noise and shared rows go astray
+            logger.warning("one process trains on one GPU, and there are %d; torchrun --nproc-per-node trains on all", config.n_gpu)
+            config._n_gpu = 1
         for tracker in get_reporting_integration_callbacks(config.report_to):
             tracker()  # says whether its package is there
     return config
+
+
+def _half(model: LocalModel, given: JSON) -> JSON:
+    """Autocast in the half precision that the base is held in, where nothing else is given."""
+    import torch
+
+    if given.get("bf16") or given.get("fp16"):
+        return {"bf16": False, "fp16": False}
+    return {"bf16": model.training_dtype is torch.bfloat16, "fp16": model.training_dtype is torch.float16}
 
 
 def lora_config(given: JSON) -> LoraConfig:
@@ -90,7 +104,9 @@ def refused_by(library: str) -> Iterator[None]:
 
 
 def check_start(model: LocalModel, *, full: bool, lora: JSON) -> None:
-    """Raises SettingsError where all weights are to be trained and some are an adapter's, and for settings of an adapter that has its own."""
+    """Raises SettingsError where all weights are to be trained and some are an adapter's or quantised, for settings of an adapter that has its
+    own, and for a place or number format that training cannot use."""
+    _check_hardware(model, full)
     if model.adapter is None:
         return
     check_adapter(str(model.adapter))
@@ -100,18 +116,30 @@ def check_start(model: LocalModel, *, full: bool, lora: JSON) -> None:
         raise SettingsError(f"{model.adapter} has settings of its own; leave those of lora out")
 
 
+def _check_hardware(model: LocalModel, full: bool) -> None:
+    asked = model.hardware
+    device = chosen_device(asked.device)
+    if full and asked.quantize is not None:
+        raise SettingsError(f"--quantize {asked.quantize} holds weights that have no gradients; train an adapter, or leave it out")
+    if asked.device_map is not None:
+        raise SettingsError("--device-map is for reading a model; train on one GPU, or on several with torchrun and --set sft.fsdp=…")
+    if asked.device not in ("auto", "cpu", "cuda", "cuda:0", "mps"):
+        number = asked.device.partition(":")[2]
+        raise SettingsError(
+            f"--device {asked.device}: training takes the first GPU that it sees; start it with CUDA_VISIBLE_DEVICES={number}"
+        )
+    if asked.dtype == "float16" and not device.startswith("cuda"):
+        raise SettingsError(f"--dtype float16 is trained on NVIDIA GPUs, and the device is {device}; give float32 or bfloat16")
+
+
 def starting_weights(model: LocalModel, *, full: bool = False, attention: str | None = None) -> PreTrainedModel | PeftModel:
     """The base in training's precision, with the model's adapter where it has one. attention: kernel, None for the model's own.
 
     Small steps vanish in bf16, so where all weights are trained they are float32, computing in bf16 where that is fast.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
-    with loading(model.folder, "model"):
-        base = AutoModelForCausalLM.from_pretrained(
-            model.folder, dtype=torch.float32 if full else model.training_dtype, attn_implementation=attention, local_files_only=True
-        )
+    base = _base(model, torch.float32 if full else model.training_dtype, attention)
     return base if model.adapter is None else _with_adapter(base, str(model.adapter), model)
 
 
@@ -121,14 +149,25 @@ def adapted_model(model: LocalModel, adapter: str | None, seed: int = 0) -> Peft
     Raises SettingsError where the folder holds no adapter, EngineError where it is not of this model.
     """
     from peft import get_peft_model
-    from transformers import AutoModelForCausalLM, set_seed
+    from transformers import set_seed
 
     if adapter is not None:
         check_adapter(adapter)
     set_seed(seed)
-    with loading(model.folder, "model"):
-        base = AutoModelForCausalLM.from_pretrained(model.folder, dtype=model.training_dtype, local_files_only=True)
-    return get_peft_model(base, lora_config({})) if adapter is None else _with_adapter(base, adapter, model)
+    base = placed(_base(model, model.training_dtype), model.hardware)
+    return get_peft_model(base, lora_config({})) if adapter is None else placed(_with_adapter(base, adapter, model), model.hardware)
+
+
+def _base(model: LocalModel, dtype: Any, attention: str | None = None) -> PreTrainedModel:
+    """The base as it is trained on; where its weights are quantised, the others are float32 (QLoRA, arXiv 2305.14314)."""
+    asked = with_attention(model.hardware, attention)
+    base = load_weights(model.folder, asked, dtype)
+    note_loaded(base, model.name, model.folder, asked)
+    if asked.quantize is None:
+        return base
+    from peft import prepare_model_for_kbit_training
+
+    return prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)  # the trainer sees to that
 
 
 def _with_adapter(base: Any, adapter: str, model: LocalModel) -> PeftModel:

@@ -16,8 +16,8 @@ from transformers import TrainerCallback
 from luthier.errors import DiskError, SettingsError
 from luthier.models.base_model import write_base
 from luthier.models.chat_template import without_markers
+from luthier.models.hardware import attention_kernel
 from luthier.models.local import LocalModel
-from luthier.models.precision import default_device
 from luthier.progress import Progress, quiet
 from luthier.records import JSON
 from luthier.records.files import atomic_write
@@ -148,11 +148,13 @@ def step_seconds(model: Any, rows: Rows, *, config: Any, sigma: float, flat: JSO
     """
     import torch
 
-    device = default_device()
+    device = config.device
     micro_batch: int = config.per_device_train_batch_size
     batch = sorted(rows, key=lambda row: len(row["input_ids"]))[len(rows) // 2 :][:micro_batch]
-    inputs = {name: value.to(device) for name, value in collate(batch).items()}
-    model.to(device).train()
+    inputs = {name: value.to(device) for name, value in collate(batch, kernel=attention_kernel(model)).items()}
+    if not getattr(model, "is_quantized", False):  # else it lies there already
+        model.to(device)
+    model.train()
     noise = FlatNoise(model, sigma, **flat) if sigma > 0 else None
     drawing: list[float] = []
     passing: list[float] = []
@@ -161,7 +163,7 @@ def step_seconds(model: Any, rows: Rows, *, config: Any, sigma: float, flat: JSO
         if noise is not None:
             noise.draw(1, 1)
         drawn = time.perf_counter()
-        with torch.autocast(device, torch.bfloat16, enabled=config.bf16):
+        with torch.autocast(device.type, torch.float16 if config.fp16 else torch.bfloat16, enabled=config.bf16 or config.fp16):
             loss, _outputs = answer_loss(model, inputs)
         loss.backward()
         model.zero_grad(set_to_none=True)

@@ -60,7 +60,7 @@ class Job:
             items = (*self.suite.items, *self.suite.retention)
             return ScriptedModel(arm.model.removeprefix(SCRIPTED), items, self.suite.memory)
         asked = self.settings
-        found: LanguageModel = open_model(arm.model, arm.adapter, endpoint=asked.endpoint, dtype=asked.dtype, engine=asked.engine)
+        found: LanguageModel = open_model(arm.model, arm.adapter, endpoint=asked.endpoint, engine=asked.engine, **asked.hardware())
         return found
 
 
@@ -157,7 +157,7 @@ def _measure(arm: Arm, job: Job) -> JSON:
     results = measure(judged, retention, settings.seed).to_row()
     results |= {"known": known, "left_out": len(job.suite.items) - len(asked)}
     if settings.judge is not None:
-        judge = open_model(settings.judge, endpoint=settings.judge_endpoint)
+        judge = open_model(settings.judge, endpoint=settings.judge_endpoint, **settings.beside(settings.judge_endpoint))
         job.progress.step("Judging", min(settings.judged, len(judged)))
         results["judge"] = agreement(judge, judged, sample=settings.judged, seed=settings.seed, progress=job.progress.advance).to_row()
     return results

@@ -41,7 +41,7 @@ def run(settings: RetrievalSettings, out: Path, progress: Progress = quiet) -> R
     reads = [each for files in found for each in files.reads()]
     reads += [each for name in settings.models for each in retriever_reads(name, settings)]
     if settings.rerank is not None:
-        if "score" not in (reader := open_model(settings.rerank)).supports:
+        if "score" not in (reader := open_model(settings.rerank, device=settings.embedder.device)).supports:
             raise EngineError(f"{reader.name} cannot score given continuations, which reranking needs; use a local model")
         del reader
         reads += model_reads(settings.rerank)
@@ -172,8 +172,9 @@ def _score_task(job: Job, models: Sequence[tuple[str, str]]) -> None:
         job.score(last, partial(_fuse, job, labels), told, uses=("fuse", "weights"), after=labels)
     if settings.rerank is not None:
         told = {"reranker": settings.rerank, "top": settings.rerank_top}
+        uses = ("rerank", "rerank_top", *(() if settings.embedder.device == "auto" else ("embedder",)))
         read = model_reads(settings.rerank)
-        job.score(f"{last}+{settings.rerank}", partial(_rerank, job, last), told, uses=("rerank", "rerank_top"), reads=read, after=[last])
+        job.score(f"{last}+{settings.rerank}", partial(_rerank, job, last), told, uses=uses, reads=read, after=[last])
 
 
 def _opening(job: Job) -> OpeningSettings:
@@ -220,6 +221,6 @@ def _rerank(job: Job, before: str) -> Found:
     start, task = time.process_time(), job.task
     texts = [task.document_texts[row] for row in first_rows(task).tolist()]
     job.progress.step("Reranking", len(task.queries))
-    reader = open_model(str(job.settings.rerank))
+    reader = open_model(str(job.settings.rerank), device=job.settings.embedder.device)
     found = rerank(job.load(before), task.query_texts, texts, reader, top=job.settings.rerank_top, progress=job.progress.advance)
     return found, {"rerank_cpu_seconds": round(time.process_time() - start, 1)}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from luthier.errors import SettingsError
+from luthier.models.hardware import HardwareSettings
 from luthier.models.opening import URL
 from luthier.settings import argument, check, option, seed_option
 from luthier.synthesize.fusion.facts import Columns
@@ -19,7 +20,7 @@ _DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 
 
 @dataclass(frozen=True)
-class FusionSettings:
+class FusionSettings(HardwareSettings):
     """Make a fusion suite from DOCUMENTS: text, Markdown, HTML, CSV, JSON and JSONL files, or folders of them.
 
     Facts are split into memory and external knowledge; every question's scenario follows from the ids of the facts it needs. Tables need

@@ -32,7 +32,7 @@ def run(settings: PairSettings, out: Path, progress: Progress = quiet) -> Run:
     questions = _questions(settings)
     asked = [question for question in questions if question.rejected is None]
     model = settings.open() if asked else None
-    editor = open_model(str(settings.editor), endpoint=settings.editor_endpoint) if settings.bridge == "model" else None
+    editor = _editor(settings) if settings.bridge == "model" else None
     job = Job(questions, asked, settings, out, model, editor, progress)
     answering = [*((path, Path(path)) for path in settings.data), *(settings.reads() if asked else [])]
     editing = model_reads(str(settings.editor), endpoint=settings.editor_endpoint) if editor else []
@@ -41,6 +41,10 @@ def run(settings: PairSettings, out: Path, progress: Progress = quiet) -> Run:
         made.step("answers", partial(_sample, job), uses=uses, reads=[name for name, _ in answering], files=[SAMPLES] if asked else [])
         made.step("pairs", partial(_bridge, job), files=[PAIRS, *([EDITS] if editor else [])], after=["answers"])
     return made
+
+
+def _editor(settings: PairSettings) -> Any:
+    return open_model(str(settings.editor), endpoint=settings.editor_endpoint, **settings.beside(settings.editor_endpoint))
 
 
 def _questions(settings: PairSettings) -> list[Question]:

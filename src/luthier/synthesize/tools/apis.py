@@ -13,11 +13,13 @@ from luthier.synthesize.tools.importers.documents import load_document
 from luthier.synthesize.tools.importers.python import imported
 
 MODULE = "module:"
+SAMPLE = "sample"  # the API that ships with the package, where no other is given
+_SAMPLE = Path(__file__).parent / "data" / "library_desk.yaml"
 BUILTIN: tuple[Wheel, ...] = (BOTOCORE, GOOGLE_DISCOVERY)
 
 
 def import_apis(specs: Sequence[str], builtin: bool = False) -> Iterator[Tool]:
-    """Tools of each spec (a file, or `module:NAME`), then those of the cloud services in `BUILTIN`.
+    """Tools of each spec (a file, `module:NAME`, or `sample`), then those of the cloud services in `BUILTIN`.
 
     Raises MissingFileError or ToolSpecError with the spec and the place in it.
     """
@@ -38,6 +40,8 @@ def _file(spec: str) -> Path | None:
     if spec.startswith(MODULE):
         module = imported(spec.removeprefix(MODULE))
         return Path(module.__file__) if module.__file__ else None
+    if spec == SAMPLE and not Path(spec).exists():
+        return _SAMPLE
     if not Path(spec).is_file():
         raise MissingFileError(f"{spec}: no such file; an API is an OpenAPI file, a list of tools such as MCP's, a pool, or module:NAME")
     return Path(spec)
@@ -46,7 +50,7 @@ def _file(spec: str) -> Path | None:
 def _import(spec: str) -> Iterator[Tool]:
     if spec.startswith(MODULE):
         return importers.import_python(spec.removeprefix(MODULE))
-    path = Path(spec)
+    path = _file(spec) or Path(spec)
     document = load_document(path)
     if importers.holds_rows(document):
         return importers.row_tools(document, path)

@@ -13,7 +13,8 @@ from luthier.errors import SettingsError
 from luthier.packages import BFCL, fetch_wheel
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, Conversation, Tool, read_conversations, write_jsonl
-from luthier.run import Run
+from luthier.run import Run, RunRecord
+from luthier.run.folder import Read
 from luthier.synthesize.tools import page
 from luthier.synthesize.tools.settings import DialogueSettings
 
@@ -34,16 +35,19 @@ def run(settings: DialogueSettings, out: Path, progress: Progress = quiet) -> Ru
     from luthier.synthesize.tools.own_dialogues import OWN_SHARES
 
     described = api_reads(settings.apis, settings.builtin_apis)
-    reads = [*described, (BFCL.label, fetch_wheel(BFCL))]
+    given = [settings.given] if settings.given else []
+    reads: list[Read] = [*described, *given, (BFCL.label, fetch_wheel(BFCL))]
     drawn: JSON = {"shares": dict(TYPE_SHARES), "per_list": PER_LIST, **({"own_shares": dict(OWN_SHARES)} if settings.apis else {})}
     with Run(out, "synthesize tools", settings, reads=reads, progress=progress, draw=page.draw) as made:
         names = [name for name, _ in described]
         made.step("pool", partial(_pool, settings, out, progress), uses=("apis", "builtin_apis"), reads=names, files=[POOL])
         made.step(
             "dialogues",
-            partial(_dialogues, settings, made.results("pool")["own"], out, progress),
-            uses=("count", "real_share", "each", "whole_lists", "seed"),
-            reads=(),
+            partial(_given, settings, out, progress)
+            if given
+            else partial(_dialogues, settings, made.results("pool")["own"], out, progress),
+            uses=("given",) if given else ("count", "real_share", "each", "whole_lists", "seed"),
+            reads=given,
             files=[DIALOGUES],
             after=["pool"],
             more=drawn,
@@ -68,6 +72,14 @@ def run(settings: DialogueSettings, out: Path, progress: Progress = quiet) -> Ru
                 more=drawn,
             )
     return made
+
+
+def own_sources(folder: Path) -> frozenset[str]:
+    """Where the user's own tools came from, in the words of the dialogues' field `source`: of a run folder."""
+    from luthier.synthesize.tools.pool import ToolPool
+
+    count = RunRecord.read(folder).results("pool").get("own", 0)
+    return frozenset(tool.source for tool in islice(ToolPool.read(folder / POOL), count))
 
 
 def _pool(settings: DialogueSettings, out: Path, progress: Progress) -> JSON:
@@ -113,7 +125,7 @@ def _dialogues(settings: DialogueSettings, own: int, out: Path, progress: Progre
 
     def rows() -> Iterator[JSON]:
         nonlocal real
-        for conversation in _drawn(settings, out, own, settings.count, settings.seed):
+        for conversation in _drawn(settings, out, own, settings.count, settings.seed, settings.real_share):
             types[conversation.extra["type"]] += 1
             real += conversation.extra["source"] != EVERYDAY_SOURCE
             progress.advance()
@@ -123,7 +135,20 @@ def _dialogues(settings: DialogueSettings, own: int, out: Path, progress: Progre
     return {"made": made, "real": real, "types": dict(types)}
 
 
-def _drawn(settings: DialogueSettings, out: Path, own: int, count: int, seed: int) -> Iterator[Conversation]:
+def _given(settings: DialogueSettings, out: Path, progress: Progress) -> JSON:
+    """A person's own rows, in any layout that training reads. Raises BadRowError for a row that cannot be read."""
+    from luthier.synthesize.tools.everyday import EVERYDAY_SOURCE
+
+    rows = list(read_conversations(str(settings.given)))
+    if not rows:
+        raise SettingsError(f"{settings.given}: no dialogues there")
+    progress.step("Reading dialogues", len(rows))
+    types = Counter(str(row.extra.get("type") or "without a type") for row in rows)
+    real = sum(row.extra.get("source") != EVERYDAY_SOURCE for row in rows)
+    return {"made": write_jsonl(out / DIALOGUES, (row.to_row() for row in rows)), "real": real, "types": dict(types)}
+
+
+def _drawn(settings: DialogueSettings, out: Path, own: int, count: int, seed: int, share: float) -> Iterator[Conversation]:  # noqa: PLR0917
     """Dialogues about the user's own tools, the first `own` of the pool, among those about others in the share that was asked for."""
     from luthier.synthesize.tools.dialogues import REAL_SHARE, synthesize_dialogues
     from luthier.synthesize.tools.own_dialogues import own_dialogues
@@ -131,11 +156,11 @@ def _drawn(settings: DialogueSettings, out: Path, own: int, count: int, seed: in
 
     tools = list(ToolPool.read(out / POOL))
     if not own:
-        return synthesize_dialogues(count, tools, seed=seed, real_share=settings.real_share)
-    wanted = round(settings.real_share * count)
+        return synthesize_dialogues(count, tools, seed=seed, real_share=share)
+    wanted = round(share * count)
     about = own_dialogues(wanted, tools[:own], seed=seed, least=settings.each, whole_share=settings.whole_lists)
     others = synthesize_dialogues(count - wanted, tools[own:], seed=seed, real_share=REAL_SHARE)
-    return _mixed(about, others, settings.real_share, seed)
+    return _mixed(about, others, share, seed)
 
 
 def _mixed(about: Iterator[Conversation], others: Iterator[Conversation], share: float, seed: int) -> Iterator[Conversation]:
@@ -153,7 +178,8 @@ def _mixed(about: Iterator[Conversation], others: Iterator[Conversation], share:
 
 
 def _held_out(settings: DialogueSettings, own: int, out: Path, progress: Progress) -> JSON:
-    """Dialogues that pass every check and share no request and no call with those one trains on."""
+    """Dialogues that pass every check and share no request and no call with those one trains on; about the user's own tools alone where there
+    are any."""
     from luthier.synthesize.tools.checks import check
     from luthier.synthesize.tools.contamination import benchmark_leaks
     from luthier.synthesize.tools.held_out import marks, unseen
@@ -164,7 +190,8 @@ def _held_out(settings: DialogueSettings, own: int, out: Path, progress: Progres
         seen |= marks(conversation)
     leaks = benchmark_leaks()
     types: Counter[str] = Counter()
-    drawn = _drawn(settings, out, own, _MOST_TRIES * settings.held_out, settings.seed ^ _HELD_OUT_SEED)
+    share = 1.0 if own else settings.real_share
+    drawn = _drawn(settings, out, own, _MOST_TRIES * settings.held_out, settings.seed ^ _HELD_OUT_SEED, share)
     clean = (conversation for conversation in drawn if not check(conversation, leaks))
 
     def rows() -> Iterator[JSON]:
@@ -200,7 +227,7 @@ def _check(total: int, pool: JSON, out: Path, progress: Progress) -> JSON:
                 rejected.append({**conversation.to_row(), "findings": [str(finding) for finding in findings]})
             else:
                 coverage.add(conversation)
-                types[conversation.extra["type"]] += 1
+                types[str(conversation.extra.get("type") or "without a type")] += 1
                 yield conversation.to_row()
 
     count = write_jsonl(out / CHECKED, passed())

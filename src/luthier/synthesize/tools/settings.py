@@ -19,6 +19,7 @@ class DialogueSettings:
     builtin_apis: bool = option(False, "Also the cloud services whose descriptions come from the package index.")
     count: int = option(200, "Dialogues made, before they are checked.", least=1)
     held_out: int = option(0, "Further dialogues for evaluation, with other requests and other calls: held_out.jsonl.", least=0)
+    given: str | None = option(None, "A file of dialogues in place of made ones, edited say; they are checked like those.", "--dialogues")
     real_share: float = option(
         1.0, "Share of dialogues about your APIs; the rest are everyday tools and those of --builtin-apis.", least=0, most=1
     )

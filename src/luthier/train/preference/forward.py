@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from luthier.models.branches import KERNELS, attention_window, mask_for_kernel
+from luthier.models.branches import attention_window, is_exact, mask_for_kernel
+from luthier.models.hardware import KERNELS, attention_kernel
 from luthier.train.preference.pairs import EncodedPair
 from luthier.train.shared_prompts import PADDING
 
@@ -104,7 +105,7 @@ def takes_shared_rows(model: Any, longest: int) -> str:
     window, and layers that mix neighbours (convolutions, recurrences) or count columns (ALiBi) see through it: a trial tells.
     """
     base = _base(model)
-    kernel = getattr(base.config, "_attn_implementation", None)
+    kernel = attention_kernel(base)
     if kernel not in SHARED_ATTENTION:
         return f"attention kernel {kernel} takes no mask by position"
     window = attention_window(base)
@@ -140,7 +141,7 @@ def _trial(model: Any, length: int) -> str:
     finally:
         model.train(training)
     apart = float((one - two).abs().max())
-    allowed = 1e-3 if parameter.dtype == torch.float32 else 0.25  # bf16 itself rounds by some hundredths
+    allowed = 1e-3 if is_exact(_base(model)) else 0.25  # bf16 itself rounds by some hundredths
     return "" if apart <= allowed else f"on a trial pair its log-probabilities moved by {apart:.2g} nats"
 
 
@@ -225,7 +226,7 @@ def _block_mask(branch: Tensor) -> Any:
         return (query >= key) & (common | (branch[row, key] == branch[row, query]))
 
     rows, width = branch.shape
-    return create_block_mask(sees, rows, None, width, width, device=branch.device.type)
+    return create_block_mask(sees, rows, None, width, width, device=str(branch.device))
 
 
 def _base(model: Any) -> Any:
