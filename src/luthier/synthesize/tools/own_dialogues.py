@@ -59,7 +59,7 @@ _SEVERAL = (
     "Could you give me the {missing}?",
     "To do that I need the {missing}.",
 )
-_LINKS = ("{a} Also, {b}", "{a} And {b}", "{a}\n{b}", "{a} {B}", "{a} Then {b}")
+_LINKS = ("{a} Also, {b}", "{a} And {b}", "{a}\n{B}", "{a} {B}", "{a} Then {b}")
 _THINGS = ("topic", "substance", "animal", "sport", "genre", "organ")
 _OPEN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Explain {topic} to me.", ("topic", "event", "sport", "genre", "coding")),
@@ -236,7 +236,7 @@ class _Writer:
             if call is None or any((call.name, call.arguments) == (before.name, before.arguments) for before in calls):
                 continue
             calls.append(call)
-            texts.append(request_text(one, call.arguments, self.random))
+            texts.append(request_text(one, call.arguments, self.random, plain=bool(texts)))
             self._plan.gave(one, call.arguments)
         if len(calls) < 2:
             return None

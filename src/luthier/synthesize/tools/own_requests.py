@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -30,6 +31,7 @@ _ID_TAIL = re.compile(r" (id|ids|number|no|uuid|code|identifier)$")
 _PLAIN = r"(?!(?:of|for|to|in|on|at|with|from|by|and|that|which)\b)[a-z]+"
 _PREPOSITIONS = frozenset(("to", "from", "on", "at", "by", "for", "in", "until", "since", "before", "after"))
 _TIMES = frozenset(("nights", "days", "hours", "minutes", "weeks", "months", "years", "people", "persons", "guests", "passengers"))
+_COUNTS = re.compile(r"(\b(?:with|for) [\w,.]+ \w+),? (?:with|for) (\w+ \w+)(?=$|,)")  # with two adults, with one child
 _ADJECTIVE = re.compile(r"(e|ic|al|ed|able|ible|ive|ful|less|ous|ing|y|ent|ant)$")
 _BETWEEN = re.compile(r" (?:that were [a-z]+ )?between two (?:days|dates)\b")
 _BY_ID = re.compile(r" (?:by|with|for) (?:its|the|an?|their)(?: given| specified| unique)? (?:id|uuid|identifier|code|number)\b")
@@ -271,7 +273,7 @@ def _listed(value: list[Any], schema: JSON, name: str, random: Random) -> str:
         return "; ".join(
             f"{place}: {text}" for place, text in zip(("first", "second", "third", "fourth", "fifth", "sixth"), texts, strict=False)
         ) + "".join(f"; another: {text}" for text in texts[6:])
-    if any("," in text for text in texts if isinstance(text, str)) or random.random() < 0.1:
+    if any("," in text for text in texts if isinstance(text, str)) or (isinstance(value[0], str) and random.random() < 0.1):
         texts = [f'"{text}"' for text in texts]
     return spoken_list(texts) or "none"
 
@@ -377,19 +379,21 @@ def _place(ask: str, name: str, value: Any, operation: Operation, random: Random
         return found
     for one in dict.fromkeys((noun, noun.rsplit(" ", 1)[-1])):
         said_with = text if meaning in ("person", "company", "product") else f"{one} {text}"
-        found = _swap(
-            ask, rf"\b(?:an?|the|one|this|some|single) ((?:{_PLAIN} ){{0,3}}){re.escape(one)}\b(?! [a-z]+ of\b)", rf"\g<1>{said_with}"
-        )
+        found = _swap(ask, rf"\b(?:an?|the|one|this|some|single) ((?:{_PLAIN} ){{0,3}}){re.escape(one)}\b(?! [a-z]+ of\b)", said_with)
         if found is not None:
             return _BY_ID.sub("", found)
     return None
 
 
 def _swap(ask: str, pattern: str, text: str) -> str | None:
-    """The order with the first match replaced, unless a value already stands right before it."""
-    plain = text.replace("\\", "\\\\") if "\\g<1>" not in text else text
-    made, count = re.subn(f"(?i:{pattern})", plain, ask, count=1)
-    return made if count else None
+    """The order with the first match replaced by what its group holds, if it has one, and the text; None where nothing matches."""
+    match = _compiled(pattern).search(ask)
+    return None if match is None else f"{ask[: match.start()]}{match[1] if match.lastindex else ''}{text}{ask[match.end() :]}"
+
+
+@lru_cache(maxsize=8192)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def _written(ask: str, details: list[Detail], order: str, random: Random) -> str:
@@ -421,10 +425,11 @@ def _inline(details: Sequence[Detail], random: Random) -> str:
     phrases = [one.phrase for one in details if one.phrase]
     named = [f"{one.label} {one.said}" for one in details if not one.phrase]
     text = (" " if len(phrases) < 3 else ", ").join(phrases).replace(", ,", ",")
+    text = _COUNTS.sub(r"\1 and \2", text)
     if not named:
         return text
     lead = random.choice(("with {}", "with the {}")).format(spoken_list(named))
-    if phrases and re.match(r"with(out)? ", phrases[-1]):
+    if phrases and phrases[-1].startswith("with "):
         return f"{text} and {named[0]}" if len(named) == 1 else f"{text}, {spoken_list(named)}"
     return f"{text}, {lead}" if phrases else lead
 
@@ -434,7 +439,9 @@ def _sentences(details: Sequence[Detail], random: Random) -> str:
     texts: list[str] = []
     waiting: list[str] = []
     for one in details:
-        if one.long:
+        if one.said in ("yes", "no"):
+            texts.append(f"{_capital(one.label)}: {one.said}.")
+        elif one.long:
             texts.append(_alone(one, random))
         else:
             waiting.append(f"the {one.label} {'are' if _is_plural(one.label) else 'is'} {one.said}")
