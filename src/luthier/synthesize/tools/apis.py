@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from luthier.errors import MissingFileError
+from luthier.errors import MissingFileError, SettingsError
 from luthier.packages import BOTOCORE, GOOGLE_DISCOVERY, Wheel, fetch_wheel
 from luthier.records import Tool
 from luthier.synthesize.tools import importers
 from luthier.synthesize.tools.importers.documents import load_document
 from luthier.synthesize.tools.importers.python import imported
 
-MODULE = "module:"
+MODULE, SERVER = "module:", "mcp:"
 SAMPLE = "sample"  # the API that ships with the package, where no other is given
 _SAMPLE = Path(__file__).parent / "data" / "library_desk.yaml"
 BUILTIN: tuple[Wheel, ...] = (BOTOCORE, GOOGLE_DISCOVERY)
@@ -37,6 +37,10 @@ def api_reads(specs: Sequence[str], builtin: bool = False) -> list[tuple[str, Pa
 
 
 def _file(spec: str) -> Path | None:
+    if spec.startswith(SERVER):
+        raise SettingsError(
+            f"{spec}: a live server may answer differently each time; keep its tools with `luthier tools import {spec} --out pool.jsonl`"
+        )
     if spec.startswith(MODULE):
         module = imported(spec.removeprefix(MODULE))
         return Path(module.__file__) if module.__file__ else None
@@ -50,6 +54,8 @@ def _file(spec: str) -> Path | None:
 def _import(spec: str) -> Iterator[Tool]:
     if spec.startswith(MODULE):
         return importers.import_python(spec.removeprefix(MODULE))
+    if spec.startswith(SERVER):
+        return importers.server_tools(spec.removeprefix(SERVER))
     path = _file(spec) or Path(spec)
     document = load_document(path)
     if importers.holds_rows(document):

@@ -8,7 +8,10 @@ from typing import Literal
 from luthier.errors import SettingsError
 from luthier.settings import argument, check, option
 
-_SPECS = "OpenAPI files, MCP or other lists of tools, Google discovery and botocore documents, data sets with tools, pools, module:NAME."
+_SPECS = (
+    "OpenAPI files, MCP or other lists of tools, Google discovery and botocore documents, data sets with tools, pools, module:NAME, and live MCP "
+    "servers: mcp:https://HOST/mcp or 'mcp:COMMAND'."
+)
 
 
 @dataclass(frozen=True)

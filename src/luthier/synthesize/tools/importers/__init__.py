@@ -3,6 +3,7 @@
 from luthier.synthesize.tools.importers.botocore import ServiceModel, import_botocore, is_service_model
 from luthier.synthesize.tools.importers.google import DiscoveryDocument, import_google, is_discovery
 from luthier.synthesize.tools.importers.mcp import holds_tools, import_mcp, listed_tools
+from luthier.synthesize.tools.importers.mcp_server import server_tools
 from luthier.synthesize.tools.importers.openapi import import_openapi, openapi_tools
 from luthier.synthesize.tools.importers.python import import_python
 from luthier.synthesize.tools.importers.rows import holds_rows, row_tools
@@ -23,5 +24,6 @@ __all__ = [
     "listed_tools",
     "openapi_tools",
     "row_tools",
+    "server_tools",
     "snake_case",
 ]
