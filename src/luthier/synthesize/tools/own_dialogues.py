@@ -7,7 +7,6 @@ from an error that a tool answers with. The arguments are drawn by a plan and th
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from luthier.records import JSON, Conversation, Message, Tool, ToolCall
 from luthier.synthesize.tools.dialogues import PER_LIST, REFUSALS, spread
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
 from luthier.synthesize.tools.executors import Fault, Mock, answers_of, tool_text
-from luthier.synthesize.tools.grounding import stems
+from luthier.synthesize.tools.grounding import letters, stems
 from luthier.synthesize.tools.meanings import Scene, meaning_of, words_of
 from luthier.synthesize.tools.operations import Operation, examples_of, operation
 from luthier.synthesize.tools.own_requests import request_text, said, spoken_list
@@ -256,12 +255,14 @@ class _Writer:
         answer = mock(call)
         value = _value_in(answer, name, then)
         later = None if value is None else self._call(then, {name: value})
-        if value is None or later is None or str(value) in json.dumps(call.arguments):
+        if later is None or later.arguments.get(name) != value:
             return None
         noun = words_of(name).rsplit(" ", 1)[0]
         told = request_text(first, call.arguments, self.random)
         second = request_text(then, later.arguments, self.random, without=[name], plain=True)
         text = f"{told}{_NEW_LINE if _NEW_LINE in told else ' '}Then {_that(_small(second), noun, first=_several(answer))}"
+        if letters(str(value)) in letters(text):  # it could be known without the answer
+            return None
         turns = [
             Message("user", text),
             Message("assistant", None, (call,)),
@@ -485,7 +486,7 @@ def _chains(operations: Sequence[Operation]) -> list[tuple[Operation, Operation,
                     and name in fields
                     and name not in (first.tool.parameters.get("properties") or {})
                 ):
-                    if fields[name].get("type") == properties[name].get("type"):
+                    if fields[name].get("type") == properties[name].get("type") and "enum" not in properties[name]:
                         found.append((first, then, name))
                     break
     return found
@@ -507,7 +508,7 @@ def _several(answer: JSON) -> bool:
 
 
 def _that(text: str, noun: str, *, first: bool) -> str:
-    """`confirm a booking` as "confirm that booking"; where the noun does not occur, it is said at the end of the first sentence.
+    """`confirm a booking` as "confirm that booking"; where the noun does not occur, it is said before the order.
 
     first: there are several, and the first is meant.
     """
@@ -515,9 +516,7 @@ def _that(text: str, noun: str, *, first: bool) -> str:
     made, count = re.subn(rf"\b(?:an?|the|one|this) ((?:[a-z]+ )?){re.escape(noun)}\b(?! of\b)", rf"{which} \g<1>{noun}", text, count=1)
     if count:
         return made
-    match = re.search(r"[.?:]", text)
-    at = match.start() if match else len(text)
-    return f"{text[:at]} for {which} {noun}{text[at:]}"
+    return f"for {which} {noun}, {text}"
 
 
 def _small(text: str) -> str:

@@ -273,7 +273,7 @@ def _listed(value: list[Any], schema: JSON, name: str, random: Random) -> str:
         return "; ".join(
             f"{place}: {text}" for place, text in zip(("first", "second", "third", "fourth", "fifth", "sixth"), texts, strict=False)
         ) + "".join(f"; another: {text}" for text in texts[6:])
-    if any("," in text for text in texts if isinstance(text, str)) or (isinstance(value[0], str) and random.random() < 0.1):
+    if any("," in text for text in texts if isinstance(text, str)) or (value and isinstance(value[0], str) and random.random() < 0.1):
         texts = [f'"{text}"' for text in texts]
     return spoken_list(texts) or "none"
 

@@ -176,7 +176,10 @@ def _object(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any
     wanted = {one for one in optional if draft.is_wanted(f"{path}.{one}" if path else one)}
     least = max(int(schema.get("minProperties", 0)), 1 if path and properties else 0)
     spare = [one for one in optional if one not in wanted]
-    for _ in range(least - len(wanted) - len([one for one in required if one in properties])):
+    given_anyway = sum(one in properties for one in required)
+    if len(wanted) + given_anyway > (most := int(schema.get("maxProperties", len(properties)))):
+        wanted = set(draft.scene.random.sample(sorted(wanted), max(0, most - given_anyway)))
+    for _ in range(least - len(wanted) - given_anyway):
         if spare:
             wanted.add(spare.pop(draft.scene.random.randrange(len(spare))))
     for one, part in properties.items():
