@@ -96,6 +96,11 @@ def imperative(tool: Tool) -> str:
     return _of_name(name)
 
 
+def is_verb(word: str) -> bool:
+    """Whether requests begin with a word."""
+    return word in _MORE_VERBS or word in verbs()
+
+
 def _shortened(text: str) -> str:
     """A sentence cut at its first clause where it is long, or where what follows a comma only explains."""
     head, comma, rest = text.partition(", ")

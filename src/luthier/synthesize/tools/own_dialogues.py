@@ -21,7 +21,7 @@ from luthier.synthesize.tools.grounding import letters, stems
 from luthier.synthesize.tools.meanings import Scene, meaning_of, words_of
 from luthier.synthesize.tools.operations import Operation, examples_of, operation
 from luthier.synthesize.tools.own_requests import request_text, said, spoken_list
-from luthier.synthesize.tools.own_values import NOTHING, Draft, draw_arguments
+from luthier.synthesize.tools.own_values import NOTHING, Draft, draw, draw_arguments
 from luthier.synthesize.tools.plan import OPTIONAL_SHARE, Plan
 from luthier.synthesize.tools.requests import draw_arguments as draw_everyday
 from luthier.synthesize.tools.similarity import NeighbourIndex
@@ -116,10 +116,17 @@ def callable_tools(tools: Sequence[Tool], seed: int = 0) -> tuple[list[Tool], di
     for tool in tools:
         value = draw_arguments(tool.parameters, Draft(Scene(Random(seed)), frozenset(), examples))
         if value is NOTHING:
-            left[tool.name] = "no value is found that a required parameter allows"
+            left[tool.name] = f"no value is found that {', '.join(_stuck(tool, examples, seed)) or 'its parameters'} allows"
         else:
             fitting.append(tool)
     return fitting, left
+
+
+def _stuck(tool: Tool, examples: Mapping[str, str], seed: int) -> list[str]:
+    """The required parameters for which no value is found."""
+    properties = tool.parameters.get("properties") or {}
+    needed = [name for name in tool.parameters.get("required") or () if isinstance(properties.get(name), dict)]
+    return [name for name in needed if draw(properties[name], name, name, Draft(Scene(Random(seed)), frozenset(), examples)) is NOTHING]
 
 
 class _Writer:
@@ -306,7 +313,8 @@ class _Writer:
 
     def _clarified(self, asked: Operation, call: ToolCall, missing: Sequence[str]) -> list[Message]:
         text = request_text(asked, call.arguments, self.random, without=missing)
-        names = [words_of(name) for name in asked.required_order if name in missing]
+        properties = asked.tool.parameters["properties"]
+        names = [_asked_for(name, properties[name]) for name in asked.required_order if name in missing]
         question = self.random.choice(_QUESTIONS if len(names) == 1 else _SEVERAL).format(missing=" and the ".join(names))
         return [Message("user", text), Message("assistant", question)]
 
@@ -517,6 +525,13 @@ def _that(text: str, noun: str, *, first: bool) -> str:
     if count:
         return made
     return f"for {which} {noun}, {text}"
+
+
+def _asked_for(name: str, schema: JSON) -> str:
+    """What a question calls a parameter: its words, and of things that are counted their number."""
+    words = words_of(name)
+    counted = schema.get("type") == "integer" and words.endswith("s") and not words.endswith(("ss", "us", "is"))
+    return f"number of {words}" if counted else words
 
 
 def _small(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from luthier.records import JSON
 from luthier.synthesize.tools.meanings import meaning_of, words_of
-from luthier.synthesize.tools.operations import Operation
+from luthier.synthesize.tools.operations import Operation, is_verb
 from luthier.synthesize.tools.own_values import options_in
 
 OWN_SHARE = 0.4  # of requests that say what one wants rather than what is to be done
@@ -284,7 +284,7 @@ def _flag(label: str, value: bool, told: str, random: Random) -> str:
     whether = re.match(r"(?i)(?:whether to|if true,?|true to|set to true to) ([a-z]+ [^.;,()]{2,50})\.?$", told)
     if only and len(told) < 60:
         return f"only {only[1]}" if value else f"not only {only[1]}"
-    if whether:
+    if whether and is_verb(whether[1].split()[0]):
         return f"and {whether[1]}" if value else f"and don't {whether[1]}"
     verb, _, rest = label.partition(" ")
     if verb in ("include", "with", "has", "show", "add") and rest:
