@@ -322,7 +322,7 @@ class _Writer:
         """The value that was asked for."""
         schema = asked.tool.parameters["properties"][name]
         value = said(call.arguments[name], schema, name, self.random)
-        if len(value) > 60:
+        if len(value) > 60 or value.endswith((".", "!", "?")):
             return Message("user", f"The {words_of(name)}: {value}")
         return Message(
             "user",
