@@ -25,7 +25,14 @@ def _tiny_run() -> dict[str, Any]:
     from luthier.recipes.tools import run
 
     tiny = ToolsSettings(
-        apis=("module:textwrap", "module:shutil"), builtin_apis=False, dialogues=60, selected=16, items=8, constrained=False
+        apis=("module:textwrap", "module:shutil"),
+        builtin_apis=False,
+        dialogues=60,
+        selected=16,
+        steps=4,
+        items=8,
+        own_items=8,
+        constrained=False,
     )
     with tempfile.TemporaryDirectory() as scratch, Watch() as watch:
         flow = run(tiny, Path(scratch) / "run", watch)

@@ -264,6 +264,7 @@ CASES: dict[str, Callable[[Materials], list[Any]]] = {
     "trace evaluate": lambda at: [*fit(at)[1:], "--resamples", 20],
     "trace mastery": lambda at: [at.tracer, at.answers],
     "trace relate": lambda at: [at.answers, "--model", at.model, "--encoder", at.encoder],
+    "compare": lambda at: [at.results],
     "trace models": lambda at: [at.results, "--ask", 10, "--embedder", "none"],
 }
 ELSEWHERE = {"run tools": "tests/recipes/test_tools_flow.py runs it with the bundled model"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from luthier.models.local import LocalModel
 from luthier.models.opening import ModelSettings, open_model
 from luthier.models.precision import fast_dtype
 from luthier.models.protocol import Prompt, Sampling
-from luthier.models.weights import reading_dtype, training_dtype
+from luthier.models.weights import _place, reading_dtype, training_dtype
 from luthier.records import Message
 from luthier.run import Run
 from luthier.settings import recorded
@@ -33,7 +34,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch, count: int, *, bf16: bool = True) -> N
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16)
-    monkeypatch.setattr(torch.cuda, "device", lambda place: __import__("contextlib").nullcontext())
+    monkeypatch.setattr(torch.cuda, "device", lambda place: nullcontext())
 
 
 def test_auto_takes_an_nvidia_gpu_then_apples_then_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +125,17 @@ def test_engines_of_their_own_place_and_precision_refuse_each_setting_by_name(
         open_model(str(tiny_model_folder), **how, **{name: ASKED[name]})
 
 
+def test_settings_of_a_model_are_refused_where_none_is_asked() -> None:
+    from luthier.probe.settings import TreeFitSettings
+    from luthier.synthesize.fusion.settings import FusionSettings
+
+    with pytest.raises(SettingsError, match="--device is of a model, and none is asked here: name one with --reader"):
+        FusionSettings(documents=("a.csv",), device="cpu")
+    with pytest.raises(SettingsError, match=r"--quantize is of a model.*give --labels judge"):
+        TreeFitSettings(run="runs/probe", quantize="4bit")
+    FusionSettings(documents=("a.csv",), device="cpu", reader="bundled")
+
+
 def test_the_number_format_is_what_the_card_computes(monkeypatch: pytest.MonkeyPatch, tiny_model_folder: Path) -> None:
     gpus(monkeypatch, 1)
     assert fast_dtype("cuda") is fast_dtype("cuda:0") is torch.bfloat16
@@ -168,6 +180,19 @@ def test_inputs_go_where_a_spread_model_begins() -> None:
     assert of({"model.embed_tokens": "cpu", "model.layers.0": "cuda:0"}) == torch.device("cuda:0")
     assert of({"model.embed_tokens": "cpu", "model.layers.0": "disk"}) == torch.device("cpu")
     assert of(None) == torch.device("meta")
+
+
+def test_few_bits_go_to_a_gpu_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """accelerate compares it with the trainer's device by number."""
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert [_place(device) for device in ("cpu", "cuda", "cuda:0", "cuda:3")] == ["cpu", 1, 0, 3]
+
+
+def test_weights_outside_the_memory_have_no_fingerprint(tiny_model_folder: Path) -> None:
+    from luthier.decode.tap import fingerprint
+
+    with pytest.raises(SettingsError, match="--device-map"):
+        fingerprint(LocalModel(tiny_model_folder, device="cpu").module.to("meta"))
 
 
 @pytest.mark.parametrize("mode", ["packed", "rollback"])

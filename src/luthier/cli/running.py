@@ -74,10 +74,13 @@ def _run(command: RunCommand, settings: Any, params: dict[str, Any]) -> None:
     _account(account, params["quiet"])
     if int(os.environ.get("RANK", "0")):
         return  # the first of several processes speaks
+    page = importlib.import_module(command.page)
     if params["as_json"]:
         click.echo(json.dumps(run.record, indent=1, ensure_ascii=False))
-        return
-    _say(importlib.import_module(command.page).lines(run))
+    else:
+        _say(page.lines(run))
+    if code := getattr(page, "code", lambda run: 0)(run):
+        raise click.exceptions.Exit(code)
 
 
 def _answer(command: Question, settings: Any, params: dict[str, Any]) -> None:

@@ -57,7 +57,11 @@ class _Labelling:
 
         chosen, model = self.settings, self.model
         own = chosen.encoder is None
-        encoder = StateEncoder(model.module, model.tokenizer, name=model.name) if own else StateEncoder.from_folder(chosen.encoder or "")
+        encoder = (
+            StateEncoder(model.module, model.tokenizer, name=model.name)
+            if own
+            else StateEncoder.from_folder(chosen.encoder or "", device=chosen.device)
+        )
         shared = {name: getattr(chosen, name) for name in ("m", "max_tokens", "temperature", "top_p", "samples", "seed")}
         return DiversityLabeler(model, encoder, **shared)
 

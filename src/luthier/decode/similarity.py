@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import MissingFileError
-from luthier.models.hardware import input_device
+from luthier.models.hardware import chosen_device, input_device
 
 if TYPE_CHECKING:
     import torch
@@ -35,8 +35,8 @@ class StateEncoder:
         self.name = f"{name}/layer {self.layer}"
 
     @classmethod
-    def from_folder(cls, folder: Path | str, layer: int | None = None) -> StateEncoder:
-        """An encoder such as BERT from a transformers folder. Raises MissingFileError."""
+    def from_folder(cls, folder: Path | str, layer: int | None = None, device: str = "auto") -> StateEncoder:
+        """An encoder such as BERT from a transformers folder. device: as `--device` has it. Raises MissingFileError."""
         from transformers import AutoModel, AutoTokenizer
 
         if not (Path(folder) / "config.json").is_file():
@@ -46,7 +46,7 @@ class StateEncoder:
             module = AutoModel.from_pretrained(folder, local_files_only=True).eval()
         except (OSError, ValueError) as problem:
             raise MissingFileError(f"{folder}: the encoder cannot be loaded: {str(problem).splitlines()[0]}") from problem
-        return cls(module, tokenizer, layer=layer, name=Path(folder).name)
+        return cls(module.to(chosen_device(device)), tokenizer, layer=layer, name=Path(folder).name)
 
     def encode(self, texts: Sequence[str]) -> list[torch.Tensor]:
         """(tokens, width) of each text, float32 unit rows; no rows for an empty text."""

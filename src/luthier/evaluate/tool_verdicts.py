@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from luthier.evaluate.abstention import silence
@@ -22,6 +21,7 @@ from luthier.models import Completion
 from luthier.records import JSON, Tool, ToolCall
 from luthier.records.bfcl import LANGUAGES, Item
 from luthier.records.call_forms import Reading, read_calls
+from luthier.records.call_matching import ABSENT, calls_differ, same_value
 from luthier.records.calls import render_calls
 from luthier.records.patterns import validator_class
 
@@ -159,7 +159,7 @@ def _misfit(call: ToolCall, tools: Sequence[Tool]) -> str:
     required = tool.parameters.get("required", ())
     for name, value in call.arguments.items():
         schema = tool.parameters.get("properties", {}).get(name, {})
-        left_out = (value is None and name not in required) or value == schema.get("default", _ABSENT)
+        left_out = (value is None and name not in required) or value == schema.get("default", ABSENT)
         if not left_out and not _fits(value, schema):
             return f"{name} does not fit the tool's schema"
     return ""
@@ -177,35 +177,8 @@ def _right(item: OwnItem, text: str, read: Reading) -> tuple[bool, str]:
         return (not tried, "tried to call a tool although none is asked for" if tried else "")
     if read.calls is None:
         return False, "tried to call a tool in no known form, or broke off" if read.attempted else "called no tool"
-    wanted = list(item.calls)
-    if len(read.calls) != len(wanted):
-        return False, f"made {len(read.calls)} calls of {len(wanted)}"
-    for call in read.calls:
-        reasons = [_difference(call, other, item.tools) for other in wanted]
-        if "" not in reasons:
-            return False, min(reasons, key=len)
-        del wanted[reasons.index("")]
-    return True, ""
-
-
-def _difference(made: ToolCall, wanted: ToolCall, tools: Sequence[Tool]) -> str:
-    """In what two calls differ, or ""."""
-    if made.name != wanted.name:
-        return f"called {made.name}, not {wanted.name}"
-    properties: JSON = next((tool.parameters.get("properties", {}) for tool in tools if tool.name == made.name), {})
-    for name in dict.fromkeys([*wanted.arguments, *made.arguments]):
-        default = partial(properties.get(name, {}).get, "default", _ABSENT)
-        one, other = (call.arguments[name] if name in call.arguments else default() for call in (made, wanted))
-        if one is _ABSENT:
-            return f"{name} is left out"
-        if other is _ABSENT:
-            return f"{name} is not asked for"
-        if not _same(one, other, loose=True):
-            return f"{name} has another value"
-    return ""
-
-
-_ABSENT = object()
+    reason = calls_differ(read.calls, item.calls, item.tools)
+    return not reason, reason
 
 
 def _strict_own(item: OwnItem, read: Reading, completion: Completion) -> str:
@@ -242,20 +215,13 @@ def _fits(value: Any, schema: JSON) -> bool:
     return bool(validator_class()(schema).is_valid(value))
 
 
-def _same(value: Any, accepted: Any, *, loose: bool = False) -> bool:
-    """Equality that forgives case and white space in strings, int against float, and BFCL's lists of alternatives in objects.
-
-    loose: objects must have the same keys, and a list is no alternative.
-    """
-    if isinstance(value, str) and isinstance(accepted, str):
-        return "".join(value.split()).casefold() == "".join(accepted.split()).casefold()
+def _same(value: Any, accepted: Any) -> bool:
+    """The same as `same_value`, with BFCL's lists of alternatives in objects, whose keys may be left out."""
     if isinstance(value, dict) and isinstance(accepted, dict):
-        if loose:
-            return value.keys() == accepted.keys() and all(_same(item, accepted[key], loose=True) for key, item in value.items())
         return all(key in accepted and any(_same(item, option) for option in _alternatives(accepted[key])) for key, item in value.items())
     if isinstance(value, list) and isinstance(accepted, list):
-        return len(value) == len(accepted) and all(_same(a, b, loose=loose) for a, b in zip(value, accepted, strict=True))
-    return bool(type(value) is type(accepted) or (not isinstance(value, bool) and not isinstance(accepted, bool))) and value == accepted
+        return len(value) == len(accepted) and all(_same(a, b) for a, b in zip(value, accepted, strict=True))
+    return same_value(value, accepted)
 
 
 def _alternatives(accepted: Any) -> list[Any]:

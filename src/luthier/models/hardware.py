@@ -48,6 +48,11 @@ class HardwareSettings(DeviceSettings):
         """These settings alone, as `open_model` takes them."""
         return Hardware(device=self.device, dtype=self.dtype, attention=self.attention, device_map=self.device_map, quantize=self.quantize)
 
+    def unread(self, why: str) -> None:
+        """Raises SettingsError for a setting that was given where no model is opened. why: what would open one."""
+        if given := next((one.name for one in fields(HardwareSettings) if getattr(self, one.name) != one.default), None):
+            raise SettingsError(f"--{given.replace('_', '-')} is of a model, and none is asked here: {why}, or leave it out")
+
     def beside(self, endpoint: str | None) -> Hardware:
         """The same for a further model of a command, which no server at its own `endpoint` runs."""
         return self.hardware() if endpoint is None else Hardware()

@@ -212,7 +212,7 @@ class OptionReader:
         at = {head: number for number, head in enumerate(unique)}
         which = torch.tensor([at[head] for head in heads])
         logits = reading.logits
-        values = (logits[which, torch.tensor(wanted)] - logits.logsumexp(-1)[which]).double().cpu().numpy()
+        values = (logits[which, torch.tensor(wanted)] - logits.logsumexp(-1)[which]).cpu().double().numpy()
         totals = np.array([[sum(values[entry] for entry in entries) for entries in row] for row in rows])
         return OptionScores(
             totals.reshape(len(places), len(self.targets)),

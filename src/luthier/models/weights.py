@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from luthier.models.hardware import HardwareSettings, attention_kernel, chosen_device, is_spread
+from luthier.models.hardware import HardwareSettings, attention_kernel, chosen_device, input_device, is_spread
 from luthier.models.loading import loading
 from luthier.models.precision import fast_dtype
 from luthier.records import JSON
@@ -61,12 +61,21 @@ def load_weights(folder: Path, asked: HardwareSettings, dtype: torch.dtype | str
         told["device_map"] = asked.device_map
     if asked.quantize is not None:
         told["quantization_config"] = _quantized(asked.quantize, dtype)
-        told.setdefault("device_map", {"": chosen_device(asked.device)})
+        told.setdefault("device_map", {"": _place(chosen_device(asked.device))})
     with loading(folder, "model"):
         module = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **told)
     if asked.quantize is not None:
         _keep_layout(module)
     return module
+
+
+def _place(device: str) -> int | str:
+    """A device as accelerate compares it with the trainer's: a GPU by its number."""
+    import torch
+
+    if not device.startswith("cuda"):
+        return device
+    return int(device.partition(":")[2] or torch.cuda.current_device())
 
 
 def _keep_layout(module: Any) -> None:
@@ -94,10 +103,11 @@ def placed(module: PreTrainedModel, asked: HardwareSettings) -> PreTrainedModel:
 
 def note_loaded(module: Any, name: str, folder: Path, asked: HardwareSettings) -> None:
     """Tell the run's record what a model computes on, and in which form."""
-    spread = Counter(str(place) for place in module.hf_device_map.values()) if is_spread(module) else None
+    mapped = asked.quantize is not None or asked.device_map is not None
     told: JSON = {
         "model": name,
-        "device": str(module.device) if spread is None else dict(spread),
+        "device": str(input_device(module)) if mapped else chosen_device(asked.device),  # to which a trainer moves it later
+        **({"layers": Counter(str(place) for place in module.hf_device_map.values())} if is_spread(module) else {}),
         "dtype": str(module.dtype).removeprefix("torch."),
         "attention": attention_kernel(module),
         "quantize": asked.quantize,

@@ -89,6 +89,8 @@ class TreeFitSettings(HardwareSettings):
 
     def __post_init__(self) -> None:
         check(self)
+        if self.labels != "judge":
+            self.unread("give --labels judge")
 
 
 @dataclass(frozen=True)

@@ -219,25 +219,28 @@ def _scored(sample: JSON, head: JSON) -> JSON:
         "question": _asked(sample),
         "metadata": _object(sample.get("metadata") or {}, "`metadata`"),
         "scores": {name: score.get("value") for name, score in scores.items() if isinstance(score, dict)},
+        "said": _said(sample),
     }
+
+
+def _said(sample: JSON) -> str | None:
+    """What the model answered: the first choice of the output, else the last message of the assistant."""
+    choices = _object(sample.get("output") or {}, "`output`").get("choices") or []
+    if not isinstance(choices, list) or not all(isinstance(each, dict) for each in choices):
+        raise BadRowError("the output's `choices` is no list of objects")
+    if choices:
+        return _text(_object(choices[0].get("message") or {}, "the output's message"), sample)
+    messages = [_object(message, "a message") for message in _list(sample, "messages")]
+    return next((_text(message, sample) for message in reversed(messages) if message.get("role") == "assistant"), None)
 
 
 def _row(sample: JSON, task: str) -> JSON:
     target = sample.get("target")
-    choices = _object(sample.get("output") or {}, "`output`").get("choices") or []
-    if not isinstance(choices, list) or not all(isinstance(each, dict) for each in choices):
-        raise BadRowError("the output's `choices` is no list of objects")
-    messages = [_object(message, "a message") for message in _list(sample, "messages")]
-    said = (
-        _text(_object(choices[0].get("message") or {}, "the output's message"), sample)
-        if choices
-        else next((_text(message, sample) for message in reversed(messages) if message.get("role") == "assistant"), None)
-    )
     row = {
         "question": _asked(sample),
         "options": sample.get("choices"),
         "answer": target[0] if isinstance(target, list) and target else target,
-        "chain": said,
+        "chain": _said(sample),
         "task": task,
         "id": sample.get("id"),
     }

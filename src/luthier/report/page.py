@@ -56,11 +56,16 @@ class Page:
 
 def write_page(page: Page, run: Drawn, target: Path | None = None) -> Path:
     """Write `report.html` into the run's folder, or `target`, and return its path. Raises DiskError."""
-    html = environment().get_template(page.template).render(**_shell(page, run), **page.values)
+    html = render(page, run)
     target = target or run.path / "report.html"
     with atomic_write(target) as file:
         file.write(html)
     return target
+
+
+def render(page: Page, run: Drawn) -> str:
+    """The page as one HTML document."""
+    return environment().get_template(page.template).render(**_shell(page, run), **page.values)
 
 
 def environment() -> Environment:

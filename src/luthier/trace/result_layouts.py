@@ -24,13 +24,14 @@ from luthier.records.lines import parse_value
 
 
 class Answered(NamedTuple):
-    """One answer; correct is None where the sample was not scored."""
+    """One answer; correct is None where the sample was not scored. said: the answer itself, where the file has it."""
 
     learner: str
     item: str
     correct: float | None
     text: str = ""
     concepts: tuple[str, ...] = ()
+    said: str = ""
 
 
 Reader = Callable[[Path, str | None, SkippedRows | None], Iterator[tuple[int, Answered]]]
@@ -55,8 +56,10 @@ _ASKED = ("question", "problem", "query", "prompt", "input", "text", "goal", "ct
 _LOGGED = ["doc", "doc_id", "doc_hash", "prompt_hash", "target_hash", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"]
 _HARNESS = frozenset((*_LOGGED, *_ASKED, *SKILLS, *METRICS))
 _EVALPLUS = frozenset(["task_id", "solution", "base_status", "plus_status", "base_fail_tests", "plus_fail_tests"])
-_TOOLS = frozenset(["id", "category", "decoding", "official", "right", "model", "question", "strict"])
+_TOOLS = frozenset(["id", "category", "decoding", "official", "right", "model", "question", "strict", "answer"])
+_VERDICT = frozenset(["task", "program", "public", "private", "outcome", "detail", "shown", "cpu", "wall"])
 _CHOICE = frozenset(["group", "question", "answer", "chosen", "token", "options", "logprobs"])
+SIDES = ("before", "after")  # folders of a flow that scores a model twice
 INSPECT = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 _SCORE = re.compile(r"BFCL_v\d+_(.+)_score\.json")
 _GROUPS = {"non_live", "live", "multi_turn", "agentic", "memory", "kv", "vector", "rec_sum", "format_sensitivity"}
@@ -79,6 +82,8 @@ def layout_of(path: Path) -> Reader | None:
             return tool_answers
         if {"question", "options", "logprobs", "chosen"} <= fields:
             return choice_answers
+        if {"task", "program", "private", "outcome"} <= fields:
+            return code_answers
     return None
 
 
@@ -90,12 +95,14 @@ def bfcl_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> I
     match = _SCORE.fullmatch(path.name)
     category = match[1] if match else ""
     failed: dict[str, int] = {}
+    said: dict[str, str] = {}
     header: JSON = {}
     for line, row in read_rows(path, skipped):
         if line == 1 or "total_count" in row:
             header = row
         elif "id" in row:
             failed[str(row["id"])] = line
+            said[str(row["id"])] = str(row.get("model_result_raw") or row.get("model_result") or "")
             note_strange("failures of BFCL", row, _BFCL, path, line)
         else:
             set_aside(BadRowError("a failure without an `id`", path, line), row, skipped)
@@ -109,7 +116,8 @@ def bfcl_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> I
             f"it scores {total} items, and {len(ids)} are known of {category}; keep the `result` folder beside the `score` folder", path, 1
         )
     for each in ids:
-        yield (failed.get(each, 1), Answered(learner, f"bfcl/{each}", float(each not in failed), texts.get(each, ""), (category,)))
+        answered = Answered(learner, f"bfcl/{each}", float(each not in failed), texts.get(each, ""), (category,), said.get(each, ""))
+        yield failed.get(each, 1), answered
 
 
 def _bfcl_texts(category: str) -> dict[str, str]:
@@ -159,7 +167,10 @@ def harness_answers(path: Path, name: str | None, skipped: SkippedRows | None) -
             metric, score = _harness_score(row)
             note_strange("samples of lm-evaluation-harness", row, _HARNESS | {metric}, path, line)
             skills = _skills(row["doc"]) or (task,)
-            yield line, Answered(learner, f"{task}/{row['doc_id']}", score, _harness_text(row), skills)
+            yield (
+                line,
+                Answered(learner, f"{task}/{row['doc_id']}", score, _harness_text(row), skills, _first_text(row.get("filtered_resps"))),
+            )
         except BadRowError as problem:
             set_aside(problem.at(path, line), row, skipped)
 
@@ -198,6 +209,13 @@ def _share(value: Any) -> float | None:
     return float(value) if isinstance(value, bool | int | float) and 0 <= value <= 1 else None
 
 
+def _first_text(value: Any) -> str:
+    """The first text in nested lists: of several answers the first, of numbers none."""
+    while isinstance(value, list) and value:
+        value = value[0]
+    return value if isinstance(value, str) else ""
+
+
 def _harness_text(row: JSON) -> str:
     doc = row["doc"]
     for field in _ASKED:
@@ -225,7 +243,8 @@ def inspect_answers(path: Path, name: str | None, skipped: SkippedRows | None) -
             set_aside(problem.at(path, number), {"id": row["id"], "scores": row["scores"]}, skipped)
             continue
         skills = _skills(row["metadata"]) or ((task,) if task else ())
-        yield number, Answered(name or row["model"], f"{task}/{row['id']}", score, str(row["question"] or ""), skills)
+        asked, said = str(row["question"] or ""), str(row.get("said") or "")
+        yield number, Answered(name or row["model"], f"{task}/{row['id']}", score, asked, skills, said)
 
 
 def _inspect_value(value: Any) -> float | None:
@@ -266,7 +285,8 @@ def evalplus_answers(path: Path, name: str | None, skipped: SkippedRows | None) 
             )
             continue
         note_strange("tasks of EvalPlus", samples, _EVALPLUS, path, number)
-        yield number, Answered(learner, task, sum(passed) / len(passed) if passed else None, "", (task.split("/")[0],))
+        said = str(samples[0].get("solution") or "") if samples else ""
+        yield number, Answered(learner, task, sum(passed) / len(passed) if passed else None, "", (task.split("/")[0],), said)
 
 
 def _passed(sample: JSON) -> bool:
@@ -281,9 +301,10 @@ def tool_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> I
 
     Constrained decoding asks another thing than free decoding, so its items are others.
     """
-    when = re.fullmatch(r"evaluation-(before|after)\.jsonl", path.name)
+    flow = path.parent.parent
+    side = f"{flow.resolve().name} {path.parent.name}" if path.parent.name in SIDES and (flow / "run.json").is_file() else ""
     for line, row in read_rows(path, skipped):
-        learner = name or (f"{path.parent.name} {when[1]}" if when else str(row.get("model") or path.stem))
+        learner = name or side or str(row.get("model") or path.stem)
         try:
             rule, source = ("right", "own") if "right" in row else ("official", "bfcl")
             if not isinstance(row.get(rule), bool):
@@ -292,7 +313,8 @@ def tool_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> I
             free = row.get("decoding") == "free"
             item = f"{source}/{row.get('id')}{'' if free else ' ' + str(row.get('decoding'))}"
             category = f"{row.get('category')}{'' if free else ', ' + str(row.get('decoding'))}"
-            yield line, Answered(learner, item, float(row[rule]), str(row.get("question") or ""), (category,))
+            asked, said = str(row.get("question") or ""), str(row.get("answer") or "")
+            yield line, Answered(learner, item, float(row[rule]), asked, (category,), said)
         except BadRowError as problem:
             set_aside(problem.at(path, line), row, skipped)
 
@@ -309,7 +331,27 @@ def choice_answers(path: Path, name: str | None, skipped: SkippedRows | None) ->
             continue
         note_strange("scores of options", row, _CHOICE, path, line)
         key = hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-        yield line, Answered(learner, f"{group}/{key}", right, question, (group,) if group else ())
+        said = _option(row, row["chosen"]["token"])
+        yield line, Answered(learner, f"{group}/{key}", right, question, (group,) if group else (), said)
+
+
+def _option(row: JSON, chosen: Any) -> str:
+    options = row.get("options")
+    return str(options[chosen]) if isinstance(options, list) and isinstance(chosen, int) and 0 <= chosen < len(options) else str(chosen)
+
+
+def code_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> Iterator[tuple[int, Answered]]:
+    """Verdicts of `luthier evaluate code`: right where every private test passes; each program is an answer."""
+    learner = name or _choice_model(path)
+    for line, row in read_rows(path, skipped):
+        private = row.get("private")
+        if not isinstance(row.get("task"), str) or not isinstance(private, list):
+            set_aside(BadRowError("a verdict needs `task` and `private`, a list of outcomes", path, line), row, skipped)
+            continue
+        note_strange("verdicts on programs", row, _VERDICT, path, line)
+        family = row["task"].rsplit("/", 1)[0]
+        passed = bool(private) and all(kind == "passed" for kind in private)
+        yield line, Answered(learner, f"code/{row['task']}", float(passed), "", (family,), str(row.get("program") or ""))
 
 
 def _choice_model(path: Path) -> str:

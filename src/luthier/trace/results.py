@@ -19,10 +19,9 @@ from luthier.records.files import SkippedRows, read_lines, read_rows, set_aside
 from luthier.records.lines import parse_row
 from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Item
 from luthier.trace.readers.places import header_of
-from luthier.trace.result_layouts import Answered, Reader, harness_answers, layout_of, repeated_runs
+from luthier.trace.result_layouts import SIDES, Answered, Reader, harness_answers, layout_of, repeated_runs
 from luthier.trace.result_tables import COLUMNS, KNOWN, concepts_of, correct_of, is_csv, read_answer_table
 
-BEFORE = "evaluation-before.jsonl"
 LAYOUTS = (
     "BFCL score files, samples_*.jsonl of lm-evaluation-harness, logs of Inspect, *_eval_results.json of EvalPlus, judged answers of `luthier "
     "evaluate tools` or `luthier run`, scores.jsonl of `luthier evaluate choice`, or a table with the columns learner, item, correct"
@@ -165,7 +164,12 @@ def _named(given: str | Path) -> tuple[str | None, Path]:
 def _files(folder: Path) -> list[Path]:
     """All files below, in natural order; what a run scored before training stands before what it scored after."""
     found = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(found, key=lambda path: (_natural(str(path.parent)), path.name != BEFORE, _natural(path.name)))
+    return sorted(found, key=lambda path: (_natural(str(_in_time(path.parent))), _natural(path.name)))
+
+
+def _in_time(folder: Path) -> Path:
+    """`before` under a name that sorts before `after`."""
+    return folder.with_name("aafore") if folder.name == SIDES[0] else folder
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:

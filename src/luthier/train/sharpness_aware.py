@@ -60,7 +60,7 @@ def ascended(weights: list[Tensor], rho: float) -> Iterator[None]:
     try:
         with torch.no_grad():
             for weight, gradient in zip(weights, gradients, strict=True):
-                if gradient is not None and norm > 0:
+                if gradient is not None and 0 < norm < math.inf:  # float16 may have overflowed
                     weight.add_(gradient, alpha=rho / float(norm))
         yield
     finally:
@@ -125,7 +125,7 @@ class BiLoraCallback(TrainerCallback):  # type: ignore[misc]
         norm = float(torch.nn.utils.get_total_norm(gradients))
         with torch.no_grad():
             for factor in flat:
-                if factor.grad is not None and norm > 0:
+                if factor.grad is not None and 0 < norm < math.inf:
                     factor.add_(factor.grad, alpha=self.share * self.rho / norm)
                 factor.grad = None
             length = self.length()

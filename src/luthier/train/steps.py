@@ -162,10 +162,14 @@ def step_seconds(model: Any, rows: Rows, *, config: Any, sigma: float, flat: JSO
         start = time.perf_counter()
         if noise is not None:
             noise.draw(1, 1)
+            if device.type != "cpu":
+                torch.accelerator.synchronize()  # a GPU goes on by itself
         drawn = time.perf_counter()
         with torch.autocast(device.type, torch.float16 if config.fp16 else torch.bfloat16, enabled=config.bf16 or config.fp16):
             loss, _outputs = answer_loss(model, inputs)
         loss.backward()
+        if device.type != "cpu":
+            torch.accelerator.synchronize()
         model.zero_grad(set_to_none=True)
         drawing.append(drawn - start)
         passing.append(time.perf_counter() - drawn)

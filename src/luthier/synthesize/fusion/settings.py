@@ -70,6 +70,8 @@ class FusionSettings(HardwareSettings):
             raise SettingsError(f"--split-date is {self.at!r}; it is a date such as 2024-07-01, and for --split-by date")
         if self.endpoint is not None and not (self.reader or self.writer or self.untrained):
             raise SettingsError("--endpoint serves --reader, --writer or --untrained; name one of them")
+        if not (self.reader or self.writer or self.untrained):
+            self.unread("name one with --reader, --writer or --untrained")
 
     @property
     def columns(self) -> Columns:

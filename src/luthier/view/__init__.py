@@ -1,0 +1,1 @@
+"""`luthier view`: all runs below a folder in a browser, on this machine alone."""
