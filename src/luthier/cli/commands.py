@@ -47,6 +47,7 @@ GROUPS = {  # what the words before the last are for, and single words that need
     "records": "Say what the readers make of files.",
     "models": "List, pull, show and check models.",
     "synthesize": "Make training data.",
+    "tools": "Pools of tools: read, lint and count them; dialogues in other layouts.",
     "select": "Choose the rows of a pool that teach most; how redundant a pool is.",
     "train": "Fine-tune a model, plainly, towards flat minima, on preference pairs, or to infuse facts.",
     "decode": "Learn a temperature that knows when variety is wanted.",
@@ -91,6 +92,12 @@ COMMANDS: dict[str, Command] = {
     ),
     "synthesize fusion": RunCommand(
         "luthier.synthesize.fusion.settings:FusionSettings", "luthier.recipes.suite:run", "luthier.synthesize.fusion.page", "runs/fusion"
+    ),
+    "tools import": Question("luthier.synthesize.tools.pool_settings:ImportSettings", "luthier.synthesize.tools.pool_answers:import_pool"),
+    "tools lint": Question("luthier.synthesize.tools.pool_settings:LintSettings", "luthier.synthesize.tools.pool_answers:lint_tools"),
+    "tools stats": Question("luthier.synthesize.tools.pool_settings:StatsSettings", "luthier.synthesize.tools.pool_answers:count_tools"),
+    "tools export": Question(
+        "luthier.synthesize.tools.pool_settings:ExportSettings", "luthier.synthesize.tools.pool_answers:export_dialogues"
     ),
     "select run": RunCommand("luthier.select.settings:SelectionSettings", "luthier.select.runs:run", "luthier.select.page", "runs/select"),
     "select compare": RunCommand(

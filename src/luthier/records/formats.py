@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.records.account import note, note_row
+from luthier.records.call_rows import calls_from
 from luthier.records.conversations import JSON, Conversation, Message, Tool
 from luthier.records.files import SkippedRows, read_rows, set_aside
 from luthier.records.filled_nulls import FILLED_NULLS, with_meant_nulls, without_filled_nulls
@@ -187,6 +188,14 @@ def _from_toolace(row: JSON) -> Parts:
     return Parts(system_turn(f"{before.strip()}\n{after.strip()}".strip()) + tuple(messages), tools)
 
 
+def _from_xlam(row: JSON) -> Parts:
+    """A question with its calls as JSON text, as xLAM has them; no call at all is an empty turn."""
+    calls = calls_from(row["answers"], 2)
+    return Parts(
+        (Message("user", text_field(row, "query")), Message("assistant", None if calls else "", calls)), tools_from(row.get("tools"))
+    )
+
+
 def _with_tools(system: tuple[Message, ...], messages: tuple[Message, ...], row: JSON) -> Parts:
     """Messages with the tools of the column or of the system text, and calls that stand in tags as calls."""
     if system and messages and messages[0].role == "system":
@@ -248,6 +257,7 @@ LAYOUTS: dict[str, Layout] = {
         ("conversation",), ("system", "tools", "functions"), lambda row: _from_sharegpt({**row, "conversations": row["conversation"]})
     ),
     "completion": Layout(("prompt", "completion"), ("tools", "functions", "system"), _from_completion),
+    "xlam": Layout(("query", "answers"), ("tools",), _from_xlam),
     "alpaca": Layout(("instruction", "output"), ("input", "context", "system", "history"), _from_alpaca),
     "dolly": Layout(("instruction", "response"), ("input", "context", "system", "history"), _from_alpaca),
     **{

@@ -31,6 +31,8 @@ _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLen
 _KNOWN = frozenset({"$ref", "description", "nullable", "deprecated", "readOnly", "writeOnly", "minProperties", "maxProperties"}).union(
     _APPLICATORS, _ASSERTIONS, _BOUNDS, ("patternProperties", "anyOf", "oneOf", "allOf")
 )
+_LONGEST_EXAMPLE = 40  # characters of one that a description says
+_SELF_EVIDENT = frozenset(("date", "date-time", "time", "email", "uuid", "uri", "ipv4", "ipv6", "binary", "byte"))
 _MOST_STEPS = 16  # references that lead to one property
 
 
@@ -62,6 +64,17 @@ def parameters_schema(schema: JSON) -> JSON:
     return result
 
 
+def with_example(told: str, schema: Mapping[str, Any]) -> str:
+    """A description that also says the example of a text or a whole number: "Property code, e.g. BER-001."."""
+    listed = schema.get("examples")
+    example = schema.get("example", listed[0] if isinstance(listed, list) and listed else None)
+    short = isinstance(example, str | int) and not isinstance(example, bool) and 0 < len(str(example)) <= _LONGEST_EXAMPLE
+    if not short or "enum" in schema or "const" in schema or str(schema.get("format")) in _SELF_EVIDENT or str(example) in told:
+        return told
+    shown = f'"{example}"' if " " in str(example) else str(example)
+    return f"{told.rstrip(' .')}, e.g. {shown}." if told else f"E.g. {shown}."
+
+
 def lookup(document: object, reference: str) -> Any:
     """The part of a document that a local JSON pointer names. Raises ToolSpecError where there is none."""
     if not reference.startswith("#"):
@@ -90,11 +103,12 @@ class SchemaReader:
         heirs: Callable[[str], Sequence[str]] = lambda reference: (),
         leave: Callable[[str], None] = lambda what: None,
         any_type: bool = False,
+        examples: bool = False,
     ) -> None:
         """resolve: finds what a `$ref` names. describe: shortens descriptions. keep: which properties of an object are read.
         heirs: references to the schemas that extend one. leave: is told what is left out. any_type: a property of
-        which no type is said gets all of them."""
-        self._any_type = any_type
+        which no type is said gets all of them. examples: descriptions say the example that a schema gives."""
+        self._any_type, self._examples = any_type, examples
         self._resolve, self._describe, self._max_enum = resolve, describe, max_enum
         self._keep, self._heirs, self._leave = keep, heirs, leave
         self._known: dict[tuple[str, int, frozenset[str]], JSON] = {}
@@ -238,7 +252,8 @@ class SchemaReader:
 
     def _description(self, schema: Mapping[str, Any]) -> str:
         text = schema.get("description")
-        return self._describe(text) if isinstance(text, str) else ""
+        told = self._describe(text) if isinstance(text, str) else ""
+        return with_example(told, schema) if self._examples else told
 
     def _add_values(self, schema: Mapping[str, Any], result: JSON) -> None:
         types = type_set(result)

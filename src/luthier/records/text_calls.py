@@ -30,14 +30,24 @@ def split_listed_tools(text: Any) -> tuple[str, list[Any], str]:
     """
     if not isinstance(text, str) or "<tools>" not in text:
         return (text if isinstance(text, str) else ""), [], ""
-    start = text.index("<tools>")
-    end = text.find("</tools>", start)
-    tools = _values(text[start + len("<tools>") : end if end >= 0 else len(text)])
-    if end < 0 or not tools:
+    start, end, tools = _listed(text)
+    if not tools:
         return text, [], ""
     begin = next((text.rfind(words, 0, start) for words in _BOILERPLATE if words in text[:start]), start)
     stop = text.rfind(_CLOSE) + len(_CLOSE) if _CLOSE in text[end:] else end + len("</tools>")
     return f"{text[:begin].rstrip()}\n{text[stop:].lstrip()}".strip(), tools, text[begin:stop]
+
+
+def _listed(text: str) -> tuple[int, int, list[Any]]:
+    """Where the first tags stand that have tools between them: published instructions speak of the tags before they use them."""
+    start = text.find("<tools>")
+    while start >= 0:
+        end = text.find("</tools>", start)
+        tools = _values(text[start + len("<tools>") : end]) if end >= 0 else []
+        if tools:
+            return start, end, tools
+        start = text.find("<tools>", end) if end >= 0 else -1
+    return -1, -1, []
 
 
 def tagged_turns(message: Message, number: int) -> Iterator[Message]:

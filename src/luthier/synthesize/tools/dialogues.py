@@ -24,8 +24,8 @@ NEAR_SHARE, OPEN_SHARE = 0.35, 0.15
 OPTIONAL_SHARE = 0.75  # of the optional parameters a request mentions: people list a parameter because they use it
 PER_LIST = 6
 _DISTRACTORS = (0, 0, 0, 0, 0, 0, 1, 1, 2)
-OPEN_KINDS = ("topic", "event", "substance", "animal", "organ", "sport", "country", "author", "coding", "genre")
-OPEN_QUESTIONS = (
+_OPEN_KINDS = ("topic", "event", "substance", "animal", "organ", "sport", "country", "author", "coding", "genre")
+_OPEN = (
     "What is {topic}?",
     "Who is the most important person in {topic}?",
     "How does {topic} work?",
@@ -177,8 +177,8 @@ def _irrelevant(blueprint: Blueprint, absent: list[Blueprint], tools: list[Tool]
     near = [other for other in absent if other.domain == blueprint.domain]
     wanted = source.random.choice(near if near and source.random.random() < NEAR_SHARE else absent)
     if source.random.random() < OPEN_SHARE:
-        topic = str(kinds()[source.random.choice(OPEN_KINDS)].draw(source))
-        text, ask = source.random.choice(OPEN_QUESTIONS).format(topic=topic), f"answer questions about {topic}"
+        topic = str(kinds()[source.random.choice(_OPEN_KINDS)].draw(source))
+        text, ask = source.random.choice(_OPEN).format(topic=topic), f"answer questions about {topic}"
     else:
         text, ask = request(wanted, draw_arguments(wanted, source), source).text, wanted.ask
     answer = Message("assistant", source.random.choice(REFUSALS).format(ask=ask))

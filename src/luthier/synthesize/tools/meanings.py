@@ -91,6 +91,10 @@ def meaning_of(name: str, description: str = "", owner: str = "") -> str:
             return meaning
     if words in ("name", "full name", "display name", "title"):
         return _named(f"{told} {owner}", words)
+    if words in _TELLING and re.search(
+        r"\b(damages?|faults?|defects?|incidents?|issues?|problems?|complaints?|repairs?|maintenance|outage|bugs?)\b", owner
+    ):
+        return "problem"
     if words in ("text", "comment", "body", "content") and re.search(r"\b(review|rating|feedback)", owner):
         return "review"
     for pattern, meaning in _NAMES:
@@ -140,6 +144,7 @@ def code_for(noun: str, random: Random) -> str:
 def _named(owner: str, words: str) -> str:
     for pattern, meaning in (
         (_PEOPLE, "person"),
+        (r"(card|payee|beneficiary|account)", "person"),
         (r"(company|supplier|vendor|organi[sz]ation|employer|firm|merchant|partner|brand)", "company"),
         (r"(product|item|article|part|good)", "product"),
         (r"(pet|animal)", "pet_name"),
@@ -154,6 +159,8 @@ def _named(owner: str, words: str) -> str:
             return meaning
     return "title" if words == "title" else "group"
 
+
+_TELLING = frozenset(("description", "details", "text", "message", "summary", "note", "notes", "comment", "problem", "issue"))
 
 # Clues in descriptions are strong ones: standards and forms that are named. The first that fits counts.
 _TOLD: tuple[tuple[str, str], ...] = (
@@ -194,6 +201,10 @@ _NAMES: tuple[tuple[str, str], ...] = (
         r"\b(check ?out|(end|until|through|to|return|expir\w*|due|last|valid until|closing|dropoff|drop off|finish|leaving)( (date|day|on))?)$",
         "end_date",
     ),
+    (
+        r"\b(employed|hired|joined|issued|purchased|bought|founded|acquired|manufactured|worked|member|built|installed|moved in)( (since|on|at|date))?$",
+        "past_date",
+    ),
     (r"\b(check ?in|(start|from|since|begin|arrival|pick ?up|departure|first|valid from|opening|depart)( (date|day|on))?)$", "start_date"),
     (r"\b(date|day|on|deadline)$", "date"),
     (r"\b(date ?time|timestamp|at|when)$", "moment"),
@@ -217,6 +228,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"\b(street|address line|line) ?[12]?$", "street"),
     (r"\b(house|street|building) (number|no)$", "house_number"),
     (r"\baddress$", "address"),
+    (r"\b(coordinates|coords|lat ?lon|lat ?lng|geo point|gps)$", "coordinates"),
     (r"\b(latitude|lat)$", "latitude"),
     (r"\b(longitude|lon|lng|long)$", "longitude"),
     (r"\b(ip|ip address|ipv4)$", "ip"),
@@ -225,6 +237,8 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"\b(vin|chassis number)$", "vin"),
     (r"\b(plate|licen[cs]e plate|registration( number)?)$", "plate"),
     (r"\bisbn$", "isbn"),
+    (r"\b(ticker|stock symbol|symbol)$", "ticker"),
+    (r"\b(licen[cs]e number|licen[cs]e no|driver licen[cs]e|passport( number)?)$", "licence"),
     (r"\biban$", "iban"),
     (r"\b(bic|swift)( code)?$", "bic"),
     (r"\b(ean|gtin|upc|barcode)$", "barcode"),
@@ -232,6 +246,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"\b(tracking)( (number|code|id|no))?$", "tracking"),
     (r"\b(cursor|page token|next token|continuation( token)?|offset token)$", "cursor"),
     (r"\b(idempotency|request|correlation|dedup\w*) (key|id)$", "key"),
+    (r"\barns?$", "arn"),
     (r"\b(version)$", "version"),
     (r"\b(colou?rs?)$", "colour"),
     (r"\bmaterials?$", "material"),
@@ -411,6 +426,10 @@ _DRAWS: dict[str, Draw] = {
     "date": _end,
     "moment": _moment,
     "time": _time,
+    "past_date": lambda scene: (FIRST_DAY - timedelta(days=scene.random.randint(20, 3600))).isoformat(),
+    "ticker": _text("tickers"),
+    "licence": lambda scene: f"{scene.random.choice(_LETTERS)}{_digits(scene, 7)}{scene.random.choice(_LETTERS)}",
+    "problem": _two("problems"),
     "week": _week,
     "month": lambda scene: scene.coming().isoformat()[:7],
     "year": lambda scene: str(scene.random.randint(1998, 2027)),
@@ -433,6 +452,7 @@ _DRAWS: dict[str, Draw] = {
     "street": lambda scene: f"{scene.random.randint(1, 180)} {scene.of('streets')}",
     "house_number": lambda scene: str(scene.random.randint(1, 180)),
     "address": _address,
+    "coordinates": lambda scene: f"{scene.random.uniform(36, 60):.4f},{scene.random.uniform(-9, 24):.4f}",
     "latitude": lambda scene: round(scene.random.uniform(36, 60), 4),
     "longitude": lambda scene: round(scene.random.uniform(-9, 24), 4),
     "ip": lambda scene: f"203.0.113.{scene.random.randint(1, 254)}",
@@ -448,6 +468,7 @@ _DRAWS: dict[str, Draw] = {
     "tracking": lambda scene: f"1Z{_digits(scene, 10)}",
     "cursor": _cursor,
     "key": lambda scene: f"{scene.of('words')}-{scene.random.randint(1000, 9999)}",
+    "arn": lambda scene: f"arn:aws:{scene.of('words')}:eu-west-1:{_digits(scene, 12)}:{scene.of('words')}/{_digits(scene, 4)}",
     "version": lambda scene: f"{scene.random.randint(1, 4)}.{scene.random.randint(0, 12)}.{scene.random.randint(0, 9)}",
     "colour": _text("colours"),
     "hex_colour": _text("shades"),

@@ -81,14 +81,24 @@ def imperative(tool: Tool) -> str:
     """What one asks for: the description's first sentence as an order, a noun phrase after "get the", or the words of the name."""
     name = words_of(tool.name.rsplit(".", 1)[-1]).split()
     first = re.split(r"(?<=[A-Za-z0-9)'\"])[.;](?:\s|$)|\n", tool.description.strip())[0].strip(" .")
+    first = "" if "?" in first else re.sub(r"\bpaginated ", "", first)
     words = _shortened(first).split()
     if len(words) >= 2:
         verb = _verb(words[0].lower(), name)
         if verb is not None and not (len(words) == 2 and words[1].lower() in ("check", "test")):
+            if len(words) == 2 and words[1].islower() and not words[1].endswith("s"):
+                words.insert(
+                    1, ("an" if words[1][0] in "aeiou" else "a") if verb in ("create", "add", "make", "open", "register", "book") else "the"
+                )
             return _lowered(" ".join(["get" if verb == "return" and name[:1] != ["return"] else verb, *words[1:]]))
         if 2 <= len(words) <= 9:
             return _of_phrase(_lowered(" ".join(words)), name)
     return _of_name(name)
+
+
+def is_verb(word: str) -> bool:
+    """Whether requests begin with a word."""
+    return word in _MORE_VERBS or word in verbs()
 
 
 def _shortened(text: str) -> str:
@@ -122,7 +132,7 @@ def _of_name(name: Sequence[str]) -> str:
     """`create_quote` as "create a quote"; a name without a verb as "use quote"."""
     verb = _verb(name[0], name) if name else None
     if verb is None or len(name) < 2:
-        return "use " + " ".join(name)
+        return "get the " + " ".join(name)
     rest = " ".join(name[1:])
     if name[-1].endswith("s") and not name[-1].endswith("ss"):
         return f"{verb} {rest}"

@@ -7,24 +7,23 @@ from an error that a tool answers with. The arguments are drawn by a plan and th
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 from luthier.records import JSON, Conversation, Message, Tool, ToolCall
-from luthier.synthesize.tools.dialogues import OPEN_KINDS, OPEN_QUESTIONS, PER_LIST, REFUSALS, spread
+from luthier.synthesize.tools.dialogues import PER_LIST, REFUSALS, spread
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
 from luthier.synthesize.tools.executors import Fault, Mock, answers_of, tool_text
-from luthier.synthesize.tools.grounding import stems
+from luthier.synthesize.tools.grounding import letters, stems
 from luthier.synthesize.tools.meanings import Scene, meaning_of, words_of
 from luthier.synthesize.tools.operations import Operation, examples_of, operation
 from luthier.synthesize.tools.own_requests import request_text, said, spoken_list
-from luthier.synthesize.tools.own_values import NOTHING, Draft, draw_arguments
-from luthier.synthesize.tools.plan import Plan
+from luthier.synthesize.tools.own_values import NOTHING, Draft, draw, draw_arguments
+from luthier.synthesize.tools.plan import OPTIONAL_SHARE, Plan
 from luthier.synthesize.tools.requests import draw_arguments as draw_everyday
-from luthier.synthesize.tools.requests import request
 from luthier.synthesize.tools.similarity import NeighbourIndex
 from luthier.synthesize.tools.values import Source, kinds
 
@@ -59,7 +58,19 @@ _SEVERAL = (
     "Could you give me the {missing}?",
     "To do that I need the {missing}.",
 )
-_LINKS = ("{a} Also, {b}", "{a} And {b}", "{a}\n{b}", "{a} {B}", "{a} Then {b}")
+_LINKS = ("{a} Also, {b}", "{a} And {b}", "{a}\n{B}", "{a} {B}", "{a} Then {b}")
+_THINGS = ("topic", "substance", "animal", "sport", "genre", "organ")
+_OPEN: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Explain {topic} to me.", ("topic", "event", "sport", "genre", "coding")),
+    ("Why do people care about {topic}?", ("topic", "event", "sport", "genre")),
+    ("What should I know about {topic}?", (*_THINGS, "event", "country", "coding")),
+    ("Write a short poem about {topic}.", ("topic", "animal", "sport", "country", "event")),
+    ("How did {topic} come about?", ("event", "topic", "sport")),
+    ("Can you tell me something interesting about {topic}?", (*_THINGS, "country", "event")),
+    ("What is {topic} used for?", ("substance", "coding")),
+    ("Who has written the best book about {topic}?", ("topic", "event", "country", "sport")),
+    ("Tell me a joke about {topic}.", ("topic", "animal", "sport", "coding")),
+)
 _HELLO = ("Hi", "Hello", "Good morning", "Hey", "Good afternoon")
 _CHAT = (
     "{hello}, this is {name}. What can you help me with?",
@@ -105,10 +116,17 @@ def callable_tools(tools: Sequence[Tool], seed: int = 0) -> tuple[list[Tool], di
     for tool in tools:
         value = draw_arguments(tool.parameters, Draft(Scene(Random(seed)), frozenset(), examples))
         if value is NOTHING:
-            left[tool.name] = "no value is found that a required parameter allows"
+            left[tool.name] = f"no value is found that {', '.join(_stuck(tool, examples, seed)) or 'its parameters'} allows"
         else:
             fitting.append(tool)
     return fitting, left
+
+
+def _stuck(tool: Tool, examples: Mapping[str, str], seed: int) -> list[str]:
+    """The required parameters for which no value is found."""
+    properties = tool.parameters.get("properties") or {}
+    needed = [name for name in tool.parameters.get("required") or () if isinstance(properties.get(name), dict)]
+    return [name for name in needed if draw(properties[name], name, name, Draft(Scene(Random(seed)), frozenset(), examples)) is NOTHING]
 
 
 class _Writer:
@@ -224,7 +242,7 @@ class _Writer:
             if call is None or any((call.name, call.arguments) == (before.name, before.arguments) for before in calls):
                 continue
             calls.append(call)
-            texts.append(request_text(one, call.arguments, self.random))
+            texts.append(request_text(one, call.arguments, self.random, plain=bool(texts)))
             self._plan.gave(one, call.arguments)
         if len(calls) < 2:
             return None
@@ -244,12 +262,14 @@ class _Writer:
         answer = mock(call)
         value = _value_in(answer, name, then)
         later = None if value is None else self._call(then, {name: value})
-        if value is None or later is None or str(value) in json.dumps(call.arguments):
+        if later is None or later.arguments.get(name) != value:
             return None
         noun = words_of(name).rsplit(" ", 1)[0]
         told = request_text(first, call.arguments, self.random)
         second = request_text(then, later.arguments, self.random, without=[name], plain=True)
         text = f"{told}{_NEW_LINE if _NEW_LINE in told else ' '}Then {_that(_small(second), noun, first=_several(answer))}"
+        if letters(str(value)) in letters(text):  # it could be known without the answer
+            return None
         turns = [
             Message("user", text),
             Message("assistant", None, (call,)),
@@ -293,7 +313,8 @@ class _Writer:
 
     def _clarified(self, asked: Operation, call: ToolCall, missing: Sequence[str]) -> list[Message]:
         text = request_text(asked, call.arguments, self.random, without=missing)
-        names = [words_of(name) for name in asked.required_order if name in missing]
+        properties = asked.tool.parameters["properties"]
+        names = [_asked_for(name, properties[name]) for name in asked.required_order if name in missing]
         question = self.random.choice(_QUESTIONS if len(names) == 1 else _SEVERAL).format(missing=" and the ".join(names))
         return [Message("user", text), Message("assistant", question)]
 
@@ -301,7 +322,7 @@ class _Writer:
         """The value that was asked for."""
         schema = asked.tool.parameters["properties"][name]
         value = said(call.arguments[name], schema, name, self.random)
-        if len(value) > 60:
+        if len(value) > 60 or value.endswith((".", "!", "?")):
             return Message("user", f"The {words_of(name)}: {value}")
         return Message(
             "user",
@@ -316,8 +337,11 @@ class _Writer:
         absent = [one for one in self.operations if one.name not in names]
         draw = self.random.random()
         if draw < OPEN_SHARE:
-            topic = str(kinds()[self.random.choice(OPEN_KINDS)].draw(self.source))
-            text, ask, kind = self.random.choice(OPEN_QUESTIONS).format(topic=topic), f"answer questions about {topic}", "open"
+            question, topics = self.random.choice(_OPEN)
+            topic = str(kinds()[self.random.choice(topics)].draw(self.source))
+            doing = re.match(r"(?i)(write|tell)\b.* (poem|joke) ", question)
+            text, kind = question.format(topic=topic), "open"
+            ask = f"{doing[1].lower()} a {doing[2]} about {topic}" if doing else f"answer questions about {topic}"
         elif absent and self.random.random() < NEAR_SHARE:
             wanted = self.random.choice(absent)
             if any(self._stems[wanted.name] <= self._stems[one.name] | _COMMON for one in listed):
@@ -328,7 +352,9 @@ class _Writer:
             text, ask, kind = request_text(wanted, call.arguments, self.random), wanted.ask, "near"
         else:
             blueprint = everyday_blueprint(self.random.choice(self._far_from(listed)), self.source)
-            text, ask, kind = request(blueprint, draw_everyday(blueprint, self.source), self.source).text, blueprint.ask, "other trade"
+            foreign = replace(operation(blueprint.tool), ask=blueprint.ask)
+            arguments = draw_everyday(blueprint, self.source, OPTIONAL_SHARE)
+            text, ask, kind = request_text(foreign, arguments, self.random), blueprint.ask, "other trade"
         answer = Message("assistant", self.random.choice(REFUSALS).format(ask=ask))
         return self._made("irrelevant", [Message("user", text), answer], listed, listed[0], subtype=kind)
 
@@ -468,7 +494,7 @@ def _chains(operations: Sequence[Operation]) -> list[tuple[Operation, Operation,
                     and name in fields
                     and name not in (first.tool.parameters.get("properties") or {})
                 ):
-                    if fields[name].get("type") == properties[name].get("type"):
+                    if fields[name].get("type") == properties[name].get("type") and "enum" not in properties[name]:
                         found.append((first, then, name))
                     break
     return found
@@ -490,7 +516,7 @@ def _several(answer: JSON) -> bool:
 
 
 def _that(text: str, noun: str, *, first: bool) -> str:
-    """`confirm a booking` as "confirm that booking"; where the noun does not occur, it is said at the end of the first sentence.
+    """`confirm a booking` as "confirm that booking"; where the noun does not occur, it is said before the order.
 
     first: there are several, and the first is meant.
     """
@@ -498,9 +524,14 @@ def _that(text: str, noun: str, *, first: bool) -> str:
     made, count = re.subn(rf"\b(?:an?|the|one|this) ((?:[a-z]+ )?){re.escape(noun)}\b(?! of\b)", rf"{which} \g<1>{noun}", text, count=1)
     if count:
         return made
-    match = re.search(r"[.?:]", text)
-    at = match.start() if match else len(text)
-    return f"{text[:at]} for {which} {noun}{text[at:]}"
+    return f"for {which} {noun}, {text}"
+
+
+def _asked_for(name: str, schema: JSON) -> str:
+    """What a question calls a parameter: its words, and of things that are counted their number."""
+    words = words_of(name)
+    counted = schema.get("type") == "integer" and words.endswith("s") and not words.endswith(("ss", "us", "is"))
+    return f"number of {words}" if counted else words
 
 
 def _small(text: str) -> str:

@@ -10,12 +10,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from random import Random
 from typing import Any
 
 from luthier.records import JSON
 from luthier.synthesize.tools.meanings import meaning_of, words_of
-from luthier.synthesize.tools.operations import Operation
+from luthier.synthesize.tools.operations import Operation, is_verb
 from luthier.synthesize.tools.own_values import options_in
 
 OWN_SHARE = 0.4  # of requests that say what one wants rather than what is to be done
@@ -27,8 +28,13 @@ _PLACED = frozenset(
 _PROSE = frozenset(("note", "message", "review", "description", "subject", "title", "reason", "instruction", "topic", "lost"))
 _TAIL = re.compile(r" (id|ids|code|codes|number|numbers|no|key|ref|reference|uuid|identifier|name)$")
 _ID_TAIL = re.compile(r" (id|ids|number|no|uuid|code|identifier)$")
+_PLAIN = r"(?!(?:of|for|to|in|on|at|with|from|by|and|that|which)\b)[a-z]+"
 _PREPOSITIONS = frozenset(("to", "from", "on", "at", "by", "for", "in", "until", "since", "before", "after"))
 _TIMES = frozenset(("nights", "days", "hours", "minutes", "weeks", "months", "years", "people", "persons", "guests", "passengers"))
+_COUNTS = re.compile(r"(\b(?:with|for) [\w,.]+ \w+),? (?:with|for) (\w+ \w+)(?=$|,)")  # with two adults, with one child
+_ADJECTIVE = re.compile(r"(e|ic|al|ed|able|ible|ive|ful|less|ous|ing|y|ent|ant)$")
+_BETWEEN = re.compile(r" (?:that were [a-z]+ )?between two (?:days|dates)\b")
+_BY_ID = re.compile(r" (?:by|with|for) (?:its|the|an?|their)(?: given| specified| unique)? (?:id|uuid|identifier|code|number)\b")
 _KIND = re.compile(r" (type|kind|class|category|size|tier|grade)$")
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -68,7 +74,7 @@ _OWN_SYNONYMS = {  # of oneself: "I want to see the rooms"
 }
 _PHRASES = {
     "start_date": ("from {v}", "starting {v}", "from {v}"),
-    "end_date": ("until {v}", "to {v}"),
+    "end_date": ("until {v}",),
     "date": ("on {v}", "for {v}"),
     "time": ("at {v}",),
     "city": ("in {v}",),
@@ -100,6 +106,8 @@ def request_text(operation: Operation, arguments: JSON, random: Random, without:
     """A user's text that says every argument but those in `without`. plain: as an order without "please" and "can you"."""
     ask, rest = _placed(operation, {name: value for name, value in arguments.items() if name not in without}, random)
     properties: JSON = operation.tool.parameters.get("properties") or {}
+    if not any(_is_day(value) for value in arguments.values()):
+        ask = _BETWEEN.sub("", ask)
     details = [detail(name, value, _schema(properties, name), operation, random) for name, value in rest.items()]
     own = not plain and random.random() < OWN_SHARE
     verb, _, after = ask.partition(" ")
@@ -118,7 +126,7 @@ def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Ra
     label, told = words_of(name), str(schema.get("description") or "")
     if isinstance(value, list) and len(value) == 1 and _is_plural(label) and not isinstance(value[0], dict):
         label = label[:-1]
-    meaning = meaning_of(name, told, operation.words)
+    meaning = _meaning(name, schema, operation)
     text = said(value, schema, name, random)
     if isinstance(value, bool):
         return Detail(label, text, _flag(label, value, told, random))
@@ -134,7 +142,10 @@ def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Ra
     if isinstance(value, str) and meaning in _PROSE and meaning not in ("topic", "reason") and " " in value:
         return Detail(label, f'"{value}"', f'with the {label} "{value}"')
     forms = () if schema.get("enum") or (meaning == "person" and label in operation.ask) else _PHRASES.get(meaning, ())
-    if label.rsplit(" ", 1)[-1] in _PREPOSITIONS and meaning not in ("start_date", "end_date"):
+    head, _, last = label.rpartition(" ")
+    if head and last in ("at", "on") and not _is_day(value) and schema.get("format") == "date-time":
+        forms = (f"with the {head} on {{v}}",)
+    elif last in _PREPOSITIONS and meaning not in ("start_date", "end_date"):
         forms = (f"{label} {{v}}",)
     elif schema.get("format") in ("date", "date-time") and not forms:
         forms = ("on {v}",) if label in ("when", "date") else ()
@@ -142,7 +153,7 @@ def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Ra
         forms = ("at {v}",)
     if meaning == "reason" and not re.search(r"\s", text):
         forms = ()
-    if meaning in ("start_date", "end_date") and not _is_day(value):
+    if (meaning in ("start_date", "end_date") and not _is_day(value)) or (meaning == "currency" and label != "currency"):
         forms = ()
     return Detail(
         label,
@@ -193,6 +204,12 @@ def _text(value: str, schema: JSON, random: Random) -> str:
 def _schema(properties: JSON, name: str) -> JSON:
     found = properties.get(name)
     return found if isinstance(found, dict) else {}
+
+
+def _meaning(name: str, schema: JSON, operation: Operation) -> str:
+    """What a parameter means; a format says more than a name."""
+    stated = {"uuid": "code", "uri": "url", "email": "email"}.get(str(schema.get("format")))
+    return stated or meaning_of(name, str(schema.get("description") or ""), operation.words)
 
 
 def _is_day(value: Any) -> bool:
@@ -256,7 +273,7 @@ def _listed(value: list[Any], schema: JSON, name: str, random: Random) -> str:
         return "; ".join(
             f"{place}: {text}" for place, text in zip(("first", "second", "third", "fourth", "fifth", "sixth"), texts, strict=False)
         ) + "".join(f"; another: {text}" for text in texts[6:])
-    if any("," in text for text in texts if isinstance(text, str)) or random.random() < 0.1:
+    if any("," in text for text in texts if isinstance(text, str)) or (value and isinstance(value[0], str) and random.random() < 0.1):
         texts = [f'"{text}"' for text in texts]
     return spoken_list(texts) or "none"
 
@@ -267,7 +284,7 @@ def _flag(label: str, value: bool, told: str, random: Random) -> str:
     whether = re.match(r"(?i)(?:whether to|if true,?|true to|set to true to) ([a-z]+ [^.;,()]{2,50})\.?$", told)
     if only and len(told) < 60:
         return f"only {only[1]}" if value else f"not only {only[1]}"
-    if whether:
+    if whether and is_verb(whether[1].split()[0]):
         return f"and {whether[1]}" if value else f"and don't {whether[1]}"
     verb, _, rest = label.partition(" ")
     if verb in ("include", "with", "has", "show", "add") and rest:
@@ -279,11 +296,11 @@ def _flag(label: str, value: bool, told: str, random: Random) -> str:
         or label.endswith(("ed", "able", "ive"))
     ):
         return f"{random.choice(('{}: {}', '({}: {})')).format(label, 'yes' if value else 'no')}"
-    if told and told.lower().rstrip(".") == label and not label.endswith("e"):
+    if told and told.lower().rstrip(".") == label and not _ADJECTIVE.search(label):
         return f"{'with' if value else 'without'} {label}"
     if re.fullmatch(r"(?i)every (day|week|month|year|morning|evening)\.?", told):
         return told.lower().rstrip(".") if value else f"not {told.lower().rstrip('.')}"
-    return random.choice((f"{label}: {'yes' if value else 'no'}", f"{'with' if value else 'without'} {label}"))
+    return f", {label}: {'yes' if value else 'no'}"
 
 
 def _measure(label: str, value: float, text: str, random: Random) -> str:
@@ -326,7 +343,7 @@ def _place(ask: str, name: str, value: Any, operation: Operation, random: Random
     schema, words = _schema(operation.tool.parameters.get("properties") or {}, name), words_of(name)
     if isinstance(value, bool | dict) or value is None or (isinstance(value, list) and any(isinstance(one, dict) for one in value)):
         return None
-    meaning = meaning_of(name, str(schema.get("description") or ""), operation.words)
+    meaning = _meaning(name, schema, operation)
     text = said(value, schema, name, random)
     noun = _TAIL.sub("", words)
     if words in _PREPOSITIONS and isinstance(value, str) and len(text) < 60:
@@ -353,19 +370,30 @@ def _place(ask: str, name: str, value: Any, operation: Operation, random: Random
     is_id = noun != words or schema.get("format") == "uuid" or meaning in _PLACED
     if not is_id or (isinstance(value, str) and len(value) > 44) or schema.get("enum"):
         return None
+    found = _swap(
+        ask,
+        rf"\b{re.escape(noun.rsplit(' ', 1)[-1])} by (?:its |the |an? )?(?:id|uuid|identifier|code|number)\b",
+        f"{noun.rsplit(' ', 1)[-1]} {text}",
+    )
+    if found is not None:
+        return found
     for one in dict.fromkeys((noun, noun.rsplit(" ", 1)[-1])):
         said_with = text if meaning in ("person", "company", "product") else f"{one} {text}"
-        found = _swap(ask, rf"\b(?:an?|the|one|this|some|single) ((?:[a-z]+ )?){re.escape(one)}\b(?! [a-z]+ of\b)", rf"\g<1>{said_with}")
+        found = _swap(ask, rf"\b(?:an?|the|one|this|some|single) ((?:{_PLAIN} ){{0,3}}){re.escape(one)}\b(?! [a-z]+ of\b)", said_with)
         if found is not None:
-            return found
+            return _BY_ID.sub("", found)
     return None
 
 
 def _swap(ask: str, pattern: str, text: str) -> str | None:
-    """The order with the first match replaced, unless a value already stands right before it."""
-    plain = text.replace("\\", "\\\\") if "\\g<1>" not in text else text
-    made, count = re.subn(pattern, plain, ask, count=1)
-    return made if count else None
+    """The order with the first match replaced by what its group holds, if it has one, and the text; None where nothing matches."""
+    match = _compiled(pattern).search(ask)
+    return None if match is None else f"{ask[: match.start()]}{match[1] if match.lastindex else ''}{text}{ask[match.end() :]}"
+
+
+@lru_cache(maxsize=8192)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def _written(ask: str, details: list[Detail], order: str, random: Random) -> str:
@@ -397,10 +425,11 @@ def _inline(details: Sequence[Detail], random: Random) -> str:
     phrases = [one.phrase for one in details if one.phrase]
     named = [f"{one.label} {one.said}" for one in details if not one.phrase]
     text = (" " if len(phrases) < 3 else ", ").join(phrases).replace(", ,", ",")
+    text = _COUNTS.sub(r"\1 and \2", text)
     if not named:
         return text
     lead = random.choice(("with {}", "with the {}")).format(spoken_list(named))
-    if phrases and re.match(r"with(out)? ", phrases[-1]):
+    if phrases and phrases[-1].startswith("with "):
         return f"{text} and {named[0]}" if len(named) == 1 else f"{text}, {spoken_list(named)}"
     return f"{text}, {lead}" if phrases else lead
 
@@ -410,7 +439,9 @@ def _sentences(details: Sequence[Detail], random: Random) -> str:
     texts: list[str] = []
     waiting: list[str] = []
     for one in details:
-        if one.long:
+        if one.said in ("yes", "no"):
+            texts.append(f"{_capital(one.label)}: {one.said}.")
+        elif one.long:
             texts.append(_alone(one, random))
         else:
             waiting.append(f"the {one.label} {'are' if _is_plural(one.label) else 'is'} {one.said}")

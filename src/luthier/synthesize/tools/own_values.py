@@ -21,10 +21,17 @@ from luthier.synthesize.tools.pattern_values import texts_of
 
 MOST_ITEMS = 3
 _DEFAULT_SHARE = 0.05  # of the values that are the schema's default: said, they teach little
-_EXAMPLES = re.compile(r"(?:\be\.g\.?,?|\bfor example:?|\bsuch as|\bexamples?:|\blike\b)\s+([\"'`]?)([\w][\w\-./:+@]*)\1", re.IGNORECASE)
+_EXAMPLES = re.compile(
+    r"(?:\be\.g\.?,?|\bfor example:?|\bsuch as|\bexamples?:|\blike\b)\s+(?:[\"'`]([^\"'`\n]{1,60})[\"'`]|([\w+][\w\-./:+@]*))",
+    re.IGNORECASE,
+)
 _OPTIONS = re.compile(r"(?:\bone of:?|\beither|\bcan be:?|\bpossible values:?|\ballowed values:?|\bvalues:|:)\s+(.+)", re.IGNORECASE)
 _OPTION = re.compile(r"[\"'`]?([A-Za-z][\w-]{1,24})[\"'`]?")
 _ID_WORDS = re.compile(r" (id|ids|code|codes|number|numbers|no|key|ref|reference|uuid|identifier)$")
+
+
+_CALENDAR = re.compile(r"\b(year|month|day|hour|minute)$")
+_OPPOSITES = {"min": "max", "minimum": "maximum", "lowest": "highest", "from": "to", "lower": "upper"}
 
 
 class _Nothing:
@@ -169,7 +176,10 @@ def _object(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any
     wanted = {one for one in optional if draft.is_wanted(f"{path}.{one}" if path else one)}
     least = max(int(schema.get("minProperties", 0)), 1 if path and properties else 0)
     spare = [one for one in optional if one not in wanted]
-    for _ in range(least - len(wanted) - len([one for one in required if one in properties])):
+    given_anyway = sum(one in properties for one in required)
+    if len(wanted) + given_anyway > (most := int(schema.get("maxProperties", len(properties)))):
+        wanted = set(draft.scene.random.sample(sorted(wanted), max(0, most - given_anyway)))
+    for _ in range(least - len(wanted) - given_anyway):
         if spare:
             wanted.add(spare.pop(draft.scene.random.randrange(len(spare))))
     for one, part in properties.items():
@@ -182,7 +192,20 @@ def _object(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any
             values[one] = value
     if any(one not in values for one in required):
         return NOTHING
+    _order(values, properties)
     return values if properties or not path else _open_object(schema, name, draft)
+
+
+def _order(values: JSON, properties: JSON) -> None:
+    """The least below the most, where both are given: `min_price` and `max_price`."""
+    numbers = {words_of(name): name for name, value in values.items() if _is_number(value)}
+    for words, name in numbers.items():
+        first, space, rest = words.partition(" ")
+        other = numbers.get(f"{_OPPOSITES.get(first, '')}{space}{rest}")
+        if other is None or values[name] <= values[other]:
+            continue
+        if _fits(values[name], properties[other]) and _fits(values[other], properties[name]):
+            values[name], values[other] = values[other], values[name]
 
 
 def _open_object(schema: JSON, name: str, draft: Draft) -> Any:
@@ -197,7 +220,7 @@ def _open_object(schema: JSON, name: str, draft: Draft) -> Any:
         ("season", "channel", "origin", "team", "level", "source", "batch", "zone"), min(8, max(1, least, min(most, 2)))
     ):
         value = draw(
-            {"type": "string", **inner} if not inner.keys() & {"type", "anyOf", "enum", "const"} else inner, key, f"{name}.{key}", draft
+            {"type": "string", **inner} if not inner.keys() & {"type", "anyOf", "enum", "const"} else inner, "", f"{name}.{key}", draft
         )
         if value is NOTHING:
             return NOTHING
@@ -242,6 +265,15 @@ def _number(schema: JSON, name: str, draft: Draft, *, whole: bool) -> Any:
         least, most, digits = (36.0, 60.0, 4) if meaning == "latitude" else (-9.0, 24.0, 4)
     else:
         least, most, digits = _measure(words, told, whole)
+    example = example_in(str(schema.get("description") or ""))
+    if (
+        whole
+        and example.isdigit()
+        and len(example) > 2
+        and not _CALENDAR.search(words)
+        and low <= (like := int(code_like(example, draft.scene.random))) <= high
+    ):
+        return like
     if whole and meaning in ("epoch", "year", "room"):
         value = int(value_of(meaning, draft.scene))
         if low <= value <= high:
@@ -270,6 +302,8 @@ def _stepped(schema: JSON, least: float, most: float, digits: int, draft: Draft,
     for _ in range(8):
         value = min(max(round(random.uniform(least, most), digits), least), most)
         if above < value < below:
+            if abs(value) >= 1000 and least <= round(value, -1) <= most and above < round(value, -1) < below:
+                value = round(value, -1)
             return int(value) if float(value).is_integer() else value
         digits += 2
     return NOTHING
@@ -292,6 +326,9 @@ def _is_number(value: Any) -> bool:
 _MEASURES: tuple[tuple[str, float, float, int], ...] = (
     (r"\b(rating|stars?|score|grade)$", 1, 5, 1),
     (r"\b(percent|percentage|pct|discount|rate|share|vat|tax rate|interest rate)$", 2, 40, 1),
+    (r"\b(income|salary|revenue|wage)$", 1800, 6500, 0),
+    (r"\b(principal|loan amount|credit limit|purchase price|property value)$", 5000, 250_000, 0),
+    (r"\b(odometer|mileage|odometer km)$", 8000, 160_000, 0),
     (
         r"\b(amount|price|total|cost|fee|fare|budget|balance|salary|deposit|value|sum|subtotal|tax|revenue|income|max price|min price)$",
         15,
@@ -315,7 +352,11 @@ _MEASURES: tuple[tuple[str, float, float, int], ...] = (
     (r"\b(minutes?|mins?|duration|timeout)$", 15, 90, 0),
     (r"\b(months?|term)$", 3, 24, 0),
     (r"\b(years?( of experience)?|age)$", 18, 70, 0),
-    (r"\b(year)$", 1998, 2027, 0),
+    (r"\b(exp|expiry|expiration|valid) year$", 2027, 2032, 0),
+    (r"\byear$", 1998, 2027, 0),
+    (r"\bmonth$", 1, 12, 0),
+    (r"\bday$", 1, 28, 0),
+    (r"\bhour$", 7, 20, 0),
     (r"\b(celsius|temperature|temp)\b", 16, 25, 1),
     (r"\bfahrenheit\b", 60, 80, 0),
     (r"\b(kg|kilograms?|weight|mass)\b", 1, 60, 1),
@@ -393,7 +434,7 @@ def _makers(schema: JSON, name: str, draft: Draft, owner: str) -> Iterator[Calla
 def example_in(told: str) -> str:
     """The example that a description gives: "Property code, e.g. BER-001." has `BER-001`."""
     found = _EXAMPLES.search(told)
-    return found[2].rstrip(".,;:") if found else ""
+    return (found[1] or found[2]).rstrip(".,;:") if found else ""
 
 
 @lru_cache(maxsize=16384)

@@ -15,9 +15,10 @@ from luthier.records.patterns import byte_matcher, matches, usable_pattern
 
 LONGEST = 600  # bytes of a text
 BANK = 48  # texts of one pattern; more say nothing new to a learner
-_MOST_BYTES = 4000  # of all texts of one pattern
+_MOST_BYTES = 1500  # of all texts of one pattern
 _ENOUGH = 0.35  # chance to stop where a text matches and may go on
 _GENTLE = b"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_TELLING = frozenset("xX0")  # letters and digits that patterns name most often one by one
 _ALLOWED = frozenset(range(0x20, 0x7F)) - set(b'"\\<>{}`')
 
 
@@ -60,25 +61,33 @@ def _draw(pattern: str, least: int, most: int, random: Random) -> str | None:
             return text.decode("utf-8")
         if not may:
             return None
-        byte = (_onward(matcher, may, following) if len(text) >= wanted else None) or _chosen(may, text, random)
+        byte = (_onward(matcher, may, following, random) if len(text) >= wanted else None) or _chosen(may, text, random)
         if not matcher.consume_token(byte):
             return None
         text.append(byte)
     return None
 
 
-def _onward(matcher: Any, may: list[int], following: set[int]) -> int | None:
-    """A byte after which the text may end, or after which other bytes may follow than now: a way out of what may go on for ever."""
-    changing = None
+def _onward(matcher: Any, may: list[int], following: set[int], random: Random) -> int | None:
+    """A byte after which the text may end, else one after which other bytes may follow than now: a way out of what may go on for ever.
+
+    One byte of each kind is tried, and any mark.
+    """
+    changing: dict[frozenset[int], int] = {}
+    kinds: set[str] = set()
     for byte in sorted(may, key=lambda one: (one not in _GENTLE, one == ord(" "))):
+        if byte in _GENTLE and may[-1] < 0x80:
+            if (kind := _kind(byte)) in kinds and chr(byte) not in _TELLING:
+                continue
+            kinds.add(kind)
         after = matcher.deep_copy()
         after.consume_token(byte)
-        then = _following(after)
+        then = frozenset(_following(after))
         if ord('"') in then:
             return byte
-        if changing is None and then != following:
-            changing = byte
-    return changing
+        if then != following:
+            changing.setdefault(then, byte)
+    return random.choice(list(changing.values())) if changing else None
 
 
 def _following(matcher: Any) -> set[int]:

@@ -52,6 +52,11 @@ def import_botocore(wheel: Path) -> Iterator[Tool]:
             yield from model.tools(snake_case(service), f"botocore {opened.version}: {service}")
 
 
+def is_service_model(document: Any) -> bool:
+    """Whether a document is a service model of botocore."""
+    return isinstance(document, dict) and all(isinstance(document.get(key), dict) for key in ("metadata", "operations", "shapes"))
+
+
 class ServiceModel:
     """One service document; shapes are expanded once for each depth and shared between its tools."""
 

@@ -60,6 +60,11 @@ def newest(stems: list[str]) -> list[str]:
     return sorted(stem for _, stem in best.values())
 
 
+def is_discovery(document: Any) -> bool:
+    """Whether a document is a discovery document, as Google's services publish them."""
+    return isinstance(document, dict) and (document.get("kind") == "discovery#restDescription" or "discoveryVersion" in document)
+
+
 class DiscoveryDocument:
     """One discovery document; its schemas are read once for each depth and shared between its tools."""
 

@@ -102,7 +102,9 @@ def _read(schema: Mapping[str, Any], place: str, path: Path) -> JSON:
         note("left out", what, path)
 
     try:
-        return SchemaReader(Documents(schema, path).resolve, parameter_words, leave=leave, any_type=True).read(schema, MAX_DEPTH)
+        return SchemaReader(Documents(schema, path).resolve, parameter_words, leave=leave, any_type=True, examples=True).read(
+            schema, MAX_DEPTH
+        )
     except ToolSpecError as problem:
         raise ToolSpecError(f"{place}: {problem}") from None
     except RecursionError:

@@ -15,7 +15,7 @@ from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
 from luthier.records.account import note
 from luthier.records.dialects import ANY
-from luthier.records.schema import MAX_DEPTH, SchemaReader, parameters_schema
+from luthier.records.schema import MAX_DEPTH, SchemaReader, parameters_schema, with_example
 from luthier.synthesize.tools.importers.documents import Documents, load_document
 from luthier.synthesize.tools.importers.fields import Fields, side_by_side
 from luthier.synthesize.tools.importers.wording import described, named_words, parameter_words, snake_case
@@ -110,7 +110,7 @@ class _Specification:
             if kind == "cookie" or (kind == "header" and name.lower() in _CLIENT_HEADERS):
                 note("left out", f"{kind} parameter that a client sets", self._path)
                 continue
-            schema = self._read(self._parameter_schema(parameter, spot), spot, parameter.get("description"))
+            schema = self._read(self._parameter_schema(parameter, spot), spot, _told(parameter))
             fields.add(name, schema, parameter.get("required") is True or kind == "path", kind)
         for body, spot, must in self._bodies(parameters, operation, place):
             schema = self._read(body, spot, None, depth=MAX_DEPTH)
@@ -237,6 +237,7 @@ class _Specification:
             heirs=self._heirs_of,
             leave=leave,
             any_type=True,
+            examples=True,
         )
 
     def _heirs_of(self, reference: str) -> list[str]:
@@ -300,6 +301,15 @@ class _Specification:
 
     def _fail(self, place: str, problem: str, advice: str) -> Any:
         raise ToolSpecError(f"{self._path}: {place}: {problem}; {advice}")
+
+
+def _told(parameter: Mapping[str, Any]) -> Any:
+    """What is said of a parameter, with the example that stands beside its schema or in it."""
+    inner = parameter.get("schema")
+    beside = {"example": parameter["example"]} if "example" in parameter else {}
+    around = {**(inner if isinstance(inner, Mapping) else {}), **beside}
+    told = parameter.get("description")
+    return with_example(told if isinstance(told, str) else "", around) or told
 
 
 def _raising(problem: ToolSpecError) -> Any:
