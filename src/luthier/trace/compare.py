@@ -301,9 +301,3 @@ def _side(name: str, named: Sequence[str]) -> JSON:
         "adapter": settings.get("adapter"),
         "seconds": sum(one for one in seconds if isinstance(one, int | float)) if seconds else None,
     }
-
-
-def is_worse(settings: JSON, comparison: JSON) -> bool:
-    """Whether a comparison fails the bound of `--fail-if-worse`."""
-    bound, total = settings.get("fail_if_worse"), comparison["total"]
-    return bound is not None and 100 * total["difference"] < -bound and (not settings.get("sure") or total["p"] < 0.05)

@@ -44,9 +44,9 @@ def code(run: RunRecord) -> int:
 
 
 def _worse(run: RunRecord, comparison: JSON) -> bool:
-    from luthier.trace.compare import is_worse
-
-    return is_worse(run.settings, comparison)
+    """Whether a comparison fails the bound of `--fail-if-worse`."""
+    bound, total = run.settings.get("fail_if_worse"), comparison["total"]
+    return bound is not None and 100 * total["difference"] < -bound and (not run.settings.get("sure") or total["p"] < LEVEL)
 
 
 def _told(one: JSON) -> list[str]:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from luthier.models.local import LocalModel
     from luthier.synthesize.tools.complexity import Complexity, ComplexityRange
 
-LOSSES, PRIOR, DIALOGUES = "losses.jsonl", "prior.jsonl", page.DIALOGUES
+LOSSES, PRIOR_LOSSES, TUNED_LOSSES = "losses.jsonl", "prior-losses.jsonl", "tuned-losses.jsonl"
+PRIOR, DIALOGUES = "prior.jsonl", page.DIALOGUES
 FIELDS = ("dialogue", "H", "S", "tokens")  # that every row of losses has
 CHUNK = 32
 
@@ -41,8 +42,8 @@ def run(settings: ComplexitySettings, out: Path, progress: Progress = quiet) -> 
     reads: list[Read] = [*settings.data, *settings.reads(), *([Path(settings.tuned)] if settings.tuned else [])]
     with Run(out, "synthesize complexity", settings, reads=reads, progress=progress, draw=page.draw) as made:
         uses = ("data", "limit", "prior", "model", "adapter", "dtype", "tuned")
-        made.step("range", partial(_range, settings, rows, learner, tuned, out, progress), uses=uses, files=[PRIOR])
-        made.step("dialogues", partial(_steer, settings, rows, learner, out, progress, made), files=[DIALOGUES], after=["range"])
+        made.step("range", partial(_range, settings, rows, learner, tuned, out, progress), uses=uses, files=[PRIOR, PRIOR_LOSSES])
+        made.step("dialogues", partial(_steer, settings, rows, learner, out, progress, made), files=[DIALOGUES, LOSSES], after=["range"])
     return made
 
 
@@ -74,12 +75,12 @@ def _range(  # noqa: PLR0917
 
     prior = evenly(rows, settings.prior)
     progress.step("Reading the range", len(prior))
-    before = [one.mean for one in _measured(prior, learner, out / LOSSES, quiet)]
+    before = [one.mean for one in _measured(prior, learner, out / PRIOR_LOSSES, quiet)]
     right: list[bool] = []
     for start in range(0, len(prior), CHUNK):
         right += solved(prior[start : start + CHUNK], learner)
         progress.advance(len(prior[start : start + CHUNK]))
-    after = None if tuned is None else [one.mean for one in _measured(prior, tuned, out / "tuned-losses.jsonl", quiet)]
+    after = None if tuned is None else [one.mean for one in _measured(prior, tuned, out / TUNED_LOSSES, quiet)]
     write_jsonl(out / PRIOR, (row.to_row() for row in prior[::2]))
     bounds = appropriate_range(before, right, after)
     return {**bounds.to_row(), "prior": len(prior), "solved": sum(right), "tuned": tuned is not None}
@@ -124,21 +125,24 @@ def _where(values: Sequence[float], bounds: ComplexityRange) -> JSON:
 
 
 def _measured(rows: Sequence[Conversation], learner: LocalModel, journal: Path, progress: Progress) -> list[Complexity]:
-    """The complexity of each dialogue; those in the journal are not computed again."""
+    """The complexity of each dialogue; those in the journal are not computed again.
+
+    Chunks depend on the rows alone, and one of which a row is missing is computed whole: numbers do not depend on where a run was stopped.
+    """
     from luthier.synthesize.tools.complexity import Complexity, complexities
 
     names = [_digest(row) for row in rows]
+    order = sorted({name: at for at, name in enumerate(names)}.values(), key=lambda at: (len(str(rows[at])), names[at]))
     with Journal(journal, FIELDS) as kept:
         known = {row["dialogue"]: Complexity(row["H"], row.get("H_args"), row["S"], row["tokens"]) for row in kept}
-        wanted = sorted(
-            {name: at for at, name in enumerate(names) if name not in known}.values(), key=lambda at: (len(str(rows[at])), names[at])
-        )
-        progress.advance(len(rows) - len(wanted))
-        for start in range(0, len(wanted), CHUNK):
-            chunk = wanted[start : start + CHUNK]
-            for at, one in zip(chunk, complexities([rows[at] for at in chunk], learner), strict=True):
-                kept.append({"dialogue": names[at], **one.to_row()})
-                known[names[at]] = one
+        progress.advance(len(rows) - len(order))
+        for start in range(0, len(order), CHUNK):
+            chunk = order[start : start + CHUNK]
+            if any(names[at] not in known for at in chunk):
+                for at, one in zip(chunk, complexities([rows[at] for at in chunk], learner), strict=True):
+                    if names[at] not in known:
+                        kept.append({"dialogue": names[at], **one.to_row()})
+                        known[names[at]] = one
             progress.advance(len(chunk))
     return [known[name] for name in names]
 
