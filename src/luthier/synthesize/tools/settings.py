@@ -16,7 +16,7 @@ class DialogueSettings:
     """
 
     apis: tuple[str, ...] = option((), "OpenAPI file, MCP tools/list file, or Python module.", "--api", metavar="FILE|module:NAME")
-    builtin_apis: bool = option(False, "Also the cloud services whose descriptions come from the package index.")
+    builtin_apis: bool = option(False, "Also the cloud services whose descriptions come from the package index.", off="--no-builtin-apis")
     count: int = option(200, "Dialogues made, before they are checked.", least=1)
     held_out: int = option(0, "Further dialogues for evaluation, with other requests and other calls: held_out.jsonl.", least=0)
     given: str | None = option(None, "A file of dialogues in place of made ones, edited say; they are checked like those.", "--dialogues")
