@@ -10,7 +10,7 @@ from luthier.models.opening import MODEL
 from luthier.settings import check, option, seed_option
 
 MINUTES = 17.0
-OWN_SHARE, SAMPLE_SHARE = 0.5, 0.2  # of dialogues about the APIs that are given, and about the sample
+OWN_SHARE, SAMPLE_SHARE = 0.5, 0.35  # of dialogues about the APIs that are given, and about the sample
 
 
 @dataclass(frozen=True)
