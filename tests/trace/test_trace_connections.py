@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -13,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from luthier.errors import DiskError, SettingsError
-from luthier.records import Journal
+from luthier.errors import SettingsError
 from luthier.synthesize.tools.importers import openapi_tools
 from luthier.trace.service import Roster, Service
 from luthier.trace.service.routes import ROUTES
@@ -240,11 +240,25 @@ def test_an_answer_is_on_disk_before_it_is_confirmed(service: Service, monkeypat
     ask(service, "GET", "/predict?learner=disk&item=q1")
     assert len(synced) == many
 
-    def broken(_: Journal) -> None:
-        raise DiskError("the disk does not answer")
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(Journal, "sync", broken)
-    assert ask(service, "POST", "/answers", {"learner": "disk", "item": "q1", "correct": 1}) == (507, {"error": "the disk does not answer"})
+    monkeypatch.setattr(os, "fdatasync", broken)
+    status, reply = ask(service, "POST", "/answers", {"learner": "disk", "item": "q1", "correct": 1})
+    assert status == 507
+    assert "Input/output error" in reply["error"]
+    assert ask(service, "GET", "/predict?learner=disk&item=q1")[0] == 200
+
+
+def test_what_was_not_confirmed_waits_for_the_disk_when_it_is_sent_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    answer = {"learner": "again", "item": "q1", "correct": 1, "id": "one"}
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fdatasync", broken)
+        assert [ask(service, "POST", "/answers", answer)[0] for _ in range(2)] == [507, 507]
+    assert ask(service, "POST", "/answers", answer) == (200, {"answers": 1, "repeated": True})
 
 
 def test_what_is_under_way_is_answered_when_the_service_stops(tracer: Tracer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,12 +89,9 @@ class Journal:
             raise disk_error(error, self.path) from error
         self._end += len(lines)
 
-    def sync(self) -> None:
-        """Wait until all rows are on the disk itself; when this returns, a power failure no longer loses them. Raises DiskError."""
-        try:
-            os.fdatasync(self._file.fileno())
-        except OSError as error:
-            raise disk_error(error, self.path) from error
+    def descriptor(self) -> int:
+        """A descriptor of one's own, to wait with for the disk (`os.fdatasync`) while rows are added; close it."""
+        return os.dup(self._file.fileno())
 
     def __iter__(self) -> Iterator[JSON]:
         """The rows in order; raises BadRowError for a line that something else has damaged."""

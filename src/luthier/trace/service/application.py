@@ -67,13 +67,13 @@ class Door:
             raise RequestError(400, "the address is not UTF-8 text") from None
         if path == ["openapi.json"] and request.method == "GET":
             return self.document
-        find_route(request.method, path)
+        route = find_route(request.method, path)
         body = await _body(request)
         if request.method not in ("GET", "DELETE"):
             if fields:
                 raise RequestError(400, "the fields of this request belong in its body")
             fields = _fields(request.headers.get("content-type", "nothing"), body)
-        return await self.worker.ask(partial(respond, self.roster, request.method, path, fields))
+        return await self.worker.ask(partial(respond, self.roster, request.method, path, fields), writes=route.writes)
 
     def _admit(self, request: Request) -> None:
         """Raises RequestError for a web page that was pointed here, and for a client without the key."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import asyncio
 
 LARGEST_HEAD = 1 << 16  # bytes
-TAKEN = 128  # connections that are taken in a row, each a descriptor before it can be refused
+TAKEN = 32  # connections that are taken in a row, each a descriptor before it can be refused
 WAITING = 2048  # connections that wait to be taken
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import secrets
 from array import array
 from collections.abc import Iterator, Sequence
@@ -75,7 +76,7 @@ class Roster:
     def __init__(self, tracer: Tracer, folder: str | Path) -> None:
         self.tracer, self.folder, self.lock = tracer, Path(folder), RLock()
         self.answers, self.closed = 0, False
-        self._unsynced = False  # whether something was written since the last sync
+        self._written = self._synced = 0  # writes so far, and those of them that are surely on the disk
         self._learners: dict[str, Learner] = {}
         self._sequence = self._since = 0  # of the last journal row; rows since learners were last written
         self._unsaved: list[JSON] = []
@@ -151,11 +152,21 @@ class Roster:
         return told
 
     def sync(self) -> None:
-        """Wait until what was counted and added is on the disk itself. Raises DiskError."""
-        if self._unsynced:
-            self._added.sync()
-            self._journal.sync()
-            self._unsynced = False
+        """Wait until what was written so far is on the disk itself; others may go on meanwhile. Raises DiskError."""
+        with self.lock:
+            target = self._written
+            if self._synced == target:
+                return
+            parts = [self._added.descriptor(), self._journal.descriptor()]
+        try:
+            for part in parts:
+                os.fdatasync(part)
+        except OSError as error:
+            raise disk_error(error, self.folder) from error
+        finally:
+            for part in parts:
+                os.close(part)
+        self._synced = max(self._synced, target)
 
     def forget(self, name: str) -> int | None:
         """Remove a learner from memory and from every file; returns the number of answers, None where nothing is known.
@@ -165,7 +176,7 @@ class Roster:
         key = self._key(name)
         if key in self._learners:
             self._journal.append({"seq": self._sequence + 1, "forget": key})
-            self._unsynced = True
+            self._written += 1
             self._sequence += 1
             self._leaving[key] = self._drop(key)
         gone = self._leaving.get(key)
@@ -223,7 +234,7 @@ class Roster:
         if not fresh:
             return
         self._journal.extend([entry for entry, _ in fresh])
-        self._unsynced = True
+        self._written += 1
         self._sequence += len(fresh)
         for entry, after in fresh:
             self._count(self._learners.get(entry["learner"]) or Learner(after), entry, after)
@@ -253,7 +264,7 @@ class Roster:
         """Keep what was added; before any answer, which may name it."""
         while self._unsaved:
             self._added.append(self._unsaved[0])
-            self._unsynced = True
+            self._written += 1
             del self._unsaved[0]
 
     def _rows(self) -> Iterator[JSON]:

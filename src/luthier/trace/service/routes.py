@@ -25,10 +25,11 @@ class RequestError(LuthierError):
 
 
 class Route(NamedTuple):
-    """A function of roster and fields, and the fields that a request may have."""
+    """A function of roster and fields, the fields that a request may have, and whether it changes anything."""
 
     work: Callable[[Roster, JSON], JSON]
     fields: tuple[str, ...] = ()
+    writes: bool = False
 
 
 def respond(roster: Roster, method: str, path: Sequence[str], fields: JSON) -> JSON:
@@ -167,14 +168,14 @@ ADVICE = ("learner", "n", "low", "high", "respect_prerequisites", "leave_out")
 LISTS = {"item": "items", "concept": "concepts", "leave_out": "leave_out"}
 ROUTES: dict[str, dict[str, Route]] = {
     "health": {"GET": Route(_health)},
-    "answers": {"POST": Route(_answer, ("learner", "item", "correct", "id", "items", "answers"))},
+    "answers": {"POST": Route(_answer, ("learner", "item", "correct", "id", "items", "answers"), writes=True)},
     "predict": dict.fromkeys(("GET", "POST"), Route(_predict, ("learner", "items"))),
     "mastery": dict.fromkeys(("GET", "POST"), Route(_mastery, ("learner", "concepts"))),
     "recommend": dict.fromkeys(("GET", "POST"), Route(_recommendations, ADVICE)),
     "explain": {"POST": Route(_explain, ("learner", "item"))},
-    "items": {"POST": Route(_add_items, ("items",))},
-    "concepts": {"POST": Route(_add_concepts, ("concepts", "edges"))},
-    "learners/NAME": {"DELETE": Route(_forget, ("learner",))},
+    "items": {"POST": Route(_add_items, ("items",), writes=True)},
+    "concepts": {"POST": Route(_add_concepts, ("concepts", "edges"), writes=True)},
+    "learners/NAME": {"DELETE": Route(_forget, ("learner",), writes=True)},
     "learners/NAME/state": {"GET": Route(_state, ("learner",))},
 }
 
