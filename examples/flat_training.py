@@ -11,7 +11,7 @@ from trl import SFTConfig, SFTTrainer
 
 from luthier import FlatLoraCallback, open_model
 
-model = open_model(sys.argv[1] if len(sys.argv) > 1 else "bundled")
+model = open_model(sys.argv[1] if len(sys.argv) > 1 else "bundled", dtype="float32")
 rows = [
     {"messages": [{"role": "user", "content": f"What is {a} times {b}?"}, {"role": "assistant", "content": f"{a} times {b} is {a * b}."}]}
     for a in range(2, 10)
@@ -19,8 +19,8 @@ rows = [
 ]
 config = SFTConfig(
     "flat",
-    max_steps=4,
-    per_device_train_batch_size=4,
+    max_steps=3,
+    per_device_train_batch_size=2,
     learning_rate=2e-4,
     max_length=128,
     report_to=[],

@@ -32,4 +32,4 @@ print(len(suite.facts), "facts,", len(suite.items), "questions,", len(suite.stat
 model = open_model(sys.argv[1]) if len(sys.argv) > 1 else ScriptedModel("reader", suite.items, suite.memory)
 scores = measure(judge(suite.items, list(answers(model, suite.items)), Scorer(suite.facts)))
 for name, each in scores.scenarios.items():
-    print(name, "right:", each.right)
+    print(f"{name}: {each.right.rate:.0%} right of {each.right.items} ({each.right.low:.0%} to {each.right.high:.0%})")

@@ -11,7 +11,7 @@ from luthier import PreferenceConfig, PreferenceTrainer, open_model
 from luthier.records import Message
 from luthier.synthesize.pairs import AnswerSwap, PairReport, Question, make_pairs, wrong_drafts
 
-model = open_model(sys.argv[1] if len(sys.argv) > 1 else "bundled")
+model = open_model(sys.argv[1] if len(sys.argv) > 1 else "bundled", dtype="float32")
 
 # The questions, and what a model said to them. `luthier synthesize pairs` asks the model itself.
 sums = [(a, b) for a in range(2, 8) for b in range(3, 5)]
@@ -32,8 +32,8 @@ config = PreferenceConfig(
     loss="dpo",
     weighting="bmc",
     delta=2.0,
-    max_steps=4,
-    per_device_train_batch_size=4,
+    max_steps=3,
+    per_device_train_batch_size=2,
     learning_rate=1e-4,
     report_to=[],
     use_cpu=True,

@@ -29,5 +29,5 @@ task = Task("docstrings", documents, queries, Qrels.from_triples(len(pairs), ((p
 
 retrievers = [BM25("code"), *(open_embedder(name) for name in sys.argv[1:])]
 for retriever in retrievers:
-    found = score(task, retrieve(task, retriever).run).to_row()
-    print(f"{retriever.name}: nDCG@10 {found['ndcg@10']} of {len(pairs)} queries")
+    ndcg = score(task, retrieve(task, retriever).run).to_row()["ndcg@10"]["expected"]  # over all orders of documents with one score
+    print(f"{retriever.name}: nDCG@10 {ndcg['mean']:.3f} ({ndcg['low']:.3f} to {ndcg['high']:.3f}) over {len(pairs)} queries")
