@@ -108,7 +108,7 @@ def test_a_full_disk_loses_and_doubles_nothing(tracer: Tracer, saved: Path, tmp_
         roster.answer("a", "q1", 1.0)
         roster.answer("b", "q5", 1.0)
         with monkeypatch.context() as disk:
-            disk.setattr(Journal, "append", full)
+            disk.setattr(Journal, "extend", full)
             with pytest.raises(DiskError):
                 roster.answer("a", "q2", 1.0)
             with pytest.raises(DiskError):

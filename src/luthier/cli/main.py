@@ -23,6 +23,7 @@ from luthier.errors import LuthierError
 
 STOPPED, TERMINATED = 130, 143
 OFFLINE = "--offline"
+COMPLETE = "_LUTHIER_COMPLETE"  # what a shell asks through, by click's custom
 M_ARENA_MAX = -8  # mallopt(3)
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
@@ -84,6 +85,10 @@ def cli(debug: bool, offline: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 2 bad input, 130 stopped by the user, 143 by another process."""
+    if instruction := os.environ.get(COMPLETE):
+        from click.shell_completion import shell_complete
+
+        sys.exit(shell_complete(cli, {}, "luthier", COMPLETE, instruction))
     words = sys.argv[1:] if arguments is None else arguments
     try:
         words = _prepare(words)

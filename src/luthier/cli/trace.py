@@ -16,12 +16,15 @@ import click
     show_default=True,
     help="Where learners and added items are kept.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Others than this machine can ask only if you say so here.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Others than this machine can ask only if you say so here, and with a key."
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one.")
 def serve(tracer: str, out: Path, host: str, port: int) -> None:
     """Serve TRACER over HTTP to a tutoring system: answers in; predictions, mastery and next items out, as JSON.
 
-    Learners' names are kept as salted hashes, and DELETE /learners/NAME forgets one.
+    Learners' names are kept as salted hashes, and DELETE /learners/NAME forgets one. A key in LUTHIER_API_KEY is asked of every client
+    (`Authorization: Bearer KEY`); a HOST that other machines reach needs one. GET /openapi.json describes it all.
     """
     from luthier.trace.learners import open_tracer
     from luthier.trace.service import serve as serve_tracer

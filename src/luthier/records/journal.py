@@ -7,6 +7,7 @@ everything before it stands. A file of another kind is refused as it is.
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -74,15 +75,23 @@ class Journal:
 
     def append(self, row: JSON) -> None:
         """Add one row; when this returns, a kill of the process no longer loses it. After DiskError the journal is as before."""
-        line = to_line(row)
-        left = memoryview(line)
+        self.extend([row])
+
+    def extend(self, rows: Sequence[JSON]) -> None:
+        """Add rows in one write: after DiskError none of them is there; a kill on the way leaves the first of them, each whole."""
+        lines = b"".join(to_line(row) for row in rows)
+        left = memoryview(lines)
         try:
             while left:
                 left = left[self._file.write(left) :]
         except OSError as error:
             self._file.truncate(self._end)
             raise disk_error(error, self.path) from error
-        self._end += len(line)
+        self._end += len(lines)
+
+    def descriptor(self) -> int:
+        """A descriptor of one's own, to wait with for the disk (`os.fdatasync`) while rows are added; close it."""
+        return os.dup(self._file.fileno())
 
     def __iter__(self) -> Iterator[JSON]:
         """The rows in order; raises BadRowError for a line that something else has damaged."""

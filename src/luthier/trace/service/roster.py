@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import secrets
 from array import array
 from collections.abc import Iterator, Sequence
@@ -41,6 +42,15 @@ class Answered(NamedTuple):
     repeated: bool
 
 
+class Given(NamedTuple):
+    """An answer to count."""
+
+    learner: str
+    item: str
+    correct: float
+    id: str | None = None
+
+
 @dataclass
 class Learner:
     """A state and the answers behind it: places of items, shares right, and the places of answers that had an id."""
@@ -49,6 +59,11 @@ class Learner:
     items: array[int] = field(default_factory=lambda: array("i"))
     correct: array[float] = field(default_factory=lambda: array("d"))
     ids: dict[str, int] = field(default_factory=dict)
+
+    def marked(self, mark: str) -> tuple[int, float] | None:
+        """Item and share right of the answer with this id."""
+        place = self.ids.get(mark)
+        return None if place is None else (self.items[place], self.correct[place])
 
 
 class Roster:
@@ -61,6 +76,7 @@ class Roster:
     def __init__(self, tracer: Tracer, folder: str | Path) -> None:
         self.tracer, self.folder, self.lock = tracer, Path(folder), RLock()
         self.answers, self.closed = 0, False
+        self._written = self._synced = 0  # writes so far, and those of them that are surely on the disk
         self._learners: dict[str, Learner] = {}
         self._sequence = self._since = 0  # of the last journal row; rows since learners were last written
         self._unsaved: list[JSON] = []
@@ -102,31 +118,55 @@ class Roster:
         return [] if found is None else [(names[row].item, right) for row, right in zip(found.items, found.correct, strict=True)]
 
     def answer(self, name: str, item: str, correct: float, answer_id: str | None = None) -> Answered:
-        """Count an answer; when this returns, a kill no longer loses it. With an id it counts once, however often it is sent.
+        """Count an answer; when this returns, a kill no longer loses it (and after `sync` no power failure). With an id it counts once.
 
         Raises BadRowError for an unknown item, AnswerIdError, DiskError.
         """
-        key, mark = self._key(name), None if answer_id is None else self._key(f"{name}\n{answer_id}")
-        known = self._learners.get(key)
-        if known is not None and mark is not None and mark in known.ids:
-            place = known.ids[mark]
-            if (known.items[place], known.correct[place]) != (self.tracer.bank.row(item), correct):
-                raise AnswerIdError(f"the id {answer_id!r} came before with another answer; give every answer an id of its own")
-            return Answered(len(known.items), True)
-        learner = known or Learner(self.tracer.start())
-        after = self.tracer.update(learner.state, item, correct)
-        entry: JSON = {"seq": self._sequence + 1, "learner": key, "item": item, "correct": correct}
-        entry |= {} if mark is None else {"id": mark}
-        self._save()
-        self._journal.append(entry)
-        self._sequence += 1
-        self._count(learner, entry, after)
-        if self._since >= max(COMPACT_AFTER, self.answers // 4):
-            try:
-                self.compact()
-            except DiskError:  # this answer is in the journal and counts: the next attempt comes as much later
-                self._since = 0
-        return Answered(len(learner.items), False)
+        return self.answer_all([Given(name, item, correct, answer_id)])[0]
+
+    def answer_all(self, given: Sequence[Given]) -> list[Answered]:
+        """As `answer`, one after another and in one write: where it raises, none of them counts."""
+        drafts: dict[str, tuple[LearnerState, int]] = {}  # by learner: the state and the number of answers with those given so far
+        marked: dict[str, tuple[int, float]] = {}
+        fresh: list[tuple[JSON, LearnerState]] = []
+        told = []
+        for place, (name, item, correct, answer_id) in enumerate(given):
+            key, row = self._key(name), self._row(item, place, len(given))
+            known = self._learners.get(key)
+            state, many = drafts.get(key) or ((self.tracer.start(), 0) if known is None else (known.state, len(known.items)))
+            mark = None if answer_id is None else self._key(f"{name}\n{answer_id}")
+            if mark is not None:
+                before = marked.get(mark) or (None if known is None else known.marked(mark))
+                if before is not None:
+                    if before != (row, correct):
+                        raise AnswerIdError(f"the id {answer_id!r} came before with another answer; give every answer an id of its own")
+                    told.append(Answered(many, True))
+                    continue
+                marked[mark] = row, correct
+            after = self.tracer.update(state, item, correct)
+            drafts[key] = after, many + 1
+            entry: JSON = {"seq": self._sequence + len(fresh) + 1, "learner": key, "item": item, "correct": correct}
+            fresh.append((entry | ({} if mark is None else {"id": mark}), after))
+            told.append(Answered(many + 1, False))
+        self._keep(fresh)
+        return told
+
+    def sync(self) -> None:
+        """Wait until what was written so far is on the disk itself; others may go on meanwhile. Raises DiskError."""
+        with self.lock:
+            target = self._written
+            if self._synced == target:
+                return
+            parts = [self._added.descriptor(), self._journal.descriptor()]
+        try:
+            for part in parts:
+                os.fdatasync(part)
+        except OSError as error:
+            raise disk_error(error, self.folder) from error
+        finally:
+            for part in parts:
+                os.close(part)
+        self._synced = max(self._synced, target)
 
     def forget(self, name: str) -> int | None:
         """Remove a learner from memory and from every file; returns the number of answers, None where nothing is known.
@@ -136,6 +176,7 @@ class Roster:
         key = self._key(name)
         if key in self._learners:
             self._journal.append({"seq": self._sequence + 1, "forget": key})
+            self._written += 1
             self._sequence += 1
             self._leaving[key] = self._drop(key)
         gone = self._leaving.get(key)
@@ -181,6 +222,28 @@ class Roster:
     def _key(self, name: str) -> str:
         return hashlib.blake2b(name.encode(), key=self._salt, digest_size=16).hexdigest()
 
+    def _row(self, item: str, place: int, many: int) -> int:
+        try:
+            return self.tracer.bank.row(item)
+        except BadRowError as problem:
+            raise problem if many == 1 else BadRowError(f"answer {place + 1}: {problem.problem}") from None
+
+    def _keep(self, fresh: Sequence[tuple[JSON, LearnerState]]) -> None:
+        """Write entries, then count them."""
+        self._save()
+        if not fresh:
+            return
+        self._journal.extend([entry for entry, _ in fresh])
+        self._written += 1
+        self._sequence += len(fresh)
+        for entry, after in fresh:
+            self._count(self._learners.get(entry["learner"]) or Learner(after), entry, after)
+        if self._since >= max(COMPACT_AFTER, self.answers // 4):
+            try:
+                self.compact()
+            except DiskError:  # these answers are in the journal and count: the next attempt comes as much later
+                self._since = 0
+
     def _count(self, learner: Learner, entry: JSON, after: LearnerState) -> None:
         if "id" in entry:
             learner.ids[entry["id"]] = len(learner.items)
@@ -201,6 +264,7 @@ class Roster:
         """Keep what was added; before any answer, which may name it."""
         while self._unsaved:
             self._added.append(self._unsaved[0])
+            self._written += 1
             del self._unsaved[0]
 
     def _rows(self) -> Iterator[JSON]:

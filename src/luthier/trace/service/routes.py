@@ -10,7 +10,7 @@ from luthier.errors import BadRowError, LuthierError, SettingsError
 from luthier.records import JSON
 from luthier.trace.advice import TARGET, explain, recommend
 from luthier.trace.answers import RELATIONS, Concept, Edge, Item
-from luthier.trace.service.roster import AnswerIdError, Roster
+from luthier.trace.service.roster import AnswerIdError, Given, Roster
 
 LONGEST_NAME = 256
 MOST_AT_ONCE = 1000  # items, concepts or recommendations in one request
@@ -25,10 +25,11 @@ class RequestError(LuthierError):
 
 
 class Route(NamedTuple):
-    """A function of roster and fields, and the fields that a request may have."""
+    """A function of roster and fields, the fields that a request may have, and whether it changes anything."""
 
     work: Callable[[Roster, JSON], JSON]
     fields: tuple[str, ...] = ()
+    writes: bool = False
 
 
 def respond(roster: Roster, method: str, path: Sequence[str], fields: JSON) -> JSON:
@@ -86,12 +87,21 @@ def _health(roster: Roster, _: JSON) -> JSON:
 
 
 def _answer(roster: Roster, fields: JSON) -> JSON:
-    """Count an answer, and predict `items` after it where some are named."""
-    learner, item, correct = _text(fields, "learner"), _text(fields, "item"), _share(fields, "correct")
+    """Count an answer, and predict `items` after it where some are named; or count all of `answers`, or none where one is wrong."""
+    if "answers" in fields:
+        if len(fields) > 1:
+            raise RequestError(400, "a request has either the field 'answers' or those of one answer")
+        given = [_given(row) for row in _rows(fields, "answers", ("learner", "item", "correct", "id"))]
+        return {"answers": [each._asdict() for each in roster.answer_all(given)]}
+    one = _given(fields)
     wanted = [roster.tracer.bank.items[roster.tracer.bank.row(name)].item for name in _texts(fields, "items") or []]
-    counted = roster.answer(learner, item, correct, _text(fields, "id") if "id" in fields else None)
-    reply: JSON = counted._asdict()
-    return reply | {"predictions": roster.tracer.predict(roster.state(learner), wanted)} if wanted else reply
+    reply: JSON = roster.answer(*one)._asdict()
+    return reply | {"predictions": roster.tracer.predict(roster.state(one.learner), wanted)} if wanted else reply
+
+
+def _given(fields: JSON) -> Given:
+    learner, item, correct = _text(fields, "learner"), _text(fields, "item"), _share(fields, "correct")
+    return Given(learner, item, correct, _text(fields, "id") if "id" in fields else None)
 
 
 def _predict(roster: Roster, fields: JSON) -> JSON:
@@ -158,14 +168,14 @@ ADVICE = ("learner", "n", "low", "high", "respect_prerequisites", "leave_out")
 LISTS = {"item": "items", "concept": "concepts", "leave_out": "leave_out"}
 ROUTES: dict[str, dict[str, Route]] = {
     "health": {"GET": Route(_health)},
-    "answers": {"POST": Route(_answer, ("learner", "item", "correct", "id", "items"))},
+    "answers": {"POST": Route(_answer, ("learner", "item", "correct", "id", "items", "answers"), writes=True)},
     "predict": dict.fromkeys(("GET", "POST"), Route(_predict, ("learner", "items"))),
     "mastery": dict.fromkeys(("GET", "POST"), Route(_mastery, ("learner", "concepts"))),
     "recommend": dict.fromkeys(("GET", "POST"), Route(_recommendations, ADVICE)),
     "explain": {"POST": Route(_explain, ("learner", "item"))},
-    "items": {"POST": Route(_add_items, ("items",))},
-    "concepts": {"POST": Route(_add_concepts, ("concepts", "edges"))},
-    "learners/NAME": {"DELETE": Route(_forget, ("learner",))},
+    "items": {"POST": Route(_add_items, ("items",), writes=True)},
+    "concepts": {"POST": Route(_add_concepts, ("concepts", "edges"), writes=True)},
+    "learners/NAME": {"DELETE": Route(_forget, ("learner",), writes=True)},
     "learners/NAME/state": {"GET": Route(_state, ("learner",))},
 }
 

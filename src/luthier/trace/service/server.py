@@ -1,64 +1,83 @@
-"""The HTTP side of a service: JSON in and out, errors as one line of JSON with their status, nothing logged that names a learner.
+"""A service that listens: on loopback unless told otherwise, and beyond it only with a key; its port, its bounds, its end.
 
-It listens on loopback unless told otherwise and knows no passwords: whatever else can reach it is for a proxy in front of it to decide.
+Starlette and uvicorn (`luthier[serve]`) speak HTTP; nothing is logged that names a learner.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
+import resource
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socketserver import TCPServer, ThreadingMixIn
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
 
-from luthier.errors import BadRowError, DiskError, SettingsError
-from luthier.records import JSON
-from luthier.records.lines import parse_row, to_text
+from luthier.errors import SettingsError
 from luthier.trace.service.roster import Roster
-from luthier.trace.service.routes import RequestError, find_route, query_fields, respond
 
 if TYPE_CHECKING:
     from luthier.trace.tracer import Tracer
 
 HOST, PORT = "127.0.0.1", 8765
-LARGEST_BODY = 1 << 20  # bytes
-_DRAINED = 16 << 20  # bytes of a body too large that are still read, so that the client sees the reply
-_IDLE = 60.0  # seconds until a silent connection is closed
+KEY = "LUTHIER_API_KEY"
+MOST_CONNECTIONS = 2000
+_OWN_FILES = 192  # descriptors for what the service itself opens, and for connections that are refused
 
 
 def serve(tracer: Tracer, folder: str | Path, host: str = HOST, port: int = PORT, *, tell: Callable[[str], None] = lambda _: None) -> None:
     """Serve a fitted tracer until SIGTERM or SIGINT (Ctrl-C); `tell` hears the address, and that it stops.
 
-    folder: keeps learners and added items. port: 0 takes a free one. Raises SettingsError where the port or the folder is in use.
+    folder: keeps learners and added items. port: 0 takes a free one. A key is read from LUTHIER_API_KEY, and asked of every client.
+    Raises SettingsError where the port or the folder is in use, where others can reach `host` and there is no key, and without the extra.
     """
-    with Service(tracer, folder, host, port, tell=tell) as service, _stopped_by_signals(service):
-        tell(f"serving on {service.url} (learners in {folder}); Ctrl-C stops it")
+    with Service(tracer, folder, host, port, key=os.environ.get(KEY) or None, tell=tell) as service, _stopped_by_signals(service):
+        asked = f", clients send the key of {KEY}" if service.keyed else ""
+        tell(f"serving on {service.url} (learners in {folder}{asked}); Ctrl-C stops it")
         service.run()
-        tell("stopped; every answer is kept")
+    tell("stopped; every answer is kept")
 
 
 class Service:
-    """A server that runs until `stop`; use it as a context manager, or `start` it beside other work. Raises as `serve`."""
+    """A server that runs until `stop`; use it as a context manager, or `start` it beside other work. Raises as `serve`.
+
+    connections: how many at once; None for what descriptors allow, at most 2,000. deadline: seconds a client has to send its request, and to take its reply.
+    """
 
     def __init__(
-        self, tracer: Tracer, folder: str | Path, host: str = HOST, port: int = PORT, *, tell: Callable[[str], None] = lambda _: None
+        self,
+        tracer: Tracer,
+        folder: str | Path,
+        host: str = HOST,
+        port: int = PORT,
+        *,
+        key: str | None = None,
+        connections: int | None = None,
+        deadline: float = 20.0,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
+        try:
+            from luthier.trace.service.application import application
+            from luthier.trace.service.connections import Bounds, server
+        except ModuleNotFoundError as problem:
+            raise SettingsError(f"serving needs starlette, uvicorn and httptools: pip install 'luthier[serve]' ({problem})") from None
+        names, self.keyed = _own_names(host), key is not None
+        if names is None and key is None:
+            raise SettingsError(f"--host {host} is reached by other machines: set {KEY} to a key, which every client then sends")
         self.roster = Roster(tracer, folder)
         try:
-            self._server = _Server(self, host, port, tell)
-        except (OSError, OverflowError) as problem:
+            self._door = _listen(host, port)
+        except BaseException:
             self.roster.close()
-            reason = getattr(problem, "strerror", None) or problem
-            raise SettingsError(f"cannot listen on {host}, port {port}: {reason}; choose another port") from None
+            raise
+        bounds = Bounds(_most_connections() if connections is None else connections, deadline)
+        self.server = server(application(self.roster, names, key, tell), bounds)
+        self._thread: threading.Thread | None = None
         shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{self._server.server_address[1]}"
+        self.url = f"http://{shown}:{self._door.getsockname()[1]}"
 
     def __enter__(self) -> Service:
         return self
@@ -67,138 +86,47 @@ class Service:
         self.close()
 
     def run(self) -> None:
-        """Answer requests until `stop` is called from another thread."""
-        self._server.serve_forever(poll_interval=0.1)
+        """Answer requests until `stop` is called, from another thread or by a signal; requests in progress are answered before it returns."""
+        self.server.run(sockets=[self._door])
 
     def start(self) -> None:
         """Answer requests in a thread of its own."""
-        threading.Thread(target=self.run, daemon=True).start()
+        self._thread = threading.Thread(target=self.run, daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
-        self._server.shutdown()
+        self.server.should_exit = True
 
     def close(self) -> None:
-        """Close the port, let the request in progress end, and write all learners."""
-        self._server.server_close()
+        """Stop, close the port, let the requests in progress end, and write all learners."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join()
+        self._door.close()
         with self.roster.lock:
             if not self.roster.closed:
                 self.roster.close()
 
-    def reply(self, method: str, path: list[str], fields: JSON) -> JSON:
-        """Raises RequestError, DiskError."""
-        return respond(self.roster, method, path, fields)
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Clients queue from here on, also before they are answered."""
+    # named as TCP, without which asyncio leaves Nagle's delay on: 40 ms a reply
+    door = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind((host, port))
+        door.listen()
+    except (OSError, OverflowError) as problem:
+        door.close()
+        reason = getattr(problem, "strerror", None) or problem
+        raise SettingsError(f"cannot listen on {host}, port {port}: {reason}; choose another port") from None
+    return door
 
 
-class _Server(ThreadingMixIn, TCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, service: Service, host: str, port: int, tell: Callable[[str], None]) -> None:
-        self.service, self.tell = service, tell
-        self.names = _own_names(host)
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        super().__init__((host, port), _Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        problem = sys.exception()
-        if not isinstance(problem, ConnectionError | TimeoutError):  # a client that went away is no news
-            self.tell(f"a connection failed: {type(problem).__name__}")
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    server_version, sys_version = "luthier", ""
-    timeout = _IDLE
-    disable_nagle_algorithm = True
-    wbufsize = -1  # head and body in one packet
-
-    def do_GET(self) -> None:
-        try:
-            status, reply = 200, self._reply()
-        except RequestError as problem:
-            status, reply = problem.status, {"error": str(problem)}
-        except DiskError as problem:
-            status, reply = 507, {"error": str(problem)}
-        except (ConnectionError, TimeoutError):
-            raise
-        except Exception as problem:  # one bad request must not end the service, and its trace may name a learner
-            self.server.tell(f"{self.command} failed: {type(problem).__name__}")
-            status, reply = 500, {"error": f"the service has a fault ({type(problem).__name__})"}
-        self._send(status, reply)
-
-    do_POST = do_DELETE = do_PUT = do_PATCH = do_GET  # noqa: N815, the names that the standard library calls
-
-    def _reply(self) -> JSON:
-        body = self._body()
-        host = (self.headers.get("Host") or "localhost").rsplit("@", 1)[-1]
-        name = host[: host.find("]") + 1] if host.startswith("[") else host.split(":", 1)[0]
-        if self.server.names is not None and name.strip("[]").lower() not in self.server.names:
-            raise RequestError(403, "the Host of the request is not this machine")  # a web page that was pointed here
-        address = urlsplit(self.path)
-        try:
-            path = [unquote(part, errors="strict") for part in address.path.strip("/").split("/")]
-            fields = query_fields(address.query)
-        except UnicodeDecodeError:
-            raise RequestError(400, "the address is not UTF-8 text") from None
-        find_route(self.command, path)
-        if self.command in ("GET", "DELETE"):
-            return self.server.service.reply(self.command, path, fields)
-        if fields:
-            raise RequestError(400, "the fields of this request belong in its body")
-        return self.server.service.reply(self.command, path, self._fields(body))
-
-    def _body(self) -> bytes:
-        length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit() and len(length) < 16):
-            self.close_connection = True
-            raise RequestError(411, "give the length of the body in Content-Length")
-        if int(length) > LARGEST_BODY:
-            self.close_connection = True
-            left = min(int(length), _DRAINED)
-            while left and (read := self.rfile.read(min(left, 1 << 16))):
-                left -= len(read)
-            raise RequestError(413, f"the body has {length} bytes; the most is {LARGEST_BODY}")
-        body = self.rfile.read(int(length))
-        if len(body) < int(length):
-            raise ConnectionError("the request was cut off")
-        return body
-
-    def _fields(self, body: bytes) -> JSON:
-        kind = self.headers.get_content_type() if "Content-Type" in self.headers else "nothing"
-        if kind != "application/json":
-            raise RequestError(415, f"the Content-Type is {kind[:60]!r}; send application/json")
-        try:
-            return parse_row(body)
-        except BadRowError as problem:
-            raise RequestError(400, f"the body is {problem.problem}") from None
-
-    def handle_expect_100(self) -> bool:
-        """A client that waits before it sends its body must hear at once."""
-        go_on = super().handle_expect_100()
-        self.wfile.flush()
-        return go_on
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the standard library refuses by itself, in JSON as everything else."""
-        self.close_connection = True
-        self._send(int(code), {"error": message or "the request cannot be read"})
-
-    def _send(self, status: int, reply: JSON) -> None:
-        data = to_text(reply).encode() + b"\n"
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.send_header("Cache-Control", "no-store")
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        """Addresses name learners: none is written down."""
+def _most_connections() -> int:
+    """Fewer than there are descriptors: a client too many must be taken to be told so."""
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MOST_CONNECTIONS if descriptors == resource.RLIM_INFINITY else max(1, min(MOST_CONNECTIONS, descriptors - _OWN_FILES))
 
 
 def _own_names(host: str) -> frozenset[str] | None:
@@ -218,11 +146,7 @@ def _stopped_by_signals(service: Service) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    # `stop` waits for the loop that the handler interrupts, so it must run beside it
-    before = {
-        each: signal.signal(each, lambda *_: threading.Thread(target=service.stop, daemon=True).start())
-        for each in (signal.SIGTERM, signal.SIGINT)
-    }
+    before = {each: signal.signal(each, lambda *_: service.stop()) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
