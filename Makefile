@@ -5,6 +5,19 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 JOBS ?= 2
 
+# What is quick and needs no model: the pure parts of each room, and the house as a whole.
+FAST := tests/records tests/texts/test_answers.py tests/texts/test_minhash.py tests/texts/test_values.py tests/texts/test_alignment.py \
+    tests/texts/test_programs.py tests/texts/test_grams.py tests/texts/test_secrets.py tests/statistics tests/report tests/select/test_guard.py \
+    tests/select/test_duplicates.py tests/select/test_baselines.py tests/select/test_long_window.py tests/select/test_zip.py \
+    tests/select/test_entropy_law.py tests/select/test_budget.py tests/select/test_balance.py tests/search/test_search_budget.py \
+    tests/search/test_search_readers.py tests/search/test_search_replies.py tests/search/test_search_rewards.py tests/search/test_search_tree.py \
+    tests/probe/test_choosing.py tests/probe/test_steps.py tests/probe/test_chain_trace.py tests/decode/test_mappings.py tests/decode/test_labels.py \
+    tests/evaluate/test_fusion_scoring.py tests/evaluate/test_own_items.py tests/synthesize/test_tool_checks.py \
+    tests/synthesize/test_tool_grounding.py tests/synthesize/test_pairs.py tests/synthesize/test_fusion_documents.py tests/sandbox/test_codec.py \
+    tests/models/test_asking.py tests/trace/test_ability.py tests/trace/test_answer_layouts.py tests/trace/test_answer_log.py \
+    tests/trace/test_trace_roster.py tests/trace/test_trace_connections.py tests/cli/test_completion.py tests/test_docs.py tests/test_docs_site.py \
+    tests/test_house.py tests/test_settings.py tests/test_nothing_silent.py
+
 .PHONY: run test test-fast lint format bench docs dist clean
 
 run: $(VENV)/.installed
@@ -12,6 +25,9 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+test-fast: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow and not weights" $(FAST)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

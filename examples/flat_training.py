@@ -19,7 +19,7 @@ rows = [
 ]
 config = SFTConfig(
     "flat",
-    max_steps=3,
+    max_steps=2,
     per_device_train_batch_size=2,
     learning_rate=2e-4,
     max_length=128,
@@ -34,7 +34,7 @@ trainer = SFTTrainer(
     args=config,
     train_dataset=Dataset.from_list(rows),
     processing_class=model.tokenizer,
-    peft_config=LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"),
+    peft_config=LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"]),
     callbacks=[FlatLoraCallback(sigma=0.05)],  # noise on the merged weights, drawn anew each step, none left in them afterwards
 )
 trainer.train()

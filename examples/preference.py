@@ -14,7 +14,7 @@ from luthier.synthesize.pairs import AnswerSwap, PairReport, Question, make_pair
 model = open_model(sys.argv[1] if len(sys.argv) > 1 else "bundled", dtype="float32")
 
 # The questions, and what a model said to them. `luthier synthesize pairs` asks the model itself.
-sums = [(a, b) for a in range(2, 8) for b in range(3, 5)]
+sums = [(a, b) for a in range(2, 5) for b in range(3, 5)]
 questions = [
     Question((Message("user", f"What is {a} + {b}?"),), f"{a} and {b} make {a + b}. The answer is {a + b}.", str(a + b)) for a, b in sums
 ]
@@ -32,7 +32,7 @@ config = PreferenceConfig(
     loss="dpo",
     weighting="bmc",
     delta=2.0,
-    max_steps=3,
+    max_steps=2,
     per_device_train_batch_size=2,
     learning_rate=1e-4,
     report_to=[],
@@ -40,7 +40,7 @@ config = PreferenceConfig(
     save_strategy="no",
     logging_steps=1,
 )
-lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear")
+lora = LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"])
 trainer = PreferenceTrainer(model.module, config, train_dataset=pairs, processing_class=model.tokenizer, peft_config=lora)
 trainer.train()
 print("loss", [round(entry["loss"], 3) for entry in trainer.state.log_history if "loss" in entry])

@@ -24,8 +24,14 @@ def rooms(line: str, between: str) -> list[str]:
 
 
 def test_the_drawing_is_the_order_that_imports_are_held_to() -> None:
-    drawn = re.findall(r"^│ (.*?) *│  ", (DOCS / "architecture.md").read_text(), re.MULTILINE)
+    drawn = re.findall(r"^│ (.*?) *│$", (DOCS / "architecture.md").read_text(), re.MULTILINE)
     assert [rooms(line, "│") for line in drawn] == [rooms(line, "|") for line in CONTRACT["layers"]]
+
+
+def test_the_line_in_contributing_is_that_order_too() -> None:
+    (block,) = re.findall(r"```\n(errors .*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    floors = [sorted(rooms(floor, "│")) for floor in block.split("─►")]
+    assert floors == [sorted(rooms(line, "|")) for line in reversed(CONTRACT["layers"])]
 
 
 def test_the_house_has_no_other_rooms() -> None:

@@ -51,6 +51,14 @@ def talk(service: Service, data: bytes, *, end: bool = False) -> bytes:
         return b"".join(iter(lambda: raw.recv(1 << 16), b""))
 
 
+def status_of(raw: socket.socket) -> int:
+    """Of a whole reply on a connection that stays open."""
+    answer = b""
+    while not answer.endswith(b"}\n"):
+        answer += raw.recv(1 << 16)
+    return int(answer.split()[1])
+
+
 def ask(service: Service, method: str, path: str, fields: dict[str, Any] | None = None, *headers: str) -> tuple[int, dict[str, Any]]:
     body = b"" if fields is None else json.dumps(fields).encode()
     lines = [
@@ -163,10 +171,10 @@ def test_a_client_too_many_is_told_so(tracer: Tracer, tmp_path: Path) -> None:
         with connect(service) as first, connect(service) as second:
             for raw in (first, second):
                 raw.sendall(INNER)
-                assert raw.recv(1 << 16).startswith(b"HTTP/1.1 200")
+                assert status_of(raw) == 200
             assert talk(service, b"").startswith(b"HTTP/1.1 503")
             first.sendall(INNER)
-            assert first.recv(1 << 16).startswith(b"HTTP/1.1 200")
+            assert status_of(first) == 200
 
 
 @pytest.mark.parametrize(
@@ -281,7 +289,7 @@ def test_what_is_under_way_is_answered_when_the_service_stops(tracer: Tracer, tm
 
 
 def test_programs_can_read_the_routes(service: Service) -> None:
-    status, document = ask(service, "GET", "/openapi.json")
-    assert status == 200
+    found, document = ask(service, "GET", "/openapi.json")
+    assert found == 200
     tools = list(openapi_tools(document, Path("openapi.json")))
     assert len(tools) == sum(len(ways) for ways in ROUTES.values())
