@@ -214,6 +214,7 @@ class SchemaReader:
         for keyword in schema.keys() - _KNOWN:
             self._leave(f"keyword {keyword!r} of a schema")
         result = stated_types(schema)
+        implied = result.pop("items", None)  # of `list[int]`: it stands where stated items would, so that reading twice changes nothing
         description = self._description(schema)
         if description:
             result["description"] = description
@@ -221,7 +222,9 @@ class SchemaReader:
             self._add_values(schema, result)
         add_limits(schema, result, self._leave)
         types = type_set(result)
-        if "array" in types and "items" not in result:
+        if implied is not None:
+            result["items"] = implied
+        elif "array" in types:
             self._add_items(schema, result, depth, trail)
         if "object" in types:
             self._add_properties(schema, result, depth, trail)

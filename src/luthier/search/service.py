@@ -265,7 +265,7 @@ def serve(settings: ServeSettings, tell: Callable[[str], None]) -> None:
         box.call("def ready():\n    return True\n", "ready")
         model = settings.open()
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        with socket.socket(family) as door:
+        with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as door:
             door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 door.bind((settings.host, settings.port))

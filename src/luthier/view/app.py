@@ -207,7 +207,7 @@ def serve(settings: ViewSettings, draw: Draw, tell: Callable[[str], None]) -> No
         raise SettingsError("viewing needs starlette and uvicorn: pip install 'luthier[serve]'") from None
     app = application(Path(settings.folder), draw)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as door:
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             door.bind((settings.host, settings.port))
