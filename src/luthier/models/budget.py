@@ -134,15 +134,7 @@ class Ledger:
 
     def settle(self, prompt_tokens: int, completion_tokens: int, answer: Completion, seconds: float) -> None:
         """The reserved call was made and cost this."""
-        held = self.reserved
-        self.reserved = replace(
-            held,
-            calls=held.calls - 1,
-            prompt_tokens=held.prompt_tokens - prompt_tokens,
-            completion_tokens=held.completion_tokens - completion_tokens,
-            seconds=max(0.0, held.seconds - self.slack),
-            money=max(0.0, held.money - self.prices.of(prompt_tokens, completion_tokens)),
-        )
+        self._free(prompt_tokens, completion_tokens)
         self.dearest = (max(self.dearest[0], prompt_tokens), max(self.dearest[1], completion_tokens))
         self.spent = replace(
             self.spent,
@@ -152,6 +144,10 @@ class Ledger:
             seconds=self.spent.seconds + seconds,
             money=self.spent.money + self.prices.of(answer.prompt_tokens, answer.completion_tokens),
         )
+
+    def release(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """The reserved call is not made after all."""
+        self._free(prompt_tokens, completion_tokens)
 
     def end_of_round(self, longest: float) -> None:
         """Calls made side by side are one round."""
@@ -166,6 +162,17 @@ class Ledger:
         """Whether so many more calls fit, each as dear as the dearest so far."""
         held = replace(self)
         return all(held.reserve(self.dearest[0], self.dearest[1]) for _ in range(calls))
+
+    def _free(self, prompt_tokens: int, completion_tokens: int) -> None:
+        held = self.reserved
+        self.reserved = replace(
+            held,
+            calls=held.calls - 1,
+            prompt_tokens=held.prompt_tokens - prompt_tokens,
+            completion_tokens=held.completion_tokens - completion_tokens,
+            seconds=max(0.0, held.seconds - self.slack),
+            money=max(0.0, held.money - self.prices.of(prompt_tokens, completion_tokens)),
+        )
 
     @property
     def is_over(self) -> bool:
