@@ -25,17 +25,22 @@ from luthier.synthesize.tools.rules_text import clean_characters
 
 TRIES = 2
 HEATS = (0.7, 0.9)
-LEAST_SHARED = 0.5  # of the stems of the template's words that are no values
+LEAST_SHARED = 0.6  # of the stems of the template's words that are no values; all where no call holds what is wanted
 MOST_LONGER = 1.6
 _MORE_LETTERS = 40
 _TOKENS = 256
 _NAMED = re.compile(r"[^\W\d_][\w'’-]*|\S*\d\S*")
 _ASSISTANT = re.compile(
-    r"^(sure|certainly|of course|here (is|are)|okay|great)\b|\b(as an ai|i can help|i'll help|how (can|may) i|i have (booked|found|cancel)|rewrite|request:)",
+    r"^(sure|certainly|of course|here (is|are)|okay|great)\b|\b(as an ai|i can help|i'll help|how (can|may) i|i have (booked|found|cancel)|rewrite|request:|please contact|contact us|let us know|you (should|need to|will|may)\b|your (booking|request|order)\b)",
     re.IGNORECASE,
 )
 _NOT = re.compile(r"\b(not|no|without|don't|doesn't|never|nor)\b", re.IGNORECASE)
 _SELF = re.compile(r"\b(i|i'd|i'm|i've|me|my|we|we'd|our|us)\b", re.IGNORECASE)
+_CARRIERS = frozenset(  # of words that carry a request and are no part of it
+    stems(
+        "please could can would you like want need have i me my we us our hello hi good morning help to do get give tell know that then also it is there"
+    )
+)
 KEPT = ("chat",)  # types whose words are nobody's to change: what they are is in them
 
 
@@ -44,7 +49,7 @@ def reworded(conversation: Conversation, seed: int = 0) -> Generator[Any, Any, M
     counts: Counter[str] = Counter()
     first = next((turn for turn, message in enumerate(conversation.messages) if message.role == "user"), None)
     if first is None or conversation.extra.get("type") in KEPT:
-        counts["not asked: nothing to say in other words"] += 1
+        counts.update(("not asked: nothing to say in other words", "template"))
         return Made(_marked(conversation, "template"), "", counts)
     plain = conversation.messages[first].content or ""
     for attempt in range(TRIES):
@@ -77,6 +82,8 @@ def lost(conversation: Conversation, turn: int, said: str) -> str:
         return "it is much longer"
     if _ASSISTANT.search(said) and not _ASSISTANT.search(plain):
         return "it speaks as the assistant"
+    if any(_stands(leaf, plain) and not _stands(leaf, said) for leaf in _values(conversation)):
+        return "a value is lost"
     if any(not grounded(leaf, {}, said) for leaf in _values(conversation) if grounded(leaf, {}, plain)):
         return "a value is lost"
     if _codes(plain) - _codes(said):
@@ -90,7 +97,8 @@ def lost(conversation: Conversation, turn: int, said: str) -> str:
     if _flags(conversation, plain) - _words(said):
         return "a truth value is lost"
     rest = _words(plain) - {stem for leaf in _values(conversation) for stem in stems(str(leaf))}
-    if len(rest & _words(said)) < LEAST_SHARED * len(rest):
+    rest -= _CARRIERS
+    if len(rest & _words(said)) < (LEAST_SHARED if _values(conversation) else 1.0) * len(rest):
         return "what is wanted is lost"
     return ""
 
@@ -104,6 +112,11 @@ def _values(conversation: Conversation) -> list[Any]:
     """Every text and number among the arguments."""
     calls = [call for message in conversation.messages for call in message.tool_calls]
     return [leaf for call in calls for leaf in _leaves(call.arguments) if not isinstance(leaf, bool) and leaf is not None]
+
+
+def _stands(value: Any, text: str) -> bool:
+    """Whether a text is said letter by letter. Numbers may be said in another form."""
+    return isinstance(value, str) and letters(value) in letters(text)
 
 
 def _leaves(value: Any) -> Iterator[Any]:
