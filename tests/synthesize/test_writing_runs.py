@@ -53,13 +53,13 @@ def api(tmp_path: Path) -> Path:
 def other_words(request: Reply) -> Reply:
     """Says every second request in other words, and loses what the others say."""
     text = str(request["messages"][-1]["content"]).rpartition("\n\n")[2]
-    return completion(f"{text.rstrip('.?!')}, if that can be done?" if len(text) % 2 else "Nothing at all.")
+    return completion(f"{text.rstrip('.?!')}, if that can be done?" if len(text) % 2 else "I want nothing at all, please.")
 
 
 def hotel(request: Reply) -> Reply:
     """User and assistant agents, by what they are told."""
     text = "\n".join(str(message["content"]) for message in request["messages"])
-    number = sum(map(ord, text)) % 89 + 2
+    number = request.get("seed", 0) % 89 + 2
     if "You play a person" in text:
         if "You want two" in text:
             return completion(f"Book rooms in Porto for {number} nights and in Faro for {number + 1} nights.")

@@ -20,6 +20,7 @@ from luthier.synthesize.tools.asks import OUT_OF_BUDGET, DroppedError, asked_onc
 from luthier.synthesize.tools.grounding import grounded, letters, stems
 from luthier.synthesize.tools.meanings import words_of
 from luthier.synthesize.tools.numerals import numbers_in
+from luthier.synthesize.tools.operations import is_verb
 from luthier.synthesize.tools.rules_calls import grounded_arguments
 from luthier.synthesize.tools.rules_text import clean_characters
 
@@ -31,9 +32,10 @@ _MORE_LETTERS = 40
 _TOKENS = 256
 _NAMED = re.compile(r"[^\W\d_][\w'’-]*|\S*\d\S*")
 _ASSISTANT = re.compile(
-    r"^(sure|certainly|of course|here (is|are)|okay|great)\b|\b(as an ai|i can help|i'll help|how (can|may) i|i have (booked|found|cancel)|rewrite|request:|please contact|contact us|let us know|you (should|need to|will|may)\b|your (booking|request|order)\b)",
+    r"^(sure|surely|certainly|of course|here (is|are)|okay|great)\b|\b(as an ai|i can help|i will|i'll|we will|we'll|would you like|do you want|how (can|may) i|i have (booked|found|cancel)|rewrite|request:|please contact|contact us|let us know|you (should|need to|will|may)\b|your (booking|request|order)\b)",
     re.IGNORECASE,
 )
+_PLEADS = re.compile(r"\b(i|i'd|i'm|i've|we|we'd|we're|my|our|please)\b", re.IGNORECASE)
 _NOT = re.compile(r"\b(not|no|without|don't|doesn't|never|nor)\b", re.IGNORECASE)
 _SELF = re.compile(r"\b(i|i'd|i'm|i've|me|my|we|we'd|our|us)\b", re.IGNORECASE)
 _CARRIERS = frozenset(  # of words that carry a request and are no part of it
@@ -82,6 +84,8 @@ def lost(conversation: Conversation, turn: int, said: str) -> str:
         return "it is much longer"
     if _ASSISTANT.search(said) and not _ASSISTANT.search(plain):
         return "it speaks as the assistant"
+    if not _asks(said):
+        return "it asks for nothing"
     if any(_stands(leaf, plain) and not _stands(leaf, said) for leaf in _values(conversation)):
         return "a value is lost"
     if any(not grounded(leaf, {}, said) for leaf in _values(conversation) if grounded(leaf, {}, plain)):
@@ -112,6 +116,12 @@ def _values(conversation: Conversation) -> list[Any]:
     """Every text and number among the arguments."""
     calls = [call for message in conversation.messages for call in message.tool_calls]
     return [leaf for call in calls for leaf in _leaves(call.arguments) if not isinstance(leaf, bool) and leaf is not None]
+
+
+def _asks(text: str) -> bool:
+    """Whether the first sentence is a request: a question, an order, or something that one wants."""
+    first = re.split(r"(?<=[.!?:\n])\s+", re.sub(r"^(hi|hello|hey|good \w+)[,!.]? ", "", text, flags=re.IGNORECASE))[0]
+    return "?" in first or _PLEADS.search(first) is not None or is_verb(first.split()[0].strip(",").lower())
 
 
 def _stands(value: Any, text: str) -> bool:

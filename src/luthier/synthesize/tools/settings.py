@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from luthier.errors import SettingsError
 from luthier.models.budget import Budget
 from luthier.models.hardware import HardwareSettings
 from luthier.models.opening import MODEL, Engine, model_reads
 from luthier.settings import check, option, seed_option
+
+if TYPE_CHECKING:
+    from luthier.models.protocol import LanguageModel
 
 Agents = Literal["slots", "full"]
 ExecutorName = Literal["mocked", "told", "sandboxed"]
@@ -73,24 +77,26 @@ class WritingSettings(HardwareSettings):
         if (self.executor == "sandboxed") != (self.functions is not None):
             raise SettingsError("--executor sandboxed and --functions FILE.py go together")
 
-    def open_writer(self) -> Any:
+    def open_writer(self) -> LanguageModel:
         """The writer. Raises MissingFileError, EngineError, FetchError."""
         from luthier.models.opening import open_model
 
-        return open_model(str(self.writer), endpoint=self.endpoint, engine=self.engine, **self.beside(self.endpoint))
+        opened: LanguageModel = open_model(str(self.writer), endpoint=self.endpoint, engine=self.engine, **self.beside(self.endpoint))
+        return opened
 
-    def open_judge(self) -> Any:
+    def open_judge(self) -> LanguageModel:
         """The judge. Raises MissingFileError, EngineError, FetchError."""
         from luthier.models.opening import open_model
 
-        return open_model(str(self.judge), endpoint=self.judge_endpoint, **self.beside(self.judge_endpoint))
+        opened: LanguageModel = open_model(str(self.judge), endpoint=self.judge_endpoint, **self.beside(self.judge_endpoint))
+        return opened
 
-    def writing_reads(self) -> list[tuple[str, Any]]:
+    def writing_reads(self) -> list[tuple[str, Path]]:
         """What of the writer is on disk."""
         found = model_reads(self.writer, endpoint=self.endpoint) if self.writer else []
-        return [*found, *((path, path) for path in (self.replay, self.functions) if path)]
+        return [*found, *((path, Path(path)) for path in (self.replay, self.functions) if path)]
 
-    def judging_reads(self) -> list[tuple[str, Any]]:
+    def judging_reads(self) -> list[tuple[str, Path]]:
         """What of the judge is on disk."""
         return list(model_reads(self.judge, endpoint=self.judge_endpoint)) if self.judge else []
 

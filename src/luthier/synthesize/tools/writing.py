@@ -7,7 +7,7 @@ on: the same recording gives the same bytes. A call is reserved before it is mad
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +80,7 @@ class Writer:
 
 
 @contextmanager
-def recorded(model: Callable[[], LanguageModel], path: Path, budget: Budget | None = None, *, replay: bool = False) -> Any:
+def recorded(model: Callable[[], LanguageModel], path: Path, budget: Budget | None = None, *, replay: bool = False) -> Iterator[Writer]:
     """A Writer whose answers are kept in the file `path`. replay: only they are used, and the model is not opened.
 
     Raises EngineError for what was not recorded, or where the file holds answers of another model.

@@ -49,13 +49,14 @@ def word_all(settings: DialogueSettings, total: int, model: Opened, out: Path, p
         kept: list[Conversation] = []
         for row, one in zip(rows, made, strict=True):
             counts.update(one.counts)
-            text = one.conversation.messages[0].content
-            if one.conversation.extra["worded"] == "model" and text in texts:
+            other = one.conversation or row
+            text = other.messages[0].content
+            if other.extra.get("worded") == "model" and text in texts:
                 counts.update({"model": -1, "template": 1, "not taken: another dialogue says it": 1})
                 kept.append(replace(row, extra={**row.extra, "worded": "template"}))
                 continue
             texts.add(text)
-            kept.append(one.conversation)
+            kept.append(other)
         account = writer.to_row()
     write_jsonl(out / WORDED, (row.to_row() for row in kept))
     said = {name: counts.pop(name, 0) for name in ("model", "template")}
