@@ -234,6 +234,19 @@ def test_what_does_not_become_its_type_is_dropped(kind: str, said: str, why: str
     assert (one.conversation, one.dropped) == (None, why)
 
 
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("Certainly! How can I help?", "the user speaks as an assistant"),
+        ('Cancel it: {"type": "string"}', "the user speaks as an assistant"),
+        ("  ", "the user says nothing"),
+    ],
+)
+def test_a_user_who_is_none_is_asked_once_more_and_then_dropped(said: str, why: str) -> None:
+    one, model = made(TOPICS["single"], lambda text, drawn: said)
+    assert (one.conversation, one.dropped, len(model.asked)) == (None, why, 2)
+
+
 def test_several_requests_make_one_dialogue() -> None:
     model = Scripted(hotel)
     brief = Brief((TOPICS["single"], TOPICS["chat"]), TOOLS, 1)

@@ -11,6 +11,7 @@ import pytest
 
 from chat_server import ChatServer, Reply, completion
 from command import luthier
+from interruption import kill_after
 from luthier.errors import SettingsError
 from luthier.records.files import read_rows
 from luthier.run import RunRecord
@@ -205,3 +206,28 @@ def test_experts_sort_what_agents_made(api: Path, tmp_path: Path) -> None:
 def test_what_does_not_go_together_is_refused(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         DialogueSettings(**{"apis": ("api.json",), **settings})
+
+
+def test_a_local_model_answers_under_the_schema_and_its_recording_gives_the_same(
+    api: Path, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    """A random model says nothing of use: all is dropped, and why is told."""
+    words = ["synthesize", "tools", "--api", api, "--count", 1, "--agents", "full", "--budget", "6 calls"]
+    luthier(*words, "--writer", tiny_model_folder, "--out", tmp_path / "run")
+    found = RunRecord.read(tmp_path / "run").results("dialogues")
+    assert found["wanted"] == 1 == found["made"] + sum(found["dropped"].values())
+    luthier(*words, "--replay", tmp_path / "run" / "answers.jsonl", "--out", tmp_path / "again")
+    again = RunRecord.read(tmp_path / "again").results("dialogues")
+    assert {**again, "writer": 0} == {**found, "writer": 0}
+    assert again["writer"]["calls"] == found["writer"]["calls"]
+
+
+def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(api: Path, tiny_model_folder: Path, tmp_path: Path) -> None:
+    words = ["synthesize", "tools", "--api", str(api), "--count", "9", "--writer", str(tiny_model_folder)]
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    luthier(*words, "--out", whole)
+    kill_after([*words, "--out", str(torn)], torn / "answers.jsonl", 4)
+    assert not (torn / "checked.jsonl").exists()
+    luthier(*words, "--out", torn)
+    for name in ("worded.jsonl", "checked.jsonl"):
+        assert (torn / name).read_bytes() == (whole / name).read_bytes()

@@ -61,6 +61,7 @@ _TOLD = (
     " nothing else.\n{tool}"
 )
 _QUOTED = re.compile(r'^(["“])(.*)(["”])$', re.DOTALL)
+_NO_PERSON = re.compile(r"^(sure|certainly|of course|i'm sorry|here('s| is| are))\b|\bas an ai\b|```|\"type\"\s*:", re.IGNORECASE)
 _LEAD = re.compile(r"^(user|person|me|request)\s*:\s*", re.IGNORECASE)
 
 
@@ -116,6 +117,11 @@ def spoken(text: str) -> str:
     said = _LEAD.sub("", text.strip())
     quoted = _QUOTED.match(said)
     return (quoted[2] if quoted and '"' not in quoted[2] else said).strip()
+
+
+def is_no_person(text: str) -> bool:
+    """Whether the user agent forgot that it plays the user: it offers help, excuses itself, or recites a schema."""
+    return _NO_PERSON.search(text) is not None
 
 
 def _function_words(tool: Tool) -> str:

@@ -100,10 +100,19 @@ class _Talk:
         return Conversation(tuple(self.messages), brief.tools, {**extra, "thought": self.thoughts})
 
     def _user(self, prompt: Prompt) -> Steps:
-        answer = yield from asked_once(prompt, self._sampling(USER_TOKENS, HEAT), "user")
-        said = prompts.spoken(answer.text)
-        if not said or answer.finish != "stop":
-            self._drop("the user says nothing" if not said else "the user's words were cut off")
+        for heat in (HEAT, HOTTER):
+            answer = yield from asked_once(prompt, self._sampling(USER_TOKENS, heat), "user")
+            said = prompts.spoken(answer.text)
+            if not said:
+                problem = "the user says nothing"
+            elif answer.finish != "stop":
+                problem = "the user's words were cut off"
+            else:
+                problem = "the user speaks as an assistant" if prompts.is_no_person(said) else ""
+            if not problem:
+                break
+        if problem:
+            self._drop(problem)
         self.messages.append(Message("user", said))
 
     def _decide(self, topic: Topic) -> Generator[Any, Any, Decision]:
