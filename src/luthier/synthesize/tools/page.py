@@ -21,6 +21,7 @@ def draw(run: RunRecord) -> Page:
     names = tuple(str(name).rpartition("/")[2] for name in run.settings.get("apis", ()))
     if not found or ("judge" in run.settings and not run.results("experts")):
         return Page(TITLE, tags=names)
+    last = run.results("experts") or found
     values = {
         "pool": pool,
         "types": made["types"],
@@ -29,8 +30,8 @@ def draw(run: RunRecord) -> Page:
         "check": found,
         "passed": _passed(run),
         "checks": _rule_counts(found),
-        "coverage": found.get("coverage"),
-        "passed_types": found.get("types", {}),
+        "coverage": last.get("coverage"),
+        "passed_types": last.get("types", {}),
         "left_out": pool.get("left_out", {}),
         "dialogues": [dialogue(row) for row in run.sample(CHECKED, SHOWN)],
         "accounts": _accounts(run),
@@ -44,8 +45,8 @@ def draw(run: RunRecord) -> Page:
         (number(made["real"]), "of them about these tools"),
         (number(_passed(run)), "passed every check"),
     ]
-    if found.get("coverage"):
-        figures += [(" of ".join(map(number, found["coverage"][what])), f"{label} called") for what, label in COVERED]
+    if last.get("coverage"):
+        figures += [(" of ".join(map(number, last["coverage"][what])), f"{label} called") for what, label in COVERED]
     return Page(TITLE, "synthesize/tools/page.html.j2", values, names, tuple(figures))
 
 
@@ -59,7 +60,7 @@ def lines(run: RunRecord) -> list[str]:
     told += _written(run)
     told.append(f"{run.path / CHECKED}: {_passed(run)} dialogues; {found['checked'] - _passed(run)} did not pass the checks")
     told += [f"  {rule}, {found['rules'].get(rule, LEAK)}: broken by {count}" for rule, count in found["failed"].items()]
-    told += _covered(found.get("coverage"))
+    told += _covered((run.results("experts") or found).get("coverage"))
     held = run.results("held out")
     if held:
         short = (

@@ -33,7 +33,6 @@ def run(settings: DialogueSettings, out: Path, progress: Progress = quiet) -> Ru
     from luthier.synthesize.tools.checks import RULES
     from luthier.synthesize.tools.dialogues import PER_LIST, TYPE_SHARES
     from luthier.synthesize.tools.own_dialogues import OWN_SHARES
-    from luthier.synthesize.tools.pool import ToolPool
     from luthier.synthesize.tools.writing_runs import (
         ANSWERS,
         FAILED,
@@ -99,10 +98,9 @@ def run(settings: DialogueSettings, out: Path, progress: Progress = quiet) -> Ru
             more={"rules": sorted(RULES), **({"judged": True} if settings.judge else {})},
         )
         if settings.judge:
-            tools = list(islice(ToolPool.read(out / POOL), own))
             made.step(
                 "experts",
-                partial(judge_all, settings, tools, Opened(settings.open_judge), out, progress),
+                partial(judge_all, settings, made.results("pool"), Opened(settings.open_judge), out, progress),
                 uses=("judge", "judge_endpoint", "budget", "seed", "given", "dtype", "quantize"),
                 reads=[name for name, _ in judging],
                 files=[JUDGEMENTS, CHECKED, FAILED, page.REVIEW],

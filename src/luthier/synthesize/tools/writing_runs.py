@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -14,7 +14,7 @@ from typing import Any
 from luthier.errors import MissingFileError
 from luthier.models.protocol import LanguageModel
 from luthier.progress import Progress
-from luthier.records import JSON, Conversation, Tool, read_conversations, write_jsonl
+from luthier.records import JSON, Conversation, read_conversations, write_jsonl
 from luthier.synthesize.tools.page import CHECKED, DIALOGUES, POOL, REVIEW
 from luthier.synthesize.tools.pool import ToolPool
 from luthier.synthesize.tools.settings import DialogueSettings
@@ -97,15 +97,18 @@ def play_all(settings: DialogueSettings, own: int, model: Opened, out: Path, pro
     return {**told, "dropped": dict(dropped.most_common()), "counts": dict(counts.most_common()), "writer": account}
 
 
-def judge_all(settings: DialogueSettings, own: Sequence[Tool], model: Opened, out: Path, progress: Progress) -> JSON:
+def judge_all(settings: DialogueSettings, pool: JSON, model: Opened, out: Path, progress: Progress) -> JSON:
     """What the rules leave open is asked of the experts: passed, failed, or for a person to look at (`review.jsonl`)."""
     from luthier.synthesize.tools.checks import check
+    from luthier.synthesize.tools.coverage import Coverage
     from luthier.synthesize.tools.experts import Judged, judged
     from luthier.synthesize.tools.writing import recorded
 
     rows = [*read_conversations(out / RULED), *read_conversations(out / OPEN)]
     progress.step("Asking the experts", len(rows))
+    own = list(islice(ToolPool.read(out / POOL), pool["own"])) if pool["own"] else []
     stated = {tool.name: tool for tool in own}
+    coverage, types = Coverage(own, pool["left_out"]), Counter[str]()
     verdicts: Counter[str] = Counter()
     asked = 0
 
@@ -124,12 +127,23 @@ def judge_all(settings: DialogueSettings, own: Sequence[Tool], model: Opened, ou
         asked += bool(one.verdicts)
         verdicts.update(f"{each.expert}: {each.verdict}" for each in one.verdicts)
         told: JSON = {"verdicts": [each.to_row() for each in one.verdicts]} if one.verdicts else {}
+        if one.outcome == "pass":
+            coverage.add(row)
+            types[str(row.extra.get("type") or "without a type")] += 1
         waiting: JSON = {"accepted": None} if one.outcome == "unsure" else {}
         sorted_rows[one.outcome].append({**waiting, **row.to_row(), **told})
     passed, failed, unsure = (
         write_jsonl(out / name, sorted_rows[kind]) for name, kind in ((CHECKED, "pass"), (FAILED, "fail"), (REVIEW, "unsure"))
     )
-    counts = {"dialogues": len(rows), "asked_about": asked, "passed": passed, "failed": failed, "unsure": unsure}
+    counts: JSON = {
+        "dialogues": len(rows),
+        "asked_about": asked,
+        "passed": passed,
+        "failed": failed,
+        "unsure": unsure,
+        "types": dict(types),
+    }
+    counts |= {"coverage": coverage.to_row()} if own else {}
     return {**counts, "verdicts": dict(verdicts.most_common()), "judge": account}
 
 
