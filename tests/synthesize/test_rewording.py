@@ -84,6 +84,7 @@ def test_a_rewording_that_keeps_everything_is_taken_with_the_template_beside_it(
         (SINGLE, GOOD.replace("3 nights", "some nights"), "a value is lost"),
         (SINGLE, GOOD.replace("half board, ", ""), "a value is lost"),
         (SINGLE, GOOD.replace("AB-4417", "AB-4471"), "a value is lost"),
+        (SINGLE, GOOD.replace("AB-4417", "Ab-4417"), "a value is lost"),
         (SINGLE, f"{GOOD} It is for 2.", "something is added"),
         (SINGLE, f"{GOOD} It is for Ana.", "something is added"),
         (SINGLE, GOOD.replace("breakfast included", "no breakfast"), "a denial is lost or added"),

@@ -125,8 +125,10 @@ def _asks(text: str) -> bool:
 
 
 def _stands(value: Any, text: str) -> bool:
-    """Whether a text is said letter by letter. Numbers may be said in another form."""
-    return isinstance(value, str) and letters(value) in letters(text)
+    """Whether a text is said letter by letter, ids and names in their own case. Numbers may be said in another form."""
+    if not isinstance(value, str):
+        return False
+    return value in text if value != value.lower() or any(one.isdigit() for one in value) else letters(value) in letters(text)
 
 
 def _leaves(value: Any) -> Iterator[Any]:
