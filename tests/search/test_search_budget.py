@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luthier.errors import SettingsError
+from luthier.models.budget import Budget, Ledger, Prices
 from luthier.models.protocol import Completion
-from luthier.search.budget import Budget, Ledger, Prices, estimate
+from luthier.search.estimate import estimate
 from luthier.search.settings import SearchSettings, Strategy
 from luthier.search.simulated import World
 from luthier.search.solving import search_all

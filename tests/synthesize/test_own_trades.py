@@ -12,7 +12,7 @@ from luthier.records import Conversation, ToolCall
 from luthier.synthesize.tools.apis import import_apis
 from luthier.synthesize.tools.checks import check
 from luthier.synthesize.tools.coverage import Coverage
-from luthier.synthesize.tools.executors import Mock
+from luthier.synthesize.tools.mocks import Mock
 from luthier.synthesize.tools.operations import examples_of, operation
 from luthier.synthesize.tools.own_dialogues import own_dialogues
 

@@ -99,6 +99,7 @@ COMMANDS: dict[str, Command] = {
     "tools export": Question(
         "luthier.synthesize.tools.pool_settings:ExportSettings", "luthier.synthesize.tools.pool_answers:export_dialogues"
     ),
+    "tools review": Question("luthier.synthesize.tools.pool_settings:ReviewSettings", "luthier.synthesize.tools.reviews:review"),
     "select run": RunCommand("luthier.select.settings:SelectionSettings", "luthier.select.runs:run", "luthier.select.page", "runs/select"),
     "select compare": RunCommand(
         "luthier.select.settings:ComparisonSettings", "luthier.select.runs:compare", "luthier.select.comparison_page", "runs/select-compare"

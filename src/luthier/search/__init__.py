@@ -4,7 +4,7 @@ solved = solve(problem, open_model("qwen2.5-coder-0.5b"), Sandbox(), SearchSetti
 solved.program, solved.candidates, solved.tree, solved.spent
 """
 
-from luthier.search.budget import Budget
+from luthier.models.budget import Budget
 from luthier.search.problem import Posed
 from luthier.search.settings import SearchSettings
 from luthier.search.solving import Solved, solve, solve_all

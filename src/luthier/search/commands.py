@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from luthier.errors import SettingsError
+from luthier.models.budget import Budget
 from luthier.models.opening import ServedModelSettings
-from luthier.search.budget import Budget
 from luthier.search.settings import SearchSettings, Strategy
 from luthier.settings import REQUIRED, argument, check, option
 

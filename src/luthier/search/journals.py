@@ -16,12 +16,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from luthier.errors import EngineError, SandboxError, SandboxUnavailable
+from luthier.models.budget import most_tokens
 from luthier.models.protocol import Completion, LanguageModel, Prompt
 from luthier.models.replay import AnswersOneByOne
 from luthier.records import JSON
 from luthier.records.journal import Journal
 from luthier.sandbox import InputOutput, Task
-from luthier.search.budget import most_tokens
 from luthier.search.problem import Posed
 from luthier.search.wants import Behave, Behaviour, Look, Say, Timed, Trial, Trials, Tried, Try, Watched
 

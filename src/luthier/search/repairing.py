@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luthier.errors import SettingsError
+from luthier.models.budget import Budget
 from luthier.models.opening import ServedModelSettings
 from luthier.progress import Progress, quiet
 from luthier.records import JSON
 from luthier.records.files import atomic_write, write_jsonl
 from luthier.run import Run
 from luthier.search import repair_page
-from luthier.search.budget import Budget
 from luthier.search.journals import Answers, Kept
 from luthier.search.page import PROGRAMS, SEARCHES
 from luthier.search.problem import Posed

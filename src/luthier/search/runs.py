@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from luthier.models.budget import most_tokens
 from luthier.progress import Progress, quiet
 from luthier.records import JSON
 from luthier.records.files import read_rows, write_jsonl
 from luthier.run import Run
 from luthier.search import comparison_page, page
-from luthier.search.budget import estimate, most_tokens
 from luthier.search.commands import SearchCompareSettings, SearchRunSettings
+from luthier.search.estimate import estimate
 from luthier.search.problem import Held
 from luthier.search.prompts import code
 from luthier.search.readers import HUMANEVAL, read_all

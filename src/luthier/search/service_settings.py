@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from luthier.models.budget import Budget
 from luthier.models.opening import ServedModelSettings
-from luthier.search.budget import Budget
 from luthier.search.settings import SearchSettings
 from luthier.settings import check, option
 

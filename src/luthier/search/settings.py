@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from luthier.search.budget import Budget, Prices
+from luthier.models.budget import Budget, Prices
 from luthier.settings import check, option, seed_option
 
 Strategy = Literal["rethink", "thought-mcts", "tot", "lats", "rap", "reflexion", "ldb", "best-of-n", "single", "ab-mcts", "s-star"]

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.models.asking import Answerer, Talk, side_by_side
+from luthier.models.budget import Ledger, Spent, most_tokens
 from luthier.models.protocol import Completion, LanguageModel
 from luthier.records import JSON
 from luthier.records.problems import Problem
-from luthier.search.budget import Ledger, Spent, most_tokens
 from luthier.search.inputs import varied
 from luthier.search.journals import Answers, Verdicts
 from luthier.search.problem import Posed, posed

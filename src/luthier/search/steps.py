@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from luthier.models.budget import Ledger
 from luthier.models.protocol import Completion, Prompt, Sampling
 from luthier.search import prompts, replies
-from luthier.search.budget import Ledger
 from luthier.search.feedback import blocks, failures, feedback, traceable
 from luthier.search.problem import Posed
 from luthier.search.reward import Candidate, choose, reward

@@ -1,158 +1,116 @@
-"""What tools answer when nothing real stands behind them: from the stated answer, with what was said repeated and what was created found again.
+"""Who answers the calls of a made dialogue: `mocked` (from the stated answer), `told` (a model), `sandboxed` (real Python functions, confined).
 
-An answer depends on the tool, its arguments, the seed and what was called before, and on nothing else. Where an API does not state its answers, one is made:
-the arguments that a caller would look for, and the ids that its other operations ask for. Errors are typed: `not_found`, `rate_limited`, `invalid_argument`.
+All have one shape: a generator that is given the calls of a turn and returns their answers. Only `told` wants anything on the way, of the model.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
-from random import Random
-from typing import Literal
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from luthier.records import JSON, ToolCall
-from luthier.synthesize.tools.meanings import Scene, words_of
-from luthier.synthesize.tools.operations import Operation
-from luthier.synthesize.tools.own_values import NOTHING, Draft, draw, parameters_of
+from luthier.errors import BadRowError
+from luthier.models.protocol import Sampling
+from luthier.records import JSON, Message, Tool, ToolCall
+from luthier.records.lines import parse_value
+from luthier.records.patterns import validator_class
+from luthier.synthesize.tools import agent_prompts as prompts
+from luthier.synthesize.tools.asks import DroppedError, asked_once, drawn_by
+from luthier.synthesize.tools.mocks import Mock
+from luthier.synthesize.tools.operations import examples_of, operation
 
-Fault = Literal["not_found", "rate_limited", "invalid_argument"]
-FAULTS: Mapping[Fault, str] = {
-    "not_found": "There is no {noun} {value}.",
-    "rate_limited": "Too many requests, please try again.",
-    "invalid_argument": "The {noun} {value} is not valid.",
-}
-MAKING = re.compile(
-    r"\b(create|add|book|register|post|open|submit|place|issue|start|schedule|make|request|order|pay|send|upload|enrol|enroll|rent|reserve|new|insert|quote)\b"
-)
-LISTING = re.compile(r"\b(list|find|search|query|browse|all)\b")
-_FINDING = re.compile(r"\b(find|search|look ?up)\b")
-_ID = re.compile(r"^(.+) (id|ids|uuid|number|code|no|ref|reference)$")
-_LISTED = 2  # entries of an answer that is a list
-_REPEATED = 6  # arguments that a made answer repeats
+if TYPE_CHECKING:
+    from luthier.sandbox import Sandbox
+
+Executor = Callable[[Sequence[ToolCall]], Generator[Any, Any, list[JSON]]]
+_TOLD_TOKENS = 512
+_MOST_ANSWER = 4000  # letters
 
 
-class Mock:
-    """The tools of one dialogue. Pure but for what was created: a later call that names it gets it back."""
+def mocked(tools: Sequence[Tool], seed: int = 0) -> Executor:
+    """Answers from the tools' stated answers; what was created in a dialogue is found again in it. One executor a dialogue."""
+    mock = Mock({tool.name: operation(tool) for tool in tools}, examples_of(tools), seed)
 
-    def __init__(self, operations: Mapping[str, Operation], examples: Mapping[str, str], seed: int = 0) -> None:
-        self._operations, self._examples, self._seed = operations, examples, seed
-        self._kept: dict[tuple[str, str], JSON] = {}
+    def execute(calls: Sequence[ToolCall]) -> Generator[Any, Any, list[JSON]]:
+        return [mock(call) for call in calls]
+        yield
 
-    def __call__(self, call: ToolCall, fault: Fault | None = None) -> JSON:
-        """The answer to a call, or an error of the given kind."""
-        operation = self._operations[call.name]
-        if fault is not None:
-            return _error(fault, call)
-        found = self._found(call)
-        if found is not None and not MAKING.search(words_of(call.name)):
-            answer = {**found, **_scalars(call.arguments)}
-        else:
-            answer = self._answer(operation, call)
-        self._keep(answer)
-        return answer
-
-    def _answer(self, operation: Operation, call: ToolCall) -> JSON:
-        random = Random(f"{self._seed} {call.name} {json.dumps(call.arguments, sort_keys=True, default=str)}")
-        draft = Draft(Scene(random), frozenset(), self._examples, _scalars(call.arguments))
-        returns = operation.tool.returns
-        if returns and (returns.get("properties") or returns.get("items")):
-            value = draw(returns, "result", "", Draft(draft.scene, frozenset(parameters_of(returns)), self._examples, draft.known))
-            if value is not NOTHING:
-                return value if isinstance(value, dict) else {"results": value}
-        return _made_answer(operation, list(self._operations.values()), call.arguments, draft)
-
-    def _found(self, call: ToolCall) -> JSON | None:
-        """What was created before and is named now."""
-        return next((self._kept[name, str(value)] for name, value in call.arguments.items() if (name, str(value)) in self._kept), None)
-
-    def _keep(self, answer: JSON) -> None:
-        for record in [answer, *(one for value in answer.values() if isinstance(value, list) for one in value if isinstance(one, dict))]:
-            for name, value in record.items():
-                if _ID.match(words_of(name)) and isinstance(value, str | int):
-                    self._kept[name, str(value)] = record
+    return execute
 
 
-def _error(fault: Fault, call: ToolCall) -> JSON:
-    """A typed error that names the argument it is about."""
-    name = next((one for one in call.arguments if _ID.match(words_of(one))), next(iter(call.arguments), "request"))
-    noun = match[1] if (match := _ID.match(words_of(name))) else words_of(name)
-    return {"error": {"type": fault, "message": FAULTS[fault].format(noun=noun, value=call.arguments.get(name, "")).replace("  ", " ")}}
+def told(tools: Sequence[Tool], seed: int = 0) -> Executor:
+    """A model answers as the tool. An answer that is no JSON, or not as the tool states it, may be mended once; then the dialogue is dropped."""
+    by_name = {tool.name: tool for tool in tools}
+    asked = 0
+
+    def execute(calls: Sequence[ToolCall]) -> Generator[Any, Any, list[JSON]]:
+        nonlocal asked
+        answers = []
+        for call in calls:
+            tool = by_name[call.name]
+            prompt = prompts.told(tool, json.dumps(call.arguments, ensure_ascii=False))
+            for heat in (0.7, 0.0):
+                asked += 1
+                said = yield from asked_once(prompt, Sampling(_TOLD_TOKENS, heat, seed=drawn_by(seed, "tool", asked)), "tool")
+                answer, problem = _read(said.text, tool)
+                if not problem:
+                    break
+                prompt = type(prompt)((*prompt.messages, Message("assistant", said.text), Message("user", prompts.repair(problem))))
+            if problem:
+                raise DroppedError(f"a told answer cannot be used: {problem}")
+            answers.append(answer)
+        return answers
+
+    return execute
 
 
-def _made_answer(operation: Operation, operations: Sequence[Operation], arguments: JSON, draft: Draft) -> JSON:
-    """An answer where the API states none: a list of entries with ids, a new id with what was given, or the state of what was asked for."""
-    ids = _made_ids(operation, operations)
-    fresh = {name: value for name, schema in ids.items() if (value := draw(schema, name, name, draft)) is not NOTHING}
-    repeated = dict(list(_scalars(arguments).items())[:_REPEATED])
-    if LISTING.search(words_of(operation.name)):
-        entries = []
-        for number in range(1 if ids and _FINDING.search(words_of(operation.name)) else _LISTED):
-            scene = draft.scene.anew()
-            inner = Draft(scene, draft.wanted, draft.examples)
-            named = {name: draw(schema, name, name, inner) for name, schema in ids.items()} or {
-                "id": scene.random.randint(1000, 9999) + number
-            }
-            entries.append(named | _about(arguments))
-        return {"results": entries, "total": len(entries)}
-    return {**fresh, **repeated, "status": "ok"}
+def sandboxed(box: Sandbox, program: str, tools: Sequence[Tool]) -> Executor:
+    """The functions of a Python module answer, run in the sandbox from its source; a tool's name is the function's, with or without its module.
+
+    A function that fails, or whose value is not as the tool states it, drops the dialogue (rule X1). What a function gives should depend on its
+    arguments alone: a stopped run calls it again.
+    """
+    by_name = {tool.name: tool for tool in tools}
+
+    def execute(calls: Sequence[ToolCall]) -> Generator[Any, Any, list[JSON]]:
+        from luthier.sandbox import CallError
+
+        answers = []
+        for call in calls:
+            try:
+                value = box.call(program, call.name.rpartition(".")[2], **call.arguments)
+            except CallError as failed:
+                raise DroppedError(f"X1: a function fails: {failed.outcome.kind}") from None
+            answer = value if isinstance(value, dict) else {"result": value}
+            if problem := _unlike(value, answer, by_name[call.name]):
+                raise DroppedError(f"X1: a function's value is not as stated: {problem}")
+            answers.append(answer)
+        return answers
+        yield
+
+    return execute
 
 
-def _made_ids(operation: Operation, operations: Sequence[Operation]) -> JSON:
-    """The ids that other operations of the API ask for and this one gives: it makes or lists what they name. Name -> schema."""
-    words = f"{words_of(operation.name.rsplit('.', 1)[-1])} {operation.ask}"
-    if not (MAKING.search(words_of(operation.name)) or LISTING.search(words_of(operation.name))):
-        return {}
-    own = operation.tool.parameters.get("properties") or {}
-    found: JSON = {}
-    for other in operations:
-        for name, schema in (other.tool.parameters.get("properties") or {}).items():
-            match = _ID.match(words_of(name))
-            if match and other.domain == operation.domain and name not in own and _made(match[1].rsplit(" ", 1)[-1], words):
-                found.setdefault(name, schema)
-    return found
+def _read(text: str, tool: Tool) -> tuple[JSON, str]:
+    """An answer as JSON and what is wrong with it."""
+    written = text[text.find("{") : text.rfind("}") + 1]
+    try:
+        value = parse_value(written.encode("utf-8", "surrogatepass")) if written else None
+    except BadRowError:
+        value = None
+    if not isinstance(value, dict):
+        return {}, "it is no JSON object"
+    if len(written) > _MOST_ANSWER:
+        return {}, "it is too long"
+    return value, _unlike(value, value, tool)
 
 
-def answers_of(operation: Operation, operations: Sequence[Operation]) -> JSON:
-    """The scalar fields of an operation's answer, stated or made, by name: of a list, those of its entries."""
-    returns = operation.tool.returns
-    if returns and (returns.get("properties") or returns.get("items")):
-        return _fields(returns)
-    return _made_ids(operation, operations)
-
-
-def _fields(schema: JSON) -> JSON:
-    found: JSON = {}
-    for name, part in (schema.get("properties") or {}).items():
-        if isinstance(part, dict):
-            found |= _fields(part) if part.get("properties") or part.get("items") else {name: part}
-    return found | (_fields(schema["items"]) if isinstance(schema.get("items"), dict) else {})
-
-
-def _made(noun: str, words: str) -> bool:
-    """Whether an operation makes or lists what a noun names: the first thing that its words speak of."""
-    things = re.sub(
-        r"\b(of|for|to|in|on|at|from|by|with|without|between|before|after|about|whether|if)\b.*",
-        "",
-        words.partition(" ")[2].split(" ", 0)[0],
-    )
-    return re.search(rf"\b{re.escape(noun)}(s|es)?\b", things) is not None
-
-
-def _scalars(arguments: JSON) -> JSON:
-    return {name: value for name, value in arguments.items() if isinstance(value, str | int | float | bool)}
-
-
-def _about(arguments: JSON) -> JSON:
-    """What every entry of a list shares with the question."""
-    return {
-        name: value
-        for name, value in _scalars(arguments).items()
-        if words_of(name) not in ("limit", "cursor", "page", "page size", "top", "offset")
-    }
-
-
-def tool_text(answer: JSON) -> str:
-    """An answer as a tool turn holds it."""
-    return json.dumps(answer, ensure_ascii=False)
+def _unlike(value: Any, answer: JSON, tool: Tool) -> str:
+    """How a value differs from the answer that the tool states; empty where it does not. A stated list or text may stand alone or in an object."""
+    if not tool.returns:
+        return ""
+    inner = [value, answer, *(answer.values() if len(answer) == 1 else ())]
+    errors = [next(iter(validator_class()(tool.returns).iter_errors(one)), None) for one in inner]
+    if None in errors or errors[0] is None:
+        return ""
+    return f"{'.'.join(map(str, errors[0].absolute_path)) or 'the answer'}: {errors[0].message[:160]}"

@@ -16,9 +16,9 @@ from typing import Any
 from luthier.records import JSON, Conversation, Message, Tool, ToolCall
 from luthier.synthesize.tools.dialogues import PER_LIST, REFUSALS, spread
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
-from luthier.synthesize.tools.executors import Fault, Mock, answers_of, tool_text
 from luthier.synthesize.tools.grounding import letters, stems
 from luthier.synthesize.tools.meanings import Scene, meaning_of, words_of
+from luthier.synthesize.tools.mocks import Fault, Mock, answers_of, tool_text
 from luthier.synthesize.tools.operations import Operation, examples_of, operation
 from luthier.synthesize.tools.own_requests import request_text, said, spoken_list
 from luthier.synthesize.tools.own_values import NOTHING, Draft, draw, draw_arguments
@@ -143,7 +143,7 @@ class _Writer:
         self._whole_share, self._seed = whole_share, seed
         self._index = NeighbourIndex(fitting)
         self._texts: set[str] = set()
-        self._chains = _chains(self.operations)
+        self._chains = chains(self.operations)
         self._stems = {one.name: frozenset(stems(f"{words_of(one.name)} {one.tool.description}")) for one in self.operations}
         self._ideas = [(idea, frozenset(stems(f"{idea.ask} {idea.noun}")) - _COMMON) for idea in ideas()]
         self._far: dict[frozenset[str], list[Any]] = {}
@@ -480,7 +480,7 @@ _COMMON = frozenset(
 )
 
 
-def _chains(operations: Sequence[Operation]) -> list[tuple[Operation, Operation, str]]:
+def chains(operations: Sequence[Operation]) -> list[tuple[Operation, Operation, str]]:
     """Pairs of operations of which the first gives what the second asks for, with the parameter's name."""
     found = []
     gives = {one.name: answers_of(one, operations) for one in operations}

@@ -1,4 +1,4 @@
-"""What `luthier tools import`, `lint`, `stats` and `export` are told."""
+"""What `luthier tools import`, `lint`, `stats`, `export` and `review` are told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from luthier.errors import SettingsError
-from luthier.settings import argument, check, option
+from luthier.settings import REQUIRED, argument, check, option
 
 _SPECS = (
     "OpenAPI files, MCP or other lists of tools, Google discovery and botocore documents, data sets with tools, pools, module:NAME, and live MCP "
@@ -66,3 +66,13 @@ class ExportSettings:
         check(self)
         if not self.dialogues:
             raise SettingsError("no dialogues: name a file, such as runs/dialogues/checked.jsonl")
+
+
+@dataclass(frozen=True)
+class ReviewSettings:
+    """Show the dialogues of RUN that the experts were unsure of, and take those that a person accepted in its review.jsonl."""
+
+    run: str = argument("A run folder of `luthier synthesize tools --judge`.", default=REQUIRED)
+
+    def __post_init__(self) -> None:
+        check(self)

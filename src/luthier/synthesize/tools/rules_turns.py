@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from luthier.records import Conversation, Message, ToolCall
 from luthier.records.calls import CallSyntaxError, is_call_attempt, parse_calls
@@ -23,8 +23,8 @@ def response_names(conversation: Conversation) -> list[Finding]:
     """Rule S1."""
     return [
         Finding("S1", "the response's name differs from the call's", f"messages[{turn}].name")
-        for turn, message, call in _answers(conversation)
-        if call is not None and message.name is not None and message.name != call.name
+        for turn, message, answered in _answers(conversation)
+        if answered is not None and message.name is not None and message.name != answered.call.name
     ]
 
 
@@ -58,16 +58,24 @@ def role_order(conversation: Conversation) -> list[Finding]:
 def responses_follow_calls(conversation: Conversation) -> list[Finding]:
     """Rule S4. Calls in the last turn wait for their answers and are fine."""
     orphans = [
-        Finding("S4", "a tool response answers no call", f"messages[{turn}]") for turn, _, call in _answers(conversation) if call is None
+        Finding("S4", "a tool response answers no call", f"messages[{turn}]") for turn, _, place in _answers(conversation) if place is None
     ]
-    answered = [id(call) for _, _, call in _answers(conversation) if call is not None]
+    answered = {place[:2] for _, _, place in _answers(conversation) if place is not None}
     open_calls = [
         Finding("S4", "a call is never answered", f"messages[{turn}].tool_calls[{index}]")
         for turn, message in enumerate(conversation.messages[:-1])
-        for index, call in enumerate(message.tool_calls)
-        if id(call) not in answered
+        for index in range(len(message.tool_calls))
+        if (turn, index) not in answered
     ]
     return orphans + open_calls
+
+
+class _Place(NamedTuple):
+    """Where a call stands: the same call may be made twice."""
+
+    turn: int
+    place: int
+    call: ToolCall
 
 
 _FOLLOWERS: dict[str, tuple[str, ...]] = {
@@ -102,15 +110,15 @@ def _lacks(conversation: Conversation) -> Iterator[tuple[str, str]]:
             ids.update([] if call.id is None else [call.id])
 
 
-def _answers(conversation: Conversation) -> Iterator[tuple[int, Message, ToolCall | None]]:
-    """Every tool turn with the call it answers: by id, or where there are no ids by position. None where there is none."""
-    waiting: list[ToolCall] = []
+def _answers(conversation: Conversation) -> Iterator[tuple[int, Message, _Place | None]]:
+    """Every tool turn with the place of the call it answers: by id, or where there are no ids by position. None where there is none."""
+    waiting: list[_Place] = []
     for turn, message in enumerate(conversation.messages):
         if message.role != "tool":
-            waiting = list(message.tool_calls)
+            waiting = [_Place(turn, index, call) for index, call in enumerate(message.tool_calls)]
             continue
-        place = next((at for at, call in enumerate(waiting) if message.tool_call_id in (call.id, None) or call.id is None), None)
-        yield turn, message, waiting.pop(place) if place is not None else None
+        at = next((at for at, one in enumerate(waiting) if message.tool_call_id in (one.call.id, None) or one.call.id is None), None)
+        yield turn, message, waiting.pop(at) if at is not None else None
 
 
 def _label_problem(conversation: Conversation) -> str | None:

@@ -18,7 +18,7 @@ from luthier.run.folder import Read
 from luthier.synthesize.tools import page
 from luthier.synthesize.tools.settings import DialogueSettings
 
-POOL, DIALOGUES, CHECKED, REJECTED = "pool.jsonl.gz", "dialogues.jsonl", page.CHECKED, "rejected.jsonl"
+POOL, DIALOGUES, CHECKED, REJECTED = page.POOL, page.DIALOGUES, page.CHECKED, "rejected.jsonl"
 HELD_OUT = page.HELD_OUT
 _HELD_OUT_SEED = 0x5EED  # apart from the seed of the dialogues one trains on
 _MOST_TRIES = 20  # dialogues made for each that is held out
@@ -33,42 +33,87 @@ def run(settings: DialogueSettings, out: Path, progress: Progress = quiet) -> Ru
     from luthier.synthesize.tools.checks import RULES
     from luthier.synthesize.tools.dialogues import PER_LIST, TYPE_SHARES
     from luthier.synthesize.tools.own_dialogues import OWN_SHARES
+    from luthier.synthesize.tools.writing_runs import (
+        ANSWERS,
+        FAILED,
+        JUDGEMENTS,
+        OPEN,
+        RULED,
+        WORDED,
+        Opened,
+        judge_all,
+        model_steps,
+        play_all,
+        word_all,
+    )
 
     described = api_reads(settings.apis, settings.builtin_apis)
     given = [settings.given] if settings.given else []
-    reads: list[Read] = [*described, *given, (BFCL.label, fetch_wheel(BFCL))]
+    writing, judging = settings.writing_reads(), settings.judging_reads()
+    reads: list[Read] = [*described, *given, *writing, *judging, (BFCL.label, fetch_wheel(BFCL))]
+    spoken = {name for name, _ in writing}
     drawn: JSON = {"shares": dict(TYPE_SHARES), "per_list": PER_LIST, **({"own_shares": dict(OWN_SHARES)} if settings.apis else {})}
+    writer = Opened(settings.open_writer)
     with Run(out, "synthesize tools", settings, reads=reads, progress=progress, draw=page.draw) as made:
         names = [name for name, _ in described]
         made.step("pool", partial(_pool, settings, out, progress), uses=("apis", "builtin_apis"), reads=names, files=[POOL])
-        made.step(
-            "dialogues",
-            partial(_given, settings, out, progress)
-            if given
-            else partial(_dialogues, settings, made.results("pool")["own"], out, progress),
-            uses=("given",) if given else ("count", "real_share", "each", "whole_lists", "seed"),
-            reads=given,
-            files=[DIALOGUES],
-            after=["pool"],
-            more=drawn,
-        )
+        own = made.results("pool")["own"]
+        if settings.agents == "full":
+            made.step(
+                "dialogues",
+                partial(play_all, settings, own, writer, out, progress),
+                uses=model_steps(("count", "each", "seed", "agents", "turns", "executor", "functions")),
+                reads=sorted(spoken),
+                files=[ANSWERS, DIALOGUES],
+                after=["pool"],
+            )
+        else:
+            made.step(
+                "dialogues",
+                partial(_given, settings, out, progress) if given else partial(_dialogues, settings, own, out, progress),
+                uses=("given",) if given else ("count", "real_share", "each", "whole_lists", "seed"),
+                reads=given,
+                files=[DIALOGUES],
+                after=["pool"],
+                more=drawn,
+            )
+        source = DIALOGUES
+        if settings.writes and settings.agents == "slots":
+            made.step(
+                "words",
+                partial(word_all, settings, made.results("dialogues")["made"], writer, out, progress),
+                uses=model_steps(("seed",)),
+                reads=sorted(spoken),
+                files=[ANSWERS, WORDED],
+                after=["dialogues"],
+            )
+            source = WORDED
         made.step(
             "check",
-            partial(_check, made.results("dialogues")["made"], made.results("pool"), out, progress),
+            partial(_check, settings, source, made.results("dialogues")["made"], made.results("pool"), out, progress),
             uses=(),
             reads=[BFCL.label],
-            files=[CHECKED, REJECTED],
-            after=["dialogues"],
-            more={"rules": sorted(RULES)},
+            files=[RULED, OPEN, REJECTED] if settings.judge else [CHECKED, REJECTED],
+            after=["dialogues" if source == DIALOGUES else "words"],
+            more={"rules": sorted(RULES), **({"judged": True} if settings.judge else {})},
         )
+        if settings.judge:
+            made.step(
+                "experts",
+                partial(judge_all, settings, made.results("pool"), Opened(settings.open_judge), out, progress),
+                uses=("judge", "judge_endpoint", "budget", "seed", "given", "dtype", "quantize"),
+                reads=[name for name, _ in judging],
+                files=[JUDGEMENTS, CHECKED, FAILED, page.REVIEW],
+                after=["check"],
+            )
         if settings.held_out:
             made.step(
                 "held out",
-                partial(_held_out, settings, made.results("pool")["own"], out, progress),
+                partial(_held_out, settings, own, out, progress),
                 uses=("held_out", "real_share", "each", "whole_lists", "seed"),
                 reads=[BFCL.label],
                 files=[HELD_OUT],
-                after=["check"],
+                after=["experts" if settings.judge else "check"],
                 more=drawn,
             )
     return made
@@ -204,12 +249,14 @@ def _held_out(settings: DialogueSettings, own: int, out: Path, progress: Progres
     return {"asked": settings.held_out, "made": made, "types": dict(types)}
 
 
-def _check(total: int, pool: JSON, out: Path, progress: Progress) -> JSON:
-    """The rule layer, grounding, and no overlap with any evaluation item of the benchmark."""
+def _check(settings: DialogueSettings, source: str, total: int, pool: JSON, out: Path, progress: Progress) -> JSON:  # noqa: PLR0917
+    """The rule layer, grounding, and no overlap with any evaluation item of the benchmark. With a judge, a dialogue whose values are merely not
+    grounded is open."""
     from luthier.synthesize.tools.checks import RULES, check
     from luthier.synthesize.tools.contamination import benchmark_leaks
     from luthier.synthesize.tools.coverage import Coverage
     from luthier.synthesize.tools.pool import ToolPool
+    from luthier.synthesize.tools.writing_runs import OPEN, RULED
 
     progress.step("Checking", total)
     own = list(islice(ToolPool.read(out / POOL), pool["own"])) if pool["own"] else []
@@ -217,12 +264,15 @@ def _check(total: int, pool: JSON, out: Path, progress: Progress) -> JSON:
     leaks = benchmark_leaks()
     failed: Counter[str] = Counter()
     rejected: list[JSON] = []
+    left_open: list[JSON] = []
 
     def passed() -> Iterator[JSON]:
-        for conversation in read_conversations(out / DIALOGUES):
+        for conversation in read_conversations(out / source):
             findings = check(conversation, leaks)
             progress.advance()
-            if findings:
+            if settings.judge and findings and all(finding.rule == "G1" for finding in findings):
+                left_open.append(conversation.to_row())
+            elif findings:
                 failed.update({finding.rule for finding in findings})
                 rejected.append({**conversation.to_row(), "findings": [str(finding) for finding in findings]})
             else:
@@ -230,8 +280,12 @@ def _check(total: int, pool: JSON, out: Path, progress: Progress) -> JSON:
                 types[str(conversation.extra.get("type") or "without a type")] += 1
                 yield conversation.to_row()
 
-    count = write_jsonl(out / CHECKED, passed())
+    count = write_jsonl(out / (RULED if settings.judge else CHECKED), passed())
     write_jsonl(out / REJECTED, rejected)
+    if settings.judge:
+        write_jsonl(out / OPEN, left_open)
     rules = {name: rule.description for name, rule in RULES.items()}
     found = {"checked": total, "passed": count, "failed": dict(failed.most_common()), "rules": rules, "types": dict(types)}
+    if settings.judge:
+        found["open"] = len(left_open)
     return {**found, "coverage": coverage.to_row()} if own else found

@@ -1,8 +1,7 @@
-"""What a search may spend, and what it has spent. A call is reserved before it is made, so that nothing overshoots however many are open."""
+"""What may be spent on a model, and what was. A call is reserved before it is made, so that nothing overshoots however many are open."""
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import asdict, dataclass, field, replace
 
@@ -55,7 +54,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Budget:
-    """The most that the search of one problem may spend; None is no limit."""
+    """The most that may be spent, by a search on one problem, say; None is no limit."""
 
     calls: int | None = None
     tokens: int | None = None
@@ -94,7 +93,7 @@ def most_tokens(prompt: Prompt) -> int:
 
 @dataclass
 class Ledger:
-    """What one search has spent and reserved. `stopped` names the limit that was reached first.
+    """What is spent and reserved under one budget. `stopped` names the limit that was reached first.
 
     slack: seconds set aside for a call before any was timed; then the longest so far.
     """
@@ -135,15 +134,7 @@ class Ledger:
 
     def settle(self, prompt_tokens: int, completion_tokens: int, answer: Completion, seconds: float) -> None:
         """The reserved call was made and cost this."""
-        held = self.reserved
-        self.reserved = replace(
-            held,
-            calls=held.calls - 1,
-            prompt_tokens=held.prompt_tokens - prompt_tokens,
-            completion_tokens=held.completion_tokens - completion_tokens,
-            seconds=max(0.0, held.seconds - self.slack),
-            money=max(0.0, held.money - self.prices.of(prompt_tokens, completion_tokens)),
-        )
+        self._free(prompt_tokens, completion_tokens)
         self.dearest = (max(self.dearest[0], prompt_tokens), max(self.dearest[1], completion_tokens))
         self.spent = replace(
             self.spent,
@@ -153,6 +144,10 @@ class Ledger:
             seconds=self.spent.seconds + seconds,
             money=self.spent.money + self.prices.of(answer.prompt_tokens, answer.completion_tokens),
         )
+
+    def release(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """The reserved call is not made after all."""
+        self._free(prompt_tokens, completion_tokens)
 
     def end_of_round(self, longest: float) -> None:
         """Calls made side by side are one round."""
@@ -168,43 +163,18 @@ class Ledger:
         held = replace(self)
         return all(held.reserve(self.dearest[0], self.dearest[1]) for _ in range(calls))
 
+    def _free(self, prompt_tokens: int, completion_tokens: int) -> None:
+        held = self.reserved
+        self.reserved = replace(
+            held,
+            calls=held.calls - 1,
+            prompt_tokens=held.prompt_tokens - prompt_tokens,
+            completion_tokens=held.completion_tokens - completion_tokens,
+            seconds=max(0.0, held.seconds - self.slack),
+            money=max(0.0, held.money - self.prices.of(prompt_tokens, completion_tokens)),
+        )
+
     @property
     def is_over(self) -> bool:
         """Whether the time that programs took has used up the budget."""
         return self.budget.seconds is not None and self.spent.seconds >= self.budget.seconds
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a search of so many problems costs at most: calls and tokens, and dollars where prices are known; None where no limit says."""
-
-    problems: int
-    calls: int | None
-    tokens: int | None
-    money: float | None
-    seconds: float | None
-
-    def __str__(self) -> str:
-        parts = [f"{self.calls:,} calls" if self.calls is not None else "", f"{self.tokens:,} tokens" if self.tokens is not None else ""]
-        parts += [f"{self.seconds:,.0f} s of model and tests" if self.seconds is not None else ""]
-        parts += [f"{self.money:,.2f} usd" if self.money is not None else ""]
-        told = ", ".join(part for part in parts if part)
-        return f"{self.problems:,} problems, at most {told}" if told else f"{self.problems:,} problems, no limit"
-
-
-def estimate(budget: Budget, problems: int, tokens_a_call: int, prices: Prices, most_calls: int | None = None) -> Estimate:
-    """What the budget lets a run cost at most. tokens_a_call: at most; most_calls: that a strategy makes by itself, where it ends."""
-    limits = [limit for limit in (budget.calls, most_calls) if limit is not None]
-    calls = min(limits, default=None)
-    tokens = min([each for each in (budget.tokens, calls and calls * tokens_a_call) if each is not None], default=None)
-    money = budget.money
-    if money is None and tokens is not None and (prices.prompt or prices.completion):
-        money = tokens * max(prices.prompt, prices.completion) / 1e6
-    times = problems
-    return Estimate(
-        problems,
-        calls * times if calls is not None else None,
-        math.ceil(tokens * times) if tokens is not None else None,
-        money * times if money is not None else None,
-        budget.seconds * times if budget.seconds is not None else None,
-    )
