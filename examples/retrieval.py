@@ -6,6 +6,7 @@ python examples/retrieval.py [EMBEDDER]      # minilm, static, a folder; needs l
 import ast
 import inspect
 import json
+import shutil
 import sys
 import textwrap
 
@@ -15,7 +16,7 @@ from luthier.evaluate.retrieval.task import Texts
 
 # Every function with a docstring is a document; the docstring's first line is the query. `luthier evaluate retrieval build` does more.
 pairs = []
-for module in (json.encoder, json.decoder, textwrap, inspect, ast):
+for module in (json.encoder, json.decoder, textwrap, shutil, ast):
     for name, function in inspect.getmembers(module, inspect.isfunction):
         text, doc = inspect.getsource(function), (function.__doc__ or "").strip()
         if doc and not name.startswith("_"):
