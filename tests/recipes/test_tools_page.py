@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_run import AFTER, BEFORE, RESULTS, SECONDS, STEPS, run, write_records, write_rows, write_run
+from report_run import AFTER, BEFORE, RESULTS, SECONDS, STEPS, run, wilson, write_records, write_rows, write_run
 
 from luthier.errors import BadRowError, MissingFileError
 from luthier.recipes.tools_page import draw
@@ -75,6 +75,20 @@ def test_the_headline_tells_the_main_result(tmp_path: Path) -> None:
     read = page(folder)
     assert said in read.text
     assert f"<title>{headline(Flow(RunRecord.read(folder)))} · Luthier</title>" in read.source
+
+
+def test_own_dialogues_come_first_and_are_told_strictly(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    for part, right, strict in (("before", 40, 10), ("after", 70, 60)):
+        record = json.loads((folder / part / "run.json").read_text())
+        line = {"category": "own dialogues", "decoding": "free", "items": 80, "right": wilson(right, 80), "strict": wilson(strict, 80)}
+        record["steps"]["answers"]["results"]["scores"].insert(0, line)
+        (folder / part / "run.json").write_text(json.dumps(record))
+    said = str(headline(Flow(RunRecord.read(folder)))).replace("\u202f", " ")
+    assert said == "Free decoding on your APIs: 12.5 % → 75 % of 80 decisions"
+    read = page(folder)
+    assert read.text.index("Your APIs") < read.text.index("The Berkeley Function-Calling Leaderboard")
+    assert "On BFCL simple_python, which is about other APIs: 0 % → 52 %" in read.text.replace("\u202f", " ")
 
 
 def test_every_section_is_there_in_order(tmp_path: Path) -> None:

@@ -115,15 +115,16 @@ class Headline:
 
 
 def headline(flow: Flow) -> Headline:
-    """Free decoding of the held-out dialogues about the APIs, else of the first category that asks for calls; before there are scores, how far
-    the run is."""
-    rows = [row for row in comparisons(flow) if row.rule in LOOSE]
+    """Free decoding of the held-out dialogues about the APIs, by the strict rule, because silence is right by the other; else of the first
+    category of the benchmark that asks for calls, by its own rule; before there are scores, how far the run is."""
+    rows = [row for row in comparisons(flow) if row.rule == ("strict" if row.own else "official")]
     free = (row for row in rows if row.decoding == "free" and "irrelevance" not in row.category)
     main = next(free, rows[0] if rows else None)
     if main is None:
         done = len(STEPS) - len(flow.unfinished)
         return Headline(f"{done} of {len(STEPS)} steps are done; nothing is scored yet")
-    lead, items = f"{main.decoding.capitalize()} decoding on {_place(main)}:", f"of {number(main.items)} items"
+    lead = f"{main.decoding.capitalize()} decoding on {_place(main)}:"
+    items = f"of {number(main.items)} {'decisions' if main.own else 'items'}"
     if main.before and main.after:
         change = f"{percent(main.before['rate'])} → {percent(main.after['rate'])}"
         return Headline(lead, change, items, _second_line(main, rows))
