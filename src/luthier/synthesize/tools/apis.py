@@ -44,7 +44,7 @@ def _file(spec: str) -> Path | None:
     if spec.startswith(MODULE):
         module = imported(spec.removeprefix(MODULE))
         return Path(module.__file__) if module.__file__ else None
-    if spec == SAMPLE and not Path(spec).exists():
+    if spec == SAMPLE and not Path(spec).is_file():
         return _SAMPLE
     if not Path(spec).is_file():
         raise MissingFileError(f"{spec}: no such file; an API is an OpenAPI file, a list of tools such as MCP's, a pool, or module:NAME")
