@@ -61,6 +61,9 @@ GROUPS = {  # what the words before the last are for, and single words that need
     "evaluate retrieval": "Score retrievers on tasks of queries, documents and judgements.",
     "trace": "Follow learners, pupils or models: what they know, what comes next.",
     "export": "Write what was trained as others take it: merged, GGUF, Ollama, a card, the hub.",
+    "compare": "Compare models or checkpoints on the items that both answered.",
+    "doctor": "Look at this machine: what can be used, each lack with its cure.",
+    "cache": "The cache of fetched and converted files, and emptying it.",
     "view": "Show all runs below a folder in a browser: listed, filtered, two side by side, row by row.",
     "report": "Draw the page of a run of any command, finished or not.",
 }
