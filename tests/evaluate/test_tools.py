@@ -226,6 +226,12 @@ def test_the_answers_of_another_model_are_not_taken(items: list[Item], tmp_path:
         evaluate_tools(ScriptedModel({}, name="other"), items[:3], tmp_path / "j.jsonl", decodings=["free"])
 
 
+def test_items_of_one_name_are_refused(items: list[Item], tmp_path: Path):
+    with pytest.raises(SettingsError, match=f"two items are called {items[0].id}"):
+        evaluate_tools(ScriptedModel({}), [*items[:2], items[0]], tmp_path / "j.jsonl")
+    assert not (tmp_path / "j.jsonl").exists()
+
+
 def test_rows_say_what_was_asked_answered_and_expected(items: list[Item], tmp_path: Path):
     evaluate_tools(ScriptedModel(perfect(items)), items, tmp_path / "j.jsonl", decodings=["free"])
     rows = [json.loads(line) for line in (tmp_path / "j.jsonl").read_text().splitlines()]

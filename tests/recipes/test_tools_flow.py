@@ -132,6 +132,7 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
         ({"minutes": -1.0}, "--minutes is -1"),
         ({"own_items": -1}, "--own-items is -1"),
         ({"steps": 0}, "--steps is 0"),
+        ({"dialogues": "my.jsonl", "real_share": 0.5}, "--real-share is of dialogues that are made"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(given: dict[str, Any], words: str) -> None:

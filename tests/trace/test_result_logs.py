@@ -34,6 +34,12 @@ def told(path: Path, skipped: SkippedRows | None = None) -> list[tuple[str, floa
     return [(row["item"], row["correct"]) for row in read_results([path], skipped=skipped).rows()]
 
 
+def test_a_score_counts_though_the_answer_beside_it_cannot_be_read(tmp_path: Path) -> None:
+    with Account() as account:
+        assert told(inspect_log(tmp_path / "log.json", sample("C", output={"choices": "none"}))) == [("t/1", 1)]
+    assert "an answer that cannot be read" in "".join(account.lines())
+
+
 # --- Inspect ------------------------------------------------------------------------------------------------------------------
 
 

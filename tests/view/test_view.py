@@ -191,6 +191,19 @@ def test_two_runs_stand_side_by_side(root: Path) -> None:
     assert get(root, "/side?run=deep/old&run=nowhere").status == 404
 
 
+def test_rows_that_cannot_stand_side_by_side_are_told(root: Path) -> None:
+    for name in ("one", "two"):
+        rows = [{"id": "a", "n": name}, {"id": "a", "n": 2}, {"id": "b", "n": 3}]
+        run = run_folder(root / name, "synthesize tools", {}, rows={"rows.jsonl": rows, "odd.jsonl": [{"x": 1}]})
+        with (run.path / "rows.jsonl").open("a") as file:
+            file.write("{oops\n")
+    shown = get(root, "/side?run=one&run=two&file=rows.jsonl").text
+    assert "rows.jsonl: 1 rows have the id of another" in shown
+    assert "rows.jsonl:4" in shown
+    assert "2 rows that both have" in shown
+    assert "none can be put beside another" in get(root, "/side?run=one&run=two&file=odd.jsonl").text
+
+
 def test_results_are_flat_and_rates_stay_whole() -> None:
     value = {"scores": [{"category": "a", "rate_of": RATE, "n": 3}, 7], "deep": {"x": {"y": 1}}}
     assert dict(flat(value)) == {"scores.a.category": "a", "scores.a.rate_of": RATE, "scores.a.n": 3, "scores.2": 7, "deep.x.y": 1}

@@ -86,6 +86,9 @@ def evaluate_tools(
     form: that constrained answers are written in, of `grammar.FORMS`. Raises EngineError where the engine cannot follow a grammar and "constrained" is
     asked for, and where a prompt does not name a tool on offer; SettingsError where the journal holds another model's answers.
     """
+    twice = next((name for name, count in Counter(item.id for item in items).items() if count > 1), None)
+    if twice is not None:
+        raise SettingsError(f"two items are called {twice}, so their answers could not be told apart; give own dialogues other ids")
     check_prompts(model, items)
     single = max_tokens or (MAX_TOKENS if own_form(model) == "brackets" == form else MAX_JSON_TOKENS)
     done: dict[tuple[str, str], JSON] = {}

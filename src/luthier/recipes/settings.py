@@ -58,6 +58,10 @@ class ToolsSettings(HardwareSettings):
         check(self)
         if self.given is None and self.count < 1:
             raise SettingsError(f"--dialogues is {self.dialogues}; give a number from 1, or a file of dialogues")
+        if self.given is not None and self.real_share is not None:
+            raise SettingsError(
+                f"--real-share is of dialogues that are made, and those of {self.dialogues} are there already; leave it out"
+            )
         if self.given is None and self.selected > self.count:
             raise SettingsError(f"selected ({self.selected}) is more than dialogues ({self.count}); make more or select fewer")
 

@@ -219,8 +219,17 @@ def _scored(sample: JSON, head: JSON) -> JSON:
         "question": _asked(sample),
         "metadata": _object(sample.get("metadata") or {}, "`metadata`"),
         "scores": {name: score.get("value") for name, score in scores.items() if isinstance(score, dict)},
-        "said": _said(sample),
+        "said": _said_or_none(sample),
     }
+
+
+def _said_or_none(sample: JSON) -> str | None:
+    """The answer beside a score, which counts without it too."""
+    try:
+        return _said(sample)
+    except BadRowError as problem:
+        note("left out", f"an answer that cannot be read ({problem.problem})")
+        return None
 
 
 def _said(sample: JSON) -> str | None:

@@ -127,7 +127,7 @@ class _View:
         files = sorted({file for file, _ in artefacts(left)} & {file for file, _ in artefacts(right)})
         name = request.query_params.get("file", "")
         at = _number(request.query_params.get("from"))
-        pairs = _pairs(left.path / name, right.path / name) if name in files else []
+        pairs, problems = _pairs(left.path / name, right.path / name) if name in files else ([], [])
         return self._page(
             "side",
             f"{paths[0]} beside {paths[1]}",
@@ -137,6 +137,7 @@ class _View:
             files=files,
             file=name if name in files else "",
             pairs=pairs[at : at + ROWS],
+            problems=problems,
             count=len(pairs),
             at=at,
             page_rows=ROWS,
@@ -177,16 +178,29 @@ def _beside(left: dict[str, object], right: dict[str, object]) -> list[tuple[str
     return sorted(rows, key=lambda row: not row[3])
 
 
-def _pairs(left: Path, right: Path) -> list[tuple[str, str, str, bool]]:
-    """(key, row, row, whether they differ) of two files, by the first of the usual names that all rows have; those that differ first."""
-    tables = [[row for _, row in read_rows(path, SkippedRows())] for path in (left, right)]
+def _pairs(left: Path, right: Path) -> tuple[list[tuple[str, str, str, bool]], list[str]]:
+    """(key, row, row, whether they differ) of two files, by the first of the usual names that all rows have, those that differ first; and what of
+    the files is not shown."""
+    skipped = SkippedRows()
+    try:
+        tables = [[row for _, row in read_rows(path, skipped)] for path in (left, right)]
+    except (LuthierError, OSError) as problem:
+        return [], [str(problem)]
     key = next((name for name in _KEYS if all(name in row for rows in tables for row in rows)), None)
     if key is None:
-        return []
+        return [], [*skipped.problems[:ROWS], f"the rows have none of {', '.join(_KEYS)} in common, so none can be put beside another"]
     sides = [{f"{row[key]} {row.get('decoding', '')}".strip(): row for row in rows} for rows in tables]
+    told = [
+        f"{path.name}: {len(rows) - len(side)} rows have the {key} of another"
+        for path, rows, side in zip((left, right), tables, sides, strict=True)
+        if len(side) < len(rows)
+    ]
     names = [name for name in sides[0] if name in sides[1]]
     rows = [(name, *(json.dumps(side[name], indent=1, ensure_ascii=False) for side in sides)) for name in names]
-    return sorted(((name, one, other, one != other) for name, one, other in rows), key=lambda row: not row[3])
+    return sorted(((name, one, other, one != other) for name, one, other in rows), key=lambda row: not row[3]), [
+        *skipped.problems[:ROWS],
+        *told,
+    ]
 
 
 def _shown(value: object) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from luthier.errors import EngineError
 from luthier.models.protocol import Prompt, Sampling
 from luthier.records import JSON, Conversation, ToolCall
 from luthier.records.call_forms import read_calls
@@ -61,11 +62,14 @@ class ComplexityRange:
 
 def complexities(dialogues: Sequence[Conversation], learner: LocalModel) -> list[Complexity]:
     """Of each dialogue, through the learner's own chat template; nothing is cut. Raises BadRowError where the template cannot tell what the
-    assistant says, EngineError where nothing stands before it.
+    assistant says, EngineError where nothing stands before it or a loss is not finite.
     """
     readings = [_reading(dialogue, learner) for dialogue in dialogues]
     scores = learner.score_tokens([(reading.ids[: reading.first], reading.ids[reading.first :]) for reading in readings])
-    return [reading.complexity([-one for one in score.logprobs]) for reading, score in zip(readings, scores, strict=True)]
+    found = [reading.complexity([-one for one in score.logprobs]) for reading, score in zip(readings, scores, strict=True)]
+    if not all(math.isfinite(one.total) for one in found):
+        raise EngineError(f"{learner.name}: gives losses that are not finite; take --dtype float32, or mend its weights")
+    return found
 
 
 @dataclass(frozen=True)
