@@ -251,7 +251,7 @@ def test_misuse_is_one_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        assert "cannot listen there" in luthier("view", tmp_path, "--port", taken.getsockname()[1], ok=False).stderr
+        assert "cannot listen on 127.0.0.1" in luthier("view", tmp_path, "--port", taken.getsockname()[1], ok=False).stderr
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from luthier.errors import LuthierError, SettingsError
 from luthier.records import JSON
+from luthier.run.listening import listen
 from luthier.search.journals import Answers, Verdicts
 from luthier.search.requests import Asked, UnknownModelError, answer, chunks, plain_answer, read
 from luthier.search.service_settings import ServeSettings
@@ -252,8 +253,6 @@ def _error(status: int, message: str, code: str | None = None, headers: dict[str
 
 def serve(settings: ServeSettings, tell: Callable[[str], None]) -> None:
     """Serve until a signal. Raises SettingsError where the extra is absent or the port is taken, and what opening model and sandbox raise."""
-    import socket
-
     try:
         import uvicorn
     except ImportError:
@@ -264,13 +263,7 @@ def serve(settings: ServeSettings, tell: Callable[[str], None]) -> None:
     with Sandbox(limits=Limits(wall=seconds, cpu=seconds * 5 / 6)) as box:
         box.call("def ready():\n    return True\n", "ready")
         model = settings.open()
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as door:
-            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                door.bind((settings.host, settings.port))
-            except OSError as problem:
-                raise SettingsError(f"--host {settings.host} --port {settings.port}: cannot listen there ({problem.strerror})") from None
+        with listen(settings.host, settings.port) as door:
             app = application(model, box, settings)
             tell(f"http://{settings.host}:{door.getsockname()[1]}/v1 answers as luthier/{settings.strategy}-16:{model.name}")
             config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10)

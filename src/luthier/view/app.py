@@ -20,6 +20,7 @@ from luthier.report import wording
 from luthier.report.page import Page, environment, render
 from luthier.report.talk import dialogue
 from luthier.run import RunRecord
+from luthier.run.listening import listen
 from luthier.run.record import REPORT
 from luthier.view.catalogue import Catalogue, artefacts, flat
 from luthier.view.settings import ViewSettings
@@ -213,21 +214,13 @@ def _shown(value: object) -> str:
 
 def serve(settings: ViewSettings, draw: Draw, tell: Callable[[str], None]) -> None:
     """Serve until a signal. Raises SettingsError where the extra is absent, the folder is none or the port is taken."""
-    import socket
-
     try:
         import uvicorn
     except ImportError:
         raise SettingsError("viewing needs starlette and uvicorn: pip install 'luthier[serve]'") from None
     app = application(Path(settings.folder), draw)
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as door:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            door.bind((settings.host, settings.port))
-        except OSError as problem:
-            raise SettingsError(f"--host {settings.host} --port {settings.port}: cannot listen there ({problem.strerror})") from None
-        host = f"[{settings.host}]" if family == socket.AF_INET6 else settings.host
+    with listen(settings.host, settings.port) as door:
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
         tell(f"http://{host}:{door.getsockname()[1]} shows the runs below {settings.folder}")
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
         uvicorn.Server(config).run(sockets=[door])

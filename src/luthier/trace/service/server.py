@@ -10,13 +10,13 @@ import ipaddress
 import os
 import resource
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luthier.errors import SettingsError
+from luthier.run.listening import listen
 from luthier.trace.service.roster import Roster
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Service:
             raise SettingsError(f"--host {host} is reached by other machines: set {KEY} to a key, which every client then sends")
         self.roster = Roster(tracer, folder)
         try:
-            self._door = _listen(host, port)
+            self._door = listen(host, port)
         except BaseException:
             self.roster.close()
             raise
@@ -106,21 +106,6 @@ class Service:
         with self.roster.lock:
             if not self.roster.closed:
                 self.roster.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Clients queue from here on, also before they are answered."""
-    # named as TCP, without which asyncio leaves Nagle's delay on: 40 ms a reply
-    door = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind((host, port))
-        door.listen()
-    except (OSError, OverflowError) as problem:
-        door.close()
-        reason = getattr(problem, "strerror", None) or problem
-        raise SettingsError(f"cannot listen on {host}, port {port}: {reason}; choose another port") from None
-    return door
 
 
 def _most_connections() -> int:
