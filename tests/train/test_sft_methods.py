@@ -119,21 +119,56 @@ def test_wrong_settings_are_one_clear_line(model: LocalModel, tmp_path: Path, se
     assert not is_deepspeed_zero3_enabled()  # a refused configuration, which the error still holds, would meet the next model
 
 
-def test_experts_are_balanced_as_trl_does_it(model: LocalModel, tmp_path: Path):
+@pytest.fixture(scope="module")
+def mixture(model: LocalModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import MixtralConfig, MixtralForCausalLM
 
+    folder = tmp_path_factory.mktemp("experts")
     torch.manual_seed(0)
     sizes = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
     experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "router_aux_loss_coef": 0.5, "output_router_logits": True}
-    mixture = MixtralForCausalLM(MixtralConfig(vocab_size=len(model.tokenizer), initializer_range=0.2, **sizes, **experts))
-    mixture.save_pretrained(tmp_path / "moe")
-    model.tokenizer.save_pretrained(tmp_path / "moe")
-    base = SftSettings(sigma=0.0, lora={"target_modules": ["q_proj"]}, sft={"max_steps": 1})
-    losses = {}
-    for name, coef in (("none", {"router_aux_loss_coef": 0.0}), ("usual", {}), ("large", {"router_aux_loss_coef": 5.0})):
-        moe = LocalModel(tmp_path / "moe", dtype="float32")
-        losses[name] = fine_tune(ROWS, moe, tmp_path / name, replace(base, sft={**base.sft, **coef})).loss
+    config = MixtralConfig(vocab_size=len(model.tokenizer), initializer_range=0.2, **sizes, **experts)
+    MixtralForCausalLM(config).save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def balanced(mixture: Path, out: Path, rows: list[Conversation] = ROWS, accumulated: int = 1, **sft: Any) -> float:
+    sft = {"max_steps": 1, "per_device_train_batch_size": 4, "gradient_accumulation_steps": accumulated, **sft}
+    settings = SftSettings(sigma=0.0, lora={"target_modules": ["q_proj"]}, sft=sft)
+    return fine_tune(rows, LocalModel(mixture, dtype="float32"), out, settings).loss
+
+
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_experts_are_balanced_as_trl_does_it(mixture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulated: int):
+    from trl import SFTTrainer
+
+    coefs = {"none": {"router_aux_loss_coef": 0.0}, "usual": {}, "large": {"router_aux_loss_coef": 5.0}}
+    losses = {name: balanced(mixture, tmp_path / name, accumulated=accumulated, **coef) for name, coef in coefs.items()}
     assert losses["none"] + 0.3 < losses["usual"] < losses["large"] - 3
+    monkeypatch.setattr("luthier.train.answer_head.answer_head_trainer", lambda: SFTTrainer)
+    for name, coef in coefs.items():
+        theirs = balanced(mixture, tmp_path / f"{name}-trl", accumulated=accumulated, **coef)
+        assert losses[name] == pytest.approx(theirs, abs=1e-5), name
+
+
+def test_weights_of_turns_reach_a_mixture_of_experts(mixture: Path, tmp_path: Path):
+    def weighed(first: float) -> list[Conversation]:
+        return [
+            replace(row, messages=(row.messages[0], replace(row.messages[1], weight=first if number else 1.0)))
+            for number, row in enumerate(ROWS[:2])
+        ]
+
+    plain, none, half = (balanced(mixture, tmp_path / str(first), weighed(first)) for first in (1.0, 0.0, 0.5))
+    assert min(plain, none) < half < max(plain, none)
+
+
+def test_shared_rows_and_the_balance_of_experts_do_not_go_together(mixture: Path, tmp_path: Path):
+    settings = SftSettings(sigma=0.0, branches=2, lora={"target_modules": ["q_proj"]})
+    with pytest.raises(SettingsError, match=r"^--branches reads rows by masks .* balances experts .* set sft.router_aux_loss_coef=0"):
+        fine_tune(ROWS, LocalModel(mixture, dtype="float32"), tmp_path / "refused", settings)
+    off = replace(settings, sft={"router_aux_loss_coef": 0.0, "max_steps": 1})
+    assert fine_tune(ROWS, LocalModel(mixture, dtype="float32"), tmp_path / "off", off).loss > 0
 
 
 def test_evaluation_rows_that_do_not_fit_are_counted_and_not_passed_over(model: LocalModel, tmp_path: Path):

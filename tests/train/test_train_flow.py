@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from command import luthier as command
 from interruption import kill_after
@@ -151,10 +153,18 @@ def test_a_time_limit_and_shared_prompts_from_the_command_line(data: Path, tiny_
 
 @pytest.mark.slow
 def test_two_processes_train_together_and_one_keeps_the_record(data: Path, tiny_model_folder: Path, tmp_path: Path):
-    pairs = tmp_path / "pairs.jsonl"
+    """Rows with weights in one process: the same steps, once with all rows of a step and once with half of them each."""
+    pairs, weighed = tmp_path / "pairs.jsonl", tmp_path / "weighed.jsonl"
     write_jsonl(pairs, ({"prompt": f"Say {n}", "chosen": f"{n} it is.", "rejected": f"Not {n}."} for n in range(8)))
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    for number, row in enumerate(rows):
+        row["messages"][1] |= {"content": "it is. " * (1 + number % 3), "weight": 0.25 * (1 + number % 4)}
+    write_jsonl(weighed, rows)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "luthier", "train"]
-    for words in (["sft", data, *QUICK], ["preference", pairs, "--set", "training.per_device_train_batch_size=2"]):
+    one = [*QUICK, "--flat", "0", "--learning-rate", "1e-2", "--dtype", "float32"]
+    half = [*one[2:], "--set", "sft.per_device_train_batch_size=1"]
+    command("train", "sft", weighed, *one, "--model", tiny_model_folder, "--out", tmp_path / "alone", "--quiet")
+    for words in (["sft", weighed, *half], ["preference", pairs, "--set", "training.per_device_train_batch_size=2"]):
         out = tmp_path / str(words[0])
         told = [*launch, *map(str, words), "--model", str(tiny_model_folder), "--out", str(out), "--quiet"]
         done = subprocess.run(told, capture_output=True, text=True, timeout=280, check=False)
@@ -162,6 +172,9 @@ def test_two_processes_train_together_and_one_keeps_the_record(data: Path, tiny_
         assert done.stdout.count("report.html") == 1
         assert json.loads((out / "run.json").read_text())["status"] == "done"
         assert (out / "adapter" / "adapter_model.safetensors").is_file()
+    alone, both = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("alone", "sft"))
+    assert all(torch.allclose(alone[name], both[name], rtol=1e-3, atol=1e-5) for name in alone)
+    assert any(torch.any(tensor != 0) for name, tensor in both.items() if "lora_B" in name)
     refused = subprocess.run([*told, "--replace", "--set", "training.betta=1"], capture_output=True, text=True, timeout=280, check=False)
     assert "did you mean beta?" in refused.stderr
     timed = [*launch, "sft", str(data), "--model", str(tiny_model_folder), "--out", str(tmp_path / "timed"), "--seconds", "60", "--quiet"]

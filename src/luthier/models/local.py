@@ -25,7 +25,7 @@ from luthier.models.weights import load_weights, note_loaded, placed, reading_dt
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 BATCH_TOKENS = 8192  # prompt tokens in one batch, padding included: bounds the memory of prefill
 
@@ -83,6 +83,16 @@ class LocalModel:
                 raise EngineError(f"{self.folder}: the tokenizer has no chat template; use an instruct model")
             self._tokenizer = _for_generation(tokenizer)
         return self._tokenizer
+
+    @property
+    def config(self) -> PreTrainedConfig:
+        """The configuration of what reads text; no weights are loaded for it."""
+        if self._module is not None:
+            return self._module.config.get_text_config()
+        from transformers import AutoConfig
+
+        with loading(self.folder, "configuration"):
+            return AutoConfig.from_pretrained(self.folder, local_files_only=True).get_text_config()
 
     @property
     def template(self) -> ChatTemplate:
@@ -210,7 +220,7 @@ class LocalModel:
 
     def _room(self, length: int) -> int:
         """Tokens that fit behind so many: past its positions a model fails, or says nothing that it was trained for. Raises EngineError where none do."""
-        context = getattr(self.module.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
+        context = getattr(self.config, "max_position_embeddings", None) or sys.maxsize
         if length >= context:
             raise EngineError(f"{self.name}: a prompt of {length:,} tokens, and the model has room for {context:,}; shorten it")
         return int(context) - length

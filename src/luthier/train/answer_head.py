@@ -1,4 +1,7 @@
-"""TRL's SFTTrainer with a cheaper loss: only positions that predict an assistant token go through the vocabulary head."""
+"""TRL's SFTTrainer with a cheaper loss: only positions that predict an assistant token go through the vocabulary head.
+
+In one process and in several, with weights of tokens, and with the loss that balances the experts of a mixture.
+"""
 
 from __future__ import annotations
 
@@ -51,12 +54,21 @@ def answer_head_trainer() -> type[SFTTrainer]:
 
     class AnswerHeadTrainer(SFTTrainer):  # type: ignore[misc]
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+            if self.aux_loss_enabled:
+                inputs = {**inputs, "output_router_logits": True}
             loss, outputs = answer_loss(model, inputs, num_items_in_batch)
+            if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+                # The targets of all processes were counted, and the gradients of all are averaged.
+                loss = loss * (self.accelerator.num_processes // self.get_tp_size())
+            if self.aux_loss_enabled:  # a mean of each micro-batch, as TRL has it
+                steps = self.current_gradient_accumulation_steps if num_items_in_batch is not None else 1
+                loss = loss + self.router_aux_loss_coef * outputs.aux_loss / steps
             return (loss, outputs) if return_outputs else loss
 
         def _get_num_items_in_batch(self, batch_samples: Any, device: Any) -> Any:
             if batch_samples and "weights" in batch_samples[0]:
-                return target_weight(batch_samples).to(device)
+                own = target_weight(batch_samples).to(device)
+                return self.accelerator.gather(own).sum() if self.args.average_tokens_across_devices else own
             return super()._get_num_items_in_batch(batch_samples, device)
 
     return AnswerHeadTrainer

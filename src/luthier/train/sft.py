@@ -26,7 +26,17 @@ from luthier.records import JSON, Conversation
 from luthier.train.rows import RefusedRowError
 from luthier.train.settings import SftSettings
 from luthier.train.shared_prompts import Encoded, collate, share_prompts
-from luthier.train.start import check_names, check_start, checked, defaults, lora_config, refused_by, starting_weights, trainer_config
+from luthier.train.start import (
+    balances_experts,
+    check_names,
+    check_start,
+    checked,
+    defaults,
+    lora_config,
+    refused_by,
+    starting_weights,
+    trainer_config,
+)
 from luthier.train.turn_weights import IGNORED, token_weights, weighing_collator, weighted_row, with_weights
 
 if TYPE_CHECKING:
@@ -46,7 +56,6 @@ OTHER_LOSS = (
     "use_liger_kernel",
     "dataset_kwargs",
     "activation_offloading",
-    "router_aux_loss_coef",
 )
 
 
@@ -196,14 +205,14 @@ def prepare_rows(
         given |= {"max_length": None, "train_sampling_strategy": "sequential", "remove_unused_columns": False}
     config = trainer_config(SFTConfig, model, folder, given, evaluated=bool(evaluation), library="TRL")
     if settings.ordered:
-        _check_ordered(settings, config, model.hardware.attention)
+        _check_ordered(settings, config, model)
     if settings.branches > 1 and keys is None:
         raise SettingsError(f"--branches is {settings.branches}; only conversations tell what they share")
     lora = None if settings.full or model.adapter is not None else lora_config(settings.lora_settings())
     weighed = with_weights([*encoded, *evaluation])
     encoded, evaluation = weighed[: len(encoded)], weighed[len(encoded) :]
     if weighed and "weights" in weighed[0]:
-        _check_weighed(settings, config)
+        _check_weighed(settings)
         config.remove_unused_columns = False
     kept, held = ([at for at, row in enumerate(some) if _fits(row, longest)] for some in (encoded, evaluation))
     for some, found, purpose in ((encoded, kept, "train on"), (evaluation, held, "evaluate")):
@@ -249,7 +258,7 @@ def train(prepared: Prepared, model: LocalModel, folder: Path, settings: SftSett
         prepared.eval_left_out,
         sum(len(row["input_ids"]) for row in used),
         sum(row["seconds"] for row in logged),
-        _precision(trainer.args, model),
+        _precision(trainer.args, model, full=settings.full),
         trainable,
         settings.made,
     )
@@ -285,9 +294,11 @@ def _whole(rows: int, settings: SftSettings, config: Any) -> int:
     return max(1, settings.least_steps, rows // batch)
 
 
-def _precision(args: Any, model: LocalModel) -> str:
+def _precision(args: Any, model: LocalModel, *, full: bool) -> str:
     """What was computed in, in words."""
-    computed = "bf16, adapters float32" if args.bf16 else "fp16, adapters float32" if args.fp16 else "float32"
+    held = "float32" if full else str(model.training_dtype).removeprefix("torch.")
+    alone = held if held == "float32" else f"base {held} without autocast, adapters float32"  # told so by `sft.bf16=false`
+    computed = "bf16, adapters float32" if args.bf16 else "fp16, adapters float32" if args.fp16 else alone
     return computed if model.hardware.quantize is None else f"{computed}, base {model.hardware.quantize}"
 
 
@@ -313,15 +324,16 @@ def _checked_flat(settings: SftSettings) -> JSON:
     return settings.flat_settings()
 
 
-def _check_weighed(settings: SftSettings, config: Any) -> None:
+def _check_weighed(settings: SftSettings) -> None:
     """Weights other than 0 and 1 need the loss of `answer_head`."""
-    other = next((f"sft.{name}" for name in OTHER_LOSS if name in settings.sft), None)
-    if config.world_size > 1 or other is not None:
-        why = f"{other} brings" if other is not None else f"{config.world_size} processes bring"
-        raise SettingsError(f"rows have weights other than 0 and 1, and {why} a loss that knows none; leave it out, or the weights")
+    if (other := next((name for name in OTHER_LOSS if name in settings.sft), None)) is not None:
+        raise SettingsError(
+            f"rows have weights other than 0 and 1, and sft.{other} brings a loss that knows none; leave it out, or the weights"
+        )
 
 
-def _check_ordered(settings: SftSettings, config: Any, attention: str | None) -> None:
+def _check_ordered(settings: SftSettings, config: Any, model: LocalModel) -> None:
+    attention = model.hardware.attention
     asked = "--seconds" if settings.seconds is not None else "--branches" if settings.branches > 1 else "--by-length"
     other = next((name for name in OTHER_LOSS if name in settings.sft), None)
     if other is not None:
@@ -332,6 +344,10 @@ def _check_ordered(settings: SftSettings, config: Any, attention: str | None) ->
         raise SettingsError(f"{asked} reads rows by masks that --attention {attention} does not take; give sdpa or eager")
     if config.world_size > 1:
         raise SettingsError(f"{asked} trains in one process, and these are {config.world_size}; leave it out, or start one")
+    if balances_experts(model, config.router_aux_loss_coef):
+        raise SettingsError(
+            f"{asked} reads rows by masks that the loss which balances experts does not know; set sft.router_aux_loss_coef=0, or leave it out"
+        )
 
 
 def _by_length(rows: list[Encoded], settings: SftSettings, config: Any) -> list[Encoded]:
@@ -371,9 +387,7 @@ def _trainer(prepared: Prepared, model: LocalModel, folder: Path, settings: SftS
     if settings.ordered:
         _plan(base, rows, folder, settings, config, progress)
         more = {"data_collator": partial(collate, padding=model.tokenizer.pad_token_id or 0, multiple=16, kernel=attention_kernel(base))}
-    # The cheaper head knows one process, and no loss that balances experts.
-    stock = config.world_size > 1 or any(name in settings.sft for name in OTHER_LOSS) or hasattr(base.config, "output_router_logits")
-    kind = SFTTrainer if stock else answer_head_trainer()
+    kind = SFTTrainer if any(name in settings.sft for name in OTHER_LOSS) else answer_head_trainer()
     if settings.way == "lora-sam":
         kind = sam_trainer(kind, settings.amount)
     adapter = {name: weight.data for name, weight in base.named_parameters() if weight.requires_grad} if model.hardware.quantize else {}

@@ -132,6 +132,13 @@ def _check_hardware(model: LocalModel, full: bool) -> None:
         raise SettingsError(f"--dtype float16 is trained on NVIDIA GPUs, and the device is {device}; give float32 or bfloat16")
 
 
+def balances_experts(model: LocalModel, coefficient: float | None) -> bool:
+    """Whether TRL adds the loss that balances experts. coefficient: `router_aux_loss_coef`, None for the model's own."""
+    if not hasattr(model.config, "output_router_logits"):
+        return False
+    return bool(getattr(model.config, "router_aux_loss_coef", 0.0) if coefficient is None else coefficient)
+
+
 def starting_weights(model: LocalModel, *, full: bool = False, attention: str | None = None) -> PreTrainedModel | PeftModel:
     """The base in training's precision, with the model's adapter where it has one. attention: kernel, None for the model's own.
 
