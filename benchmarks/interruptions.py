@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "cli")]
 OWN = ("run.json", "report.html", ".lock")
 TIMES = ("cpu", "wall")  # of a judged program
+CURVE = "curve"  # of a search: calls, tokens, seconds, whether solved
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 QUICK = ("probe run", "select run", "decode label")
 
@@ -102,6 +103,7 @@ def without_times(value: Any) -> Any:
     if isinstance(value, list):
         return [without_times(item) for item in value]
     if isinstance(value, dict):
+        value = {name: [[*point[:2], *point[3:]] for point in item] if name == CURVE else item for name, item in value.items()}
         return {name: without_times(item) for name, item in value.items() if "seconds" not in name and name not in TIMES}
     return value
 
