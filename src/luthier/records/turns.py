@@ -5,7 +5,6 @@ A field that is not understood is carried along in `Message.extra`. Everything r
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from luthier.errors import BadRowError
 from luthier.records.call_rows import calls_from
 from luthier.records.conversations import JSON, Message, Role, ToolCall
 from luthier.records.lines import decoded, to_text
+from luthier.records.numbers import finite_number, shown
 
 CONTENTS = ("content", "value", "text")
 REASONING = ("reasoning_content", "reasoning", "thinking", "thought")
@@ -178,8 +178,9 @@ def _weight(item: JSON, number: int) -> tuple[float | None, str | None]:
     named = next((name for name in ("weight", "loss_weight") if item.get(name) is not None), "")
     if named:
         value = item[named]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-            raise BadRowError(f"message {number}: the weight is {value!r}; give a number from 0")
+        weight = finite_number(value)
+        if weight is None or weight < 0:
+            raise BadRowError(f"message {number}: the weight is {shown(value)}; give a number from 0")
         return value, named
     return (float(item["train"]), "train") if isinstance(item.get("train"), bool) else (None, None)
 

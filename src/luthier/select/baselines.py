@@ -165,6 +165,9 @@ def hashed_embeddings(rows: Sequence[bytes], *, dimensions: int = 128, seed: int
     texts = (row.decode("utf-8", "replace") for row in rows)
     counts = HashingVectorizer(n_features=1 << 18, ngram_range=(1, 2), alternate_sign=False, norm=None).transform(texts)
     weighted: Any = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
+    weighted = weighted[
+        :, np.flatnonzero(weighted.getnnz(axis=0))
+    ]  # most hashes are nobody's in a small pool, and would be decomposed all the same
     if min(weighted.shape) <= dimensions:
         dimensions = max(1, min(weighted.shape) - 1)
     return np.asarray(TruncatedSVD(dimensions, random_state=seed).fit_transform(weighted), dtype=np.float32)

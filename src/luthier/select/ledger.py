@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import JSON, Journal
 from luthier.records.lines import parse_row
+from luthier.records.numbers import finite_number
 
 SAMPLE = 256  # texts kept of a data set, to count tokens a byte
 MODULUS = 1 << 256
@@ -214,4 +214,4 @@ def _from_row(row: JSON) -> Version:
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return finite_number(value) is not None

@@ -17,6 +17,7 @@ from luthier.models.loading import loading, reason
 from luthier.models.local import LocalModel
 from luthier.models.weights import load_weights, note_loaded, placed, with_attention
 from luthier.records import JSON
+from luthier.records.numbers import finite_number, shown
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -220,8 +221,8 @@ def _as_number(word: str, name: str, value: Any, kind: Any) -> Any:
     if isinstance(value, float) and value.is_integer() and "float" not in allowed:
         value = int(value)
     wanted = (int,) if "float" not in allowed else (int, float)
-    if isinstance(value, bool) or not isinstance(value, wanted) or not math.isfinite(value):
-        raise SettingsError(f"{word} is {value}; give a {'whole ' if wanted == (int,) else ''}number")
+    if not isinstance(value, wanted) or finite_number(value) is None:
+        raise SettingsError(f"{word} is {shown(value)}; give a {'whole ' if wanted == (int,) else ''}number")
     low, high = LEAST.get(name, -math.inf), MOST.get(name, math.inf if "float" in allowed else 2**31 - 1)
     if value < low or (name in ABOVE and value <= 0) or value > high:
         below = "above 0" if name in ABOVE else f"from {low}" if low > -math.inf else ""

@@ -5,12 +5,12 @@ A weight of 0 takes the token out of the targets, which every trainer knows; oth
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from luthier.errors import BadRowError
 from luthier.records import JSON, Conversation, Message
+from luthier.records.numbers import finite_number, shown
 
 IGNORED = -100  # a label that trains nothing
 
@@ -20,9 +20,10 @@ def row_weight(extra: JSON) -> float:
     value = extra.get("weight")
     if value is None:
         return 1.0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise BadRowError(f"the row's weight is {value!r}; give a number from 0")
-    return float(value)
+    number = finite_number(value)
+    if number is None or number < 0:
+        raise BadRowError(f"the row's weight is {shown(value)}; give a number from 0")
+    return number
 
 
 def answer_weight(messages: Sequence[Message]) -> float:

@@ -6,6 +6,7 @@ trec_eval does, `expected` is the mean over all orders in closed form (McSherry 
 
 from __future__ import annotations
 
+import math
 import numbers
 import re
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from luthier.errors import SettingsError
 from luthier.evaluate.retrieval.task import Qrels, descending_places
+from luthier.records.numbers import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -296,10 +298,13 @@ def _check_ids(table: Mapping[str, Mapping[str, Any]]) -> None:
 
 def _grade(query: str, name: str, value: Any) -> int:
     """A grade that is a whole number, of any type of number."""
-    number = float(value) if isinstance(value, int | float | numbers.Real) else 0.5
-    if number.is_integer() and abs(number) < 2**31:
+    try:
+        number = float(value) if isinstance(value, int | float | numbers.Real) else 0.5
+    except OverflowError:
+        number = math.inf
+    if math.isfinite(number) and number.is_integer() and abs(number) < 2**31:
         return int(number)
-    raise SettingsError(f"query {query!r}, document {name!r}: the grade is {value!r}; a whole number is expected")
+    raise SettingsError(f"query {query!r}, document {name!r}: the grade is {shown(value)}; a whole number is expected")
 
 
 def _numbers(query: str, found: Mapping[str, Any]) -> Mapping[str, float]:

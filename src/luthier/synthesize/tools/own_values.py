@@ -15,6 +15,7 @@ from typing import Any
 
 from luthier.records import JSON
 from luthier.records.dialects import ANY, type_set
+from luthier.records.numbers import finite_number
 from luthier.records.patterns import matches, usable_pattern
 from luthier.synthesize.tools.meanings import Scene, code_for, code_like, is_known, meaning_of, uuid, value_of, words_of
 from luthier.synthesize.tools.pattern_values import texts_of
@@ -288,6 +289,8 @@ def _number(schema: JSON, name: str, draft: Draft, *, whole: bool) -> Any:
 
 def _stepped(schema: JSON, least: float, most: float, digits: int, draft: Draft, *, whole: bool) -> Any:
     random, step = draft.scene.random, schema.get("multipleOf")
+    if step and finite_number(step) is None:  # no multiple but 0 is written with a float
+        return 0 if least <= 0 <= most else NOTHING
     if step:
         first, last = math.ceil(least / step), math.floor(most / step)
         if first > last:
@@ -310,13 +313,15 @@ def _stepped(schema: JSON, least: float, most: float, digits: int, draft: Draft,
 
 
 def _number_or(value: Any, other: float) -> float:
-    return float(value) if _is_number(value) else other
+    number = finite_number(value)
+    return other if number is None else number
 
 
 def _limits(schema: JSON) -> tuple[float, float]:
-    lows = [float(schema[key]) for key in ("minimum", "exclusiveMinimum") if _is_number(schema.get(key))]
-    highs = [float(schema[key]) for key in ("maximum", "exclusiveMaximum") if _is_number(schema.get(key))]
-    return max(lows, default=-math.inf), min(highs, default=math.inf)
+    """Beyond every float a limit is none."""
+    lows = [_number_or(schema.get(key), -math.inf) for key in ("minimum", "exclusiveMinimum")]
+    highs = [_number_or(schema.get(key), math.inf) for key in ("maximum", "exclusiveMaximum")]
+    return max(lows), min(highs)
 
 
 def _is_number(value: Any) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from luthier.errors import BadRowError, MissingFileError
 from luthier.records import JSON, read_rows
+from luthier.records.numbers import shown
 from luthier.trace.answers import PROVENANCES, RELATIONS, AnswerLog, Catalogue, Concept, Edge, Item
 from luthier.trace.readers.columns import KEY, NAMES, Left, plain, split_concepts
 from luthier.trace.readers.places import header_of, is_table, records_of
@@ -65,8 +66,8 @@ def _edges(path: Path | None, left: Left) -> Iterator[Edge]:
         source, target = (_name(row, keys, keys[0], path, number) for keys in (SOURCE, TARGET))
         try:
             weight = 1.0 if row.get("weight") is None else float(row["weight"])
-        except (TypeError, ValueError):
-            raise BadRowError(f"weight {row['weight']!r} is not a number", path, number) from None
+        except (TypeError, ValueError, OverflowError):
+            raise BadRowError(f"weight {shown(row['weight'])} is not a number", path, number) from None
         relation, provenance = str(row.get("relation") or "prerequisite"), str(row.get("provenance") or "expert")
         if not 0 <= weight < inf:
             raise BadRowError(f"the weight {weight} is not a number from 0", path, number)

@@ -6,6 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import BadRowError
+from luthier.records.numbers import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +43,8 @@ def time_of(value: Any) -> float:
 
     try:
         seconds = float(value)
+    except OverflowError:
+        raise BadRowError(f"the time {shown(value)} is no moment") from None
     except (TypeError, ValueError):
         try:
             when = datetime.fromisoformat(str(value).strip())

@@ -80,7 +80,7 @@ def _result(row: JSON, verb: str) -> float | None:
     result = _part(row, "result")
     scaled = _part(result, "score").get("scaled")
     if isinstance(scaled, int | float) and not isinstance(scaled, bool):
-        return min(1.0, max(0.0, float(scaled)))
+        return float(min(1.0, max(0.0, scaled)))
     if isinstance(result.get("success"), bool):
         return float(result["success"])
     return {"passed": 1.0, "failed": 0.0}.get(verb)
