@@ -16,14 +16,15 @@ from luthier.records import Tool, to_conversation
 from luthier.records.patterns import matches
 from luthier.synthesize.tools.checks import check
 from luthier.synthesize.tools.coverage import Coverage
+from luthier.synthesize.tools.drafts import NOTHING, Draft, parameters_of
+from luthier.synthesize.tools.drafts import given as given_paths
 from luthier.synthesize.tools.grounding import grounded
 from luthier.synthesize.tools.held_out import marks, unseen
 from luthier.synthesize.tools.meanings import Scene, is_known, meaning_of, value_of
 from luthier.synthesize.tools.operations import imperative, operation
 from luthier.synthesize.tools.own_dialogues import own_dialogues
 from luthier.synthesize.tools.own_requests import request_text
-from luthier.synthesize.tools.own_values import NOTHING, Draft, draw_arguments, parameters_of
-from luthier.synthesize.tools.own_values import given as given_paths
+from luthier.synthesize.tools.own_values import draw_arguments
 from luthier.synthesize.tools.pattern_values import texts_of
 from luthier.synthesize.tools.plan import Plan
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from luthier.records import JSON, Conversation, Tool
-from luthier.synthesize.tools.own_values import given, parameters_of
+from luthier.synthesize.tools.drafts import given, parameters_of
 
 
 class Coverage:

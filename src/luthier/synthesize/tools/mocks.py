@@ -13,9 +13,10 @@ from random import Random
 from typing import Literal
 
 from luthier.records import JSON, ToolCall
+from luthier.synthesize.tools.drafts import NOTHING, Draft, parameters_of
 from luthier.synthesize.tools.meanings import Scene, words_of
 from luthier.synthesize.tools.operations import Operation
-from luthier.synthesize.tools.own_values import NOTHING, Draft, draw, parameters_of
+from luthier.synthesize.tools.own_values import draw
 
 Fault = Literal["not_found", "rate_limited", "invalid_argument"]
 FAULTS: Mapping[Fault, str] = {

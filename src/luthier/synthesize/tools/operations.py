@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from luthier.records import Tool
+from luthier.synthesize.tools.drafts import parameters_of
 from luthier.synthesize.tools.meanings import words_of
-from luthier.synthesize.tools.own_values import example_in, parameters_of
+from luthier.synthesize.tools.own_texts import example_in
 from luthier.synthesize.tools.real_tools import base_form, verbs
 
 MOST_WORDS = 16  # of a description that is taken as it stands

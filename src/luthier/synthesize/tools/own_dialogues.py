@@ -15,13 +15,14 @@ from typing import Any
 
 from luthier.records import JSON, Conversation, Message, Tool, ToolCall
 from luthier.synthesize.tools.dialogues import PER_LIST, REFUSALS, spread
+from luthier.synthesize.tools.drafts import NOTHING, Draft
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
 from luthier.synthesize.tools.grounding import letters, stems
 from luthier.synthesize.tools.meanings import Scene, meaning_of, words_of
 from luthier.synthesize.tools.mocks import Fault, Mock, answers_of, tool_text
 from luthier.synthesize.tools.operations import Operation, examples_of, operation
 from luthier.synthesize.tools.own_requests import request_text, said, spoken_list
-from luthier.synthesize.tools.own_values import NOTHING, Draft, draw, draw_arguments
+from luthier.synthesize.tools.own_values import draw, draw_arguments
 from luthier.synthesize.tools.plan import OPTIONAL_SHARE, Plan
 from luthier.synthesize.tools.requests import draw_arguments as draw_everyday
 from luthier.synthesize.tools.similarity import NeighbourIndex

@@ -17,7 +17,7 @@ from typing import Any
 from luthier.records import JSON
 from luthier.synthesize.tools.meanings import meaning_of, words_of
 from luthier.synthesize.tools.operations import Operation, is_verb
-from luthier.synthesize.tools.own_values import options_in
+from luthier.synthesize.tools.own_texts import options_in
 
 OWN_SHARE = 0.4  # of requests that say what one wants rather than what is to be done
 LISTED_FROM = 4  # details from which a request may be written as a list

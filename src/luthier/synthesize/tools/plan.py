@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from luthier.synthesize.tools.drafts import given
 from luthier.synthesize.tools.operations import Operation
-from luthier.synthesize.tools.own_values import given
 
 MOST_OWED = 4  # optional parameters that one call gives because they are owed; more make no request a person would write
 OPTIONAL_SHARE = 0.35  # of those that are not owed

@@ -1,0 +1,129 @@
+"""Texts for a parameter: an example's like, the format's, the name's, a stated option, the pattern's, a code or words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from luthier.records import JSON
+from luthier.records.patterns import matches, usable_pattern
+from luthier.synthesize.tools.drafts import NOTHING, Draft
+from luthier.synthesize.tools.meanings import Scene, code_for, code_like, is_known, meaning_of, uuid, value_of, words_of
+from luthier.synthesize.tools.pattern_values import texts_of
+
+_EXAMPLES = re.compile(
+    r"(?:\be\.g\.?,?|\bfor example:?|\bsuch as|\bexamples?:|\blike\b)\s+(?:[\"'`]([^\"'`\n]{1,60})[\"'`]|([\w+][\w\-./:+@]*))",
+    re.IGNORECASE,
+)
+_OPTIONS = re.compile(r"(?:\bone of:?|\beither|\bcan be:?|\bpossible values:?|\ballowed values:?|\bvalues:|:)\s+(.+)", re.IGNORECASE)
+_OPTION = re.compile(r"[\"'`]?([A-Za-z][\w-]{1,24})[\"'`]?")
+_ID_WORDS = re.compile(r" (id|ids|code|codes|number|numbers|no|key|ref|reference|uuid|identifier)$")
+
+
+def draw_text(schema: JSON, name: str, draft: Draft, owner: str) -> Any:
+    """The first text that fits: an example's like, the format's, the name's, a stated option, the pattern's, a code or words."""
+    for make in _makers(schema, name, draft, owner):
+        for _ in range(3):
+            text = make()
+            if text is not None and (text := _cut(str(text), schema)) is not None:
+                return text
+    bank = (
+        texts_of(str(schema.get("pattern") or ""), int(schema.get("minLength", 0)), int(schema.get("maxLength", 600)))
+        if "pattern" in schema
+        else ()
+    )
+    if bank:
+        return draft.scene.random.choice(bank)
+    return NOTHING
+
+
+def _makers(schema: JSON, name: str, draft: Draft, owner: str) -> Iterator[Callable[[], Any]]:
+    scene, told = draft.scene, str(schema.get("description") or "")
+    shape = schema.get("format")
+    if shape in _FORMATS:
+        yield lambda: _FORMATS[shape](scene, meaning_of(name, told, owner))
+    if shape is not None and shape not in ("byte", *_FORMATS):
+        shape = None
+    example = example_in(told) or draft.examples.get(name, "")
+    if example and any(one.isdigit() for one in example):
+        yield lambda: code_like(example, scene.random)
+    meaning = meaning_of(name, told, owner)
+    options = options_in(told)
+    if options:
+        yield lambda: scene.random.choice(options)
+    if is_known(meaning):
+        yield lambda: value_of(meaning, scene)
+    if example:
+        yield lambda: example
+    if "pattern" in schema:
+        return
+    noun = owner_in(name)
+    if meaning == "code":
+        yield lambda: code_for(noun if noun != words_of(name) else owner or noun, scene.random)
+    yield lambda: scene.of("words")
+    yield lambda: f"{scene.of('words')} {scene.of('words')}"
+    yield lambda: scene.of("messages")
+    yield lambda: f"{scene.of('notes')} {scene.of('messages')} {scene.of('notes')} {scene.of('reviews')}"
+    yield lambda: "".join(scene.random.choices("abcdefghijkmnpqrstuvwxyz23456789", k=int(schema.get("minLength", 1))))
+
+
+def owner_in(name: str) -> str:
+    """The words of what an id or code belongs to: `bookingId` has `booking`."""
+    return _ID_WORDS.sub("", words_of(name))
+
+
+@lru_cache(maxsize=16384)
+def example_in(told: str) -> str:
+    """The example that a description gives: "Property code, e.g. BER-001." has `BER-001`."""
+    found = _EXAMPLES.search(told)
+    return (found[1] or found[2]).rstrip(".,;:") if found else ""
+
+
+@lru_cache(maxsize=16384)
+def options_in(told: str) -> tuple[str, ...]:
+    """The options that a description lists: "Kind of trip: single, return or open." has three."""
+    found = _OPTIONS.search(told)
+    if not found:
+        return ()
+    parts = [part.strip() for part in re.split(r",|\bor\b|\||/", found[1].rstrip(". "))]
+    fitting = [match[1] for part in parts if (match := _OPTION.fullmatch(part))]
+    return tuple(dict.fromkeys(fitting)) if len(fitting) >= 2 and len(fitting) == len([part for part in parts if part]) else ()
+
+
+def _cut(text: str, schema: JSON) -> str | None:
+    """The text within the stated lengths, cut at a word; None where it does not fit."""
+    most, least = schema.get("maxLength"), int(schema.get("minLength", 0))
+    if most is not None and len(text) > most:
+        text = text[: int(most)].rsplit(" ", 1)[0].rstrip(" ,;") if " " in text[: int(most)] else text[: int(most)]
+    return text if least <= len(text) and text.strip() and _is_of_pattern(text, schema) else None
+
+
+def _is_of_pattern(text: str, schema: JSON) -> bool:
+    pattern = schema.get("pattern")
+    return not isinstance(pattern, str) or not usable_pattern(pattern) or _matched(pattern, text)
+
+
+@lru_cache(maxsize=16384)
+def _matched(pattern: str, text: str) -> bool:
+    return matches(pattern, text)
+
+
+def _date(scene: Scene, meaning: str) -> str:
+    return str(value_of("birth_date", scene)) if meaning == "birth_date" else scene.coming().isoformat()
+
+
+_FORMATS: dict[Any, Callable[[Scene, str], str]] = {
+    "date": _date,
+    "date-time": lambda scene, meaning: str(value_of("moment", scene)),
+    "time": lambda scene, meaning: f"{value_of('time', scene)}:00Z",
+    "duration": lambda scene, meaning: scene.random.choice(("PT30M", "PT2H", "P1D", "P7D", "PT45M")),
+    "email": lambda scene, meaning: str(value_of("email", scene)),
+    "uri": lambda scene, meaning: str(value_of("url", scene)),
+    "hostname": lambda scene, meaning: str(value_of("host", scene)),
+    "ipv4": lambda scene, meaning: str(value_of("ip", scene)),
+    "ipv6": lambda scene, meaning: f"2001:db8::{scene.random.randint(1, 9999):x}",
+    "uuid": lambda scene, meaning: uuid(scene),
+    "byte": lambda scene, meaning: str(value_of("cursor", scene)) + "=" * (-len(str(value_of("cursor", scene))) % 4),
+}
