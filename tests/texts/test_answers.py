@@ -243,3 +243,30 @@ def test_a_fraction_is_its_own_decimal_and_no_other(top, bottom):
 )
 def test_numbers(text, number):
     assert is_number(text) is number
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1" + "/2" * 35,
+        "3 1/21/'21" + "/21" * 17,
+        "x" + "_x" * 39,
+        "2" + "|2" * 39,
+        r"\log" + "y/2" * 25,
+        r"e*\sin" * 13,
+        r"\cos2" + "*e2" * 24,
+        "2" + "^-2" * 20,
+    ],
+)
+def test_chains_of_signs_are_compared_in_a_moment(text: str) -> None:
+    """Each doubled its time with every sign in one parser or another: minutes here, not milliseconds, where one is let in again."""
+    for other in ("42", "x+1", r"\frac{1}{2}"):
+        assert compare_answers(text, other) in ("unclear", "different")
+
+
+def test_long_chains_of_divisions_have_their_value() -> None:
+    assert compare_answers("1" + "/2" * 12, "1/4096") == "same"
+    assert compare_answers("1" + "/2" * 12, "1/4095") == "unclear"
+    assert compare_answers("2" + "*2" * 20, "2^21") == "same"
+    assert compare_answers("x" + "*x" * 5, "x^6") == "same"
+    assert compare_answers("x" + "*x" * 5, "x^5") == "different"

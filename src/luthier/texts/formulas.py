@@ -8,8 +8,12 @@ from typing import Any
 from luthier.texts.quantities import Verdict
 
 _FORMULA = re.compile(r"\\[a-z]|\d\s*+[\^*/+·×]|[\^√π]|[a-z]\s*+[-+*/=]\s*+\d|sqrt|\d\s*+-\s*+\d|\d\(")
-_LONGEST_FORMULA, _DEEPEST = 80, 3  # signs, and brackets within one another
-_TOWER = re.compile(r"\d{13}|!|\^[^\^]*+\^[^\^]*+\^|\^\s*+\{?\(?-?\d{4}|mod|log_|int|sum|prod|binom|begin")
+_LONGEST_FORMULA, _DEEPEST, _MOST_COMMANDS = 80, 3, 8  # signs, brackets within one another, and names after a backslash
+_LONGEST_WITH_FUNCTION = 40  # a function without brackets may take any part of what follows it
+_FUNCTION = re.compile(r"\\(?!(?:d?frac|sqrt|pi|cdot|times|left|right|infty)(?![a-z]))[a-z]")
+_TOWER = re.compile(
+    r"\d{13}|!|\^[^\^]*+\^[^\^]*+\^|\^\s*+\{?\(?-?\d{4}|mod|log_|int|sum|prod|binom|begin|_[^_]*+_|\|[^|]*+\|[^|]*+\|[^|]*+\|[^|]*+\|"
+)
 
 
 def is_formula(text: str) -> bool:
@@ -21,12 +25,20 @@ def compare_formulas(a: str, b: str) -> Verdict | None:
     """Formulas that have one value, or are the same for all values of their letters."""
     if not (is_formula(a) or is_formula(b)):
         return None
-    if any(len(text) > _LONGEST_FORMULA or _TOWER.search(text) or not _is_shallow(text) or _has_words(text) for text in (a, b)):
+    if not (_is_light(a) and _is_light(b)):
         return "unclear"
     try:
         return _compared(_parsed(a), _parsed(b))
     except Exception:  # what a parser of free text raises has no end; all of it means: nobody can tell
         return "unclear"
+
+
+def _is_light(text: str) -> bool:
+    """Whether a formula is read in a moment."""
+    longest = _LONGEST_WITH_FUNCTION if _FUNCTION.search(text) else _LONGEST_FORMULA
+    if len(text) > longest or text.count("\\") > _MOST_COMMANDS or _TOWER.search(text):
+        return False
+    return _is_shallow(text) and not _has_words(text)
 
 
 def _is_shallow(text: str) -> bool:
@@ -59,15 +71,27 @@ def _parsed(text: str) -> Any:
 
 
 def _compared(one: Any, two: Any) -> Verdict:
+    from sympy import Float
+
     if one == two:
         return "same"
     if one.free_symbols != two.free_symbols or one.count_ops() + two.count_ops() > 60:
         return "unclear"
     if not one.free_symbols:
-        x, y = complex(one.evalf(20)), complex(two.evalf(20))
+        x, y = complex(_value(one)), complex(_value(two))
         if abs(x - y) <= 1e-9 * max(1.0, abs(x), abs(y)):
             return "same"
         return "unclear" if abs(x - y) <= 1e-2 * max(abs(x), abs(y)) else "different"
-    points = [{symbol: value + at for at, symbol in enumerate(sorted(one.free_symbols, key=str))} for value in (0.37, 1.91, 2.73, 5.11)]
-    gaps = [abs(complex(one.subs(point).evalf(20)) - complex(two.subs(point).evalf(20))) for point in points]
+    points = [
+        {symbol: Float(value + at) for at, symbol in enumerate(sorted(one.free_symbols, key=str))} for value in (0.37, 1.91, 2.73, 5.11)
+    ]
+    gaps = [abs(complex(_value(one, point)) - complex(_value(two, point))) for point in points]
     return "same" if max(gaps) < 1e-9 else "unclear" if min(gaps) < 1e-6 else "different"
+
+
+def _value(node: Any, point: Any = None) -> Any:
+    """The value of a formula to 20 digits, from its parts upwards: sympy's own `evalf` looks twice into each part of a product, so a chain of
+    divisions that the parser has nested doubles its time with each sign."""
+    if node.args:
+        return node.func(*(_value(part, point) for part in node.args))
+    return (point or {}).get(node, node).evalf(20)
