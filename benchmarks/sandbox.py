@@ -130,7 +130,8 @@ def _split(backend: Any, problem: Problem, count: int) -> dict[str, float]:
 
 def _judged(backend: Any, problem: Problem, count: int) -> tuple[float, float]:
     """CPU seconds from start to end, and wall seconds of `count` judgements after the first."""
-    program, cpu = IMPORTS + problem.whole_solution, _cpu()
+    imports = IMPORTS.replace("heapq, ", "") if backend == "monty" else IMPORTS  # monty has no heapq
+    program, cpu = imports + problem.whole_solution, _cpu()
     with Sandbox(backend, workers=1) as box:
         box.judge(program, problem.private, entry_point=problem.entry_point)
         wall = time.monotonic()

@@ -15,6 +15,7 @@ from luthier.records.problems import humaneval_file, read_problems
 from luthier.sandbox import CallError, InputOutput, Limits, Sandbox, Task
 from luthier.sandbox.attack import LIMITS, attacks, run_attacks
 from luthier.sandbox.monty.gaps import gap
+from luthier.sandbox.monty.imports import fitted
 
 pytest.importorskip("pydantic_monty", reason="luthier[monty] is not installed")
 SQUARE = "def f(x):\n    return x * x\n"
@@ -78,7 +79,7 @@ def test_lists_that_a_program_changes_are_changed_for_the_test(box: Sandbox) -> 
     ("program", "kind", "said"),
     [
         ("def f(x):\n    yield x\n", "unsupported", "yield"),
-        ("import heapq\ndef f(x): return 4\n", "unsupported", "heapq"),
+        ("import heapq\ndef f(x): return heapq.nsmallest(1, [4])[0]\n", "unsupported", "heapq"),
         ("def f(x): return (4.0).is_integer() and 4\n", "unsupported", "float.is_integer"),
         ("class A(Exception): pass\ndef f(x): return 4\n", "unsupported", "inheritance"),
         ("def f(x):\n    raise ValueError('no')\n", "exception", "ValueError: no (line 2)"),
@@ -112,7 +113,7 @@ def test_a_test_that_catches_everything_lets_nothing_pass(box: Sandbox) -> None:
 
 
 def test_a_test_that_monty_cannot_run_is_no_verdict_on_the_program(box: Sandbox) -> None:
-    found = box.judge(SQUARE, "import heapq\nassert f(2) == 4", entry_point="f").outcome
+    found = box.judge(SQUARE, "import heapq\nassert f(heapq.nsmallest(1, [2])[0]) == 4", entry_point="f").outcome
     assert found.kind == "unsupported"
     assert "in the test" in found.detail
 
@@ -199,3 +200,23 @@ def test_gaps_of_monty_are_told_from_faults_of_programs(error: BaseException, pr
     found = gap(error, program)
     assert lacks in found
     assert bool(found) == bool(lacks)
+
+
+@pytest.mark.parametrize(
+    ("program", "given"),
+    [
+        ("from typing import *\nx: List[int] = []\n", "from typing import List\nx: List[int] = []\n"),
+        ("from math import *\n", "pass\n"),
+        ("import heapq, math  # both\nmath.pi\n", "import math  # both\nmath.pi\n"),
+        ("from heapq import (\n    heappush,\n    heappop,\n)\nheappop\n", "from heapq import heappop\n\n\n\nheappop\n"),
+        ("import heapq; x = 1\n", "pass; x = 1\n"),
+        ("from foo import *\nimport bar\n", "from foo import *\nimport bar\n"),
+        ("from antigravity import *\n", "from antigravity import *\n"),
+        ("from __future__ import annotations\n", "from __future__ import annotations\n"),
+        ("x = 'é'; import heapq\n", "x = 'é'; pass\n"),
+        ("def f(:\n", "def f(:\n"),
+    ],
+)
+def test_imports_are_fitted_without_moving_a_line(program: str, given: str) -> None:
+    assert fitted(program) == given
+    assert fitted(program).count("\n") == program.count("\n")

@@ -21,7 +21,7 @@ USER = 61_741  # as root: a number that no account has, so that limits on proces
 INNER = "1000"
 # One thread of BLAS: each would map buffers and a stack of its own. One seed: sets have the same order in every run.
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-_SOURCES = ("__init__", "kernel", "codec", "blocks", "candidate", "children", "driver", "remote", "monitor", "zygote")
+_SOURCES = ("__init__", "kernel", "codec", "blocks", "candidate", "children", "driver", "remote", "monitor", "usual", "zygote")
 _NEEDED = (6, 7, 21)  # CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN
 _STAGES = ("/mnt", "/media", "/srv", "/opt", "/run", "/tmp")  # noqa: S108 - covered in a mount namespace of its own
 _START = "import sys; sys.path.insert(0, '/luthier'); from inside import zygote; zygote.main(*sys.argv[1:])"

@@ -20,6 +20,7 @@ from luthier.sandbox.inside import blocks, codec, driver
 from luthier.sandbox.inside.remote import REPLY, TOLD
 from luthier.sandbox.monty import shim
 from luthier.sandbox.monty.gaps import gap, gap_in_text
+from luthier.sandbox.monty.imports import fitted
 from luthier.sandbox.outcome import Judgement, Kind, Limits, Outcome, Output, Task, TestResult
 from luthier.sandbox.verdicts import encoded, first_failure, harmless
 
@@ -78,7 +79,7 @@ class Program:
         if lacks := gap_in_text(self.text):
             raise self.lose("unsupported", f"monty lacks {lacks}")
         self._feed(shim.CANDIDATE, None)
-        self._feed(self.text, "load_error")
+        self._feed(fitted(self.text), "load_error")
 
     def call(self, name: str, told: str) -> list[str]:
         """The value of a function, and its arguments where it changed them, as texts. Raises Lost, or what the program raised."""
@@ -214,7 +215,7 @@ class MontyBackend:
         if found.passed:
             with self._session(0, self.limits.memory, self.limits.cpu) as session:
                 try:
-                    session.feed_run(text, external_lookup={"input": read_line}, print_callback=printed)
+                    session.feed_run(fitted(text), external_lookup={"input": read_line}, print_callback=printed)
                 except monty.MontyError as problem:
                     found = self._script_outcome(problem, text, printed)
         wall = time.monotonic() - began
@@ -267,7 +268,7 @@ class MontyBackend:
         with self._session(1, max(self.limits.memory, _TESTS_MEMORY), self.limits.wall) as session:
             try:
                 session.feed_run(shim.TESTS + _names(tree, task.entry_point, program), external_lookup=ask, print_callback=quiet)
-                session.feed_run(test, external_lookup=ask, print_callback=quiet)
+                session.feed_run(fitted(test), external_lookup=ask, print_callback=quiet)
                 if driver.is_check(tree):
                     session.feed_run(f"check({task.entry_point})", external_lookup=ask, print_callback=quiet)
             except Lost as lost:
