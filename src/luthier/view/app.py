@@ -116,7 +116,7 @@ class _View:
             for row, picture in zip(found[:ROWS], pictures(run, name, found[:ROWS], at), strict=True)
         ]
         more, problems = len(found) > ROWS, skipped.problems[:ROWS]
-        shown = {"rows": rows, "at": at, "more": more, "problems": problems, "letters": LETTERS, "page_rows": ROWS}
+        shown: dict[str, Any] = {"rows": rows, "at": at, "more": more, "problems": problems, "letters": LETTERS, "page_rows": ROWS}
         return self._page("rows", f"{name} of {path}", path=path, files=files, file=name, **shown)
 
     def side(self, request: Request) -> Response:

@@ -215,7 +215,7 @@ def _faiss(queries: NDArray[np.float32], documents: NDArray[np.float32], k: int,
         keys = np.sort(_keys(scores, found), axis=1)
         rows = slice(at, at + len(left))
         ids[rows, :kept], best[rows, :kept] = (keys[:, :kept] & 0xFFFFFFFF).astype(np.int32), _scores(keys[:, :kept])
-        tied = np.flatnonzero(_scores(keys[:, kept - 1]) == _scores(keys[:, -1])) if wanted < len(documents) else []
+        tied = np.flatnonzero((_scores(keys[:, kept - 1]) == _scores(keys[:, -1])) & (wanted < len(documents)))
         if len(tied):
             ids[at + tied], best[at + tied] = _search_rows(np.ascontiguousarray(left[tied]), right, k, BLOCK[1])
     return Run(ids, best, name)
