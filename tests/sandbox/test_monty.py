@@ -113,9 +113,35 @@ def test_a_test_that_catches_everything_lets_nothing_pass(box: Sandbox) -> None:
 
 
 def test_a_test_that_monty_cannot_run_is_no_verdict_on_the_program(box: Sandbox) -> None:
-    found = box.judge(SQUARE, "import heapq\nassert f(heapq.nsmallest(1, [2])[0]) == 4", entry_point="f").outcome
-    assert found.kind == "unsupported"
-    assert "in the test" in found.detail
+    for test in ("import heapq\nassert f(heapq.nsmallest(1, [2])[0]) == 4", "assert list(map(f, [2])) == [4]"):
+        found = box.judge(SQUARE, test, entry_point="f").outcome
+        assert found.kind == "unsupported"
+        assert "in the test" in found.detail
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        "class A: pass\n_luthier_call = lambda *a: A()",
+        "deep = []\nfor _ in range(100000): deep = [deep]\n_luthier_call = lambda *a: deep",
+        "_luthier_call = lambda *a: ['[' * 100000, '']",
+        "_luthier_call = lambda *a: ['{\"int\": 4}', '']",
+        "_luthier_call = lambda *a: ['4', '[]']",
+        "_luthier_look = lambda *a: ['value', '4']",
+        "_luthier_json = None",
+        "isinstance = lambda *a: True\ntype = lambda *a: bool",
+        "def _luthier_look(value): raise NameError('x')",
+    ],
+)
+def test_a_program_that_spoils_its_own_side_of_the_line_fools_nobody(box: Sandbox, spoiled: str) -> None:
+    verdict = box.judge(f"def f(x): return 1\n{spoiled}\n", ["assert f(2) == 4", "assert f(3) == 9"], entry_point="f")
+    assert not verdict.passed
+
+
+def test_a_flood_of_output_is_held_against_the_test_it_came_in(box: Sandbox) -> None:
+    program = "def f(x):\n    while x == 1: print('a' * 9999)\n    raise ValueError('no')\n"
+    verdict = box.judge(program, ["f(1)", "f(2)"], entry_point="f")
+    assert [test.outcome.kind for test in verdict.tests] == ["output_limit", "exception"]
 
 
 def test_the_program_sees_nothing_of_its_tests(box: Sandbox) -> None:

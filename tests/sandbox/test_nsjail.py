@@ -37,10 +37,10 @@ def test_programs_are_judged_called_run_and_looked_at(jail: Sandbox) -> None:
 def test_each_kind_of_attack_is_held(jail: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some of the 193; `luthier sandbox attack --backend nsjail` runs them all."""
     monkeypatch.setenv("LUTHIER_CANARY", "feathers")
-    some: list[Attack] = [*attacks("cheats")[::8], *attacks("confinement")[::12], *attacks("availability")[::16], *attacks("works")[::5]]
+    some: list[Attack] = [*attacks("cheats")[::12], *attacks("confinement")[::20], *attacks("availability")[5::23], *attacks("works")[::8]]
     with Sandbox("nsjail", workers=2, limits=LIMITS) as tried:
         results = list(run_attacks(tried, some))
-    assert len(results) == len(some) > 15
+    assert len(results) == len(some) > 12
     assert not [f"{result.attack.name}: {result.outcome}, next {result.next_passed}" for result in results if not result.held]
 
 

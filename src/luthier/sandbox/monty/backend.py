@@ -78,6 +78,7 @@ class Program:
         """Run its text. Raises Lost."""
         if lacks := gap_in_text(self.text):
             raise self.lose("unsupported", f"monty lacks {lacks}")
+        self.printed.flooded = False  # by a test before
         self._feed(shim.CANDIDATE, None)
         self._feed(fitted(self.text), "load_error")
 

@@ -50,7 +50,7 @@ def gap(error: BaseException, program: str) -> str:
 
 
 def _construct(said: str, program: str) -> str:
-    marks = ("monty", "not supported", "not yet support", "not implemented")
+    marks = ("monty", "not supported", "not yet support", "not implemented", "cannot suspend")
     return said if any(mark in said for mark in marks) and said not in program else ""
 
 
