@@ -40,7 +40,7 @@ _CURES = (
     (
         "No permissions to create new namespace",
         "user namespaces are off: in a container allow them (docker run --security-opt seccomp=unconfined, or a profile that permits "
-        "unshare, clone and mount), on a host run: sysctl -w kernel.unprivileged_userns_clone=1",
+        "unshare, clone and mount), on a host run: sysctl -w kernel.unprivileged_userns_clone=1; where that may not be, choose backend monty",
     ),
     ("No permissions to creating new namespace", "user namespaces are off; run: sysctl -w kernel.unprivileged_userns_clone=1"),
     ("max_*_namespaces", "no more namespaces may be made; raise user.max_user_namespaces (sysctl), or this is nested too deeply"),

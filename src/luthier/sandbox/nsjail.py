@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from luthier.errors import SandboxUnavailable
 from luthier.sandbox import filters
 from luthier.sandbox.bubblewrap import ENVIRONMENT, INNER, INSIDE, Command, folders_inside, inner_words, place_of
 
+_HEAD = re.compile(r"^\[\w\]\[[^\]]*\]\[\d+\] ")  # level, time and process of a line of its log
 _CURES = (
     (
         "kernel.apparmor_restrict_unprivileged_userns",
@@ -66,7 +68,7 @@ def command(host: int, modules: Sequence[str]) -> Command:
     own, rules = str(INSIDE), str(Path(filters.__file__).parent)
     place = place_of(binary, home, [*readable, own, rules])
     *sources, own, rules = place.sources
-    words = [*place.before, place.binary, "-Mo", "--really_quiet", "--time_limit", "0", "--disable_rlimits", "--nice_level", "0"]
+    words = [*place.before, place.binary, "-Mo", "--quiet", "--time_limit", "0", "--disable_rlimits", "--nice_level", "0"]
     words += ["--user", INNER, "--group", INNER, "--cap", "CAP_SYS_ADMIN", "--hostname", "sandbox", "--iface_no_lo", "--proc_rw"]
     words += [word for name, value in ENVIRONMENT.items() for word in ("--env", f"{name}={value}")]
     words += [word for path in ("/lib", "/lib64", "/lib32", "/bin") for word in _system(path)]
@@ -83,8 +85,8 @@ def command(host: int, modules: Sequence[str]) -> Command:
 
 def explain(said: str) -> SandboxUnavailable:
     """Why a sandbox did not start, by what it said."""
-    lines = [line for line in said.strip().splitlines() if line.strip()]
-    reason = lines[0] if lines else "it said nothing"  # the first of nsjail's lines is the cause, the others are what came of it
+    lines = [_HEAD.sub("", line) for line in said.strip().splitlines() if line.strip()] or ["it said nothing"]
+    reason = next((line for line in lines if "failed: " in line), lines[-1])  # the kernel's answer; what came of it stands behind
     cure = next((cure for mark, cure in _CURES if mark in said), "`luthier sandbox doctor --backend nsjail` tells more")
     return SandboxUnavailable(f"nsjail does not start: {reason}; {cure}")
 
