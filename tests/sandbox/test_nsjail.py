@@ -40,7 +40,12 @@ def test_programs_are_judged_called_run_and_looked_at(jail: Sandbox) -> None:
 def test_each_kind_of_attack_is_held(jail: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some of the 193; `luthier sandbox attack --backend nsjail` runs them all."""
     monkeypatch.setenv("LUTHIER_CANARY", "feathers")
-    some: list[Attack] = [*attacks("cheats")[2::24], *attacks("confinement")[::40], *attacks("availability")[6::46], *attacks("works")[::16]]
+    some: list[Attack] = [
+        *attacks("cheats")[2::24],
+        *attacks("confinement")[::40],
+        *attacks("availability")[6::46],
+        *attacks("works")[::16],
+    ]
     with Sandbox("nsjail", workers=2, limits=LIMITS) as tried:
         results = list(run_attacks(tried, some))
     assert len(results) == len(some) > 7
