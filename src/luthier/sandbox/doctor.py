@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 from luthier.errors import SandboxError
-from luthier.sandbox import bubblewrap
+from luthier.sandbox import bubblewrap, nsjail
 from luthier.sandbox.outcome import Check, Kind, Limits, Outcome, Report
 
 LIMITS = Limits(wall=0.5, cpu=0.3)
@@ -32,18 +33,37 @@ _HOLD: tuple[tuple[str, tuple[Kind, ...], str], ...] = (
 )
 
 
+_MONTY_HOLDS: tuple[tuple[str, tuple[Kind, ...], str], ...] = (
+    ("a program runs", ("passed",), "return x"),
+    ("there is no network", ("unsupported",), "import socket"),
+    ("files of the host are out of reach", ("blocked",), "open('/etc/passwd')"),
+    ("nothing can be written", ("blocked",), "open('/tmp/luthier', 'w')"),
+    ("no variable of the environment comes in", ("unsupported",), "import os; return os.environ"),
+    ("no process can be started", ("unsupported",), "import os; os.fork()"),
+    ("memory is limited", ("memory",), "return len('a' * (1 << 40))"),
+    ("time is limited", ("timeout",), "\n    while True: pass"),
+    ("what monty lacks is named", ("unsupported",), "yield x"),
+)
+
+
 def examine(tried: Callable[[str], Outcome], backend: str) -> Report:
     """Try every wall; where the sandbox does not start, the one check that says why. tried: runs a program that defines `f` on f(1) == 1."""
     checks: list[Check] = []
     began = time.monotonic()
     try:
-        for name, expected, body in _HOLD:
+        for name, expected, body in _MONTY_HOLDS if backend == "monty" else _HOLD:
             found = tried(f"def f(x):\n    {body}\n")
             seen = f"{time.monotonic() - began:.2f} s to the first verdict" if not checks else str(found)
             checks.append(Check(name, found.kind in expected, seen))
     except SandboxError as problem:
         return Report((*checks, Check("the sandbox starts", False, str(problem))))
-    return Report((Check("the sandbox starts", True, f"{backend}, {bubblewrap.find()}, {_as_whom()}"), *checks))
+    return Report((Check("the sandbox starts", True, f"{backend}, {_what_runs(backend)}"), *checks))
+
+
+def _what_runs(backend: str) -> str:
+    if backend == "monty":
+        return f"pydantic-monty {version('pydantic-monty')}: the interpreter is the wall, the kernel adds none"
+    return f"{nsjail.find() if backend == 'nsjail' else bubblewrap.find()}, {_as_whom()}"
 
 
 def _as_whom() -> str:

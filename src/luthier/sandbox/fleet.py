@@ -6,8 +6,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from luthier.errors import SandboxError
+from luthier.sandbox import bubblewrap
 from luthier.sandbox.outcome import KINDS, Limits
-from luthier.sandbox.session import Job, Raw, Session
+from luthier.sandbox.session import Jail, Job, Raw, Session
 
 RECYCLE = 1000
 
@@ -15,10 +16,11 @@ RECYCLE = 1000
 class Fleet:
     """Does jobs, from any number of threads.
 
-    single: a sandbox of its own for each job, else one that forks them all until it is replaced.
+    single: a sandbox of its own for each job, else one that forks them all until it is replaced. jail: who builds its walls.
     """
 
-    def __init__(self, modules: tuple[str, ...], single: bool, recycle: int = RECYCLE) -> None:
+    def __init__(self, modules: tuple[str, ...], single: bool, recycle: int = RECYCLE, jail: Jail = bubblewrap) -> None:
+        self.jail = jail
         self.modules, self.recycle = modules, 1 if single else recycle
         self._lock = threading.Lock()
         self._open: list[Session] = []
@@ -66,7 +68,7 @@ class Fleet:
     def _start(self) -> Session:
         if self._closed:
             raise SandboxClosedError("this sandbox is closed")
-        return self._starter.submit(Session, self.modules).result()
+        return self._starter.submit(Session, self.modules, self.jail).result()
 
     def _leave(self, session: Session) -> None:
         with self._lock:

@@ -20,10 +20,11 @@ Kind = Literal[
     "load_error",
     "blocked",
     "unsupported_value",
+    "unsupported",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LEAST_MEMORY = 16 << 20
-Trust = Literal["split", "inprocess"]
+Trust = Literal["split", "inprocess", "interpreter"]
 Judge = Literal["split", "inprocess"]
 
 
@@ -91,7 +92,8 @@ class Judgement:
     """The verdict on one program: passed where every test passed.
 
     cpu: processor seconds of program and tests. wall: seconds. memory: the program's largest resident set in bytes.
-    trust: "inprocess" where the program shared an interpreter with the tests and could have faked this.
+    trust: "inprocess" where the program shared an interpreter with the tests and could have faked this; "interpreter" where monty judged:
+    it could not fake a pass, but its failure may be monty's. monty counts no memory, and its processor seconds are seconds of the clock.
     """
 
     outcome: Outcome

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import select
@@ -14,18 +13,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
-from luthier.errors import SandboxError
+from luthier.errors import SandboxError, SandboxUnavailable
 from luthier.sandbox import bubblewrap
-from luthier.sandbox.filters import system_call_filter
+from luthier.sandbox.bubblewrap import Command
 from luthier.sandbox.inside.children import SLACK
 from luthier.sandbox.outcome import Limits
+from luthier.sandbox.sealed import memory_file
 
 START_SECONDS = 60.0
 PATIENCE = 30.0  # beyond the job's own limit, before the sandbox counts as broken
 _ROOM = 64 << 20
-_SEALS = 0x000F  # no more sealing, shrinking, growing, writing
+
+
+class Jail(Protocol):
+    """Who builds the outer walls: the modules `bubblewrap` and `nsjail`."""
+
+    def command(self, host: int, modules: Sequence[str], /) -> Command: ...
+
+    def explain(self, said: str, /) -> SandboxUnavailable: ...
 
 
 @dataclass(frozen=True)
@@ -56,22 +63,28 @@ class Raw:
 class Session:
     """One sandbox with its zygote. Any number of threads may `run` jobs in it."""
 
-    def __init__(self, modules: Sequence[str] = ()) -> None:
-        """Start it; raises SandboxUnavailable."""
+    def __init__(self, modules: Sequence[str] = (), jail: Jail = bubblewrap) -> None:
+        """Start it. jail: who builds its walls. Raises SandboxUnavailable."""
+        self._jail = jail
         self.jobs, self.running = 0, 0  # the fleet counts them
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
         self._host, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        sealed = {path: memory_file(content) for path, content in bubblewrap.sources().items()}
-        sealed |= {f"/luthier/{role}.bpf": memory_file(system_call_filter(role)) for role in ("candidate", "driver")}
         try:
-            command = bubblewrap.command(bubblewrap.find(), inside.fileno(), sealed, modules)
-            self._process = subprocess.Popen(
-                command.words, env={}, pass_fds=command.descriptors, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._said
-            )
+            command = jail.command(inside.fileno(), modules)
+            try:
+                self._process = subprocess.Popen(
+                    command.words,
+                    env={},
+                    pass_fds=command.descriptors,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._said,
+                )
+            finally:
+                for descriptor in command.opened:
+                    os.close(descriptor)
         finally:
             inside.close()
-            for descriptor in sealed.values():
-                os.close(descriptor)
         self.python = self._greeting()
 
     def run(self, job: Job, limits: Limits) -> Raw:
@@ -122,23 +135,12 @@ class Session:
             self.kill()
             said = self._last_words()
             self.close()
-            raise bubblewrap.explain(said)
+            raise self._jail.explain(said)
         return str(json.loads(greeting)["python"])
 
     def _last_words(self) -> str:
         self._said.seek(0)
         return self._said.read()[-2000:].decode(errors="replace")
-
-
-def memory_file(content: bytes) -> int:
-    """A descriptor of an anonymous file that nobody can change any more."""
-    descriptor = os.memfd_create("luthier", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    left = memoryview(content)
-    while left:
-        left = left[os.write(descriptor, left) :]
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
-    return descriptor
 
 
 @contextmanager

@@ -15,7 +15,9 @@ from luthier.settings import REQUIRED, argument, check, option
 class BoxSettings:
     """How programs are run."""
 
-    backend: Backend = option("auto", "One sandbox that forks each program (auto), or a sandbox of its own for each.")
+    backend: Backend = option(
+        "auto", "bubblewrap: one sandbox that forks each program (auto), or one for each (bwrap-exec, nsjail); or the interpreter monty."
+    )
     workers: int | None = option(None, "Programs at a time; as many as there are cores where left out.", least=1, most=256)
     modules: tuple[str, ...] = option((), "A third-party module that programs may import.", "--module", metavar="NAME")
 

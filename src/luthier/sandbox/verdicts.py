@@ -9,7 +9,7 @@ from typing import Any
 
 from luthier.errors import SettingsError
 from luthier.sandbox.inside import codec
-from luthier.sandbox.outcome import BlockTrace, Event, Judgement, Outcome, Output, Task, TestResult
+from luthier.sandbox.outcome import BlockTrace, Event, Judgement, Outcome, Output, Task, TestResult, Trust
 from luthier.sandbox.session import Job, Raw
 
 SHOWN = 64 << 10  # bytes kept of what a judged program printed
@@ -67,13 +67,13 @@ def script_output(raw: Raw, backend: str) -> Output:
     return Output(outcome(told), text(raw.stdout), text(raw.stderr), int(told["status"]), raw.cpu, raw.wall, raw.peak * 1024, backend)
 
 
-def judged_by_output(task: Task, outputs: list[Output], expected: list[str]) -> Judgement:
+def judged_by_output(task: Task, outputs: list[Output], expected: list[str], trust: Trust) -> Judgement:
     """The verdict on a script: what it printed, compared here, where the expected text has stayed."""
     results = [TestResult(_compared(out, text), 1, out.stdout[:200]) for out, text in zip(outputs, expected, strict=True)]
     cpu, wall, last = sum(out.cpu for out in outputs), sum(out.wall for out in outputs), outputs[-1]
     memory = max(out.memory for out in outputs)
     return Judgement(
-        first_failure(results), tuple(results), last.stdout[:SHOWN], last.stderr[:SHOWN], cpu, wall, memory, last.backend, task.judge
+        first_failure(results), tuple(results), last.stdout[:SHOWN], last.stderr[:SHOWN], cpu, wall, memory, last.backend, trust
     )
 
 

@@ -5,7 +5,7 @@
     GET  /health                how many wait
 
 A stream tells how the search goes on in comments (`: 5 calls, 3 programs, best 0.67`), which clients skip. Status 400 is a field that is
-wrong, 403 a foreign Host, 404 an unknown model, 413 a body over a MiB, 502 a model that fails, 503 a full queue or a service that stops.
+wrong or a foreign Host, 401 no key where one is asked, 404 an unknown model, 413 a body over a MiB, 502 a model that fails, 503 a full queue or a service that stops.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from luthier.errors import LuthierError, SettingsError
 from luthier.records import JSON
-from luthier.run.listening import listen
+from luthier.run.listening import bears, listen, own_names
 from luthier.search.journals import Answers, Verdicts
 from luthier.search.requests import Asked, UnknownModelError, answer, chunks, plain_answer, read
 from luthier.search.service_settings import ServeSettings
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from luthier.models.protocol import LanguageModel
     from luthier.sandbox import Sandbox
@@ -135,6 +136,22 @@ class Worker:
         return answer(asked, solved)
 
 
+class Keyed:
+    """Lets in who bears the key, before anything of a request is read. key: None for everybody."""
+
+    def __init__(self, app: ASGIApp, key: str | None) -> None:
+        self.app, self.key = app, None if key is None else key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.key is not None and scope["type"] == "http":
+            given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+            if not bears(given.decode("latin-1"), self.key):
+                text = "send the key of this service as `Authorization: Bearer KEY`"
+                await _error(401, text, "invalid_api_key", {"www-authenticate": "Bearer"})(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
 def application(model: LanguageModel, box: Sandbox, settings: ServeSettings) -> Starlette:
     """The service as an ASGI application."""
     from starlette.applications import Starlette
@@ -177,8 +194,10 @@ def application(model: LanguageModel, box: Sandbox, settings: ServeSettings) -> 
         return _json({"waiting": worker.waiting.qsize(), "searching": worker.now is not None})
 
     routes = [Route("/v1/chat/completions", completions, methods=["POST"]), Route("/v1/models", models), Route("/health", health)]
-    hosts = ["*"] if settings.host in ("0.0.0.0", "::") else [settings.host, "localhost", "127.0.0.1"]  # noqa: S104 - compared, not bound
-    app = Starlette(routes=routes, lifespan=living, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)])
+    names = own_names(settings.host)
+    hosts = ["*"] if names is None else sorted(names)
+    guards = [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(Keyed, key=settings.key())]
+    app = Starlette(routes=routes, lifespan=living, middleware=guards)
     app.state.worker = worker
     return app
 
@@ -265,6 +284,7 @@ def serve(settings: ServeSettings, tell: Callable[[str], None]) -> None:
         model = settings.open()
         with listen(settings.host, settings.port) as door:
             app = application(model, box, settings)
-            tell(f"http://{settings.host}:{door.getsockname()[1]}/v1 answers as luthier/{settings.strategy}-16:{model.name}")
+            asked = f"; clients send the key of {settings.key_from}" if settings.key() else ""
+            tell(f"http://{settings.host}:{door.getsockname()[1]}/v1 answers as luthier/{settings.strategy}-16:{model.name}{asked}")
             config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
             uvicorn.Server(config).run(sockets=[door])

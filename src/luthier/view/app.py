@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from luthier.errors import LuthierError, SettingsError
-from luthier.records import JSON
+from luthier.records.choices import LETTERS
 from luthier.records.files import SkippedRows, read_rows
 from luthier.report import wording
 from luthier.report.page import Page, environment, render
-from luthier.report.talk import dialogue
 from luthier.run import RunRecord
 from luthier.run.listening import listen
 from luthier.run.record import REPORT
 from luthier.view.catalogue import Catalogue, artefacts, flat
+from luthier.view.pictures import pictures
 from luthier.view.settings import ViewSettings
 
 if TYPE_CHECKING:
@@ -111,9 +111,13 @@ class _View:
             found = [row for _, row in islice(read_rows(run.path / name, skipped), at, at + ROWS + 1)]
         except (LuthierError, OSError) as problem:
             found, skipped.problems = [], [*skipped.problems, str(problem)]
-        rows = [_row(row) for row in found[:ROWS]]
+        rows = [
+            {"picture": picture, "text": json.dumps(row, indent=1, ensure_ascii=False)}
+            for row, picture in zip(found[:ROWS], pictures(run, name, found[:ROWS], at), strict=True)
+        ]
         more, problems = len(found) > ROWS, skipped.problems[:ROWS]
-        return self._page("rows", f"{name} of {path}", path=path, files=files, file=name, rows=rows, at=at, more=more, problems=problems)
+        shown: dict[str, Any] = {"rows": rows, "at": at, "more": more, "problems": problems, "letters": LETTERS, "page_rows": ROWS}
+        return self._page("rows", f"{name} of {path}", path=path, files=files, file=name, **shown)
 
     def side(self, request: Request) -> Response:
         """Two runs: settings, results, and the rows of a file that both have, by their ids."""
@@ -160,11 +164,6 @@ def _html(text: str, *, again: int | None = None, status: int = 200) -> Response
 
 def _number(text: str | None) -> int:
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else 0
-
-
-def _row(row: JSON) -> JSON:
-    talk = dialogue(row) if isinstance(row.get("messages"), list) else None
-    return {"talk": talk, "text": json.dumps(row, indent=1, ensure_ascii=False)}
 
 
 def _results(run: RunRecord) -> dict[str, object]:

@@ -13,6 +13,7 @@ from luthier.errors import LuthierError
 from luthier.records import JSON
 from luthier.run import RunRecord
 from luthier.run.record import RECORD, REPORT
+from luthier.view.pictures import drawn_files
 
 DEEPEST = 8  # folders below the first
 HEAD = 2048  # bytes of a page in which its title stands
@@ -22,7 +23,8 @@ _TITLE = re.compile(r"<title>([^<]{0,500})</title>")
 
 @dataclass(frozen=True)
 class ListedRun:
-    """A run in the list. path: below the folder, with slashes; depth: how many runs it is a part of; title: its page's; problem: why its record cannot be read."""
+    """A run in the list. path: below the folder, with slashes; depth: how many runs it is a part of; title: its page's; problem: why its record cannot be read;
+    drawn: (what its rows are pictures of, file), as `pictures.drawn_files` tells."""
 
     path: str
     depth: int
@@ -33,6 +35,7 @@ class ListedRun:
     model: str
     title: str
     problem: str = ""
+    drawn: tuple[tuple[str, str], ...] = ()
 
     def holds(self, words: str) -> bool:
         """Whether every word stands somewhere in what is shown of it, letter case aside."""
@@ -122,7 +125,17 @@ def _read(folder: Path, path: str, depth: int) -> ListedRun:
     settings = run.settings
     model = settings.get("adapter") or settings.get("model") or ""
     seconds = sum(float(step["seconds"]) for step in run.steps.values() if isinstance(step.get("seconds"), int | float))
-    return ListedRun(path, depth, run.name, run.status, str(run.record.get("started") or ""), seconds, str(model), _title(folder))
+    return ListedRun(
+        path,
+        depth,
+        run.name,
+        run.status,
+        str(run.record.get("started") or ""),
+        seconds,
+        str(model),
+        _title(folder),
+        drawn=drawn_files(folder),
+    )
 
 
 def _title(folder: Path) -> str:

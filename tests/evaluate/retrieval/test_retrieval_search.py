@@ -38,7 +38,7 @@ def test_blocks_give_what_the_whole_matrix_gives(queries, documents, k, rows, co
     draw = np.random.default_rng(seed)
     # Small whole numbers: products are exact, and ties are everywhere.
     left, right = (draw.integers(-2, 3, size=(count, 4)).astype(np.float32) for count in (queries, documents))
-    run = search(left, right, k, block=(rows, columns))
+    run = search(left, right, k, block=(rows, columns), backend="torch")
     ids, scores = whole(left, right, k)
     there = min(k, documents)
     assert np.array_equal(run.documents[:, :there], ids)
@@ -50,21 +50,61 @@ def test_real_vectors_and_parts_of_the_corpus():
     draw = np.random.default_rng(0)
     left, right = draw.normal(size=(33, 24)).astype(np.float32), draw.normal(size=(5000, 24)).astype(np.float32)
     right[1000:1010] = right[0]
-    run = search(left, right, 20, block=(16, 700))
+    run = search(left, right, 20, block=(16, 700), backend="torch")
     ids, scores = whole(left, right, 20)
     assert run.scores == pytest.approx(scores, abs=1e-5)
     assert all(set(a) == set(b) for a, b in zip(run.documents.tolist(), ids.tolist(), strict=True))
     cuts = [0, 1234, 3000, 5000]
-    parts = [search(left, right[a:b], 20, block=(16, 700)) for a, b in pairwise(cuts)]
+    parts = [search(left, right[a:b], 20, block=(16, 700), backend="torch") for a, b in pairwise(cuts)]
     merged = merge_runs(parts, cuts[:-1], 20)
     assert np.array_equal(merged.documents, run.documents)
 
 
-def test_faiss_finds_the_same():
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 300), st.integers(1, 320), st.integers(0, 10**6))
+def test_faiss_gives_the_same_in_the_same_order_ties_and_all(queries, documents, k, seed):
+    pytest.importorskip("faiss")
+    draw = np.random.default_rng(seed)
+    # Small whole numbers: products are exact, and ties are everywhere, over the edge of the k best too.
+    left, right = (draw.integers(-2, 3, size=(count, 4)).astype(np.float32) for count in (queries, documents))
+    run, ours = search(left, right, k, backend="faiss"), search(left, right, k, backend="torch")
+    assert np.array_equal(run.documents, ours.documents)
+    assert np.array_equal(run.scores, ours.scores)
+
+
+def test_faiss_and_torch_agree_on_real_vectors_and_copies():
     pytest.importorskip("faiss")
     draw = np.random.default_rng(0)
-    left, right = draw.normal(size=(10, 16)).astype(np.float32), draw.normal(size=(300, 16)).astype(np.float32)
-    assert np.array_equal(search(left, right, 5, backend="faiss").documents, search(left, right, 5).documents)
+    left, right = draw.normal(size=(33, 64)).astype(np.float32), draw.normal(size=(3000, 64)).astype(np.float32)
+    right[1000:1040] = right[0]  # more copies than FAISS is asked for beyond k
+    left[0] = right[0]
+    run, ours = search(left, right, 20, backend="faiss"), search(left, right, 20, backend="torch")
+    assert np.array_equal(run.documents, ours.documents)
+    assert run.documents[0].tolist() == [0, *range(1000, 1019)]
+    assert run.scores == pytest.approx(ours.scores, rel=1e-5, abs=1e-4)
+
+
+def test_faiss_is_taken_where_it_is_and_only_there(monkeypatch):
+    pytest.importorskip("faiss")
+    import faiss
+
+    asked = []
+    real = faiss.knn
+    monkeypatch.setattr(faiss, "knn", lambda *given, **named: asked.append(1) or real(*given, **named))
+    left, right = np.eye(3, 200, dtype=np.float32), np.eye(200, dtype=np.float32)
+    before = faiss.omp_get_max_threads()
+    assert search(left, right, 2).documents[:, 0].tolist() == [0, 1, 2]
+    assert (len(asked), faiss.omp_get_max_threads()) == (1, before)
+    search(left, right, 4)  # too many of too few for it to be faster
+    assert len(asked) == 1
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert search(left, right, 2).documents[:, 0].tolist() == [0, 1, 2]
+    assert len(asked) == 1
+    with pytest.raises(SettingsError, match=r"pip install 'luthier\[faiss\]'"):
+        search(left, right, backend="faiss")
+    with pytest.raises(SettingsError, match="choose one of auto, torch, faiss"):
+        search(left, right, backend="annoy")
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,17 @@
 """Exact nearest neighbours by blocked matrix products: only scores that can still enter a query's best are ever looked at.
 
-Each query keeps the score of its k-th best so far. A block of scores is compared with it, and the few that pass are collected,
+FAISS multiplies and selects where it is installed and few of many are wanted, a quarter faster; its order of equal scores is put right here.
+Elsewhere each query keeps the score of its k-th best so far. A block of scores is compared with it, and the few that pass are collected,
 and merged when they have become many. No score matrix is held beyond one block, and equal scores come in the order of the corpus.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from luthier.errors import SettingsError
 from luthier.evaluate.retrieval.metrics import Run
@@ -17,7 +22,10 @@ if TYPE_CHECKING:
 
 # Queries and documents of a block: its scores stay in the processor's cache, and the product is large enough to run at full rate.
 BLOCK = (512, 8192)
-BACKENDS = ("torch", "faiss")
+_SPARE = 8  # documents beyond k that FAISS is asked for: what is equal to the k-th is seen to end
+_FEW = 64  # documents for each of the k from which on FAISS is the faster one (benchmarks/retrieval.py); its selection slows down with k
+_QUERIES = 4096  # queries at a time; FAISS itself multiplies them with 1,024 documents at a time
+BACKENDS = ("auto", "torch", "faiss")
 
 
 def search(
@@ -26,21 +34,22 @@ def search(
     k: int = 100,
     *,
     block: tuple[int, int] = BLOCK,
-    backend: str = "torch",
+    backend: str = "auto",
     name: str = "",
 ) -> Run:
     """The k documents with the greatest dot product for each query, best first; cosine for unit vectors.
 
     queries: (queries, d); documents: (documents, d). Where there are fewer than k documents the rest of a row is -1 with the score -inf.
-    backend: "torch", or "faiss" (extra `faiss`), whose order of equal scores is its own. Raises SettingsError for shapes that do not fit or vectors that are not finite.
+    backend: "faiss" (extra `faiss`), "torch", or "auto" for the faster of what is installed. Both give the same documents in the same order, the lower row first
+    among equal scores. block: queries and documents multiplied at a time by torch. Raises SettingsError for shapes that do not fit or vectors that are not finite.
     """
     import numpy as np
 
     _check(queries, documents, k)
-    if backend == "faiss":
-        return _faiss(queries, documents, k, name)
-    if backend != "torch":
+    if backend not in BACKENDS:
         raise SettingsError(f"backend is {backend!r}; choose one of {', '.join(BACKENDS)}")
+    if backend == "faiss" or (backend == "auto" and _FEW * k <= len(documents) and _has_faiss()):
+        return _faiss(queries, documents, k, name)
     right = np.ascontiguousarray(documents, dtype=np.float32)
     found = [
         _search_rows(np.ascontiguousarray(queries[at : at + block[0]], dtype=np.float32), right, k, block[1])
@@ -183,14 +192,43 @@ def _check(queries: NDArray[np.float32], documents: NDArray[np.float32], k: int)
         raise SettingsError(f"queries have {queries.shape[1]} dimensions, documents {documents.shape[1]}; encode both with the same model")
 
 
+def _has_faiss() -> bool:
+    """Whether FAISS is there to take. On macOS its OpenMP and torch's end a process that loads both, so there it is taken only by name."""
+    return sys.platform != "darwin" and importlib.util.find_spec("faiss") is not None
+
+
 def _faiss(queries: NDArray[np.float32], documents: NDArray[np.float32], k: int, name: str) -> Run:
+    """FAISS finds a few more than k; where scores are equal over the edge of those, the row is searched again by torch, which keeps the order."""
     import numpy as np
 
     try:
         import faiss
     except ImportError:
         raise SettingsError("the backend 'faiss' needs faiss-cpu; run: pip install 'luthier[faiss]'") from None
-    index = faiss.IndexFlatIP(documents.shape[1])
-    index.add(np.ascontiguousarray(documents, dtype=np.float32))
-    scores, ids = index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
-    return Run(ids.astype(np.int32), np.where(ids >= 0, scores, -np.inf).astype(np.float32), name)
+    right, kept = np.ascontiguousarray(documents, dtype=np.float32), min(k, len(documents))
+    wanted = min(k + _SPARE, len(documents))
+    ids, best = np.full((len(queries), k), -1, dtype=np.int32), np.full((len(queries), k), -np.inf, dtype=np.float32)
+    for at in range(0, len(queries), _QUERIES):
+        left = np.ascontiguousarray(queries[at : at + _QUERIES], dtype=np.float32)
+        with _threads_of_torch(faiss):
+            scores, found = faiss.knn(left, right, wanted, metric=faiss.METRIC_INNER_PRODUCT)
+        keys = np.sort(_keys(scores, found), axis=1)
+        rows = slice(at, at + len(left))
+        ids[rows, :kept], best[rows, :kept] = (keys[:, :kept] & 0xFFFFFFFF).astype(np.int32), _scores(keys[:, :kept])
+        tied = np.flatnonzero((_scores(keys[:, kept - 1]) == _scores(keys[:, -1])) & (wanted < len(documents)))
+        if len(tied):
+            ids[at + tied], best[at + tied] = _search_rows(np.ascontiguousarray(left[tied]), right, k, BLOCK[1])
+    return Run(ids, best, name)
+
+
+@contextmanager
+def _threads_of_torch(faiss: Any) -> Iterator[None]:
+    """FAISS with as many threads as torch has been given."""
+    import torch
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)

@@ -63,10 +63,10 @@ class Tests:
     def _execute(self, tree: ast.Module, code: CodeType) -> None:
         entry = self.spec["entry_point"]
         space: dict[str, Any] = {"__name__": "tests", "__builtins__": builtins}
-        for name in sorted(_free_names(tree) | {entry}):
+        for name in sorted(free_names(tree) | {entry}):
             self._provide(space, name, name == entry)
         exec(code, space)
-        if _is_check(tree):
+        if is_check(tree):
             space["check"](space[entry])
 
     def _provide(self, space: dict[str, Any], name: str, is_entry: bool) -> None:
@@ -100,7 +100,7 @@ class Tests:
         return "exception", f"{type(error).__name__}: {error} in the test: {where}"
 
 
-def _free_names(tree: ast.Module) -> set[str]:
+def free_names(tree: ast.Module) -> set[str]:
     """Names that a test reads and neither it nor Python defines."""
     read: set[str] = set()
     own: set[str] = set(vars(builtins))
@@ -118,7 +118,7 @@ def _free_names(tree: ast.Module) -> set[str]:
     return read - own
 
 
-def _is_check(tree: ast.Module) -> bool:
+def is_check(tree: ast.Module) -> bool:
     """Whether a test is laid out as HumanEval's: it defines `check(candidate)` and leaves the call to the judge."""
     defined = any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body)
     called = any(

@@ -16,13 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from . import kernel, monitor
-
-USUAL = (
-    *("abc", "array", "ast", "base64", "bisect", "calendar", "cmath", "collections", "contextlib", "copy", "csv", "dataclasses"),
-    *("datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "io", "itertools", "json", "math", "numbers"),
-    *("operator", "pprint", "queue", "random", "re", "statistics", "string", "struct", "tempfile", "textwrap", "threading"),
-    *("time", "traceback", "typing", "unicodedata", "uuid"),
-)
+from .usual import USUAL
 
 
 def main(descriptor: str, packages: str, *extra: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,6 +16,7 @@ from starlette.routing import Route
 from luthier.errors import BadRowError, DiskError
 from luthier.records import JSON
 from luthier.records.lines import parse_row, to_text
+from luthier.run.listening import bears
 from luthier.trace.service.openapi import document
 from luthier.trace.service.roster import Roster
 from luthier.trace.service.routes import RequestError, find_route, query_fields, respond
@@ -81,10 +81,7 @@ class Door:
         name = host[: host.find("]") + 1] if host.startswith("[") else host.split(":", 1)[0]
         if self.names is not None and name.strip("[]").lower() not in self.names:
             raise RequestError(403, "the Host of the request is not this machine")
-        if self.key is None:
-            return
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if not hmac.compare_digest(given.strip().encode("latin-1"), self.key) or scheme.lower() != "bearer":
+        if self.key is not None and not bears(request.headers.get("authorization", ""), self.key):
             raise RequestError(401, "send the key of this service as `Authorization: Bearer KEY`")
 
 

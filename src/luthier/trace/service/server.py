@@ -6,7 +6,6 @@ Starlette and uvicorn (`luthier[serve]`) speak HTTP; nothing is logged that name
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import resource
 import signal
@@ -16,14 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luthier.errors import SettingsError
-from luthier.run.listening import listen
+from luthier.run.listening import KEY, listen, own_names
 from luthier.trace.service.roster import Roster
 
 if TYPE_CHECKING:
     from luthier.trace.tracer import Tracer
 
 HOST, PORT = "127.0.0.1", 8765
-KEY = "LUTHIER_API_KEY"
 MOST_CONNECTIONS = 2000
 _OWN_FILES = 192  # descriptors for what the service itself opens, and for connections that are refused
 
@@ -64,7 +62,7 @@ class Service:
             from luthier.trace.service.connections import Bounds, server
         except ModuleNotFoundError as problem:
             raise SettingsError(f"serving needs starlette, uvicorn and httptools: pip install 'luthier[serve]' ({problem})") from None
-        names, self.keyed = _own_names(host), key is not None
+        names, self.keyed = own_names(host), key is not None
         if names is None and key is None:
             raise SettingsError(f"--host {host} is reached by other machines: set {KEY} to a key, which every client then sends")
         self.roster = Roster(tracer, folder)
@@ -112,17 +110,6 @@ def _most_connections() -> int:
     """Fewer than there are descriptors: a client too many must be taken to be told so."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return MOST_CONNECTIONS if descriptors == resource.RLIM_INFINITY else max(1, min(MOST_CONNECTIONS, descriptors - _OWN_FILES))
-
-
-def _own_names(host: str) -> frozenset[str] | None:
-    """What a request may call a server on loopback; None where it listens to others too."""
-    names = {"localhost", "127.0.0.1", "::1", host.lower()}
-    if host == "localhost":
-        return frozenset(names)
-    try:
-        return frozenset(names) if ipaddress.ip_address(host).is_loopback else None
-    except ValueError:
-        return None
 
 
 @contextlib.contextmanager
