@@ -216,6 +216,7 @@ CASES: dict[str, Callable[[Materials], list[Any]]] = {
     "evaluate retrieval train": lambda at: [at.task, "--base", at.encoder, "--epochs", 1],
     "synthesize tools": lambda at: ["--api", at.api, "--count", 12],
     "synthesize complexity": lambda at: [at.conversations, "--prior", 4],
+    "tools evolve": lambda at: ["sample", "--count", 8],
     "synthesize pairs": lambda at: [at.mistakes, "--bridge", "answer-swap"],
     "synthesize fusion": lambda at: [at.documents, "--subject", "device", "--per-scenario", 4],
     "select run": lambda at: [at.conversations, "--budget", "4 rows", "--noise", 0, "--near", 0],

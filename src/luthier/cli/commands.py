@@ -97,6 +97,12 @@ COMMANDS: dict[str, Command] = {
         "luthier.synthesize.fusion.settings:FusionSettings", "luthier.recipes.suite:run", "luthier.synthesize.fusion.page", "runs/fusion"
     ),
     "tools import": Question("luthier.synthesize.tools.pool_settings:ImportSettings", "luthier.synthesize.tools.pool_answers:import_pool"),
+    "tools evolve": RunCommand(
+        "luthier.synthesize.tools.pool_settings:EvolveSettings",
+        "luthier.synthesize.tools.evolution_runs:run",
+        "luthier.synthesize.tools.evolution_page",
+        "runs/evolve",
+    ),
     "tools lint": Question("luthier.synthesize.tools.pool_settings:LintSettings", "luthier.synthesize.tools.pool_answers:lint_tools"),
     "tools stats": Question("luthier.synthesize.tools.pool_settings:StatsSettings", "luthier.synthesize.tools.pool_answers:count_tools"),
     "tools export": Question(

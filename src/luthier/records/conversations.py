@@ -19,6 +19,7 @@ class Tool:
 
     parameters: a JSON Schema 2020-12 object (`type: object`, `properties`, `required`).
     source: where the definition was read, e.g. ``"botocore 1.44.5: ec2"``; license: its SPDX id. extra: fields that are carried along.
+    lineage: of a tool that was made of others, from which and how.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Tool:
     source: str = ""
     license: str = ""
     extra: JSON = field(default_factory=dict)
+    lineage: JSON | None = None
 
     def to_row(self) -> JSON:
         """The layout that chat templates and the OpenAI API expect under `tools`."""

@@ -103,7 +103,7 @@ def own_pool(tools: Iterable[Tool]) -> tuple[ToolPool, dict[str, str]]:
 
 def _tool_row(tool: Tool) -> dict[str, Any]:
     """A tool as a row with all its fields; empty ones are left out."""
-    return {key: value for key, value in vars(tool).items() if value not in (None, "") or key in ("name", "description")}
+    return {key: value for key, value in vars(tool).items() if value not in (None, "", {}) or key in ("name", "description")}
 
 
 def tool_from_row(row: dict[str, Any], path: str | Path | None = None, line: int | None = None) -> Tool:
@@ -111,4 +111,6 @@ def tool_from_row(row: dict[str, Any], path: str | Path | None = None, line: int
     for key, kind in (("name", str), ("description", str), ("parameters", dict)):
         if not isinstance(row.get(key), kind):
             raise BadRowError(f"{key!r} is missing or not a {kind.__name__}; expected a tool of a pool", path, line)
-    return Tool(**{key: row[key] for key in ("name", "description", "parameters", "returns", "source", "license") if key in row})
+    return Tool(
+        **{key: row[key] for key in ("name", "description", "parameters", "returns", "source", "license", "extra", "lineage") if key in row}
+    )

@@ -1,12 +1,18 @@
-"""What `luthier tools import`, `lint`, `stats`, `export` and `review` are told."""
+"""What `luthier tools import`, `evolve`, `lint`, `stats`, `export` and `review` are told."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from luthier.errors import SettingsError
-from luthier.settings import REQUIRED, argument, check, option
+from luthier.models.budget import Budget
+from luthier.models.hardware import HardwareSettings
+from luthier.models.opening import MODEL, Engine
+from luthier.settings import REQUIRED, argument, check, option, seed_option
+
+if TYPE_CHECKING:
+    from luthier.models.protocol import LanguageModel
 
 _SPECS = (
     "OpenAPI files, MCP or other lists of tools, Google discovery and botocore documents, data sets with tools, pools, module:NAME, and live MCP "
@@ -29,6 +35,58 @@ class ImportSettings:
         check(self)
         if not (self.specs or self.builtin_apis):
             raise SettingsError("no APIs: name some, or take those of the package index with --builtin-apis")
+
+
+@dataclass(frozen=True)
+class EvolveSettings(HardwareSettings):
+    """Make new tools of the given ones, by ToolACE's speciation, adaptation and evolution: each covers a set of functions that no other has, and
+    comes of an example by operators (a parameter more, a constraint, another type, another answer).
+
+    By rule, or with --writer by a model. A stopped run continues with the same command.
+    """
+
+    specs: tuple[str, ...] = argument(_SPECS, metavar="SPEC")
+    builtin_apis: bool = option(False, "Also the cloud services whose descriptions come from the package index.", off="--no-builtin-apis")
+    count: int = option(200, "Tools to make.", least=1)
+    writer: str | None = option(
+        None, f"A model that writes the definitions: {MODEL.removesuffix('.')}; with --endpoint a served model.", later=True
+    )
+    endpoint: str | None = option(
+        None, "Base URL of an OpenAI-compatible server; a key is read from LUTHIER_API_KEY.", metavar="URL", later=True
+    )
+    engine: Engine = option("transformers", "What runs the writer here; openvino and llamacpp are faster on a CPU.", later=True)
+    budget: str | None = option(None, "Of the writer: '500 calls', '200k tokens', or both with a comma.", later=True)
+    replay: str | None = option(None, "Answers of another run (its answers.jsonl) in place of the writer.", metavar="FILE", later=True)
+    seed: int = seed_option()
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not (self.specs or self.builtin_apis):
+            raise SettingsError("no APIs: name some, or take those of the package index with --builtin-apis")
+        spending = self.spending
+        if spending.seconds or spending.money:
+            raise SettingsError(
+                f"--budget is {self.budget!r}; here it is of calls and tokens, so that the same command makes the same tools"
+            )
+        if self.writer and self.replay:
+            raise SettingsError("--writer and --replay: the answers are a model's or recorded ones; leave one out")
+        if not self.writer:
+            if self.endpoint:
+                raise SettingsError("--endpoint is of the writer; name the served model with --writer")
+            if self.budget:
+                raise SettingsError("--budget is of the writer; name a model with --writer")
+            self.unread("name a model with --writer")
+
+    @property
+    def spending(self) -> Budget:
+        return Budget.parse(self.budget) if self.budget else Budget()
+
+    def open_writer(self) -> LanguageModel:
+        """The writer. Raises MissingFileError, EngineError, FetchError."""
+        from luthier.models.opening import open_model
+
+        opened: LanguageModel = open_model(str(self.writer), endpoint=self.endpoint, engine=self.engine, **self.beside(self.endpoint))
+        return opened
 
 
 @dataclass(frozen=True)
