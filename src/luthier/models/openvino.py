@@ -1,4 +1,4 @@
-"""The `openvino` engine (extra `luthier[openvino]`): plain Llama models, generated faster on a CPU.
+"""The `openvino` engine (extra `luthier[openvino]`): Llama, Mistral, Qwen 2 and 3, generated faster on a CPU.
 
 Prompts are read as the `local` engine reads them; OpenVINO GenAI generates with continuous batching. Its int8 weights move
 log-probabilities by about 0.06 nats a token, its f16 weights by no more than bfloat16 does.
@@ -17,21 +17,24 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from luthier.errors import EngineError, SettingsError
 from luthier.models.local import LocalModel
-from luthier.models.openvino_export import adapter_scale, check_llama, exported
+from luthier.models.openvino_export import adapter_scale, exported
+from luthier.models.openvino_form import read_form
 from luthier.models.prompt_reading import ReadsAsTransformers
 from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Samplings, Score, Usage, draws
 
 if TYPE_CHECKING:
     from openvino_genai import GenerationConfig as Decoding
 
+    from luthier.models.openvino_graph import Form
+
 
 PACKAGES = ("openvino", "openvino_genai", "openvino_tokenizers")
 CACHE_GIB = 1  # keys and values of all running answers; GenAI would size it from the machine's memory
-SCORE_TOKENS = 1024  # positions scored at once: their logits take 200 MB with a vocabulary of 49152
+SCORE_TOKENS = 1024  # positions scored at once: their logits take 200 MB with a vocabulary of 49152, 620 with Qwen's
 
 
 class OpenVinoModel(ReadsAsTransformers):
-    """A Llama model in this process, run by OpenVINO GenAI.
+    """A model of the Llama form in this process, run by OpenVINO GenAI.
 
     folder: a transformers folder with safetensors; a LoRA adapter folder goes to `adapter`. weights: "int8" or "f16".
     batch_size: answers generated side by side. Raises EngineError where the extra is not installed.
@@ -112,8 +115,10 @@ class OpenVinoModel(ReadsAsTransformers):
 
     def _check_room(self, longest: int) -> None:
         """GenAI would work for minutes on an answer that is longer than its cache, and then give it up."""
-        if longest > (room := token_room(check_llama(self.folder))):
-            raise EngineError(f"a prompt and its answer take {longest} tokens where the model has room for {room}; shorten it")
+        form = read_form(self.folder)
+        if longest > (room := token_room(form)):
+            why = " (its attention window, which this engine does not slide)" if form.windowed and room == form.context else ""
+            raise EngineError(f"a prompt and its answer take {longest} tokens where the model has room for {room}{why}; shorten it")
 
     def _completion(self, ids: list[int], stops: list[int], prompt_tokens: int, sampling: Sampling, tools: bool = False) -> Completion:
         ended = bool(ids) and ids[-1] in stops
@@ -157,10 +162,10 @@ class OpenVinoModel(ReadsAsTransformers):
         return [_score(logits[row, len(before) - 1 : len(before) + len(after) - 1], after) for row, (before, after) in enumerate(pairs)]
 
 
-def token_room(config: Any) -> int:
+def token_room(form: Form) -> int:
     """Tokens that one prompt with its answer may take: the model's context, or what the cache holds in 16-bit keys and values."""
-    token_bytes = 2 * 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
-    return int(min(config.max_position_embeddings, CACHE_GIB * 2**30 // token_bytes))
+    token_bytes = 2 * 2 * form.layers * form.kv_heads * form.head_size
+    return min(form.context, CACHE_GIB * 2**30 // token_bytes)
 
 
 def stop_ids(folder: Path, tokenizer: Any) -> list[int]:
