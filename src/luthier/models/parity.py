@@ -26,7 +26,7 @@ from luthier.models.parity_checks import (
     compare_stops,
     compare_tokens,
 )
-from luthier.models.parity_sides import EngineSide, ServerSide, Side, llamacpp_side
+from luthier.models.parity_sides import Answered, OpenVinoSide, ServerSide, Side, llamacpp_side
 from luthier.models.protocol import Prompt, Sampling
 from luthier.models.source import Source, find_source
 from luthier.progress import Progress, quiet
@@ -125,7 +125,10 @@ def _side(settings: ParitySettings, source: Source, progress: Progress) -> Itera
     if settings.served == "openvino":
         from luthier.models.openvino import OpenVinoModel
 
-        yield EngineSide(OpenVinoModel(source.folder, adapter=source.adapter, name=source.base.name))
+        if settings.weights not in ("int8", "f16"):
+            raise SettingsError(f"--weights is {settings.weights}; the openvino engine holds int8 or f16")
+        # mypy sees str: what it may be is held above
+        yield OpenVinoSide(OpenVinoModel(source.folder, adapter=source.adapter, weights=settings.weights, name=source.base.name))  # type: ignore[arg-type]
     elif settings.served == "llamacpp":
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(settings.file) if settings.file else _made(source, Path(scratch), settings.weights, progress)
@@ -169,7 +172,10 @@ def _compared(trained: LocalModel, bare: LocalModel | None, side: Side, prompt: 
     if theirs is not None:
         note("prompt", compare_prompts(ours, theirs, system=system, bos=str(tokenizer.bos_token or "")))
     if other is not None:
-        note("tokens", compare_tokens(ids, other, _names(tokenizer, ids), _names(tokenizer, other), bos=tokenizer.bos_token_id))
+        note(
+            "tokens",
+            compare_tokens(ids, other, _names(tokenizer, ids), side.names(other) or _names(tokenizer, other), bos=tokenizer.bos_token_id),
+        )
     made = trained.generate([prompt], sampling)[0]
     try:
         served = side.answer(prompt, sampling)
@@ -183,6 +189,17 @@ def _compared(trained: LocalModel, bare: LocalModel | None, side: Side, prompt: 
         note("tokens", None if served.prompt_tokens == len(ids) else Difference("tokens", told))
     if case.found:  # another prompt has another answer, and nothing more is to be learned of it
         return case
+    apart = None
+
+    def hold_logprobs() -> float | None:
+        ours, without = _score(trained, prompt, ids, served), None if bare is None else _score(bare, prompt, ids, served)
+        if not ours or len(served.logprobs) < len(ours):
+            return None
+        note("log-probabilities", compare_logprobs(ours, served.logprobs, weights=weights, without=without))
+        return fmean(abs(one - other) for one, other in zip(ours, served.logprobs, strict=False))
+
+    if served.ids:
+        apart = hold_logprobs()
     names = [tool.name for tool in prompt.tools]
     wanted, given = read_calls(made.text, names).calls, read_calls(served.text, names).calls
     if prompt.tools:
@@ -190,15 +207,18 @@ def _compared(trained: LocalModel, bare: LocalModel | None, side: Side, prompt: 
             "calls", None if _plain(wanted) == _plain(given) else Difference("calls", f"{_plain(given)} where {_plain(wanted)} was trained")
         )
     if prompt.tools and given is not None and made.text.strip() != served.text.strip():
-        return case  # the server tells calls, not the text that they were read from
-    note("answer", compare_answers(made.text, served.text, gap=_gap(trained, prompt, made.text, served.text), weights=weights))
+        return case._replace(apart=apart)  # the server tells calls, not the text that they were read from
+    gap = _gap_of(trained, ids, served.ids) if served.ids else _gap(trained, prompt, made.text, served.text)
+    note("answer", compare_answers(made.text, served.text, gap=gap, weights=weights))
     note("stop", compare_stops(made.finish, served.finish, said=made.text, other=served.text))
-    score = trained.score([prompt], [served.text])[0].logprobs if served.text else ()
-    if not score or len(served.logprobs) < len(score):
-        return case
-    without = None if bare is None else bare.score([prompt], [served.text])[0].logprobs
-    note("log-probabilities", compare_logprobs(score, served.logprobs, weights=weights, without=without))
-    return case._replace(apart=fmean(abs(one - other) for one, other in zip(score, served.logprobs, strict=False)))
+    return case._replace(apart=apart if served.ids else hold_logprobs())
+
+
+def _score(model: LocalModel, prompt: Prompt, before: list[int], served: Answered) -> tuple[float, ...]:
+    """Log-probabilities of an answer under a model of ours: of its own tokens where they are told, else of its text."""
+    if served.ids:
+        return model.score_tokens([(before, list(served.ids))])[0].logprobs
+    return model.score([prompt], [served.text])[0].logprobs if served.text else ()
 
 
 def _names(tokenizer: Any, ids: Sequence[int]) -> list[str]:
@@ -220,6 +240,18 @@ def _gap(trained: LocalModel, prompt: Prompt, ours: str, theirs: str) -> float |
     pairs = [(before, [ids[at] if at < len(ids) else stop]) for ids in (one, other)]
     best, found = (score.logprobs[0] for score in trained.score_tokens(pairs))
     return best - found
+
+
+def _gap_of(trained: LocalModel, before: list[int], ids: Sequence[int]) -> float | None:
+    """Nats by which our best token beats theirs, at the first token of their answer that is not our best; None where there is none."""
+    import torch
+
+    with torch.inference_mode():
+        given = torch.tensor([[*before, *ids]], device=trained.device)
+        logprobs = trained.module(given, logits_to_keep=len(ids) + 1).logits[0, :-1].float().log_softmax(-1)
+    theirs = logprobs.gather(-1, torch.tensor(ids, device=logprobs.device)[:, None])[:, 0]
+    gaps = [float(gap) for gap in logprobs.amax(-1) - theirs if gap > 0]
+    return gaps[0] if gaps else None
 
 
 def table(cases: Sequence[Case], title: str, remarks: Sequence[str] = ()) -> Told:
