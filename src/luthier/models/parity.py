@@ -209,8 +209,9 @@ def _compared(trained: LocalModel, bare: LocalModel | None, side: Side, prompt: 
     if prompt.tools and given is not None and made.text.strip() != served.text.strip():
         return case._replace(apart=apart)  # the server tells calls, not the text that they were read from
     gap = _gap_of(trained, ids, served.ids) if served.ids else _gap(trained, prompt, made.text, served.text)
-    note("answer", compare_answers(made.text, served.text, gap=gap, weights=weights))
-    note("stop", compare_stops(made.finish, served.finish, said=made.text, other=served.text))
+    parted = compare_answers(made.text, served.text, gap=gap, weights=weights)
+    note("answer", parted)
+    note("stop", compare_stops(made.finish, served.finish, said=made.text, other=served.text, near=parted is not None and parted.precision))
     return case._replace(apart=apart if served.ids else hold_logprobs())
 
 
@@ -230,7 +231,7 @@ def _plain(calls: Any) -> str:
 
 
 def _gap(trained: LocalModel, prompt: Prompt, ours: str, theirs: str) -> float | None:
-    """Nats by which our token beats theirs where two answers part; an answer that ended there is beaten by the stop token."""
+    """Nats by which our token beats theirs where two answers part; where an answer ended its token is the stop token. None where there is no such place."""
     if ours.strip() == theirs.strip():
         return None
     one, other = trained.encode(ours), trained.encode(theirs)
@@ -238,14 +239,19 @@ def _gap(trained: LocalModel, prompt: Prompt, ours: str, theirs: str) -> float |
     stop = trained.stop_ids[0]
     before = trained.encode(trained.render(prompt)) + one[:at]
     pairs = [(before, [ids[at] if at < len(ids) else stop]) for ids in (one, other)]
+    if pairs[0] == pairs[1]:  # the same token, on which one of them stops
+        return None
     best, found = (score.logprobs[0] for score in trained.score_tokens(pairs))
     return best - found
 
 
 def _gap_of(trained: LocalModel, before: list[int], ids: Sequence[int]) -> float | None:
-    """Nats by which our best token beats theirs, at the first token of their answer that is not our best; None where there is none."""
+    """Nats by which our best token beats theirs, at the first token of their answer that is not our best. None where there is none, and where they go on
+    behind a token that would have stopped us, which is no tie."""
     import torch
 
+    if any(token in trained.stop_ids for token in ids[:-1]):
+        return None
     with torch.inference_mode():
         given = torch.tensor([[*before, *ids]], device=trained.device)
         logprobs = trained.module(given, logits_to_keep=len(ids) + 1).logits[0, :-1].float().log_softmax(-1)

@@ -89,10 +89,12 @@ def compare_answers(ours: str, theirs: str, *, gap: float | None, weights: str) 
     return Difference("answer", f"{_first(ours, theirs)}{told}")
 
 
-def compare_stops(ours: str, theirs: str, *, said: str, other: str) -> Difference | None:
-    """Whether both ended alike. said, other: the answers."""
+def compare_stops(ours: str, theirs: str, *, said: str, other: str, near: bool = False) -> Difference | None:
+    """Whether both ended alike. said, other: the answers. near: they part at a near tie, here of the stop token and another."""
     if ours == theirs or not (other.startswith(said) or said.startswith(other)):
         return None
+    if near:
+        return Difference("stop", "a near tie of the stop token and another falls the other way", precision=True)
     if ours == "stop":
         return Difference("stop", "the answer goes on where the trained model stops: its stop token is lost")
     return Difference("stop", "the answer stops where the trained model goes on")
