@@ -145,13 +145,15 @@ class LlamaCppSide(ServerSide):
         return super().answer(prompt, sampling)
 
     def _start(self) -> None:
-        import xllamacpp  # type: ignore[import-untyped]
+        from luthier.models.llamacpp import binding, choose_threads
 
+        xllamacpp = binding()
         self._server: Any = None  # the one before lets go of its weights first
         params = xllamacpp.CommonParams()
         params.model.path, params.n_parallel, params.n_ctx = str(self.file), 1, CONTEXT
         params.hostnames, params.port, params.warmup, params.verbosity, params.use_jinja = ["127.0.0.1"], 0, False, 0, True
         params.force_pure_content_parser = self.as_text
+        choose_threads(params)
         try:
             self._server = xllamacpp.Server(params)
         except Exception as problem:  # the binding raises nothing narrower
