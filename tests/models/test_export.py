@@ -148,6 +148,15 @@ def test_a_run_as_gguf_comes_back(weights: str, run: Path, tiny_model_folder: Pa
     assert after.score([HELLO], [SAID])[0].total == pytest.approx(before.score([HELLO], [SAID])[0].total, rel=0.05)
 
 
+def test_ollama_is_told_of_tools_and_what_it_writes_otherwise(run: Path, tied: Path, tmp_path: Path) -> None:
+    told = export(tied, "ollama", tmp_path / "tied", parity=False)
+    assert told["tools"].startswith("in the Modelfile; ")
+    assert ".ToolCalls" in (tmp_path / "tied" / "Modelfile").read_text()
+    told = export(run, "ollama", tmp_path / "run", parity=False)  # with brackets
+    assert told["tools"] == "not in the Modelfile: the chat template does not write tools as JSON"
+    assert ".ToolCalls" not in (tmp_path / "run" / "Modelfile").read_text()
+
+
 def test_the_card_tells_what_the_run_recorded(run: Path, tmp_path: Path) -> None:
     scores = tmp_path / "scores"
     scores.mkdir()

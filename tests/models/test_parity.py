@@ -302,6 +302,19 @@ FOLDER_FAULTS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
         lambda base, to: copied_template(base, to, ("for tool in tools", "for tool in tools|reverse")),
         "prompt: the same parts in another order, tools say",
     ),
+    "system turn moved": (
+        lambda base, to: copied_template(
+            base,
+            to,
+            ("{{- messages[0]['content'] }}", ""),
+            ("{%- for tool in tools %}", "{{- messages[0]['content'] }}{%- for tool in tools %}"),
+        ),
+        "prompt: what the system turn says stands elsewhere",
+    ),
+    "system turn left out": (
+        lambda base, to: copied_template(base, to, ("{{- messages[0]['content'] }}", "")),
+        "what the system turn says is left out",
+    ),
     "arguments as text": (
         lambda base, to: copied_template(base, to, ("tool_call.arguments | tojson", "tool_call.arguments | tojson | tojson")),
         "prompt: arguments of calls are rendered as text, not as objects",
@@ -319,11 +332,12 @@ FOLDER_FAULTS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
 }
 
 
-def copied_template(base: Path, to: Path, change: tuple[str, str] = ("", ""), start: str = "") -> Path:
-    folder = Path(shutil.copytree(base, to))
-    text = stock("qwen2_5")
-    assert change[0] in text
-    (folder / "chat_template.jinja").write_text(start + (text.replace(*change) if change[0] else text), encoding="utf-8")
+def copied_template(base: Path, to: Path, *changes: tuple[str, str], start: str = "") -> Path:
+    folder, text = Path(shutil.copytree(base, to)), stock("qwen2_5")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "chat_template.jinja").write_text(start + text, encoding="utf-8")
     return folder
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
@@ -189,30 +190,28 @@ def _compared(trained: LocalModel, bare: LocalModel | None, side: Side, prompt: 
         note("tokens", None if served.prompt_tokens == len(ids) else Difference("tokens", told))
     if case.found:  # another prompt has another answer, and nothing more is to be learned of it
         return case
-    apart = None
-
-    def hold_logprobs() -> float | None:
-        ours, without = _score(trained, prompt, ids, served), None if bare is None else _score(bare, prompt, ids, served)
-        if not ours or len(served.logprobs) < len(ours):
-            return None
-        note("log-probabilities", compare_logprobs(ours, served.logprobs, weights=weights, without=without))
-        return fmean(abs(one - other) for one, other in zip(ours, served.logprobs, strict=False))
-
-    if served.ids:
-        apart = hold_logprobs()
     names = [tool.name for tool in prompt.tools]
     wanted, given = read_calls(made.text, names).calls, read_calls(served.text, names).calls
+    retold = bool(prompt.tools) and given is not None and made.text.strip() != served.text.strip()
+    if served.ids or not retold:  # a server tells calls, not the text that they were read from
+        score = _score(trained, prompt, ids, served)
+        if score and len(served.logprobs) >= len(score):
+            without = None if bare is None else partial(_score, bare, prompt, ids, served)
+            note("log-probabilities", compare_logprobs(score, served.logprobs, weights=weights, without=without))
+            case = case._replace(apart=fmean(abs(one - other) for one, other in zip(score, served.logprobs, strict=False)))
     if prompt.tools:
         note(
             "calls", None if _plain(wanted) == _plain(given) else Difference("calls", f"{_plain(given)} where {_plain(wanted)} was trained")
         )
-    if prompt.tools and given is not None and made.text.strip() != served.text.strip():
-        return case._replace(apart=apart)  # the server tells calls, not the text that they were read from
-    gap = _gap_of(trained, ids, served.ids) if served.ids else _gap(trained, prompt, made.text, served.text)
+    if retold:
+        return case
+    gap = None
+    if made.text.strip() != served.text.strip():
+        gap = _gap_of(trained, ids, served.ids) if served.ids else _gap(trained, prompt, made.text, served.text)
     parted = compare_answers(made.text, served.text, gap=gap, weights=weights)
     note("answer", parted)
     note("stop", compare_stops(made.finish, served.finish, said=made.text, other=served.text, near=parted is not None and parted.precision))
-    return case._replace(apart=apart if served.ids else hold_logprobs())
+    return case
 
 
 def _score(model: LocalModel, prompt: Prompt, before: list[int], served: Answered) -> tuple[float, ...]:
@@ -232,8 +231,6 @@ def _plain(calls: Any) -> str:
 
 def _gap(trained: LocalModel, prompt: Prompt, ours: str, theirs: str) -> float | None:
     """Nats by which our token beats theirs where two answers part; where an answer ended its token is the stop token. None where there is no such place."""
-    if ours.strip() == theirs.strip():
-        return None
     one, other = trained.encode(ours), trained.encode(theirs)
     at = len(list(takewhile(lambda both: both[0] == both[1], zip(one, other, strict=False))))
     stop = trained.stop_ids[0]
