@@ -18,7 +18,7 @@ from luthier.models.local import LocalModel
 from luthier.models.merged_folder import write_model_gguf
 from luthier.models.openvino import OpenVinoModel
 from luthier.models.parity import ParitySettings, answer, compare, table
-from luthier.models.parity_checks import compare_prompts, compare_stops, compare_tokens
+from luthier.models.parity_checks import compare_calls, compare_prompts, compare_stops, compare_tokens
 from luthier.models.parity_sides import EngineSide, OpenVinoSide, llamacpp_side, told_tokens
 from luthier.models.protocol import Prompt, Sampling
 from luthier.models.source import find_source
@@ -369,6 +369,16 @@ def test_openvino_is_refused_weights_that_it_does_not_hold(calm: Path, tmp_path:
     settings = ParitySettings(str(calm), served="openvino", weights="q4", data=(str(tmp_path / "rows.jsonl"),))
     with pytest.raises(SettingsError, match="--weights is q4; the openvino engine holds int8 or f16"):
         answer(settings)
+
+
+def test_calls_behind_a_near_tie_are_precision() -> None:
+    assert compare_calls("f({})", "f({})", near=False) is None
+    found = compare_calls("f({})", "no call", near=False)
+    assert found is not None
+    assert (found.why, found.precision) == ("no call where f({}) was trained", False)
+    found = compare_calls("f({})", "no call", near=True)
+    assert found is not None
+    assert found.precision
 
 
 def test_a_stop_that_is_a_near_tie_is_precision() -> None:

@@ -22,10 +22,12 @@ from luthier.models.parity_checks import (
     TOLERANCES,
     Difference,
     compare_answers,
+    compare_calls,
     compare_logprobs,
     compare_prompts,
     compare_stops,
     compare_tokens,
+    is_near,
 )
 from luthier.models.parity_sides import Answered, OpenVinoSide, ServerSide, Side, llamacpp_side
 from luthier.models.protocol import Prompt, Sampling
@@ -199,18 +201,15 @@ def _compared(trained: LocalModel, bare: LocalModel | None, side: Side, prompt: 
             without = None if bare is None else partial(_score, bare, prompt, ids, served)
             note("log-probabilities", compare_logprobs(score, served.logprobs, weights=weights, without=without))
             case = case._replace(apart=fmean(abs(one - other) for one, other in zip(score, served.logprobs, strict=False)))
-    if prompt.tools:
-        note(
-            "calls", None if _plain(wanted) == _plain(given) else Difference("calls", f"{_plain(given)} where {_plain(wanted)} was trained")
-        )
-    if retold:
-        return case
     gap = None
-    if made.text.strip() != served.text.strip():
+    if made.text.strip() != served.text.strip() and (served.ids or not retold):
         gap = _gap_of(trained, ids, served.ids) if served.ids else _gap(trained, prompt, made.text, served.text)
-    parted = compare_answers(made.text, served.text, gap=gap, weights=weights)
-    note("answer", parted)
-    note("stop", compare_stops(made.finish, served.finish, said=made.text, other=served.text, near=parted is not None and parted.precision))
+    near = is_near(gap, weights)
+    if prompt.tools:
+        note("calls", compare_calls(_plain(wanted), _plain(given), near=near))
+    if not retold:
+        note("answer", compare_answers(made.text, served.text, gap=gap, weights=weights))
+        note("stop", compare_stops(made.finish, served.finish, said=made.text, other=served.text, near=near))
     return case
 
 

@@ -78,13 +78,25 @@ def compare_logprobs(
     )
 
 
+def is_near(gap: float | None, weights: str) -> bool:
+    """Whether the format of the weights explains that the second best token was taken. gap: nats by which the best one beats it."""
+    return gap is not None and gap <= NEAR * TOLERANCES[weights]
+
+
+def compare_calls(ours: str, theirs: str, *, near: bool) -> Difference | None:
+    """Whether the same calls were read. near: the answers part at a near tie, and what follows follows from it."""
+    if ours == theirs:
+        return None
+    told = f"{theirs} where {ours} was trained"
+    return Difference("calls", f"behind a near tie {told}" if near else told, precision=near)
+
+
 def compare_answers(ours: str, theirs: str, *, gap: float | None, weights: str) -> Difference | None:
     """Why greedy answers differ. gap: nats by which our token beats theirs where they part, None where that is not known."""
     if ours.strip() == theirs.strip():
         return None
-    near = gap is not None and gap <= NEAR * TOLERANCES[weights]
     told = f" ({gap:.2f} nats apart)" if gap is not None else ""
-    if near:
+    if is_near(gap, weights):
         return Difference("answer", f"a near tie{told} falls the other way", precision=True)
     return Difference("answer", f"{_first(ours, theirs)}{told}")
 
