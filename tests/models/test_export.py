@@ -10,18 +10,17 @@ from typing import Any
 import pytest
 
 from command import luthier
-from luthier.errors import EngineError, MissingFileError, SettingsError
+from luthier.errors import MissingFileError, SettingsError
 from luthier.models.base_model import read_base, weights_hash
-from luthier.models.chat_template import ChatTemplate, has_markers
+from luthier.models.chat_template import has_markers
 from luthier.models.export import ExportSettings, answer
 from luthier.models.gguf_conversion import convert
 from luthier.models.local import LocalModel
 from luthier.models.merging import merge, save_merged
-from luthier.models.modelfile import modelfile, turns_of
 from luthier.models.protocol import Prompt
 from luthier.models.source import find_source
 from luthier.records import Message
-from stock_templates import STOCK, stock, tokenizer_with, write_architecture
+from stock_templates import stock, write_architecture
 
 HELLO = Prompt((Message("user", "What is the weather in Lisbon?"),))
 SAID = " It will rain on Tuesday."
@@ -149,6 +148,15 @@ def test_a_run_as_gguf_comes_back(weights: str, run: Path, tiny_model_folder: Pa
     assert after.score([HELLO], [SAID])[0].total == pytest.approx(before.score([HELLO], [SAID])[0].total, rel=0.05)
 
 
+def test_ollama_is_told_of_tools_and_what_it_writes_otherwise(run: Path, tied: Path, tmp_path: Path) -> None:
+    told = export(tied, "ollama", tmp_path / "tied", parity=False)
+    assert told["tools"].startswith("in the Modelfile; ")
+    assert ".ToolCalls" in (tmp_path / "tied" / "Modelfile").read_text()
+    told = export(run, "ollama", tmp_path / "run", parity=False)  # with brackets
+    assert told["tools"] == "not in the Modelfile: the chat template does not write tools as JSON"
+    assert ".ToolCalls" not in (tmp_path / "run" / "Modelfile").read_text()
+
+
 def test_the_card_tells_what_the_run_recorded(run: Path, tmp_path: Path) -> None:
     scores = tmp_path / "scores"
     scores.mkdir()
@@ -162,25 +170,6 @@ def test_the_card_tells_what_the_run_recorded(run: Path, tmp_path: Path) -> None
     assert "| `rows.jsonl` |" in text
     assert "SHA-256 of its weights" in text
     assert "| learning_rate |" not in text  # what nobody set is not told as if somebody had
-
-
-EXACT = ["qwen2_5", "llama3", "gemma", "gemma3", "phi3", "lfm2"]
-
-
-@pytest.mark.parametrize("name", STOCK)
-def test_a_modelfile_writes_turns_as_the_template_does_or_is_refused(name: str) -> None:
-    template = ChatTemplate.of(tokenizer_with(stock(name)))
-    try:
-        turns = turns_of(template)
-    except EngineError as problem:
-        assert name not in EXACT, problem
-        assert "llama.cpp" in str(problem) or "Modelfile" in str(problem)
-        return
-    talk = [{"role": role, "content": f"{role}, what?"} for role in ("user", "assistant", "user")]
-    assert turns.render(talk) == template.render(talk, generate=True)
-    text = modelfile(template, "model.gguf", stops=["<|im_end|>"], context=2048, license="MIT")
-    assert text.startswith('FROM ./model.gguf\nTEMPLATE """{{-')
-    assert 'PARAMETER stop "<|im_end|>"' in text
 
 
 def test_what_is_missing_is_said(tmp_path: Path, run: Path, tiny_model_folder: Path) -> None:

@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 from luthier.errors import DiskError, EngineError, MissingFileError, SettingsError
 from luthier.models import LanguageModel, Prompt, Sampling
 from luthier.models.local import LocalModel
-from luthier.models.openvino import OpenVinoModel, generation_settings, stop_ids
-from luthier.models.openvino_export import adapter_scale, check_llama, exported, read_weights, weight_files
+from luthier.models.openvino import OpenVinoModel, generation_settings, stop_ids, token_room
+from luthier.models.openvino_export import StoredWeights, adapter_scale, exported, weight_files
+from luthier.models.openvino_form import read_form
 from luthier.models.openvino_graph import build_graph, quantize
 from luthier.records import Message
+from stock_templates import stock, write_architecture
 
 needs_extra = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("openvino", "openvino_genai", "openvino_tokenizers")),
@@ -108,31 +110,68 @@ def errors(module: torch.nn.Module, answers: list[tuple[list[int], list[int], li
     return np.concatenate(gaps)
 
 
-@needs_extra
-@pytest.mark.parametrize(("precision", "tolerance"), [("f32", 2e-5), ("f16", 5e-3), ("int8", 0.2)])
-@pytest.mark.parametrize("tied", [True, False])
-def test_the_graph_computes_the_logits_of_transformers(tmp_path: Path, precision: str, tolerance: float, tied: bool):
-    import openvino as ov
-    from transformers import LlamaConfig, LlamaForCausalLM
+SMALL = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 1,
+    "rms_norm_eps": 1e-3,
+    "initializer_range": 0.1,
+    "pad_token_id": 0,
+}
+BASE_TURNS = {"rope_type": "default", "rope_theta": 500.0}
+FORMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("llama", {"head_dim": 16}),
+    "tied": ("llama", {"head_dim": 16, "num_key_value_heads": 4, "tie_word_embeddings": True}),
+    "biases everywhere": ("llama", {"attention_bias": True, "mlp_bias": True}),
+    "llama3 turns": (
+        "llama",
+        {
+            "rope_parameters": {
+                **BASE_TURNS,
+                "rope_type": "llama3",
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 6,
+            }
+        },
+    ),
+    "linear turns": ("llama", {"rope_parameters": {**BASE_TURNS, "rope_type": "linear", "factor": 4.0}}),
+    "mistral": ("mistral", {"head_dim": 16, "sliding_window": 4096}),
+    "qwen2": ("qwen2", {"tie_word_embeddings": True}),
+    "qwen2 yarn": ("qwen2", {"rope_parameters": {**BASE_TURNS, "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8}}),
+    "qwen3": ("qwen3", {"head_dim": 16}),
+    "qwen3 biases": ("qwen3", {"head_dim": 16, "attention_bias": True, "tie_word_embeddings": True}),
+}
+PRECISIONS = [(form, "f32", 2e-5) for form in FORMS] + [("llama", "f16", 5e-3), ("llama", "int8", 0.2), ("qwen2", "int8", 0.2)]
 
+
+def write_form(name: str, folder: Path) -> torch.nn.Module:
+    """A random model of the form, in several files; also its biases and norms are random, as those of a new model are not."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    kind, changes = FORMS[name]
     torch.manual_seed(2)
-    config = LlamaConfig(
-        vocab_size=50,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=4 if tied else 1,
-        head_dim=16,
-        rms_norm_eps=1e-3,
-        tie_word_embeddings=tied,
-        initializer_range=0.1,
-        rope_parameters={"rope_type": "default", "rope_theta": 500.0},
-    )
-    module = LlamaForCausalLM(config).eval()
-    module.save_pretrained(tmp_path, max_shard_size="10KB")  # in several files
-    assert len(weight_files(tmp_path)) > 1
-    graph = build_graph(check_llama(tmp_path), read_weights(tmp_path), precision)
+    config = AutoConfig.for_model(kind, **{**SMALL, "rope_parameters": BASE_TURNS, **changes})
+    module = AutoModelForCausalLM.from_config(config).float().eval()
+    for parameter in module.parameters():
+        if parameter.dim() == 1:
+            parameter.data += 0.3 * torch.randn_like(parameter)
+    module.save_pretrained(folder, max_shard_size="10KB")
+    assert len(weight_files(folder)) > 1
+    return module
+
+
+@needs_extra
+@pytest.mark.parametrize(("form", "precision", "tolerance"), PRECISIONS)
+def test_the_graph_computes_the_logits_of_transformers(tmp_path: Path, form: str, precision: str, tolerance: float):
+    import openvino as ov
+
+    module = write_form(form, tmp_path)
+    graph = build_graph(read_form(tmp_path), StoredWeights(tmp_path), precision)
     run = ov.Core().compile_model(graph, "CPU", {**EXACT, "INFERENCE_NUM_THREADS": 1}).create_infer_request()
 
     def logits(ids: np.ndarray, past: int, mask: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -179,6 +218,32 @@ def test_an_adapter_is_applied_once_at_its_scale(model: OpenVinoModel, reference
     assert errors(merged.module, answers).mean() < BFLOAT_NOISE
     assert errors(reference.module, answers).mean() > 5 * BFLOAT_NOISE
     assert errors(reference.module, tokens(model, PROMPTS)).mean() < BFLOAT_NOISE  # the model without it is as it was
+
+
+@needs_extra
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
+def test_qwen_answers_scores_and_takes_adapters(kind: str, tmp_path: Path):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    folder = write_architecture(kind, tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(stock("qwen2_5"), encoding="utf-8")
+    module = AutoModelForCausalLM.from_pretrained(folder)
+    for name, parameter in module.named_parameters():
+        if parameter.dim() == 1:
+            parameter.data += 0.2 * torch.randn_like(parameter)
+        if "embed" in name:
+            parameter.data *= 0.2  # logits less wide: the noise of bfloat16 is theirs
+    module.save_pretrained(folder)
+    tuned = get_peft_model(module, LoraConfig(r=4, target_modules="all-linear", exclude_modules=["lm_head"], init_lora_weights=False))
+    tuned.save_pretrained(tmp_path / "adapter")
+    texts = ["Lisbon", "a table for 12 people"] * 2
+    for adapter in (None, tmp_path / "adapter"):
+        ours, theirs = LocalModel(folder, dtype="float32", adapter=adapter), OpenVinoModel(folder, weights="f16", adapter=adapter)
+        assert errors(ours.module, tokens(theirs, PROMPTS[:4], 8)).mean() < BFLOAT_NOISE
+        if adapter is None:
+            for found, expected in zip(theirs.score(PROMPTS[:4], texts), ours.score(PROMPTS[:4], texts), strict=True):
+                np.testing.assert_allclose(found.logprobs, expected.logprobs, atol=0.3)
 
 
 @needs_extra
@@ -314,24 +379,50 @@ def test_what_it_cannot_do_is_refused_in_one_line(model: OpenVinoModel, adapter:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "named"),
     [
-        {"model_type": "gemma"},
-        {"attention_bias": True},
-        {"mlp_bias": True},
-        {"hidden_act": "gelu"},
-        {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}},
+        ({"model_type": "gemma"}, "'gemma'"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
+        ({"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}}, "rope 'dynamic'"),
+        ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5, "rope_theta": 10000.0}}, "rope on a part of each head"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantized weights"),
     ],
 )
-def test_models_that_are_not_plain_llamas_are_refused(tiny_model_folder: Path, tmp_path: Path, change: dict[str, Any]):
+def test_models_of_another_form_are_refused(tiny_model_folder: Path, tmp_path: Path, change: dict[str, Any], named: str):
     folder = edited(tiny_model_folder, tmp_path / "model", "config.json", **change)
-    with pytest.raises(EngineError, match=r"plain Llama models, not .*; use the local engine$"):
-        check_llama(folder)
+    with pytest.raises(EngineError, match=rf"plain models of llama, mistral, qwen2, qwen3, not {named}; use the local engine$"):
+        read_form(folder)
+
+
+def test_a_window_is_where_the_room_ends(tmp_path: Path):
+    from transformers import AutoConfig
+
+    def room(kind: str, **changes: Any) -> tuple[int, bool]:
+        AutoConfig.for_model(kind, **{**SMALL, "max_position_embeddings": 512, **changes}).save_pretrained(tmp_path)
+        form = read_form(tmp_path)
+        return token_room(form), form.windowed
+
+    assert room("mistral", sliding_window=64) == (64, True)
+    assert room("mistral", sliding_window=None) == (512, False)
+    assert room("mistral", sliding_window=4096) == (512, False)
+    assert room("qwen2", sliding_window=64) == (512, False)  # it is not in use
+    assert room("qwen2", sliding_window=64, use_sliding_window=True, max_window_layers=1) == (64, True)
+
+
+@needs_extra
+def test_weights_that_the_graph_would_leave_out_are_named(model: OpenVinoModel, tmp_path: Path):
+    from safetensors.torch import load_file, save_file
+
+    folder = edited(model.folder, tmp_path / "model", "generation_config.json")
+    tensors = load_file(folder / "model.safetensors")
+    save_file({**tensors, "model.layers.0.self_attn.q_proj.bias": torch.zeros(2)}, folder / "model.safetensors")
+    with pytest.raises(EngineError, match=r"hold model\.layers\.0\.self_attn\.q_proj\.bias, which the openvino engine would leave out"):
+        exported(folder, "f16", model.tokenizer)
 
 
 def test_missing_weights_are_named(tiny_model_folder: Path, tmp_path: Path):
     with pytest.raises(EngineError, match="hold no lm_tail"):
-        read_weights(tiny_model_folder)("lm_tail.weight")
+        StoredWeights(tiny_model_folder)("lm_tail.weight")
     with pytest.raises(MissingFileError, match=r"model\.safetensors"):
         weight_files(tmp_path)
 

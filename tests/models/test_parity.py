@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 from command import luthier
+from luthier.errors import SettingsError
 from luthier.models.chat_template import ChatTemplate
 from luthier.models.local import LocalModel
 from luthier.models.merged_folder import write_model_gguf
-from luthier.models.parity import compare, table
-from luthier.models.parity_checks import compare_prompts, compare_tokens
-from luthier.models.parity_sides import EngineSide, llamacpp_side
-from luthier.models.protocol import Prompt
+from luthier.models.openvino import OpenVinoModel
+from luthier.models.parity import ParitySettings, answer, compare, table
+from luthier.models.parity_checks import compare_calls, compare_prompts, compare_stops, compare_tokens
+from luthier.models.parity_sides import EngineSide, OpenVinoSide, llamacpp_side, told_tokens
+from luthier.models.protocol import Prompt, Sampling
 from luthier.models.source import find_source
 from luthier.records import JSON, Message, Tool, ToolCall
 from stock_templates import stock, write_architecture
@@ -199,8 +201,6 @@ def test_a_coarser_quantisation_than_told_is_caught(base: Path, adapter: Path, t
 
 def test_a_lost_stop_token_is_caught_and_named(base: Path, adapter: Path, tmp_path: Path) -> None:
     model = trained(base, adapter)
-    from luthier.models.protocol import Sampling
-
     text = model.generate([ASKED[0]], Sampling(max_tokens=8))[0].text
     stop = model.encode(text)[-1]
     stopping = Path(shutil.copytree(base, tmp_path / "stopping"))
@@ -208,6 +208,187 @@ def test_a_lost_stop_token_is_caught_and_named(base: Path, adapter: Path, tmp_pa
     (stopping / "generation_config.json").write_text(json.dumps({**config, "eos_token_id": stop}))
     words = told(stopping, adapter, Altered(trained(base, adapter)), ASKED[:1])
     assert "stop: the answer goes on where the trained model stops: its stop token is lost" in words
+
+
+def copied(base: Path, to: Path, name: str, **changes: Any) -> Path:
+    """A copy of a model with one of its JSON files changed."""
+    folder = Path(shutil.copytree(base, to))
+    row = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps({**row, **changes}))
+    return folder
+
+
+def other_weights(base: Path, to: Path, change: Callable[[Any], Any]) -> Path:
+    from transformers import AutoModelForCausalLM
+
+    folder = Path(shutil.copytree(base, to))
+    model = AutoModelForCausalLM.from_pretrained(base)
+    for weight in model.parameters():
+        if weight.dim() == 2:
+            weight.data = change(weight.data)
+    model.save_pretrained(folder)
+    return folder
+
+
+def coarse(weight: Any) -> Any:
+    step = weight.abs().amax(-1, keepdim=True) / 3
+    return (weight / step).round() * step
+
+
+def grouping(base: Path, to: Path) -> Path:
+    """A copy whose tokenizer reads 20 as one token."""
+    from transformers import AutoTokenizer
+
+    folder = Path(shutil.copytree(base, to))
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_tokens(["20"])
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model with narrower logits: OpenVINO multiplies in bfloat16 where it can, whose noise is as wide as they are."""
+    from transformers import AutoModelForCausalLM
+
+    folder = write_architecture("qwen2", tmp_path_factory.mktemp("calm") / "model")
+    (folder / "chat_template.jinja").write_text(stock("qwen2_5"), encoding="utf-8")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.lm_head.weight.data *= 0.3
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def calm_adapter(calm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    tuned = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(calm), LoraConfig(r=4, target_modules="all-linear", exclude_modules=["lm_head"])
+    )
+    for name, weight in tuned.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.5)
+    place = tmp_path_factory.mktemp("calm-adapter")
+    tuned.save_pretrained(place)
+    return place
+
+
+def served(folder: Path, adapter: Path | None, weights: Any = "f16") -> OpenVinoSide:
+    return OpenVinoSide(OpenVinoModel(folder, adapter=adapter, weights=weights))
+
+
+needs_openvino = pytest.mark.skipif(find_spec("openvino_genai") is None, reason="the extra luthier[openvino] is not installed")
+
+
+@needs_openvino
+def test_openvino_serves_what_was_trained(calm: Path, calm_adapter: Path) -> None:
+    made = table(list(compare(trained(calm, calm_adapter), served(calm, calm_adapter), PROMPTS, weights="f16", max_tokens=8)), "parity")
+    assert made.code == 0, made.lines
+    checks = {one["check"]: one for one in made.value["checks"]}
+    assert all(checks[name]["equal"] == len(PROMPTS) for name in ("prompt", "tokens", "calls"))
+    assert checks["log-probabilities"]["compared"] > 0
+
+
+FOLDER_FAULTS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
+    "template changed": (
+        lambda base, to: copied_template(base, to, ("<|im_start|>assistant\\n", "<|im_start|>helper\\n")),
+        "prompt: another chat template: at sign",
+    ),
+    "tools in another order": (
+        lambda base, to: copied_template(base, to, ("for tool in tools", "for tool in tools|reverse")),
+        "prompt: the same parts in another order, tools say",
+    ),
+    "system turn moved": (
+        lambda base, to: copied_template(
+            base,
+            to,
+            ("{{- messages[0]['content'] }}", ""),
+            ("{%- for tool in tools %}", "{{- messages[0]['content'] }}{%- for tool in tools %}"),
+        ),
+        "prompt: what the system turn says stands elsewhere",
+    ),
+    "system turn left out": (
+        lambda base, to: copied_template(base, to, ("{{- messages[0]['content'] }}", "")),
+        "what the system turn says is left out",
+    ),
+    "arguments as text": (
+        lambda base, to: copied_template(base, to, ("tool_call.arguments | tojson", "tool_call.arguments | tojson | tojson")),
+        "prompt: arguments of calls are rendered as text, not as objects",
+    ),
+    "BOS doubled": (
+        lambda base, to: copied_template(base, to, start="{{ bos_token }}"),
+        "the text begins with <s> once more: BOS is doubled",
+    ),
+    "digits grouped": (grouping, "tokens: digits are read in groups: another pre-tokenizer"),
+    "another base": (
+        lambda base, to: other_weights(base, to, lambda weight: weight.flip(0)),
+        "where f16 explains 0.05: another base, or a coarser quantisation than told",
+    ),
+    "coarser quantisation": (lambda base, to: other_weights(base, to, coarse), "a coarser quantisation than told"),
+}
+
+
+def copied_template(base: Path, to: Path, *changes: tuple[str, str], start: str = "") -> Path:
+    folder, text = Path(shutil.copytree(base, to)), stock("qwen2_5")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "chat_template.jinja").write_text(start + text, encoding="utf-8")
+    return folder
+
+
+@needs_openvino
+@pytest.mark.parametrize("fault", FOLDER_FAULTS)
+def test_a_folder_that_openvino_serves_otherwise_is_caught_and_named(fault: str, calm: Path, calm_adapter: Path, tmp_path: Path) -> None:
+    change, words = FOLDER_FAULTS[fault]
+    assert words in told(calm, calm_adapter, served(change(calm, tmp_path / "other"), calm_adapter))
+
+
+@needs_openvino
+def test_an_adapter_that_openvino_leaves_out_is_caught_and_named(calm: Path, calm_adapter: Path) -> None:
+    assert "from its base: the adapter is left out" in told(calm, calm_adapter, served(calm, None))
+
+
+@needs_openvino
+def test_a_stop_token_that_openvino_lost_is_caught_and_named(calm: Path, calm_adapter: Path, tmp_path: Path) -> None:
+    model = trained(calm, calm_adapter)
+    text = model.generate([ASKED[0]], Sampling(max_tokens=8))[0].text
+    stopping = copied(calm, tmp_path / "stopping", "generation_config.json", eos_token_id=model.encode(text)[-1])
+    words = told(stopping, calm_adapter, served(calm, calm_adapter), ASKED[:1])
+    assert "stop: the answer goes on where the trained model stops: its stop token is lost" in words
+
+
+@needs_openvino
+def test_openvino_is_refused_weights_that_it_does_not_hold(calm: Path, tmp_path: Path) -> None:
+    row = {"messages": [{"role": "user", "content": "Rain?"}, {"role": "assistant", "content": "Yes."}]}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    settings = ParitySettings(str(calm), served="openvino", weights="q4", data=(str(tmp_path / "rows.jsonl"),))
+    with pytest.raises(SettingsError, match="--weights is q4; the openvino engine holds int8 or f16"):
+        answer(settings)
+
+
+def test_calls_behind_a_near_tie_are_precision() -> None:
+    assert compare_calls("f({})", "f({})", near=False) is None
+    found = compare_calls("f({})", "no call", near=False)
+    assert found is not None
+    assert (found.why, found.precision) == ("no call where f({}) was trained", False)
+    found = compare_calls("f({})", "no call", near=True)
+    assert found is not None
+    assert found.precision
+
+
+def test_a_stop_that_is_a_near_tie_is_precision() -> None:
+    lost = compare_stops("stop", "length", said="Yes.", other="Yes. And")
+    assert lost is not None
+    assert not lost.precision
+    near = compare_stops("stop", "length", said="Yes.", other="Yes. And", near=True)
+    assert near is not None
+    assert near.precision
+    assert compare_stops("stop", "length", said="Yes.", other="No", near=True) is None
 
 
 def test_equal_prompts_are_no_difference() -> None:
@@ -228,8 +409,21 @@ def test_what_llamacpp_serves_of_a_run_is_what_was_trained(tiny_model_folder: Pa
     assert "prompt             2 of 2 equal" in said.stdout
     assert "tokens             2 of 2 equal" in said.stdout
     assert said.stdout.splitlines()[-1] == "what is served is what was trained"
+    write_model_gguf(find_source(str(tmp_path / "run")), tmp_path / "model.gguf", weights="f16")
+    with llamacpp_side(tmp_path / "model.gguf") as server:
+        asked = luthier("models", "parity", tmp_path / "run", "--with", server.base, "--max-tokens", 6, "--quiet")
+    assert asked.stdout.splitlines()[0] == f"{tiny_model_folder} as trained, and {server.base}"
+    assert asked.stdout.splitlines()[1:] == said.stdout.splitlines()[1:]
     missing = luthier("models", "parity", tmp_path / "run", "--with", "nothing", ok=False)
     assert "give llamacpp, openvino, or the URL of a server" in missing.stderr
+
+
+def test_log_probabilities_of_which_some_are_left_out_are_not_compared() -> None:
+    told = [{"id": token, "logprob": -0.5} for token in (4, 5, 6)]
+    assert told_tokens({"logprobs": {"content": told}}, 3) == ([-0.5] * 3, (4, 5, 6))
+    assert told_tokens({"logprobs": {"content": told}}, 4) == ([], ())
+    assert told_tokens({"logprobs": {"content": [{"logprob": -0.5}]}}, 4) == ([-0.5], ())
+    assert told_tokens({"logprobs": None}, 4) == ([], ())
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from interruption import kill_after
 from luthier.records import read_rows, write_jsonl
 from luthier.trace.answers import AnswerCollector, Catalogue, Edge, Item
 from luthier.trace.readers import read_answers, write_long_table
+from luthier.trace.settings import TracerSettings, TrainingSettings, encoder_on
 from luthier.trace.tracer import Tracer
 from retrieval_tasks import static_folder
 
@@ -284,11 +285,24 @@ def test_other_misuse_is_one_line(place: Path, run: Path, tmp_path: Path):
         (["mastery", tmp_path, place / "answers", "--out", tmp_path / "b"], "no tracer.json"),
         (["mastery", run, place / "answers", "--learner", "nobody", "--out", tmp_path / "c", "--quiet"], "has no answers"),
         (["fit", place / "answers", "--encoder", "nothing", "--out", tmp_path / "d", "--quiet"], "nothing: no such model"),
+        (
+            ["fit", place / "answers", "--device", "tpu", "--out", tmp_path / "g", "--quiet"],
+            "--device is 'tpu'; give cpu, cuda, cuda:N or mps",
+        ),
+        (["mastery", run, place / "answers", "--device", "tpu", "--out", tmp_path / "h", "--quiet"], "--device is 'tpu'"),
+        (["recommend", run, place / "answers", "--learner", "pupil 5", "--device", "tpu"], "--device is 'tpu'"),
+        (["models", place / "answers", "--embedder", "none", "--device", "cpu", "--out", tmp_path / "i"], "--device is of a text encoder"),
         (["fit", place / "answers", "--least", 500, *settings(place), "--out", tmp_path / "e"], "no learner has 500 answers"),
     ):
         said = luthier(*words, ok=False)
         assert told in said
         assert len(said.strip().splitlines()) == 1
+
+
+def test_the_device_reaches_the_encoder(tiny_model_folder: Path, run: Path):
+    assert vars(TrainingSettings(data=("x",), device="cpu").open_encoder(str(tiny_model_folder)))["device"] == "cpu"
+    assert vars(Tracer(TracerSettings(encoder=str(tiny_model_folder)), device="cpu").embedder)["device"] == "cpu"
+    assert vars(encoder_on(str(tiny_model_folder), "auto"))["device"] == "auto"
 
 
 @pytest.mark.weights

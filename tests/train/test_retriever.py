@@ -46,7 +46,7 @@ def test_a_killed_training_continues_to_the_same_weights(tmp_path: Path):
 def test_a_transformer_is_trained_too_and_time_may_run_out(tiny_model_folder: Path, tmp_path: Path):
     from luthier.models.transformer_embedder import TransformerEmbedder
 
-    settings = RetrieverSettings(epochs=50, batch_size=8, max_length=16, seconds=0)
+    settings = RetrieverSettings(epochs=50, batch_size=8, max_length=16, seconds=0, device="cpu")
     result = train_retriever(PAIRS[:16], tiny_model_folder, tmp_path / "out", settings)
     assert result.steps == 1
     before, after = (TransformerEmbedder(folder).encode(["w1 w2"]) for folder in (tiny_model_folder, tmp_path / "out"))
@@ -61,6 +61,19 @@ def test_a_transformer_is_trained_too_and_time_may_run_out(tiny_model_folder: Pa
 def test_settings_without_meaning_are_named(pairs, settings, message, tmp_path: Path):
     with pytest.raises(SettingsError, match=message):
         train_retriever(pairs, tmp_path, tmp_path / "out", settings, static=True)
+
+
+@pytest.mark.parametrize(
+    ("device", "static", "told"),
+    [
+        ("cuda", True, "--device cuda: static embeddings are a table, which is trained on the CPU"),
+        ("cuda:1", False, "start it with CUDA_VISIBLE_DEVICES=1"),
+        ("tpu", False, "--device is 'tpu'"),
+    ],
+)
+def test_a_device_that_does_not_train_is_refused(device: str, static: bool, told: str, tmp_path: Path):
+    with pytest.raises(SettingsError, match=told):
+        train_retriever(PAIRS, tmp_path, tmp_path / "out", RetrieverSettings(device=device), static=static)
 
 
 def test_a_base_that_is_none_is_named(tmp_path: Path):

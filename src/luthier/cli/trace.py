@@ -20,7 +20,8 @@ import click
     "--host", default="127.0.0.1", show_default=True, help="Others than this machine can ask only if you say so here, and with a key."
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one.")
-def serve(tracer: str, out: Path, host: str, port: int) -> None:
+@click.option("--device", default="auto", show_default=True, help="Of the text encoder, which reads new items: cpu, cuda, cuda:N or mps.")
+def serve(tracer: str, out: Path, host: str, port: int, device: str) -> None:
     """Serve TRACER over HTTP to a tutoring system: answers in; predictions, mastery and next items out, as JSON.
 
     Learners' names are kept as salted hashes, and DELETE /learners/NAME forgets one. A key in LUTHIER_API_KEY is asked of every client
@@ -30,4 +31,4 @@ def serve(tracer: str, out: Path, host: str, port: int) -> None:
     from luthier.trace.service import serve as serve_tracer
     from luthier.trace.settings import WithTracer
 
-    serve_tracer(open_tracer(WithTracer(tracer)), out, host, port, tell=click.echo)
+    serve_tracer(open_tracer(WithTracer(tracer), device), out, host, port, tell=click.echo)

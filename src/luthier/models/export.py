@@ -113,7 +113,9 @@ def _write(source: Source, settings: ExportSettings, made: Path, progress: Progr
         source, made / GGUF, weights=settings.weights, dtype=settings.dtype, license_id=_license(source, settings), progress=progress
     )
     if settings.to == "ollama":
-        (made / MODELFILE).write_text(_modelfile(source, _license(source, settings)), encoding="utf-8")
+        text, tools = _modelfile(source, _license(source, settings))
+        (made / MODELFILE).write_text(text, encoding="utf-8")
+        told["tools"] = tools
     return {**told, "weights": settings.weights}
 
 
@@ -122,17 +124,20 @@ def _license(source: Source, settings: ExportSettings) -> str:
     return settings.license or (known.license if known else "")
 
 
-def _modelfile(source: Source, license_id: str) -> str:
+def _modelfile(source: Source, license_id: str) -> tuple[str, str]:
+    """The Modelfile, and what it does with tools."""
     from transformers import AutoConfig, AutoTokenizer
 
-    from luthier.models.modelfile import modelfile
+    from luthier.models.modelfile import modelfile, told_of_tools
+    from luthier.models.modelfile_turns import turns_of
     from luthier.models.openvino import stop_ids
 
     tokenizer = AutoTokenizer.from_pretrained(source.tokenizer, local_files_only=True)
     config = AutoConfig.from_pretrained(source.folder, local_files_only=True)
     stops = [str(tokenizer.convert_ids_to_tokens(token)) for token in stop_ids(source.folder, tokenizer)]
     context = getattr(config, "max_position_embeddings", None)
-    return modelfile(ChatTemplate.of(tokenizer), GGUF, stops=stops, context=context, license=license_id)
+    turns = turns_of(ChatTemplate.of(tokenizer))
+    return modelfile(turns, GGUF, stops=stops, context=context, license=license_id), told_of_tools(turns, tools_of(source.run))
 
 
 def tools_of(run: RunRecord | None) -> list[JSON]:

@@ -116,16 +116,13 @@ class LlamaCppModel(ReadsAsTransformers):
     def _ready(self) -> Any:
         """llama.cpp with the weights in it."""
         if self._server is None:
-            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait at full speed starve each other on a busy machine
-            import xllamacpp
-
+            xllamacpp = binding()
             params = xllamacpp.CommonParams()
             params.model.path = str(self.file)
             params.n_parallel, params.n_ctx, params.kv_unified = self.batch_size, CONTEXT, True
             params.hostnames, params.port = ["127.0.0.1"], 0  # it listens, though nobody asks it over a socket
             params.warmup, params.verbosity, params.enable_chat_template = False, 0, False
-            if (threads := _threads()) is not None:
-                params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+            choose_threads(params)
             try:
                 with self._put_on(params):
                     self._server = xllamacpp.Server(params)
@@ -209,9 +206,19 @@ def _constraint(prompt: Prompt) -> dict[str, Any]:
     return {} if prompt.json_schema is None else {"json_schema": prompt.json_schema}
 
 
-def _threads() -> int | None:
+def binding() -> Any:
+    """The module xllamacpp, whose threads do not wait at full speed: on a busy machine they would starve each other."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read as the library is loaded
+    import xllamacpp
+
+    return xllamacpp
+
+
+def choose_threads(params: Any) -> None:
+    """As many threads as torch would take."""
     told = os.environ.get("OMP_NUM_THREADS", "")
-    return int(told) if told.isdigit() and int(told) else None
+    if told.isdigit() and int(told):
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(told)
 
 
 def _reason(problem: BaseException) -> str:

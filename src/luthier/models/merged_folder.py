@@ -48,8 +48,9 @@ def write_model_gguf(
     source: Source, to: Path, *, weights: Weights, dtype: str = "auto", license_id: str = "", progress: Progress = quiet
 ) -> JSON:
     """Merge a source and write it as a GGUF file; what is told of it. Raises EngineError as `merge` and `write_gguf` do."""
+    once = weights == "f32" or (source.adapter is not None and dtype == "auto")  # what was merged is rounded once, to the file's own format
     with tempfile.TemporaryDirectory(dir=to.parent.parent) as scratch:
-        told = write_merged(source, Path(scratch), dtype="float32" if weights == "f32" else dtype, progress=progress)
+        told = write_merged(source, Path(scratch), dtype="float32" if once else dtype, progress=progress)
         progress.step("Write GGUF")
         name = source.base.origin.rpartition("/")[2] or source.base.name
         write_gguf(Path(scratch), to, weights=weights, name=name, license=license_id)

@@ -1,4 +1,4 @@
-"""The `openvino` engine (extra `luthier[openvino]`): plain Llama models, generated faster on a CPU.
+"""The `openvino` engine (extra `luthier[openvino]`): Llama, Mistral, Qwen 2 and 3, generated faster on a CPU.
 
 Prompts are read as the `local` engine reads them; OpenVINO GenAI generates with continuous batching. Its int8 weights move
 log-probabilities by about 0.06 nats a token, its f16 weights by no more than bfloat16 does.
@@ -13,25 +13,36 @@ import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from luthier.errors import EngineError, SettingsError
 from luthier.models.local import LocalModel
-from luthier.models.openvino_export import adapter_scale, check_llama, exported
+from luthier.models.openvino_export import adapter_scale, exported
+from luthier.models.openvino_form import read_form
 from luthier.models.prompt_reading import ReadsAsTransformers
 from luthier.models.protocol import GREEDY, Capability, Completion, Progress, Prompt, Sampling, Samplings, Score, Usage, draws
 
 if TYPE_CHECKING:
     from openvino_genai import GenerationConfig as Decoding
 
+    from luthier.models.openvino_graph import Form
+
 
 PACKAGES = ("openvino", "openvino_genai", "openvino_tokenizers")
 CACHE_GIB = 1  # keys and values of all running answers; GenAI would size it from the machine's memory
-SCORE_TOKENS = 1024  # positions scored at once: their logits take 200 MB with a vocabulary of 49152
+SCORE_TOKENS = 1024  # positions scored at once: their logits take 200 MB with a vocabulary of 49152, 620 with Qwen's
+
+
+class Spoken(NamedTuple):
+    """An answer, the ids of its tokens, the one that ends it among them, and the log-probability (nats) that the engine gave each."""
+
+    completion: Completion
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
 
 
 class OpenVinoModel(ReadsAsTransformers):
-    """A Llama model in this process, run by OpenVINO GenAI.
+    """A model of the Llama form in this process, run by OpenVINO GenAI.
 
     folder: a transformers folder with safetensors; a LoRA adapter folder goes to `adapter`. weights: "int8" or "f16".
     batch_size: answers generated side by side. Raises EngineError where the extra is not installed.
@@ -61,26 +72,35 @@ class OpenVinoModel(ReadsAsTransformers):
 
     def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt; a new one starts whenever one ends. Results and seeds follow the order given."""
+        return [spoken.completion for spoken in self.speak(prompts, sampling, progress)]
+
+    def speak(
+        self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None, *, logprobs: bool = False
+    ) -> list[Spoken]:
+        """As `generate`; with logprobs each answer's log-probabilities at temperature 1, as they were when it was generated, an adapter among them."""
         if any(prompt.grammar for prompt in prompts):
             raise EngineError("the openvino engine cannot follow a Lark grammar; use the local engine")
         encoded = [self._encode(self.reader.render(prompt)) for prompt in prompts]
         drawn = draws(sampling, len(prompts))
         self._check_room(max((len(ids) + one.sampling.max_tokens for ids, one in zip(encoded, drawn, strict=True)), default=0))
         stops = stop_ids(self.folder, self.tokenizer)
-        answers: dict[int, Completion] = {}
+        answers: dict[int, Spoken] = {}
         running: dict[int, Any] = {}
         try:
             pipeline = self._ready_pipeline()
             while len(answers) < len(prompts):
                 for index in range(len(answers) + len(running), min(len(prompts), len(answers) + self.batch_size)):
                     settings = generation_settings(prompts[index], *drawn[index], stops)
+                    settings.logprobs = int(logprobs)
                     running[index] = pipeline.add_request(index, _row(encoded[index]), settings)
                 pipeline.step()
-                ended = {index: ids for index, handle in running.items() if (ids := _ended(handle)) is not None}
-                for index, ids in ended.items():
+                ended = {index: end for index, handle in running.items() if (end := _ended(handle)) is not None}
+                for index, end in ended.items():
                     del running[index]
-                    answers[index] = self._completion(ids, stops, len(encoded[index]), drawn[index].sampling, bool(prompts[index].tools))
-                    self.usage.add(answers[index])
+                    ids, told = [int(token) for token in end.generated_ids], tuple(map(float, end.generated_log_probs)) if logprobs else ()
+                    made = self._completion(ids, stops, len(encoded[index]), drawn[index].sampling, bool(prompts[index].tools))
+                    answers[index] = Spoken(made, tuple(ids), told)
+                    self.usage.add(made)
                 if progress is not None and ended:
                     progress(len(ended))
         except RuntimeError as problem:
@@ -112,8 +132,10 @@ class OpenVinoModel(ReadsAsTransformers):
 
     def _check_room(self, longest: int) -> None:
         """GenAI would work for minutes on an answer that is longer than its cache, and then give it up."""
-        if longest > (room := token_room(check_llama(self.folder))):
-            raise EngineError(f"a prompt and its answer take {longest} tokens where the model has room for {room}; shorten it")
+        form = read_form(self.folder)
+        if longest > (room := token_room(form)):
+            why = " (its attention window, which this engine does not slide)" if form.windowed and room == form.context else ""
+            raise EngineError(f"a prompt and its answer take {longest} tokens where the model has room for {room}{why}; shorten it")
 
     def _completion(self, ids: list[int], stops: list[int], prompt_tokens: int, sampling: Sampling, tools: bool = False) -> Completion:
         ended = bool(ids) and ids[-1] in stops
@@ -157,10 +179,10 @@ class OpenVinoModel(ReadsAsTransformers):
         return [_score(logits[row, len(before) - 1 : len(before) + len(after) - 1], after) for row, (before, after) in enumerate(pairs)]
 
 
-def token_room(config: Any) -> int:
+def token_room(form: Form) -> int:
     """Tokens that one prompt with its answer may take: the model's context, or what the cache holds in 16-bit keys and values."""
-    token_bytes = 2 * 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
-    return int(min(config.max_position_embeddings, CACHE_GIB * 2**30 // token_bytes))
+    token_bytes = 2 * 2 * form.layers * form.kv_heads * form.head_size
+    return min(form.context, CACHE_GIB * 2**30 // token_bytes)
 
 
 def stop_ids(folder: Path, tokenizer: Any) -> list[int]:
@@ -205,8 +227,8 @@ def _row(ids: list[int]) -> Any:
     return ov.Tensor(np.array([ids], dtype=np.int64))
 
 
-def _ended(handle: Any) -> list[int] | None:
-    """The token ids of a finished answer, None while it runs."""
+def _ended(handle: Any) -> Any:
+    """A finished answer as GenAI tells it, None while it runs."""
     from openvino_genai import GenerationStatus
 
     status = handle.get_status()
@@ -214,7 +236,7 @@ def _ended(handle: Any) -> list[int] | None:
         return None
     if status != GenerationStatus.FINISHED:
         raise EngineError(f"OpenVINO gave an answer up ({status.name}); use a smaller batch_size or the local engine")
-    return [int(token) for token in handle.read_all()[0].generated_ids]
+    return handle.read_all()[0]
 
 
 def _score(logits: Any, after: list[int]) -> Score:

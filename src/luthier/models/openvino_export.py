@@ -1,4 +1,4 @@
-"""Where a transformers folder becomes an OpenVINO folder: once, in the user's cache, whole or not at all. Also, which folders can.
+"""Where a transformers folder becomes an OpenVINO folder: once, in the user's cache, whole or not at all.
 
 The cache's name follows the configuration, the tokenizer, the weights' files and the versions, so a stale one is never used.
 """
@@ -12,15 +12,13 @@ import shutil
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import luthier
 from luthier.errors import DiskError, EngineError, MissingFileError
-from luthier.models.openvino_graph import Weight, build_graph
+from luthier.models.openvino_form import read_form
+from luthier.models.openvino_graph import Form, build_graph
 from luthier.packages import cache_folder, is_kept, publish_folder
-
-if TYPE_CHECKING:
-    from transformers import LlamaConfig
 
 
 def exported(folder: Path, weights: str, tokenizer: Any) -> Path:
@@ -28,13 +26,13 @@ def exported(folder: Path, weights: str, tokenizer: Any) -> Path:
     target = cache_folder() / "openvino" / fingerprint(folder, weights)
     if is_kept(target):
         return target
-    config = check_llama(folder)
+    form = read_form(folder)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             made = Path(scratch) / "model"
             made.mkdir()
-            _write(folder, made, build_graph(config, read_weights(folder), weights), tokenizer)
+            _write(folder, made, _graph(folder, form, weights), tokenizer)
             publish_folder(made, target)
     except OSError as problem:
         raise DiskError(
@@ -55,26 +53,6 @@ def fingerprint(folder: Path, weights: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def check_llama(folder: Path) -> LlamaConfig:
-    """The folder's configuration. Raises EngineError where it is not a plain Llama."""
-    from transformers import LlamaConfig
-
-    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    if kind != "llama":
-        raise EngineError(f"{folder}: the openvino engine runs plain Llama models, not {kind!r}; use the local engine")
-    config = LlamaConfig.from_pretrained(folder, local_files_only=True)
-    oddities = {
-        "attention_bias": config.attention_bias,
-        "mlp_bias": config.mlp_bias,
-        f"hidden_act {config.hidden_act!r}": config.hidden_act != "silu",
-        f"rope {config.rope_parameters['rope_type']!r}": config.rope_parameters["rope_type"] != "default",
-        "quantized weights": getattr(config, "quantization_config", None) is not None,
-    }
-    if found := [name for name, present in oddities.items() if present]:
-        raise EngineError(f"{folder}: the openvino engine runs plain Llama models, not {found[0]}; use the local engine")
-    return config
-
-
 def adapter_scale(adapter: Path) -> float:
     """What the product of the adapter's two matrices is multiplied with: alpha / rank.
 
@@ -93,19 +71,23 @@ def adapter_scale(adapter: Path) -> float:
     return float(config["lora_alpha"] / (config["r"] ** 0.5 if config.get("use_rslora") else config["r"]))
 
 
-def read_weights(folder: Path) -> Weight:
-    """A function from a tensor's name to the tensor; it reads one tensor at a time from one or many safetensors files."""
-    from safetensors import safe_open
+class StoredWeights:
+    """From a tensor's name to the tensor; it reads one at a time from one or many safetensors files, and knows what was never asked for."""
 
-    handles: list[Any] = [safe_open(file, framework="pt") for file in weight_files(folder)]
-    home = {name: handle for handle in handles for name in handle.keys()}  # noqa: SIM118 - a safe_open has no iterator
+    def __init__(self, folder: Path) -> None:
+        from safetensors import safe_open
 
-    def weight(name: str) -> Any:
-        if name not in home:
-            raise EngineError(f"{folder}: the weights hold no {name}; the openvino engine cannot run this model")
-        return home[name].get_tensor(name)
+        handles: list[Any] = [safe_open(file, framework="pt") for file in weight_files(folder)]
+        self.folder = folder
+        self.home = {name: handle for handle in handles for name in handle.keys()}  # noqa: SIM118 - a safe_open has no iterator
+        self.unread = set(self.home)
 
-    return weight
+    def __call__(self, name: str) -> Any:
+        """The torch tensor. Raises EngineError where there is none."""
+        if name not in self.home:
+            raise EngineError(f"{self.folder}: the weights hold no {name}; the openvino engine cannot run this model")
+        self.unread.discard(name)
+        return self.home[name].get_tensor(name)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -116,6 +98,16 @@ def weight_files(folder: Path) -> list[Path]:
     if not (folder / "model.safetensors").is_file():
         raise MissingFileError(f"{folder}: no weights here (model.safetensors is missing); save the model as safetensors")
     return [folder / "model.safetensors"]
+
+
+def _graph(folder: Path, form: Form, precision: str) -> Any:
+    """The network. Raises EngineError where the weights hold a part that it would leave out."""
+    weight = StoredWeights(folder)
+    graph = build_graph(form, weight, precision)
+    known = ("lm_head.weight",) if form.tied else ()  # stored twice; and tables of angles, which old folders store too
+    if left := sorted(name for name in weight.unread if name not in known and not name.endswith(".rotary_emb.inv_freq")):
+        raise EngineError(f"{folder}: the weights hold {left[0]}, which the openvino engine would leave out; use the local engine")
+    return graph
 
 
 def _write(source: Path, target: Path, graph: Any, tokenizer: Any) -> None:

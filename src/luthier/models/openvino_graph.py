@@ -1,4 +1,4 @@
-"""A Llama model as a stateful OpenVINO graph, built from its safetensors: no export tool, no tracing.
+"""A model of the Llama form (Llama, Mistral, Qwen 2 and 3) as a stateful OpenVINO graph, built from its safetensors: no export tool, no tracing.
 
 The graph is the one OpenVINO GenAI expects: `input_ids`, `attention_mask`, `position_ids` and `beam_idx` in, `logits` out, the
 key-value cache in variables. Linear layers carry the names by which GenAI attaches a PEFT adapter. It knows nothing of text.
@@ -7,20 +7,42 @@ key-value cache in variables. Linear layers carry the names by which GenAI attac
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from openvino import Model, Node
-    from transformers import LlamaConfig
+    from torch import Tensor
 
 Weight = Callable[[str], Any]
 MASKED = -1e9  # added to the scores of hidden positions; finite, so that a row that sees nothing stays a number
 
 
-def build_graph(config: LlamaConfig, weight: Weight, precision: str) -> Model:
+class Form(NamedTuple):
+    """What must be known of a configuration.
+
+    head_size: width of a head. biased: names of the linear layers that add a bias, such as "q_proj". normed: queries and keys are normalised, each head
+    by itself. frequencies: radians a position of each pair of a head's entries, (head_size / 2,), float32. turn_scale: what cosines and sines are multiplied
+    with. context: tokens up to which the graph computes what the model does; windowed: beyond them positions look back at fewer, which the graph does not do.
+    """
+
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    epsilon: float
+    tied: bool
+    biased: frozenset[str]
+    normed: bool
+    frequencies: Tensor
+    turn_scale: float
+    context: int
+    windowed: bool
+
+
+def build_graph(form: Form, weight: Weight, precision: str) -> Model:
     """An `openvino.Model` of the whole network.
 
-    config: a LlamaConfig. weight: from a tensor's name to the torch tensor. precision of the stored matrices: "int8" (symmetric,
+    form: what `read_form` tells of the configuration. weight: from a tensor's name to the torch tensor. precision of the stored matrices: "int8" (symmetric,
     one scale a row), "f16" or "f32".
     """
     import openvino as ov
@@ -29,17 +51,17 @@ def build_graph(config: LlamaConfig, weight: Weight, precision: str) -> Model:
     ids, mask, positions = (op.parameter([-1, -1], ov.Type.i64, name=n) for n in ("input_ids", "attention_mask", "position_ids"))
     beam = op.parameter([-1], ov.Type.i32, name="beam_idx")
     inputs = [ids, mask, positions, beam]
-    layers = Layers(config, Tables(weight, precision), inputs)
+    layers = Layers(form, Tables(weight, precision), inputs)
     hidden = layers.tables.rows("model.embed_tokens.weight", ids)
-    for number in range(config.num_hidden_layers):
+    for number in range(form.layers):
         hidden = layers.block(hidden, number)
     hidden = layers.norm(hidden, "model.norm.weight")
-    logits = layers.linear(hidden, "model.embed_tokens" if config.tie_word_embeddings else "lm_head", "lm_head")
+    logits = layers.linear(hidden, "model.embed_tokens" if form.tied else "lm_head", "lm_head")
     for parameter in inputs:
         parameter.output(0).set_names({parameter.get_friendly_name()})
     result = op.result(logits)
     logits.output(0).set_names({"logits"})
-    return ov.Model([result], layers.sinks, inputs, "luthier_llama")
+    return ov.Model([result], layers.sinks, inputs, "luthier")
 
 
 class Tables:
@@ -98,19 +120,18 @@ def _widen(node: Node) -> Node:
 
 
 class Layers:
-    """The parts of a Llama block. Hidden states are (batch, time, width), heads (batch, heads, time, head size)."""
+    """The parts of a block. Hidden states are (batch, time, width), heads (batch, heads, time, head size)."""
 
-    def __init__(self, config: LlamaConfig, tables: Tables, inputs: Sequence[Node]) -> None:
+    def __init__(self, form: Form, tables: Tables, inputs: Sequence[Node]) -> None:
         from openvino import opset13 as op
 
         ids, mask, positions, self.beam = inputs
-        self.config, self.tables = config, tables
-        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.form, self.tables = form, tables
+        self.heads, self.kv_heads, self.size = form.heads, form.kv_heads, form.head_size
         self.sinks: list[Node] = []
         self.batch = op.gather(op.shape_of(ids), op.constant([0]), op.constant(0))
         self.bias = causal_bias(ids, mask)
-        self.cosine, self.sine = rotary_tables(positions, config.rope_parameters["rope_theta"], self.size)
+        self.cosine, self.sine = rotary_tables(positions, form.frequencies, form.turn_scale)
 
     def block(self, hidden: Node, number: int) -> Node:
         from openvino import opset13 as op
@@ -124,8 +145,8 @@ class Layers:
     def attention(self, hidden: Node, name: str) -> Node:
         from openvino import opset13 as op
 
-        query = self.rotate(self.split(self.linear(hidden, f"{name}.q_proj"), self.heads))
-        key = self.rotate(self.split(self.linear(hidden, f"{name}.k_proj"), self.kv_heads))
+        query = self.rotate(self.norm_heads(self.split(self.linear(hidden, f"{name}.q_proj"), self.heads), f"{name}.q_norm"))
+        key = self.rotate(self.norm_heads(self.split(self.linear(hidden, f"{name}.k_proj"), self.kv_heads), f"{name}.k_norm"))
         value = self.split(self.linear(hidden, f"{name}.v_proj"), self.kv_heads)
         number = name.split(".")[2]
         key, value = self.remember(key, f"{number}.key"), self.remember(value, f"{number}.value")
@@ -138,15 +159,19 @@ class Layers:
 
         product = op.matmul(hidden, self.tables.matrix(f"{name}.weight"), False, True)
         product.set_friendly_name(f"__module.{shown or name}/ov_ext::linear/MatMul")
-        return product
+        biased = name.rpartition(".")[2] in self.form.biased
+        return op.add(product, self.tables.vector(f"{name}.bias")) if biased else product
 
     def norm(self, hidden: Node, name: str) -> Node:
         import numpy as np
         from openvino import opset13 as op
 
         mean = op.reduce_mean(op.power(hidden, np.float32(2)), op.constant([-1]), True)
-        root = op.sqrt(op.add(mean, np.float32(self.config.rms_norm_eps)))
+        root = op.sqrt(op.add(mean, np.float32(self.form.epsilon)))
         return op.multiply(op.multiply(hidden, op.divide(np.float32(1), root)), self.tables.vector(name))
+
+    def norm_heads(self, heads: Node, name: str) -> Node:
+        return self.norm(heads, f"{name}.weight") if self.form.normed else heads
 
     def split(self, hidden: Node, heads: int) -> Node:
         from openvino import opset13 as op
@@ -209,17 +234,16 @@ def causal_bias(ids: Node, mask: Node) -> Node:
     return op.select(op.logical_and(seen, real), op.constant(np.float32(0)), op.constant(np.float32(MASKED)))
 
 
-def rotary_tables(positions: Node, theta: float, size: int) -> tuple[Node, Node]:
-    """Cosine and sine of position x frequency, each (batch, 1, time, head size)."""
+def rotary_tables(positions: Node, frequencies: Tensor, scale: float) -> tuple[Node, Node]:
+    """Cosine and sine of position x frequency, times the scale, each (batch, 1, time, head size)."""
     import numpy as np
     import openvino as ov
     from openvino import opset13 as op
 
-    frequencies = (1 / theta ** (np.arange(0, size, 2, dtype=np.float64) / size)).astype(np.float32)
     at = op.unsqueeze(op.convert(positions, ov.Type.f32), op.constant([2]))
-    angles = op.multiply(at, op.constant(frequencies.reshape(1, 1, -1)))
+    angles = op.multiply(at, op.constant(frequencies.numpy().reshape(1, 1, -1)))
     both = op.unsqueeze(op.concat([angles, angles], -1), op.constant([1]))
-    return op.cos(both), op.sin(both)
+    return op.multiply(op.cos(both), np.float32(scale)), op.multiply(op.sin(both), np.float32(scale))
 
 
 def _swap_heads(node: Node) -> Node:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
@@ -21,12 +22,14 @@ from luthier.models.parity_checks import (
     TOLERANCES,
     Difference,
     compare_answers,
+    compare_calls,
     compare_logprobs,
     compare_prompts,
     compare_stops,
     compare_tokens,
+    is_near,
 )
-from luthier.models.parity_sides import EngineSide, ServerSide, Side, llamacpp_side
+from luthier.models.parity_sides import Answered, OpenVinoSide, ServerSide, Side, llamacpp_side
 from luthier.models.protocol import Prompt, Sampling
 from luthier.models.source import Source, find_source
 from luthier.progress import Progress, quiet
@@ -125,7 +128,10 @@ def _side(settings: ParitySettings, source: Source, progress: Progress) -> Itera
     if settings.served == "openvino":
         from luthier.models.openvino import OpenVinoModel
 
-        yield EngineSide(OpenVinoModel(source.folder, adapter=source.adapter, name=source.base.name))
+        if settings.weights not in ("int8", "f16"):
+            raise SettingsError(f"--weights is {settings.weights}; the openvino engine holds int8 or f16")
+        # mypy sees str: what it may be is held above
+        yield OpenVinoSide(OpenVinoModel(source.folder, adapter=source.adapter, weights=settings.weights, name=source.base.name))  # type: ignore[arg-type]
     elif settings.served == "llamacpp":
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(settings.file) if settings.file else _made(source, Path(scratch), settings.weights, progress)
@@ -169,7 +175,10 @@ def _compared(trained: LocalModel, bare: LocalModel | None, side: Side, prompt: 
     if theirs is not None:
         note("prompt", compare_prompts(ours, theirs, system=system, bos=str(tokenizer.bos_token or "")))
     if other is not None:
-        note("tokens", compare_tokens(ids, other, _names(tokenizer, ids), _names(tokenizer, other), bos=tokenizer.bos_token_id))
+        note(
+            "tokens",
+            compare_tokens(ids, other, _names(tokenizer, ids), side.names(other) or _names(tokenizer, other), bos=tokenizer.bos_token_id),
+        )
     made = trained.generate([prompt], sampling)[0]
     try:
         served = side.answer(prompt, sampling)
@@ -185,20 +194,30 @@ def _compared(trained: LocalModel, bare: LocalModel | None, side: Side, prompt: 
         return case
     names = [tool.name for tool in prompt.tools]
     wanted, given = read_calls(made.text, names).calls, read_calls(served.text, names).calls
+    retold = bool(prompt.tools) and given is not None and made.text.strip() != served.text.strip()
+    if served.ids or not retold:  # a server tells calls, not the text that they were read from
+        score = _score(trained, prompt, ids, served)
+        if score and len(served.logprobs) >= len(score):
+            without = None if bare is None else partial(_score, bare, prompt, ids, served)
+            note("log-probabilities", compare_logprobs(score, served.logprobs, weights=weights, without=without))
+            case = case._replace(apart=fmean(abs(one - other) for one, other in zip(score, served.logprobs, strict=False)))
+    gap = None
+    if made.text.strip() != served.text.strip() and (served.ids or not retold):
+        gap = _gap_of(trained, ids, served.ids) if served.ids else _gap(trained, prompt, made.text, served.text)
+    near = is_near(gap, weights)
     if prompt.tools:
-        note(
-            "calls", None if _plain(wanted) == _plain(given) else Difference("calls", f"{_plain(given)} where {_plain(wanted)} was trained")
-        )
-    if prompt.tools and given is not None and made.text.strip() != served.text.strip():
-        return case  # the server tells calls, not the text that they were read from
-    note("answer", compare_answers(made.text, served.text, gap=_gap(trained, prompt, made.text, served.text), weights=weights))
-    note("stop", compare_stops(made.finish, served.finish, said=made.text, other=served.text))
-    score = trained.score([prompt], [served.text])[0].logprobs if served.text else ()
-    if not score or len(served.logprobs) < len(score):
-        return case
-    without = None if bare is None else bare.score([prompt], [served.text])[0].logprobs
-    note("log-probabilities", compare_logprobs(score, served.logprobs, weights=weights, without=without))
-    return case._replace(apart=fmean(abs(one - other) for one, other in zip(score, served.logprobs, strict=False)))
+        note("calls", compare_calls(_plain(wanted), _plain(given), near=near))
+    if not retold:
+        note("answer", compare_answers(made.text, served.text, gap=gap, weights=weights))
+        note("stop", compare_stops(made.finish, served.finish, said=made.text, other=served.text, near=near))
+    return case
+
+
+def _score(model: LocalModel, prompt: Prompt, before: list[int], served: Answered) -> tuple[float, ...]:
+    """Log-probabilities of an answer under a model of ours: of its own tokens where they are told, else of its text."""
+    if served.ids:
+        return model.score_tokens([(before, list(served.ids))])[0].logprobs
+    return model.score([prompt], [served.text])[0].logprobs if served.text else ()
 
 
 def _names(tokenizer: Any, ids: Sequence[int]) -> list[str]:
@@ -210,16 +229,31 @@ def _plain(calls: Any) -> str:
 
 
 def _gap(trained: LocalModel, prompt: Prompt, ours: str, theirs: str) -> float | None:
-    """Nats by which our token beats theirs where two answers part; an answer that ended there is beaten by the stop token."""
-    if ours.strip() == theirs.strip():
-        return None
+    """Nats by which our token beats theirs where two answers part; where an answer ended its token is the stop token. None where there is no such place."""
     one, other = trained.encode(ours), trained.encode(theirs)
     at = len(list(takewhile(lambda both: both[0] == both[1], zip(one, other, strict=False))))
     stop = trained.stop_ids[0]
     before = trained.encode(trained.render(prompt)) + one[:at]
     pairs = [(before, [ids[at] if at < len(ids) else stop]) for ids in (one, other)]
+    if pairs[0] == pairs[1]:  # the same token, on which one of them stops
+        return None
     best, found = (score.logprobs[0] for score in trained.score_tokens(pairs))
     return best - found
+
+
+def _gap_of(trained: LocalModel, before: list[int], ids: Sequence[int]) -> float | None:
+    """Nats by which our best token beats theirs, at the first token of their answer that is not our best. None where there is none, and where they go on
+    behind a token that would have stopped us, which is no tie."""
+    import torch
+
+    if any(token in trained.stop_ids for token in ids[:-1]):
+        return None
+    with torch.inference_mode():
+        given = torch.tensor([[*before, *ids]], device=trained.device)
+        logprobs = trained.module(given, logits_to_keep=len(ids) + 1).logits[0, :-1].float().log_softmax(-1)
+    theirs = logprobs.gather(-1, torch.tensor(ids, device=logprobs.device)[:, None])[:, 0]
+    gaps = [float(gap) for gap in logprobs.amax(-1) - theirs if gap > 0]
+    return gaps[0] if gaps else None
 
 
 def table(cases: Sequence[Case], title: str, remarks: Sequence[str] = ()) -> Told:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -56,19 +56,19 @@ def compare_tokens(
     return Difference("tokens", f"another tokenizer: token {at + 1} begins {other[:SHOWN]!r} where {one[:SHOWN]!r} was trained")
 
 
-def compare_logprobs(ours: Sequence[float], theirs: Sequence[float], *, weights: str, without: Sequence[float] | None) -> Difference | None:
-    """Whether one text's log-probabilities are farther apart than the format of the weights explains. without: ours, the adapter left out."""
+def compare_logprobs(
+    ours: Sequence[float], theirs: Sequence[float], *, weights: str, without: Callable[[], Sequence[float]] | None
+) -> Difference | None:
+    """Whether one text's log-probabilities are farther apart than the format of the weights explains. without: gives ours, the adapter left out; it is
+    asked where they are."""
     if not ours or len(theirs) < len(ours):
         return None
     apart = fmean(abs(one - other) for one, other in zip(ours, theirs, strict=False))
     allowed = TOLERANCES[weights]
     if apart <= allowed:
         return None
-    if (
-        without
-        and (bare := fmean(abs(one - other) for one, other in zip(without, theirs, strict=False))) < apart / 2
-        and bare <= 2 * allowed
-    ):
+    bare = apart if without is None else fmean(abs(one - other) for one, other in zip(without(), theirs, strict=False))
+    if bare < apart / 2 and bare <= 2 * allowed:
         return Difference(
             "log-probabilities", f"{apart:.2f} nats a token from the trained model, {bare:.2f} from its base: the adapter is left out"
         )
@@ -78,21 +78,35 @@ def compare_logprobs(ours: Sequence[float], theirs: Sequence[float], *, weights:
     )
 
 
+def is_near(gap: float | None, weights: str) -> bool:
+    """Whether the format of the weights explains that the second best token was taken. gap: nats by which the best one beats it."""
+    return gap is not None and gap <= NEAR * TOLERANCES[weights]
+
+
+def compare_calls(ours: str, theirs: str, *, near: bool) -> Difference | None:
+    """Whether the same calls were read. near: the answers part at a near tie, and what follows follows from it."""
+    if ours == theirs:
+        return None
+    told = f"{theirs} where {ours} was trained"
+    return Difference("calls", f"behind a near tie {told}" if near else told, precision=near)
+
+
 def compare_answers(ours: str, theirs: str, *, gap: float | None, weights: str) -> Difference | None:
     """Why greedy answers differ. gap: nats by which our token beats theirs where they part, None where that is not known."""
     if ours.strip() == theirs.strip():
         return None
-    near = gap is not None and gap <= NEAR * TOLERANCES[weights]
     told = f" ({gap:.2f} nats apart)" if gap is not None else ""
-    if near:
+    if is_near(gap, weights):
         return Difference("answer", f"a near tie{told} falls the other way", precision=True)
     return Difference("answer", f"{_first(ours, theirs)}{told}")
 
 
-def compare_stops(ours: str, theirs: str, *, said: str, other: str) -> Difference | None:
-    """Whether both ended alike. said, other: the answers."""
+def compare_stops(ours: str, theirs: str, *, said: str, other: str, near: bool = False) -> Difference | None:
+    """Whether both ended alike. said, other: the answers. near: they part at a near tie, here of the stop token and another."""
     if ours == theirs or not (other.startswith(said) or said.startswith(other)):
         return None
+    if near:
+        return Difference("stop", "a near tie of the stop token and another falls the other way", precision=True)
     if ours == "stop":
         return Difference("stop", "the answer goes on where the trained model stops: its stop token is lost")
     return Difference("stop", "the answer stops where the trained model goes on")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from luthier.errors import EngineError
@@ -17,17 +17,22 @@ from luthier.records import JSON
 from luthier.records.calls import render_calls
 from luthier.records.conversations import ToolCall
 
+if TYPE_CHECKING:
+    from luthier.models.openvino import OpenVinoModel
+
 _UNREAD = "does not match the expected"  # what llama.cpp's server says of an answer that its parser of calls cannot read
 CONTEXT = 8192  # tokens of a conversation with its answer
 
 
 class Answered(NamedTuple):
-    """An answer: its text (calls in brackets where the server parsed them), how it ended, the log-probability of each token, the prompt's tokens."""
+    """An answer: its text (calls in brackets where the server parsed them), how it ended, the log-probability of each token, the prompt's tokens,
+    and the ids of its own tokens, its stop token among them, where they are told."""
 
     text: str
     finish: str
     logprobs: list[float]
     prompt_tokens: int | None
+    ids: tuple[int, ...] = ()
 
 
 class Side(Protocol):
@@ -42,6 +47,10 @@ class Side(Protocol):
 
     def tokens(self, text: str) -> list[int] | None:
         """A prompt's token ids as it reads them."""
+        ...
+
+    def names(self, ids: Sequence[int]) -> list[str] | None:
+        """What each of its tokens says."""
         ...
 
     def answer(self, prompt: Prompt, sampling: Sampling) -> Answered:
@@ -73,6 +82,9 @@ class ServerSide:
         tokens = None if found is None else found.get("tokens")
         return tokens if isinstance(tokens, list) else None
 
+    def names(self, ids: Sequence[int]) -> list[str] | None:
+        return None
+
     def answer(self, prompt: Prompt, sampling: Sampling) -> Answered:
         request = {**self._request(prompt), "model": self.model, "temperature": 0, "max_tokens": sampling.max_tokens, "logprobs": True}
         found = self._told(f"{self.base}/chat/completions", request, needed=True)
@@ -80,8 +92,9 @@ class ServerSide:
             choice: JSON = found["choices"][0]  # type: ignore[index]
             message: JSON = choice["message"]
             text = _text(message)
-            logprobs = [float(each["logprob"]) for each in ((choice.get("logprobs") or {}).get("content") or [])]
-            return Answered(text, str(choice.get("finish_reason")), logprobs, ((found or {}).get("usage") or {}).get("prompt_tokens"))
+            usage: JSON = (found or {}).get("usage") or {}
+            logprobs, ids = told_tokens(choice, usage.get("completion_tokens"))
+            return Answered(text, str(choice.get("finish_reason")), logprobs, usage.get("prompt_tokens"), ids)
         except (KeyError, TypeError, IndexError, ValueError) as problem:
             raise EngineError(f"{self.name}: does not answer with chat completions ({str(found)[:200]})") from problem
 
@@ -132,13 +145,15 @@ class LlamaCppSide(ServerSide):
         return super().answer(prompt, sampling)
 
     def _start(self) -> None:
-        import xllamacpp  # type: ignore[import-untyped]
+        from luthier.models.llamacpp import binding, choose_threads
 
+        xllamacpp = binding()
         self._server: Any = None  # the one before lets go of its weights first
         params = xllamacpp.CommonParams()
         params.model.path, params.n_parallel, params.n_ctx = str(self.file), 1, CONTEXT
         params.hostnames, params.port, params.warmup, params.verbosity, params.use_jinja = ["127.0.0.1"], 0, False, 0, True
         params.force_pure_content_parser = self.as_text
+        choose_threads(params)
         try:
             self._server = xllamacpp.Server(params)
         except Exception as problem:  # the binding raises nothing narrower
@@ -173,10 +188,37 @@ class EngineSide:
     def tokens(self, text: str) -> list[int] | None:
         return list(self.model.tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    def names(self, ids: Sequence[int]) -> list[str] | None:
+        return [str(self.model.tokenizer.decode([token])) for token in ids]
+
     def answer(self, prompt: Prompt, sampling: Sampling) -> Answered:
         made = self.model.generate([prompt], sampling)[0]
         known = self.model.score([prompt], [made.text])[0].logprobs if made.text and "score" in self.model.supports else ()
         return Answered(made.text, made.finish, list(known), made.prompt_tokens)
+
+
+class OpenVinoSide(EngineSide):
+    """OpenVINO, which tells the log-probabilities of its answers as it generates them: with an adapter in the graph, as it is served."""
+
+    def __init__(self, model: OpenVinoModel) -> None:
+        super().__init__(model)
+        self.name = f"OpenVINO ({model.weights}) on {model.name}"
+
+    def answer(self, prompt: Prompt, sampling: Sampling) -> Answered:
+        made, ids, logprobs = self.model.speak([prompt], sampling, logprobs=True)[0]
+        return Answered(made.text, made.finish, list(logprobs), made.prompt_tokens, ids)
+
+
+def told_tokens(choice: JSON, count: int | None) -> tuple[list[float], tuple[int, ...]]:
+    """The log-probabilities of an answer's tokens, and their ids where they are told. None of them where some are left out: llama.cpp tells nothing of
+    a token that ends within a letter, and the rest would be held against other tokens."""
+    told = (choice.get("logprobs") or {}).get("content") or []
+    if not told:
+        return [], ()
+    logprobs, ids = [float(each["logprob"]) for each in told], tuple(int(each["id"]) for each in told if "id" in each)
+    if len(ids) == len(told) != count:
+        return [], ()
+    return logprobs, ids if len(ids) == len(told) else ()
 
 
 def _text(message: JSON) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luthier.errors import SettingsError
 from luthier.evaluate.retrieval.settings import ReadingSettings
-from luthier.models.opening import embedder_reads, open_embedder
+from luthier.models.hardware import DeviceSettings
+from luthier.models.opening import EmbedderSettings, embedder_reads, open_embedder
 from luthier.progress import Progress, quiet
 from luthier.recipes import retriever_page
 from luthier.records import JSON, Journal
@@ -26,7 +27,7 @@ MODEL, METRICS = "model", "metrics.jsonl"
 
 
 @dataclass(frozen=True)
-class RetrieverTrainingSettings(ReadingSettings):
+class RetrieverTrainingSettings(DeviceSettings, ReadingSettings):
     """Train an embedder on the train split of TASK and measure it again; pairs that repeat a test are left out."""
 
     task: str = argument("A folder, or coir:NAME.", default=REQUIRED)
@@ -37,6 +38,7 @@ class RetrieverTrainingSettings(ReadingSettings):
     learning_rate: float | None = option(None, "0.02 for static embeddings and 5e-5 for transformers where left out.", above=0, most=10)
     minutes: float | None = option(None, "Stop training after so many.", above=0)
     max_length: int = option(128, "Tokens read of a text by a transformer.", least=1)
+    device: str = option("auto", "Of a transformer: cpu, cuda or mps; the first GPU where there is one, else the CPU.", later=True)
     seed: int = seed_option("Of batches and intervals.")
 
     def __post_init__(self) -> None:
@@ -51,7 +53,7 @@ def run(settings: RetrieverTrainingSettings, out: Path, progress: Progress = qui
     from luthier.evaluate.retrieval.formats import read_task
     from luthier.evaluate.retrieval.layout import find_task
 
-    base = _base(settings.base)
+    base = _base(settings.base, settings.device)
     asked = [(settings.task, "train"), *((name, "test") for name in settings.tests or (settings.task,))]
     files = [find_task(name, split, settings.source, settings.subset) for name, split in asked]
     training, *tests = (read_task(each, settings) for each in files)
@@ -66,7 +68,7 @@ def run(settings: RetrieverTrainingSettings, out: Path, progress: Progress = qui
         draw=retriever_page.draw,
     ) as made:
         made.step("train", partial(_train, pairs, base, out, settings, progress), files=[MODEL, METRICS])
-        made.step("measure", partial(_measure, tests, base, out, settings.seed), after=["train"])
+        made.step("measure", partial(_measure, tests, base, out, settings), after=["train"])
     return made
 
 
@@ -99,12 +101,15 @@ def disjoint_pairs(training: Task, tests: Sequence[Task]) -> TrainingPairs:
     return TrainingPairs(kept, len(triples) - len(kept), accounts)
 
 
-def _base(name: str) -> Any:
+def _base(name: str, device: str) -> Any:
     from luthier.evaluate.retrieval.opening import VECTORS, is_bm25
+    from luthier.models.static_embedder import StaticEmbedder
+    from luthier.train.retriever import check_device
 
-    base = None if is_bm25(name) or name.startswith(VECTORS) else open_embedder(name)
+    base = None if is_bm25(name) or name.startswith(VECTORS) else open_embedder(name, EmbedderSettings(device=device))
     if base is None or not hasattr(base, "folder") or not hasattr(base, "fingerprint"):
         raise SettingsError(f"{name} cannot be trained; name static, minilm, or a model's folder")
+    check_device(device, static=isinstance(base, StaticEmbedder))
     return base
 
 
@@ -119,6 +124,7 @@ def _train(pairs: TrainingPairs, base: Any, folder: Path, settings: RetrieverTra
         learning_rate=settings.learning_rate,
         seconds=None if settings.minutes is None else 60 * settings.minutes,
         max_length=settings.max_length,
+        device=settings.device,
         seed=settings.seed,
     )
     progress.step("Training")
@@ -142,13 +148,13 @@ def _sweep(checkpoints: Path) -> None:
             shutil.rmtree(checkpoint)
 
 
-def _measure(tests: Sequence[Task], base: Any, folder: Path, seed: int) -> JSON:
+def _measure(tests: Sequence[Task], base: Any, folder: Path, settings: RetrieverTrainingSettings) -> JSON:
     from luthier.evaluate.retrieval.metrics import evaluate_run
     from luthier.evaluate.retrieval.retrieve import expand, retrieve
     from luthier.statistics.resampling import bootstrap, paired
 
-    trained = open_embedder(folder / MODEL)
-    rows = []
+    trained = open_embedder(folder / MODEL, EmbedderSettings(device=settings.device))
+    rows, seed = [], settings.seed
     for test in tests:
         values = [
             evaluate_run(expand(retrieve(test, model).run, test), test.qrels, ("ndcg@10",), "expected").of("ndcg@10")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luthier.errors import BadRowError, SettingsError
+from luthier.models.hardware import chosen_device
 from luthier.models.opening import embedder_reads
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, Journal, atomic_write
@@ -36,7 +37,7 @@ def run(settings: MasterySettings, out: Path, progress: Progress = quiet) -> Run
     A stopped run continues with the learner it was at. Raises SettingsError for a learner without answers, BadRowError for an item that
     training did not know and that has neither text nor concepts.
     """
-    tracer = open_tracer(settings)
+    tracer = open_tracer(settings, settings.device)
     log = chosen_learners(settings.read(), settings.learners)
     attached = attach_new(tracer, log, settings.data[0])
     if not any(tracer.bank.members):
@@ -86,16 +87,19 @@ def export_step(settings: ExportSettings, progress: Progress = quiet) -> Told:
     return Told([str(path)], {"out": str(path)})
 
 
-def open_tracer(settings: WithTracer) -> Tracer:
-    """The tracer of a run folder, or of the folder of a tracer itself. Raises MissingFileError, BadRowError."""
+def open_tracer(settings: WithTracer, device: str = "auto") -> Tracer:
+    """The tracer of a run folder, or of the folder of a tracer itself. device: of its text encoder, which is opened once a text is read. Raises
+    SettingsError for one that is not here, MissingFileError, BadRowError."""
     from luthier.trace.tracer import Tracer
 
-    return Tracer.load(settings.folder())
+    if device != "auto":
+        chosen_device(device)
+    return Tracer.load(settings.folder(), device=device)
 
 
 def _learner(settings: Any, name: str) -> tuple[Tracer, list[tuple[str, float]]]:
     """The tracer, with what it did not know, and the answers of one learner."""
-    tracer, log = open_tracer(settings), chosen_learners(settings.read(), [name])
+    tracer, log = open_tracer(settings, settings.device), chosen_learners(settings.read(), [name])
     attach_new(tracer, log, settings.data[0])
     return tracer, history_of(log, 0)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luthier.errors import BadRowError, SettingsError
-from luthier.models.opening import embedder_reads, open_embedder
+from luthier.models.opening import embedder_reads
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, SkippedRows
 from luthier.records.files import mapping
@@ -115,7 +115,7 @@ def _opened(settings: ModelsSettings, folder: Path, progress: Progress) -> Job:
     known = None if settings.calibrated is None else read_calibrated(settings.calibrated)
     log = log if known is None else onto(log, known)
     new = _new(settings, log) if known is None else []
-    embedder = open_embedder(settings.embedder) if known is None and settings.embedder != "none" else None
+    embedder = settings.open_encoder(settings.embedder) if known is None and settings.embedder != "none" else None
     return Job(settings, log, known, _families(settings, log), new, embedder, folder, progress)
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luthier.errors import EngineError, SettingsError
-from luthier.models.opening import embedder_reads, open_embedder
+from luthier.models.opening import embedder_reads
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, write_jsonl
 from luthier.run import Run
 from luthier.trace import relate_page
 from luthier.trace.runs import summary
-from luthier.trace.settings import RelateSettings
+from luthier.trace.settings import RelateSettings, encoder_on
 
 if TYPE_CHECKING:
     from luthier.models.embedder import Embedder
@@ -33,7 +33,7 @@ def run(settings: RelateSettings, out: Path, progress: Progress = quiet) -> Run:
     known = log.catalogue
     if len(known.concepts) < 2:
         raise SettingsError(f"{len(known.concepts)} concepts; relations need two or more")
-    model, embedder = settings.chooser.open(), open_embedder(settings.encoder)
+    model, embedder = settings.chooser.open(), encoder_on(settings.encoder, settings.chooser.device)
     if settings.ask == "yes_no" and "score" not in model.supports:
         raise EngineError(f"{model.name} gives no log-probabilities, which --ask yes_no needs; choose numbers")
     reads = [*settings.reads(), *settings.chooser.reads(), *embedder_reads(settings.encoder)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.errors import SettingsError
-from luthier.models.opening import embedder_reads, open_embedder
+from luthier.models.opening import embedder_reads
 from luthier.progress import Progress, quiet
 from luthier.records import JSON
 from luthier.run import Run
@@ -67,7 +67,7 @@ def fit(settings: TrainingSettings, out: Path, progress: Progress = quiet) -> Ru
     """
     from luthier.trace.splits import split_learners
 
-    log, embedder = settings.read(), open_embedder(settings.built.encoder)
+    log, embedder = settings.read(), settings.open_encoder(settings.built.encoder)
     split = split_learners(log, shares=(0.9, 0.1, 0.0), seed=settings.seed)
     _refuse_untrainable(log, split, settings)
     with _run(settings, out, "trace fit", progress) as made:
@@ -84,7 +84,7 @@ def evaluate(settings: EvaluationSettings, out: Path, progress: Progress = quiet
     from luthier.trace.evaluation import check_split
     from luthier.trace.splits import split_learners
 
-    log, embedder = settings.read(), open_embedder(settings.built.encoder)
+    log, embedder = settings.read(), settings.open_encoder(settings.built.encoder)
     splits = []
     for draw in range(settings.draws):
         hold = None if settings.hold == "none" else settings.hold

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from luthier.errors import SettingsError
-from luthier.models.opening import ServedModelSettings
+from luthier.models.hardware import DeviceSettings, chosen_device
+from luthier.models.opening import EmbedderSettings, ServedModelSettings, open_embedder
 from luthier.records import SkippedRows
 from luthier.records.files import mapping
 from luthier.settings import REQUIRED, argument, check, group, option, seed_option
 
 if TYPE_CHECKING:
+    from luthier.models.embedder import Embedder
     from luthier.trace.answers import AnswerLog
 
 Layout = Literal["auto", "long", "assistments", "datashop", "ednet", "akt", "akt3", "dkt", "pykt", "pykt-sequences", "xapi"]
@@ -55,6 +57,26 @@ class TracerSettings:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+@dataclass(frozen=True)
+class WithEncoder(DeviceSettings):
+    """Of commands that read texts with an encoder."""
+
+    device: str = option(
+        "auto", "Of the text encoder, a transformers folder: cpu, cuda, cuda:N or mps; a GPU where there is one, else the CPU.", later=True
+    )
+
+    def open_encoder(self, name: str) -> Embedder:
+        """The encoder, on the device. Raises SettingsError for one that is not here, MissingFileError."""
+        return encoder_on(name, self.device)
+
+
+def encoder_on(name: str, device: str) -> Embedder:
+    """A text encoder on a device. Raises SettingsError for one that is not here, MissingFileError."""
+    if device != "auto":
+        chosen_device(device)  # now, and not once texts are read
+    return open_embedder(name, EmbedderSettings(device=device))
 
 
 @dataclass(frozen=True)
@@ -115,7 +137,7 @@ class ImportSettings(AnswerSettings):
 
 
 @dataclass(frozen=True)
-class TrainingSettings(AnswerSettings):
+class TrainingSettings(WithEncoder, AnswerSettings):
     """Fit a tracer on answers; OUT/tracer is what the other commands use.
 
     A stopped run continues with the same command.
@@ -138,7 +160,7 @@ class EvaluationSettings(TrainingSettings):
 
 
 @dataclass(frozen=True)
-class MasterySettings(AnswerSettings, WithTracer):
+class MasterySettings(WithEncoder, AnswerSettings, WithTracer):
     """Follow the learners of DATA with TRACER: mastery.csv, and a page with the class, concepts over time and learners one by one.
 
     A stopped run continues with the same command.
@@ -148,7 +170,7 @@ class MasterySettings(AnswerSettings, WithTracer):
 
 
 @dataclass(frozen=True)
-class AdviceSettings(AnswerSettings, WithTracer):
+class AdviceSettings(WithEncoder, AnswerSettings, WithTracer):
     """Items that a learner of DATA should be asked next."""
 
     learner: str = option(REQUIRED, "Whose next items.")
@@ -158,7 +180,7 @@ class AdviceSettings(AnswerSettings, WithTracer):
 
 
 @dataclass(frozen=True)
-class ExplanationSettings(AnswerSettings, WithTracer):
+class ExplanationSettings(WithEncoder, AnswerSettings, WithTracer):
     """Which past answers of a learner move the chance of an item: each is left out in turn."""
 
     learner: str = option(REQUIRED, "Whose answers.")
@@ -186,14 +208,14 @@ class RelateSettings(AnswerSettings):
     chooser: ServedModelSettings = group(ServedModelSettings)
     ask: Ask = option("numbers", "Numbers of a list, or yes or no for every pair (local models).")
     candidates: int = option(30, "Nearest concepts that are shown for each.", least=1, most=30)
-    encoder: str = option("minilm", "Finds the candidates.")
+    encoder: str = option("minilm", "Finds the candidates, on the model's device.")
 
 
 RESULT_FIELDS = ("learner", "item", "correct", "timestamp", "concepts", "text")  # of a table
 
 
 @dataclass(frozen=True)
-class ModelsSettings:
+class ModelsSettings(WithEncoder):
     """What models or checkpoints master, skill by skill, from the RESULTS of evaluations.
 
     Reads BFCL score files, samples of lm-evaluation-harness, logs of Inspect, results of EvalPlus, Luthier's own evaluations, and tables
@@ -228,6 +250,8 @@ class ModelsSettings:
         check(self)
         if strange := next((name for name in mapping(self.mapped) if name not in RESULT_FIELDS), None):
             raise SettingsError(f"--map {strange}=…: a table of results has no such field; its fields are {', '.join(RESULT_FIELDS)}")
+        if self.device != "auto" and (self.embedder == "none" or self.calibrated is not None):
+            raise SettingsError("--device is of a text encoder, and none reads here: leave it out")
         if not self.paths:
             raise SettingsError("no results: give files or folders with --results")
 

@@ -16,7 +16,6 @@ import torch
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.models.embedder import unit_length
-from luthier.models.opening import open_embedder
 from luthier.progress import Progress, quiet
 from luthier.statistics.logits import sigmoid
 from luthier.statistics.rates import Z95
@@ -27,7 +26,7 @@ from luthier.trace.fitting import Epoch, fit, predict_log
 from luthier.trace.graph import build_graph, check_prerequisites, nearest_relations
 from luthier.trace.learner_model import GraphTracer
 from luthier.trace.sequences import Answers
-from luthier.trace.settings import TracerSettings
+from luthier.trace.settings import TracerSettings, encoder_on
 from luthier.trace.sinkt import Nodes, SinktSettings
 from luthier.trace.splits import Split, split_learners
 from luthier.trace.stepping import ItemTable, LearnerState, Stepper
@@ -72,17 +71,21 @@ class Tracer:
     version: str
 
     def __init__(
-        self, settings: TracerSettings | None = None, *, embedder: Embedder | None = None, cache: EmbeddingCache | None = None
+        self,
+        settings: TracerSettings | None = None,
+        *,
+        embedder: Embedder | None = None,
+        cache: EmbeddingCache | None = None,
+        device: str = "auto",
     ) -> None:
-        """embedder: in place of the one that the settings name."""
+        """embedder: in place of the one that the settings name. device: of the one that they name, as `--device` has it."""
         self.settings = settings or TracerSettings()
-        self._embedder, self._cache = embedder, cache
+        self._embedder, self._cache, self._device = embedder, cache, device
 
     @property
     def embedder(self) -> Embedder:
         if self._embedder is None:
-            opened: Embedder = open_embedder(self.settings.encoder)
-            self._embedder = opened
+            self._embedder = encoder_on(self.settings.encoder, self._device)
         return self._embedder
 
     def fit(self, log: AnswerLog, split: Split | None = None, *, folder: Path | None = None, progress: Progress = quiet) -> Fitted:
@@ -183,10 +186,10 @@ class Tracer:
         return write_tracer(saved, folder)
 
     @staticmethod
-    def load(folder: str | Path, *, embedder: Embedder | None = None, cache: EmbeddingCache | None = None) -> Tracer:
-        """A tracer that was saved: it gives the predictions it gave. Raises MissingFileError, BadRowError."""
+    def load(folder: str | Path, *, embedder: Embedder | None = None, cache: EmbeddingCache | None = None, device: str = "auto") -> Tracer:
+        """A tracer that was saved: it gives the predictions it gave. embedder, device: as of `Tracer`. Raises MissingFileError, BadRowError."""
         saved = read_tracer(folder)
-        tracer = Tracer(saved.settings, embedder=embedder, cache=cache)
+        tracer = Tracer(saved.settings, embedder=embedder, cache=cache, device=device)
         try:
             tracer._fill(saved)
         except (ValueError, KeyError, TypeError, IndexError, RuntimeError) as problem:

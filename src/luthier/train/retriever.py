@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import EngineError, SettingsError
+from luthier.models.hardware import DEVICE, chosen_device
 from luthier.records import JSON
 
 CHECKPOINTS = "checkpoints"
@@ -23,7 +24,7 @@ CHECKPOINTS = "checkpoints"
 class RetrieverSettings:
     """epochs, batch_size, learning_rate (None: 0.02 for static embeddings, 5e-5 for transformers), warmup share; scale: 1 / temperature.
 
-    seconds: stop after so many, None for no limit; save_seconds: between checkpoints, what a kill may cost. max_length: tokens read of a text by a transformer.
+    seconds: stop after so many, None for no limit; save_seconds: between checkpoints, what a kill may cost. max_length: tokens read of a text by a transformer. device: as `--device` has it.
     """
 
     epochs: float = 5.0
@@ -34,6 +35,7 @@ class RetrieverSettings:
     seconds: float | None = None
     save_seconds: float = 60.0
     max_length: int | None = 128
+    device: str = "auto"
     seed: int = 0
 
 
@@ -71,10 +73,11 @@ def train_retriever(
         raise SettingsError(f"{len(pairs)} pairs to train on; in-batch negatives need at least 2")
     if chosen.batch_size < 2 or chosen.epochs <= 0:
         raise SettingsError("batch_size must be 2 or more and epochs above 0")
+    check_device(chosen.device, static=static)
     from transformers.trainer_utils import get_last_checkpoint
 
     start, checkpoints = time.process_time(), folder / CHECKPOINTS
-    model = _open(base, static, chosen.max_length)
+    model = _open(base, static, chosen)
     trainer = _trainer(model, pairs, folder, chosen, static=static, progress=progress)
     result = trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     model.save(str(folder), safe_serialization=True, create_model_card=False)
@@ -88,7 +91,17 @@ def train_retriever(
     )
 
 
-def _open(base: Path, static: bool, max_length: int | None) -> Any:
+def check_device(device: str, *, static: bool) -> None:
+    """Raises SettingsError for a device that is not here, or on which such a model is not trained."""
+    if static and device not in ("auto", "cpu"):
+        raise SettingsError(f"--device {device}: static embeddings are a table, which is trained on the CPU; leave --device out")
+    if device not in ("auto", "cpu", "cuda", "cuda:0", "mps") and DEVICE.fullmatch(device):
+        number = device.partition(":")[2]
+        raise SettingsError(f"--device {device}: training takes the first GPU that it sees; start it with CUDA_VISIBLE_DEVICES={number}")
+    chosen_device(device)
+
+
+def _open(base: Path, static: bool, settings: RetrieverSettings) -> Any:
     try:
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import StaticEmbedding
@@ -101,11 +114,12 @@ def _open(base: Path, static: bool, max_length: int | None) -> Any:
         model = SentenceTransformer(modules=[StaticEmbedding(source.tokenizer, embedding_weights=source.table)], device="cpu")
     else:
         try:
-            model = SentenceTransformer(str(base), local_files_only=True, trust_remote_code=False)
+            device = chosen_device(settings.device)
+            model = SentenceTransformer(str(base), local_files_only=True, trust_remote_code=False, device=device)
         except (OSError, ValueError) as problem:
             raise EngineError(f"{base}: cannot be read ({str(problem).splitlines()[0]})") from problem
-        if max_length is not None:
-            model.max_seq_length = max_length
+        if settings.max_length is not None:
+            model.max_seq_length = settings.max_length
     model.model_card_data.generate_widget_examples = False  # the user's texts do not belong in a card
     return model
 
@@ -119,7 +133,6 @@ def _trainer(
     static: bool,
     progress: Callable[[int, int, float], None] | None,
 ) -> Any:
-    import torch
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
@@ -141,7 +154,7 @@ def _trainer(
         report_to="none",
         disable_tqdm=True,
         dataloader_pin_memory=False,
-        use_cpu=static or not torch.cuda.is_available(),
+        use_cpu=static or chosen_device(settings.device) == "cpu",
     )
     trainer = SentenceTransformerTrainer(
         model=model,
