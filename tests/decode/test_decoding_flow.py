@@ -215,6 +215,23 @@ def test_generate_with_and_without_a_head_here_and_at_a_server(head: Path, tiny_
     assert served[1]["text"] == "echo Hi"
 
 
+def test_without_a_head_any_server_and_engine_replies_at_the_fixed_temperature():
+    with ChatServer() as server:
+        words = ["generate", "Hi", "Ho", "--model", "anything", "--endpoint", server.url, "--temperature", "0.4", "--sampler", "top_k=7"]
+        rows = json.loads(luthier(*words, "--json", "--quiet").stdout)
+    assert rows == [{"prompt": text, "text": f"echo {text}", "temperature": 0.4} for text in ("Hi", "Ho")]  # no model is opened here
+    assert {one["temperature"] for one in server.requests} == {0.4}
+
+
+@pytest.mark.weights
+def test_llamacpp_generates_from_the_command_line():
+    pytest.importorskip("xllamacpp", reason="the extra luthier[llamacpp] is not installed")
+    words = ["generate", "Name three rivers.", "--engine", "llamacpp", "--max-tokens", "6", "--sampler", "top_k=1", "--json", "--quiet"]
+    (row,) = json.loads(luthier(*words).stdout)
+    assert row["text"].strip()
+    assert json.loads(luthier(*words).stdout) == [row]
+
+
 def test_chat_shows_the_temperature_of_each_reply_and_token(head: Path, tiny_model_folder: Path):
     words = ["decode", "chat", str(head), "--model", str(tiny_model_folder), "--max-tokens", "4", "--level", "token", "--tokens"]
     done = CliRunner().invoke(cli, words, input="Hi\nWhat is the weather?\n\n")
@@ -297,6 +314,8 @@ def test_an_output_that_is_read_is_refused(head: Path, tmp_path: Path):
         (["decode", "compare", "{out}", "--labels", "{labels}", "--model", "{model}", "--out", "{out}"], "no head here"),
         (["decode", "export", "{out}", "{out}/x.json"], "no such file"),
         (["generate", "--model", "{model}"], "nothing to reply to"),
+        (["generate", "Hi", "--engine", "llamacpp", "--sampler", "min_p"], "--engine llamacpp is asked with top_p or top_k"),
+        (["generate", "Hi", "--engine", "openvino", "--dynamic", "{out}"], "which --engine openvino does not show"),
         (["generate", "Hi", "--model", "{model}", "--sampler", "beam"], "sampler 'beam' is unknown"),
         (["generate", "Hi", "--model", "{model}", "--dynamic", "{head}", "--level", "word"], "level is 'word'"),
         (
@@ -309,7 +328,7 @@ def test_an_output_that_is_read_is_refused(head: Path, tmp_path: Path):
         (["generate", "Hi", "--model", "{model}", "--level", "x"], "level is 'x'"),
         (["generate", "Hi", "--model", "{model}", "--seed", "-1"], "--seed is -1"),
         (["decode", "label", "--temperature", "nan", "--model", "{model}", "--out", "{out}"], "--temperature is nan"),
-        (["decode", "label", "--engine", "openvino", "--model", "{model}", "--out", "{out}"], "openvino"),
+        (["decode", "label", "--engine", "openvino", "--model", "{model}", "--out", "{out}"], "engine"),
         (["decode", "compare", "{head}", "--labels", "{labels}", "--sampler", "min_p=2", "--out", "{out}"], "give a share above 0"),
         (["generate", "Hi", "--model", "{other}", "--dynamic", "{head}"], "and this is another"),
     ],

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from luthier.decode.processor import DDS
     from luthier.decode.sampling import Reply
     from luthier.models.local import LocalModel
+    from luthier.models.protocol import Sampling
 
 
 def generate(settings: GenerateSettings, progress: Progress = quiet) -> Told:
@@ -28,10 +29,13 @@ def generate(settings: GenerateSettings, progress: Progress = quiet) -> Told:
         refuse_same(settings.out, [settings.file])
     asked: list[tuple[Message, ...]] = [(Message("user", text),) for text in settings.prompts]
     asked += [context.messages for context in read_contexts(settings.file)] if settings.file is not None else []
-    local = require(settings.open(), "module", "dynamic decoding")
-    dds = open_dds(settings, settings.head, local.module)
-    progress.step("Sampling replies", len(asked))
-    answers = _served(settings, asked, dds, local, progress) if settings.endpoint else _drawn(settings, asked, dds, local, progress)
+    if settings.head is None and (settings.endpoint is not None or settings.engine != "transformers"):
+        answers = _plain(settings, asked, progress)
+    else:
+        local = require(settings.open(), "module", "dynamic decoding")
+        dds = open_dds(settings, settings.head, local.module)
+        progress.step("Sampling replies", len(asked))
+        answers = _served(settings, asked, dds, local, progress) if settings.endpoint else _drawn(settings, asked, dds, local, progress)
     rows = [
         {"prompt": messages[-1].content, "text": text, "temperature": temperature}
         for messages, (text, temperature) in zip(asked, answers, strict=True)
@@ -42,16 +46,32 @@ def generate(settings: GenerateSettings, progress: Progress = quiet) -> Told:
     return Told([f"[T {row['temperature']:.2f}] {row['text']}" for row in rows], rows)
 
 
+def _plain(settings: GenerateSettings, asked: Sequence[tuple[Message, ...]], progress: Progress) -> list[tuple[str, float]]:
+    """Replies of any engine or server at the fixed temperature."""
+    from luthier.models.protocol import Prompt
+
+    named = settings.served or settings.model
+    model = settings.open() if settings.endpoint is None else open_model(named, endpoint=settings.endpoint)
+    progress.step("Sampling replies", len(asked))
+    made = model.generate([Prompt(messages) for messages in asked], _sampling(settings, settings.temperature), progress.advance)
+    return [(one.text, settings.temperature) for one in made]
+
+
+def _sampling(settings: GenerateSettings, temperature: float) -> Sampling:
+    from luthier.models.protocol import Sampling
+
+    known = {"top_p": 1.0, "top_k": 0.0} | read_sampler(settings.sampler)
+    return Sampling(settings.max_tokens, temperature, known["top_p"], int(known["top_k"]), settings.seed)
+
+
 def _served(
     settings: GenerateSettings, asked: Sequence[tuple[Message, ...]], dds: DDS, local: LocalModel, progress: Progress
 ) -> list[tuple[str, float]]:
     from luthier.decode.serving import DynamicEndpoint
-    from luthier.models.protocol import Prompt, Sampling
+    from luthier.models.protocol import Prompt
 
     client = DynamicEndpoint(open_model(settings.served or settings.model, endpoint=settings.endpoint), dds, local)
-    known = {"top_p": 1.0, "top_k": 0.0} | read_sampler(settings.sampler)
-    sampling = Sampling(settings.max_tokens, 1.0, known["top_p"], int(known["top_k"]), settings.seed)
-    made = client.generate([Prompt(messages) for messages in asked], sampling, progress.advance)
+    made = client.generate([Prompt(messages) for messages in asked], _sampling(settings, 1.0), progress.advance)
     return list(zip([one.text for one in made], client.temperatures, strict=True))
 
 

@@ -127,8 +127,13 @@ class GenerateSettings(DecodingSettings):
         super().__post_init__()
         if not self.prompts and self.file is None:
             raise SettingsError("nothing to reply to: give prompts, or contexts with --file")
-        if self.endpoint is not None and set(read_sampler(self.sampler)) - {"top_p", "top_k"}:
-            raise SettingsError("a server is asked with top_p or top_k; choose one of them as the sampler")
+        asked = "a server" if self.endpoint is not None else f"--engine {self.engine}" if self.engine != "transformers" else ""
+        if asked and set(read_sampler(self.sampler)) - {"top_p", "top_k"}:
+            raise SettingsError(f"{asked} is asked with top_p or top_k; choose one of them as the sampler")
+        if self.head is not None and self.engine != "transformers":
+            raise SettingsError(
+                f"--dynamic reads the hidden states of the model, which --engine {self.engine} does not show; leave one of them out"
+            )
 
 
 @dataclass(frozen=True)
