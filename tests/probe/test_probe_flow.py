@@ -11,6 +11,7 @@ import pytest
 from chat_server import ChatServer, completion
 from command import luthier as command
 from interruption import kill_after
+from luthier.models.gguf_writing import write_gguf
 from luthier.records import read_rows, write_jsonl
 
 COLOURS = ("red", "green", "blue", "grey")
@@ -247,3 +248,15 @@ def test_misuse_gets_one_line(words: tuple[str, ...], complaint: str, questions:
     said = luthier("probe", *told, ok=False)
     assert complaint in said
     assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("way", ["run", "online"])
+def test_an_engine_without_logits_is_refused_by_name(way: str, questions: Path, tiny_model_folder: Path, tmp_path: Path):
+    pytest.importorskip("xllamacpp", reason="the extra luthier[llamacpp] is not installed")
+    write_gguf(tiny_model_folder, tmp_path / "model.gguf", weights="f32")
+    words = ["probe", way, questions, "--model", tmp_path / "model.gguf", "--engine", "llamacpp", "--out", tmp_path / "run", "--quiet"]
+    said = luthier(*words, ok=False).strip().splitlines()
+    assert len(said) == 1
+    assert "probing needs more of a model than" in said[0]
+    assert "leave --engine" in said[0]
+    assert not (tmp_path / "run").exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import SettingsError
+from luthier.models.opening import require
 from luthier.probe import early_exit_page
 from luthier.probe.online import EarlyExit
 from luthier.probe.questions import skipped_rows, written_questions
@@ -32,7 +33,7 @@ def run(settings: OnlineSettings, out: Path, progress: Progress = quiet) -> Run:
     questions = [question for question, _, _ in written_questions(settings.data, settings, skipped_rows(settings))]
     if not questions:
         raise SettingsError(f"{', '.join(settings.data)}: no questions there")
-    job = Job(questions, settings, out, settings.open(), progress)
+    job = Job(questions, settings, out, require(settings.open(), "module", "probing"), progress)
     with Run(
         out, "probe online", settings, reads=[*settings.data, *settings.reads()], progress=progress, draw=early_exit_page.draw
     ) as made:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luthier.errors import BadRowError, MissingFileError
+from luthier.models.opening import require
 from luthier.probe import page
 from luthier.probe.questions import Asked, read_questions
 from luthier.probe.settings import OnlineSettings, ProbeSettings
@@ -35,7 +36,7 @@ def run(settings: ProbeSettings, out: Path, progress: Progress = quiet) -> Run:
 
     Raises SettingsError where nothing comes of the settings, and what opening the model and reading the questions raise.
     """
-    questions, model = read_questions(settings), settings.open()
+    questions, model = read_questions(settings), require(settings.open(), "module", "probing")
     files = (*settings.data, *settings.stored, *settings.injected)
     with Run(out, "probe run", settings, reads=[*files, *settings.reads()], progress=progress, draw=page.draw) as made:
         job = Job(questions, settings, out, model, progress)
