@@ -72,7 +72,9 @@ def stopped(words: list[str], scratch: Path, took: float, draw: random.Random, n
         except subprocess.TimeoutExpired:
             process.send_signal(sign)
     call([*words, str(out)])
-    faults = [] if digests(out) == digests(scratch / "whole") else [f"{sign.name}: other files"]
+    found, wanted = digests(out), digests(scratch / "whole")
+    other = sorted(name for name in {**found, **wanted} if found.get(name) != wanted.get(name))
+    faults = [f"{sign.name}: {name} is another" for name in other]
     faults += [f"{sign.name}: {path.name} left behind" for path in out.rglob(".*.part")]
     status = json.loads((out / "run.json").read_text())["status"]
     faults += [] if status == "done" else [f"{sign.name}: status {status}"]
