@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from luthier.train.preference.config import PreferenceConfig
     from luthier.train.preference.trainer import PreferenceTrainer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "DDS",
