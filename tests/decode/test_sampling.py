@@ -9,7 +9,7 @@ import pytest
 
 from chat_server import ChatServer
 from decode_heads import random_head
-from luthier.decode import DDS, Edt
+from luthier.decode import DDS, Edt, evaluation
 from luthier.decode.arms import SOURCES, Arm, Bench, dds_for, expected, matched
 from luthier.decode.contexts import Context
 from luthier.decode.evaluation import Draws, Trial, compare, run_arm, summarise
@@ -138,16 +138,20 @@ def test_the_expected_temperature_is_the_one_that_is_drawn_at(tiny: LocalModel, 
         assert reply.mean_temperature == pytest.approx(float(wanted[at]), abs=2e-3)
 
 
-def test_a_stopped_arm_continues_and_pairs_are_compared(tiny: LocalModel, bench: Bench, tmp_path: Path):
+def test_a_stopped_arm_continues_and_pairs_are_compared(tiny: LocalModel, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    drawn = evaluation._draw
     trial = Trial(tiny, StateEncoder(tiny.module, tiny.tokenizer), bench, Draws(m=2, max_tokens=5))
     whole = run_arm(trial, Arm("head", head="a"), range(8), tmp_path / "whole.jsonl")
     lines = (tmp_path / "whole.jsonl").read_bytes().splitlines(keepends=True)
     assert len(lines) == 8
     (tmp_path / "cut.jsonl").write_bytes(b"".join(lines[:3]) + lines[3][:9])
+    asked: list[int] = []
+    monkeypatch.setattr(evaluation, "_draw", lambda one, arm, t0, places: asked.append(len(places)) or drawn(one, arm, t0, places))
     done: list[int] = []
     again = run_arm(trial, Arm("head", head="a"), range(8), tmp_path / "cut.jsonl", done.append)
     assert {at: row["replies"] for at, row in again.rows.items()} == {at: row["replies"] for at, row in whole.rows.items()}
     assert done == [3, 5]
+    assert sum(asked) == 8  # each of its batches whole: the last digits depend on what is computed beside
     fixed = run_arm(trial, Arm("fixed"), range(8), tmp_path / "cut.jsonl")
     told = compare(whole, fixed).measures
     wanted = sum(whole.rows[at]["distinct_2"] - fixed.rows[at]["distinct_2"] for at in range(1, 8, 2)) / 4

@@ -131,15 +131,20 @@ def run_arm(trial: Trial, arm: Arm, places: Sequence[int], journal: Path, progre
         rows |= {at: found[name] for at in places if (name := bench.labels[at].context.key) in found}
         if progress is not None and rows:
             progress(len(rows))
-        for group in _groups(arm, bench, [at for at in places if at not in rows]):
+        for group in _groups(arm, bench, places):
             for start in range(0, len(group), CONTEXTS_AT_ONCE):
                 chosen = group[start : start + CONTEXTS_AT_ONCE]
+                fresh = [at for at in chosen if at not in rows]
+                if not fresh:
+                    continue
+                # Drawn with all its batch wherever a run was stopped: the last digits depend on what is computed beside.
                 for at, measures in zip(chosen, _draw(trial, arm, t0, chosen), strict=True):
-                    rows[at] = measures
-                    name = bench.labels[at].context.key
-                    kept.append({"arm": key, "name": arm.name, "context": name, "measures": measures})
+                    if at in fresh:
+                        rows[at] = measures
+                        name = bench.labels[at].context.key
+                        kept.append({"arm": key, "name": arm.name, "context": name, "measures": measures})
                 if progress is not None:
-                    progress(len(chosen))
+                    progress(len(fresh))
     return ArmResult(arm, t0, rows)
 
 

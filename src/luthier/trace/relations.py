@@ -101,14 +101,19 @@ def select_relations(
         todo = [at for at, key in enumerate(keys) if key not in found and lists[at]]
         progress(len(keys) - len(todo))
         ask = _ask_numbers if settings.ask == "numbers" else _ask_pairs
-        for first in range(0, len(todo), settings.batch):
-            some = todo[first : first + settings.batch]
+        listed = [at for at in range(len(keys)) if lists[at]]
+        for first in range(0, len(listed), settings.batch):
+            batch = listed[first : first + settings.batch]
+            fresh = [at for at in batch if keys[at] not in found]
+            # Here a batch is asked whole wherever a run was stopped: the last digits depend on what is computed beside. A server is asked nothing twice.
+            some = batch if fresh and "score" in model.supports else fresh
             pairs = [(catalogue.concepts[at], [catalogue.concepts[i] for i in lists[at]]) for at in some]
-            for at, chosen in zip(some, ask(model, pairs, settings), strict=True):
-                found[keys[at]] = chosen
-                if kept is not None:
-                    kept.append(_row(keys[at], catalogue.concepts[at].concept, chosen))
-            progress(len(some))
+            for at, chosen in zip(some, ask(model, pairs, settings) if some else [], strict=True):
+                if at in fresh:
+                    found[keys[at]] = chosen
+                    if kept is not None:
+                        kept.append(_row(keys[at], catalogue.concepts[at].concept, chosen))
+            progress(len(fresh))
     return _selection(catalogue, vectors, lists, [found.get(key) for key in keys], model.name, len(todo))
 
 

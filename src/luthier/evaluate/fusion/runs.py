@@ -179,17 +179,22 @@ def _asked(job: Job, known: Sequence[str] | None) -> list[FusionItem]:
 
 
 def _ask(model: Any, items: Sequence[FusionItem], arm: Arm, kind: str, job: Job) -> None:
-    from luthier.evaluate.fusion import answer_room, answers
+    from luthier.evaluate.fusion import BATCH, answer_room, answers
 
     job.progress.step(f"Asking {arm.name}: {kind}", len(items))
     with Journal(job.folder / job.path(arm, kind), FIELDS) as journal:
         done = {row["item"] for row in journal}
         job.progress.advance(len(done))
-        left = [item for item in items if item.id not in done]
         room = job.settings.max_tokens or answer_room(model, items)
-        for answer in answers(model, left, max_tokens=room, confidence=job.settings.confidence):
-            journal.append(answer.to_row())
-            job.progress.advance()
+        for start in range(0, len(items), BATCH):
+            batch = items[start : start + BATCH]
+            left = [item for item in batch if item.id not in done]
+            # Here a batch is asked whole wherever a run was stopped: the last digits depend on what is computed beside. A server is asked nothing twice.
+            asked = batch if left and "score" in model.supports else left
+            for answer in answers(model, asked, max_tokens=room, confidence=job.settings.confidence):
+                if answer.item not in done:
+                    journal.append(answer.to_row())
+                    job.progress.advance()
 
 
 def _verdicts(items: Sequence[FusionItem], arm: Arm, kind: str, job: Job) -> list[Judged]:
