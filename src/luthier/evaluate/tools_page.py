@@ -57,7 +57,9 @@ def _even(kind: str, row: JSON) -> str:
 
 
 def _read(row: JSON) -> str:
-    """In which form the calls were, and how many attempts were in none that is known."""
+    """In which form the calls were, how many attempts were in none that is known, and by which rules dialogues are wrong."""
     forms, unread = row.get("forms", {}), row.get("unread", 0)
     told = f"calls read as {', '.join(f'{form} ({count})' for form, count in forms.items())}" if forms else "no calls"
-    return told + (f"; {unread} attempts in no known form" if unread else "")
+    told += f"; {unread} attempts in no known form" if unread else ""
+    failures = ", ".join(f"{failure} ({count})" for failure, count in row.get("failures", {}).items())
+    return told + (f"; wrong by {failures}" if failures else "")

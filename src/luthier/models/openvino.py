@@ -110,9 +110,14 @@ class OpenVinoModel(ReadsAsTransformers):
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    @property
+    def room(self) -> int:
+        """Tokens that one prompt with its answer may take."""
+        return token_room(check_llama(self.folder))
+
     def _check_room(self, longest: int) -> None:
         """GenAI would work for minutes on an answer that is longer than its cache, and then give it up."""
-        if longest > (room := token_room(check_llama(self.folder))):
+        if longest > (room := self.room):
             raise EngineError(f"a prompt and its answer take {longest} tokens where the model has room for {room}; shorten it")
 
     def _completion(self, ids: list[int], stops: list[int], prompt_tokens: int, sampling: Sampling, tools: bool = False) -> Completion:
