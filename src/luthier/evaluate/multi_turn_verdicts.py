@@ -19,7 +19,7 @@ from luthier.evaluate.bfcl_results import REGISTERED
 from luthier.evaluate.bfcl_simulators import Simulators, execution_texts, simulators
 from luthier.evaluate.tool_verdicts import BFCL_FORMS, misfit, not_spoken
 from luthier.models import Completion
-from luthier.records import Tool
+from luthier.records import Tool, ToolCall
 from luthier.records.bfcl_multi_turn import MultiTurnItem, Turn
 from luthier.records.call_forms import Reading, read_calls
 from luthier.records.calls import render_calls
@@ -82,11 +82,19 @@ def _turn_fails(turn: Turn, steps: Sequence[ReadStep]) -> str:
         if step.calls and step.read.calls is None:
             return "not written as a call: only the benchmark's decoding reads it"
         for call in step.read.calls or ():
-            if found := misfit(call, turn.tools):
+            if found := misfit(call, turn.tools) or _names_differ(call, turn.tools):
                 return f"a call that fits no tool on offer: {found}"
         if not step.calls and step.read.attempted:
             return "ends on an attempt at a call that cannot be read"
     return ""
+
+
+def _names_differ(call: ToolCall, tools: Sequence[Tool]) -> str:
+    """Which argument the tool does not know, or lacks, or "": the simulated APIs tell a model so, and let it go on."""
+    schema = next(tool.parameters for tool in tools if tool.name == call.name)
+    unknown = next((name for name in call.arguments if name not in schema.get("properties", {})), None)
+    missing = next((name for name in schema.get("required", ()) if name not in call.arguments), None)
+    return f"{call.name} has no {unknown}" if unknown is not None else f"{call.name} lacks {missing}" if missing is not None else ""
 
 
 def _checked(item: MultiTurnItem, turns: Sequence[Sequence[Calls]], *, named: bool) -> DialogueVerdict:

@@ -16,6 +16,7 @@ from typing import Any
 from luthier.evaluate.abstention import silence
 from luthier.evaluate.bfcl import Decoded, official_verdict, source_text
 from luthier.evaluate.bfcl_decoding import DecodingError, decode
+from luthier.evaluate.bfcl_source_decoding import can_parse_source, decode_source
 from luthier.evaluate.own_items import OwnItem
 from luthier.models import Completion
 from luthier.records import JSON, Tool, ToolCall
@@ -95,6 +96,11 @@ def _official(item: Item, text: str, read: Reading) -> tuple[bool, str]:
 def decoded(item: Item, text: str, read: Reading) -> Decoded | None:
     """The calls that the benchmark's checker is given, None where it would be given none."""
     if item.category in LANGUAGES:
+        if read.form in BFCL_FORMS and can_parse_source():
+            try:
+                return decode_source(text, LANGUAGES[item.category])
+            except DecodingError:
+                return None
         calls = read.calls
         return (
             None if calls is None else [{call.name: {key: source_text(value) for key, value in call.arguments.items()}} for call in calls]
