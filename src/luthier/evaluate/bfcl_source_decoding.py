@@ -6,6 +6,7 @@ some malformed answers another verdict.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from typing import Any
 from luthier.errors import LuthierError
 from luthier.evaluate.bfcl import benchmark_modules
 from luthier.evaluate.bfcl_decoding import LONGEST, DecodingError
+from luthier.records.bfcl import LANGUAGES
 
 PARSERS = {"Java": ("java_parser", "parse_java_function_call"), "JavaScript": ("js_parser", "parse_javascript_function_call")}
 NEEDED = ("tree_sitter", "tree_sitter_java", "tree_sitter_javascript")
@@ -28,6 +30,13 @@ def can_parse_source() -> bool:
         return all(_parser(language) for language in PARSERS)
     except (ImportError, TypeError, AttributeError, ValueError):  # of another version
         return False
+
+
+def source_reader(categories: Iterable[str]) -> str:
+    """Who reads the Java and JavaScript of these categories: "tree-sitter", "luthier", or "" where there is none."""
+    if not LANGUAGES.keys() & set(categories):
+        return ""
+    return "tree-sitter" if can_parse_source() else "luthier"
 
 
 def decode_source(text: str, language: str) -> list[dict[str, dict[Any, Any]]]:

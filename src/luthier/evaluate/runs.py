@@ -75,6 +75,7 @@ def _answer(
     progress: Progress,
 ) -> JSON:
     from luthier.evaluate.bfcl_results import write_results
+    from luthier.evaluate.bfcl_source_decoding import source_reader
     from luthier.evaluate.multi_turn import evaluate_multi_turn
     from luthier.evaluate.tools import balances, evaluate_tools, own_form
     from luthier.records.bfcl import Item
@@ -93,6 +94,7 @@ def _answer(
         "balance": {kind: [balance.to_row() for balance in balances(rows)] for kind, rows in kinds.items() if rows},
         "benchmark": BFCL.label if dialogues or any(isinstance(item, Item) for item in items) else "",
         "form": form,
+        "source_reader": source_reader(item.category for item in items),
     }
 
 

@@ -33,6 +33,7 @@ EXTRAS = {  # what brings it, and a module that it consists of
     "openvino": "openvino_genai",
     "quantize": "bitsandbytes",
     "faiss": "faiss",
+    "bfcl": "tree_sitter_java",
     "trace": "onnx",
     "cluster": "ray",
 }
