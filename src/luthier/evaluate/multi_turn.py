@@ -28,8 +28,8 @@ from luthier.records.bfcl_multi_turn import MultiTurnItem
 from luthier.records.journal import Journal
 
 MOST_STEPS = 20  # of a turn, as in the benchmark
-STEP_TOKENS = 512  # of one answer; a message or a file can be long
-AT_ONCE = 16
+STEP_TOKENS = 256  # of one answer; the true calls of 99 turns in 100 are written in 100, and where they take more there is more
+AT_ONCE = 8  # with few, little is lost when a run is stopped within a batch
 FIELDS = ("id", "category", "decoding")  # that every row of answers has
 STEP_FIELDS = ("id", "decoding", "turn", "step")  # that every row of steps has
 SHOWN = 300  # characters of what a tool answers in the text of a dialogue
@@ -70,12 +70,12 @@ def evaluate_multi_turn(
     *,
     decodings: Sequence[Decoding] = ("free", "constrained"),
     form: str = "brackets",
-    max_tokens: int = STEP_TOKENS,
+    max_tokens: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Score]:
     """Hold and judge every dialogue under every decoding. journal: judged dialogues; steps: every answer, which is not asked for again.
 
-    form: that constrained answers are written in, of `grammar.FORMS`. Raises EngineError where the engine cannot follow a grammar and "constrained" is
+    form: that constrained answers are written in, of `grammar.FORMS`. max_tokens: of one answer; where left out, enough for the true calls. Raises EngineError where the engine cannot follow a grammar and "constrained" is
     asked for, and where a prompt does not name a tool on offer; SettingsError where a journal holds another model's answers.
     """
     check_prompts(model, items)
@@ -161,15 +161,21 @@ def _plain(arguments: JSON) -> JSON:
     return found
 
 
-def _asked(model: LanguageModel, wanted: Sequence[Step], max_tokens: int) -> list[Completion]:
+def _asked(model: LanguageModel, wanted: Sequence[Step], max_tokens: int | None) -> list[Completion]:
     """The model's answers, in one batch; a prompt that its context does not hold is refused by itself, not with the batch."""
     room = _room(model)
     reader: Any = getattr(model, "reader", model)
+    asked = [max_tokens or _enough(want) for want in wanted]
     lengths = [len(reader.encode(reader.render(want.prompt))) if room else 0 for want in wanted]
     fitting = [place for place, length in enumerate(lengths) if not room or length < room]
-    rooms = [Sampling(max_tokens=min(max_tokens, room - lengths[place]) if room else max_tokens) for place in fitting]
+    rooms = [Sampling(max_tokens=min(asked[place], room - lengths[place]) if room else asked[place]) for place in fitting]
     found = dict(zip(fitting, model.generate([wanted[place].prompt for place in fitting], rooms), strict=True)) if fitting else {}
     return [found[place] if place in found else Completion("", "refused", lengths[place], 0) for place in range(len(wanted))]
+
+
+def _enough(want: Step) -> int:
+    written = sum(map(len, want.item.turns[want.turn].truth))
+    return max(STEP_TOKENS, written // 2)  # a token is seldom less than two letters
 
 
 def _room(model: LanguageModel) -> int:
