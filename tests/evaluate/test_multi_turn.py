@@ -140,6 +140,14 @@ def test_calls_that_only_the_benchmark_reads_are_run_too():
     assert steps[2].prompt.messages[-2].tool_calls[0].arguments == {"folder": "somewhere"}
 
 
+def test_what_no_tokenizer_takes_is_replaced():
+    item = next(item for item in some_dialogues("multi_turn_base", 20) if item.classes == ("GorillaFileSystem",))
+    steps, _ = talk(item, ['[cd(folder="\\ud800"), ls(a=(1, b"x"))]', DONE])
+    for message in steps[1].prompt.messages:
+        json.dumps(message.to_row(), ensure_ascii=False).encode()
+    assert steps[1].prompt.messages[1].tool_calls[0].arguments == {"folder": "?"}
+
+
 def test_more_tools_come_when_they_are_said_to():
     item = next(item for item in some_dialogues("multi_turn_miss_func", 20) if not item.turns[0].truth)
     steps, _ = talk(item, [ASKS])

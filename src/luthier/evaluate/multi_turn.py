@@ -150,15 +150,22 @@ def _said(step: ReadStep, answers: Sequence[str]) -> Iterator[Message]:
     if step.read.calls is not None and len(step.read.calls) == len(answers):
         calls = step.read.calls
     else:  # only the benchmark's decoding reads them
-        calls = tuple(ToolCall(name, _plain(arguments)) for call in step.decoded for name, arguments in call.items())
-    yield Message("assistant", None, calls)
+        calls = tuple(ToolCall(name, arguments) for call in step.decoded for name, arguments in call.items())
+    yield Message("assistant", None, tuple(ToolCall(_encodable(call.name), _plain(call.arguments)) for call in calls))
     for name, answer in zip(names, answers, strict=True):
-        yield Message("tool", answer, name=name)
+        yield Message("tool", _encodable(answer), name=_encodable(name))
 
 
 def _plain(arguments: JSON) -> JSON:
-    found: JSON = json.loads(json.dumps({str(name): value for name, value in arguments.items()}, default=str, skipkeys=True))
+    """Arguments as JSON has them: what Python writes beyond that, tuples and bytes say, is near enough to be read back by the model."""
+    named = {str(name): value for name, value in arguments.items()}
+    found: JSON = json.loads(_encodable(json.dumps(named, default=str, skipkeys=True, ensure_ascii=False)))
     return found
+
+
+def _encodable(text: str) -> str:
+    """Without halves of characters, which an escape in a call can write and no tokenizer takes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _asked(model: LanguageModel, wanted: Sequence[Step], max_tokens: int | None) -> list[Completion]:
