@@ -57,8 +57,7 @@ def _complaint(error: Any) -> str:
 
 @cache
 def _checker() -> Any:
-    _load()
-    with _without_bytecode():
+    with benchmark_modules():
         from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker
 
     return ast_checker
@@ -66,16 +65,17 @@ def _checker() -> Any:
 
 @cache
 def _language(category: str) -> Any:
-    _load()
-    with _without_bytecode():
+    with benchmark_modules():
         from bfcl_eval.constants.enums import Language
 
     return Language[LANGUAGES.get(category, "Python").upper()]
 
 
 @contextmanager
-def _without_bytecode() -> Iterator[None]:
-    """The unpacked files are checked by their hashes; compiled ones beside them would be read first, and are not."""
+def benchmark_modules() -> Iterator[None]:
+    """Within, the unpacked modules can be imported. The files are checked by their hashes; compiled ones beside them would be read first, and
+    are not."""
+    _load()
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from luthier.evaluate.tool_verdicts import BFCL_FORMS
 from luthier.records import JSON, write_jsonl
 from luthier.records.bfcl import CATEGORIES, LANGUAGES
+from luthier.records.bfcl_multi_turn import MULTI_TURN_CATEGORIES
 from luthier.records.call_forms import read_calls
 from luthier.records.calls import render_calls
 
@@ -23,12 +25,14 @@ def write_results(rows: Iterable[JSON], folder: Path) -> list[Path]:
     """One file for each decoding and category of the judged answers, below `folder/bfcl/DECODING`; own dialogues are not the benchmark's."""
     groups: dict[tuple[str, str], list[JSON]] = {}
     for row in rows:
-        if row["category"] in CATEGORIES and "official" in row:
+        if row["category"] in (*CATEGORIES, *MULTI_TURN_CATEGORIES) and "official" in row:
             groups.setdefault((row["decoding"], row["category"]), []).append({"id": row["id"], "result": _result(row)})
     return [_write(folder / RESULTS / decoding, category, some) for (decoding, category), some in groups.items()]
 
 
-def _result(row: JSON) -> str:
+def _result(row: JSON) -> Any:
+    if "result" in row:  # of a multi-turn dialogue: the text of each step of each turn
+        return row["result"]
     if row["form"] in BFCL_FORMS or row["category"] in LANGUAGES:
         return str(row["answer"])
     calls = read_calls(row["answer"]).calls
@@ -36,7 +40,7 @@ def _result(row: JSON) -> str:
 
 
 def _write(folder: Path, category: str, rows: list[JSON]) -> Path:
-    group = "live" if category.startswith("live_") else "non_live"
+    group = "multi_turn" if category in MULTI_TURN_CATEGORIES else "live" if category.startswith("live_") else "non_live"
     path = folder / REGISTERED.replace("/", "_") / group / f"BFCL_v4_{category}_result.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_jsonl(path, sorted(rows, key=lambda row: _number(row["id"])))

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from luthier.evaluate.tools import AnyItem
     from luthier.models.local import LocalModel
     from luthier.models.protocol import LanguageModel
+    from luthier.records.bfcl_multi_turn import MultiTurnItem
 
 ANSWERS, SCORES = tools_page.ANSWERS, choice_page.SCORES
 RESULTS = "bfcl"
+STEPS = "steps.jsonl"
 FIELDS = ("question", "options", "logprobs")  # that every row of scores has
 
 
@@ -35,17 +37,23 @@ def run_tools(settings: ToolsEvaluationSettings, out: Path, progress: Progress =
     """
     from luthier.evaluate.own_items import read_own_items
     from luthier.records.bfcl import load_items
+    from luthier.records.bfcl_multi_turn import MULTI_TURN_CATEGORIES, load_multi_turn
 
     items: list[AnyItem] = [*read_own_items(settings.files, settings.each)] if settings.files else []
     limits = settings.limits()
-    items += [item for category, limit in limits.items() for item in load_items(category, limit)]
+    dialogues: list[MultiTurnItem] = []
+    for category, limit in limits.items():
+        if category in MULTI_TURN_CATEGORIES:
+            dialogues += load_multi_turn(category, limit)
+        else:
+            items += load_items(category, limit)
     model = settings.open()
     decodings = _decodings(settings, model)
     benchmark = [(BFCL.label, fetch_wheel(BFCL))] if limits else []
     reads: list[str | Path | tuple[str, str | Path]] = [*settings.files, *benchmark, *settings.reads()]
-    files = [ANSWERS, *([RESULTS] if limits else [])]
+    files = [ANSWERS, *([STEPS] if dialogues else []), *([RESULTS] if limits else [])]
     with Run(out, "evaluate tools", settings, reads=reads, progress=progress, draw=tools_page.draw) as made:
-        made.step("answers", partial(_answer, model, items, decodings, out, form=settings.form, progress=progress), files=files)
+        made.step("answers", partial(_answer, model, items, dialogues, decodings, out, form=settings.form, progress=progress), files=files)
     return made
 
 
@@ -57,23 +65,36 @@ def _decodings(settings: ToolsEvaluationSettings, model: LanguageModel) -> tuple
 
 
 def _answer(
-    model: LanguageModel, items: Sequence[AnyItem], decodings: Sequence[Decoding], out: Path, *, form: str, progress: Progress
+    model: LanguageModel,
+    items: Sequence[AnyItem],
+    dialogues: Sequence[MultiTurnItem],
+    decodings: Sequence[Decoding],
+    out: Path,
+    *,
+    form: str,
+    progress: Progress,
 ) -> JSON:
     from luthier.evaluate.bfcl_results import write_results
+    from luthier.evaluate.bfcl_source_decoding import source_reader
+    from luthier.evaluate.multi_turn import evaluate_multi_turn
     from luthier.evaluate.tools import balances, evaluate_tools, own_form
     from luthier.records.bfcl import Item
 
-    progress.step("Answering", len(items) * len(decodings))
+    progress.step("Answering", (len(items) + len(dialogues)) * len(decodings))
     form = own_form(model) if form == "own" else form
-    table = evaluate_tools(model, items, out / ANSWERS, decodings=decodings, form=form, progress=progress.advance)
+    table = evaluate_tools(model, items, out / ANSWERS, decodings=decodings, form=form, progress=progress.advance) if items else []
+    if dialogues:
+        held = partial(evaluate_multi_turn, model, dialogues, out / ANSWERS, out / STEPS)
+        table += held(decodings=decodings, form=form, progress=progress.advance)
     rows = [row for _, row in read_rows(out / ANSWERS)]
     write_results(rows, out)
     kinds = {kind: [row for row in rows if ("right" in row) is own] for kind, own in (("own", True), ("bfcl", False))}
     return {
         "scores": [score.to_row() for score in table],
         "balance": {kind: [balance.to_row() for balance in balances(rows)] for kind, rows in kinds.items() if rows},
-        "benchmark": BFCL.label if any(isinstance(item, Item) for item in items) else "",
+        "benchmark": BFCL.label if dialogues or any(isinstance(item, Item) for item in items) else "",
         "form": form,
+        "source_reader": source_reader(item.category for item in items),
     }
 
 

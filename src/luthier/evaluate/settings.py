@@ -10,8 +10,10 @@ from luthier.errors import SettingsError
 from luthier.models.opening import ModelSettings, ServedModelSettings
 from luthier.models.options import Targets
 from luthier.records.bfcl import Category
+from luthier.records.bfcl_multi_turn import MultiTurnCategory
 from luthier.settings import argument, check, option, seed_option
 
+AnyCategory = Literal[Category, MultiTurnCategory]
 Decoding = Literal["free", "constrained"]
 Form = Literal["own", "brackets", "hermes", "llama", "json"]
 Style = Literal["chat", "plain"]
@@ -24,9 +26,9 @@ class ToolsEvaluationSettings(ServedModelSettings):
     A stopped evaluation continues with the same command.
     """
 
-    categories: tuple[Category, ...] = option(
+    categories: tuple[AnyCategory, ...] = option(
         (),
-        "Items of this kind; irrelevance: no tool on offer fits.",
+        "Items of this kind; irrelevance: no tool on offer fits; multi_turn: dialogues in which the calls are run.",
         "--category",
         shown="simple_python, or none where --items names a file",
     )

@@ -16,6 +16,7 @@ from typing import Any
 from luthier.evaluate.abstention import silence
 from luthier.evaluate.bfcl import Decoded, official_verdict, source_text
 from luthier.evaluate.bfcl_decoding import DecodingError, decode
+from luthier.evaluate.bfcl_source_decoding import can_parse_source, decode_source
 from luthier.evaluate.own_items import OwnItem
 from luthier.models import Completion
 from luthier.records import JSON, Tool, ToolCall
@@ -95,6 +96,11 @@ def _official(item: Item, text: str, read: Reading) -> tuple[bool, str]:
 def decoded(item: Item, text: str, read: Reading) -> Decoded | None:
     """The calls that the benchmark's checker is given, None where it would be given none."""
     if item.category in LANGUAGES:
+        if read.form in BFCL_FORMS and can_parse_source():
+            try:
+                return decode_source(text, LANGUAGES[item.category])
+            except DecodingError:
+                return None
         calls = read.calls
         return (
             None if calls is None else [{call.name: {key: source_text(value) for key, value in call.arguments.items()}} for call in calls]
@@ -110,7 +116,7 @@ def decoded(item: Item, text: str, read: Reading) -> Decoded | None:
 def _strict(item: Item, read: Reading, completion: Completion) -> str:
     """Why an answer that is officially right is not so strictly, or ""."""
     if item.abstain:
-        return _spoke(read, completion, item.tools)
+        return not_spoken(read, completion, item.tools)
     if read.calls is None:
         return "not written as a call: only the benchmark's decoding reads it"
     calls, free = read.calls, list(item.truth)
@@ -118,7 +124,7 @@ def _strict(item: Item, read: Reading, completion: Completion) -> str:
         calls = tuple(ToolCall(call.name, {key: source_text(value) for key, value in call.arguments.items()}) for call in calls)
         free = [{name: _as_source(accepted) for name, accepted in answer.items()} for answer in free]
     for call in calls:
-        if found := _misfit(call, item.tools):
+        if found := misfit(call, item.tools):
             return found
         if not item.truth:
             continue
@@ -135,7 +141,8 @@ def _as_source(accepted: JSON) -> JSON:
     return {name: [source_text(value) for value in values] for name, values in accepted.items()}
 
 
-def _spoke(read: Reading, completion: Completion, tools: Sequence[Tool]) -> str:
+def not_spoken(read: Reading, completion: Completion, tools: Sequence[Tool]) -> str:
+    """Why an answer does not say in a finished sentence that nothing can be called, or "" where it does."""
     if _tried(completion.text, read, tools):
         return "tried to call a tool although none fits"
     quiet = silence(completion.text, completion.finish)
@@ -152,7 +159,8 @@ def _tried(text: str, read: Reading, tools: Sequence[Tool]) -> bool:
         return False
 
 
-def _misfit(call: ToolCall, tools: Sequence[Tool]) -> str:
+def misfit(call: ToolCall, tools: Sequence[Tool]) -> str:
+    """In what a call fits no tool on offer, or ""."""
     tool = next((tool for tool in tools if tool.name == call.name), None)
     if tool is None:
         return f"{call.name} is no tool on offer"
@@ -188,9 +196,9 @@ def _strict_own(item: OwnItem, read: Reading, completion: Completion) -> str:
         told = (
             item.messages[-1].role == "tool" and completion.finish == "stop" and said.strip().endswith((".", "!"))
         )  # "Done." will do there
-        return ("" if told else _spoke(read, completion, item.tools)) or (f"does not ask for {unasked}" if unasked else "")
+        return ("" if told else not_spoken(read, completion, item.tools)) or (f"does not ask for {unasked}" if unasked else "")
     for call in read.calls or ():
-        if found := _misfit(call, item.tools):
+        if found := misfit(call, item.tools):
             return found
     exact = sorted(map(repr, (_exact(call) for call in read.calls or ())))
     return "" if exact == sorted(map(repr, (_exact(call) for call in item.calls))) else "a value is written otherwise than asked for"

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from luthier.errors import EngineError, SettingsError
 from luthier.evaluate.own_items import OwnItem
@@ -19,7 +20,7 @@ from luthier.evaluate.tool_verdicts import judge
 from luthier.evaluate.tools_page import OWN
 from luthier.models import LanguageModel, Prompt, Sampling
 from luthier.models.grammar import FORMS, calls_grammar
-from luthier.records import JSON
+from luthier.records import JSON, Message, Tool
 from luthier.records.bfcl import Item
 from luthier.records.calls import render_calls
 from luthier.records.journal import Journal
@@ -38,7 +39,7 @@ AnyItem = Item | OwnItem
 class Score:
     """One line of the score table. official: of benchmark items, right: of own ones; the other is None. forms: answers by the form of their
     calls; unread: attempts at a call in no known form. dialogues: of own items, those in which every decision is right, where some have more
-    than one."""
+    than one. failures: of multi-turn dialogues, how many broke which rule."""
 
     category: str
     decoding: str
@@ -48,11 +49,12 @@ class Score:
     forms: JSON
     unread: int
     dialogues: Rate | None = None
+    failures: JSON = field(default_factory=dict)
 
     def to_row(self) -> JSON:
         rates = {name: rate.to_row() for name in ("official", "right", "strict", "dialogues") if (rate := getattr(self, name)) is not None}
         told = {"category": self.category, "decoding": self.decoding, "items": self.strict.items}
-        return {**told, **rates, "forms": self.forms, "unread": self.unread}
+        return {**told, **rates, "forms": self.forms, "unread": self.unread} | ({"failures": self.failures} if self.failures else {})
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,20 @@ def _chunks(items: Sequence[AnyItem], decodings: Sequence[Decoding]) -> Iterator
         yield [(decoding, item) for item in order[start : start + size] for decoding in decodings]
 
 
-def check_prompts(model: LanguageModel, items: Sequence[AnyItem]) -> None:
+class Offering(Protocol):
+    """What has messages and tools on offer."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def messages(self) -> tuple[Message, ...]: ...
+
+    @property
+    def tools(self) -> tuple[Tool, ...]: ...
+
+
+def check_prompts(model: LanguageModel, items: Sequence[Offering]) -> None:
     """Raises EngineError where the prompt of an item does not name a tool on offer, since no answer to it could be right; of a server, which keeps its
     prompts to itself, where one is as long without the tools."""
     render = getattr(model, "render", None)
@@ -148,7 +163,7 @@ def check_prompts(model: LanguageModel, items: Sequence[AnyItem]) -> None:
             )
 
 
-def _check_served(model: LanguageModel, item: AnyItem) -> None:
+def _check_served(model: LanguageModel, item: Offering) -> None:
     asked = [Prompt(item.messages, item.tools), Prompt(item.messages)]
     shown, bare = model.generate(asked, Sampling(max_tokens=1))
     if "refused" not in (shown.finish, bare.finish) and shown.prompt_tokens <= bare.prompt_tokens:
@@ -190,7 +205,9 @@ def _score(category: str, decoding: str, rows: Sequence[JSON]) -> Score:
     forms = Counter(row["form"] for row in rows if row.get("form"))
     unread = sum(bool(row.get("attempted")) and not row.get("form") for row in rows)
     official, right = (_rate(rows, rule) if all(rule in row for row in rows) else None for rule in ("official", "right"))
-    return Score(category, decoding, official, right, _rate(rows, "strict"), dict(forms.most_common()), unread, _dialogues(rows))
+    failures = Counter(row["failure"] for row in rows if row.get("failure"))
+    strict, told = _rate(rows, "strict"), dict(failures.most_common())
+    return Score(category, decoding, official, right, strict, dict(forms.most_common()), unread, _dialogues(rows), told)
 
 
 def _dialogues(rows: Sequence[JSON]) -> Rate | None:

