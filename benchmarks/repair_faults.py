@@ -16,7 +16,7 @@ import tarfile
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -289,11 +289,11 @@ def make(one: Sdist, wanted: int, seed: int, folder: Path) -> list[Fault]:
     return made
 
 
-def faults(count: int, seed: int, folder: Path) -> list[Fault]:
-    """`count` faults, spread over the packages, from the file in `folder` where they were made before."""
+def faults(count: int, seed: int, folder: Path, packages: Sequence[Sdist] = PACKAGES) -> list[Fault]:
+    """`count` faults, spread over packages, from the file in `folder` where they were made before."""
     found: list[Fault] = []
-    for at, one in enumerate(PACKAGES):
-        wanted = count // len(PACKAGES) + (at < count % len(PACKAGES))
+    for at, one in enumerate(packages):
+        wanted = count // len(packages) + (at < count % len(packages))
         path = folder / f"faults-{seed}-{wanted}-{one.project}-{one.version}.json"
         if wanted and not path.is_file():
             rows = [asdict(each) for each in make(one, wanted, seed, folder)]
