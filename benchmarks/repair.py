@@ -10,7 +10,6 @@ where it was stopped; `--minutes` ends it after the fault that is under way, and
 from __future__ import annotations
 
 import ast
-import json
 import shutil
 import tempfile
 import time
@@ -28,10 +27,12 @@ from luthier.statistics.rates import mcnemar, wilson
 from repair_faults import PACKAGES, Fault, faults, put_in, unpacked
 
 ARMS: dict[str, dict[str, Any]] = {
-    "best-of-n": {"strategy": "best-of-n", "parallel": 4},
-    "ldb": {"strategy": "ldb", "iterations": 16},
-    "s-star": {"strategy": "s-star", "stop": "passes"},
-    "rethink": {"strategy": "rethink"},
+    "lines": {"lines": "only"},
+    "lines, then best-of-n": {"lines": "first", "strategy": "best-of-n", "parallel": 4},
+    "best-of-n": {"lines": "never", "strategy": "best-of-n", "parallel": 4},
+    "rethink": {"lines": "never", "strategy": "rethink"},
+    "ldb": {"lines": "never", "strategy": "ldb", "iterations": 16},
+    "s-star": {"lines": "never", "strategy": "s-star"},
 }
 
 
@@ -54,7 +55,11 @@ def measure(quick: bool, **options: str) -> dict[str, Any]:
                     journal.append(row)
                     done[arm, fault.name] = row
                     print(f"{number} of {len(made)}, {arm}: {fault.name}: {row['came']}", flush=True)
-    return {"model": options["model"], "calls": calls, **_figures([fault for fault in made if all((arm, fault.name) in done for arm in arms)], arms, done)}
+    return {
+        "model": options["model"],
+        "calls": calls,
+        **_figures([fault for fault in made if all((arm, fault.name) in done for arm in arms)], arms, done),
+    }
 
 
 def _mixed(made: list[Fault]) -> list[Fault]:
@@ -122,7 +127,10 @@ def _figures(made: list[Fault], arms: dict[str, Any], done: dict[tuple[str, str]
             "as_it_was": sum(row["as_it_was"] for row in own),
             "came": dict(Counter(row["came"] for row in own)),
             "edits": dict(edits),
-            "kinds": {kind: [sum(row["solved"] for row in own if row["kind"] == kind), count] for kind, count in Counter(row["kind"] for row in own).items()},
+            "kinds": {
+                kind: [sum(row["solved"] for row in own if row["kind"] == kind), count]
+                for kind, count in Counter(row["kind"] for row in own).items()
+            },
             **{name: sum(row[name] for row in own) / max(1, len(own)) for name in ("calls", "tokens", "seconds")},
         }
     any_of = sum(any(rows[arm][at]["solved"] for arm in arms) for at in range(len(made)))
@@ -140,7 +148,8 @@ def _pair(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> dict[str, A
 
 def line(figures: dict[str, Any]) -> str:
     told = [
-        f"{arm} {_rate(own['solved'])}, {own['calls']:.1f} calls, {own['tokens']:,.0f} tokens, {own['seconds']:.0f} s" for arm, own in figures["arms"].items()
+        f"{arm} {_rate(own['solved'])}, {own['calls']:.1f} calls, {own['tokens']:,.0f} tokens, {own['seconds']:.0f} s"
+        for arm, own in figures["arms"].items()
     ]
     return f"{figures['model']}, {len(figures['faults'])} faults, {figures['calls']} calls: {'; '.join(told)}; any of them {_rate(figures['solved_by_any'])}"
 

@@ -87,7 +87,15 @@ def hashes(root: Path) -> dict[str, str]:
 def test_the_smallest_edit_that_passes_everything_is_the_patch(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, before = Fixer(), hashes(repository)
     monkeypatch.setattr(RepairSettings, "open", lambda self: model)
-    settings = RepairSettings("tests/test_sums.py::test_total", root=str(repository), apart=False, strategy="best-of-n", budget="4 calls", stop="never")
+    settings = RepairSettings(
+        "tests/test_sums.py::test_total",
+        root=str(repository),
+        apart=False,
+        lines="never",
+        strategy="best-of-n",
+        budget="4 calls",
+        stop="never",
+    )
     made = repairing.run(settings, tmp_path / "run")
     assert hashes(repository) == before
     assert "page_problem" not in made.record
@@ -110,7 +118,9 @@ def test_the_smallest_edit_that_passes_everything_is_the_patch(repository: Path,
 def test_what_went_wrong_is_told_to_the_next_attempt(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Fixer()
     monkeypatch.setattr(RepairSettings, "open", lambda self: model)
-    settings = RepairSettings("tests/test_sums.py::test_total", root=str(repository), apart=False, strategy="ldb", budget="4 calls")
+    settings = RepairSettings(
+        "tests/test_sums.py::test_total", root=str(repository), apart=False, lines="never", strategy="ldb", budget="4 calls"
+    )
     repairing.run(settings, tmp_path / "run")
     assert "breaks tests/test_sums.py::test_add" in model.asked[1]
     assert "changes none of the functions" in model.asked[2]

@@ -70,6 +70,19 @@ def function_at(tree: Worktree, file: str, line: int) -> Editable | None:
     return Editable(file, node.name, _first(node), _last(node), "".join(lines[_first(node) - 1 : _last(node)]))
 
 
+def functions_in(text: str) -> list[Editable]:
+    """The functions and methods of a text, in its order; none where it is no Python."""
+    lines = text.splitlines(keepends=True)
+    found = _definitions(parsed(text))
+    return [Editable("", node.name, _first(node), _last(node), "".join(lines[_first(node) - 1 : _last(node)])) for node in found]
+
+
+def put(text: str, one: Editable, own: str, before: str = "") -> str:
+    """A text with a new version of one of its functions in the place of the old one. before: what stands right above it."""
+    lines = text.splitlines(keepends=True)
+    return "".join([*lines[: one.first - 1], before, *_in_place(one, own).splitlines(keepends=True), *lines[one.last :]])
+
+
 def edited(tree: Worktree, functions: Sequence[Editable], program: str) -> Edit | Refused:
     """The edit that a program makes: each function of it, also one inside a class, in the place of the one with the same name."""
     program = textwrap.dedent(program)
@@ -96,9 +109,7 @@ def _applied(tree: Worktree, found: Sequence[tuple[Editable, str]]) -> Edit | No
     before = {one.file: tree.read(one.file) for one, _ in found}
     after = dict(before)
     for one, own in sorted(found, key=lambda pair: -pair[0].first):
-        new = _in_place(one, own)
-        lines = after[one.file].splitlines(keepends=True)
-        after[one.file] = "".join([*lines[: one.first - 1], *new.splitlines(keepends=True), *lines[one.last :]])
+        after[one.file] = put(after[one.file], one, own)
     files = {file: text for file, text in after.items() if text != before[file]}
     if not files or not all(parsed(text) for text in files.values()):
         return None

@@ -10,11 +10,11 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from luthier.errors import SettingsError
 from luthier.models.budget import Budget, Spent
@@ -25,14 +25,16 @@ from luthier.records.files import atomic_write, write_jsonl
 from luthier.run import Run
 from luthier.search import repair_page
 from luthier.search.edits import Edit, Editable, Refused, edited
+from luthier.search.infill import holes, infill
 from luthier.search.journals import Answers, Kept
 from luthier.search.page import PROGRAMS, SEARCHES
 from luthier.search.problem import Posed
 from luthier.search.runs import search_results
 from luthier.search.settings import SearchSettings
 from luthier.search.solving import ANSWERS, VERDICTS, Solved, search_all
-from luthier.search.suspects import editable
-from luthier.search.wants import Behave, Behaviour, Look, Tested, Timed, Trials, Tried, Try, Watched
+from luthier.search.steps import Search
+from luthier.search.suspects import editable, line_suspicion
+from luthier.search.wants import Behave, Behaviour, Look, Steps, Tested, Timed, Trials, Tried, Try, Watched
 from luthier.search.worktree import Ran, Worktree
 from luthier.settings import REQUIRED, argument, check, option
 
@@ -44,6 +46,7 @@ SHOWN = 1800  # characters of a failing test that a model is told
 _SECTION = re.compile(r"^_ (?:_ ?)+$", re.MULTILINE)  # between the functions of a traceback
 _HEAD = re.compile(r"[> ] +(?:async +)?def ")
 REST = "the rest of the test suite"
+Lines = Literal["first", "only", "never"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,9 @@ class RepairSettings(ServedModelSettings, SearchSettings):
         "Functions that may be edited: those first that failing tests call and passing ones do not, then those of the traceback.",
         least=1,
         most=20,
+    )
+    lines: Lines = option(
+        "first", "Lines hidden from the model and written anew: before the strategy, with half of the budget; nothing but that; or never."
     )
     apart: bool = option(True, "Each function is searched by itself with its share of the budget; else one prompt shows all.")
     suite_seconds: float = option(120.0, "Longest that the suite may take.", above=0, most=36_000)
@@ -203,25 +209,37 @@ class _Job:
     out: Path
 
     def search(self, model: LanguageModel) -> JSON:
-        found: list[Solved] = []
+        found: list[tuple[Sequence[Editable], Solved]] = []
         left = self.settings.limits
-        for at, functions in enumerate(self.groups):
-            share = _share(left, len(self.groups) - at)
-            if share is None or (found and found[-1].passes and self.settings.stop != "never"):
+        parts = [*([] if self.settings.lines == "never" else [None]), *([] if self.settings.lines == "only" else self.groups)]
+        for at, part in enumerate(parts):
+            share = _share(left, len(parts) - at)
+            if share is None or (found and found[-1][1].passes and self.settings.stop != "never"):
                 break
-            how, problem = replace(self.settings.how(), budget=str(share)), pose(self.settings.test, self.stands.failing, functions)
+            functions = [one for group in self.groups for one in group] if part is None else part
+            how = replace(self.settings.how(), budget=str(share))
+            problem, steps = self._by_lines(functions) if part is None else (pose(self.settings.test, self.stands.failing, functions), None)
             with Answers(model, self.out / ANSWERS) as answers, _Trials(self.out / VERDICTS, self, functions) as trials:
-                found += search_all([problem], how, answers.answer, trials.answer, count=answers.count)
-            left = _less(left, found[-1].spent)
-        write_jsonl(self.out / SEARCHES, [one.to_row() for one in found])
-        write_jsonl(self.out / PROGRAMS, ({"task": one.task, **asdict(each)} for one in found for each in one.candidates))
+                (solved,) = search_all([problem], how, answers.answer, trials.answer, count=answers.count, steps=steps)
+            found.append((functions, solved))
+            left = _less(left, solved.spent)
+        searches = [one for _, one in found]
+        write_jsonl(self.out / SEARCHES, [one.to_row() for one in searches])
+        write_jsonl(self.out / PROGRAMS, ({"task": one.task, **asdict(each)} for one in searches for each in one.candidates))
         places = [f"{one.file}:{one.first} {one.name}" for functions in self.groups for one in functions]
-        return search_results(found) | {"functions": places, "fix": self._smallest(found)}
+        return search_results(searches) | {"functions": places, "fix": self._smallest(found)}
 
-    def _smallest(self, found: Sequence[Solved]) -> JSON | None:
+    def _by_lines(self, functions: Sequence[Editable]) -> tuple[Posed, Callable[[Search], Steps[None]]]:
+        failing = self.stands.failing
+        told = report(failing.texts.get(min(failing.failed), ""))
+        places = holes(functions, line_suspicion(failing, self.stands.near))
+        problem = Posed(f"{self.settings.test} by single lines", told, "", (self.settings.test, REST), wanted="the line")
+        return problem, partial(infill, told=told, places=places)
+
+    def _smallest(self, found: Sequence[tuple[Sequence[Editable], Solved]]) -> JSON | None:
         """The files of the smallest edit that passes everything."""
         sized: list[tuple[int, int, dict[str, str]]] = []
-        for functions, solved in zip(self.groups, found, strict=False):
+        for functions, solved in found:
             for one in solved.candidates:
                 edit = edited(self.tree, functions, one.program) if one.passes else None
                 if isinstance(edit, Edit):

@@ -1,4 +1,4 @@
-"""A plugin of pytest that runs inside the sandbox: what each test came to, and which functions it called, as JSON.
+"""A plugin of pytest that runs inside the sandbox: what each test came to, and which functions and lines it ran, as JSON.
 
 It imports the standard library alone, because the interpreter that loads it is the repository's.
 """
@@ -15,32 +15,46 @@ ROOT = os.environ.get("LUTHIER_ROOT", "/luthier-tree/")
 OUT = os.environ.get("LUTHIER_OUT", "/luthier-tree/.luthier-seen.json")
 FOLLOW = os.environ.get("LUTHIER_FOLLOW") == "1"
 MOST = 400  # functions of one test
-seen: dict[str, Any] = {"tests": {}, "functions": [], "called": {}, "frames": {}}
+seen: dict[str, Any] = {"tests": {}, "functions": [], "called": {}, "frames": {}, "lines": {}}
 _places: dict[CodeType, int] = {}
-_called: dict[CodeType, None] = {}
+_called: dict[CodeType, set[int]] = {}
 
 
-def _profile(frame: FrameType, event: str, argument: object) -> None:
-    if event == "call":
-        code = frame.f_code
-        if code not in _called and len(_called) < MOST and code.co_filename.startswith(ROOT):
-            _called[code] = None
+def _calls(frame: FrameType, event: str, argument: object) -> Any:
+    code = frame.f_code
+    if not code.co_filename.startswith(ROOT):
+        return None
+    if code not in _called:
+        if len(_called) >= MOST:
+            return None
+        _called[code] = set()
+    return _steps
+
+
+def _steps(frame: FrameType, event: str, argument: object) -> Any:
+    if event == "line":
+        _called[frame.f_code].add(frame.f_lineno)
+    return _steps
 
 
 def pytest_runtest_setup(item: Any) -> None:
     if FOLLOW:
         _called.clear()
-        sys.setprofile(_profile)
+        sys.settrace(_calls)
 
 
 def pytest_runtest_teardown(item: Any) -> None:
-    sys.setprofile(None)
-    if FOLLOW:
-        for code in _called:
-            if code not in _places:
-                _places[code] = len(_places)
-                seen["functions"].append([code.co_filename, code.co_name, code.co_firstlineno])
-        seen["called"][item.nodeid] = [_places[code] for code in _called]
+    if not FOLLOW:
+        return
+    sys.settrace(None)
+    lines: dict[str, set[int]] = {}
+    for code, own in _called.items():
+        if code not in _places:
+            _places[code] = len(_places)
+            seen["functions"].append([code.co_filename, code.co_name, code.co_firstlineno])
+        lines.setdefault(code.co_filename, set()).update(own)
+    seen["called"][item.nodeid] = [_places[code] for code in _called]
+    seen["lines"][item.nodeid] = {file: sorted(own) for file, own in lines.items()}
 
 
 def pytest_exception_interact(node: Any, call: Any, report: Any) -> None:

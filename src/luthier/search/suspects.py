@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from luthier.errors import SettingsError
@@ -34,11 +35,21 @@ def editable(tree: Worktree, failing: Ran, near: Ran, most: int) -> list[Editabl
 
 def suspicion(near: Ran) -> dict[tuple[str, int], float]:
     """By file and first line of a function: failing tests that call it over sqrt(failing tests · tests that call it), from 0 to 1."""
+    return _ochiai(near, {name: frozenset((place.file, place.line) for place in places) for name, places in near.called.items()})
+
+
+def line_suspicion(failing: Ran, near: Ran) -> dict[tuple[str, int], float]:
+    """The same by file and line, of the lines that the failing test ran; its own where the tests of its file say nothing."""
+    run = frozenset().union(*(failing.lines.get(name, frozenset()) for name in failing.failed))
+    known = _ochiai(near, near.lines)
+    return {line: known.get(line, 0.0) for line in run}
+
+
+def _ochiai(near: Ran, ran: Mapping[str, frozenset[tuple[str, int]]]) -> dict[tuple[str, int], float]:
     failed, passed = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
-    for name, places in near.called.items():
-        kind = failed if name in near.failed else passed
-        kind.update({(place.file, place.line) for place in places})
-    total = sum(name in near.called for name in near.failed)
+    for name, places in ran.items():
+        (failed if name in near.failed else passed).update(places)
+    total = sum(name in ran for name in near.failed)
     return {place: count / math.sqrt(total * (count + passed[place])) for place, count in failed.items()}
 
 

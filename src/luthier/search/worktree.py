@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -46,13 +46,14 @@ class Place(NamedTuple):
 @dataclass(frozen=True)
 class Ran:
     """What a run of tests came to. tests: outcome by node id; texts: what was said of those that failed; called, frames: by node id the
-    functions that a test called, in their order, and those of its traceback, where it was followed; said: the end of the output where
+    functions that a test called, in their order, and those of its traceback, where it was followed; lines: files and lines that it ran; said: the end of the output where
     pytest did not get to its end."""
 
     tests: Mapping[str, str]
     texts: Mapping[str, str]
     called: Mapping[str, tuple[Place, ...]]
     frames: Mapping[str, tuple[Place, ...]]
+    lines: Mapping[str, frozenset[tuple[str, int]]] = field(default_factory=dict)
     said: str = ""
 
     @property
@@ -122,7 +123,7 @@ class Worktree:
             )
             said = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
         except subprocess.TimeoutExpired:
-            return Ran({}, {}, {}, {}, f"no end within {seconds:g} s")
+            return Ran({}, {}, {}, {}, said=f"no end within {seconds:g} s")
         if done.returncode and "bwrap:" in said:
             raise bubblewrap.explain(said)
         return self._told(said)
@@ -134,10 +135,14 @@ class Worktree:
             texts = {str(name): str(each["text"]) for name, each in told["tests"].items()}
             functions = [_place(row) for row in told["functions"]]
             called = {str(name): tuple(functions[at] for at in own) for name, own in told["called"].items()}
+            lines = {
+                str(name): frozenset((_inside(file), int(line)) for file, own in files.items() for line in own)
+                for name, files in told["lines"].items()
+            }
             frames = {str(name): tuple(map(_place, rows)) for name, rows in told["frames"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-            return Ran({}, {}, {}, {}, said or "pytest said nothing")
-        return Ran(tests, texts, called, frames, said if not tests else "")
+            return Ran({}, {}, {}, {}, said=said or "pytest said nothing")
+        return Ran(tests, texts, called, frames, lines, said if not tests else "")
 
     def _command(self, words: Sequence[str], seconds: float, *, follow: bool) -> list[str]:
         plugin = Path(__file__).with_name("seen.py")
@@ -188,4 +193,8 @@ def _folders(python: str) -> list[str]:
 
 def _place(row: Sequence[object]) -> Place:
     file, name, line = row
-    return Place(str(file).removeprefix(f"{INSIDE}/"), str(name), int(str(line)))
+    return Place(_inside(str(file)), str(name), int(str(line)))
+
+
+def _inside(file: str) -> str:
+    return file.removeprefix(f"{INSIDE}/")
