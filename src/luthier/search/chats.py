@@ -71,7 +71,7 @@ def shown_file(messages: Sequence[Message], entry_point: str) -> Shown | None:
     return None
 
 
-def tests_of(one: Shown) -> tuple[str, ...]:
+def doctests_of(one: Shown) -> tuple[str, ...]:
     """The doctests of the function, as assertions."""
     node = ast.parse(one.function.text).body[0]
     doc = ast.get_docstring(node) if isinstance(node, ast.FunctionDef) else None
@@ -83,5 +83,5 @@ def _files(text: str) -> Iterator[Shown]:
         functions = [one for one in functions_in(match["text"]) if not one.text.startswith((" ", "\t"))]
         for function in functions:
             shown = Shown(match["name"] or "", match["text"], function)
-            if tests_of(shown):
+            if doctests_of(shown):
                 yield shown

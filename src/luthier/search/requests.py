@@ -12,7 +12,7 @@ from typing import Any, get_args
 from luthier.errors import LuthierError, SettingsError
 from luthier.models.protocol import Completion, Prompt, Sampling
 from luthier.records import JSON, Message
-from luthier.search.chats import Shown, shown_file, tests_of
+from luthier.search.chats import Shown, doctests_of, shown_file
 from luthier.search.problem import Posed, Test
 from luthier.search.prompts import fenced
 from luthier.search.readers import called, examples
@@ -65,7 +65,7 @@ def read(body: Any, served: str, settings: SearchSettings) -> Asked:
     entry_point, tests = _field(body, "entry_point", str, ""), body.get("tests")
     problem, file = posed(messages, tests, entry_point), None
     if problem is None and (file := shown_file(messages, entry_point)) is not None:
-        problem = file.posed(_said(messages), tuple(tests or tests_of(file)))
+        problem = file.posed(_said(messages), tuple(tests or doctests_of(file)))
     return Asked(
         name,
         Prompt(messages),
