@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from math import sqrt
 
 import pytest
+from llguidance import LLMatcher, grammar_from
 
 from luthier.models.budget import Ledger
 from luthier.models.protocol import Completion
@@ -82,6 +84,15 @@ def test_an_answer_fills_its_hole(place: int, answer: str, line: str) -> None:
     assert hole.filled(answer) == f"{hole.before}{line}\n{hole.after}"
     whole = "def clip(x, low, high):\n    return x"
     assert hole.filled(f"```python\n{whole}\n```") == whole
+
+
+def test_an_answer_that_was_forced_goes_on_where_the_hole_is() -> None:
+    head, line = made({23: 0.9, 24: 1.0})[1], made({24: 1.0})[0]
+    assert json.dumps(line.lead) in line.grammar
+    assert line.filled(f"{line.opening}return low\n") == f"{line.before}        return low\n{line.after}"
+    assert head.lead.endswith("\n    elif ")
+    assert head.filled(f"{head.lead}x > high:\n") == f"{head.before}    elif x > high:\n{head.after}"
+    assert LLMatcher.validate_grammar(grammar_from("lark", head.grammar)) == ""
 
 
 def played(search: Search, steps: Steps[None]) -> list[float]:

@@ -7,6 +7,7 @@ suspect first, gives way to a mark, and the model says what belongs there. Place
 from __future__ import annotations
 
 import ast
+import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from luthier.texts.programs import parsed, program_of
 MARK = "# MISSING"
 WAVE = 4  # lines that are asked for at once
 DRAWS = 4  # of each line, the first at the temperature of programs that are not drawn
+ROOM = 80  # tokens of a line
 INFILLED = "infilled"
 
 
@@ -41,8 +43,26 @@ class Hole:
     def shown(self) -> str:
         return f"{self.before}{self.indent}{MARK}\n{self.after}".rstrip()
 
+    @property
+    def opening(self) -> str:
+        """How an answer begins that writes the function from its start up to the hole."""
+        return f"```python\n{self.before}{self.indent}"
+
+    @property
+    def lead(self) -> str:
+        return f"{self.opening}elif " if self.is_elif else self.opening
+
+    @property
+    def grammar(self) -> str:
+        """What makes a model write the function up to the hole as it stands, and then one line: it is used to writing whole functions."""
+        rest = "(REST)?" if self.adds else ""
+        lines = "LINE: /[^\\n \\t#][^\\n]{0,200}\\n/\nREST: /[ \\t]+[^\\n \\t][^\\n]{0,200}\\n/\n"
+        return f"start: {json.dumps(self.lead, ensure_ascii=False)} LINE {rest}\n{lines}"
+
     def filled(self, answer: str) -> str:
         """The function with an answer in the hole; the answer itself where it is the whole function, or none that fits."""
+        if answer.startswith(self.lead):
+            return f"{self.before}{self.indent}{answer.removeprefix(self.opening).rstrip()}\n{self.after}"
         text = textwrap.dedent(program_of(answer, "").replace(MARK, "")).strip("\n")
         if any(line.lstrip().startswith(("def ", "async def ")) for line in text.splitlines()):
             return text
@@ -64,24 +84,26 @@ def holes(functions: Sequence[Editable], worth: Mapping[tuple[str, int], float])
     return sorted(reached, key=lambda hole: (hole.adds, -worth[hole.function.file, hole.line]))
 
 
-def prompt(told: str, hole: Hole) -> Prompt:
-    """Ask what belongs into a hole. told: what the failing test says."""
+def prompt(told: str, hole: Hole, *, forced: bool = False) -> Prompt:
+    """Ask what belongs into a hole. told: what the failing test says; forced: the answer follows `Hole.grammar`."""
     what = "Something may be missing in this function of" if hole.adds else "A line of this function was taken out. It is in"
     wanted = "what belongs there, as short as can be," if hole.adds else "the line that belongs there"
     asked = (
         f"A test of a Python repository fails.\n\n{told}\n\n{what} {hole.function.file}, and `{MARK}` marks the place:\n\n```python\n{hole.shown}\n```\n\n"
         f"Answer with {wanted} so that the test passes, alone, in one block of code."
     )
-    return Prompt((Message("user", asked),))
+    return Prompt((Message("user", asked),), grammar=hole.grammar if forced else None)
 
 
-def infill(search: Search, told: str, places: Sequence[Hole]) -> Steps[None]:
-    """Write each line anew, then draw again, until a program passes or every line had its draws."""
+def infill(search: Search, told: str, places: Sequence[Hole], *, forced: bool = False) -> Steps[None]:
+    """Write each line anew, then draw again, until a program passes or every line had its draws. forced: where the model follows grammars."""
+    longest = (search.settings.max_tokens - ROOM) * 3  # characters that surely fit, with a line after them
     for draw in range(DRAWS):
         for start in range(0, len(places), WAVE):
             wave = places[start : start + WAVE]
             heat = search.settings.draw_temperature if draw else None
-            answers = yield tuple(search.say("line", prompt(told, hole), temperature=heat, draw=draw) for hole in wave)
+            asked = [prompt(told, hole, forced=forced and len(hole.before) < longest) for hole in wave]
+            answers = yield tuple(search.say("line", one, temperature=heat, draw=draw) for one in asked)
             programs = [hole.filled(answer.text) for hole, answer in zip(wave, answers, strict=True) if answer is not None]
             made = (yield from judge_all(search, programs, search.root, INFILLED)) if programs else []
             if any(one.passes for one in made) and search.settings.stop != "never":

@@ -218,7 +218,9 @@ class _Job:
                 break
             functions = [one for group in self.groups for one in group] if part is None else part
             how = replace(self.settings.how(), budget=str(share))
-            problem, steps = self._by_lines(functions) if part is None else (pose(self.settings.test, self.stands.failing, functions), None)
+            problem, steps = (
+                self._by_lines(functions, model) if part is None else (pose(self.settings.test, self.stands.failing, functions), None)
+            )
             with Answers(model, self.out / ANSWERS) as answers, _Trials(self.out / VERDICTS, self, functions) as trials:
                 (solved,) = search_all([problem], how, answers.answer, trials.answer, count=answers.count, steps=steps)
             found.append((functions, solved))
@@ -229,12 +231,12 @@ class _Job:
         places = [f"{one.file}:{one.first} {one.name}" for functions in self.groups for one in functions]
         return search_results(searches) | {"functions": places, "fix": self._smallest(found)}
 
-    def _by_lines(self, functions: Sequence[Editable]) -> tuple[Posed, Callable[[Search], Steps[None]]]:
+    def _by_lines(self, functions: Sequence[Editable], model: LanguageModel) -> tuple[Posed, Callable[[Search], Steps[None]]]:
         failing = self.stands.failing
         told = report(failing.texts.get(min(failing.failed), ""))
         places = holes(functions, line_suspicion(failing, self.stands.near))
         problem = Posed(f"{self.settings.test} by single lines", told, "", (self.settings.test, REST), wanted="the line")
-        return problem, partial(infill, told=told, places=places)
+        return problem, partial(infill, told=told, places=places, forced="grammar" in model.supports)
 
     def _smallest(self, found: Sequence[tuple[Sequence[Editable], Solved]]) -> JSON | None:
         """The files of the smallest edit that passes everything."""
