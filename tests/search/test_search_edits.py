@@ -76,6 +76,18 @@ def test_all_functions_of_an_answer_are_changed(tree: Worktree) -> None:
     assert made == SOURCE.replace("3 * x", "2 * x")
 
 
+def test_an_edit_is_as_large_as_what_differs(tree: Worktree) -> None:
+    one = function_at(tree, "pair.py", SOURCE[: SOURCE.index("3 * x")].count("\n") + 1)
+    assert one is not None
+    sizes = []
+    for program in ("def twice(x):\n    return 2 * x", "def twice(x):\n    return x + x", "def twice(x):\n    y = x\n    return 2 * y"):
+        made = edited(tree, [one], program)
+        assert isinstance(made, Edit)
+        sizes.append((made.size, made.characters))
+    assert sizes[0] == (2, 2)
+    assert sizes == sorted(sizes)
+
+
 @pytest.mark.parametrize(
     ("program", "why"),
     [

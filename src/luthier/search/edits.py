@@ -43,10 +43,11 @@ class Editable:
 
 @dataclass(frozen=True)
 class Edit:
-    """New texts of files, and how many lines differ."""
+    """New texts of files, how many lines differ, and how many characters of these lines."""
 
     files: Mapping[str, str]
     size: int
+    characters: int
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ def _applied(tree: Worktree, found: Sequence[tuple[Editable, str]]) -> Edit | No
     files = {file: text for file, text in after.items() if text != before[file]}
     if not files or not all(parsed(text) for text in files.values()):
         return None
-    return Edit(files, sum(_differing(before[file], text) for file, text in files.items()))
+    differing = [_differing(before[file], text) for file, text in files.items()]
+    return Edit(files, sum(lines for lines, _ in differing), sum(characters for _, characters in differing))
 
 
 def _in_place(one: Editable, own: str) -> str:
@@ -158,9 +160,12 @@ def _docstring(node: Definition) -> tuple[int, int] | None:
     return (first.lineno, first.end_lineno or first.lineno) if apart else None
 
 
-def _differing(before: str, after: str) -> int:
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0)
-    return sum(line[:1] in "+-" and line[:3] not in ("+++", "---") for line in lines)
+def _differing(before: str, after: str) -> tuple[int, int]:
+    """Lines that differ, and characters of them."""
+    lines = [line for line in difflib.unified_diff(before.splitlines(), after.splitlines(), n=0) if line[:3] not in ("+++", "---", "@@ ")]
+    old, new = ("".join(line[1:] for line in lines if line[0] == sign) for sign in "-+")
+    same = sum(block.size for block in difflib.SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks())
+    return len(lines), len(old) + len(new) - 2 * same
 
 
 def _definitions(module: ast.Module | None) -> list[Definition]:

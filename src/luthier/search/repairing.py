@@ -239,16 +239,16 @@ class _Job:
         return problem, partial(infill, told=told, places=places, forced="grammar" in model.supports)
 
     def _smallest(self, found: Sequence[tuple[Sequence[Editable], Solved]]) -> JSON | None:
-        """The files of the smallest edit that passes everything."""
-        sized: list[tuple[int, int, dict[str, str]]] = []
+        """The files of the smallest edit that passes everything: fewest lines, then fewest characters."""
+        sized: list[tuple[int, int, int, dict[str, str]]] = []
         for functions, solved in found:
             for one in solved.candidates:
                 edit = edited(self.tree, functions, one.program) if one.passes else None
                 if isinstance(edit, Edit):
-                    sized.append((edit.size, len(sized), dict(edit.files)))
+                    sized.append((edit.size, edit.characters, len(sized), dict(edit.files)))
         if not sized:
             return None
-        size, _, files = min(sized)
+        size, _, _, files = min(sized)
         return {"lines": size, "files": files}
 
     def fix(self) -> JSON:
