@@ -54,6 +54,12 @@ def test_mbpp_shows_its_first_assertion(tmp_path: Path) -> None:
     assert len(one.private) == 2
 
 
+def test_mbpp_may_ask_for_a_function_with_the_name_of_a_builtin(tmp_path: Path) -> None:
+    row = {"task_id": 126, "text": "Sum of common divisors.", "test_list": ["assert sum(10, 15) == 6"]}
+    (one,) = read_all([rows(tmp_path / "mbpp.jsonl", row)])
+    assert one.posed.entry_point == "sum"
+
+
 def test_apps_is_split_in_half_and_one_test_cannot_be(tmp_path: Path) -> None:
     place = tmp_path / "apps" / "0001"
     place.mkdir(parents=True)

@@ -12,6 +12,7 @@ import pytest
 
 from luthier.errors import SettingsError
 from luthier.models.protocol import Completion, Progress, Prompt, Samplings, Usage
+from luthier.run import RunRecord
 from luthier.sandbox import Sandbox
 from luthier.search import repair_page, repairing
 from luthier.search.repairing import RepairSettings
@@ -87,7 +88,15 @@ def hashes(root: Path) -> dict[str, str]:
 def test_the_smallest_edit_that_passes_everything_is_the_patch(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, before = Fixer(), hashes(repository)
     monkeypatch.setattr(RepairSettings, "open", lambda self: model)
-    settings = RepairSettings("tests/test_sums.py::test_total", root=str(repository), strategy="best-of-n", budget="4 calls", stop="never")
+    settings = RepairSettings(
+        "tests/test_sums.py::test_total",
+        root=str(repository),
+        apart=False,
+        lines="never",
+        strategy="best-of-n",
+        budget="4 calls",
+        stop="never",
+    )
     made = repairing.run(settings, tmp_path / "run")
     assert hashes(repository) == before
     assert "page_problem" not in made.record
@@ -110,10 +119,23 @@ def test_the_smallest_edit_that_passes_everything_is_the_patch(repository: Path,
 def test_what_went_wrong_is_told_to_the_next_attempt(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Fixer()
     monkeypatch.setattr(RepairSettings, "open", lambda self: model)
-    settings = RepairSettings("tests/test_sums.py::test_total", root=str(repository), strategy="ldb", budget="4 calls")
+    settings = RepairSettings(
+        "tests/test_sums.py::test_total", root=str(repository), apart=False, lines="never", strategy="ldb", budget="4 calls"
+    )
     repairing.run(settings, tmp_path / "run")
     assert "breaks tests/test_sums.py::test_add" in model.asked[1]
     assert "changes none of the functions" in model.asked[2]
+
+
+def test_a_line_is_written_anew_without_being_seen(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Fixer()
+    model.answers = ("return add(self.values)",)  # type: ignore[assignment]
+    settings = RepairSettings("tests/test_sums.py::test_total", root=str(repository), lines="only", budget="4 calls")
+    made = repairing.run(settings, tmp_path / "run", model=model)  # type: ignore[arg-type]
+    assert "fixed in sums.py, 2 lines changed" in repair_page.lines(made)[0]
+    assert "# MISSING" in model.asked[0]
+    assert "add(self.values) + 1" not in model.asked[0]
+    assert RunRecord.read(made.path).results("search")["functions"][0] == "sums.py:8 total"  # add is called by a test that passes as well
 
 
 @pytest.mark.parametrize(("test", "part"), [("test_add", "nothing to repair"), ("test_none", "finds no test")])

@@ -96,20 +96,22 @@ def _mbpp(row: JSON) -> Held:
     """MBPP (arXiv 2108.07732): the first assertion is public, as its prompts show it; all of them score."""
     setup = "\n".join([*row.get("test_imports", []), row.get("test_setup_code") or ""]).strip()
     tests = tuple(f"{setup}\n{test}".strip() for test in (*row["test_list"], *row.get("challenge_test_list", [])) if str(test).strip())
-    entry = next((name for test in row["test_list"] if (name := called(str(test)))), "")
+    asserted = [str(test) for test in row["test_list"]]
+    entry = next((name for test in asserted if (name := called(test))), "")
+    entry = entry or next((name for test in asserted if (name := called(test, builtin=True))), "")  # task 126 is to write `sum`
     text = row.get("text") or row.get("prompt")
     if not tests or not entry or not isinstance(text, str):
         raise BadRowError("is no problem of MBPP: it needs text, and in test_list assertions that call a function")
     return Held(Posed(f"MBPP/{row.get('task_id')}", text, entry, tests[:1]), tests)
 
 
-def called(test: str) -> str:
-    """The function that an assertion is about: the first call in it that is no builtin."""
+def called(test: str, *, builtin: bool = False) -> str:
+    """The function that an assertion is about: the first call in it that is no builtin. builtin: or is one."""
     import builtins
 
     tree = parsed(test)
     for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not hasattr(builtins, node.func.id):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and (builtin or not hasattr(builtins, node.func.id)):
             return node.func.id
     return ""
 

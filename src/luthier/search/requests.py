@@ -12,6 +12,7 @@ from typing import Any, get_args
 from luthier.errors import LuthierError, SettingsError
 from luthier.models.protocol import Completion, Prompt, Sampling
 from luthier.records import JSON, Message
+from luthier.search.chats import Shown, doctests_of, shown_file
 from luthier.search.problem import Posed, Test
 from luthier.search.prompts import fenced
 from luthier.search.readers import called, examples
@@ -30,12 +31,14 @@ class UnknownModelError(LuthierError):
 
 @dataclass(frozen=True)
 class Asked:
-    """A request. posed: None where it brings no tests, and the model answers by itself; count: answers that are wanted."""
+    """A request. posed: None where it brings no tests, and the model answers by itself; file: that the answer is put in, where an earlier
+    message shows one; count: answers that are wanted."""
 
     name: str
     prompt: Prompt
     sampling: Sampling
     posed: Posed | None
+    file: Shown | None
     settings: SearchSettings
     count: int
     streamed: bool
@@ -59,11 +62,16 @@ def read(body: Any, served: str, settings: SearchSettings) -> Asked:
     heat = body.get("temperature")
     sampling = Sampling(longest, float(heat) if isinstance(heat, int | float) and 0 <= heat <= 5 else 0.0, seed=seed)
     options = body.get("stream_options") if isinstance(body.get("stream_options"), dict) else {}
+    entry_point, tests = _field(body, "entry_point", str, ""), body.get("tests")
+    problem, file = posed(messages, tests, entry_point), None
+    if problem is None and (file := shown_file(messages, entry_point)) is not None:
+        problem = file.posed(_said(messages), tuple(tests or doctests_of(file)))
     return Asked(
         name,
         Prompt(messages),
         sampling,
-        posed(messages, body.get("tests"), _field(body, "entry_point", str, "")),
+        problem,
+        file,
         chosen,
         count,
         _field(body, "stream", bool, False),
@@ -84,7 +92,7 @@ def called_model(name: str, served: str, settings: SearchSettings) -> SearchSett
 
 def posed(messages: Sequence[Message], tests: Any, entry_point: str) -> Posed | None:
     """The problem of the last message with the tests of the request, else with the doctests and assertions in it; None without any."""
-    text = next((message.content or "" for message in reversed(messages) if message.role == "user"), "")
+    text = _said(messages)
     if tests is not None and (not isinstance(tests, list) or not all(isinstance(test, str) and parsed(test) for test in tests)):
         raise SettingsError("tests is no list of Python assertions")
     code = program_of(text, entry_point) if "```" in text else text
@@ -98,6 +106,11 @@ def posed(messages: Sequence[Message], tests: Any, entry_point: str) -> Posed | 
         return None
     is_code = parsed(code.rstrip() + "\n    pass\n") is not None and bool(_defined(code))
     return Posed("request", code if is_code else text, name, public)
+
+
+def _said(messages: Sequence[Message]) -> str:
+    """What the user says last."""
+    return next((message.content or "" for message in reversed(messages) if message.role == "user"), "")
 
 
 def _defined(code: str) -> str:
@@ -144,7 +157,7 @@ def answer(asked: Asked, solved: Solved) -> JSON:
     """A search as a chat completion: the best programs, and all that was spent."""
     ranked = sorted(solved.candidates, key=lambda one: (one is not solved.answer, not one.passes, -one.reward, one.number))
     programs = list(dict.fromkeys(one.program for one in ranked))[: asked.count] or [""]
-    texts = [fenced(program) if program else "" for program in programs]
+    texts = [(asked.file.answer(program) if asked.file else fenced(program)) if program else "" for program in programs]
     spent = solved.spent
     told = {"searched": True, "passes_tests": solved.passes, "stopped": solved.stopped, **spent.to_row()}
     return _completion(asked, texts, spent.prompt_tokens, spent.completion_tokens, told)

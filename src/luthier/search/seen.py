@@ -1,4 +1,4 @@
-"""A plugin of pytest that runs inside the sandbox: what each test came to, and which functions the first one called, as JSON.
+"""A plugin of pytest that runs inside the sandbox: what each test came to, and which functions and lines it ran, as JSON.
 
 It imports the standard library alone, because the interpreter that loads it is the repository's.
 """
@@ -14,33 +14,52 @@ from typing import Any
 ROOT = os.environ.get("LUTHIER_ROOT", "/luthier-tree/")
 OUT = os.environ.get("LUTHIER_OUT", "/luthier-tree/.luthier-seen.json")
 FOLLOW = os.environ.get("LUTHIER_FOLLOW") == "1"
-MOST = 400
-seen: dict[str, Any] = {"tests": {}, "called": [], "frames": []}
-_known: set[CodeType] = set()
+MOST = 400  # functions of one test
+seen: dict[str, Any] = {"tests": {}, "functions": [], "called": {}, "frames": {}, "lines": {}}
+_places: dict[CodeType, int] = {}
+_called: dict[CodeType, set[int]] = {}
 
 
-def _profile(frame: FrameType, event: str, argument: object) -> None:
+def _calls(frame: FrameType, event: str, argument: object) -> Any:
     code = frame.f_code
-    if event == "call" and code not in _known and len(_known) < 20_000:
-        _known.add(code)
-        if code.co_filename.startswith(ROOT) and len(seen["called"]) < MOST:
-            seen["called"].append(
-                [code.co_filename, code.co_qualname if hasattr(code, "co_qualname") else code.co_name, code.co_firstlineno]
-            )
+    if not code.co_filename.startswith(ROOT):
+        return None
+    if code not in _called:
+        if len(_called) >= MOST:
+            return None
+        _called[code] = set()
+    return _steps
 
 
-def pytest_runtest_call(item: Any) -> None:
+def _steps(frame: FrameType, event: str, argument: object) -> Any:
+    if event == "line":
+        _called[frame.f_code].add(frame.f_lineno)
+    return _steps
+
+
+def pytest_runtest_setup(item: Any) -> None:
     if FOLLOW:
-        sys.setprofile(_profile)
+        _called.clear()
+        sys.settrace(_calls)
 
 
 def pytest_runtest_teardown(item: Any) -> None:
-    sys.setprofile(None)
+    if not FOLLOW:
+        return
+    sys.settrace(None)
+    lines: dict[str, set[int]] = {}
+    for code, own in _called.items():
+        if code not in _places:
+            _places[code] = len(_places)
+            seen["functions"].append([code.co_filename, code.co_name, code.co_firstlineno])
+        lines.setdefault(code.co_filename, set()).update(own)
+    seen["called"][item.nodeid] = [_places[code] for code in _called]
+    seen["lines"][item.nodeid] = {file: sorted(own) for file, own in lines.items()}
 
 
 def pytest_exception_interact(node: Any, call: Any, report: Any) -> None:
-    if not seen["frames"]:
-        seen["frames"] = [[str(entry.path), entry.name, entry.lineno + 1] for entry in call.excinfo.traceback]
+    if FOLLOW:
+        seen["frames"].setdefault(node.nodeid, [[str(entry.path), entry.name, entry.lineno + 1] for entry in call.excinfo.traceback])
 
 
 def pytest_runtest_logreport(report: Any) -> None:

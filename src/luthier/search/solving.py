@@ -113,12 +113,14 @@ def search_all(
     at_once: int = 16,
     ended: Callable[[int, Solved], None] | None = None,
     count: Callable[[Say], int] | None = None,
+    steps: Callable[[Search], Steps[None]] | None = None,
 ) -> list[Solved]:
     """The same with the answers of anything: `ask` answers what is said, `run` what is tried on a problem.
 
-    count: the most tokens that a prompt can be.
+    count: the most tokens that a prompt can be. steps: in place of those of the settings' strategy.
     """
-    talks = (_metered(Search(problem, settings, Ledger(settings.limits, settings.prices)), count) for problem in problems)
+    own = steps or STRATEGIES[settings.strategy]
+    talks = (_metered(Search(problem, settings, Ledger(settings.limits, settings.prices)), own, count) for problem in problems)
     answerers: dict[type, Answerer] = {Trials: run, Asks: lambda wants: _ask(wants, ask)}
     return side_by_side(talks, answerers, at_once=at_once, ended=ended)
 
@@ -128,9 +130,9 @@ def _ask(wants: Sequence[Asks], ask: Callable[[Sequence[Say]], Sequence[Timed]])
     return [[next(answers) for _ in want.says] for want in wants]
 
 
-def _metered(search: Search, count: Callable[[Say], int] | None) -> Talk[Solved]:
+def _metered(search: Search, own: Callable[[Search], Steps[None]], count: Callable[[Say], int] | None) -> Talk[Solved]:
     """A strategy within its budget: it is closed when nothing more of what it wants can be paid for."""
-    yield from _within(search, STRATEGIES[search.settings.strategy](search), count or _most)
+    yield from _within(search, own(search), count or _most)
     if search.settings.tie_break == "inputs" and not search.votes:
         yield from _within(search, vote(search, varied(search.problem)), count or _most)
     return _solved(search)

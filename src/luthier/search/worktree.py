@@ -13,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from luthier.errors import MissingFileError, SettingsError
 from luthier.sandbox import bubblewrap
@@ -34,15 +35,25 @@ _LIMITED = (
 )
 
 
+class Place(NamedTuple):
+    """Where a function is: a file inside the copy, or an absolute path; its name; a line of it, the first one of those that were called."""
+
+    file: str
+    name: str
+    line: int
+
+
 @dataclass(frozen=True)
 class Ran:
-    """What a run of tests came to. tests: outcome by node id; texts: what was said of those that failed; called, frames: (file, function,
-    first line) inside the copy; said: the end of the output where pytest did not get to its end."""
+    """What a run of tests came to. tests: outcome by node id; texts: what was said of those that failed; called, frames: by node id the
+    functions that a test called, in their order, and those of its traceback, where it was followed; lines: files and lines that it ran; said: the end of the output where
+    pytest did not get to its end."""
 
-    tests: dict[str, str]
-    texts: dict[str, str]
-    called: tuple[tuple[str, str, int], ...]
-    frames: tuple[tuple[str, str, int], ...]
+    tests: Mapping[str, str]
+    texts: Mapping[str, str]
+    called: Mapping[str, tuple[Place, ...]]
+    frames: Mapping[str, tuple[Place, ...]]
+    lines: Mapping[str, frozenset[tuple[str, int]]] = field(default_factory=dict)
     said: str = ""
 
     @property
@@ -68,13 +79,17 @@ class Worktree:
     def read(self, file: str) -> str:
         return (self.path / file).read_text(encoding="utf-8")
 
-    def test(self, names: Sequence[str], *, changes: Mapping[str, str], seconds: float, follow: bool = False) -> Ran:
-        """Run tests with these files changed, and change them back. names: of pytest; none runs the whole suite. follow: what is called."""
+    def test(self, names: Sequence[str], *, changes: Mapping[str, str], seconds: float, follow: bool = False, most_failing: int = 0) -> Ran:
+        """Run tests with these files changed, and change them back.
+
+        names: of pytest; none runs the whole suite. follow: tell what is called. most_failing: tests that fail before the rest is left
+        out; 0 runs all.
+        """
         before = {file: (self.path / file).read_bytes() for file in changes}
         try:
             for file, text in changes.items():
                 (self.path / file).write_text(text, encoding="utf-8")
-            return self._pytest(names, seconds, follow=follow)
+            return self._pytest(names, seconds, follow=follow, most_failing=most_failing)
         finally:
             for file, content in before.items():
                 (self.path / file).write_bytes(content)
@@ -94,9 +109,9 @@ class Worktree:
 
         shutil.copytree(repository, self.path, ignore=left_out)
 
-    def _pytest(self, names: Sequence[str], seconds: float, *, follow: bool) -> Ran:
+    def _pytest(self, names: Sequence[str], seconds: float, *, follow: bool, most_failing: int) -> Ran:
         (self.path / SEEN).unlink(missing_ok=True)
-        words = ["-m", "pytest", "-q", "-x" if follow else "--maxfail=50", "-p", PLUGIN, "-p", "no:cacheprovider", "--color=no", *names]
+        words = ["-m", "pytest", "-q", f"--maxfail={most_failing}", "-p", PLUGIN, "-p", "no:cacheprovider", "--color=no", *names]
         try:
             done = subprocess.run(
                 self._command(words, seconds, follow=follow),
@@ -108,7 +123,7 @@ class Worktree:
             )
             said = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
         except subprocess.TimeoutExpired:
-            return Ran({}, {}, (), (), f"no end within {seconds:g} s")
+            return Ran({}, {}, {}, {}, said=f"no end within {seconds:g} s")
         if done.returncode and "bwrap:" in said:
             raise bubblewrap.explain(said)
         return self._told(said)
@@ -118,10 +133,16 @@ class Worktree:
             told = json.loads((self.path / SEEN).read_text(encoding="utf-8"))
             tests = {str(name): str(each["outcome"]) for name, each in told["tests"].items()}
             texts = {str(name): str(each["text"]) for name, each in told["tests"].items()}
-            called, frames = (tuple(map(_place, told[name])) for name in ("called", "frames"))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return Ran({}, {}, (), (), said or "pytest said nothing")
-        return Ran(tests, texts, called, frames, said if not tests else "")
+            functions = [_place(row) for row in told["functions"]]
+            called = {str(name): tuple(functions[at] for at in own) for name, own in told["called"].items()}
+            lines = {
+                str(name): frozenset((_inside(file), int(line)) for file, own in files.items() for line in own)
+                for name, files in told["lines"].items()
+            }
+            frames = {str(name): tuple(map(_place, rows)) for name, rows in told["frames"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return Ran({}, {}, {}, {}, said=said or "pytest said nothing")
+        return Ran(tests, texts, called, frames, lines, said if not tests else "")
 
     def _command(self, words: Sequence[str], seconds: float, *, follow: bool) -> list[str]:
         plugin = Path(__file__).with_name("seen.py")
@@ -170,6 +191,10 @@ def _folders(python: str) -> list[str]:
     return [one for one in sorted(wanted) if not any(one != outer and Path(one).is_relative_to(outer) for outer in wanted)]
 
 
-def _place(row: Sequence[object]) -> tuple[str, str, int]:
+def _place(row: Sequence[object]) -> Place:
     file, name, line = row
-    return str(file).removeprefix(f"{INSIDE}/"), str(name), int(str(line))
+    return Place(_inside(str(file)), str(name), int(str(line)))
+
+
+def _inside(file: str) -> str:
+    return file.removeprefix(f"{INSIDE}/")

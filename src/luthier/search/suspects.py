@@ -1,0 +1,60 @@
+"""Which functions a failing test points to: those that failing tests call and passing ones do not (Ochiai, Abreu et al. 2007), then the traceback."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from luthier.errors import SettingsError
+from luthier.search.edits import Editable, function_at
+from luthier.search.worktree import Ran, Worktree
+
+
+def editable(tree: Worktree, failing: Ran, near: Ran, most: int) -> list[Editable]:
+    """Functions of the repository that the failing test ran, the most suspect first.
+
+    failing: the test by itself; near: the tests of its file; both followed. Equals are in the order of the traceback, the innermost
+    first, then the last called first. Raises SettingsError where the test runs none.
+    """
+    first = min(failing.failed)
+    places = dict.fromkeys((*reversed(failing.frames.get(first, ())), *reversed(failing.called.get(first, ()))))
+    worth = suspicion(near)
+    found: dict[tuple[str, int], tuple[float, int, Editable]] = {}
+    for order, place in enumerate(places):
+        one = function_at(tree, place.file, place.line) if _is_source(place.file) else None
+        if one is not None:
+            own = max((worth.get((place.file, at), 0.0) for at in (place.line, one.first)), default=0.0)
+            before = found.get((one.file, one.first))
+            found[one.file, one.first] = (max(own, before[0]), before[1], one) if before else (own, order, one)
+    if not found:
+        raise SettingsError("the failing test runs no function of the repository that could be edited")
+    return [one for _, _, one in sorted(found.values(), key=lambda each: (-each[0], each[1]))][:most]
+
+
+def suspicion(near: Ran) -> dict[tuple[str, int], float]:
+    """By file and first line of a function: failing tests that call it over sqrt(failing tests · tests that call it), from 0 to 1."""
+    return _ochiai(near, {name: frozenset((place.file, place.line) for place in places) for name, places in near.called.items()})
+
+
+def line_suspicion(failing: Ran, near: Ran) -> dict[tuple[str, int], float]:
+    """The same by file and line, of the lines that the failing test ran; its own where the tests of its file say nothing."""
+    run = frozenset().union(*(failing.lines.get(name, frozenset()) for name in failing.failed))
+    known = _ochiai(near, near.lines)
+    return {line: known.get(line, 0.0) for line in run}
+
+
+def _ochiai(near: Ran, ran: Mapping[str, frozenset[tuple[str, int]]]) -> dict[tuple[str, int], float]:
+    failed, passed = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
+    for name, places in ran.items():
+        (failed if name in near.failed else passed).update(places)
+    total = sum(name in ran for name in near.failed)
+    return {place: count / math.sqrt(total * (count + passed[place])) for place, count in failed.items()}
+
+
+def _is_source(file: str) -> bool:
+    """Whether a file is the repository's, Python, and no test."""
+    path = Path(file)
+    is_test = path.name.startswith("test_") or path.name.endswith("_test.py") or path.name == "conftest.py"
+    return not path.is_absolute() and path.suffix == ".py" and not is_test and not {"test", "tests"} & set(path.parts[:-1])
