@@ -29,11 +29,11 @@ from luthier.synthesize.tools.similarity import NeighbourIndex
 from luthier.synthesize.tools.values import Source, kinds
 
 OWN_SHARES: Mapping[Any, float] = {
-    "single": 0.4,
-    "parallel": 0.09,
+    "single": 0.45,
+    "parallel": 0.1,
     "dependent": 0.08,
-    "missing_argument": 0.17,
-    "irrelevant": 0.19,
+    "missing_argument": 0.1,
+    "irrelevant": 0.2,
     "chat": 0.04,
     "recovery": 0.03,
 }
@@ -42,7 +42,6 @@ WHOLE_SHARE = 0.3  # of the lists that hold all tools
 MOST_SERVED = 64  # tools of a list; of more, those most like what is asked for are served
 ANSWERED_SHARE = 0.25  # of single calls that go on with the tool's answer and a summary
 CLARIFIED_SHARE = 0.12  # of single calls whose last value comes after a question
-CONTRAST_SHARE = 0.7  # of requests that lack something, about a tool that another request on the same list calls
 NEAR_SHARE = 0.5  # of irrelevant requests on short lists that another of the user's tools would answer
 OPEN_SHARE = 0.2
 _FEW = (1, 2, 3, 3, 4, 5, 6, 8)
@@ -165,7 +164,6 @@ class _Writer:
     def _listed(self, calls: int, chain: tuple[Operation, Operation, str] | None) -> list[Operation]:
         """All the tools as they are served, or a few: those whose turn it is and their nearest neighbours."""
         self._turns = [self._plan.next() for _ in range(max(1, calls))]
-        self._called = tuple(self._turns)
         whole = self.random.random() < self._whole_share
         if whole and len(self.operations) <= MOST_SERVED:
             return list(self.operations)
@@ -290,8 +288,7 @@ class _Writer:
         able = [one for one in listed if one.required]
         if not able:
             return None
-        called = [one for one in self._called if one.required and one in listed]
-        asked = self.random.choice(called if called and self.random.random() < CONTRAST_SHARE else able)
+        asked = self.random.choice(able)
         call = self._call(asked)
         withheld = [] if call is None else self._withheld(asked, call.arguments)
         if call is None or not withheld:
