@@ -4,13 +4,14 @@ import random
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthier.select import compression_ratio
 from luthier.select.profile import ratio_by_group, ratio_profile
 
 
+@settings(max_examples=40)
 @given(st.lists(st.text(max_size=30), max_size=30))
 def test_the_short_window_is_the_ratio_of_the_law(texts: list[str]) -> None:
     assert ratio_profile(texts)["32K"] == pytest.approx(compression_ratio(texts))

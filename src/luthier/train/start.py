@@ -222,7 +222,8 @@ def _as_number(word: str, name: str, value: Any, kind: Any) -> Any:
         value = int(value)
     wanted = (int,) if "float" not in allowed else (int, float)
     if not isinstance(value, wanted) or finite_number(value) is None:
-        raise SettingsError(f"{word} is {shown(value)}; give a {'whole ' if wanted == (int,) else ''}number")
+        told = value if isinstance(value, str) else shown(value)
+        raise SettingsError(f"{word} is {told}; give a {'whole ' if wanted == (int,) else ''}number")
     low, high = LEAST.get(name, -math.inf), MOST.get(name, math.inf if "float" in allowed else 2**31 - 1)
     if value < low or (name in ABOVE and value <= 0) or value > high:
         below = "above 0" if name in ABOVE else f"from {low}" if low > -math.inf else ""
