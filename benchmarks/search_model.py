@@ -7,6 +7,7 @@ under way, and the figures are of the problems that every strategy has done. `--
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "rethink, drawn first": {"strategy": "rethink", "drawn_first": 4, "programs": 2, "blocks": False, "feedback_tokens": 700},
 }
 AT_ONCE = 12
+TESTS = "humaneval_public_tests.jsonl.gz"
 
 
 def measure(quick: bool, **options: str) -> dict[str, Any]:
@@ -156,6 +158,9 @@ def line(figures: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    if "--tests" not in " ".join(sys.argv) and not Path(TESTS).exists() and "--help" not in sys.argv:
+        print(f"search_model: skipped, no {TESTS}; give problems with their public tests with --tests")
+        sys.exit()
     benchmark(
         "search_model",
         measure,
@@ -164,7 +169,7 @@ if __name__ == "__main__":
         model="qwen2.5-coder-0.5b",
         engine="transformers",
         endpoint="",
-        tests="humaneval_public_tests.jsonl.gz",
+        tests=TESTS,
         every="1",
         tokens="6000",
         answer="400",
