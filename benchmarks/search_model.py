@@ -7,7 +7,6 @@ under way, and the figures are of the problems that every strategy has done. `--
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -42,6 +41,9 @@ TESTS = "humaneval_public_tests.jsonl.gz"
 
 
 def measure(quick: bool, **options: str) -> dict[str, Any]:
+    if not Path(options["tests"]).exists() and options["tests"] == TESTS:
+        print(f"search_model: skipped, no {TESTS}; give problems with their public tests with --tests")
+        raise SystemExit
     problems = read_all([options["tests"]])[:: int(options["every"])]
     problems = problems[:2] if quick else problems
     arms = {name: ARMS[name] for name in (options["arms"].split(";") if options["arms"] else ARMS)}
@@ -158,9 +160,6 @@ def line(figures: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    if "--tests" not in " ".join(sys.argv) and not Path(TESTS).exists() and "--help" not in sys.argv:
-        print(f"search_model: skipped, no {TESTS}; give problems with their public tests with --tests")
-        sys.exit()
     benchmark(
         "search_model",
         measure,
