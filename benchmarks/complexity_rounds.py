@@ -27,7 +27,7 @@ FOLDER = RESULTS / "complexity_rounds"
 def measure(quick: bool, **options: str) -> dict[str, Any]:
     from luthier.synthesize.tools.dialogues import synthesize_dialogues
 
-    rounds, tokens, asked = (1, 600, 6) if quick else (int(options["rounds"]), int(options["tokens"]), int(options["held"]))
+    rounds, tokens, asked = (1, 600, 3) if quick else (int(options["rounds"]), int(options["tokens"]), int(options["held"]))
     place = FOLDER / ("quick" if quick else f"{options['model'].rpartition('/')[2]}-{tokens}-{options['seed']}")
     place.mkdir(parents=True, exist_ok=True)
     seed = int(options["seed"])
