@@ -171,6 +171,16 @@ def test_a_model_writes_and_its_answers_replay_to_the_same_pool(tmp_path: Path) 
     assert (tmp_path / "again" / "pool.jsonl").read_bytes() == (tmp_path / "made" / "pool.jsonl").read_bytes()
 
 
+def test_what_was_given_and_left_out_is_said(tmp_path: Path) -> None:
+    tools = [*(one.to_row()["function"] for one in SAMPLE), {"name": "odd", "description": "No.", "parameters": {"type": "object"}}]
+    (tmp_path / "tools.json").write_text(json.dumps([*tools, tools[0]]))
+    said = luthier("tools", "evolve", tmp_path / "tools.json", "--count", 4, "--out", tmp_path / "made", "--quiet").stdout
+    assert "given and left out, A2" in said
+    assert "given and left out, duplicates of another tool: 1" in said
+    page = (tmp_path / "made" / "report.html").read_text()
+    assert "Given and left out" in page
+
+
 def test_a_budget_ends_it_with_what_is_made(tmp_path: Path) -> None:
     with ChatServer(definitions) as server:
         words = ["tools", "evolve", "sample", "--count", 50, "--writer", "scripted", "--endpoint", server.url, "--budget", "20 calls"]

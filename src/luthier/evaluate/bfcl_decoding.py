@@ -43,16 +43,22 @@ class DecodingError(LuthierError):
     """Text in which the leaderboard reads no calls."""
 
 
-def decode(text: str) -> list[dict[str, dict[str, Any]]]:
-    """The calls that BFCL reads in an answer in its own form: one dictionary each, of the name and the keyword arguments.
-
-    Empty for `[]`. Raises DecodingError where BFCL's decoding fails, or would run what the model wrote.
-    """
+def bracketed(text: str) -> str:
+    """An answer without code marks around it, in brackets, as BFCL reads all of them. Raises DecodingError where it is too long."""
     said = text.strip("`\n ")
     said = said if said.startswith("[") else "[" + said
     said = said if said.endswith("]") else said + "]"
     if len(said) > LONGEST:
         raise DecodingError(f"longer than {LONGEST} characters")
+    return said
+
+
+def decode(text: str) -> list[dict[str, dict[str, Any]]]:
+    """The calls that BFCL reads in an answer in its own form: one dictionary each, of the name and the keyword arguments.
+
+    Empty for `[]`. Raises DecodingError where BFCL's decoding fails, or would run what the model wrote.
+    """
+    said = bracketed(text)
     try:
         body = _parsed(said.strip().strip("'"))
         return [_call(element) for element in _elements(body)]

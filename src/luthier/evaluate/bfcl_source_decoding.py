@@ -14,7 +14,7 @@ from typing import Any
 
 from luthier.errors import LuthierError
 from luthier.evaluate.bfcl import benchmark_modules
-from luthier.evaluate.bfcl_decoding import LONGEST, DecodingError
+from luthier.evaluate.bfcl_decoding import DecodingError, bracketed
 from luthier.records.bfcl import LANGUAGES
 
 PARSERS = {"Java": ("java_parser", "parse_java_function_call"), "JavaScript": ("js_parser", "parse_javascript_function_call")}
@@ -46,11 +46,7 @@ def decode_source(text: str, language: str) -> list[dict[str, dict[Any, Any]]]:
     """
     if not can_parse_source():
         raise LuthierError("the leaderboard's parsers need tree-sitter: pip install 'luthier[bfcl]'")
-    said = text.strip("`\n ")
-    said = said if said.startswith("[") else "[" + said
-    said = said if said.endswith("]") else said + "]"
-    if len(said) > LONGEST:
-        raise DecodingError(f"longer than {LONGEST} characters")
+    said = bracketed(text)
     try:
         found = _parser(language)(said[1:-1])
     except Exception as error:  # whatever they raise, the benchmark takes it as no call

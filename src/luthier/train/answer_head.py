@@ -68,7 +68,8 @@ def answer_head_trainer() -> type[SFTTrainer]:
         def _get_num_items_in_batch(self, batch_samples: Any, device: Any) -> Any:
             if batch_samples and "weights" in batch_samples[0]:
                 own = target_weight(batch_samples).to(device)
-                return self.accelerator.gather(own).sum() if self.args.average_tokens_across_devices else own
+                whole = self.accelerator.gather(own).sum() if self.args.average_tokens_across_devices else own
+                return whole / (self.get_tp_size() * self.get_cp_size() * self.get_sp_size())  # processes with the same batch
             return super()._get_num_items_in_batch(batch_samples, device)
 
     return AnswerHeadTrainer

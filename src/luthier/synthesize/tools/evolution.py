@@ -191,15 +191,19 @@ def _widened(draft: Draft, random: Random) -> Tool:
     named = [*words, "with", *dict.fromkeys(extra[:4])] if extra else words
     parameters = {**copy.deepcopy(base.parameters), "properties": properties}
     sources = sorted({node.tool.source for node in draft.nodes if node.tool.source})
-    licenses = sorted({node.tool.license for node in draft.nodes if node.tool.license})
     return Tool(
         _in_style(base.name, named, draft.parent.name),
         f"{told}. Also: {more}." if more else f"{told}.",
         parameters,
         copy.deepcopy(base.returns),
         sources[0] if sources else base.source,
-        " AND ".join(licenses),
+        _license(draft),
     )
+
+
+def _license(draft: Draft) -> str:
+    """Of all definitions that a tool was made of."""
+    return " AND ".join(sorted({node.tool.license for node in draft.nodes if node.tool.license}))
 
 
 def _in_style(name: str, words: Sequence[str], like: str) -> str:
@@ -321,4 +325,4 @@ def _read(answer: Completion, draft: Draft) -> Tool | None:
     name, told, parameters = (row.get(key) for key in ("name", "description", "parameters"))
     if not (isinstance(name, str) and isinstance(told, str) and isinstance(parameters, dict)):
         return None
-    return Tool(name, told, parameters, source=draft.nodes[0].tool.source, license="")
+    return Tool(name, told, parameters, source=draft.nodes[0].tool.source, license=_license(draft))

@@ -35,6 +35,9 @@ def lines(run: RunRecord) -> list[str]:
     """What the command says when it is done."""
     found = run.results("evolve")
     told = [f"{number(found['made'])} tools of {number(found['given'])}, in lines of up to {number(found['generations'])} generations"]
+    told += [f"  given and left out, {reason}: {number(count)}" for reason, count in found["given_left_out"].items()]
+    if found["given_duplicates"]:
+        told.append(f"  given and left out, duplicates of another tool: {number(found['given_duplicates'])}")
     if found["made"] < found["wanted"]:
         told.append(f"  {number(found['wanted'] - found['made'])} fewer than asked for: no more were found that are new")
     told += [f"  not taken, {reason}: {number(count)}" for reason, count in found["left_out"].items()]
