@@ -11,8 +11,9 @@ from gold import gold_calls
 
 from luthier.errors import EngineError, SettingsError
 from luthier.evaluate.tool_verdicts import judge
-from luthier.evaluate.tools import CHUNK, balances, evaluate_tools, own_form, prompt_for, scores
+from luthier.evaluate.tools import CHUNK, balances, evaluate_tools, prompt_for, scores
 from luthier.models import Capability, Completion, LanguageModel, Progress, Prompt, Sampling, Score, Usage
+from luthier.models.grammar import own_form
 from luthier.models.protocol import GREEDY
 from luthier.records import Message, Tool
 from luthier.records.bfcl import Item, load_items

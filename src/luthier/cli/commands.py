@@ -230,6 +230,7 @@ COMMANDS: dict[str, Command] = {
     "search repair": RunCommand(
         "luthier.search.repairing:RepairSettings", "luthier.search.repairing:run", "luthier.search.repair_page", "runs/search-repair"
     ),
+    "serve chat": Own("luthier.cli.serve:chat"),
     "serve search": Own("luthier.cli.serve:search"),
     "sandbox doctor": Question("luthier.sandbox.settings:DoctorSettings", "luthier.sandbox.answers:doctor"),
     "sandbox run": Question("luthier.sandbox.settings:ScriptSettings", "luthier.sandbox.answers:script"),

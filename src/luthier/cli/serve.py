@@ -1,19 +1,25 @@
-"""`luthier serve search`: searches for any client of OpenAI's chat completions."""
+"""`luthier serve`: a model, or searches with it, for any client of OpenAI's chat completions."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import click
 
 from luthier.cli.running import own_command
+from luthier.models.chat_service import ChatServeSettings
 from luthier.search.service_settings import ServeSettings
 
 
-def _serve(settings: Any) -> None:
+def _serve_chat(settings: ChatServeSettings) -> None:
+    from luthier.models.chat_service import serve
+
+    serve(settings, tell=click.echo)
+
+
+def _serve_search(settings: ServeSettings) -> None:
     from luthier.search.service import serve
 
     serve(settings, tell=click.echo)
 
 
-search = own_command("search", ServeSettings, _serve)
+chat = own_command("chat", ChatServeSettings, _serve_chat)
+search = own_command("search", ServeSettings, _serve_search)

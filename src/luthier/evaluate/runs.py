@@ -77,7 +77,8 @@ def _answer(
     from luthier.evaluate.bfcl_results import write_results
     from luthier.evaluate.bfcl_source_decoding import source_reader
     from luthier.evaluate.multi_turn import evaluate_multi_turn
-    from luthier.evaluate.tools import balances, evaluate_tools, own_form
+    from luthier.evaluate.tools import balances, evaluate_tools
+    from luthier.models.grammar import own_form
     from luthier.records.bfcl import Item
 
     progress.step("Answering", (len(items) + len(dialogues)) * len(decodings))

@@ -19,7 +19,7 @@ from luthier.evaluate.settings import Decoding
 from luthier.evaluate.tool_verdicts import judge
 from luthier.evaluate.tools_page import OWN
 from luthier.models import LanguageModel, Prompt, Sampling
-from luthier.models.grammar import FORMS, calls_grammar
+from luthier.models.grammar import calls_grammar, own_form
 from luthier.records import JSON, Message, Tool
 from luthier.records.bfcl import Item
 from luthier.records.calls import render_calls
@@ -169,12 +169,6 @@ def _check_served(model: LanguageModel, item: Offering) -> None:
     if "refused" not in (shown.finish, bare.finish) and shown.prompt_tokens <= bare.prompt_tokens:
         told = f"its prompt has {shown.prompt_tokens} tokens with tools and {bare.prompt_tokens} without"
         raise EngineError(f"{model.name}: the server does not show the tools to the model ({told}); give it a chat template that does")
-
-
-def own_form(model: LanguageModel) -> str:
-    """The form that a model's template writes calls in, where a grammar can be made of it, else brackets."""
-    found = getattr(getattr(model, "template", None), "call_form", "")
-    return found if found in FORMS else "brackets"
 
 
 def prompt_for(item: AnyItem, decoding: Decoding, form: str = "brackets") -> Prompt:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher
     from numpy.typing import NDArray
 
+    from luthier.models.protocol import LanguageModel
+
 MAX_STRING, MAX_ITEMS, MAX_DEPTH = 80, 20, 8
 TRIES = 64  # tokens without room for an ending that are tried before the known ending is taken
 _TERMINALS = f"""
@@ -35,6 +37,12 @@ TRUTH: "true" | "false"
 FORMS = ("brackets", "hermes", "llama", "json")  # of `records.call_forms`, those that a grammar is made of
 TAGS = ("<tool_call>", "</tool_call>")
 _FIELDS = {"hermes": "arguments", "llama": "parameters", "json": "arguments"}
+
+
+def own_form(model: LanguageModel) -> str:
+    """The form that a model's template writes calls in, where a grammar can be made of it, else brackets."""
+    found = getattr(getattr(model, "template", None), "call_form", "")
+    return found if found in FORMS else "brackets"
 
 
 class _Rules(dict[str, str]):

@@ -8,13 +8,14 @@ from luthier.errors import SettingsError
 from luthier.models.hardware import HardwareSettings
 from luthier.models.opening import MODEL
 from luthier.settings import check, option, seed_option
+from luthier.synthesize.tools.type_shares import TypeShareSettings
 
 MINUTES = 17.0
 OWN_SHARE, SAMPLE_SHARE = 0.5, 0.35  # of dialogues about the APIs that are given, and about the sample
 
 
 @dataclass(frozen=True)
-class ToolsSettings(HardwareSettings):
+class ToolsSettings(TypeShareSettings, HardwareSettings):
     """Teach a small model to call your tools, and measure it before and after: on held-out dialogues about them, and with BFCL's own checker.
 
     A stopped run continues with the same command. It trains the same number of steps on every machine.
@@ -61,6 +62,11 @@ class ToolsSettings(HardwareSettings):
         if self.given is not None and self.real_share is not None:
             raise SettingsError(
                 f"--real-share is of dialogues that are made, and those of {self.dialogues} are there already; leave it out"
+            )
+        self.check_shares()
+        if self.given is not None and self.told_shares:
+            raise SettingsError(
+                f"--irrelevant and --missing-argument are of dialogues that are made; those of {self.dialogues} are there already"
             )
         if self.given is None and self.selected > self.count:
             raise SettingsError(f"selected ({self.selected}) is more than dialogues ({self.count}); make more or select fewer")

@@ -94,6 +94,8 @@ def _dialogues(settings: ToolsSettings, apis: tuple[str, ...]) -> DialogueSettin
         held_out=settings.own_items,
         real_share=settings.share,
         whole_lists=WHOLE_LISTS,
+        irrelevant=settings.irrelevant,
+        missing_argument=settings.missing_argument,
         seed=settings.seed,
     )
 

@@ -1,6 +1,6 @@
 """Searches as a service: OpenAI's chat completions on starlette and uvicorn (`luthier[serve]`), one search at a time, a bounded queue.
 
-    POST /v1/chat/completions   model, messages, n, seed, max_tokens, stream; and beside OpenAI's fields: tests (assertions), entry_point
+    POST /v1/chat/completions   OpenAI's fields, `luthier.models.chat_requests`; and beside them: tests (assertions), entry_point
     GET  /v1/models             the names that may be asked
     GET  /health                how many wait
 
@@ -16,15 +16,18 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from queue import Full, Queue
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from luthier.errors import LuthierError, SettingsError
+from luthier.models.chat_requests import UnknownModelError, chat_answer, chunks
+from luthier.models.grammar import own_form
 from luthier.records import JSON
-from luthier.run.listening import bears, listen, own_names
+from luthier.run.answering import LARGEST, Keyed, TooLargeError, error, json_body, reply
+from luthier.run.listening import listen, own_names
 from luthier.search.journals import Answers, Verdicts
-from luthier.search.requests import Asked, UnknownModelError, answer, chunks, plain_answer, read
+from luthier.search.requests import Asked, answer, read
 from luthier.search.service_settings import ServeSettings
 from luthier.search.settings import Strategy
 from luthier.search.solving import search_all
@@ -34,12 +37,10 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from luthier.models.protocol import LanguageModel
     from luthier.sandbox import Sandbox
 
-LARGEST = 1 << 20
 BEAT = 0.5  # seconds between looks at how a search goes on
 
 
@@ -114,14 +115,14 @@ class Worker:
         if job.cancelled:
             raise StoppedError
         if asked.posed is None:
-            samplings = [replace(asked.sampling, seed=asked.sampling.seed + place) for place in range(asked.count)]
-            return plain_answer(asked, self.model.generate([asked.prompt] * asked.count, samplings))
-        with Answers(self.model) as answers, Verdicts(self.box) as verdicts:
+            answers = self.model.generate([asked.chat.prompt] * asked.count, asked.chat.samplings)
+            return chat_answer(asked.chat, answers, {"searched": False, "calls": len(answers)})
+        with Answers(self.model) as asking, Verdicts(self.box) as verdicts:
 
             def ask(says: Sequence[Say]) -> list[Timed]:
                 if job.cancelled:
                     raise StoppedError
-                told = answers.answer(says)
+                told = asking.answer(says)
                 job.calls += len(told)
                 return told
 
@@ -132,24 +133,8 @@ class Worker:
                         job.programs, job.best = job.programs + 1, max(job.best, one.share)
                 return found
 
-            (solved,) = search_all([asked.posed], asked.settings, ask, run, count=answers.count)
+            (solved,) = search_all([asked.posed], asked.settings, ask, run, count=asking.count)
         return answer(asked, solved)
-
-
-class Keyed:
-    """Lets in who bears the key, before anything of a request is read. key: None for everybody."""
-
-    def __init__(self, app: ASGIApp, key: str | None) -> None:
-        self.app, self.key = app, None if key is None else key.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.key is not None and scope["type"] == "http":
-            given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-            if not bears(given.decode("latin-1"), self.key):
-                text = "send the key of this service as `Authorization: Bearer KEY`"
-                await _error(401, text, "invalid_api_key", {"www-authenticate": "Bearer"})(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
 
 
 def application(model: LanguageModel, box: Sandbox, settings: ServeSettings) -> Starlette:
@@ -160,7 +145,7 @@ def application(model: LanguageModel, box: Sandbox, settings: ServeSettings) -> 
     from starlette.routing import Route
 
     worker = Worker(model, box, settings.queue)
-    how = settings.how()
+    how, form = settings.how(), own_form(model)
 
     @asynccontextmanager
     async def living(app: Starlette) -> AsyncIterator[None]:
@@ -169,21 +154,21 @@ def application(model: LanguageModel, box: Sandbox, settings: ServeSettings) -> 
 
     async def completions(request: Request) -> Response:
         try:
-            asked = read(await _body(request), model.name, how)
+            asked = read(await json_body(request), model.name, how, form)
         except UnknownModelError as problem:
-            return _error(404, str(problem), "model_not_found")
-        except _TooLargeError:
-            return _error(413, f"the body is over {LARGEST} bytes")
+            return error(404, str(problem), "model_not_found")
+        except TooLargeError:
+            return error(413, f"the body is over {LARGEST} bytes")
         except LuthierError as problem:
-            return _error(400, str(problem))
+            return error(400, str(problem))
         job = Job(asked)
         if not worker.take(job):
-            return _error(503, "too many requests wait; come again", "queue_full", {"retry-after": "5"})
-        return _streamed(job) if asked.streamed else await _whole(job, request)
+            return error(503, "too many requests wait; come again", "queue_full", {"retry-after": "5"})
+        return _streamed(job) if asked.chat.streamed else await _whole(job, request)
 
     async def models(request: Request) -> Response:
         names = [f"luthier/{strategy}-16:{model.name}" for strategy in get_args(Strategy)]
-        return _json(
+        return reply(
             {
                 "object": "list",
                 "data": [{"id": name, "object": "model", "created": 0, "owned_by": "luthier"} for name in [model.name, *names]],
@@ -191,7 +176,7 @@ def application(model: LanguageModel, box: Sandbox, settings: ServeSettings) -> 
         )
 
     async def health(request: Request) -> Response:
-        return _json({"waiting": worker.waiting.qsize(), "searching": worker.now is not None})
+        return reply({"waiting": worker.waiting.qsize(), "searching": worker.now is not None})
 
     routes = [Route("/v1/chat/completions", completions, methods=["POST"]), Route("/v1/models", models), Route("/health", health)]
     names = own_names(settings.host)
@@ -202,37 +187,21 @@ def application(model: LanguageModel, box: Sandbox, settings: ServeSettings) -> 
     return app
 
 
-class _TooLargeError(Exception):
-    pass
-
-
-async def _body(request: Request) -> Any:
-    data = b""
-    async for part in request.stream():
-        data += part
-        if len(data) > LARGEST:
-            raise _TooLargeError
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        raise SettingsError("the body is no JSON") from None
-
-
 async def _whole(job: Job, request: Request) -> Response:
     while not await asyncio.to_thread(job.done.wait, BEAT):
         if await request.is_disconnected():
             job.cancelled = True
-            return _error(499, "the client has gone")
-    return _json(job.made) if job.made is not None else _failed(job)
+            return error(499, "the client has gone")
+    return reply(job.made) if job.made is not None else _failed(job)
 
 
 def _failed(job: Job) -> Response:
     if isinstance(job.problem, StoppedError):
-        return _error(503, "the service stops", "stopping")
+        return error(503, "the service stops", "stopping")
     if isinstance(job.problem, LuthierError):
-        return _error(502, str(job.problem))
+        return error(502, str(job.problem))
     logging.getLogger("luthier").error("a search failed", exc_info=job.problem)
-    return _error(500, f"{type(job.problem).__name__}: {job.problem}")
+    return error(500, f"{type(job.problem).__name__}: {job.problem}")
 
 
 def _streamed(job: Job) -> Response:
@@ -250,24 +219,13 @@ def _streamed(job: Job) -> Response:
                 yield f"data: {body}\n\n"
                 return
             yield f": {job.told}\n\n"
-            for piece in chunks(job.made, with_usage=job.asked.with_usage):
+            for piece in chunks(job.made, with_usage=job.asked.chat.with_usage):
                 yield f"data: {json.dumps(piece, ensure_ascii=False)}\n\n"
             yield "data: [DONE]\n\n"
         finally:
             job.cancelled = True  # a client that has gone ends its search
 
     return StreamingResponse(pieces(), media_type="text/event-stream", headers={"cache-control": "no-store"})
-
-
-def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    from starlette.responses import JSONResponse
-
-    return JSONResponse(value, status, headers)
-
-
-def _error(status: int, message: str, code: str | None = None, headers: dict[str, str] | None = None) -> Response:
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return _json({"error": {"message": message, "type": kind, "code": code}}, status, headers)
 
 
 def serve(settings: ServeSettings, tell: Callable[[str], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from luthier.run import Run, RunRecord
 from luthier.run.folder import Read
 from luthier.synthesize.tools import page
 from luthier.synthesize.tools.settings import DialogueSettings
+from luthier.synthesize.tools.type_shares import with_shares
 
 POOL, DIALOGUES, CHECKED, REJECTED = page.POOL, page.DIALOGUES, page.CHECKED, "rejected.jsonl"
 HELD_OUT = page.HELD_OUT
@@ -53,6 +54,7 @@ def run(settings: DialogueSettings, out: Path, progress: Progress = quiet) -> Ru
     reads: list[Read] = [*described, *given, *writing, *judging, (BFCL.label, fetch_wheel(BFCL))]
     spoken = {name for name, _ in writing}
     drawn: JSON = {"shares": dict(TYPE_SHARES), "per_list": PER_LIST, **({"own_shares": dict(OWN_SHARES)} if settings.apis else {})}
+    told = tuple(settings.told_shares)  # as they were before there was a choice where none is made
     writer = Opened(settings.open_writer)
     with Run(out, "synthesize tools", settings, reads=reads, progress=progress, draw=page.draw) as made:
         names = [name for name, _ in described]
@@ -62,7 +64,7 @@ def run(settings: DialogueSettings, out: Path, progress: Progress = quiet) -> Ru
             made.step(
                 "dialogues",
                 partial(play_all, settings, own, writer, out, progress),
-                uses=model_steps(("count", "each", "seed", "agents", "turns", "executor", "functions")),
+                uses=model_steps(("count", "each", "seed", "agents", "turns", "executor", "functions", *told)),
                 reads=sorted(spoken),
                 files=[ANSWERS, DIALOGUES],
                 after=["pool"],
@@ -71,7 +73,7 @@ def run(settings: DialogueSettings, out: Path, progress: Progress = quiet) -> Ru
             made.step(
                 "dialogues",
                 partial(_given, settings, out, progress) if given else partial(_dialogues, settings, own, out, progress),
-                uses=("given",) if given else ("count", "real_share", "each", "whole_lists", "seed"),
+                uses=("given",) if given else ("count", "real_share", "each", "whole_lists", "seed", *told),
                 reads=given,
                 files=[DIALOGUES],
                 after=["pool"],
@@ -170,7 +172,7 @@ def _dialogues(settings: DialogueSettings, own: int, out: Path, progress: Progre
 
     def rows() -> Iterator[JSON]:
         nonlocal real
-        for conversation in _drawn(settings, out, own, settings.count, settings.seed, settings.real_share):
+        for conversation in _drawn(settings, out, own, settings.count, settings.seed, settings.real_share, settings.told_shares):
             types[conversation.extra["type"]] += 1
             real += conversation.extra["source"] != EVERYDAY_SOURCE
             progress.advance()
@@ -193,18 +195,24 @@ def _given(settings: DialogueSettings, out: Path, progress: Progress) -> JSON:
     return {"made": write_jsonl(out / DIALOGUES, (row.to_row() for row in rows)), "real": real, "types": dict(types)}
 
 
-def _drawn(settings: DialogueSettings, out: Path, own: int, count: int, seed: int, share: float) -> Iterator[Conversation]:  # noqa: PLR0917
-    """Dialogues about the user's own tools, the first `own` of the pool, among those about others in the share that was asked for."""
-    from luthier.synthesize.tools.dialogues import REAL_SHARE, synthesize_dialogues
-    from luthier.synthesize.tools.own_dialogues import own_dialogues
+def _drawn(  # noqa: PLR0917
+    settings: DialogueSettings, out: Path, own: int, count: int, seed: int, share: float, told: Mapping[str, float]
+) -> Iterator[Conversation]:
+    """Dialogues about the user's own tools, the first `own` of the pool, among those about others in the share that was asked for. told: shares of
+    types in place of the usual ones."""
+    from luthier.synthesize.tools.dialogues import REAL_SHARE, TYPE_SHARES, synthesize_dialogues
+    from luthier.synthesize.tools.own_dialogues import OWN_SHARES, own_dialogues
     from luthier.synthesize.tools.pool import ToolPool
 
     tools = list(ToolPool.read(out / POOL))
+    shares = with_shares(TYPE_SHARES, told)
     if not own:
-        return synthesize_dialogues(count, tools, seed=seed, real_share=share)
+        return synthesize_dialogues(count, tools, seed=seed, shares=shares, real_share=share)
     wanted = round(share * count)
-    about = own_dialogues(wanted, tools[:own], seed=seed, least=settings.each, whole_share=settings.whole_lists)
-    others = synthesize_dialogues(count - wanted, tools[own:], seed=seed, real_share=REAL_SHARE)
+    about = own_dialogues(
+        wanted, tools[:own], seed=seed, least=settings.each, whole_share=settings.whole_lists, shares=with_shares(OWN_SHARES, told)
+    )
+    others = synthesize_dialogues(count - wanted, tools[own:], seed=seed, shares=shares, real_share=REAL_SHARE)
     return _mixed(about, others, share, seed)
 
 
@@ -224,7 +232,7 @@ def _mixed(about: Iterator[Conversation], others: Iterator[Conversation], share:
 
 def _held_out(settings: DialogueSettings, own: int, out: Path, progress: Progress) -> JSON:
     """Dialogues that pass every check and share no request and no call with those one trains on; about the user's own tools alone where there
-    are any."""
+    are any, and of all types in the usual shares, whatever one trains on."""
     from luthier.synthesize.tools.checks import check
     from luthier.synthesize.tools.contamination import benchmark_leaks
     from luthier.synthesize.tools.held_out import marks, unseen
@@ -236,7 +244,7 @@ def _held_out(settings: DialogueSettings, own: int, out: Path, progress: Progres
     leaks = benchmark_leaks()
     types: Counter[str] = Counter()
     share = 1.0 if own else settings.real_share
-    drawn = _drawn(settings, out, own, _MOST_TRIES * settings.held_out, settings.seed ^ _HELD_OUT_SEED, share)
+    drawn = _drawn(settings, out, own, _MOST_TRIES * settings.held_out, settings.seed ^ _HELD_OUT_SEED, share, {})
     clean = (conversation for conversation in drawn if not check(conversation, leaks))
 
     def rows() -> Iterator[JSON]:

@@ -11,6 +11,7 @@ from luthier.models.budget import Budget
 from luthier.models.hardware import HardwareSettings
 from luthier.models.opening import MODEL, Engine, model_reads
 from luthier.settings import check, option, seed_option
+from luthier.synthesize.tools.type_shares import TypeShareSettings
 
 if TYPE_CHECKING:
     from luthier.models.protocol import LanguageModel
@@ -102,7 +103,7 @@ class WritingSettings(HardwareSettings):
 
 
 @dataclass(frozen=True)
-class DialogueSettings(WritingSettings):
+class DialogueSettings(TypeShareSettings, WritingSettings):
     """Write checked dialogues about your APIs: the arguments are drawn first, the request is written around them.
 
     With --writer a model says the requests in other words. The dialogues are in FOLDER/checked.jsonl, those that broke a rule in rejected.jsonl, with what they broke.
@@ -129,6 +130,9 @@ class DialogueSettings(WritingSettings):
         if not (self.apis or self.builtin_apis):
             raise SettingsError("no APIs: give some with --api, or take those of the package index with --builtin-apis")
         self.check_writing()
+        self.check_shares()
+        if self.given and self.told_shares:
+            raise SettingsError("--irrelevant and --missing-argument are of dialogues that are made; --dialogues are there already")
         if self.given and self.writes:
             raise SettingsError("--dialogues are checked as they are; leave --writer and --replay out")
         if self.agents == "full" and not self.apis:

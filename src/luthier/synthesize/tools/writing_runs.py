@@ -66,7 +66,8 @@ def word_all(settings: DialogueSettings, total: int, model: Opened, out: Path, p
 def play_all(settings: DialogueSettings, own: int, model: Opened, out: Path, progress: Progress) -> JSON:
     """Dialogues by user, assistant and tool agents about the user's own tools; what was dropped is counted by reason."""
     from luthier.synthesize.tools.agents import dialogue
-    from luthier.synthesize.tools.briefs import briefs
+    from luthier.synthesize.tools.briefs import SHARES, briefs
+    from luthier.synthesize.tools.type_shares import with_shares
     from luthier.synthesize.tools.writing import recorded
 
     progress.step("Dialogues by agents", settings.count)
@@ -77,7 +78,8 @@ def play_all(settings: DialogueSettings, own: int, model: Opened, out: Path, pro
     with ExitStack() as stack:
         writer = stack.enter_context(recorded(model, _answers(settings, out), settings.spending, replay=settings.replay is not None))
         executor = _executor(settings, stack)
-        drawn = briefs(settings.count, tools, seed=settings.seed, turns=settings.turns, least=settings.each)
+        shares = with_shares(SHARES, settings.told_shares)
+        drawn = briefs(settings.count, tools, seed=settings.seed, turns=settings.turns, shares=shares, least=settings.each)
         talks = (dialogue(brief, executor(brief.tools, brief.seed), structured=writer.structured) for brief in drawn)
         kept: list[Conversation] = []
         texts: set[str | None] = set()

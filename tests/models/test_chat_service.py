@@ -1,0 +1,297 @@
+"""A model behind chat completions as clients see it: calls as `tool_calls`, streams, what a request may hold, batches, errors, a full queue."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from luthier import open_model
+from luthier.errors import EngineError, SettingsError
+from luthier.models.chat_requests import ChatRequest, chat_answer, chunks, read_chat
+from luthier.models.chat_service import SIDE_BY_SIDE, ChatServeSettings, Job, Worker, application
+from luthier.models.protocol import Capability, Completion, Progress, Prompt, Sampling, Samplings, Score, Usage
+
+uvicorn = pytest.importorskip("uvicorn")
+openai = pytest.importorskip("openai")
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather of a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+USER = [{"role": "user", "content": "What is the weather in Oslo?"}]
+
+
+class Told:
+    """Answers what it is told to, and keeps what it was asked."""
+
+    name = "told"
+    supports: frozenset[Capability] = frozenset({"generate", "grammar", "json_schema"})
+
+    def __init__(self) -> None:
+        self.usage, self.text = Usage(), "All is well."
+        self.asked: list[list[tuple[Prompt, Sampling]]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.breaks_on = ""
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Samplings = (), progress: Progress | None = None) -> list[Completion]:
+        self.gate.wait(20)
+        assert not isinstance(sampling, Sampling)
+        self.asked.append(list(zip(prompts, sampling, strict=True)))
+        if self.breaks_on and any(self.breaks_on in str(prompt.messages[-1].content) for prompt in prompts):
+            raise EngineError("told: a prompt and its answer take 9,000 tokens where there is room for 2,048; shorten it")
+        return [Completion(self.text, "stop", 7, 3) for _ in prompts]
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[Score]:
+        raise EngineError("told: scores nothing")
+
+
+class Served:
+    def __init__(self, model: Any = None, **settings: Any) -> None:
+        self.model = model or Told()
+        self.app = application(self.model, ChatServeSettings(**settings))
+        self.door = socket.socket()
+        self.door.bind(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.door.getsockname()[1]}/v1"
+        self.server = uvicorn.Server(uvicorn.Config(self.app, log_level="warning", timeout_graceful_shutdown=3))
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.door]})
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+        self.client = openai.OpenAI(base_url=self.url, api_key="none", max_retries=0)
+
+    def ask(self, messages: Any = USER, **more: Any) -> Any:
+        return self.client.chat.completions.create(model=more.pop("model", "luthier"), messages=messages, **more)
+
+    def close(self) -> None:
+        if isinstance(self.model, Told):
+            self.model.gate.set()
+        self.server.should_exit = True
+        self.thread.join(30)
+        self.door.close()
+        assert not self.thread.is_alive()
+        assert not self.app.state.worker.thread.is_alive()
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    service = Served(queue=1)
+    yield service
+    service.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[weather(city="Oslo")]',
+        '<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n</tool_call>',
+        '{"name": "weather", "parameters": {"city": "Oslo"}}',
+        '<think>Oslo it is.</think>\n[weather(city="Oslo")]',
+    ],
+)
+def test_calls_of_any_form_are_answered_as_tool_calls(served: Served, text: str) -> None:
+    served.model.text = text
+    (choice,) = served.ask(tools=[WEATHER]).choices
+    (call,) = choice.message.tool_calls
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.content is None
+    assert (call.type, call.function.name, json.loads(call.function.arguments)) == ("function", "weather", {"city": "Oslo"})
+    assert call.id
+
+
+def test_a_text_stays_a_text_and_thoughts_stand_apart(served: Served) -> None:
+    served.model.text = "<think>Nothing fits.</think>\nI cannot do that."
+    message = served.ask(tools=[WEATHER]).choices[0].message
+    assert (message.content, message.tool_calls, message.reasoning_content) == ("I cannot do that.", None, "Nothing fits.")
+
+
+def test_without_tools_nothing_is_read_as_a_call(served: Served) -> None:
+    served.model.text = '[weather(city="Oslo")]'
+    for more in ({}, {"tools": [WEATHER], "tool_choice": "none"}):
+        (choice,) = served.ask(**more).choices
+        assert (choice.message.content, choice.finish_reason) == ('[weather(city="Oslo")]', "stop")
+        assert served.model.asked[-1][0][0].tools == ()
+
+
+def test_a_broken_call_stays_a_text_and_is_counted(served: Served) -> None:
+    served.model.text = '<tool_call>\n{"name": "weather", "arguments": {"city": \n</tool_call>'
+    made = served.ask(tools=[WEATHER])
+    assert made.choices[0].message.content == served.model.text
+    assert made.usage.luthier == {"calls": 1, "calls_not_read": 1}
+
+
+def test_one_call_where_parallel_ones_are_not_wanted_and_the_others_are_counted(served: Served) -> None:
+    served.model.text = '[weather(city="Oslo"), weather(city="Rome")]'
+    assert len(served.ask(tools=[WEATHER]).choices[0].message.tool_calls) == 2
+    made = served.ask(tools=[WEATHER], parallel_tool_calls=False)
+    assert len(made.choices[0].message.tool_calls) == 1
+    assert made.usage.luthier["calls_left_out"] == 1
+
+
+def test_calls_and_results_of_earlier_turns_reach_the_model(served: Served) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
+    turns = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "What is the weather in Oslo?"}]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "rain"},
+    ]
+    served.ask(turns, tools=[WEATHER])
+    messages = served.model.asked[-1][0][0].messages
+    assert [message.role for message in messages] == ["system", "user", "assistant", "tool"]
+    assert messages[2].tool_calls[0].arguments == {"city": "Oslo"}
+    assert (messages[3].content, messages[3].tool_call_id) == ("rain", "c1")
+
+
+def test_a_stream_brings_the_same(served: Served) -> None:
+    served.model.text = '[weather(city="Oslo"), weather(city="Rome")]'
+    pieces = list(served.ask(tools=[WEATHER], stream=True, stream_options={"include_usage": True}))
+    calls = [call for piece in pieces if piece.choices for call in piece.choices[0].delta.tool_calls or ()]
+    assert [(call.index, json.loads(call.function.arguments)["city"]) for call in calls] == [(0, "Oslo"), (1, "Rome")]
+    assert [piece.choices[0].finish_reason for piece in pieces if piece.choices][-1] == "tool_calls"
+    assert pieces[-1].usage.total_tokens == 10
+
+
+def test_how_tokens_are_drawn_is_told_to_the_model(served: Served) -> None:
+    served.ask(n=2, seed=5, temperature=0.7, top_p=0.9, max_tokens=11, stop=["END"], extra_body={"top_k": 40})
+    assert [sampling for _, sampling in served.model.asked[-1]] == [
+        Sampling(11, 0.7, 0.9, 40, 5, ("END",)),
+        Sampling(11, 0.7, 0.9, 40, 6, ("END",)),
+    ]
+
+
+def test_a_call_that_must_be_and_a_schema_bind_the_answer(served: Served) -> None:
+    for choice in ("required", {"type": "function", "function": {"name": "weather"}}):
+        served.ask(tools=[WEATHER], tool_choice=choice)
+        assert "weather(" in str(served.model.asked[-1][0][0].grammar)
+    served.ask(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "array"}}})
+    assert served.model.asked[-1][0][0].json_schema == {"type": "array"}
+    served.ask(response_format={"type": "json_object"})
+    assert served.model.asked[-1][0][0].json_schema == {"type": "object"}
+
+
+@pytest.mark.parametrize(
+    ("more", "part"),
+    [
+        ({"n": 0}, "n is 0"),
+        ({"frequency_penalty": 0.5}, "frequency_penalty is 0.5"),
+        ({"logprobs": True}, "logprobs is True"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"extra_body": {"beam_width": 4}}, "beam_width is not known"),
+        ({"temperature": -1}, "temperature is -1"),
+        ({"top_p": 0}, "top_p is 0"),
+        ({"stop": [""]}, "stop is no text"),
+        ({"tool_choice": "required"}, "there are no tools"),
+        ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "rain"}}}, "among the tools"),
+        ({"tools": [{"type": "function", "function": {}}]}, "messages or tools"),
+        ({"tools": [WEATHER], "tool_choice": "required", "response_format": {"type": "json_object"}}, "do not go together"),
+        ({"response_format": {"type": "xml"}}, "response_format"),
+        ({"messages": []}, "messages is no list"),
+        ({"messages": [{"role": "elf", "content": "x"}]}, "elf"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "image"),
+    ],
+)
+def test_what_it_cannot_do_is_refused_by_its_name(served: Served, more: dict[str, Any], part: str) -> None:
+    with pytest.raises(openai.BadRequestError, match=part):
+        served.ask(more.pop("messages", USER), **more)
+
+
+def test_neutral_values_and_what_says_nothing_of_the_answer_pass(served: Served) -> None:
+    served.ask(frequency_penalty=0, presence_penalty=0, logprobs=False, user="me", store=False, metadata={"a": "b"})
+
+
+def test_an_unknown_model_a_foreign_host_and_a_large_body_are_refused(served: Served) -> None:
+    import httpx2 as http
+
+    with pytest.raises(openai.NotFoundError, match="is not served"):
+        served.ask(model="gpt-5")
+    assert [model.id for model in served.client.models.list()] == ["told", "luthier"]
+    assert http.get(f"{served.url}/models", headers={"host": "evil.example"}).status_code == 400
+    assert http.post(f"{served.url}/chat/completions", content=b"x" * (1 << 21)).status_code == 413
+
+
+def test_beyond_loopback_a_key_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LUTHIER_API_KEY", raising=False)
+    with pytest.raises(SettingsError, match="set LUTHIER_API_KEY to a key"):
+        ChatServeSettings(host="0.0.0.0")  # noqa: S104
+    monkeypatch.setenv("LUTHIER_API_KEY", "secret")
+    service = Served()
+    try:
+        with pytest.raises(openai.AuthenticationError):
+            service.ask()
+        service.client.api_key = "secret"
+        assert service.ask().choices[0].message.content == "All is well."
+    finally:
+        service.close()
+
+
+def _request(text: str) -> ChatRequest:
+    return read_chat({"messages": [{"role": "user", "content": text}]}, ["told"])
+
+
+def test_what_waits_is_answered_side_by_side_and_one_that_fails_fails_alone() -> None:
+    model = Told()
+    model.gate.clear()
+    worker = Worker(model, 64)
+    jobs = [Job(_request(text)) for text in ("first", *(f"one {number}" for number in range(5)), "too long", "last")]
+    gone = Job(_request("gone"), cancelled=True)
+    model.breaks_on = "too long"
+    for job in (*jobs, gone):
+        assert worker.take(job)
+    model.gate.set()
+    for job in (*jobs, gone):
+        assert job.done.wait(20)
+    worker.stop()
+    assert [job.problem is None for job in jobs] == [True] * 6 + [False, True]
+    assert "shorten it" in str(jobs[6].problem)
+    assert gone.made is None
+    assert len(jobs) - 1 <= max(len(batch) for batch in model.asked) <= SIDE_BY_SIDE  # the first may have gone ahead
+
+
+def test_a_full_queue_and_a_failing_model_are_told(served: Served) -> None:
+    served.model.gate.clear()
+    threads = [threading.Thread(target=served.ask) for _ in range(2)]
+    threads[0].start()
+    while not served.app.state.worker.answering:
+        time.sleep(0.01)
+    threads[1].start()
+    while not served.app.state.worker.waiting.qsize():
+        time.sleep(0.01)
+    with pytest.raises(openai.InternalServerError, match="too many requests wait"):
+        served.ask()
+    served.model.gate.set()
+    for thread in threads:
+        thread.join()
+    served.model.breaks_on = "weather"
+    with pytest.raises(openai.InternalServerError, match="shorten it"):
+        served.ask()
+
+
+def test_a_stream_of_pieces_says_what_the_whole_says() -> None:
+    asked = _request("Hello")
+    made = chat_answer(asked, [Completion("Hi", "length", 5, 1)], {"calls": 1})
+    texts = [piece["choices"][0]["delta"].get("content", "") for piece in chunks(made, with_usage=False)]
+    assert "".join(texts) == "Hi"
+    assert chunks(made, with_usage=True)[-1]["usage"] == made["usage"]
+    assert made["choices"][0]["finish_reason"] == "length"
+
+
+def test_the_bundled_model_calls_when_it_must() -> None:
+    service = Served(open_model("bundled"))
+    try:
+        made = service.ask(tools=[WEATHER], tool_choice="required", parallel_tool_calls=False, max_tokens=48)
+        (call,) = made.choices[0].message.tool_calls
+        assert call.function.name == "weather"
+        assert set(json.loads(call.function.arguments)) == {"city"}
+    finally:
+        service.close()
