@@ -39,7 +39,7 @@ def adapter_of(folder: Path, to: Path, **config: Any) -> Path:
     torch.manual_seed(1)
     tuned = get_peft_model(AutoModelForCausalLM.from_pretrained(folder), LoraConfig(**{"r": 4, "target_modules": "all-linear", **config}))
     for name, weight in tuned.named_parameters():
-        if weight.requires_grad and ("lora_B" in name or "lora_embedding" in name or "modules_to_save" in name):
+        if weight.requires_grad and any(part in name for part in ("lora_B", "lora_embedding", "modules_to_save", "trainable_tokens")):
             torch.nn.init.normal_(weight, std=0.3)
     tuned.save_pretrained(to)
     return to
@@ -64,6 +64,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "dora": {"use_dora": True},
     "output": {"target_modules": ["q_proj", "lm_head"]},
     "embedding": {"target_modules": ["q_proj", "embed_tokens"]},
+    "rows of tokens": {"trainable_token_indices": [5, 80]},
     "output as a whole": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
 }
 
@@ -85,7 +86,7 @@ def test_merged_weights_say_what_the_adapter_said(kind: str, tied: Path, tmp_pat
     assert (found - expected).abs().max() < 1e-5 * max(1.0, float(expected.abs().max()))
     assert (base - expected).abs().max() > 1e-2
     config = json.loads((tmp_path / "merged" / "config.json").read_text())
-    assert config["tie_word_embeddings"] is (kind in ("plain", "rslora", "dora"))
+    assert config["tie_word_embeddings"] is (kind in ("plain", "rslora", "dora", "rows of tokens"))
     assert made.untied is not config["tie_word_embeddings"]
 
 

@@ -249,3 +249,40 @@ def test_weights_that_are_not_finite_are_never_saved(model: LocalModel, tmp_path
     with pytest.raises(SettingsError, match=r"not finite after it, so nothing is saved; the learning rate \(100\) is likely too high"):
         fine_tune(ROWS * 4, model, tmp_path, wild)
     assert not (tmp_path / "adapter").exists()
+
+
+@pytest.fixture(scope="module")
+def unlearned_end(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> LocalModel:
+    """The model, whose token that ends a turn has the row of all that was never learned."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = tmp_path_factory.mktemp("unlearned") / "model"
+    shutil.copytree(tiny_model_folder, folder)
+    weights = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        weights.lm_head.weight[-24:] = weights.lm_head.weight[2]
+    weights.save_pretrained(folder)
+    return LocalModel(folder, dtype="bfloat16")
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_mark_that_the_model_never_learned_gets_a_row_of_its_own(
+    unlearned_end: LocalModel, tmp_path: Path, caplog: pytest.LogCaptureFixture, ordered: bool
+) -> None:
+    settings = replace(SETTINGS, by_length=ordered, sft={**SFT, "max_steps": 30})
+    made = fine_tune(ROWS[:6], unlearned_end, tmp_path, settings)
+    found = {name: weight for name, weight in weights(tmp_path).items() if "trainable_tokens" in name}
+    assert {name.rpartition("model.")[2].partition(".")[0] for name in found} == {"embed_tokens", "lm_head"}
+    assert {tuple(weight.shape) for weight in found.values()} == {(1, 64)}
+    assert "never learned the tokens <|im_end|>" in caplog.text
+    tuned = LocalModel(unlearned_end.folder, adapter=tmp_path / "adapter", dtype="bfloat16")
+    prompt = Prompt(ROWS[0].messages[:1], ROWS[0].tools)
+    assert tuned.generate([prompt])[0].finish == "stop"
+    assert made.loss < 20
+
+
+def test_rows_of_marks_stay_where_that_is_said(unlearned_end: LocalModel, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, lora={"lora_alpha": 8, "trainable_token_indices": []}, sft={**SFT, "max_steps": 2})
+    fine_tune(ROWS[:6], unlearned_end, tmp_path, settings)
+    assert not [name for name in weights(tmp_path) if "trainable_tokens" in name]

@@ -43,7 +43,7 @@ def merge(folder: Path, adapter: Path | None) -> Merged:
         tuned = PeftModel.from_pretrained(base, str(adapter)).eval()
     with loading(folder, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in PROBES]
+    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in PROBES] + [_trained_tokens(tuned)]
     before = _logits(tuned, ids)
     untied = _untie(tuned)
     model = tuned.merge_and_unload()
@@ -74,6 +74,12 @@ def _logits(model: Any, rows: Sequence[list[int]]) -> list[Any]:
         return [model(input_ids=torch.tensor([ids])).logits[0].float().clone() for ids in rows if ids]
 
 
+def _trained_tokens(tuned: Any) -> list[int]:
+    """Tokens whose rows the adapter has of its own."""
+    told = getattr(tuned.peft_config[tuned.active_adapter], "trainable_token_indices", None) or []
+    return sorted({token for group in (told.values() if isinstance(told, dict) else [told]) for token in group})
+
+
 def _untie(tuned: Any) -> bool:
     """Give the output a matrix of its own where it is the embedding and the adapter changes only one of both."""
     import torch
@@ -83,6 +89,8 @@ def _untie(tuned: Any) -> bool:
     changed = [hasattr(end, "merge") or hasattr(end, "modules_to_save") for end in ends]
     weights = [getattr(end, "base_layer", getattr(end, "original_module", end)).weight for end in ends]
     if not any(changed) or weights[0] is not weights[1]:
+        return False
+    if getattr(ends[1], "tied_adapter", None) is ends[0]:  # rows of tokens that were trained in both at once
         return False
     output = getattr(ends[1], "base_layer", getattr(ends[1], "original_module", ends[1]))
     output.weight = torch.nn.Parameter(weights[1].detach().clone())

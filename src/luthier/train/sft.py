@@ -32,6 +32,7 @@ from luthier.train.start import (
     check_start,
     checked,
     defaults,
+    learning_marks,
     lora_config,
     refused_by,
     starting_weights,
@@ -280,10 +281,18 @@ def trial(prepared: Prepared, model: LocalModel, settings: SftSettings) -> Trial
 
     config = prepared.config
     base = starting_weights(model, full=settings.full)
-    if prepared.lora is not None:
-        base = get_peft_model(base, prepared.lora, autocast_adapter_dtype=True)
+    if (lora := _lora(prepared, base, model)) is not None:
+        base = get_peft_model(base, lora, autocast_adapter_dtype=True)
     seconds = step_seconds(base, prepared.rows, config=config, sigma=settings.noise, flat=_checked_flat(settings))
     return Trial(_whole(len(prepared.rows), settings, config), seconds)
+
+
+def _lora(prepared: Prepared, base: Any, model: LocalModel) -> Any:
+    """Of a fresh adapter, None where there is none to make; with the rows of marks that the model has yet to learn."""
+    if prepared.lora is None:
+        return None
+    targets = {token for row in prepared.rows for token in row["labels"] if token != IGNORED}
+    return learning_marks(prepared.lora, base, targets, model.tokenizer)
 
 
 def _whole(rows: int, settings: SftSettings, config: Any) -> int:
@@ -375,9 +384,10 @@ def _trainer(prepared: Prepared, model: LocalModel, folder: Path, settings: SftS
     from luthier.train.answer_head import answer_head_trainer
     from luthier.train.sharpness_aware import sam_trainer
 
-    config, lora, rows = prepared.config, prepared.lora, prepared.rows
+    config, rows = prepared.config, prepared.rows
     set_seed(config.seed)
     base = starting_weights(model, full=settings.full)
+    lora = _lora(prepared, base, model)
     more: JSON = {}
     if settings.ordered:
         rows = _by_length(rows, settings, config)

@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from luthier.errors import LuthierError, SettingsError
 from luthier.models.hardware import chosen_device
 from luthier.models.loading import loading, reason
 from luthier.models.local import LocalModel
+from luthier.models.token_rows import unlearned
 from luthier.models.weights import load_weights, note_loaded, placed, with_attention
 from luthier.records import JSON
 from luthier.records.numbers import finite_number, shown
@@ -88,6 +89,27 @@ def lora_config(given: JSON) -> LoraConfig:
     chosen = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear", "task_type": "CAUSAL_LM"} | checked("lora", given, LoraConfig)
     with refused_by("PEFT"):
         return LoraConfig(**chosen)
+
+
+def learning_marks(lora: LoraConfig, base: Any, targets: Iterable[int], tokenizer: Any) -> LoraConfig:
+    """The adapter's settings with the rows of marks that the targets hold and the model never learned: without rows of their own it cannot say them.
+
+    targets: token ids that are learned. Marks are the tokenizer's added tokens. `lora.trainable_token_indices`, where it is given, stays as it is.
+    """
+    if lora.trainable_token_indices is not None:
+        return lora if lora.trainable_token_indices else replace(lora, trainable_token_indices=None)
+    output = base.get_output_embeddings()
+    marks = set(targets) & set(tokenizer.added_tokens_decoder)
+    if output is None or not marks or not (found := unlearned(output.weight, marks)):
+        return lora
+    names = ", ".join(str(tokenizer.convert_ids_to_tokens(token)) for token in found)
+    logger.warning(
+        "the model never learned the tokens %s: their rows are trained too, beside the layers (lora.trainable_token_indices=[] leaves them)",
+        names,
+    )
+    inner = {id(module): name for name, module in base.named_modules()}
+    ends = [base.get_input_embeddings(), *([] if output.weight is base.get_input_embeddings().weight else [output])]
+    return replace(lora, trainable_token_indices={inner[id(end)].rpartition(".")[2]: found for end in ends})
 
 
 @contextmanager

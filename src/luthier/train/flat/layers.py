@@ -126,11 +126,12 @@ def _storage(weight: Any) -> Any:
 
 
 def _adapted(model: Any) -> Iterator[tuple[str, Any]]:
-    """Modules that carry an active adapter, of LoRA or of any other kind."""
+    """Modules that carry an active adapter, of LoRA or of any other kind; rows of tokens, which are replaced and not added to, take no noise."""
+    from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for name, module in model.named_modules():
-        if isinstance(module, BaseTunerLayer) and _active(module):
+        if isinstance(module, BaseTunerLayer) and not isinstance(module, TrainableTokensLayer) and _active(module):
             yield name, module
 
 

@@ -1,0 +1,36 @@
+"""Tokens that a model has a row for and never learned.
+
+A tokenizer knows tokens that pre-training never saw; their rows of the output matrix stay one and the same vector. Nothing tells such a token
+from thousands of others, so no adapter on the layers can make a model say it: the marks of tool calls in Qwen2.5-Coder are of this kind. (Land and
+Bartolo, arXiv 2405.05417, find such tokens by the same likeness.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ALIKE = 0.02  # distance, as a share of the row's length; quantised weights differ by about half of it
+MANY = 16  # rows that are as like as that: a pair may have been learned together
+
+
+def unlearned(output: Tensor, ids: Iterable[int]) -> list[int]:
+    """Those of the ids whose rows are the same as many others. output: the matrix (vocabulary, width) that gives the logits."""
+    import torch
+
+    with torch.no_grad():
+        lengths = output.float().norm(dim=1)
+        return [token for token in sorted(set(ids)) if token < len(output) and _alike(output, lengths, token) > MANY]
+
+
+def _alike(output: Tensor, lengths: Tensor, token: int) -> int:
+    """How many rows are the same as the token's, itself among them."""
+    row = output[token].float()
+    length = lengths[token]
+    near = ((lengths - length).abs() <= ALIKE * length).nonzero().flatten()  # the others are further away by their length alone
+    if len(near) <= MANY:
+        return len(near)
+    return int(((output[near].float() - row).norm(dim=1) <= ALIKE * length).sum())
