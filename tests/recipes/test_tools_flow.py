@@ -93,7 +93,7 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
     assert {name: (run / name).read_bytes() for name in kept} == kept
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "done"
-    assert list(record["steps"]) == ["dialogues", "select", "trial", "before", "sft", "after", "skills"]
+    assert list(record["steps"]) == ["habit", "dialogues", "select", "trial", "before", "sft", "after", "skills"]
     assert "simple_python" in out
 
     selected = list(read_conversations(run / "selected.jsonl"))

@@ -40,7 +40,9 @@ class ToolsSettings(TypeShareSettings, HardwareSettings):
     )
     selected: int = option(1600, "Dialogues ZIP picks for training.", least=1)
     flat: float = option(0.05, "Strength of the Flat-LoRA noise; 0 is plain LoRA.", least=0, most=10, alone=0.05)
-    learning_rate: float = option(1.5e-3, "Of training.", above=0, most=1)
+    learning_rate: float | None = option(
+        None, "Of training.", above=0, most=1, shown="1.5e-3, or 2e-4 for a model that calls tools before it is trained"
+    )
     steps: int | None = option(None, "Training steps.", least=1, shown="one pass over the selection, and at least 60")
     minutes: float | None = option(
         None,

@@ -24,6 +24,7 @@ from luthier.models.opening import model_reads
 from luthier.progress import Progress, quiet
 from luthier.recipes import tools_page
 from luthier.recipes.settings import ToolsSettings
+from luthier.recipes.tools_mix import Mix, call_rate, is_open, mix
 from luthier.records import JSON, read_conversations, read_rows, write_jsonl
 from luthier.records.account import Account
 from luthier.report.wording import percent
@@ -69,23 +70,35 @@ def run(settings: ToolsSettings, out: Path, progress: Progress = quiet) -> Run:
     for _ in import_apis(apis, False):
         pass
     given = [settings.given] if settings.given else []
-    reads: list[Read] = [*described, *given, *model_reads(settings.model)]
+    of_model = model_reads(settings.model)
+    reads: list[Read] = [*described, *given, *of_model]
     with Run(out, "run tools", settings, reads=reads, progress=progress, draw=tools_page.draw) as flow:
         flow.note(nondeterminism=NONDETERMINISM)
-        flow.part("dialogues", make_dialogues, _dialogues(settings, apis))
+        called = None
+        if is_open(settings):
+            called = flow.step("habit", partial(_habit, settings, progress), uses=("model",), reads=[name for name, _ in of_model])["rate"]
+        chosen = mix(settings, called)
+        flow.part("dialogues", make_dialogues, _dialogues(settings, apis, chosen))
         flow.step(
             "select", partial(_select, settings, out, progress), uses=("selected", "seed"), files=[SELECTED, LEFT], after=["dialogues"]
         )
         uses = ("minutes", "full", "items", "own_items", "steps", "constrained", "model")
-        plan = flow.step("trial", partial(_trial, settings, flow, progress), uses=uses, after=["select"])
+        plan = flow.step("trial", partial(_trial, settings, chosen, flow, progress), uses=uses, after=["select"])
         flow.part("before", run_tools, _evaluation(settings, out, plan["share"]))
-        trained = flow.part("sft", fine_tune, _training(settings, out))
+        trained = flow.part("sft", fine_tune, _training(settings, out, chosen.learning_rate))
         flow.part("after", run_tools, _evaluation(settings, out, plan["share"], trained.path / "adapter"))
         flow.step("skills", partial(_skills, out), uses=(), reads=(), after=["before", "after"])
     return flow
 
 
-def _dialogues(settings: ToolsSettings, apis: tuple[str, ...]) -> DialogueSettings:
+def _habit(settings: ToolsSettings, progress: Progress) -> JSON:
+    """Whether the model calls tools before it is trained."""
+    progress.step("Looking whether the model calls already")
+    model = ToolsEvaluationSettings(model=settings.model, **settings.hardware()).open()
+    return call_rate(model)
+
+
+def _dialogues(settings: ToolsSettings, apis: tuple[str, ...], chosen: Mix) -> DialogueSettings:
     return DialogueSettings(
         apis=apis,
         builtin_apis=settings.builtin_apis,
@@ -94,8 +107,8 @@ def _dialogues(settings: ToolsSettings, apis: tuple[str, ...]) -> DialogueSettin
         held_out=settings.own_items,
         real_share=settings.share,
         whole_lists=WHOLE_LISTS,
-        irrelevant=settings.irrelevant,
-        missing_argument=settings.missing_argument,
+        irrelevant=chosen.irrelevant,
+        missing_argument=chosen.missing_argument,
         seed=settings.seed,
     )
 
@@ -116,7 +129,7 @@ def _evaluation(settings: ToolsSettings, out: Path, share: float, adapter: Path 
     )
 
 
-def _training(settings: ToolsSettings, out: Path) -> SftRunSettings:
+def _training(settings: ToolsSettings, out: Path, learning_rate: float) -> SftRunSettings:
     """LoRA with flat noise on the selected rows: as many steps on every machine."""
     from luthier.synthesize.tools.dialogues import PER_LIST
 
@@ -128,7 +141,7 @@ def _training(settings: ToolsSettings, out: Path) -> SftRunSettings:
         backend="table" if settings.flat else None,  # a CPU draws it in a sixth of the time
         least_steps=LEAST_STEPS,
         branches=PER_LIST,  # dialogues that one row holds
-        learning_rate=settings.learning_rate,
+        learning_rate=learning_rate,
         rank=RANK,
         lora={"lora_alpha": ALPHA},
         sft={
@@ -206,10 +219,10 @@ def _by_tool_list(rows: Sequence[JSON]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _trial(settings: ToolsSettings, flow: Run, progress: Progress) -> JSON:
+def _trial(settings: ToolsSettings, chosen: Mix, flow: Run, progress: Progress) -> JSON:
     """What a training step and an answer take here: from that how many items are scored, and when the run ends."""
     progress.step("Measuring the machine")
-    steps = _trial_steps(settings, flow.path)
+    steps = _trial_steps(settings, chosen, flow.path)
     counts = _answers(settings)
     answering = _trial_answers(settings, flow.path)
     spent = sum(step["seconds"] for step in flow.steps.values())
@@ -249,11 +262,11 @@ def _answers(settings: ToolsSettings) -> tuple[int, int]:
     return each * settings.own_items, each * items
 
 
-def _trial_steps(settings: ToolsSettings, out: Path) -> Trial:
+def _trial_steps(settings: ToolsSettings, chosen: Mix, out: Path) -> Trial:
     from luthier.train.rows import read_training
     from luthier.train.sft import prepare, trial
 
-    asked = _training(settings, out)
+    asked = _training(settings, out, chosen.learning_rate)
     model: LocalModel = asked.open()
     return trial(prepare(list(read_training(asked.data)), model, out, asked), model, asked)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from luthier.evaluate.tools_page import OWN
+from luthier.recipes.tools_mix import CALLS_ALREADY
 from luthier.recipes.tools_scores import LOOSE, STEPS, Comparison, Flow, answers, charts, comparisons, headline
 from luthier.records import JSON
 from luthier.report.charts import curve, thin
@@ -34,6 +35,8 @@ def draw(run: RunRecord) -> Page:
         "apis": ", ".join(run.settings.get("apis") or (SAMPLE_TITLE,)),
         "skills": flow.results("skills").get("changes", []),
         "results": {name.replace("-", "_"): flow.results(name) for name in STEPS},
+        "habit": flow.results("habit"),
+        "light": flow.results("habit").get("rate", 0) >= CALLS_ALREADY,
         "training": _training(run),
         "dialogues": [dialogue(row) for row in run.sample("selected.jsonl", DIALOGUES)],
         "selection": _selection(flow),

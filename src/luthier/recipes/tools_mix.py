@@ -1,0 +1,62 @@
+"""What is taught depends on what the model can do: the shares of dialogues without a call, and how far a step goes.
+
+A model that never calls has to learn calls and abstention together, from many rows of both. One that calls already only has to learn when not to: from
+the rows of the first it learns to abstain too readily, and forgets what it could do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from luthier.records import JSON
+
+if TYPE_CHECKING:
+    from luthier.models.protocol import LanguageModel
+    from luthier.recipes.settings import ToolsSettings
+
+ASKED = "live_simple"  # a category of BFCL that the flow does not score
+ITEMS = 24
+CALLS_ALREADY = 0.5  # share of them that it answers with a call
+
+
+@dataclass(frozen=True)
+class Mix:
+    """irrelevant, missing_argument: shares of the dialogues, None for the usual ones. learning_rate: of training."""
+
+    irrelevant: float | None
+    missing_argument: float | None
+    learning_rate: float
+
+
+USUAL = Mix(None, None, 1.5e-3)
+LIGHT = Mix(0.06, 0.01, 2e-4)
+
+
+def mix(settings: ToolsSettings, called: float | None) -> Mix:
+    """What was told, and for the rest what fits. called: share of requests that the untrained model answers with a call, None where nothing is open."""
+    fitting = LIGHT if called is not None and called >= CALLS_ALREADY else USUAL
+    given = settings.given is not None  # dialogues that are there already are taken as they are
+    return Mix(
+        None if given else fitting.irrelevant if settings.irrelevant is None else settings.irrelevant,
+        None if given else fitting.missing_argument if settings.missing_argument is None else settings.missing_argument,
+        fitting.learning_rate if settings.learning_rate is None else settings.learning_rate,
+    )
+
+
+def is_open(settings: ToolsSettings) -> bool:
+    """Whether anything depends on what the model can do."""
+    return settings.learning_rate is None or (settings.given is None and None in (settings.irrelevant, settings.missing_argument))
+
+
+def call_rate(model: LanguageModel) -> JSON:
+    """How many of some requests, each with a tool that answers it, the model answers with a call, whatever its form, decoding freely."""
+    from luthier.evaluate.tools import MAX_JSON_TOKENS, prompt_for
+    from luthier.models.protocol import Sampling
+    from luthier.records.bfcl import load_items
+    from luthier.records.call_forms import read_calls
+
+    items = load_items(ASKED, ITEMS)
+    answers = model.generate([prompt_for(item, "free") for item in items], Sampling(max_tokens=MAX_JSON_TOKENS))
+    called = sum(bool(read_calls(one.text, [tool.name for tool in item.tools]).calls) for item, one in zip(items, answers, strict=True))
+    return {"asked": len(items), "called": called, "rate": called / max(1, len(items))}
