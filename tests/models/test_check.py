@@ -49,6 +49,23 @@ def test_every_stock_template_is_told_in_a_line_each(name: str, folder: Path) ->
         assert found["stop"].told == f"{ENDS[name]} ends a turn, is learned, and ends an answer"
 
 
+def test_marks_that_were_never_learned_are_named(tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = write_architecture("llama", tmp_path / "model")
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert "marks" not in look(folder, stock("qwen2_5"), ["<|im_end|>"])
+    mark = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert mark in tokenizer.added_tokens_decoder
+    with torch.no_grad():
+        model.lm_head.weight[-40:] = model.lm_head.weight[mark]
+    model.save_pretrained(folder)
+    found = look(folder, stock("qwen2_5"), ["<|im_end|>"])["marks"]
+    assert "<|im_end|>" in found.told
+    assert not found.good
+
+
 def test_what_is_wrong_is_told_with_its_cure(folder: Path) -> None:
     found = look(folder, stock("qwen2_5"), ["</s>"])
     assert found["stop"] == Finding(

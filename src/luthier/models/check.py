@@ -1,4 +1,5 @@
-"""What to know of a model before any work: its template, system turns, stop token, tools, calls and masks, a line each. No weights are loaded."""
+"""What to know of a model before any work: its template, system turns, stop token, tools, calls and masks, a line each. Of the weights only the
+output matrix is read, for the marks that were never learned."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from luthier.models.grammar import FORMS
 from luthier.models.loading import loading
 from luthier.models.opening import MODEL, hub_label, model_folder
 from luthier.models.openvino import stop_ids
+from luthier.models.token_rows import output_matrix, unlearned
 from luthier.progress import Progress, quiet
+from luthier.records import JSON
 from luthier.report.wording import Told
 from luthier.settings import REQUIRED, argument, check
 
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
 _WORD = "xqzv"
 _TALK = [{"role": role, "content": _WORD} for role in ("user", "assistant", "user", "assistant")]
+_CALL = {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": {"name": _WORD, "arguments": {}}}]}
+_RESULT = {"role": "tool", "name": _WORD, "content": _WORD}
+_TOOL = {"type": "function", "function": {"name": _WORD, "description": _WORD, "parameters": {"type": "object", "properties": {}}}}
 _MASKS = {
     "markers": "by the template's {% generation %} marks",
     "trl": "by the template that TRL trains with instead",
@@ -68,7 +74,8 @@ def check_model(folder: Path) -> list[Finding]:
     if not template.works:
         return [*found, Finding("template", "refuses the simplest prompt; mend it, or give another model", False)]
     stops = stop_ids(folder, tokenizer)
-    return [*found, _template(template), _system(template), _stop(template, stops), _tools(template), _calls(template), _masks(template)]
+    found += [_template(template), _system(template), _stop(template, stops), _tools(template), _calls(template), _masks(template)]
+    return [*found, *_marks(folder, template)]
 
 
 def _model(config: PretrainedConfig) -> Finding:
@@ -136,6 +143,23 @@ def _calls(template: ChatTemplate) -> Finding:
         return Finding("calls", f"{written}; in a form that is not known, so answers would not be read", False)
     grammar = "" if form in FORMS else "; constrained ones are written in brackets"
     return Finding("calls", f"{written}; read as {form}{grammar}", True)
+
+
+def _marks(folder: Path, template: ChatTemplate) -> list[Finding]:
+    """The marks of turns and calls that the model would have to say and never learned; nothing where there are none, or no weights to see it by."""
+    tokenizer, marks = template.tokenizer, set[int]()
+    talks: list[list[JSON]] = [[*_TALK], [_TALK[0], _CALL, _RESULT, _TALK[1]]]
+    for talk in talks:
+        try:
+            made = template.masked(talk, [_TOOL])
+        except Exception:  # noqa: S112  # the line of masks tells it
+            continue
+        marks |= {token for token, said in zip(made.ids, made.mask, strict=True) if said and token in tokenizer.added_tokens_decoder}
+    output = output_matrix(folder)
+    if output is None or not (found := unlearned(output, marks)):
+        return []
+    names = ", ".join(str(tokenizer.convert_ids_to_tokens(token)) for token in found)
+    return [Finding("marks", f"never learned, many tokens have the same row: {names}; `luthier train sft` trains their rows too", False)]
 
 
 def _masks(template: ChatTemplate) -> Finding:

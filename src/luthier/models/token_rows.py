@@ -8,11 +8,17 @@ Bartolo, arXiv 2405.05417, find such tokens by the same likeness.)
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+OUTPUTS = (
+    "lm_head.weight",
+    "embed_tokens.weight",
+    "wte.weight",
+)  # ends of names, the output's own before an embedding that is also the output
 ALIKE = 0.02  # distance, as a share of the row's length; quantised weights differ by about half of it
 MANY = 16  # rows that are as like as that: a pair may have been learned together
 
@@ -34,3 +40,19 @@ def _alike(output: Tensor, lengths: Tensor, token: int) -> int:
     if len(near) <= MANY:
         return len(near)
     return int(((output[near].float() - row).norm(dim=1) <= ALIKE * length).sum())
+
+
+def output_matrix(folder: Path) -> Any:
+    """The matrix that gives the logits, of a folder with safetensors, read by itself; None where none is found by its name."""
+    from safetensors import SafetensorError, safe_open
+
+    for end in OUTPUTS:
+        for file in sorted(folder.glob("*.safetensors")):
+            try:
+                with safe_open(file, framework="pt") as tensors:
+                    name = next((one for one in tensors.keys() if one.endswith(end)), None)  # noqa: SIM118 - a safe_open has no iterator
+                    if name is not None:
+                        return tensors.get_tensor(name)
+            except (OSError, SafetensorError):  # broken weights are told by what loads them
+                return None
+    return None
