@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from luthier.errors import SettingsError
 from luthier.evaluate.runs import ANSWERS, run_tools
 from luthier.evaluate.settings import Decoding, ToolsEvaluationSettings
-from luthier.models.opening import model_reads
+from luthier.models.opening import model_folder, model_reads
 from luthier.progress import Progress, quiet
 from luthier.recipes import tools_page
 from luthier.recipes.settings import ToolsSettings
@@ -51,6 +51,7 @@ LONGEST = 2560  # tokens of a dialogue, of one on a list of all tools too; longe
 WHOLE_LISTS = 0.15  # share of the lists about the APIs that hold all their tools: each costs as much as many short ones
 AROUND_SECONDS = 30.0  # loading models, writing the report
 TRIED = 4  # items of each kind answered to measure the machine
+LARGE = 600_000_000  # bytes of weights
 RANK, ALPHA = 16, 32  # ToolACE (arXiv 2409.00920), section 4
 NONDETERMINISM = (
     "The same seed, machine and thread count give the same dialogues, selection and batches. Matrix products in bf16 may round "
@@ -150,10 +151,16 @@ def _training(settings: ToolsSettings, out: Path, learning_rate: float) -> SftRu
             "max_length": LONGEST,
             "warmup_steps": 0.1,
             "save_steps": 20,
+            "gradient_checkpointing": _is_large(settings.model),
             **({} if settings.steps is None else {"max_steps": settings.steps}),
         },
         seed=settings.seed,
     )
+
+
+def _is_large(model: str) -> bool:
+    """Whether a step would keep gigabytes of activations, which are computed twice instead."""
+    return sum(path.stat().st_size for path in model_folder(model).glob("*.safetensors")) > LARGE
 
 
 def _select(settings: ToolsSettings, out: Path, progress: Progress) -> JSON:

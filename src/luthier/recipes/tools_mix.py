@@ -30,7 +30,7 @@ class Mix:
 
 
 USUAL = Mix(None, None, 1.5e-3)
-LIGHT = Mix(0.06, 0.01, 2e-4)
+LIGHT = Mix(0.16, 0.02, 2e-4)
 
 
 def mix(settings: ToolsSettings, called: float | None) -> Mix:
