@@ -431,18 +431,40 @@ def test_the_scale_of_an_adapter_is_peft_s(adapter: Path, tmp_path: Path):
     assert adapter_scale(adapter) == 2.0
     assert adapter_scale(edited(adapter, tmp_path / "a", "adapter_config.json", use_rslora=True)) == 4.0
     for number, change in enumerate([{"rank_pattern": {"q_proj": 2}}, {"peft_type": "IA3"}]):
-        with pytest.raises(EngineError, match="plain LoRA adapters, not"):
-            adapter_scale(edited(adapter, tmp_path / str(number), "adapter_config.json", **change))
+        assert adapter_scale(edited(adapter, tmp_path / str(number), "adapter_config.json", **change)) is None
 
 
-def test_an_adapter_with_more_than_lora_matrices_is_refused(adapter: Path, tmp_path: Path):
-    from safetensors.torch import load_file, save_file
+@needs_extra
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"target_modules": ["q_proj"], "trainable_token_indices": {"embed_tokens": [5, 80], "lm_head": [5, 80]}},
+        {"target_modules": "all-linear", "use_dora": True},
+    ],
+    ids=["rows of tokens", "DoRA"],
+)
+def test_an_adapter_with_more_than_lora_is_merged_once(
+    config: dict[str, Any], model: OpenVinoModel, reference: LocalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
 
-    folder = edited(adapter, tmp_path / "adapter", "adapter_config.json")
-    tensors = load_file(folder / "adapter_model.safetensors")
-    save_file({**tensors, "base_model.model.lm_head.weight": torch.zeros(2, 2)}, folder / "adapter_model.safetensors")
-    with pytest.raises(EngineError, match=r"not base_model\.model\.lm_head\.weight"):
-        adapter_scale(folder)
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    torch.manual_seed(2)
+    tuned = get_peft_model(AutoModelForCausalLM.from_pretrained(model.folder), LoraConfig(r=4, init_lora_weights=False, **config))
+    for name, weight in tuned.named_parameters():
+        if "trainable_tokens" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+    tuned.save_pretrained(tmp_path / "adapter")
+    ours = OpenVinoModel(model.folder, weights="f16", adapter=tmp_path / "adapter")
+    merged = LocalModel(model.folder, dtype="float32", adapter=tmp_path / "adapter")
+    answers = tokens(ours, PROMPTS)
+    assert errors(merged.module, answers).mean() < BFLOAT_NOISE
+    assert errors(reference.module, answers).mean() > 5 * BFLOAT_NOISE
+    (kept,) = (tmp_path / "cache" / "openvino").iterdir()
+    before = kept.stat().st_mtime_ns
+    assert tokens(OpenVinoModel(model.folder, weights="f16", adapter=tmp_path / "adapter"), PROMPTS[:1])
+    assert [one.stat().st_mtime_ns for one in (tmp_path / "cache" / "openvino").iterdir()] == [before]
 
 
 def test_stop_tokens_come_from_the_generation_config_then_the_config(tiny_model_folder: Path, tmp_path: Path):

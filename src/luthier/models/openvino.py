@@ -44,7 +44,7 @@ class Spoken(NamedTuple):
 class OpenVinoModel(ReadsAsTransformers):
     """A model of the Llama form in this process, run by OpenVINO GenAI.
 
-    folder: a transformers folder with safetensors; a LoRA adapter folder goes to `adapter`. weights: "int8" or "f16".
+    folder: a transformers folder with safetensors; a PEFT adapter folder goes to `adapter`. weights: "int8" or "f16".
     batch_size: answers generated side by side. Raises EngineError where the extra is not installed.
     """
 
@@ -157,12 +157,12 @@ class OpenVinoModel(ReadsAsTransformers):
             scheduler = genai.SchedulerConfig()
             scheduler.cache_size, scheduler.max_num_seqs = CACHE_GIB, self.batch_size
             settings = _device_settings()
-            if self.adapter is not None:
+            scale = None if self.adapter is None else adapter_scale(self.adapter)
+            if self.adapter is not None and scale is not None:
                 # static: the adapter becomes part of the graph, a third faster than one that can be exchanged
-                scale, mode = adapter_scale(self.adapter), genai.AdapterConfig.Mode.MODE_STATIC
-                lora = genai.Adapter(self.adapter / "adapter_model.safetensors")
+                lora, mode = genai.Adapter(self.adapter / "adapter_model.safetensors"), genai.AdapterConfig.Mode.MODE_STATIC
                 settings["adapters"] = genai.AdapterConfig(lora, scale, mode)
-            folder = exported(self.folder, self.weights, self.tokenizer)
+            folder = exported(self.folder, self.weights, self.tokenizer, merged=self.adapter if scale is None else None)
             self._pipeline = genai.ContinuousBatchingPipeline(folder, scheduler, "CPU", settings)
         return self._pipeline
 

@@ -16,16 +16,26 @@ from typing import Any
 
 import luthier
 from luthier.errors import DiskError, EngineError, MissingFileError
+from luthier.models.merging import merge, save_merged
 from luthier.models.openvino_form import read_form
 from luthier.models.openvino_graph import Form, build_graph
 from luthier.packages import cache_folder, is_kept, publish_folder
 
 
-def exported(folder: Path, weights: str, tokenizer: Any) -> Path:
-    """The model's OpenVINO files in the cache, made on first use (seconds). Raises DiskError where they cannot be written."""
-    target = cache_folder() / "openvino" / fingerprint(folder, weights)
+def exported(folder: Path, weights: str, tokenizer: Any, merged: Path | None = None) -> Path:
+    """The model's OpenVINO files in the cache, made on first use (seconds). merged: an adapter that is put into the weights. Raises DiskError
+    where they cannot be written, EngineError for an adapter that cannot be merged exactly."""
+    target = cache_folder() / "openvino" / fingerprint(folder, weights, merged)
     if is_kept(target):
         return target
+    if merged is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            save_merged(merge(folder, merged), Path(scratch), dtype=torch_dtype(folder))
+            return _exported(Path(scratch), weights, tokenizer, target)
+    return _exported(folder, weights, tokenizer, target)
+
+
+def _exported(folder: Path, weights: str, tokenizer: Any, target: Path) -> Path:
     form = read_form(folder)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +51,15 @@ def exported(folder: Path, weights: str, tokenizer: Any) -> Path:
     return target
 
 
-def fingerprint(folder: Path, weights: str) -> str:
+def torch_dtype(folder: Path) -> Any:
+    """The format that a folder's weights are stored in."""
+    import torch
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, local_files_only=True).dtype or torch.float32
+
+
+def fingerprint(folder: Path, weights: str, merged: Path | None = None) -> str:
     """Changes with the configuration, the tokenizer, the weights' files and the versions that read them."""
     digest = hashlib.sha256(f"{luthier.__version__} {metadata.version('openvino')} {weights}".encode())
     for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"):
@@ -50,14 +68,14 @@ def fingerprint(folder: Path, weights: str) -> str:
     for file in weight_files(folder):
         status = file.stat()
         digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}".encode())
+    for file in sorted(merged.glob("adapter_*")) if merged is not None else ():
+        digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 
-def adapter_scale(adapter: Path) -> float:
-    """What the product of the adapter's two matrices is multiplied with: alpha / rank.
-
-    Raises EngineError where the folder holds more than plain LoRA of the seven linear layers of a Llama block.
-    """
+def adapter_scale(adapter: Path) -> float | None:
+    """What the product of the adapter's two matrices is multiplied with: alpha / rank. None where the folder holds more than plain LoRA of the seven
+    linear layers of a Llama block: such an adapter is merged."""
     from safetensors import safe_open
 
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
@@ -66,8 +84,7 @@ def adapter_scale(adapter: Path) -> float:
     with safe_open(adapter / "adapter_model.safetensors", framework="numpy") as tensors:
         odd += [name for name in tensors.keys() if not plain.fullmatch(name)][:1]  # noqa: SIM118
     if config.get("peft_type") != "LORA" or odd:
-        what = odd[0] if odd else config.get("peft_type")
-        raise EngineError(f"{adapter}: the openvino engine runs plain LoRA adapters, not {what}; use the local engine")
+        return None
     return float(config["lora_alpha"] / (config["r"] ** 0.5 if config.get("use_rslora") else config["r"]))
 
 
