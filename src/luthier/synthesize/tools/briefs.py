@@ -14,7 +14,8 @@ from typing import Literal
 from luthier.records import Tool
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
 from luthier.synthesize.tools.operations import Operation, operation
-from luthier.synthesize.tools.own_dialogues import callable_tools, chains
+from luthier.synthesize.tools.own_chains import chains
+from luthier.synthesize.tools.own_dialogues import callable_tools
 from luthier.synthesize.tools.plan import Plan
 from luthier.synthesize.tools.values import Source
 

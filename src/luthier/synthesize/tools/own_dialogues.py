@@ -19,9 +19,11 @@ from luthier.synthesize.tools.drafts import NOTHING, Draft
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
 from luthier.synthesize.tools.grounding import letters, stems
 from luthier.synthesize.tools.meanings import Scene, meaning_of, words_of
-from luthier.synthesize.tools.mocks import Fault, Mock, answers_of, tool_text
+from luthier.synthesize.tools.mocks import Fault, Mock, tool_text
 from luthier.synthesize.tools.operations import Operation, examples_of, operation
-from luthier.synthesize.tools.own_requests import request_text, said, spoken_list
+from luthier.synthesize.tools.own_chains import chains, holds_several, that_one, value_in
+from luthier.synthesize.tools.own_requests import request_text, said
+from luthier.synthesize.tools.own_summaries import summary
 from luthier.synthesize.tools.own_values import draw, draw_arguments
 from luthier.synthesize.tools.plan import OPTIONAL_SHARE, Plan
 from luthier.synthesize.tools.requests import draw_arguments as draw_everyday
@@ -261,14 +263,14 @@ class _Writer:
         if call is None:
             return None
         answer = mock(call)
-        value = _value_in(answer, name, then)
+        value = value_in(answer, name, then)
         later = None if value is None else self._call(then, {name: value})
         if later is None or later.arguments.get(name) != value:
             return None
         noun = words_of(name).rsplit(" ", 1)[0]
         told = request_text(first, call.arguments, self.random)
         second = request_text(then, later.arguments, self.random, without=[name], plain=True)
-        text = f"{told}{_NEW_LINE if _NEW_LINE in told else ' '}Then {_that(_small(second), noun, first=_several(answer))}"
+        text = f"{told}{_NEW_LINE if _NEW_LINE in told else ' '}Then {that_one(_small(second), noun, first=holds_several(answer))}"
         if letters(str(value)) in letters(text):  # it could be known without the answer
             return None
         turns = [
@@ -420,39 +422,10 @@ class _Writer:
         mock = mock or Mock(self._by_name, self._examples, self._seed)
         answers = [(call, mock(call)) for call in calls]
         turns = [Message("tool", tool_text(answer), name=call.name) for call, answer in answers]
-        return [*turns, Message("assistant", " ".join(self._summary(call, answer) for call, answer in answers))]
-
-    def _summary(self, call: ToolCall, answer: JSON) -> str:
-        """What came of a call, in a sentence or two."""
-        listed = next((value for value in answer.values() if isinstance(value, list)), None)
-        reading = re.match(r"(get|show|list|find|fetch|look|check|search|view)\b", self._by_name[call.name].ask) is not None
-        new = {name: value for name, value in answer.items() if (reading or name not in call.arguments) and name != "status"}
-        if listed is not None and all(isinstance(one, dict) for one in listed):
-            entries = [self._fields(one, call.arguments) for one in listed[:3]]
-            found = len(listed)
-            if not found:
-                return "Nothing was found."
-            return (
-                f"I found {found}: {'; '.join(one for one in entries if one)}."
-                if any(entries)
-                else f"I found {found} {'entry' if found == 1 else 'entries'}."
-            )
-        told = self._fields(new, {})
-        if told:
-            return f"{self.random.choice(('Here it is', 'This is what I found') if reading else ('Done', 'That is done', 'It worked'))}: {told}."
-        return (
-            "It answers that all is well."
-            if reading or not call.arguments
-            else self.random.choice(("Done.", "That is done.", "It worked."))
-        )
-
-    def _fields(self, record: JSON, asked: JSON) -> str:
-        fields = [(name, value) for name, value in record.items() if name not in asked and isinstance(value, str | int | float | bool)]
-        return (
-            spoken_list([f"{words_of(name)} {said(value, {}, name, self.random)}".rstrip(".") for name, value in fields[:4]])
-            if fields
-            else ""
-        )
+        return [
+            *turns,
+            Message("assistant", " ".join(summary(call, answer, self._by_name[call.name].ask, self.random) for call, answer in answers)),
+        ]
 
     def _made(
         self,
@@ -479,53 +452,6 @@ _COMMON = frozenset(
         "find get list show book create check search look make compute estimate work tell give name set add change price new day time one all use information details"
     )
 )
-
-
-def chains(operations: Sequence[Operation]) -> list[tuple[Operation, Operation, str]]:
-    """Pairs of operations of which the first gives what the second asks for, with the parameter's name."""
-    found = []
-    gives = {one.name: answers_of(one, operations) for one in operations}
-    for first in operations:
-        for then in operations:
-            properties = then.tool.parameters.get("properties") or {}
-            for name in then.required_order if first is not then else ():
-                fields = gives[first.name]
-                if (
-                    re.search(r" (id|ids|uuid|number|code)$", words_of(name))
-                    and name in fields
-                    and name not in (first.tool.parameters.get("properties") or {})
-                ):
-                    if fields[name].get("type") == properties[name].get("type") and "enum" not in properties[name]:
-                        found.append((first, then, name))
-                    break
-    return found
-
-
-def _value_in(answer: Any, name: str, then: Operation) -> Any:
-    """The first value of a name in an answer."""
-    if isinstance(answer, dict):
-        if isinstance(answer.get(name), str | int):
-            return answer[name]
-        return next((value for inner in answer.values() if (value := _value_in(inner, name, then)) is not None), None)
-    if isinstance(answer, list):
-        return next((value for inner in answer if (value := _value_in(inner, name, then)) is not None), None)
-    return None
-
-
-def _several(answer: JSON) -> bool:
-    return any(isinstance(value, list) and len(value) > 1 for value in answer.values())
-
-
-def _that(text: str, noun: str, *, first: bool) -> str:
-    """`confirm a booking` as "confirm that booking"; where the noun does not occur, it is said before the order.
-
-    first: there are several, and the first is meant.
-    """
-    which = "the first" if first else "that"
-    made, count = re.subn(rf"\b(?:an?|the|one|this) ((?:[a-z]+ )?){re.escape(noun)}\b(?! of\b)", rf"{which} \g<1>{noun}", text, count=1)
-    if count:
-        return made
-    return f"for {which} {noun}, {text}"
 
 
 def _asked_for(name: str, schema: JSON) -> str:
