@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import luthier
 from luthier.errors import DiskError, EngineError, MissingFileError
@@ -20,6 +20,9 @@ from luthier.models.merging import merge, save_merged
 from luthier.models.openvino_form import read_form
 from luthier.models.openvino_graph import Form, build_graph
 from luthier.packages import cache_folder, is_kept, publish_folder
+
+if TYPE_CHECKING:
+    import torch
 
 
 def exported(folder: Path, weights: str, tokenizer: Any, merged: Path | None = None) -> Path:
@@ -30,7 +33,7 @@ def exported(folder: Path, weights: str, tokenizer: Any, merged: Path | None = N
         return target
     if merged is not None:
         with tempfile.TemporaryDirectory() as scratch:
-            save_merged(merge(folder, merged), Path(scratch), dtype=torch_dtype(folder))
+            save_merged(merge(folder, merged), Path(scratch), dtype=stored_dtype(folder))
             return _exported(Path(scratch), weights, tokenizer, target)
     return _exported(folder, weights, tokenizer, target)
 
@@ -51,12 +54,13 @@ def _exported(folder: Path, weights: str, tokenizer: Any, target: Path) -> Path:
     return target
 
 
-def torch_dtype(folder: Path) -> Any:
+def stored_dtype(folder: Path) -> torch.dtype:
     """The format that a folder's weights are stored in."""
     import torch
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(folder, local_files_only=True).dtype or torch.float32
+    found: torch.dtype = AutoConfig.from_pretrained(folder, local_files_only=True).dtype or torch.float32
+    return found
 
 
 def fingerprint(folder: Path, weights: str, merged: Path | None = None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,7 @@ def _alike(output: Tensor, lengths: Tensor, token: int) -> int:
     return int(((output[near].float() - row).norm(dim=1) <= ALIKE * length).sum())
 
 
-def output_matrix(folder: Path) -> Any:
+def output_matrix(folder: Path) -> Tensor | None:
     """The matrix that gives the logits, of a folder with safetensors, read by itself; None where none is found by its name."""
     from safetensors import SafetensorError, safe_open
 
@@ -52,7 +52,8 @@ def output_matrix(folder: Path) -> Any:
                 with safe_open(file, framework="pt") as tensors:
                     name = next((one for one in tensors.keys() if one.endswith(end)), None)  # noqa: SIM118 - a safe_open has no iterator
                     if name is not None:
-                        return tensors.get_tensor(name)
+                        found: Tensor = tensors.get_tensor(name)
+                        return found
             except (OSError, SafetensorError):  # broken weights are told by what loads them
                 return None
     return None

@@ -24,7 +24,7 @@ from luthier.models.opening import model_folder, model_reads
 from luthier.progress import Progress, quiet
 from luthier.recipes import tools_page
 from luthier.recipes.settings import ToolsSettings
-from luthier.recipes.tools_mix import Mix, call_rate, is_open, mix
+from luthier.recipes.tools_mix import Mix, habit_of, is_open, mix
 from luthier.records import JSON, read_conversations, read_rows, write_jsonl
 from luthier.records.account import Account
 from luthier.report.wording import percent
@@ -96,7 +96,7 @@ def _habit(settings: ToolsSettings, progress: Progress) -> JSON:
     """Whether the model calls tools before it is trained."""
     progress.step("Looking whether the model calls already")
     model = ToolsEvaluationSettings(model=settings.model, **settings.hardware()).open()
-    return call_rate(model)
+    return habit_of(model).to_row()
 
 
 def _dialogues(settings: ToolsSettings, apis: tuple[str, ...], chosen: Mix) -> DialogueSettings:

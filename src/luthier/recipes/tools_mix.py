@@ -29,6 +29,17 @@ class Mix:
     learning_rate: float
 
 
+@dataclass(frozen=True)
+class Habit:
+    """Of how many requests, each with a tool that answers it, how many a model answers with a call."""
+
+    asked: int
+    called: int
+
+    def to_row(self) -> JSON:
+        return {"asked": self.asked, "called": self.called, "rate": self.called / max(1, self.asked)}
+
+
 USUAL = Mix(None, None, 1.5e-3)
 LIGHT = Mix(0.16, 0.02, 2e-4)
 
@@ -49,8 +60,8 @@ def is_open(settings: ToolsSettings) -> bool:
     return settings.learning_rate is None or (settings.given is None and None in (settings.irrelevant, settings.missing_argument))
 
 
-def call_rate(model: LanguageModel) -> JSON:
-    """How many of some requests, each with a tool that answers it, the model answers with a call, whatever its form, decoding freely."""
+def habit_of(model: LanguageModel) -> Habit:
+    """What the model does by itself: calls are read in any form, decoding is free."""
     from luthier.evaluate.tools import MAX_JSON_TOKENS, prompt_for
     from luthier.models.protocol import Sampling
     from luthier.records.bfcl import load_items
@@ -59,4 +70,4 @@ def call_rate(model: LanguageModel) -> JSON:
     items = load_items(ASKED, ITEMS)
     answers = model.generate([prompt_for(item, "free") for item in items], Sampling(max_tokens=MAX_JSON_TOKENS))
     called = sum(bool(read_calls(one.text, [tool.name for tool in item.tools]).calls) for item, one in zip(items, answers, strict=True))
-    return {"asked": len(items), "called": called, "rate": called / max(1, len(items))}
+    return Habit(len(items), called)

@@ -32,11 +32,11 @@ def chains(operations: Sequence[Operation]) -> list[tuple[Operation, Operation, 
     return found
 
 
-def value_in(answer: Any, name: str, then: Operation) -> Any:
+def value_in(answer: Any, name: str, then: Operation) -> str | int | None:
     """The first value of a name in an answer."""
     if isinstance(answer, dict):
-        if isinstance(answer.get(name), str | int):
-            return answer[name]
+        if isinstance(own := answer.get(name), str | int):
+            return own
         return next((value for inner in answer.values() if (value := value_in(inner, name, then)) is not None), None)
     if isinstance(answer, list):
         return next((value for inner in answer if (value := value_in(inner, name, then)) is not None), None)
