@@ -344,6 +344,7 @@ def test_a_browser_finds_its_way_by_keyboard_and_loads_nothing(address: str, tmp
     from selenium.webdriver.chrome.service import Service
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
 
     options = webdriver.ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
@@ -369,7 +370,7 @@ def test_a_browser_finds_its_way_by_keyboard_and_loads_nothing(address: str, tmp
         driver.get(address)
         fits()
         driver.switch_to.active_element.send_keys("evaluate", Keys.ENTER)  # the filter has the focus
-        assert "q=evaluate" in driver.current_url
+        WebDriverWait(driver, 20).until(lambda at: "q=evaluate" in at.current_url)  # a form is sent in its own time
         boxes = driver.find_elements(By.CSS_SELECTOR, "input[type=checkbox]")
         assert len(boxes) == 2
         for box in boxes:
