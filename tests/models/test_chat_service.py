@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,11 +12,9 @@ import pytest
 from luthier import open_model
 from luthier.errors import EngineError, SettingsError
 from luthier.models.chat_requests import ChatRequest, chat_answer, chunks, read_chat
-from luthier.models.chat_service import SIDE_BY_SIDE, ChatServeSettings, Job, Worker, application
+from luthier.models.chat_service import SIDE_BY_SIDE, ChatJob, ChatServeSettings, ChatWorker, chat_application
 from luthier.models.protocol import Capability, Completion, Progress, Prompt, Sampling, Samplings, Score, Usage
-
-uvicorn = pytest.importorskip("uvicorn")
-openai = pytest.importorskip("openai")
+from served_completions import Served, openai, wait_for
 
 WEATHER = {
     "type": "function",
@@ -56,36 +52,18 @@ class Told:
         raise EngineError("told: scores nothing")
 
 
-class Served:
-    def __init__(self, model: Any = None, **settings: Any) -> None:
-        self.model = model or Told()
-        self.app = application(self.model, ChatServeSettings(**settings))
-        self.door = socket.socket()
-        self.door.bind(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.door.getsockname()[1]}/v1"
-        self.server = uvicorn.Server(uvicorn.Config(self.app, log_level="warning", timeout_graceful_shutdown=3))
-        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.door]})
-        self.thread.start()
-        while not self.server.started:
-            time.sleep(0.01)
-        self.client = openai.OpenAI(base_url=self.url, api_key="none", max_retries=0)
-
-    def ask(self, messages: Any = USER, **more: Any) -> Any:
-        return self.client.chat.completions.create(model=more.pop("model", "luthier"), messages=messages, **more)
-
-    def close(self) -> None:
-        if isinstance(self.model, Told):
-            self.model.gate.set()
-        self.server.should_exit = True
-        self.thread.join(30)
-        self.door.close()
-        assert not self.thread.is_alive()
-        assert not self.app.state.worker.thread.is_alive()
+def serving(model: Any, **settings: Any) -> Served:
+    return Served(chat_application(model, ChatServeSettings(**settings)), "luthier", getattr(model, "gate", threading.Event()))
 
 
 @pytest.fixture
-def served() -> Iterator[Served]:
-    service = Served(queue=1)
+def model() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def served(model: Told) -> Iterator[Served]:
+    service = serving(model, queue=1)
     yield service
     service.close()
 
@@ -99,9 +77,9 @@ def served() -> Iterator[Served]:
         '<think>Oslo it is.</think>\n[weather(city="Oslo")]',
     ],
 )
-def test_calls_of_any_form_are_answered_as_tool_calls(served: Served, text: str) -> None:
-    served.model.text = text
-    (choice,) = served.ask(tools=[WEATHER]).choices
+def test_calls_of_any_form_are_answered_as_tool_calls(served: Served, model: Told, text: str) -> None:
+    model.text = text
+    (choice,) = served.ask(USER, tools=[WEATHER]).choices
     (call,) = choice.message.tool_calls
     assert choice.finish_reason == "tool_calls"
     assert choice.message.content is None
@@ -109,36 +87,36 @@ def test_calls_of_any_form_are_answered_as_tool_calls(served: Served, text: str)
     assert call.id
 
 
-def test_a_text_stays_a_text_and_thoughts_stand_apart(served: Served) -> None:
-    served.model.text = "<think>Nothing fits.</think>\nI cannot do that."
-    message = served.ask(tools=[WEATHER]).choices[0].message
+def test_a_text_stays_a_text_and_thoughts_stand_apart(served: Served, model: Told) -> None:
+    model.text = "<think>Nothing fits.</think>\nI cannot do that."
+    message = served.ask(USER, tools=[WEATHER]).choices[0].message
     assert (message.content, message.tool_calls, message.reasoning_content) == ("I cannot do that.", None, "Nothing fits.")
 
 
-def test_without_tools_nothing_is_read_as_a_call(served: Served) -> None:
-    served.model.text = '[weather(city="Oslo")]'
+def test_without_tools_nothing_is_read_as_a_call(served: Served, model: Told) -> None:
+    model.text = '[weather(city="Oslo")]'
     for more in ({}, {"tools": [WEATHER], "tool_choice": "none"}):
-        (choice,) = served.ask(**more).choices
+        (choice,) = served.ask(USER, **more).choices
         assert (choice.message.content, choice.finish_reason) == ('[weather(city="Oslo")]', "stop")
-        assert served.model.asked[-1][0][0].tools == ()
+        assert model.asked[-1][0][0].tools == ()
 
 
-def test_a_broken_call_stays_a_text_and_is_counted(served: Served) -> None:
-    served.model.text = '<tool_call>\n{"name": "weather", "arguments": {"city": \n</tool_call>'
-    made = served.ask(tools=[WEATHER])
-    assert made.choices[0].message.content == served.model.text
+def test_a_broken_call_stays_a_text_and_is_counted(served: Served, model: Told) -> None:
+    model.text = '<tool_call>\n{"name": "weather", "arguments": {"city": \n</tool_call>'
+    made = served.ask(USER, tools=[WEATHER])
+    assert made.choices[0].message.content == model.text
     assert made.usage.luthier == {"calls": 1, "calls_not_read": 1}
 
 
-def test_one_call_where_parallel_ones_are_not_wanted_and_the_others_are_counted(served: Served) -> None:
-    served.model.text = '[weather(city="Oslo"), weather(city="Rome")]'
-    assert len(served.ask(tools=[WEATHER]).choices[0].message.tool_calls) == 2
-    made = served.ask(tools=[WEATHER], parallel_tool_calls=False)
+def test_one_call_where_parallel_ones_are_not_wanted_and_the_others_are_counted(served: Served, model: Told) -> None:
+    model.text = '[weather(city="Oslo"), weather(city="Rome")]'
+    assert len(served.ask(USER, tools=[WEATHER]).choices[0].message.tool_calls) == 2
+    made = served.ask(USER, tools=[WEATHER], parallel_tool_calls=False)
     assert len(made.choices[0].message.tool_calls) == 1
     assert made.usage.luthier["calls_left_out"] == 1
 
 
-def test_calls_and_results_of_earlier_turns_reach_the_model(served: Served) -> None:
+def test_calls_and_results_of_earlier_turns_reach_the_model(served: Served, model: Told) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
     turns = [
         {"role": "developer", "content": "Be brief."},
@@ -147,37 +125,51 @@ def test_calls_and_results_of_earlier_turns_reach_the_model(served: Served) -> N
         {"role": "tool", "tool_call_id": "c1", "content": "rain"},
     ]
     served.ask(turns, tools=[WEATHER])
-    messages = served.model.asked[-1][0][0].messages
+    messages = model.asked[-1][0][0].messages
     assert [message.role for message in messages] == ["system", "user", "assistant", "tool"]
     assert messages[2].tool_calls[0].arguments == {"city": "Oslo"}
     assert (messages[3].content, messages[3].tool_call_id) == ("rain", "c1")
 
 
-def test_a_stream_brings_the_same(served: Served) -> None:
-    served.model.text = '[weather(city="Oslo"), weather(city="Rome")]'
-    pieces = list(served.ask(tools=[WEATHER], stream=True, stream_options={"include_usage": True}))
+def test_what_a_schema_binds_is_no_call(served: Served, model: Told) -> None:
+    model.text = '{"name": "weather", "arguments": {"city": "Oslo"}}'
+    made = served.ask(USER, tools=[WEATHER], response_format={"type": "json_object"})
+    assert (made.choices[0].message.content, made.choices[0].message.tool_calls) == (model.text, None)
+
+
+@pytest.mark.parametrize("more", [{"tools": [WEATHER], "tool_choice": "required"}, {"response_format": {"type": "json_object"}}])
+def test_an_engine_that_cannot_be_bound_says_so_before_it_is_asked(served: Served, model: Told, more: dict[str, Any]) -> None:
+    model.supports = frozenset({"generate"})
+    with pytest.raises(openai.BadRequestError, match=r"cannot be bound.*--engine"):
+        served.ask(USER, **more)
+    assert model.asked == []
+
+
+def test_a_stream_brings_the_same(served: Served, model: Told) -> None:
+    model.text = '[weather(city="Oslo"), weather(city="Rome")]'
+    pieces = list(served.ask(USER, tools=[WEATHER], stream=True, stream_options={"include_usage": True}))
     calls = [call for piece in pieces if piece.choices for call in piece.choices[0].delta.tool_calls or ()]
     assert [(call.index, json.loads(call.function.arguments)["city"]) for call in calls] == [(0, "Oslo"), (1, "Rome")]
     assert [piece.choices[0].finish_reason for piece in pieces if piece.choices][-1] == "tool_calls"
     assert pieces[-1].usage.total_tokens == 10
 
 
-def test_how_tokens_are_drawn_is_told_to_the_model(served: Served) -> None:
-    served.ask(n=2, seed=5, temperature=0.7, top_p=0.9, max_tokens=11, stop=["END"], extra_body={"top_k": 40})
-    assert [sampling for _, sampling in served.model.asked[-1]] == [
+def test_how_tokens_are_drawn_is_told_to_the_model(served: Served, model: Told) -> None:
+    served.ask(USER, n=2, seed=5, temperature=0.7, top_p=0.9, max_tokens=11, stop=["END"], extra_body={"top_k": 40})
+    assert [sampling for _, sampling in model.asked[-1]] == [
         Sampling(11, 0.7, 0.9, 40, 5, ("END",)),
         Sampling(11, 0.7, 0.9, 40, 6, ("END",)),
     ]
 
 
-def test_a_call_that_must_be_and_a_schema_bind_the_answer(served: Served) -> None:
+def test_a_call_that_must_be_and_a_schema_bind_the_answer(served: Served, model: Told) -> None:
     for choice in ("required", {"type": "function", "function": {"name": "weather"}}):
-        served.ask(tools=[WEATHER], tool_choice=choice)
-        assert "weather(" in str(served.model.asked[-1][0][0].grammar)
-    served.ask(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "array"}}})
-    assert served.model.asked[-1][0][0].json_schema == {"type": "array"}
-    served.ask(response_format={"type": "json_object"})
-    assert served.model.asked[-1][0][0].json_schema == {"type": "object"}
+        served.ask(USER, tools=[WEATHER], tool_choice=choice)
+        assert "weather(" in str(model.asked[-1][0][0].grammar)
+    served.ask(USER, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "array"}}})
+    assert model.asked[-1][0][0].json_schema == {"type": "array"}
+    served.ask(USER, response_format={"type": "json_object"})
+    assert model.asked[-1][0][0].json_schema == {"type": "object"}
 
 
 @pytest.mark.parametrize(
@@ -186,6 +178,7 @@ def test_a_call_that_must_be_and_a_schema_bind_the_answer(served: Served) -> Non
         ({"n": 0}, "n is 0"),
         ({"frequency_penalty": 0.5}, "frequency_penalty is 0.5"),
         ({"logprobs": True}, "logprobs is True"),
+        ({"verbosity": "low"}, "verbosity is 'low'"),
         ({"logit_bias": {"5": 1}}, "logit_bias"),
         ({"extra_body": {"beam_width": 4}}, "beam_width is not known"),
         ({"temperature": -1}, "temperature is -1"),
@@ -207,14 +200,14 @@ def test_what_it_cannot_do_is_refused_by_its_name(served: Served, more: dict[str
 
 
 def test_neutral_values_and_what_says_nothing_of_the_answer_pass(served: Served) -> None:
-    served.ask(frequency_penalty=0, presence_penalty=0, logprobs=False, user="me", store=False, metadata={"a": "b"})
+    served.ask(USER, frequency_penalty=0, presence_penalty=0, logprobs=False, user="me", store=False, metadata={"a": "b"})
 
 
 def test_an_unknown_model_a_foreign_host_and_a_large_body_are_refused(served: Served) -> None:
     import httpx2 as http
 
     with pytest.raises(openai.NotFoundError, match="is not served"):
-        served.ask(model="gpt-5")
+        served.ask(USER, model="gpt-5")
     assert [model.id for model in served.client.models.list()] == ["told", "luthier"]
     assert http.get(f"{served.url}/models", headers={"host": "evil.example"}).status_code == 400
     assert http.post(f"{served.url}/chat/completions", content=b"x" * (1 << 21)).status_code == 413
@@ -225,26 +218,38 @@ def test_beyond_loopback_a_key_is_asked(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(SettingsError, match="set LUTHIER_API_KEY to a key"):
         ChatServeSettings(host="0.0.0.0")  # noqa: S104
     monkeypatch.setenv("LUTHIER_API_KEY", "secret")
-    service = Served()
+    service = serving(Told())
     try:
         with pytest.raises(openai.AuthenticationError):
-            service.ask()
+            service.ask(USER)
         service.client.api_key = "secret"
-        assert service.ask().choices[0].message.content == "All is well."
+        assert service.ask(USER).choices[0].message.content == "All is well."
     finally:
         service.close()
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_p", "frequency_penalty"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, True, "1", [1]])
+def test_a_number_that_is_none_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read_chat({"messages": USER, name: value}, ["told"])
 
 
 def _request(text: str) -> ChatRequest:
     return read_chat({"messages": [{"role": "user", "content": text}]}, ["told"])
 
 
+def _job(text: str) -> ChatJob:
+    return ChatJob(asked=_request(text), streamed=False, with_usage=False)
+
+
 def test_what_waits_is_answered_side_by_side_and_one_that_fails_fails_alone() -> None:
     model = Told()
     model.gate.clear()
-    worker = Worker(model, 64)
-    jobs = [Job(_request(text)) for text in ("first", *(f"one {number}" for number in range(5)), "too long", "last")]
-    gone = Job(_request("gone"), cancelled=True)
+    worker = ChatWorker(model, 64)
+    jobs = [_job(text) for text in ("first", *(f"one {number}" for number in range(5)), "too long", "last")]
+    gone = _job("gone")
+    gone.cancelled = True
     model.breaks_on = "too long"
     for job in (*jobs, gone):
         assert worker.take(job)
@@ -258,23 +263,21 @@ def test_what_waits_is_answered_side_by_side_and_one_that_fails_fails_alone() ->
     assert len(jobs) - 1 <= max(len(batch) for batch in model.asked) <= SIDE_BY_SIDE  # the first may have gone ahead
 
 
-def test_a_full_queue_and_a_failing_model_are_told(served: Served) -> None:
-    served.model.gate.clear()
-    threads = [threading.Thread(target=served.ask) for _ in range(2)]
+def test_a_full_queue_and_a_failing_model_are_told(served: Served, model: Told) -> None:
+    model.gate.clear()
+    threads = [threading.Thread(target=served.ask, args=[USER]) for _ in range(2)]
     threads[0].start()
-    while not served.app.state.worker.answering:
-        time.sleep(0.01)
+    wait_for(lambda: served.worker.now)
     threads[1].start()
-    while not served.app.state.worker.waiting.qsize():
-        time.sleep(0.01)
+    wait_for(served.worker.waiting.qsize)
     with pytest.raises(openai.InternalServerError, match="too many requests wait"):
-        served.ask()
-    served.model.gate.set()
+        served.ask(USER)
+    model.gate.set()
     for thread in threads:
         thread.join()
-    served.model.breaks_on = "weather"
+    model.breaks_on = "weather"
     with pytest.raises(openai.InternalServerError, match="shorten it"):
-        served.ask()
+        served.ask(USER)
 
 
 def test_a_stream_of_pieces_says_what_the_whole_says() -> None:
@@ -287,9 +290,9 @@ def test_a_stream_of_pieces_says_what_the_whole_says() -> None:
 
 
 def test_the_bundled_model_calls_when_it_must() -> None:
-    service = Served(open_model("bundled"))
+    service = serving(open_model("bundled"))
     try:
-        made = service.ask(tools=[WEATHER], tool_choice="required", parallel_tool_calls=False, max_tokens=48)
+        made = service.ask(USER, tools=[WEATHER], tool_choice="required", parallel_tool_calls=False, max_tokens=48)
         (call,) = made.choices[0].message.tool_calls
         assert call.function.name == "weather"
         assert set(json.loads(call.function.arguments)) == {"city"}

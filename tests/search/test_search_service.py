@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +12,7 @@ from scripted_models import Doubler
 from luthier.errors import EngineError
 from luthier.models.protocol import Completion, Progress, Prompt, Samplings
 from luthier.sandbox import Sandbox
-
-uvicorn = pytest.importorskip("uvicorn")
-openai = pytest.importorskip("openai")
+from served_completions import Served, openai, wait_for
 
 PROMPT = 'Write this:\n\n```python\ndef double(x):\n    """Twice x.\n\n    >>> double(3)\n    6\n    >>> double(-2)\n    -4\n    """\n```'
 
@@ -36,45 +32,27 @@ class Slow(Doubler):
         return super().generate(prompts, sampling, progress)
 
 
-class Served:
-    def __init__(self, box: Sandbox) -> None:
-        from luthier.search.service import application
-        from luthier.search.service_settings import ServeSettings
-
-        self.model = Slow()
-        self.app = application(self.model, box, ServeSettings(queue=1, budget="12 calls"))
-        self.door = socket.socket()
-        self.door.bind(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.door.getsockname()[1]}/v1"
-        self.server = uvicorn.Server(uvicorn.Config(self.app, log_level="warning", timeout_graceful_shutdown=3))
-        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.door]})
-        self.thread.start()
-        while not self.server.started:
-            time.sleep(0.01)
-        self.client = openai.OpenAI(base_url=self.url, api_key="none", max_retries=0)
-
-    def ask(self, text: str = PROMPT, **more: Any) -> Any:
-        model = more.pop("model", "luthier/rethink-16:doubler")
-        return self.client.chat.completions.create(model=model, messages=[{"role": "user", "content": text}], **more)
-
-    def close(self) -> None:
-        self.model.gate.set()
-        self.server.should_exit = True
-        self.thread.join(30)
-        self.door.close()
+@pytest.fixture
+def model() -> Slow:
+    return Slow()
 
 
 @pytest.fixture
-def served(box: Sandbox) -> Iterator[Served]:
-    service = Served(box)
+def served(model: Slow, box: Sandbox) -> Iterator[Served]:
+    service = serving(model, box)
     yield service
     service.close()
-    assert not service.thread.is_alive()
-    assert not service.app.state.worker.thread.is_alive()
+
+
+def serving(model: Slow, box: Sandbox) -> Served:
+    from luthier.search.service import search_application
+    from luthier.search.service_settings import ServeSettings
+
+    return Served(search_application(model, box, ServeSettings(queue=1, budget="12 calls")), "luthier/rethink-16:doubler", model.gate)
 
 
 def test_the_openai_client_gets_a_program_and_all_that_was_spent(served: Served, box: Sandbox) -> None:
-    made = served.ask()
+    made = served.ask(PROMPT)
     assert made.choices[0].message.content.startswith("```python\ndef double")
     told = made.usage.luthier
     assert told["searched"]
@@ -93,7 +71,7 @@ def test_tests_come_in_the_request_and_n_programs_go_out(served: Served) -> None
 def test_a_stream_tells_its_progress_in_comments_that_clients_skip(served: Served) -> None:
     import httpx2 as http
 
-    pieces = list(served.ask(stream=True, stream_options={"include_usage": True}))
+    pieces = list(served.ask(PROMPT, stream=True, stream_options={"include_usage": True}))
     assert "def double" in "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
     assert pieces[-1].usage.luthier["searched"]
     body = {"model": "luthier/best-of-n-4:doubler", "messages": [{"role": "user", "content": PROMPT}], "stream": True}
@@ -127,7 +105,7 @@ def test_the_models_are_listed(served: Served) -> None:
 )
 def test_what_is_wrong_is_told_by_its_field(served: Served, more: dict[str, Any], error: str, part: str) -> None:
     with pytest.raises(getattr(openai, error), match=part):
-        served.ask(**more)
+        served.ask(PROMPT, **more)
 
 
 def test_a_foreign_host_and_a_large_body_are_refused(served: Served) -> None:
@@ -138,7 +116,7 @@ def test_a_foreign_host_and_a_large_body_are_refused(served: Served) -> None:
     assert http.post(f"{served.url}/chat/completions", content=b"{").status_code == 400
 
 
-def test_beyond_loopback_a_key_is_asked_of_everybody(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_loopback_a_key_is_asked_of_everybody(model: Slow, box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     import httpx2 as http
 
     from luthier.errors import SettingsError
@@ -153,7 +131,7 @@ def test_beyond_loopback_a_key_is_asked_of_everybody(box: Sandbox, monkeypatch: 
     assert ServeSettings(endpoint="http://127.0.0.1:1/v1").key() is None
     monkeypatch.setenv("OF_CLIENTS", "other")
     assert ServeSettings(host="0.0.0.0", endpoint="http://127.0.0.1:1/v1", key_from="OF_CLIENTS").key() == "other"  # noqa: S104
-    service = Served(box)
+    service = serving(model, box)
     try:
         sent = "schlüssel".encode()
         for wrong in (None, b"Bearer other", b"Bearer", b"Basic " + sent, b"Bearer schl"):
@@ -168,41 +146,42 @@ def test_beyond_loopback_a_key_is_asked_of_everybody(box: Sandbox, monkeypatch: 
                 }
         assert http.get(f"{service.url}/models", headers={b"authorization": b"bearer " + sent}).status_code == 200
         with pytest.raises(openai.AuthenticationError):
-            service.ask()
+            service.ask(PROMPT)
     finally:
         service.close()
 
 
-def test_a_full_queue_says_so_and_a_dead_model_too(served: Served) -> None:
-    served.model.gate.clear()
-    threads = [threading.Thread(target=lambda: served.ask(model="luthier/single-1:doubler")) for _ in range(2)]
-    for thread in threads:
+def test_a_full_queue_says_so_and_a_dead_model_too(served: Served, model: Slow) -> None:
+    served.gate.clear()
+    threads = [threading.Thread(target=lambda: served.ask(PROMPT, model="luthier/single-1:doubler")) for _ in range(2)]
+    for thread, there in zip(threads, (lambda: served.worker.now, served.worker.waiting.qsize), strict=True):
         thread.start()
-        time.sleep(0.4)
+        wait_for(there)
     with pytest.raises(openai.InternalServerError, match="too many requests wait"):
-        served.ask()
-    served.model.gate.set()
+        served.ask(PROMPT)
+    served.gate.set()
     for thread in threads:
         thread.join()
-    served.model.fails = True
+    model.fails = True
     with pytest.raises(openai.InternalServerError, match="does not answer"):
-        served.ask()
+        served.ask(PROMPT)
 
 
 def test_a_service_that_stops_ends_its_search(served: Served) -> None:
-    served.model.gate.clear()
+    served.gate.clear()
     failed: list[Exception] = []
 
     def ask() -> None:
         try:
-            served.ask()
+            served.ask(PROMPT)
         except openai.OpenAIError as problem:
             failed.append(problem)
 
     thread = threading.Thread(target=ask)
     thread.start()
-    time.sleep(0.5)
+    wait_for(lambda: served.worker.now)
     served.server.should_exit = True
-    threading.Timer(0.5, served.model.gate.set).start()
+    wait_for(lambda: served.worker.stopping)
+    served.gate.set()
     thread.join(20)
     assert not thread.is_alive()

@@ -10,15 +10,15 @@ from luthier.search.service_settings import ServeSettings
 
 
 def _serve_chat(settings: ChatServeSettings) -> None:
-    from luthier.models.chat_service import serve
+    from luthier.models.chat_service import serve_chat
 
-    serve(settings, tell=click.echo)
+    serve_chat(settings, tell=click.echo)
 
 
 def _serve_search(settings: ServeSettings) -> None:
-    from luthier.search.service import serve
+    from luthier.search.service import serve_search
 
-    serve(settings, tell=click.echo)
+    serve_search(settings, tell=click.echo)
 
 
 chat = own_command("chat", ChatServeSettings, _serve_chat)

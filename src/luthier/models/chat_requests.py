@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from luthier.errors import BadRowError, LuthierError, SettingsError
 from luthier.models.grammar import FORMS, calls_grammar
-from luthier.models.protocol import Completion, Prompt, Sampling
+from luthier.models.protocol import Completion, LanguageModel, Prompt, Sampling
 from luthier.records import JSON, Tool, ToolCall
 from luthier.records.call_forms import read_calls
 from luthier.records.formats import to_conversation
@@ -23,8 +23,8 @@ Value = TypeVar("Value")
 MOST_ANSWERS = 16
 MOST_CALLS = 8  # of an answer that must call
 MOST_STOPS = 16
-_READ = frozenset(
-    [
+_READ = (
+    *(
         "model",
         "messages",
         "tools",
@@ -35,15 +35,10 @@ _READ = frozenset(
         "seed",
         "max_tokens",
         "max_completion_tokens",
-        "temperature",
-        "top_p",
-        "top_k",
-        "stop",
-        "stream",
-        "stream_options",
-    ]
+    ),
+    *("temperature", "top_p", "top_k", "stop", "stream", "stream_options"),
 )
-_SILENT = frozenset("user metadata safety_identifier prompt_cache_key prompt_cache_retention service_tier store verbosity".split())  # noqa: SIM905
+_SILENT = ("user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier", "store")  # of the answer
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
@@ -55,6 +50,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "modalities": (["text"],),
     "functions": ([],),
     "reasoning_effort": ("none",),
+    "verbosity": ("medium",),
 }
 
 
@@ -103,6 +99,19 @@ def read_chat(
         field(body, "stream", bool, False),
         field(options, "include_usage", bool, False),
     )
+
+
+def check_able(asked: ChatRequest, model: LanguageModel) -> ChatRequest:
+    """The request, where the model's engine can follow what binds the answer. Raises SettingsError."""
+    for field_name, needed, bound in (
+        ("tool_choice", "grammar", asked.prompt.grammar is not None),
+        ("response_format", "json_schema", asked.prompt.json_schema is not None),
+    ):
+        if bound and needed not in model.supports:
+            raise SettingsError(
+                f"{field_name}: {model.name} cannot be bound to it where it runs now; leave it out, or serve with another --engine"
+            )
+    return asked
 
 
 def _refuse_unread(body: JSON, also: Collection[str]) -> None:
@@ -190,10 +199,7 @@ def _samplings(body: JSON, max_tokens: int) -> tuple[Sampling, ...]:
     stops = [stop] if isinstance(stop, str) else stop
     if not isinstance(stops, list) or len(stops) > MOST_STOPS or not all(isinstance(one, str) and one for one in stops):
         raise SettingsError(f"stop is no text and no list of up to {MOST_STOPS} texts")
-    one = Sampling(longest, heat, top_p, max(0, top_k), seed, tuple(stops))
-    return tuple(
-        Sampling(one.max_tokens, one.temperature, one.top_p, one.top_k, (seed + place) % 2**32, one.stop) for place in range(count)
-    )
+    return tuple(Sampling(longest, heat, top_p, max(0, top_k), (seed + place) % 2**32, tuple(stops)) for place in range(count))
 
 
 def _number(body: JSON, name: str, default: float, most: float) -> float:
@@ -235,7 +241,7 @@ def _said(asked: ChatRequest, one: Completion) -> tuple[JSON, str, int, int]:
     if mark:
         message["reasoning_content"] = thought.replace("<think>", "", 1).strip()
     finish = {"length": "length", "refused": "content_filter"}.get(one.finish, "stop")
-    if not asked.prompt.tools:
+    if not asked.prompt.tools or asked.prompt.json_schema is not None:  # what a schema binds is no call
         return message, finish, 0, 0
     reading = read_calls(text, asked.names)
     if not reading.calls:

@@ -16,6 +16,7 @@ class ListeningSettings(ServedModelSettings):
     """A model, and where it is served."""
 
     host: str = option("127.0.0.1", "Others than this machine can ask only if you say so here, and with a key.")
+    port: int = option(0, "0 takes a free one.", least=0, most=65535)
     key_from: str = option(
         KEY, "Environment variable of the key that clients send; for a host that others reach it must be set.", metavar="NAME"
     )
