@@ -114,12 +114,17 @@ def _figures(done: dict[str, list[tuple[Held, Solved]]], box: Sandbox) -> dict[s
 
 
 def _steps(found: Sequence[Solved]) -> dict[str, Any]:
-    """Where a search of thoughts gains or breaks: how often a program passes by how it came about, and what rethinking changed."""
+    """Where a search gains or breaks: how often a program passes by how it came about, of all and of those after a first one that failed, and what
+    rethinking changed."""
     passed: dict[str, list[bool]] = {}
+    later: dict[str, list[bool]] = {}
     changes: Counter[str] = Counter()
     for one in found:
-        for candidate in one.candidates:
+        ordered = sorted(one.candidates, key=lambda candidate: candidate.number)
+        for candidate in ordered:
             passed.setdefault(candidate.how, []).append(candidate.passes)
+        for candidate in ordered[1:] if ordered and not ordered[0].passes else ():
+            later.setdefault(candidate.how, []).append(candidate.passes)
         by_node: dict[int, list[Any]] = {}
         for candidate in one.candidates:
             by_node.setdefault(candidate.node, []).append(candidate)
@@ -127,7 +132,8 @@ def _steps(found: Sequence[Solved]) -> dict[str, Any]:
             if node and any(each.how == "rethought" for each in own):
                 before, after = own[0].reward, own[-1].reward
                 changes["better" if after > before else "worse" if after < before else "as before"] += 1
-    return {"passes": {how: [sum(told), len(told)] for how, told in passed.items()}, "rethinks": dict(changes)}
+    passes, after = ({how: [sum(told), len(told)] for how, told in some.items()} for some in (passed, later))
+    return {"passes": passes, "after_a_failure": after, "rethinks": dict(changes)}
 
 
 def _pairs(scores: dict[str, Any]) -> list[dict[str, Any]]:

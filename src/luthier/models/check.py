@@ -152,14 +152,14 @@ def _marks(folder: Path, template: ChatTemplate) -> list[Finding]:
     for talk in talks:
         try:
             made = template.masked(talk, [_TOOL])
-        except Exception:  # noqa: S112  # the line of masks tells it
+        except Exception:  # noqa: S112  # the lines of masks and calls tell what a template cannot do
             continue
         marks |= {token for token, said in zip(made.ids, made.mask, strict=True) if said and token in tokenizer.added_tokens_decoder}
     output = output_matrix(folder)
     if output is None or not (found := unlearned(output, marks)):
         return []
-    names = ", ".join(str(tokenizer.convert_ids_to_tokens(token)) for token in found)
-    return [Finding("marks", f"never learned, many tokens have the same row: {names}; `luthier train sft` trains their rows too", False)]
+    names = ", ".join(f"{tokenizer.convert_ids_to_tokens(one.token)} (its row is that of {one.alike:,} tokens)" for one in found)
+    return [Finding("marks", f"never learned: {names}; `luthier train sft` trains their rows too", False)]
 
 
 def _masks(template: ChatTemplate) -> Finding:

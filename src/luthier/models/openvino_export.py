@@ -31,21 +31,16 @@ def exported(folder: Path, weights: str, tokenizer: Any, merged: Path | None = N
     target = cache_folder() / "openvino" / fingerprint(folder, weights, merged)
     if is_kept(target):
         return target
-    if merged is not None:
-        with tempfile.TemporaryDirectory() as scratch:
-            save_merged(merge(folder, merged), Path(scratch), dtype=stored_dtype(folder))
-            return _exported(Path(scratch), weights, tokenizer, target)
-    return _exported(folder, weights, tokenizer, target)
-
-
-def _exported(folder: Path, weights: str, tokenizer: Any, target: Path) -> Path:
-    form = read_form(folder)
+    read_form(folder)  # what cannot be run is refused before anything is merged
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            made = Path(scratch) / "model"
+            source, made = folder, Path(scratch) / "model"
+            if merged is not None:
+                source = Path(scratch) / "merged"
+                save_merged(merge(folder, merged), source, dtype=stored_dtype(folder))
             made.mkdir()
-            _write(folder, made, _graph(folder, form, weights), tokenizer)
+            _write(source, made, _graph(source, read_form(source), weights), tokenizer)
             publish_folder(made, target)
     except OSError as problem:
         raise DiskError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,13 +23,21 @@ ALIKE = 0.02  # distance, as a share of the row's length; quantised weights diff
 MANY = 16  # rows that are as like as that: a pair may have been learned together
 
 
-def unlearned(output: Tensor, ids: Iterable[int]) -> list[int]:
+class Unlearned(NamedTuple):
+    """A token, and how many have its row, itself among them."""
+
+    token: int
+    alike: int
+
+
+def unlearned(output: Tensor, ids: Iterable[int]) -> list[Unlearned]:
     """Those of the ids whose rows are the same as many others. output: the matrix (vocabulary, width) that gives the logits."""
     import torch
 
     with torch.no_grad():
         lengths = output.float().norm(dim=1)
-        return [token for token in sorted(set(ids)) if token < len(output) and _alike(output, lengths, token) > MANY]
+        found = [Unlearned(token, _alike(output, lengths, token)) for token in sorted(set(ids)) if token < len(output)]
+    return [one for one in found if one.alike > MANY]
 
 
 def _alike(output: Tensor, lengths: Tensor, token: int) -> int:

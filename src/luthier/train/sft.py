@@ -281,18 +281,18 @@ def trial(prepared: Prepared, model: LocalModel, settings: SftSettings) -> Trial
 
     config = prepared.config
     base = starting_weights(model, full=settings.full)
-    if (lora := _lora(prepared, base, model)) is not None:
+    if (lora := _lora(prepared, base, model, told=False)) is not None:
         base = get_peft_model(base, lora, autocast_adapter_dtype=True)
     seconds = step_seconds(base, prepared.rows, config=config, sigma=settings.noise, flat=_checked_flat(settings))
     return Trial(_whole(len(prepared.rows), settings, config), seconds)
 
 
-def _lora(prepared: Prepared, base: Any, model: LocalModel) -> Any:
+def _lora(prepared: Prepared, base: Any, model: LocalModel, *, told: bool) -> Any:
     """Of a fresh adapter, None where there is none to make; with the rows of marks that the model has yet to learn."""
     if prepared.lora is None:
         return None
     targets = {token for row in prepared.rows for token in row["labels"] if token != IGNORED}
-    return learning_marks(prepared.lora, base, targets, model.tokenizer)
+    return learning_marks(prepared.lora, base, targets, model.tokenizer, told=told)
 
 
 def _whole(rows: int, settings: SftSettings, config: Any) -> int:
@@ -387,7 +387,7 @@ def _trainer(prepared: Prepared, model: LocalModel, folder: Path, settings: SftS
     config, rows = prepared.config, prepared.rows
     set_seed(config.seed)
     base = starting_weights(model, full=settings.full)
-    lora = _lora(prepared, base, model)
+    lora = _lora(prepared, base, model, told=True)
     more: JSON = {}
     if settings.ordered:
         rows = _by_length(rows, settings, config)

@@ -91,10 +91,11 @@ def lora_config(given: JSON) -> LoraConfig:
         return LoraConfig(**chosen)
 
 
-def learning_marks(lora: LoraConfig, base: Any, targets: Iterable[int], tokenizer: Any) -> LoraConfig:
+def learning_marks(lora: LoraConfig, base: Any, targets: Iterable[int], tokenizer: Any, *, told: bool) -> LoraConfig:
     """The adapter's settings with the rows of marks that the targets hold and the model never learned: without rows of their own it cannot say them.
 
     targets: token ids that are learned. Marks are the tokenizer's added tokens. `lora.trainable_token_indices`, where it is given, stays as it is.
+    told: whether a line says which.
     """
     if lora.trainable_token_indices is not None:
         return lora if lora.trainable_token_indices else replace(lora, trainable_token_indices=None)
@@ -102,14 +103,15 @@ def learning_marks(lora: LoraConfig, base: Any, targets: Iterable[int], tokenize
     marks = set(targets) & set(tokenizer.added_tokens_decoder)
     if output is None or not marks or not (found := unlearned(output.weight, marks)):
         return lora
-    names = ", ".join(str(tokenizer.convert_ids_to_tokens(token)) for token in found)
-    logger.warning(
-        "the model never learned the tokens %s: their rows are trained too, beside the layers (lora.trainable_token_indices=[] leaves them)",
-        names,
-    )
+    rows = [one.token for one in found]
+    if told:
+        logger.warning(
+            "the model never learned the tokens %s: their rows are trained too, beside the layers (lora.trainable_token_indices=[] leaves them)",
+            ", ".join(map(str, tokenizer.convert_ids_to_tokens(rows))),
+        )
     inner = {id(module): name for name, module in base.named_modules()}
     ends = [base.get_input_embeddings(), *([] if output.weight is base.get_input_embeddings().weight else [output])]
-    return replace(lora, trainable_token_indices={inner[id(end)].rpartition(".")[2]: found for end in ends})
+    return replace(lora, trainable_token_indices={inner[id(end)].rpartition(".")[2]: rows for end in ends})
 
 
 @contextmanager
