@@ -20,7 +20,8 @@ from luthier.synthesize.tools.drafts import NOTHING, Draft, parameters_of
 from luthier.synthesize.tools.drafts import given as given_paths
 from luthier.synthesize.tools.grounding import grounded
 from luthier.synthesize.tools.held_out import marks, unseen
-from luthier.synthesize.tools.meanings import Scene, is_known, meaning_of, value_of
+from luthier.synthesize.tools.meaning_values import Scene, is_known, value_of
+from luthier.synthesize.tools.meanings import meaning_of
 from luthier.synthesize.tools.operations import imperative, operation
 from luthier.synthesize.tools.own_dialogues import own_dialogues
 from luthier.synthesize.tools.own_requests import request_text

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from luthier.records import JSON
-from luthier.synthesize.tools.meanings import Scene
+from luthier.synthesize.tools.meaning_values import Scene
 
 
 class _Nothing:

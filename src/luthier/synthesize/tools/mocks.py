@@ -14,7 +14,8 @@ from typing import Literal
 
 from luthier.records import JSON, ToolCall
 from luthier.synthesize.tools.drafts import NOTHING, Draft, parameters_of
-from luthier.synthesize.tools.meanings import Scene, words_of
+from luthier.synthesize.tools.meaning_values import Scene
+from luthier.synthesize.tools.meanings import words_of
 from luthier.synthesize.tools.operations import Operation
 from luthier.synthesize.tools.own_values import draw
 

@@ -18,16 +18,19 @@ from luthier.synthesize.tools.dialogues import PER_LIST, REFUSALS, spread
 from luthier.synthesize.tools.drafts import NOTHING, Draft
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
 from luthier.synthesize.tools.grounding import letters, stems
-from luthier.synthesize.tools.meanings import Scene, meaning_of, words_of
+from luthier.synthesize.tools.meaning_values import Scene
+from luthier.synthesize.tools.meanings import meaning_of, words_of
 from luthier.synthesize.tools.mocks import Fault, Mock, tool_text
 from luthier.synthesize.tools.operations import Operation, examples_of, operation
 from luthier.synthesize.tools.own_chains import chains, holds_several, that_one, value_in
-from luthier.synthesize.tools.own_requests import request_text, said
+from luthier.synthesize.tools.own_phrases import CHAT, HELLO, LINKS, OPEN, QUESTIONS, SEVERAL
+from luthier.synthesize.tools.own_requests import request_text
 from luthier.synthesize.tools.own_summaries import summary
 from luthier.synthesize.tools.own_values import draw, draw_arguments
 from luthier.synthesize.tools.plan import OPTIONAL_SHARE, Plan
 from luthier.synthesize.tools.requests import draw_arguments as draw_everyday
 from luthier.synthesize.tools.similarity import NeighbourIndex
+from luthier.synthesize.tools.spoken_values import said
 from luthier.synthesize.tools.values import Source, kinds
 
 OWN_SHARES: Mapping[Any, float] = {
@@ -48,41 +51,6 @@ NEAR_SHARE = 0.5  # of irrelevant requests on short lists that another of the us
 OPEN_SHARE = 0.2
 _FEW = (1, 2, 3, 3, 4, 5, 6, 8)
 _TRIES = 6  # requests that are written anew because they were written before
-_QUESTIONS = (
-    "Please tell me the {missing}.",
-    "I need one more detail: the {missing}.",
-    "What is the {missing}?",
-    "Could you give me the {missing}?",
-    "To do that I need the {missing}. Could you tell me?",
-)
-_SEVERAL = (
-    "Please tell me the {missing}.",
-    "I still need the {missing}.",
-    "Could you give me the {missing}?",
-    "To do that I need the {missing}.",
-)
-_LINKS = ("{a} Also, {b}", "{a} And {b}", "{a}\n{B}", "{a} {B}", "{a} Then {b}")
-_THINGS = ("topic", "substance", "animal", "sport", "genre", "organ")
-_OPEN: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Explain {topic} to me.", ("topic", "event", "sport", "genre", "coding")),
-    ("Why do people care about {topic}?", ("topic", "event", "sport", "genre")),
-    ("What should I know about {topic}?", (*_THINGS, "event", "country", "coding")),
-    ("Write a short poem about {topic}.", ("topic", "animal", "sport", "country", "event")),
-    ("How did {topic} come about?", ("event", "topic", "sport")),
-    ("Can you tell me something interesting about {topic}?", (*_THINGS, "country", "event")),
-    ("What is {topic} used for?", ("substance", "coding")),
-    ("Who has written the best book about {topic}?", ("topic", "event", "country", "sport")),
-    ("Tell me a joke about {topic}.", ("topic", "animal", "sport", "coding")),
-)
-_HELLO = ("Hi", "Hello", "Good morning", "Hey", "Good afternoon")
-_CHAT = (
-    "{hello}, this is {name}. What can you help me with?",
-    "{hello}! {name} here. Which things can you do?",
-    "{hello}, I'm {name} and new here. What are you able to do for me?",
-    "Thanks a lot, that was all for today. Regards, {name}",
-    "Thank you, you were a great help! {name}",
-    "{hello}, {name} here. How are you today?",
-)
 _NEW_LINE = "\n"
 _VERBLESS = re.compile(r"^(use|get the) ")
 
@@ -251,7 +219,7 @@ class _Writer:
             return None
         text = texts[0]
         for other in texts[1:]:
-            link = "{a}\n{B}" if "\n" in text else self.random.choice(_LINKS)
+            link = "{a}\n{B}" if "\n" in text else self.random.choice(LINKS)
             text = link.format(a=text, b=_small(other), B=other)
         return self._made("parallel", [Message("user", text), Message("assistant", None, tuple(calls))], listed, asked)
 
@@ -318,7 +286,7 @@ class _Writer:
         text = request_text(asked, call.arguments, self.random, without=missing)
         properties = asked.tool.parameters["properties"]
         names = [_asked_for(name, properties[name]) for name in asked.required_order if name in missing]
-        question = self.random.choice(_QUESTIONS if len(names) == 1 else _SEVERAL).format(missing=" and the ".join(names))
+        question = self.random.choice(QUESTIONS if len(names) == 1 else SEVERAL).format(missing=" and the ".join(names))
         return [Message("user", text), Message("assistant", question)]
 
     def _told(self, asked: Operation, call: ToolCall, name: str) -> Message:
@@ -340,7 +308,7 @@ class _Writer:
         absent = [one for one in self.operations if one.name not in names]
         draw = self.random.random()
         if draw < OPEN_SHARE:
-            question, topics = self.random.choice(_OPEN)
+            question, topics = self.random.choice(OPEN)
             topic = str(kinds()[self.random.choice(topics)].draw(self.source))
             doing = re.match(r"(?i)(write|tell)\b.* (poem|joke) ", question)
             text, kind = question.format(topic=topic), "open"
@@ -375,7 +343,7 @@ class _Writer:
     def _chat(self, listed: list[Operation]) -> Conversation | None:
         """A greeting, thanks, or the question what the assistant can do: no call."""
         scene = Scene(self.random)
-        text = self.random.choice(_CHAT).format(hello=self.random.choice(_HELLO), name=" ".join(scene.person()))
+        text = self.random.choice(CHAT).format(hello=self.random.choice(HELLO), name=" ".join(scene.person()))
         asks = [one.ask for one in listed if not _VERBLESS.match(one.ask)]
         some = self.random.sample(asks, min(3, len(asks)))
         able = (

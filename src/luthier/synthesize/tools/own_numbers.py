@@ -10,7 +10,8 @@ from typing import Any
 from luthier.records import JSON
 from luthier.records.numbers import finite_number
 from luthier.synthesize.tools.drafts import NOTHING, Draft
-from luthier.synthesize.tools.meanings import code_like, meaning_of, value_of, words_of
+from luthier.synthesize.tools.meaning_values import code_like, value_of
+from luthier.synthesize.tools.meanings import meaning_of, words_of
 from luthier.synthesize.tools.own_texts import example_in
 
 _CALENDAR = re.compile(r"\b(year|month|day|hour|minute)$")

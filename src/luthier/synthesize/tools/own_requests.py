@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import lru_cache
 from random import Random
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from luthier.records import JSON
 from luthier.synthesize.tools.meanings import meaning_of, words_of
 from luthier.synthesize.tools.operations import Operation, is_verb
-from luthier.synthesize.tools.own_texts import options_in
+from luthier.synthesize.tools.spoken_values import PROSE, day_text, is_day, said, schema_of, spoken_list
 
 OWN_SHARE = 0.4  # of requests that say what one wants rather than what is to be done
 LISTED_FROM = 4  # details from which a request may be written as a list
@@ -25,7 +24,6 @@ _PLACES = frozenset(("city", "country_name", "region"))
 _PLACED = frozenset(
     ("code", "room", "airport", "sku", "plate", "flight", "tracking", "seat", "gate", "company", "product", "person", "file", "isbn", "vin")
 )
-_PROSE = frozenset(("note", "message", "review", "description", "subject", "title", "reason", "instruction", "topic", "lost"))
 _TAIL = re.compile(r" (id|ids|code|codes|number|numbers|no|key|ref|reference|uuid|identifier|name)$")
 _ID_TAIL = re.compile(r" (id|ids|number|no|uuid|code|identifier)$")
 _PLAIN = r"(?!(?:of|for|to|in|on|at|with|from|by|and|that|which)\b)[a-z]+"
@@ -36,7 +34,6 @@ _ADJECTIVE = re.compile(r"(e|ic|al|ed|able|ible|ive|ful|less|ous|ing|y|ent|ant)$
 _BETWEEN = re.compile(r" (?:that were [a-z]+ )?between two (?:days|dates)\b")
 _BY_ID = re.compile(r" (?:by|with|for) (?:its|the|an?|their)(?: given| specified| unique)? (?:id|uuid|identifier|code|number)\b")
 _KIND = re.compile(r" (type|kind|class|category|size|tier|grade)$")
-_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _ORDERS = (
     "{A}.",
@@ -106,19 +103,14 @@ def request_text(operation: Operation, arguments: JSON, random: Random, without:
     """A user's text that says every argument but those in `without`. plain: as an order without "please" and "can you"."""
     ask, rest = _placed(operation, {name: value for name, value in arguments.items() if name not in without}, random)
     properties: JSON = operation.tool.parameters.get("properties") or {}
-    if not any(_is_day(value) for value in arguments.values()):
+    if not any(is_day(value) for value in arguments.values()):
         ask = _BETWEEN.sub("", ask)
-    details = [detail(name, value, _schema(properties, name), operation, random) for name, value in rest.items()]
+    details = [detail(name, value, schema_of(properties, name), operation, random) for name, value in rest.items()]
     own = not plain and random.random() < OWN_SHARE
     verb, _, after = ask.partition(" ")
     words = (_OWN_SYNONYMS if own else _SYNONYMS).get(verb, (verb,))
     ask = f"{random.choice(words)} {after}" if own or random.random() < 0.6 else ask
     return _tidy(_written(ask, details, "{A}." if plain else random.choice(_OWN_ORDERS if own else _ORDERS), random))
-
-
-def spoken_list(parts: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1] if parts else ""
 
 
 def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Random) -> Detail:
@@ -139,11 +131,11 @@ def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Ra
         return Detail(label, text, phrase.replace("{v}", text).replace("{label}", label))
     if isinstance(value, str) and (len(value) > 48 or (" " in value and value.endswith((".", "!", "?")))):
         return Detail(label, f'"{value}"', long=True)
-    if isinstance(value, str) and meaning in _PROSE and meaning not in ("topic", "reason") and " " in value:
+    if isinstance(value, str) and meaning in PROSE and meaning not in ("topic", "reason") and " " in value:
         return Detail(label, f'"{value}"', f'with the {label} "{value}"')
     forms = () if schema.get("enum") or (meaning == "person" and label in operation.ask) else _PHRASES.get(meaning, ())
     head, _, last = label.rpartition(" ")
-    if head and last in ("at", "on") and not _is_day(value) and schema.get("format") == "date-time":
+    if head and last in ("at", "on") and not is_day(value) and schema.get("format") == "date-time":
         forms = (f"with the {head} on {{v}}",)
     elif last in _PREPOSITIONS and meaning not in ("start_date", "end_date"):
         forms = (f"{label} {{v}}",)
@@ -153,7 +145,7 @@ def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Ra
         forms = ("at {v}",)
     if meaning == "reason" and not re.search(r"\s", text):
         forms = ()
-    if (meaning in ("start_date", "end_date") and not _is_day(value)) or (meaning == "currency" and label != "currency"):
+    if (meaning in ("start_date", "end_date") and not is_day(value)) or (meaning == "currency" and label != "currency"):
         forms = ()
     return Detail(
         label,
@@ -164,7 +156,7 @@ def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Ra
 
 def _form(label: str, value: Any, meaning: str, schema: JSON) -> str:
     """A phrase made of the label: with the arrival on a day, for which booking."""
-    if (_is_day(value) or schema.get("format") == "date-time") and "birth" not in label and not label.endswith(("date", "day")):
+    if (is_day(value) or schema.get("format") == "date-time") and "birth" not in label and not label.endswith(("date", "day")):
         return f"with the {label} on {{v}}"
     noun = _ID_TAIL.sub("", label)
     if noun != label and isinstance(value, str | int) and (meaning == "code" or schema.get("format") == "uuid"):
@@ -172,110 +164,10 @@ def _form(label: str, value: Any, meaning: str, schema: JSON) -> str:
     return ""
 
 
-def said(value: Any, schema: JSON, name: str, random: Random) -> str:
-    """A value as people write it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None:
-        return "none"
-    if isinstance(value, dict):
-        return _object(value, schema, random)
-    if isinstance(value, list):
-        return _listed(value, schema, name, random)
-    if isinstance(value, float):
-        return f"{value:.2f}" if round(value, 2) == value and abs(value) >= 10 and random.random() < 0.5 else f"{value!r}"
-    if isinstance(value, int):
-        apart = value >= 10_000 and not re.search(r"\b(id|number|code|year|phone)$", words_of(name)) and random.random() < 0.5
-        return f"{value:,}" if apart else str(value)
-    return _text(str(value), schema, random)
-
-
-def _text(value: str, schema: JSON, random: Random) -> str:
-    """Options without underscores, days and times as people write them, anything else as it is."""
-    if schema.get("enum") or (options_in(str(schema.get("description") or ""))):
-        return re.sub(r"(?<=[A-Za-z0-9])_(?=[A-Za-z0-9])", " ", value) if value.islower() else value
-    if _is_day(value):
-        return _day(value, random)
-    if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:00Z", value):
-        return f"{_day(value[:10], random)} at {value[11:16]}{random.choice(('', ' UTC'))}" if random.random() < 0.85 else value
-    return value[:5] if re.fullmatch(r"\d\d:\d\d:00Z", value) else value
-
-
-def _schema(properties: JSON, name: str) -> JSON:
-    found = properties.get(name)
-    return found if isinstance(found, dict) else {}
-
-
 def _meaning(name: str, schema: JSON, operation: Operation) -> str:
     """What a parameter means; a format says more than a name."""
     stated = {"uuid": "code", "uri": "url", "email": "email"}.get(str(schema.get("format")))
     return stated or meaning_of(name, str(schema.get("description") or ""), operation.words)
-
-
-def _is_day(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) is not None
-
-
-def _day(value: str, random: Random) -> str:
-    day = date.fromisoformat(value)
-    month = _MONTHS[day.month - 1]
-    ending = "th" if 10 < day.day < 20 else {1: "st", 2: "nd", 3: "rd"}.get(day.day % 10, "th")
-    forms = (f"{day.day} {month} {day.year}", f"{month} {day.day}, {day.year}", f"{month} {day.day}{ending}, {day.year}", value)
-    return random.choice((*forms[:3], *forms))
-
-
-def _object(value: JSON, schema: JSON, random: Random) -> str:
-    """`first name Anna, last name Keller and email …`; an amount and its currency as "250 EUR"."""
-    properties = _all_properties(schema)
-    words = {words_of(name): name for name in value}
-    if set(words) == {"amount", "currency"}:
-        amount, currency = value[words["amount"]], value[words["currency"]]
-        return f"{said(amount, {}, 'amount', random)} {currency}"
-    parts = [f"{label} {_inner(value[name], _schema(properties, name), name, random)}" for label, name in words.items()]
-    return spoken_list(parts) or "nothing"
-
-
-def _inner(value: Any, schema: JSON, name: str, random: Random) -> str:
-    """A value within an object: objects within are set apart in brackets, wordings by quotes."""
-    text = said(value, schema, name, random)
-    if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, dict) for one in value)):
-        return f"({text})"
-    return (
-        f'"{text}"'
-        if isinstance(value, str)
-        and " " in value
-        and (any(mark in value for mark in ",.;") or meaning_of(name) in _PROSE)
-        and not _is_day(value)
-        else text
-    )
-
-
-def _all_properties(schema: JSON) -> JSON:
-    """The properties of a schema and of the branches of its unions."""
-    found = dict(schema.get("properties") or {})
-    for branch in schema.get("anyOf") or ():
-        if isinstance(branch, dict):
-            found = {**(branch.get("properties") or {}), **found}
-    return found
-
-
-def _listed(value: list[Any], schema: JSON, name: str, random: Random) -> str:
-    raw = schema.get("items")
-    items: JSON = (
-        raw
-        if isinstance(raw, dict)
-        else next((one["items"] for one in schema.get("anyOf") or () if isinstance(one.get("items"), dict)), {})
-    )
-    texts = [said(one, items, name, random) for one in value]
-    if any(isinstance(one, dict) for one in value):
-        if len(texts) == 1:
-            return texts[0]
-        return "; ".join(
-            f"{place}: {text}" for place, text in zip(("first", "second", "third", "fourth", "fifth", "sixth"), texts, strict=False)
-        ) + "".join(f"; another: {text}" for text in texts[6:])
-    if any("," in text for text in texts if isinstance(text, str)) or (value and isinstance(value[0], str) and random.random() < 0.1):
-        texts = [f'"{text}"' for text in texts]
-    return spoken_list(texts) or "none"
 
 
 def _flag(label: str, value: bool, told: str, random: Random) -> str:
@@ -325,9 +217,9 @@ def _measure(label: str, value: float, text: str, random: Random) -> str:
 def _placed(operation: Operation, arguments: JSON, random: Random) -> tuple[str, JSON]:
     """The order with the values it speaks of in their places, and the arguments that are still to be said."""
     ask, rest = operation.ask, dict(arguments)
-    days = [name for name, value in arguments.items() if _is_day(value)]
+    days = [name for name, value in arguments.items() if is_day(value)]
     if len(days) == 2 and (
-        found := _swap(ask, r"\bbetween two (?:days|dates)\b", f"between {' and '.join(_day(arguments[one], random) for one in days)}")
+        found := _swap(ask, r"\bbetween two (?:days|dates)\b", f"between {' and '.join(day_text(arguments[one], random) for one in days)}")
     ):
         ask, rest = found, {name: value for name, value in rest.items() if name not in days}
     for name, value in list(rest.items()):
@@ -340,7 +232,7 @@ def _placed(operation: Operation, arguments: JSON, random: Random) -> tuple[str,
 
 def _place(ask: str, name: str, value: Any, operation: Operation, random: Random) -> str | None:
     """The order with a value in its place, None where the order does not speak of it."""
-    schema, words = _schema(operation.tool.parameters.get("properties") or {}, name), words_of(name)
+    schema, words = schema_of(operation.tool.parameters.get("properties") or {}, name), words_of(name)
     if isinstance(value, bool | dict) or value is None or (isinstance(value, list) and any(isinstance(one, dict) for one in value)):
         return None
     meaning = _meaning(name, schema, operation)

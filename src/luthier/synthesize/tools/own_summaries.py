@@ -7,7 +7,7 @@ from random import Random
 
 from luthier.records import JSON, ToolCall
 from luthier.synthesize.tools.meanings import words_of
-from luthier.synthesize.tools.own_requests import said, spoken_list
+from luthier.synthesize.tools.spoken_values import said, spoken_list
 
 
 def summary(call: ToolCall, answer: JSON, ask: str, random: Random) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 from luthier.records import JSON
 from luthier.records.patterns import matches, usable_pattern
 from luthier.synthesize.tools.drafts import NOTHING, Draft
-from luthier.synthesize.tools.meanings import Scene, code_for, code_like, is_known, meaning_of, uuid, value_of, words_of
+from luthier.synthesize.tools.meaning_values import Scene, code_for, code_like, is_known, uuid, value_of
+from luthier.synthesize.tools.meanings import meaning_of, words_of
 from luthier.synthesize.tools.pattern_values import texts_of
 
 _EXAMPLES = re.compile(
