@@ -162,6 +162,18 @@ def test_how_tokens_are_drawn_is_told_to_the_model(served: Served, model: Told) 
     ]
 
 
+def test_no_answer_is_longer_than_the_service_allows(model: Told) -> None:
+    service = serving(model, max_tokens=20, longest=30)
+    try:
+        for asked, given in ((None, 20), (25, 25), (4096, 30)):
+            service.ask(USER, max_tokens=asked)
+            assert model.asked[-1][0][1].max_tokens == given
+    finally:
+        service.close()
+    with pytest.raises(SettingsError, match="--longest 30"):
+        ChatServeSettings(max_tokens=31, longest=30)
+
+
 def test_a_call_that_must_be_and_a_schema_bind_the_answer(served: Served, model: Told) -> None:
     for choice in ("required", {"type": "function", "function": {"name": "weather"}}):
         served.ask(USER, tools=[WEATHER], tool_choice=choice)

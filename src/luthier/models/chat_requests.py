@@ -76,10 +76,16 @@ class ChatRequest:
 
 
 def read_chat(
-    body: Any, served: Collection[str], *, form: str = "brackets", max_tokens: int = 512, also: Collection[str] = ()
+    body: Any,
+    served: Collection[str],
+    *,
+    form: str = "brackets",
+    max_tokens: int = 512,
+    longest: int | None = None,
+    also: Collection[str] = (),
 ) -> ChatRequest:
     """A request's body. served: names that may be asked; form: of the calls where the request wants them for certain (`records.call_forms`);
-    also: fields that another reader understands.
+    max_tokens: of an answer, where the request does not say; longest: of any answer; also: fields that another reader understands.
 
     Raises SettingsError that names the field which is wrong, UnknownModelError.
     """
@@ -94,7 +100,7 @@ def read_chat(
     return ChatRequest(
         name,
         prompt,
-        _samplings(body, max_tokens),
+        _samplings(body, max_tokens, longest),
         one_call,
         field(body, "stream", bool, False),
         field(options, "include_usage", bool, False),
@@ -181,7 +187,7 @@ def _schema(wanted: Any) -> JSON | None:
     return schema
 
 
-def _samplings(body: JSON, max_tokens: int) -> tuple[Sampling, ...]:
+def _samplings(body: JSON, max_tokens: int, most: int | None) -> tuple[Sampling, ...]:
     """One an answer, each with a seed of its own."""
     count = field(body, "n", int, 1)
     if not 1 <= count <= MOST_ANSWERS:
@@ -190,6 +196,7 @@ def _samplings(body: JSON, max_tokens: int) -> tuple[Sampling, ...]:
     seed = field(body, "seed", int, 0)
     if longest < 1 or not 0 <= seed < 2**32:
         raise SettingsError("max_tokens or seed is out of its range")
+    longest = longest if most is None else min(longest, most)  # an answer that is cut says so
     heat, top_p, top_k = _number(body, "temperature", 0.0, 5.0), _number(body, "top_p", 1.0, 1.0), field(body, "top_k", int, 0)
     if top_p == 0:
         raise SettingsError("top_p is 0; give a share above 0")

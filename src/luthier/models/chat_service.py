@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from luthier.errors import SettingsError
 from luthier.models.chat_requests import ChatRequest, chat_answer, check_able, read_chat
 from luthier.models.completions_service import Job, Worker, application, check_extra, serve
 from luthier.models.grammar import own_form
@@ -30,6 +31,14 @@ class ChatServeSettings(ListeningSettings):
     port: int = option(8767, "0 takes a free one.", least=0, most=65535)
     queue: int = option(64, "Requests that wait; one more is told to come again.", least=1, most=4096)
     max_tokens: int = option(512, "Longest answer where a request does not say.", least=1, most=1_000_000)
+    longest: int = option(
+        4096, "Longest answer of all, in tokens; one that would be longer is cut, and its finish_reason says so.", least=1, most=1_000_000
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_tokens > self.longest:
+            raise SettingsError(f"--max-tokens {self.max_tokens} is more than --longest {self.longest}; give less, or more")
 
 
 @dataclass(kw_only=True)
@@ -72,7 +81,7 @@ def chat_application(model: LanguageModel, settings: ChatServeSettings) -> Starl
     names, form = (model.name, "luthier"), own_form(model)
 
     def read(body: object) -> ChatJob:
-        asked = check_able(read_chat(body, names, form=form, max_tokens=settings.max_tokens), model)
+        asked = check_able(read_chat(body, names, form=form, max_tokens=settings.max_tokens, longest=settings.longest), model)
         return ChatJob(asked=asked, streamed=asked.streamed, with_usage=asked.with_usage)
 
     return application(ChatWorker(model, settings.queue), read, names, settings)
