@@ -209,3 +209,29 @@ def test_a_run_of_preference_training_is_exported_and_compared_on_its_prompts(ti
     assert source.adapter == tmp_path / "run" / "adapter"
     assert read_base(tmp_path / "run" / "adapter") is not None
     assert [prompt.messages[-1].content for prompt in prompts_of(source, (), 2)] == ["Rain?", "Rain?"]
+
+
+def test_the_data_of_a_part_of_a_flow_are_found_from_anywhere(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flow trains in a folder below its own, on rows whose names are relative to where the command ran."""
+    from luthier.models.export import tools_of
+    from luthier.models.parity import hold_gguf
+
+    (tmp_path / "there" / "flow").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    row = {"messages": [{"role": "user", "content": "Rain?"}, {"role": "assistant", "content": "Yes."}], "tools": [TOOL]}
+    rows = Path("flow/selected.jsonl")
+    rows.write_text("".join(json.dumps(row) + "\n" for _ in range(4)))
+    luthier("train", "sft", rows, "--model", tiny_model_folder, "--epochs", 1, "--quiet", "--out", "flow/sft")
+    (tmp_path / "there" / "flow" / "run.json").write_text(json.dumps({"name": "run tools", "steps": {}, "settings": {}}))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for name in ("../there/flow", str(tmp_path / "there" / "flow" / "sft"), str(tmp_path / "there" / "flow" / "sft" / "adapter")):
+        source = find_source(name)
+        assert [path.resolve() for path in source.data] == [(tmp_path / "there" / rows).resolve()], name
+    assert [tool["function"]["name"] for tool in tools_of(source.data)] == ["get_weather"]
+    (tmp_path / "there" / rows).write_text(json.dumps(row) + "\n")  # other rows under the same name are not what it was trained on
+    assert source.data == []
+    told = hold_gguf(source, tmp_path / "none.gguf", weights="f16", conversations=4)
+    assert told.lines[0].startswith("not held against what was trained: ")

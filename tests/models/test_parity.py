@@ -19,7 +19,7 @@ from luthier.models.merged_folder import write_model_gguf
 from luthier.models.openvino import OpenVinoModel
 from luthier.models.parity import ParitySettings, answer, compare, table
 from luthier.models.parity_checks import compare_calls, compare_prompts, compare_stops, compare_tokens
-from luthier.models.parity_sides import EngineSide, OpenVinoSide, llamacpp_side, told_tokens
+from luthier.models.parity_sides import EngineSide, OpenVinoSide, llamacpp_side, said_text, told_tokens
 from luthier.models.protocol import Prompt, Sampling
 from luthier.models.source import find_source
 from luthier.records import JSON, Message, Tool, ToolCall
@@ -437,3 +437,26 @@ def test_calls_that_llamacpp_cannot_read_are_text_and_that_is_said(bundled_model
     checks = {each["check"]: each for each in made.value["checks"]}
     assert [checks[name]["compared"] for name in ("prompt", "tokens", "calls")] == [1, 1, 1]
     assert checks["calls"]["equal"] == checks["tokens"]["equal"] == 1
+
+
+def _call(name: str, arguments: str) -> JSON:
+    return {"type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+@pytest.mark.parametrize(
+    ("calls", "cut", "text"),
+    [
+        ([_call("pay", '{"card": "LC-1"}')], False, '[pay(card="LC-1")]'),
+        ([_call("pay", "")], False, "[pay()]"),
+        ([_call("pay", '{"card": "LC')], True, ""),
+        ([_call("pay", '{"card": "LC-1"}'), _call("pay", '{"ca')], True, '[pay(card="LC-1")]'),
+    ],
+)
+def test_a_call_that_the_end_of_an_answer_cuts_is_no_call_yet(calls: list[JSON], cut: bool, text: str) -> None:
+    assert said_text({"content": None, "tool_calls": calls}, cut=cut) == text
+
+
+def test_a_broken_call_in_an_answer_that_ended_is_an_error() -> None:
+    for calls, cut in (([_call("pay", '{"card": "LC')], False), ([_call("pay", "{"), _call("pay", "{}")], True)):
+        with pytest.raises(ValueError, match="JSON|Expecting|Unterminated|property name"):
+            said_text({"tool_calls": calls}, cut=cut)

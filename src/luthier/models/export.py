@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -71,7 +72,7 @@ def answer(settings: ExportSettings, progress: Progress = quiet) -> Told:
             told = _write(source, settings, made, progress)
             text = card(source.base, adapter=_is_adapter(source, settings), run=source.run, scores=scores, license_id=settings.license)
             (made / README).write_text(text, encoding="utf-8")
-            tools = tools_of(source.run)
+            tools = tools_of(source.data)
             if tools:
                 (made / TOOL_FILE).write_text(json.dumps(tools, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             held = None
@@ -137,16 +138,14 @@ def _modelfile(source: Source, license_id: str) -> tuple[str, str]:
     stops = [str(tokenizer.convert_ids_to_tokens(token)) for token in stop_ids(source.folder, tokenizer)]
     context = getattr(config, "max_position_embeddings", None)
     turns = turns_of(ChatTemplate.of(tokenizer))
-    return modelfile(turns, GGUF, stops=stops, context=context, license=license_id), told_of_tools(turns, tools_of(source.run))
+    return modelfile(turns, GGUF, stops=stops, context=context, license=license_id), told_of_tools(turns, tools_of(source.data))
 
 
-def tools_of(run: RunRecord | None) -> list[JSON]:
-    """The tools of the run's data as a client sends them, each once; none where they are too many to send or the data are gone."""
+def tools_of(data: Sequence[Path]) -> list[JSON]:
+    """The tools of the rows it was trained on, as a client sends them, each once; none where they are too many to send."""
     found: dict[str, JSON] = {}
-    for path in run.settings.get("data", ()) if run is not None else ():
-        if not Path(path).is_file():
-            continue
-        for _, row in read_rows(Path(path)):
+    for path in data:
+        for _, row in read_rows(path):
             for tool in _listed(row.get("tools")):
                 name = tool.get("function", tool).get("name") if isinstance(tool, dict) else None
                 if isinstance(name, str):

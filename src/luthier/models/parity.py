@@ -88,14 +88,16 @@ def answer(settings: ParitySettings, progress: Progress = quiet) -> Told:
     return table(cases, f"{source.base.name} as trained, and {side.name}", side.remarks)
 
 
-def hold_gguf(source: Source, file: Path, *, weights: str, conversations: int, progress: Progress = quiet) -> Told | None:
-    """The table of a GGUF file that was just made; None where llama.cpp is not there, or no conversations to compare on."""
+def hold_gguf(source: Source, file: Path, *, weights: str, conversations: int, progress: Progress = quiet) -> Told:
+    """The table of a GGUF file that was just made; where llama.cpp is not there, or no conversations to compare on, a line that says so."""
     if find_spec("xllamacpp") is None:
-        return None
+        return _not_held("llama.cpp is not there; pip install 'luthier[llamacpp]'")
     try:
         prompts = prompts_of(source, (), conversations)
-    except (SettingsError, BadRowError):  # rows of texts, say
-        return None
+    except (SettingsError, BadRowError):  # rows of texts, say, or the data are gone
+        return _not_held(
+            "none of the data it was trained on is there as a conversation; `luthier models parity SOURCE --data FILE` takes others"
+        )
     trained = LocalModel(source.folder, adapter=source.adapter, dtype="float32", name=source.base.name)
     with llamacpp_side(file) as side:
         progress.step(f"Compare with {side.name}", len(prompts))
@@ -103,10 +105,14 @@ def hold_gguf(source: Source, file: Path, *, weights: str, conversations: int, p
     return table(cases, f"{source.base.name} as trained, and {side.name}", side.remarks)
 
 
+def _not_held(reason: str) -> Told:
+    return Told([f"not held against what was trained: {reason}"], {"held": False, "reason": reason})
+
+
 def prompts_of(source: Source, files: Sequence[str], count: int) -> list[Prompt]:
     """Conversations of the run's data, each up to its last answer. Raises SettingsError where there are none."""
-    read = files or (tuple(source.run.settings.get("data", ())) if source.run is not None else ())
-    talks = [each for path in read if Path(path).is_file() for each in _talks(Path(path))]
+    read = [Path(file) for file in files] if files else source.data
+    talks = [each for path in read for each in _talks(path)]
     ends = [(talk, max((at for at, m in enumerate(talk.messages) if m.role == "assistant"), default=0)) for talk in talks]
     found = [Prompt(talk.messages[:end], talk.tools) for talk, end in ends if end]
     if not found:
@@ -194,7 +200,7 @@ def _compared(trained: LocalModel, bare: LocalModel | None, side: Side, prompt: 
         return case
     names = [tool.name for tool in prompt.tools]
     wanted, given = read_calls(made.text, names).calls, read_calls(served.text, names).calls
-    retold = bool(prompt.tools) and given is not None and made.text.strip() != served.text.strip()
+    retold = bool(prompt.tools) and (given is not None or served.parsed) and made.text.strip() != served.text.strip()
     if served.ids or not retold:  # a server tells calls, not the text that they were read from
         score = _score(trained, prompt, ids, served)
         if score and len(served.logprobs) >= len(score):

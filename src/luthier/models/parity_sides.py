@@ -26,13 +26,14 @@ CONTEXT = 8192  # tokens of a conversation with its answer
 
 class Answered(NamedTuple):
     """An answer: its text (calls in brackets where the server parsed them), how it ended, the log-probability of each token, the prompt's tokens,
-    and the ids of its own tokens, its stop token among them, where they are told."""
+    and the ids of its own tokens, its stop token among them, where they are told. parsed: whether the text is of calls that the server told."""
 
     text: str
     finish: str
     logprobs: list[float]
     prompt_tokens: int | None
     ids: tuple[int, ...] = ()
+    parsed: bool = False
 
 
 class Side(Protocol):
@@ -91,10 +92,11 @@ class ServerSide:
         try:
             choice: JSON = found["choices"][0]  # type: ignore[index]
             message: JSON = choice["message"]
-            text = _text(message)
+            text = said_text(message, cut=choice.get("finish_reason") == "length")
             usage: JSON = (found or {}).get("usage") or {}
             logprobs, ids = told_tokens(choice, usage.get("completion_tokens"))
-            return Answered(text, str(choice.get("finish_reason")), logprobs, usage.get("prompt_tokens"), ids)
+            parsed = bool(message.get("tool_calls"))
+            return Answered(text, str(choice.get("finish_reason")), logprobs, usage.get("prompt_tokens"), ids, parsed)
         except (KeyError, TypeError, IndexError, ValueError) as problem:
             raise EngineError(f"{self.name}: does not answer with chat completions ({str(found)[:200]})") from problem
 
@@ -221,9 +223,17 @@ def told_tokens(choice: JSON, count: int | None) -> tuple[list[float], tuple[int
     return logprobs, ids if len(ids) == len(told) else ()
 
 
-def _text(message: JSON) -> str:
+def said_text(message: JSON, *, cut: bool) -> str:
+    """What was said, calls in brackets. cut: the answer broke off, and its last call with it, which is no call yet. Raises ValueError for arguments
+    that are no JSON."""
     calls: Sequence[Any] = message.get("tool_calls") or []
     if not calls:
         return str(message.get("content") or "")
-    made = [ToolCall(each["function"]["name"], json.loads(each["function"]["arguments"] or "{}")) for each in calls]
-    return render_calls(made)
+    made = []
+    for place, each in enumerate(calls, 1):
+        try:
+            made.append(ToolCall(each["function"]["name"], json.loads(each["function"]["arguments"] or "{}")))
+        except ValueError:
+            if not cut or place < len(calls):
+                raise
+    return render_calls(made) if made else ""

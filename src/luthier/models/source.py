@@ -11,6 +11,7 @@ from luthier.models.base_model import Base, base_of, read_base
 from luthier.models.hub import hub_named
 from luthier.models.known import find_known
 from luthier.models.opening import adapter_folder, hub_label, model_folder
+from luthier.records.fingerprints import fingerprint
 from luthier.run.record import RECORD, RunRecord
 
 
@@ -27,6 +28,24 @@ class Source(NamedTuple):
         """Where the tokenizer and the template lie: with the adapter where it has them."""
         held = self.adapter is not None and (self.adapter / "tokenizer_config.json").is_file()
         return self.adapter if held and self.adapter is not None else self.folder
+
+    @property
+    def data(self) -> list[Path]:
+        """The rows that it was trained on, those that are still there as they were: of the run that made the adapter, which may be a part of a flow.
+
+        Names that are relative to where the command ran are sought above the run's folder too.
+        """
+        within = None if self.adapter is None else self.adapter.parent
+        run = RunRecord.read(within) if within is not None and (within / RECORD).is_file() else self.run
+        if run is None:
+            return []
+        hashes = run.record.get("inputs", {})
+        found = []
+        for name in run.settings.get("data") or ():
+            places = [Path(name), *(above / name for above in run.path.resolve().parents)]
+            same = (place for place in places if place.is_file() and hashes.get(name) in (None, fingerprint(place)))
+            found += [place for place in [next(same, None)] if place is not None]
+        return found
 
 
 def find_source(source: str, model: str | None = None) -> Source:
