@@ -458,5 +458,5 @@ def test_a_call_that_the_end_of_an_answer_cuts_is_no_call_yet(calls: list[JSON],
 
 def test_a_broken_call_in_an_answer_that_ended_is_an_error() -> None:
     for calls, cut in (([_call("pay", '{"card": "LC')], False), ([_call("pay", "{"), _call("pay", "{}")], True)):
-        with pytest.raises(ValueError, match="JSON|Expecting|Unterminated|property name"):
+        with pytest.raises(json.JSONDecodeError):
             said_text({"tool_calls": calls}, cut=cut)
