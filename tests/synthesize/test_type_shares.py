@@ -42,8 +42,10 @@ def test_own_dialogues_without_a_question_ask_none() -> None:
 
 
 def test_shares_that_leave_no_room_for_calls_are_refused() -> None:
-    with pytest.raises(SettingsError, match="leave room for calls"):
+    with pytest.raises(SettingsError, match="leave room for single calls"):
         DialogueSettings(apis=("a.yaml",), irrelevant=0.6, missing_argument=0.4)
+    with pytest.raises(SettingsError, match=r"--irrelevant 0\.5 and --parallel 0\.5 are together more than 0\.9"):
+        ToolsSettings(irrelevant=0.5, parallel=0.5)
     with pytest.raises(SettingsError, match=r"--irrelevant is 1\.2"):
         ToolsSettings(irrelevant=1.2)
 
@@ -51,5 +53,7 @@ def test_shares_that_leave_no_room_for_calls_are_refused() -> None:
 def test_shares_of_dialogues_that_are_there_already_are_refused() -> None:
     with pytest.raises(SettingsError, match="there already"):
         ToolsSettings(dialogues="mine.jsonl", irrelevant=0.1)
+    with pytest.raises(SettingsError, match="there already"):
+        ToolsSettings(dialogues="mine.jsonl", parallel=0.1)
     with pytest.raises(SettingsError, match="there already"):
         DialogueSettings(apis=("a.yaml",), given="mine.jsonl", missing_argument=0.1)

@@ -68,7 +68,7 @@ class ToolsSettings(TypeShareSettings, HardwareSettings):
         self.check_shares()
         if self.given is not None and self.told_shares:
             raise SettingsError(
-                f"--irrelevant and --missing-argument are of dialogues that are made; those of {self.dialogues} are there already"
+                f"--irrelevant, --missing-argument and --parallel are of dialogues that are made; those of {self.dialogues} are there already"
             )
         if self.given is None and self.selected > self.count:
             raise SettingsError(f"selected ({self.selected}) is more than dialogues ({self.count}); make more or select fewer")

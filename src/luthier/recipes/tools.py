@@ -110,6 +110,7 @@ def _dialogues(settings: ToolsSettings, apis: tuple[str, ...], chosen: Mix) -> D
         whole_lists=WHOLE_LISTS,
         irrelevant=chosen.irrelevant,
         missing_argument=chosen.missing_argument,
+        parallel=chosen.parallel,
         seed=settings.seed,
     )
 

@@ -1,7 +1,7 @@
-"""What is taught depends on what the model can do: the shares of dialogues without a call, and how far a step goes.
+"""What is taught depends on what the model can do: the shares of dialogues without a call and with several, and how far a step goes.
 
 A model that never calls has to learn calls and abstention together, from many rows of both. One that calls already only has to learn when not to: from
-the rows of the first it learns to abstain too readily, and forgets what it could do.
+the rows of the first it learns to abstain too readily, and forgets what it could do. What it lacks is the end: after calls to several tools it goes round.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from luthier.records import JSON
+from luthier.synthesize.tools.type_shares import MOST
 
 if TYPE_CHECKING:
     from luthier.models.protocol import LanguageModel
@@ -22,11 +23,18 @@ CALLS_ALREADY = 0.5  # share of them that it answers with a call
 
 @dataclass(frozen=True)
 class Mix:
-    """irrelevant, missing_argument: shares of the dialogues, None for the usual ones. learning_rate: of training."""
+    """irrelevant, missing_argument, parallel: shares of the dialogues, None for the usual ones. learning_rate: of training."""
 
     irrelevant: float | None
     missing_argument: float | None
+    parallel: float | None
     learning_rate: float
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Those that are not the usual ones, by dialogue type."""
+        shares = {"irrelevant": self.irrelevant, "missing_argument": self.missing_argument, "parallel": self.parallel}
+        return {kind: share for kind, share in shares.items() if share is not None}
 
 
 @dataclass(frozen=True)
@@ -40,24 +48,29 @@ class Habit:
         return {"asked": self.asked, "called": self.called, "rate": self.called / max(1, self.asked)}
 
 
-USUAL = Mix(None, None, 1.5e-3)
-LIGHT = Mix(0.16, 0.02, 2e-4)
+USUAL = Mix(None, None, None, 1.5e-3)
+LIGHT = Mix(0.16, 0.02, 0.3, 2e-4)
 
 
 def mix(settings: ToolsSettings, called: float | None) -> Mix:
     """What was told, and for the rest what fits. called: share of requests that the untrained model answers with a call, None where nothing is open."""
     fitting = LIGHT if called is not None and called >= CALLS_ALREADY else USUAL
-    given = settings.given is not None  # dialogues that are there already are taken as they are
-    return Mix(
-        None if given else fitting.irrelevant if settings.irrelevant is None else settings.irrelevant,
-        None if given else fitting.missing_argument if settings.missing_argument is None else settings.missing_argument,
-        fitting.learning_rate if settings.learning_rate is None else settings.learning_rate,
-    )
+    rate = fitting.learning_rate if settings.learning_rate is None else settings.learning_rate
+    if settings.given is not None:  # dialogues that are there already are taken as they are
+        return Mix(None, None, None, rate)
+    told = settings.told_shares
+    open_shares = {kind: share for kind, share in fitting.shares.items() if kind not in told}
+    room = max(0.0, MOST - sum(told.values()))  # what is told leaves less for what is not
+    part = min(1.0, room / sum(open_shares.values())) if any(open_shares.values()) else 1.0
+    shares = told | {kind: share * part for kind, share in open_shares.items()}
+    return Mix(shares.get("irrelevant"), shares.get("missing_argument"), shares.get("parallel"), rate)
 
 
 def is_open(settings: ToolsSettings) -> bool:
     """Whether anything depends on what the model can do."""
-    return settings.learning_rate is None or (settings.given is None and None in (settings.irrelevant, settings.missing_argument))
+    return settings.learning_rate is None or (
+        settings.given is None and None in (settings.irrelevant, settings.missing_argument, settings.parallel)
+    )
 
 
 def habit_of(model: LanguageModel) -> Habit:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
-from luthier.records import Conversation, Message, Tool, ToolCall
+from luthier.records import JSON, Conversation, Message, Tool, ToolCall
 from luthier.synthesize.tools.blueprints import Blueprint
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
+from luthier.synthesize.tools.parallel_requests import parallel_request
 from luthier.synthesize.tools.real_tools import real_blueprints
 from luthier.synthesize.tools.requests import draw_arguments, request
 from luthier.synthesize.tools.values import Source, kinds
@@ -24,6 +25,7 @@ NEAR_SHARE, OPEN_SHARE = 0.35, 0.15
 OPTIONAL_SHARE = 0.75  # of the optional parameters a request mentions: people list a parameter because they use it
 PER_LIST = 6
 _DISTRACTORS = (0, 0, 0, 0, 0, 0, 1, 1, 2)
+_PARALLEL_DISTRACTORS = (0, 0, 1, 1, 2, 3)  # for a list on which several calls are asked for: half of those are of several tools
 _OPEN_KINDS = ("topic", "event", "substance", "animal", "organ", "sport", "country", "author", "coding", "genre")
 _OPEN = (
     "What is {topic}?",
@@ -99,7 +101,7 @@ def spread(shares: Mapping[DialogueType, float], count: int, source: Source) -> 
 
 def _on_one_list(blueprint: Blueprint, others: list[Blueprint], types: list[DialogueType], source: Source) -> list[Conversation]:
     """Dialogues of the given types, with different requests, on one list: the blueprint's tool and some distractors."""
-    listed = _listed(blueprint, others, source)
+    listed = _listed(blueprint, others, source.random.choice(_PARALLEL_DISTRACTORS if "parallel" in types else _DISTRACTORS), source)
     names = {one.tool.name for one in listed}
     asks = {one.ask for one in listed}
     absent = [other for other in others if other.tool.name not in names and other.ask not in asks]
@@ -111,9 +113,8 @@ def _on_one_list(blueprint: Blueprint, others: list[Blueprint], types: list[Dial
     return list(rows.values())
 
 
-def _listed(blueprint: Blueprint, others: list[Blueprint], source: Source) -> list[Blueprint]:
-    """The blueprint and its distractors, of the same domain half of the time, with different names and different purposes."""
-    count = source.random.choice(_DISTRACTORS)
+def _listed(blueprint: Blueprint, others: list[Blueprint], count: int, source: Source) -> list[Blueprint]:
+    """The blueprint and `count` distractors, of the same domain half of the time, with different names and different purposes."""
     near = [other for other in others if other.domain == blueprint.domain]
     pool = near if len(near) >= count and source.random.random() < 0.5 else others
     listed = [blueprint]
@@ -133,8 +134,8 @@ def _dialogue(kind: DialogueType, blueprint: Blueprint, listed: list[Blueprint],
         return _missing_argument(blueprint, needed, tools, source)
     if kind == "irrelevant":
         return _irrelevant(blueprint, absent, tools, source)
-    if kind == "parallel":
-        return _parallel(blueprint, tools, source)
+    if kind == "parallel" and (row := _parallel(blueprint, listed, tools, source)) is not None:
+        return row
     arguments = draw_arguments(blueprint, source, OPTIONAL_SHARE)
     asked = request(blueprint, arguments, source)
     return _row("single", asked.text, _calls([(blueprint.tool.name, arguments)]), tools, blueprint)
@@ -146,19 +147,9 @@ def _askable(blueprint: Blueprint) -> list[str]:
     return [slot.name for slot in blueprint.slots if slot.required and types.count(slot.schema.get("type")) == 1]
 
 
-def _parallel(blueprint: Blueprint, tools: list[Tool], source: Source) -> Conversation:
-    first = draw_arguments(blueprint, source, 0.4)
-    runs = [first]
-    while len(runs) < source.random.choice([2, 2, 3]):
-        again = {slot.name: slot.draw(source) for slot in blueprint.slots if slot.name in first}
-        if again in runs:
-            break
-        runs.append(again)
-    texts = [request(blueprint, run, source).text for run in runs]
-    link = source.random.choice([" Also, ", " And then: ", " ", " Then ", "\n"])
-    text = link.join([texts[0], *(other[:1].lower() + other[1:] if link.strip() else other for other in texts[1:])])
-    kind: DialogueType = "parallel" if len(runs) > 1 else "single"
-    return _row(kind, text, _calls([(blueprint.tool.name, run) for run in runs]), tools, blueprint)
+def _parallel(blueprint: Blueprint, listed: list[Blueprint], tools: list[Tool], source: Source) -> Conversation | None:
+    made = parallel_request(blueprint, listed, source)
+    return made and _row("parallel", made.text, _calls(made.calls), tools, blueprint)
 
 
 def _missing_argument(blueprint: Blueprint, needed: list[str], tools: list[Tool], source: Source) -> Conversation:
@@ -185,7 +176,7 @@ def _irrelevant(blueprint: Blueprint, absent: list[Blueprint], tools: list[Tool]
     return _row("irrelevant", text, answer, tools, blueprint)
 
 
-def _calls(pairs: list[tuple[str, Any]]) -> Message:
+def _calls(pairs: Sequence[tuple[str, JSON]]) -> Message:
     return Message("assistant", None, tuple(ToolCall(name, arguments) for name, arguments in pairs))
 
 

@@ -132,7 +132,9 @@ class DialogueSettings(TypeShareSettings, WritingSettings):
         self.check_writing()
         self.check_shares()
         if self.given and self.told_shares:
-            raise SettingsError("--irrelevant and --missing-argument are of dialogues that are made; --dialogues are there already")
+            raise SettingsError(
+                "--irrelevant, --missing-argument and --parallel are of dialogues that are made; --dialogues are there already"
+            )
         if self.given and self.writes:
             raise SettingsError("--dialogues are checked as they are; leave --writer and --replay out")
         if self.agents == "full" and not self.apis:

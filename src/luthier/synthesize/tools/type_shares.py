@@ -1,7 +1,7 @@
-"""How many dialogues end without a call: the two shares that decide when a trained model calls, asks and declines.
+"""How many dialogues end without a call or with several: the shares that decide when a trained model calls, asks, declines and stops.
 
-What fits depends on the learner. One that never calls learns to abstain from many such rows; one that calls already learns from the same
-rows to abstain too readily.
+What fits depends on the learner. One that never calls learns to abstain from many rows without a call; one that calls already learns from
+the same rows to abstain too readily, and has room to learn where a row of several calls ends.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST = 0.9  # of the dialogues: some must call
 
 @dataclass(frozen=True)
 class TypeShareSettings:
-    """Shares of the dialogue types that make no call."""
+    """Shares of the dialogue types that make no call, and of that which makes several."""
 
     irrelevant: float | None = option(
         None,
@@ -37,19 +37,26 @@ class TypeShareSettings:
         shown="0.05, of those about your APIs 0.1",
         later=True,
     )
+    parallel: float | None = option(
+        None,
+        "Share of the dialogues that ask for several calls at once.",
+        least=0,
+        most=MOST,
+        shown="0.07, of those about your APIs 0.1",
+        later=True,
+    )
 
     @property
     def told_shares(self) -> dict[str, float]:
         """Those that were given, by dialogue type."""
-        told = {"irrelevant": self.irrelevant, "missing_argument": self.missing_argument}
+        told = {"irrelevant": self.irrelevant, "missing_argument": self.missing_argument, "parallel": self.parallel}
         return {kind: share for kind, share in told.items() if share is not None}
 
     def check_shares(self) -> None:
         """Raises SettingsError where nothing is left for calls."""
         if sum(self.told_shares.values()) > MOST:
-            raise SettingsError(
-                f"--irrelevant and --missing-argument are {self.irrelevant:g} and {self.missing_argument:g}, together more than {MOST:g}; leave room for calls"
-            )
+            told = " and ".join(f"--{kind.replace('_', '-')} {share:g}" for kind, share in self.told_shares.items())
+            raise SettingsError(f"{told} are together more than {MOST:g}; leave room for single calls")
 
 
 def with_shares(shares: Mapping[Kind, float], told: Mapping[str, float]) -> dict[Kind, float]:

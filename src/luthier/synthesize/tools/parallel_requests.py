@@ -1,0 +1,193 @@
+"""Requests that need several calls at once: each said in full, or said once with the values that differ, as people shorten them.
+
+ToolACE (arXiv 2409.00920, sec. 3.2) has parallel calls as one of its four types of dialogue. A model that has only seen requests one
+after another takes "in Lisbon, Porto and Rome" for one call with a list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from luthier.records import JSON
+from luthier.synthesize.tools.blueprints import Blueprint, Slot
+from luthier.synthesize.tools.requests import draw_arguments, mention, request, value_text
+from luthier.synthesize.tools.values import Source
+
+OPTIONAL_SHARE = 0.4  # of the optional parameters: several calls are long enough
+SEVERAL_TOOLS = 0.65  # of the parallel requests on a list of several tools
+_COUNTS = (2, 2, 2, 3, 3, 4)
+_LINKS = (" Also, ", " And then: ", " ", " Then ", "\n", " After that, ", " In addition, ", " And ")
+_ORDINALS = ("First, ", " Second, ", " Third, ", " Fourth, ")
+_LAST = (" Finally, ", " Lastly, ", " And finally, ", " Last, ")
+_OPENINGS = ("", "", "I have a few requests. ", "Can you help me with a few things? ", "Please do the following. ", "A few tasks: ")
+_AGAIN = (
+    "Do the same {v}.",
+    "And the same {v}.",
+    "Then do it again {v}.",
+    "Please repeat that {v}.",
+    "I want the same {v}, too.",
+    "How about {v}?",
+    "And another one {v}.",
+    "What changes {v}?",
+)
+_TRIES = 8
+
+
+class Call(NamedTuple):
+    """A call of a tool with its arguments."""
+
+    name: str
+    arguments: JSON
+
+
+class Parallel(NamedTuple):
+    """What a person asks for and the calls that answer it, all of which are known before the first is made."""
+
+    text: str
+    calls: tuple[Call, ...]
+
+
+def parallel_request(blueprint: Blueprint, listed: Sequence[Blueprint], source: Source) -> Parallel | None:
+    """A request for two to four calls: of several tools of the list, or of the blueprint's tool with other values.
+
+    None where no two different calls are found, as for a tool without parameters that stands alone.
+    """
+    if len(listed) > 1 and source.random.random() < SEVERAL_TOOLS:
+        return _of_several(blueprint, listed, source)
+    varied = [slot for slot in blueprint.slots if _can_stand_among_others(slot)]
+    form = source.random.random()
+    if varied and form < 0.35:
+        made = _listed_values(blueprint, varied, source)
+    elif varied and form < 0.6:
+        made = _again(blueprint, varied, source)
+    else:
+        made = None
+    return made or _of_one(blueprint, source)
+
+
+def _of_several(blueprint: Blueprint, listed: Sequence[Blueprint], source: Source) -> Parallel | None:
+    """Each said in full; a tool may be asked twice."""
+    others = [one for one in listed if one is not blueprint]
+    count = source.random.choice(_COUNTS)
+    chosen = [blueprint, source.random.choice(others)]
+    chosen += source.random.choices(listed, k=count - 2)
+    source.random.shuffle(chosen)
+    return _in_turn(chosen, source)
+
+
+def _of_one(blueprint: Blueprint, source: Source) -> Parallel | None:
+    """One tool asked two to four times, each said in full and with the same parameters."""
+    named = draw_arguments(blueprint, source, OPTIONAL_SHARE)
+    return _in_turn([blueprint] * source.random.choice(_COUNTS), source, named=set(named))
+
+
+def _in_turn(chosen: Sequence[Blueprint], source: Source, named: set[str] | None = None) -> Parallel | None:
+    texts: list[str] = []
+    calls: list[Call] = []
+    for one in chosen:
+        arguments = draw_arguments(one, source, OPTIONAL_SHARE) if named is None else _drawn(one, named, source)
+        call = Call(one.tool.name, arguments)
+        if call not in calls:
+            calls.append(call)
+            texts.append(request(one, arguments, source).text)
+    return Parallel(_joined(texts, source), tuple(calls)) if len(calls) > 1 else None
+
+
+def _drawn(blueprint: Blueprint, named: set[str], source: Source) -> JSON:
+    return {slot.name: slot.draw(source) for slot in blueprint.slots if slot.name in named}
+
+
+def _joined(texts: Sequence[str], source: Source) -> str:
+    """The requests one after another, counted or linked."""
+    random = source.random
+    if random.random() < 0.3:
+        marks = [*_ORDINALS[: len(texts) - 1], random.choice([*_LAST, _ORDINALS[len(texts) - 1]])]
+        counted = "".join(mark + _small(_ended(text)) for mark, text in zip(marks, texts, strict=True))
+        return random.choice(_OPENINGS) + counted
+    said = texts[0]
+    for text in texts[1:]:
+        link = random.choice(_LINKS)
+        said = (
+            (said if link == "\n" else _ended(said)) + link + (_small(text) if link.strip() and not link.rstrip().endswith(":") else text)
+        )
+    return said
+
+
+def _ended(text: str) -> str:
+    """With a full stop where another sentence follows."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def _small(text: str) -> str:
+    """The sentence as it continues another; "I" stays."""
+    return text if re.match(r"I\b", text) else text[:1].lower() + text[1:]
+
+
+def _can_stand_among_others(slot: Slot) -> bool:
+    """Whether several values of the parameter can be listed in its place: it is no list, no truth value and no share in other units."""
+    if slot.schema.get("type") not in ("string", "integer", "number"):
+        return False
+    return all("{v}" in way and not way.startswith("[") for way in (*slot.said, *slot.named))
+
+
+def _listed_values(blueprint: Blueprint, varied: Sequence[Slot], source: Source) -> Parallel | None:
+    """Said once, with two to four values in one place, or in two places "respectively"."""
+    random = source.random
+    shared = draw_arguments(blueprint, source, OPTIONAL_SHARE)
+    places = [slot for slot in varied if slot.name in shared]
+    if not places:
+        return None
+    places = random.sample(places, 2 if len(places) > 1 and random.random() < 0.35 else 1)
+    found = {slot.name: _different(slot, random.choice(_COUNTS), source) for slot in places}
+    count = min(map(len, found.values()))
+    if count < 2:
+        return None
+    calls = [Call(blueprint.tool.name, shared | {name: values[number] for name, values in found.items()}) for number in range(count)]
+    spoken = shared | {name: _listing(values[:count], source) for name, values in found.items()}
+    text = request(blueprint, spoken, source).text
+    if len(places) > 1:
+        text = re.sub(r"([.?]?)\Z", r", respectively\1", text, count=1)
+    return Parallel(text, tuple(calls))
+
+
+def _again(blueprint: Blueprint, varied: Sequence[Slot], source: Source) -> Parallel | None:
+    """Said in full, then "the same with" what differs."""
+    random = source.random
+    first = draw_arguments(blueprint, source, OPTIONAL_SHARE)
+    places = [slot for slot in varied if slot.name in first]
+    if not places:
+        return None
+    calls = [Call(blueprint.tool.name, first)]
+    text = _ended(request(blueprint, first, source).text)
+    for _ in range(random.choice(_COUNTS) - 1):
+        changed = {slot.name: slot.draw(source) for slot in random.sample(places, random.randint(1, min(2, len(places))))}
+        call = Call(blueprint.tool.name, first | changed)
+        if call in calls or any(first[name] == value for name, value in changed.items()):
+            continue
+        calls.append(call)
+        ways = [mention(slot, changed[slot.name], source, named=True) for slot in places if slot.name in changed]
+        text += " " + random.choice(_AGAIN).replace("{v}", " and ".join(way.strip() for way in ways))
+    return Parallel(text, tuple(calls)) if len(calls) > 1 else None
+
+
+def _different(slot: Slot, count: int, source: Source) -> list[Any]:
+    """Up to so many values of a parameter, none of them twice or part of another, and none with a comma or an "and" of its own."""
+    found: list[Any] = []
+    for _ in range(_TRIES * count):
+        value = slot.draw(source)
+        text = str(value).lower()
+        if isinstance(value, str) and re.search(r",| and ", text):
+            continue
+        if not any(text in str(one).lower() or str(one).lower() in text for one in found):
+            found.append(value)
+        if len(found) == count:
+            break
+    return found
+
+
+def _listing(values: Sequence[Any], source: Source) -> str:
+    """Values as people list them: "Lisbon, Porto and Rome"."""
+    texts = [value_text(value, source) for value in values]
+    return f"{', '.join(texts[:-1])} and {texts[-1]}"

@@ -1,0 +1,79 @@
+"""Requests for several calls: every value is said, the calls differ, and the forms in which people shorten them occur."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luthier.records import Conversation, Message, ToolCall
+from luthier.synthesize.tools.blueprints import Blueprint, Slot
+from luthier.synthesize.tools.checks import check
+from luthier.synthesize.tools.dialogues import TYPE_SHARES, synthesize_dialogues
+from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
+from luthier.synthesize.tools.parallel_requests import Parallel, parallel_request
+from luthier.synthesize.tools.type_shares import with_shares
+from luthier.synthesize.tools.values import Source
+
+
+def blueprints(source: Source, count: int) -> list[Blueprint]:
+    found = [everyday_blueprint(idea, source) for idea in source.random.sample(ideas(), count)]
+    return list({one.tool.name: one for one in found}.values())
+
+
+def conversation(made: Parallel, listed: list[Blueprint]) -> Conversation:
+    calls = tuple(ToolCall(call.name, call.arguments) for call in made.calls)
+    return Conversation(
+        (Message("user", made.text), Message("assistant", None, calls)), tuple(one.tool for one in listed), {"type": "parallel"}
+    )
+
+
+@given(seed=st.integers(0, 100_000), tools=st.integers(1, 4))
+def test_calls_differ_and_pass_every_rule(seed: int, tools: int) -> None:
+    source = Source(seed)
+    listed = blueprints(source, tools)
+    made = parallel_request(listed[0], listed, source)
+    if made is None:  # no two different calls: nothing to draw
+        assert len({str(slot.draw(source)) for slot in listed[0].slots for _ in range(40)}) <= 2 * len(listed[0].slots)
+        return
+    assert 2 <= len(made.calls) <= 4
+    assert all(call not in made.calls[:number] for number, call in enumerate(made.calls))
+    assert {call.name for call in made.calls} <= {one.tool.name for one in listed}
+    assert check(conversation(made, listed)) == []
+
+
+def place(name: str, values: tuple[str, ...], *said: str) -> Slot:
+    return Slot(name, {"type": "string"}, True, lambda source: source.random.choice(values), said, said)
+
+
+def test_values_are_listed_given_respectively_and_said_again() -> None:
+    source = Source(3)
+    [weather] = [everyday_blueprint(idea, source) for idea in ideas() if idea.parameters][:1]
+    slots = (place("city", ("Lisbon", "Porto", "Rome"), "in {v}"), place("day", ("Monday", "Friday"), "on {v}"))
+    weather = Blueprint(weather.tool, slots, "get the weather", "", weather.domain)
+    made = [parallel_request(weather, [weather], source) for _ in range(300)]
+    texts = [one.text for one in made if one is not None]
+    assert len(texts) > 270  # the others drew the same call twice
+    assert any("in Lisbon, Porto and Rome" in text or "in Rome, Lisbon and Porto" in text for text in texts)
+    assert any(text.rstrip(".?").endswith(", respectively") for text in texts)
+    assert any("the same in Porto" in text for text in texts)
+    shared = next(one for one in made if one is not None and "in Lisbon and Porto" in one.text and "respectively" not in one.text)
+    assert [call.arguments["city"] for call in shared.calls] == ["Lisbon", "Porto"]
+    assert len({call.arguments["day"] for call in shared.calls}) == 1
+
+
+def test_a_tool_without_parameters_that_stands_alone_is_not_called_twice() -> None:
+    source = Source(1)
+    [one] = blueprints(source, 1)
+    bare = Blueprint(one.tool, (), one.ask, one.noun, one.domain)
+    assert parallel_request(bare, [bare], source) is None
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_dialogues_of_several_tools_come_in_the_share_that_is_told(share: float) -> None:
+    rows = list(synthesize_dialogues(900, seed=6, shares=with_shares(TYPE_SHARES, {"parallel": share})))
+    parallel = [row for row in rows if row.extra["type"] == "parallel"]
+    assert len(parallel) / len(rows) == pytest.approx(share, abs=0.04)
+    kinds = Counter(len({call.name for call in row.messages[1].tool_calls}) > 1 for row in parallel)
+    assert kinds[True] > len(parallel) / 5
+    assert kinds[False] > len(parallel) / 5
