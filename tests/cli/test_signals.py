@@ -48,6 +48,24 @@ def test_a_command_that_keeps_a_run_says_that_it_continues(number: signal.Signal
     assert done.stderr == "luthier: stopped; the same command continues where it was\n"
 
 
+INTERRUPTED = """
+from importlib import import_module
+command = import_module("luthier.cli.main")
+class Interrupts:
+    def __getattr__(self, name):
+        exec("raise KeyboardInterrupt")
+command.cli = Interrupts()
+command.main(["probe", "run", "x.jsonl"])
+"""
+
+
+def test_an_interrupt_within_made_code_ends_with_the_same_status(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    done = subprocess.run([sys.executable, "-m", "interrupted"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stderr.startswith("luthier: stopped")
+    assert done.returncode == 130
+
+
 @pytest.mark.parametrize(
     ("problem", "told"),
     [

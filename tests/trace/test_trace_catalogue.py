@@ -25,7 +25,9 @@ def written(folder: Path, name: str, text: str | bytes) -> Path:
     return path
 
 
-CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), min_size=1, max_size=5).map(lambda text: f"n{text}n")
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), min_size=1, max_size=5).map(
+    lambda text: f"q{text}q"
+)  # no white space at the ends, no "nan"
 
 
 @st.composite
@@ -58,6 +60,19 @@ def test_a_log_comes_back_from_its_long_table(tmp_path_factory: pytest.TempPathF
     # learners are numbered as they come, and come one after the other
     assert list(again.rows()) == list(log.rows())
     assert (again.merged, again.moved) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["NA", "Na", "None", "nan", "-1"])
+def test_a_concept_may_be_called_as_tables_write_nothing(name: str, tmp_path: Path) -> None:
+    collector = AnswerCollector()
+    collector.add("1", "q", 1.0, None)
+    log = collector.log(Catalogue((Item("q", "", (name,)),), (Concept(name, ""),), ()))
+    assert read_answers([write_long_table(log, tmp_path)]).catalogue == log.catalogue
+
+
+def test_sodium_is_a_concept_of_a_table_and_a_missing_value_is_none(tmp_path: Path) -> None:
+    log = read_answers([written(tmp_path, "t.csv", "learner,item,correct,concept\n1,q1,1,Na\n1,q2,0,NA\n1,q3,0,nan\n")])
+    assert [item.concepts for item in log.catalogue.items] == [("Na",), (), ()]
 
 
 def with_files(folder: Path, **files: str) -> Callable[[], AnswerLog]:

@@ -100,6 +100,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         click.echo(problem.format_message(), err=True)
         sys.exit(problem.exit_code)
     except (KeyboardInterrupt, click.Abort) as problem:
+        _forget_the_interrupt()
         told = "stopped; the same command continues where it was" if _continues(words) else "stopped"
         _fail(told, TERMINATED if isinstance(problem, Terminated) else STOPPED)
     except BrokenPipeError:
@@ -116,6 +117,12 @@ def _continues(words: list[str]) -> bool:
     plain = [word for word in words if not word.startswith("-")]
     named = [COMMANDS.get(" ".join(plain[:count])) for count in (1, 2, 3)]
     return plain[:1] == ["run"] or any(isinstance(command, RunCommand) for command in named)
+
+
+def _forget_the_interrupt() -> None:
+    """CPython remembers an interrupt that has left an `exec` of text, as dataclasses have one, and then ends `python -m luthier` by that signal and
+    not with the status it is given. Evaluating anything makes it forget."""
+    eval("0")  # noqa: S307
 
 
 def _told(problem: Exception) -> str:

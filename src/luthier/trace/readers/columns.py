@@ -51,7 +51,10 @@ KEY = ("correctanswer", "answerkey")  # of a table of questions: which option is
 OWN_CONCEPT = ("exercise", "sequenceid")  # columns of items that are skills themselves (Junyi, ASSISTments 2015)
 SEVERAL = ("concepts", "skills", "kcs", "knowledgecomponents", "skillids", "listskills", "listskillids", "tags", "subjectid")
 COMPONENT = re.compile(r"\s*kc\s*\(", re.IGNORECASE)  # of DataShop: `KC (Default)`, `KC(SubSkills)`
-NOTHING = frozenset({"", "nan", "na", "n/a", "none", "null", "-1", "-1.0", "[]"})  # in a column of concepts
+# What stands for nothing in a column of concepts, letter by letter: "Na" is sodium.
+NOTHING = frozenset(
+    {"", "-1", "-1.0", "[]", "NaN", "nan", "NAN", "NA", "na", "N/A", "n/a", "None", "none", "NONE", "Null", "null", "NULL", "<NA>", "#N/A"}
+)
 
 
 @dataclass(frozen=True)
@@ -151,11 +154,11 @@ def is_answers(names: Iterable[str], given: Mapping[str, str]) -> bool:
 
 def split_concepts(cell: object, several: bool) -> list[str]:
     """The concepts that one cell names: with `~~` between, numbers with any sign between, or where `several` texts with `;` or `|`; a list
-    as it stands."""
+    as it stands, but for numbers that fill it up. What stands for nothing in a table (`NOTHING`) is the name of a concept in a list of texts."""
     if isinstance(cell, list):
-        some = [str(each).strip() for each in cell]
+        empty, some = frozenset({""}), [each if isinstance(each, str) else "" if str(each) in NOTHING else str(each) for each in cell]
     else:
-        text = str(cell).strip() if cell is not None else ""
+        empty, text = NOTHING, str(cell).strip() if cell is not None else ""
         if "~~" in text:
             some = text.split("~~")
         elif re.fullmatch(r"\[[^\[\]]*\]", text) and several:
@@ -165,7 +168,7 @@ def split_concepts(cell: object, several: bool) -> list[str]:
         else:
             some = re.split(r"[;|]", text) if several else [text]
     found = (re.sub(r"^(\d+)\.0$", r"\1", part.strip()) for part in some)
-    return list(dict.fromkeys(part for part in found if part.lower() not in NOTHING))
+    return list(dict.fromkeys(part for part in found if part not in empty))
 
 
 def _components(names: Sequence[str]) -> list[str]:
