@@ -165,6 +165,10 @@ def test_whatever_comes_in_a_valid_schema_comes_out(loose):
     list(Draft202012Validator(schema).iter_errors({"type": 1}))
 
 
+def test_an_empty_list_of_options_says_nothing_of_the_type():
+    assert normalise_schema({"enum": [], "const": 3}) == {"type": "integer", "const": 3}
+
+
 @settings(max_examples=200, deadline=None)
 @given(hostile)
 def test_normalising_twice_changes_nothing(loose):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from luthier.records import Conversation, ToolCall
 from luthier.synthesize.tools.apis import import_apis
 from luthier.synthesize.tools.checks import check
 from luthier.synthesize.tools.coverage import Coverage
+from luthier.synthesize.tools.meanings import singular
 from luthier.synthesize.tools.mocks import Mock
 from luthier.synthesize.tools.operations import examples_of, operation
 from luthier.synthesize.tools.own_dialogues import own_dialogues
@@ -188,3 +191,130 @@ def test_answers_follow_what_the_api_states(tmp_path: Path) -> None:
     broken = mock(ToolCall("getRental", {"rentalId": "r9"}), "not_found")
     assert broken == {"error": {"type": "not_found", "message": "There is no rental r9."}}
     assert json.loads(json.dumps(made)) == made
+
+
+FARM = """
+openapi: 3.1.0
+info: {title: Dairy farm, version: "1"}
+paths:
+  /animals:
+    post:
+      operationId: addAnimal
+      summary: Register a new animal
+      requestBody:
+        content:
+          application/json:
+            schema:
+              type: object
+              required: [earTag, bornOn]
+              properties:
+                earTag: {type: string, pattern: "^[A-Z]{2}[0-9]{8}$", description: "Ear tag, e.g. NL12345678"}
+                bornOn: {type: string, format: date}
+                weightKg: {type: number, minimum: 1, maximum: 1200}
+                mother: {type: string, description: Ear tag of the mother}
+    get:
+      operationId: listAnimals
+      summary: List animals
+      parameters:
+        - {name: olderThanMonths, in: query, schema: {type: integer, minimum: 1}}
+        - {name: inBarn, in: query, schema: {type: string}, description: Name of the barn}
+  /treatments:
+    post:
+      operationId: recordTreatment
+      summary: Record a treatment of an animal.
+      requestBody:
+        content:
+          application/json:
+            schema:
+              type: object
+              required: [doseMl, vet]
+              properties:
+                doseMl: {type: number}
+                vet: {type: string, description: Full name of the veterinarian}
+                witnesses: {type: array, items: {type: object, required: [full_name], properties: {full_name: {type: string}}}}
+                reminderHoursBefore: {type: integer}
+                startsAt: {type: string, format: date-time}
+  /sales:
+    post:
+      operationId: sellAnimal
+      summary: Sell an animal to a buyer
+      requestBody:
+        content:
+          application/json:
+            schema:
+              type: object
+              required: [product, buyer, seller, priceEur]
+              properties:
+                product: {type: string, description: Kind of animal, examples: [dairy cow, young bull]}
+                buyer: {type: string}
+                seller: {type: string}
+                priceEur: {type: number}
+                collectedOn: {type: string, format: date-time}
+"""
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory: pytest.TempPathFactory) -> list[Conversation]:
+    path = tmp_path_factory.mktemp("farm") / "farm.yaml"
+    path.write_text(FARM)
+    return list(own_dialogues(400, list(import_apis((str(path),), False)), seed=7, whole_share=1.0))
+
+
+def calls_of(rows: list[Conversation], name: str) -> list[dict[str, Any]]:
+    return [call.arguments for row in rows for message in row.messages for call in message.tool_calls if call.name == name]
+
+
+def said_of(rows: list[Conversation], name: str) -> str:
+    """What is asked where the first call is of this tool."""
+    return "\n".join(
+        str(row.messages[0].content) for row in rows if len(row.messages) > 1 and [one.name for one in row.messages[1].tool_calls] == [name]
+    )
+
+
+def test_a_farm_passes_every_check(farm: list[Conversation]) -> None:
+    assert not [finding for row in farm for finding in check(row)]
+
+
+def test_values_are_of_what_the_description_says(farm: list[Conversation]) -> None:
+    sales, treatments, animals = (calls_of(farm, name) for name in ("sellAnimal", "recordTreatment", "addAnimal"))
+    assert {call["product"] for call in sales} == {"dairy cow", "young bull"}  # the API's own examples, not wares of ours
+    assert all(call["buyer"] != call["seller"] for call in sales)
+    people = [call["vet"] for call in treatments] + [one["full_name"] for call in treatments for one in call.get("witnesses", ())]
+    assert all(re.fullmatch(r"[A-Z][a-z]+ [A-Z][A-Za-z]+", one) for one in people)
+    assert all(re.fullmatch(r"[A-Z]{2}[0-9]{8}", call["mother"]) for call in animals if "mother" in call)
+    assert all(call["bornOn"] > "2010" for call in animals)  # no cow is as old as a person
+
+
+def test_units_and_prepositions_of_names_stand_where_people_put_them(farm: list[Conversation]) -> None:
+    lists, treatments, sales, animals = (said_of(farm, name) for name in ("listAnimals", "recordTreatment", "sellAnimal", "addAnimal"))
+    assert re.search(r"older than \d+ months", lists)
+    assert re.search(r"(?<!with) in barn \w", lists)
+    assert re.search(r"dose:? (is )?[\d.]+ ml", treatments)
+    assert re.search(r"reminder \d+ hours before", treatments)
+    assert re.search(r"starting on ", treatments)
+    assert re.search(r"price:? (is )?[\d.]+ EUR", sales)
+    assert re.search(r"(?<!the )collected on \w", sales)
+    assert re.search(r"weight:? (is )?[\d.]+ kg", animals)
+    everything = "\n".join((lists, treatments, sales, animals))
+    assert not re.search(r"witnesse\b|The \w+ (on|at) is|the starts on|with in|older than months", everything)
+
+
+@pytest.mark.parametrize(
+    ("words", "one"),
+    [
+        ("witnesses", "witness"),
+        ("categories", "category"),
+        ("boxes", "box"),
+        ("postal addresses", "postal address"),
+        ("people", "person"),
+        ("species", "species"),
+        ("status", "status"),
+        ("houses", "house"),
+        ("dishes", "dish"),
+        ("movies", "movie"),
+        ("guestNames", "guestName"),
+        ("analysis", "analysis"),
+    ],
+)
+def test_one_of_several(words: str, one: str) -> None:
+    assert singular(words) == one

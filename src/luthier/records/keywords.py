@@ -29,7 +29,8 @@ def stated_types(schema: Mapping[str, Any]) -> JSON:
         return {"type": "object"}
     if isinstance(schema.get("items"), Mapping | list) or isinstance(schema.get("prefixItems"), list):
         return {"type": "array"}
-    values = schema["enum"] if isinstance(schema.get("enum"), list) else [schema["const"]] if "const" in schema else []
+    listed = schema.get("enum")
+    values = listed if isinstance(listed, list) and listed else [schema["const"]] if "const" in schema else []
     kinds = list(dict.fromkeys(type_of(value) for value in values))
     return {"type": kinds[0] if len(kinds) == 1 else kinds} if kinds else {}
 

@@ -32,6 +32,7 @@ _KNOWN = frozenset({"$ref", "description", "nullable", "deprecated", "readOnly",
     _APPLICATORS, _ASSERTIONS, _BOUNDS, ("patternProperties", "anyOf", "oneOf", "allOf")
 )
 _LONGEST_EXAMPLE = 40  # characters of one that a description says
+_MOST_EXAMPLES = 4  # that a description says
 _SELF_EVIDENT = frozenset(("date", "date-time", "time", "email", "uuid", "uri", "ipv4", "ipv6", "binary", "byte"))
 _MOST_STEPS = 16  # references that lead to one property
 
@@ -65,13 +66,16 @@ def parameters_schema(schema: JSON) -> JSON:
 
 
 def with_example(told: str, schema: Mapping[str, Any]) -> str:
-    """A description that also says the example of a text or a whole number: "Property code, e.g. BER-001."."""
+    """A description that also says the examples of a text or a whole number: "Property code, e.g. BER-001."."""
     listed = schema.get("examples")
-    example = schema.get("example", listed[0] if isinstance(listed, list) and listed else None)
-    short = isinstance(example, str | int) and not isinstance(example, bool) and 0 < len(str(example)) <= _LONGEST_EXAMPLE
-    if not short or "enum" in schema or "const" in schema or str(schema.get("format")) in _SELF_EVIDENT or str(example) in told:
+    given = [schema["example"]] if "example" in schema else listed if isinstance(listed, list) else []
+    short = [
+        str(one) for one in given if isinstance(one, str | int) and not isinstance(one, bool) and 0 < len(str(one)) <= _LONGEST_EXAMPLE
+    ]
+    short = list(dict.fromkeys(one for one in short if '"' not in one))[:_MOST_EXAMPLES]
+    if not short or "enum" in schema or "const" in schema or str(schema.get("format")) in _SELF_EVIDENT or short[0] in told:
         return told
-    shown = f'"{example}"' if " " in str(example) else str(example)
+    shown = ", ".join(f'"{one}"' if " " in one or len(short) > 1 else one for one in short)
     return f"{told.rstrip(' .')}, e.g. {shown}." if told else f"E.g. {shown}."
 
 

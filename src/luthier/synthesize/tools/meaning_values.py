@@ -214,6 +214,7 @@ def uuid(scene: Scene) -> str:
 
 
 _DRAWS: dict[str, Draw] = {
+    "initials": lambda scene: "".join(name[:1] for name in scene.person()),
     "first_name": lambda scene: scene.person()[0],
     "last_name": lambda scene: scene.person()[1],
     "person": lambda scene: " ".join(scene.person()),

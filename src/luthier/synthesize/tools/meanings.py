@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from luthier.synthesize.tools.importers.wording import snake_case
 
-_PEOPLE = r"(guest|customer|user|patient|employee|driver|contact|member|author|owner|person|passenger|student|client|teacher|doctor|recipient|tenant|buyer|seller|agent|staff|attendee|worker|technician|rider|applicant|candidate|borrower|reader|player|child|parent|holder)"
+_PEOPLE = r"(guest|customer|user|patient|employee|driver|contact|member|author|owner|person|passenger|party|debtor|creditor|claimant|student|client|teacher|doctor|recipient|tenant|buyer|seller|agent|staff|attendee|worker|technician|rider|applicant|candidate|borrower|reader|player|child|parent|holder|veterinarian|vet|nurse|farmer|artist|speaker|trainer|instructor|coach|pilot|chef|cook|lawyer|attorney|judge|manager|supervisor|performer|musician|singer|photographer|inspector|surveyor|mechanic|installer|cleaner|visitor|subscriber|donor|volunteer|keeper|breeder|supporter|resident|landlord|defendant|plaintiff|witness|physician|dentist|therapist|surgeon|accountant|broker|electrician|plumber)"
 
 
 @lru_cache(maxsize=65536)
@@ -21,8 +21,10 @@ def meaning_of(name: str, description: str = "", owner: str = "") -> str:
     for pattern, meaning in _TOLD:
         if re.search(pattern, told):
             return meaning
+    if (named := _NAME_OF.match(told)) and not words.endswith((" id", " number", " code")):
+        return _named(named[1], "", words)
     if words in ("name", "full name", "display name", "title"):
-        return _named(f"{told} {owner}", words)
+        return _named(told, owner, words)
     if words in _TELLING and re.search(
         r"\b(damages?|faults?|defects?|incidents?|issues?|problems?|complaints?|repairs?|maintenance|outage|bugs?)\b", owner
     ):
@@ -31,7 +33,7 @@ def meaning_of(name: str, description: str = "", owner: str = "") -> str:
         return "review"
     for pattern, meaning in _NAMES:
         if re.search(pattern, words):
-            return meaning
+            return "past_date" if meaning == "birth_date" and _ANIMALS.search(f"{told} {owner}") else meaning
     for pattern, meaning in _NAMES:
         if meaning not in ("code", "word") and len(told.split()) <= 4 and re.search(pattern, told.rstrip(".")):
             return meaning
@@ -44,22 +46,70 @@ def words_of(name: str) -> str:
     return re.sub(r"\s+", " ", snake_case(name).replace("_", " ")).strip() or name.lower()
 
 
-def _named(owner: str, words: str) -> str:
+_SAME = re.compile(r"(?i)(ss|us|is|news|series|species)$")
+_SINGULARS = ((re.compile(r"(?i)(?<=\w\w)ies$"), "y"), (re.compile(r"(?i)(?<=ss|ch|sh|zz)es$|(?<=x)es$|s$"), ""))
+_ODD = {
+    "people": "person",
+    "children": "child",
+    "men": "man",
+    "women": "woman",
+    "criteria": "criterion",
+    "movies": "movie",
+    "cookies": "cookie",
+    "calories": "calorie",
+    "ties": "tie",
+}
+
+
+def singular(words: str) -> str:
+    """One of what the last word names: `witnesses` is `witness`, `categories` is `category`."""
+    head, space, last = words.rpartition(" ")
+    return head + space + (_ODD.get(last) or _one(last))
+
+
+def _one(word: str) -> str:
+    if _SAME.search(word):
+        return word
+    return next((pattern.sub(ending, word) for pattern, ending in _SINGULARS if pattern.search(word)), word)
+
+
+# Whose or what's name it is, as descriptions and the words of tools say it.
+_BEARERS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(rf"\b(?:{pattern})\b(?! (?:an?|the|all|your)\b)"), meaning)
     for pattern, meaning in (
-        (_PEOPLE, "person"),
-        (r"(card|payee|beneficiary|account)", "person"),
-        (r"(company|supplier|vendor|organi[sz]ation|employer|firm|merchant|partner|brand)", "company"),
-        (r"(product|item|article|part|good)", "product"),
-        (r"(pet|animal)", "pet_name"),
-        (r"(city|town|place|location|venue|destination)", "city"),
-        (r"(book|song|album|film|movie|track)", "book"),
-        (r"(dish|meal|recipe|menu)", "dish"),
-        (r"(file|document|attachment)", "file"),
-        (r"(medicine|medication|drug)", "medicine"),
-        (r"(team|group|folder|list|project|channel|room|area|zone|category)", "group"),
-    ):
-        if re.search(rf"\b{pattern}", owner):
-            return meaning
+        (rf"{_PEOPLE}s?(?!-| resource)|people", "person"),
+        (r"cards?|payees?|beneficiar(?:y|ies)|accounts?|bookings?|reservations?|appointments?", "person"),
+        (r"compan(?:y|ies)|suppliers?|vendors?|organi[sz]ations?|employers?|firms?|merchants?|partners?|brands?", "company"),
+        (r"products?|items?|articles?|parts?(?! of)|goods?", "product"),
+        (r"pets?|animals?", "pet_name"),
+        (r"cit(?:y|ies)|towns?|places?|locations?|venues?|destinations?", "city"),
+        (r"books?|songs?|albums?|films?|movies?|tracks?", "book"),
+        (r"dish(?:es)?|meals?|recipes?|menus?", "dish"),
+        (r"files?|documents?|attachments?", "file"),
+        (r"medicines?|medications?|drugs?", "medicine"),
+        (r"teams?|groups?|folders?|lists?|projects?|channels?|rooms?|areas?|zones?|categor(?:y|ies)|resources?", "group"),
+    )
+)
+_TITLED = ("book", "product", "dish", "file")  # what has a title of its own kind; a person's or a city's title is no name of theirs
+
+
+_NAME_OF = re.compile(r"(?:the )?(?:full |legal |first and last )?name of (?:the |an? |one |another )?([a-z].*)")
+_ANIMALS = re.compile(r"\b(?:animals?|pets?|livestock|herds?|dogs?|cats?|horses?|cows?|cattle|pupp(?:y|ies)|kittens?|foals?|birds?)\b")
+_ALSO_VERBS = re.compile(
+    r"(?:book|file|list|place|track|document|group) "
+)  # at the head of a tool's words they are what it does: "list pets"
+_FOR_SOMEBODY = re.compile(r"(?:book|reserve|order|schedule|rent|hire|invite|buy|send)\b")
+
+
+def _named(told: str, owner: str, words: str) -> str:
+    """What a name is the name of: what the description speaks of first, else what the tool is about; where that does something for somebody, theirs."""
+    for text, first in ((told, 0), (owner, 1 if _ALSO_VERBS.match(owner) else 0)):
+        found = {match.start(): meaning for pattern, meaning in _BEARERS if (match := pattern.search(text, first))}
+        if first and "person" in found.values() and _FOR_SOMEBODY.match(owner):
+            return "title" if words == "title" else "person"
+        if found:
+            meaning = found[min(found)]
+            return meaning if words != "title" or meaning in _TITLED else "title"
     return "title" if words == "title" else "group"
 
 
@@ -89,6 +139,11 @@ _TOLD: tuple[tuple[str, str], ...] = (
     (r"mime type|media type", "mime"),
     (r"^e-?mail( address)?\b", "email"),
     (r"^why\b", "reason"),
+    (r"^(the )?initials\b", "initials"),
+    (
+        r"^(what (was|is|has been|will be|needs to be|should be) (done|said|told|written)|what happened|free text|in your own words|explain)",
+        "note",
+    ),
     (r"\blost\b|left behind", "lost"),
 )
 # Clues in names, the narrow ones first.
@@ -186,7 +241,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"\b(title|summary|name of task|task name)$", "title"),
     (r"\b(reason|cause|justification)s?$", "reason"),
     (r"\b(review|feedback|comment text|testimonial)$", "review"),
-    (r"\b(note|notes|comment|comments|remark|remarks|special requests?|memo|annotation)$", "note"),
+    (r"\b(note|notes|comment|comments|remark|remarks|special requests?|memo|annotation|narrative)$", "note"),
     (r"\b(message|body|text|content|sms|greeting|html|markdown|post)$", "message"),
     (r"\b(description|details|about|bio|info|observation|abstract)$", "description"),
     (r"\b(instruction|instructions|custom|task|todo|work|request|action)$", "instruction"),

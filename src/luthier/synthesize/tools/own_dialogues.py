@@ -24,7 +24,7 @@ from luthier.synthesize.tools.mocks import Fault, Mock, tool_text
 from luthier.synthesize.tools.operations import Operation, examples_of, operation
 from luthier.synthesize.tools.own_chains import chains, holds_several, that_one, value_in
 from luthier.synthesize.tools.own_phrases import CHAT, HELLO, LINKS, OPEN, QUESTIONS, SEVERAL
-from luthier.synthesize.tools.own_requests import request_text
+from luthier.synthesize.tools.own_requests import BEGINS, PARTICIPLE, UNITS, request_text
 from luthier.synthesize.tools.own_summaries import summary
 from luthier.synthesize.tools.own_values import draw, draw_arguments
 from luthier.synthesize.tools.plan import OPTIONAL_SHARE, Plan
@@ -298,7 +298,7 @@ class _Writer:
         return Message(
             "user",
             self.random.choice(("{v}", "It's {v}.", "{v}, please.", "The {label} is {v}.", "Sorry, {v}.")).format(
-                v=value, label=words_of(name)
+                v=value, label=_asked_for(name, schema)
             ),
         )
 
@@ -423,8 +423,15 @@ _COMMON = frozenset(
 
 
 def _asked_for(name: str, schema: JSON) -> str:
-    """What a question calls a parameter: its words, and of things that are counted their number."""
-    words = words_of(name)
+    """What a question calls a parameter: its words without a unit, and of things that are counted or measured their number."""
+    words, amount = words_of(name), schema.get("type") in ("integer", "number")
+    head, _, last = words.rpartition(" ")
+    if amount and last in UNITS:
+        return head or f"number of {words}"
+    if head and last in ("on", "at") and PARTICIPLE.search(head):
+        return f"day it {'was' if head == 'born' else 'is'} {head}" if last == "on" else f"time it is {head}"
+    if head in BEGINS and last in ("on", "at"):
+        return f"{'day' if last == 'on' else 'time'} it {head}"
     counted = schema.get("type") == "integer" and words.endswith("s") and not words.endswith(("ss", "us", "is"))
     return f"number of {words}" if counted else words
 

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from luthier.records import JSON
-from luthier.synthesize.tools.meanings import meaning_of, words_of
+from luthier.synthesize.tools.meanings import meaning_of, singular, words_of
 from luthier.synthesize.tools.operations import Operation, is_verb
 from luthier.synthesize.tools.spoken_values import PROSE, day_text, is_day, said, schema_of, spoken_list
 
@@ -34,6 +34,35 @@ _ADJECTIVE = re.compile(r"(e|ic|al|ed|able|ible|ive|ful|less|ous|ing|y|ent|ant)$
 _BETWEEN = re.compile(r" (?:that were [a-z]+ )?between two (?:days|dates)\b")
 _BY_ID = re.compile(r" (?:by|with|for) (?:its|the|an?|their)(?: given| specified| unique)? (?:id|uuid|identifier|code|number)\b")
 _KIND = re.compile(r" (type|kind|class|category|size|tier|grade)$")
+PARTICIPLE = re.compile(r"(ed|en|sold|bought|born|built|paid|sent|made|left|held|sown|shown)$")
+_COMPARED = re.compile(
+    r"(.*\b(?:than|within|after|before|last|next|past|every|for)) (seconds|minutes|hours|days|weeks|months|years|metres|meters|kilometres|kilometers|km|miles|percent)"
+)
+_AHEAD = re.compile(r"(?:(.+) )?(seconds|minutes|hours|days|weeks|months) (before|after|ahead|earlier|later|in advance)")
+BEGINS = {"starts": "starting", "begins": "beginning", "ends": "ending", "departs": "departing", "arrives": "arriving", "opens": "opening"}
+BEGINS |= {"closes": "closing", "leaves": "leaving", "expires": "expiring", "finishes": "finishing", "takes place": "taking place"}
+# Verbs of ours that mean one thing only with some objects: one books a room and reserves it, but books time.
+_BOUND = {
+    "book": re.compile(r"(?!(?:the |some )?(?:time|hours|minutes|working|amounts?|payments?|entr|transactions?|expenses?|costs?)\b)"),
+    "check": re.compile(r"(?:whether|if|how|what|when|which|the)\b"),
+    "register": re.compile(
+        r"(?:an? |the )?(?:new )?(?:user|customer|guest|reader|member|student|patient|participant|attendee|player|account)"
+    ),
+    "open": re.compile(r"(?:an? |the )?(?:new )?(?:account|ticket|case|file|order|request|incident|dispute)"),
+}
+# Units at the end of a name ("doseMl", "price_eur") as people write them after the number; a name that is a unit ("litres") follows its number.
+UNITS = {
+    **{one: one for one in ("ml", "kg", "mg", "km", "cm", "mm", "percent")},
+    **{"kwh": "kWh", "mb": "MB", "gb": "GB", "eur": "EUR", "usd": "USD", "gbp": "GBP", "pct": "percent", "lbs": "pounds"},
+    **{"celsius": "degrees Celsius", "fahrenheit": "degrees Fahrenheit"},
+    **{
+        one: one
+        for one in ("grams", "litres", "liters", "tonnes", "tons", "kilograms", "kilometres", "kilometers", "miles", "metres", "meters")
+    },
+    **{
+        one: one for one in ("acres", "hectares", "gallons", "calories", "watts", "volts", "degrees", "euros", "dollars", "pounds", "hours")
+    },
+}
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _ORDERS = (
     "{A}.",
@@ -108,7 +137,8 @@ def request_text(operation: Operation, arguments: JSON, random: Random, without:
     details = [detail(name, value, schema_of(properties, name), operation, random) for name, value in rest.items()]
     own = not plain and random.random() < OWN_SHARE
     verb, _, after = ask.partition(" ")
-    words = (_OWN_SYNONYMS if own else _SYNONYMS).get(verb, (verb,))
+    fits = verb not in _BOUND or _BOUND[verb].match(after)
+    words = (_OWN_SYNONYMS if own else _SYNONYMS).get(verb, (verb,)) if fits else (verb,)
     ask = f"{random.choice(words)} {after}" if own or random.random() < 0.6 else ask
     return _tidy(_written(ask, details, "{A}." if plain else random.choice(_OWN_ORDERS if own else _ORDERS), random))
 
@@ -117,7 +147,7 @@ def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Ra
     """How one argument is said."""
     label, told = words_of(name), str(schema.get("description") or "")
     if isinstance(value, list) and len(value) == 1 and _is_plural(label) and not isinstance(value[0], dict):
-        label = label[:-1]
+        label = singular(label)
     meaning = _meaning(name, schema, operation)
     text = said(value, schema, name, random)
     if isinstance(value, bool):
@@ -126,32 +156,48 @@ def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Ra
         money = isinstance(value, dict) and set(map(words_of, value)) == {"amount", "currency"}
         return Detail(label, text, f"with a {label} of {text}" if money else "", long=not money)
     if isinstance(value, int | float):
-        phrase = _measure(label, value, text, random) or (random.choice(_PHRASES[meaning]) if meaning in ("room", "seat") else "")
+        label, text, measured = _with_unit(label, text)
+        phrase = (
+            measured or _measure(label, value, text, random) or (random.choice(_PHRASES[meaning]) if meaning in ("room", "seat") else "")
+        )
         phrase = phrase or _form(label, value, meaning, schema)
         return Detail(label, text, phrase.replace("{v}", text).replace("{label}", label))
     if isinstance(value, str) and (len(value) > 48 or (" " in value and value.endswith((".", "!", "?")))):
         return Detail(label, f'"{value}"', long=True)
     if isinstance(value, str) and meaning in PROSE and meaning not in ("topic", "reason") and " " in value:
         return Detail(label, f'"{value}"', f'with the {label} "{value}"')
-    forms = () if schema.get("enum") or (meaning == "person" and label in operation.ask) else _PHRASES.get(meaning, ())
-    head, _, last = label.rpartition(" ")
-    if head and last in ("at", "on") and not is_day(value) and schema.get("format") == "date-time":
-        forms = (f"with the {head} on {{v}}",)
-    elif last in _PREPOSITIONS and meaning not in ("start_date", "end_date"):
-        forms = (f"{label} {{v}}",)
-    elif schema.get("format") in ("date", "date-time") and not forms:
-        forms = ("on {v}",) if label in ("when", "date") else ()
+    forms = _text_forms(label, value, text, meaning, schema, operation) or (_form(label, value, meaning, schema),)
+    return Detail(label, text, random.choice(forms).replace("{v}", text).replace("{label}", label))
+
+
+def _text_forms(label: str, value: Any, text: str, meaning: str, schema: JSON, operation: Operation) -> tuple[str, ...]:  # noqa: PLR0917
+    """Phrases in which a text or a list may stand; none where its label is to be said."""
     if schema.get("format") == "time" or (meaning == "time" and label in ("at", "time")):
-        forms = ("at {v}",)
-    if meaning == "reason" and not re.search(r"\s", text):
-        forms = ()
-    if (meaning in ("start_date", "end_date") and not is_day(value)) or (meaning == "currency" and label != "currency"):
-        forms = ()
-    return Detail(
-        label,
-        text,
-        (random.choice(forms) if forms else _form(label, value, meaning, schema)).replace("{v}", text).replace("{label}", label),
-    )
+        return ("at {v}",)
+    if (
+        (meaning == "reason" and not re.search(r"\s", text))
+        or (meaning in ("start_date", "end_date") and not is_day(value))
+        or (meaning == "currency" and label != "currency")
+    ):
+        return ()
+    head, _, last = label.rpartition(" ")
+    if last in _PREPOSITIONS and PARTICIPLE.search(head):  # collected on
+        return (f"{label} {{v}}",)
+    if head and last in ("at", "on") and head in BEGINS:
+        return (f"{BEGINS[head]} on {{v}}" if schema.get("format") in ("date", "date-time") else f"{BEGINS[head]} {last} {{v}}",)
+    if head and last in ("at", "on") and not is_day(value) and schema.get("format") == "date-time":
+        return (f"with the {head} on {{v}}",)
+    if last in _PREPOSITIONS and meaning not in ("start_date", "end_date"):
+        return (f"{label} {{v}}",)
+    bare = meaning != "date" or not head or head in operation.words or label in ("travel date", "visit date")
+    usual = () if not bare or schema.get("enum") or (meaning == "person" and label in operation.ask) else _PHRASES.get(meaning, ())
+    if usual:
+        return usual
+    if schema.get("format") in ("date", "date-time"):
+        return ("on {v}",) if label in ("when", "date") else ()
+    if head and label.partition(" ")[0] in _PREPOSITIONS and not is_day(value):  # in barn
+        return (f"{label} {{v}}",)
+    return ()
 
 
 def _form(label: str, value: Any, meaning: str, schema: JSON) -> str:
@@ -195,19 +241,34 @@ def _flag(label: str, value: bool, told: str, random: Random) -> str:
     return f", {label}: {'yes' if value else 'no'}"
 
 
+def _with_unit(label: str, text: str) -> tuple[str, str, str]:
+    """The name without its unit, the number with it, and a phrase where the name asks for one: a dose of `96 ml`, `older than 15 months`."""
+    if ahead := _AHEAD.fullmatch(label):
+        return label, text, f"{'with the ' + ahead[1] if ahead[1] else 'for'} {text} {ahead[2]} {ahead[3]}"
+    if compared := _COMPARED.fullmatch(label):
+        return label, text, f"{compared[1]} {text} {compared[2]}"
+    head, _, last = label.rpartition(" ")
+    if last not in UNITS:
+        return label, text, ""
+    unit = UNITS[last]
+    if head:
+        return head, f"{text} {unit}", ""
+    return label, text, "" if last == "celsius" else f"with {text} {unit}"
+
+
 def _measure(label: str, value: float, text: str, random: Random) -> str:
     """A number as a phrase: 3 nights, at most 20 results, at 21.5 degrees Celsius."""
     if label in ("limit", "page size", "per page", "max results", "top", "size", "max items", "first"):
         return random.choice((f", at most {text} results", f", limited to {text}", f", no more than {text} results"))
-    if label.endswith("celsius"):
-        return f"{'' if label == 'celsius' else label.removesuffix(' celsius') + ' '}{random.choice(('at', 'to') if label == 'celsius' else ('',))} {text} degrees Celsius".strip()
+    if label == "celsius":
+        return f"{random.choice(('at', 'to'))} {text} degrees Celsius"
     last = label.rsplit(" ", 1)[-1]
     if (
         isinstance(value, int)
         and value >= 0
         and (last in ("children", "people", "nights") or (last.endswith("s") and not last.endswith(("ss", "us", "is"))))
     ):
-        one = {"children": "child", "people": "person"}.get(last, last[:-1])
+        one = singular(last)
         counted = label if value != 1 else f"{label[: len(label) - len(last)]}{one}"
         number = _NUMBERS[value] if 0 < value <= 12 and random.random() < 0.4 else text
         return f"{'for' if last in _TIMES else 'with'} {number} {counted}" if random.random() < 0.8 else f", {number} {counted}"
@@ -247,7 +308,7 @@ def _place(ask: str, name: str, value: Any, operation: Operation, random: Random
     ):
         return found
     if isinstance(value, list):
-        noun = noun if len(value) != 1 or not noun.endswith("s") else noun[:-1]
+        noun = noun if len(value) != 1 else singular(noun)
         return (
             _swap(ask, rf"\b(?:the |some |several )?{re.escape(_TAIL.sub('', words))}\b(?! (?:of|id))", f"{noun} {text}")
             if words.endswith("s") and len(text) < 60
@@ -335,6 +396,8 @@ def _sentences(details: Sequence[Detail], random: Random) -> str:
             texts.append(f"{_capital(one.label)}: {one.said}.")
         elif one.long:
             texts.append(_alone(one, random))
+        elif one.label.rpartition(" ")[2] in _PREPOSITIONS and one.phrase:
+            texts.append(f"{_capital(one.phrase)}.")
         else:
             waiting.append(f"the {one.label} {'are' if _is_plural(one.label) else 'is'} {one.said}")
     while waiting:
@@ -347,7 +410,9 @@ def _alone(one: Detail, random: Random) -> str:
     several = _is_plural(one.label)
     verb = "are" if several and ";" in one.said else "is"
     if several and verb == "is" and not one.said.startswith('"'):
-        one = Detail(one.label[:-1], one.said)
+        one = Detail(singular(one.label), one.said)
+    if one.label.rpartition(" ")[2] in _PREPOSITIONS:
+        return f"{_capital(one.label)}: {one.said}."
     ways: tuple[Callable[[], str], ...] = (
         lambda: f"{_capital(one.label)}: {one.said}",
         lambda: f"The {one.label} {verb} {one.said}",
@@ -358,7 +423,7 @@ def _alone(one: Detail, random: Random) -> str:
 
 
 def _is_plural(label: str) -> bool:
-    return label.endswith("s") and not label.endswith(("ss", "us", "is"))
+    return label.endswith("s") and not label.endswith(("ss", "us", "is", "species", "series"))
 
 
 def _capital(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,57 @@ from luthier.synthesize.tools.pattern_values import texts_of
 _EXAMPLES = re.compile(
     r"(?:\be\.g\.?,?|\bfor example:?|\bsuch as|\bexamples?:|\blike\b)\s+(?:[\"'`]([^\"'`\n]{1,60})[\"'`]|([\w+][\w\-./:+@]*))",
     re.IGNORECASE,
+)
+_MORE_EXAMPLES = re.compile(r",? (?:or )?[\"'`]([^\"'`\n]{1,60})[\"'`]")
+# What an API's own examples say better than any list of ours: a feed's `product` is no coffee grinder.
+_OF_THE_API = frozenset(
+    (
+        *(
+            "product",
+            "dish",
+            "ingredient",
+            "category",
+            "tag",
+            "topic",
+            "title",
+            "subject",
+            "group",
+            "material",
+            "department",
+            "job",
+            "plan",
+            "size",
+        ),
+        *(
+            "unit",
+            "event",
+            "file",
+            "species",
+            "breed",
+            "genre",
+            "speciality",
+            "symptom",
+            "diagnosis",
+            "medicine",
+            "method",
+            "status",
+            "gate",
+        ),
+        *(
+            "message",
+            "note",
+            "description",
+            "instruction",
+            "reason",
+            "brand",
+            "car_maker",
+            "car_model",
+            "cuisine",
+            "allergy",
+            "sort",
+            "carrier",
+        ),
+    )
 )
 _OPTIONS = re.compile(r"(?:\bone of:?|\beither|\bcan be:?|\bpossible values:?|\ballowed values:?|\bvalues:|:)\s+(.+)", re.IGNORECASE)
 _OPTION = re.compile(r"[\"'`]?([A-Za-z][\w-]{1,24})[\"'`]?")
@@ -47,10 +98,13 @@ def _makers(schema: JSON, name: str, draft: Draft, owner: str) -> Iterator[Calla
         yield lambda: _FORMATS[shape](scene, meaning_of(name, told, owner))
     if shape is not None and shape not in ("byte", *_FORMATS):
         shape = None
-    example = example_in(told) or draft.examples.get(name, "")
+    example = example_in(told) or draft.examples.get(name, "") or _of_another(told, draft.examples)
     if example and any(one.isdigit() for one in example):
         yield lambda: code_like(example, scene.random)
     meaning = meaning_of(name, told, owner)
+    shown = examples_in(told)
+    if shown and (meaning in _OF_THE_API or not is_known(meaning)):
+        yield lambda: scene.random.choice(shown)
     options = options_in(told)
     if options:
         yield lambda: scene.random.choice(options)
@@ -70,6 +124,12 @@ def _makers(schema: JSON, name: str, draft: Draft, owner: str) -> Iterator[Calla
     yield lambda: "".join(scene.random.choices("abcdefghijkmnpqrstuvwxyz23456789", k=int(schema.get("minLength", 1))))
 
 
+def _of_another(told: str, examples: Mapping[str, str]) -> str:
+    """The code of the parameter that a description begins with: "Ear tag of the mother" has that of `earTag`."""
+    words = told.lower()
+    return next((code for name, code in examples.items() if words.startswith((f"{words_of(name)} of ", f"the {words_of(name)} of "))), "")
+
+
 def owner_in(name: str) -> str:
     """The words of what an id or code belongs to: `bookingId` has `booking`."""
     return _ID_WORDS.sub("", words_of(name))
@@ -80,6 +140,16 @@ def example_in(told: str) -> str:
     """The example that a description gives: "Property code, e.g. BER-001." has `BER-001`."""
     found = _EXAMPLES.search(told)
     return (found[1] or found[2]).rstrip(".,;:") if found else ""
+
+
+@lru_cache(maxsize=16384)
+def examples_in(told: str) -> tuple[str, ...]:
+    """All the examples that a description gives, without those that are codes: `e.g. "maize silage", "barley"` has two."""
+    found, shown = _EXAMPLES.search(told), []
+    while found:
+        shown.append(next(one for one in found.groups() if one).rstrip(".,;:"))
+        found = _MORE_EXAMPLES.match(told, found.end())
+    return tuple(one for one in dict.fromkeys(shown) if not any(sign.isdigit() for sign in one))
 
 
 @lru_cache(maxsize=16384)
@@ -112,7 +182,7 @@ def _matched(pattern: str, text: str) -> bool:
 
 
 def _date(scene: Scene, meaning: str) -> str:
-    return str(value_of("birth_date", scene)) if meaning == "birth_date" else scene.coming().isoformat()
+    return str(value_of(meaning, scene)) if meaning in ("birth_date", "past_date") else scene.coming().isoformat()
 
 
 _FORMATS: dict[Any, Callable[[Scene, str], str]] = {

@@ -11,7 +11,7 @@ from typing import Any
 from luthier.records import JSON
 from luthier.records.dialects import ANY, type_set
 from luthier.synthesize.tools.drafts import NOTHING, Draft, parameters_of
-from luthier.synthesize.tools.meanings import words_of
+from luthier.synthesize.tools.meanings import meaning_of, singular, words_of
 from luthier.synthesize.tools.own_numbers import draw_number
 from luthier.synthesize.tools.own_texts import draw_text, owner_in
 
@@ -109,10 +109,16 @@ def _object(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any
     for _ in range(least - len(wanted) - given_anyway):
         if spare:
             wanted.add(spare.pop(draft.scene.random.randrange(len(spare))))
+    people = 0
     for one, part in properties.items():
         if one not in required and one not in wanted:
             continue
-        value = draw(part if isinstance(part, dict) else {}, one, f"{path}.{one}" if path else one, inner, owner)
+        inside: JSON = part if isinstance(part, dict) else {}
+        is_person = meaning_of(one, str(inside.get("description") or ""), owner) == "person"
+        another = is_person and people > 0  # a client and the opposing party are two
+        people += is_person
+        here = inner.with_scene(inner.scene.anew()) if another else inner
+        value = draw(inside, one, f"{path}.{one}" if path else one, here, owner)
         if value is NOTHING and one in required:
             return NOTHING
         if value is not NOTHING:
@@ -164,7 +170,7 @@ def _array(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any:
     objects = _kind(items) == "object" or any(_kind(one) == "object" for one in items.get("anyOf", ()))
     least, most = int(schema.get("minItems", 1)), int(schema.get("maxItems", MOST_ITEMS))
     count = max(least, min(most, random.choice((1, 1, 2) if objects else (1, 2, 2, 3))))
-    single = name[:-1] if name.endswith("s") and not name.endswith("ss") else name
+    single = singular(name)
     values: list[Any] = []
     for _ in range(count + 24):
         if len(values) >= count:
