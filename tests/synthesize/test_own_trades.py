@@ -318,3 +318,40 @@ def test_units_and_prepositions_of_names_stand_where_people_put_them(farm: list[
 )
 def test_one_of_several(words: str, one: str) -> None:
     assert singular(words) == one
+
+
+STAYS = """
+openapi: 3.1.0
+info: {title: Stays, version: "1"}
+paths:
+  /stays:
+    post:
+      operationId: bookStay
+      summary: Book a stay.
+      requestBody:
+        content:
+          application/json:
+            schema:
+              type: object
+              required: [checkIn, checkOut]
+              properties: {checkIn: {type: string, format: date}, checkOut: {type: string, format: date}}
+      responses:
+        '200': {description: ok, content: {application/json: {schema: {type: object, properties: {stayId: {type: string, format: uuid}}}}}}
+  /stays/{stayId}:
+    patch:
+      operationId: changeStay
+      summary: Change the days of a stay.
+      parameters: [{name: stayId, in: path, required: true, schema: {type: string, format: uuid}}]
+      requestBody:
+        content: {application/json: {schema: {type: object, required: [checkOut], properties: {checkOut: {type: string, format: date}}}}}
+"""
+
+
+def test_nothing_is_moved_to_before_it_was_booked_for(tmp_path: Path) -> None:
+    (tmp_path / "stays.yaml").write_text(STAYS)
+    rows = list(own_dialogues(200, list(import_apis((str(tmp_path / "stays.yaml"),), False)), seed=1))
+    chains = [
+        [call.arguments for message in row.messages for call in message.tool_calls] for row in rows if row.extra["type"] == "dependent"
+    ]
+    assert len(chains) > 5
+    assert all(later["checkOut"] > first["checkIn"] for first, later in chains)

@@ -18,7 +18,7 @@ from luthier.synthesize.tools.dialogues import PER_LIST, REFUSALS, spread
 from luthier.synthesize.tools.drafts import NOTHING, Draft
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
 from luthier.synthesize.tools.grounding import letters, stems
-from luthier.synthesize.tools.meaning_values import Scene
+from luthier.synthesize.tools.meaning_values import FIRST_DAY, Scene
 from luthier.synthesize.tools.meanings import meaning_of, words_of
 from luthier.synthesize.tools.mocks import Fault, Mock, tool_text
 from luthier.synthesize.tools.operations import Operation, examples_of, operation
@@ -30,7 +30,7 @@ from luthier.synthesize.tools.own_values import draw, draw_arguments
 from luthier.synthesize.tools.plan import OPTIONAL_SHARE, Plan
 from luthier.synthesize.tools.requests import draw_arguments as draw_everyday
 from luthier.synthesize.tools.similarity import NeighbourIndex
-from luthier.synthesize.tools.spoken_values import said
+from luthier.synthesize.tools.spoken_values import is_day, said
 from luthier.synthesize.tools.values import Source, kinds
 
 OWN_SHARES: Mapping[Any, float] = {
@@ -232,7 +232,7 @@ class _Writer:
             return None
         answer = mock(call)
         value = value_in(answer, name, then)
-        later = None if value is None else self._call(then, {name: value})
+        later = None if value is None else self._after(call, then, {name: value})
         if later is None or later.arguments.get(name) != value:
             return None
         noun = words_of(name).rsplit(" ", 1)[0]
@@ -252,6 +252,15 @@ class _Writer:
         for one, made in ((first, call), (then, later)):
             self._plan.gave(one, made.arguments)
         return self._made("dependent", turns, listed, first)
+
+    def _after(self, first: ToolCall, then: Operation, known: JSON) -> ToolCall | None:
+        """A later call, none of whose days are before the first day of the earlier one: a stay is not moved to before it was booked for."""
+        begun = min(_coming_days(first), default="")
+        for _ in range(_TRIES):
+            call = self._call(then, known)
+            if call is None or all(day > begun for day in _coming_days(call)):
+                return call
+        return None
 
     def _missing(self, listed: list[Operation]) -> Conversation | None:
         """Some required values are withheld, and the assistant asks for exactly these."""
@@ -420,6 +429,12 @@ _COMMON = frozenset(
         "find get list show book create check search look make compute estimate work tell give name set add change price new day time one all use information details"
     )
 )
+
+
+def _coming_days(call: ToolCall) -> list[str]:
+    """The days of its arguments that are still to come; a birthday is none."""
+    days = (str(value)[:10] for value in call.arguments.values())
+    return [day for day in days if is_day(day) and day >= FIRST_DAY.isoformat()]
 
 
 def _asked_for(name: str, schema: JSON) -> str:
