@@ -57,6 +57,17 @@ def test_values_are_listed_given_respectively_and_said_again() -> None:
     assert any("in Lisbon, Porto and Rome" in text or "in Rome, Lisbon and Porto" in text for text in texts)
     assert any(text.rstrip(".?").endswith(", respectively") for text in texts)
     assert any("the same in Porto" in text for text in texts)
+    every = next(
+        one
+        for one in made
+        if one is not None
+        and "and" in one.text
+        and len(one.calls) == 4
+        and "respectively" not in one.text
+        and one.text.count(" and ") == 2
+        and "," not in one.text
+    )
+    assert len({(call.arguments["city"], call.arguments["day"]) for call in every.calls}) == 4
     shared = next(one for one in made if one is not None and "in Lisbon and Porto" in one.text and "respectively" not in one.text)
     assert [call.arguments["city"] for call in shared.calls] == ["Lisbon", "Porto"]
     assert len({call.arguments["day"] for call in shared.calls}) == 1

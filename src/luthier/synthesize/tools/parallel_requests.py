@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from luthier.records import JSON
@@ -17,6 +18,7 @@ from luthier.synthesize.tools.values import Source
 
 OPTIONAL_SHARE = 0.4  # of the optional parameters: several calls are long enough
 SEVERAL_TOOLS = 0.65  # of the parallel requests on a list of several tools
+EACH_WITH_EACH = 0.5  # of the requests that list values in two places: "in Lisbon and Porto on Monday and Friday" are four calls
 _COUNTS = (2, 2, 2, 3, 3, 4)
 _LINKS = (" Also, ", " And then: ", " ", " Then ", "\n", " After that, ", " In addition, ", " And ")
 _ORDINALS = ("First, ", " Second, ", " Third, ", " Fourth, ")
@@ -133,7 +135,7 @@ def _can_stand_among_others(slot: Slot) -> bool:
 
 
 def _listed_values(blueprint: Blueprint, varied: Sequence[Slot], source: Source) -> Parallel | None:
-    """Said once, with two to four values in one place, or in two places "respectively"."""
+    """Said once, with two to four values in one place; or in two places, "respectively" or each with each."""
     random = source.random
     shared = draw_arguments(blueprint, source, OPTIONAL_SHARE)
     places = [slot for slot in varied if slot.name in shared]
@@ -144,10 +146,16 @@ def _listed_values(blueprint: Blueprint, varied: Sequence[Slot], source: Source)
     count = min(map(len, found.values()))
     if count < 2:
         return None
-    calls = [Call(blueprint.tool.name, shared | {name: values[number] for name, values in found.items()}) for number in range(count)]
+    each_with_each = len(places) > 1 and random.random() < EACH_WITH_EACH
+    if each_with_each:
+        count = 2
+        chosen: list[tuple[Any, ...]] = list(product(*(values[:count] for values in found.values())))
+    else:
+        chosen = list(zip(*(values[:count] for values in found.values()), strict=True))
+    calls = [Call(blueprint.tool.name, shared | dict(zip(found, values, strict=True))) for values in chosen]
     spoken = shared | {name: _listing(values[:count], source) for name, values in found.items()}
     text = request(blueprint, spoken, source).text
-    if len(places) > 1:
+    if len(places) > 1 and not each_with_each:
         text = re.sub(r"([.?]?)\Z", r", respectively\1", text, count=1)
     return Parallel(text, tuple(calls))
 
