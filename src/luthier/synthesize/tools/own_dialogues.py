@@ -23,8 +23,9 @@ from luthier.synthesize.tools.meanings import meaning_of, words_of
 from luthier.synthesize.tools.mocks import Fault, Mock, tool_text
 from luthier.synthesize.tools.operations import Operation, examples_of, operation
 from luthier.synthesize.tools.own_chains import chains, holds_several, that_one, value_in
+from luthier.synthesize.tools.own_details import BEGINS, PARTICIPLE, UNITS
 from luthier.synthesize.tools.own_phrases import CHAT, HELLO, LINKS, OPEN, QUESTIONS, SEVERAL
-from luthier.synthesize.tools.own_requests import BEGINS, PARTICIPLE, UNITS, request_text
+from luthier.synthesize.tools.own_requests import request_text
 from luthier.synthesize.tools.own_summaries import summary
 from luthier.synthesize.tools.own_values import draw, draw_arguments
 from luthier.synthesize.tools.plan import OPTIONAL_SHARE, Plan

@@ -1,0 +1,202 @@
+"""How one argument of a call is said: with a preposition of its own ("from 3 May 2026"), with its unit ("a dose of 96 ml"), in words ("without
+breakfast"), or after its name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from luthier.records import JSON
+from luthier.synthesize.tools.meanings import meaning_of, singular, words_of
+from luthier.synthesize.tools.operations import Operation, is_verb
+from luthier.synthesize.tools.spoken_values import PROSE, is_day, said
+
+_ID_TAIL = re.compile(r" (id|ids|number|no|uuid|code|identifier)$")
+PREPOSITIONS = frozenset(("to", "from", "on", "at", "by", "for", "in", "until", "since", "before", "after"))
+_TIMES = frozenset(("nights", "days", "hours", "minutes", "weeks", "months", "years", "people", "persons", "guests", "passengers"))
+_ADJECTIVE = re.compile(r"(e|ic|al|ed|able|ible|ive|ful|less|ous|ing|y|ent|ant)$")
+PARTICIPLE = re.compile(r"(ed|en|sold|bought|born|built|paid|sent|made|left|held|sown|shown)$")
+_COMPARED = re.compile(
+    r"(.*\b(?:than|within|after|before|last|next|past|every|for)) (seconds|minutes|hours|days|weeks|months|years|metres|meters|kilometres|kilometers|km|miles|percent)"
+)
+_AHEAD = re.compile(r"(?:(.+) )?(seconds|minutes|hours|days|weeks|months) (before|after|ahead|earlier|later|in advance)")
+BEGINS = {"starts": "starting", "begins": "beginning", "ends": "ending", "departs": "departing", "arrives": "arriving", "opens": "opening"}
+BEGINS |= {"closes": "closing", "leaves": "leaving", "expires": "expiring", "finishes": "finishing", "takes place": "taking place"}
+_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+# Units at the end of a name ("doseMl", "price_eur") as people write them after the number; a name that is a unit ("litres") follows its number.
+UNITS = {
+    **{
+        one: one
+        for one in ("ml", "kg", "mg", "km", "cm", "mm", "percent", "grams", "litres", "liters", "tonnes", "tons", "kilograms", "miles")
+    },
+    **{one: one for one in ("kilometres", "kilometers", "metres", "meters", "acres", "hectares", "gallons", "calories", "watts", "volts")},
+    **{one: one for one in ("degrees", "euros", "dollars", "pounds", "hours")},
+    **{"kwh": "kWh", "mb": "MB", "gb": "GB", "eur": "EUR", "usd": "USD", "gbp": "GBP", "pct": "percent", "lbs": "pounds"},
+    **{"celsius": "degrees Celsius", "fahrenheit": "degrees Fahrenheit"},
+}
+_PHRASES = {
+    "start_date": ("from {v}", "starting {v}", "from {v}"),
+    "end_date": ("until {v}",),
+    "date": ("on {v}", "for {v}"),
+    "time": ("at {v}",),
+    "city": ("in {v}",),
+    "country_name": ("in {v}",),
+    "region": ("in {v}",),
+    "airport": ("at {v}", "for airport {v}"),
+    "person": ("for {v}",),
+    "company": ("for {v}",),
+    "topic": ('for "{v}"', "about {v}"),
+    "currency": ("in {v}",),
+    "weekday": ("on {v}",),
+    "reason": ("because {v}",),
+    "room": ("for {label} {v}", "in {label} {v}"),
+    "seat": ("for {label} {v}",),
+}
+
+
+@dataclass(frozen=True)
+class Detail:
+    """An argument to be said. said: the value in words; phrase: with a preposition of its own, or empty; long: better in a sentence of its own."""
+
+    label: str
+    said: str
+    phrase: str = ""
+    long: bool = False
+
+
+def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Random) -> Detail:
+    """How one argument is said."""
+    label, told = words_of(name), str(schema.get("description") or "")
+    if isinstance(value, list) and len(value) == 1 and is_plural(label) and not isinstance(value[0], dict):
+        label = singular(label)
+    meaning = meaning_in(name, schema, operation)
+    text = said(value, schema, name, random)
+    if isinstance(value, bool):
+        return Detail(label, text, _flag(label, value, told, random))
+    if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
+        money = isinstance(value, dict) and set(map(words_of, value)) == {"amount", "currency"}
+        return Detail(label, text, f"with a {label} of {text}" if money else "", long=not money)
+    if isinstance(value, int | float):
+        label, text, measured = _with_unit(label, text)
+        phrase = (
+            measured or _measure(label, value, text, random) or (random.choice(_PHRASES[meaning]) if meaning in ("room", "seat") else "")
+        )
+        phrase = phrase or _form(label, value, meaning, schema)
+        return Detail(label, text, phrase.replace("{v}", text).replace("{label}", label))
+    if isinstance(value, str) and (len(value) > 48 or (" " in value and value.endswith((".", "!", "?")))):
+        return Detail(label, f'"{value}"', long=True)
+    if isinstance(value, str) and meaning in PROSE and meaning not in ("topic", "reason") and " " in value:
+        return Detail(label, f'"{value}"', f'with the {label} "{value}"')
+    forms = _text_forms(label, value, text, meaning, schema, operation) or (_form(label, value, meaning, schema),)
+    return Detail(label, text, random.choice(forms).replace("{v}", text).replace("{label}", label))
+
+
+def _text_forms(label: str, value: Any, text: str, meaning: str, schema: JSON, operation: Operation) -> tuple[str, ...]:  # noqa: PLR0917
+    """Phrases in which a text or a list may stand; none where its label is to be said."""
+    if schema.get("format") == "time" or (meaning == "time" and label in ("at", "time")):
+        return ("at {v}",)
+    if (
+        (meaning == "reason" and not re.search(r"\s", text))
+        or (meaning in ("start_date", "end_date") and not is_day(value))
+        or (meaning == "currency" and label != "currency")
+    ):
+        return ()
+    head, _, last = label.rpartition(" ")
+    if last in PREPOSITIONS and PARTICIPLE.search(head):  # collected on
+        return (f"{label} {{v}}",)
+    if head and last in ("at", "on") and head in BEGINS:
+        return (f"{BEGINS[head]} on {{v}}" if schema.get("format") in ("date", "date-time") else f"{BEGINS[head]} {last} {{v}}",)
+    if head and last in ("at", "on") and not is_day(value) and schema.get("format") == "date-time":
+        return (f"with the {head} on {{v}}",)
+    if last in PREPOSITIONS and meaning not in ("start_date", "end_date"):
+        return (f"{label} {{v}}",)
+    bare = meaning != "date" or not head or head in operation.words or label in ("travel date", "visit date")
+    usual = () if not bare or schema.get("enum") or (meaning == "person" and label in operation.ask) else _PHRASES.get(meaning, ())
+    if usual:
+        return usual
+    if schema.get("format") in ("date", "date-time"):
+        return ("on {v}",) if label in ("when", "date") else ()
+    if head and label.partition(" ")[0] in PREPOSITIONS and not is_day(value):  # in barn
+        return (f"{label} {{v}}",)
+    return ()
+
+
+def _form(label: str, value: Any, meaning: str, schema: JSON) -> str:
+    """A phrase made of the label: with the arrival on a day, for which booking."""
+    if (is_day(value) or schema.get("format") == "date-time") and "birth" not in label and not label.endswith(("date", "day")):
+        return f"with the {label} on {{v}}"
+    noun = _ID_TAIL.sub("", label)
+    if noun != label and isinstance(value, str | int) and (meaning == "code" or schema.get("format") == "uuid"):
+        return f"for {noun} {{v}}"
+    return ""
+
+
+def meaning_in(name: str, schema: JSON, operation: Operation) -> str:
+    """What a parameter means; a format says more than a name."""
+    stated = {"uuid": "code", "uri": "url", "email": "email"}.get(str(schema.get("format")))
+    return stated or meaning_of(name, str(schema.get("description") or ""), operation.words)
+
+
+def _flag(label: str, value: bool, told: str, random: Random) -> str:
+    """A truth value as a phrase: with breakfast, without breakfast; what a description says of it, or its opposite."""
+    only = re.match(r"(?i)only (.+?)\.?$", told)
+    whether = re.match(r"(?i)(?:whether to|if true,?|true to|set to true to) ([a-z]+ [^.;,()]{2,50})\.?$", told)
+    if only and len(told) < 60:
+        return f"only {only[1]}" if value else f"not only {only[1]}"
+    if whether and is_verb(whether[1].split()[0]):
+        return f"and {whether[1]}" if value else f"and don't {whether[1]}"
+    verb, _, rest = label.partition(" ")
+    if verb in ("include", "with", "has", "show", "add") and rest:
+        return f"{'with' if value else 'without'} {rest}"
+    if (
+        verb
+        in ("is", "are", "be", "should", "must", "allow", "allows", "enable", "enabled", "use", "can", "send", "notify", "force", "dry")
+        or " " in label
+        or label.endswith(("ed", "able", "ive"))
+    ):
+        return f"{random.choice(('{}: {}', '({}: {})')).format(label, 'yes' if value else 'no')}"
+    if told and told.lower().rstrip(".") == label and not _ADJECTIVE.search(label):
+        return f"{'with' if value else 'without'} {label}"
+    if re.fullmatch(r"(?i)every (day|week|month|year|morning|evening)\.?", told):
+        return told.lower().rstrip(".") if value else f"not {told.lower().rstrip('.')}"
+    return f", {label}: {'yes' if value else 'no'}"
+
+
+def _with_unit(label: str, text: str) -> tuple[str, str, str]:
+    """The name without its unit, the number with it, and a phrase where the name asks for one: a dose of `96 ml`, `older than 15 months`."""
+    if ahead := _AHEAD.fullmatch(label):
+        return label, text, f"{'with the ' + ahead[1] if ahead[1] else 'for'} {text} {ahead[2]} {ahead[3]}"
+    if compared := _COMPARED.fullmatch(label):
+        return label, text, f"{compared[1]} {text} {compared[2]}"
+    head, _, last = label.rpartition(" ")
+    if last not in UNITS:
+        return label, text, ""
+    unit = UNITS[last]
+    if head:
+        return head, f"{text} {unit}", ""
+    return label, text, "" if last == "celsius" else f"with {text} {unit}"
+
+
+def _measure(label: str, value: float, text: str, random: Random) -> str:
+    """A number as a phrase: 3 nights, at most 20 results, at 21.5 degrees Celsius."""
+    if label in ("limit", "page size", "per page", "max results", "top", "size", "max items", "first"):
+        return random.choice((f", at most {text} results", f", limited to {text}", f", no more than {text} results"))
+    if label == "celsius":
+        return f"{random.choice(('at', 'to'))} {text} degrees Celsius"
+    last = label.rsplit(" ", 1)[-1]
+    if (
+        isinstance(value, int)
+        and value >= 0
+        and (last in ("children", "people", "nights") or (last.endswith("s") and not last.endswith(("ss", "us", "is"))))
+    ):
+        one = singular(last)
+        counted = label if value != 1 else f"{label[: len(label) - len(last)]}{one}"
+        number = _NUMBERS[value] if 0 < value <= 12 and random.random() < 0.4 else text
+        return f"{'for' if last in _TIMES else 'with'} {number} {counted}" if random.random() < 0.8 else f", {number} {counted}"
+    return ""
+
+
+def is_plural(label: str) -> bool:
+    return label.endswith("s") and not label.endswith(("ss", "us", "is", "species", "series"))
