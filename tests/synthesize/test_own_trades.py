@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import types
 from collections import Counter
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -355,3 +358,51 @@ def test_nothing_is_moved_to_before_it_was_booked_for(tmp_path: Path) -> None:
     ]
     assert len(chains) > 5
     assert all(later["checkOut"] > first["checkIn"] for first, later in chains)
+
+
+def hire(
+    first_name: str,
+    gross_salary_per_month: float,
+    days_per_week: int,
+    starts: str,
+    ends: str,
+    manager: str,
+    department: str,
+    points: int,
+    min_years: int,
+    effective_from: date,
+) -> None:
+    """Add a new employee.
+
+    Args:
+        first_name: Given name.
+        gross_salary_per_month: In euros.
+        days_per_week: Days at work.
+        starts: Begin, HH:MM.
+        ends: End, HH:MM.
+        manager: Who signs.
+        department: Name of the department.
+        points: From 1 to 5.
+        min_years: Experience.
+        effective_from: Day.
+    """
+
+
+def test_values_have_the_size_that_names_and_descriptions_speak_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = types.ModuleType("hr")
+    hire.__module__ = "hr"
+    made.hire = hire
+    monkeypatch.setitem(sys.modules, "hr", made)
+    rows = list(own_dialogues(80, list(import_apis(("module:hr",), False)), seed=2))
+    calls = calls_of(rows, rows[0].tools[0].name)
+    assert len(calls) > 30
+    assert all(1800 <= call["gross_salary_per_month"] <= 6500 for call in calls)
+    assert all(1 <= call["days_per_week"] <= 5 and 1 <= call["points"] <= 5 and 1 <= call["min_years"] <= 20 for call in calls)
+    assert all(call["starts"] <= call["ends"] for call in calls)
+    assert all(" " in call["manager"] for call in calls)
+    assert not {call["department"] for call in calls} & {"Team North", "Project Maple", "West Wing"}  # groups, no departments
+    asked = [str(row.messages[-1].content) for row in rows if row.extra["type"] == "missing_argument"]
+    assert not any("the effective from" in text for text in asked)
+    said = "\n".join(str(row.messages[0].content) for row in rows)
+    assert re.search(r"with at least \d+ years", said)
+    assert re.search(r"starting at \d\d:\d\d", said)

@@ -293,6 +293,7 @@ _DRAWS: dict[str, Draw] = {
     "book": _text("books"),
     "department": _text("departments"),
     "job": _text("jobs"),
+    "skill": _text("skills"),
     "company": _text("companies"),
     "team": _text("teams"),
     "product": _thing("products"),

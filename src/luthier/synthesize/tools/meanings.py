@@ -21,8 +21,6 @@ def meaning_of(name: str, description: str = "", owner: str = "") -> str:
     for pattern, meaning in _TOLD:
         if re.search(pattern, told):
             return meaning
-    if (named := _NAME_OF.match(told)) and not words.endswith((" id", " number", " code")):
-        return _named(named[1], "", words)
     if words in ("name", "full name", "display name", "title"):
         return _named(told, owner, words)
     if words in _TELLING and re.search(
@@ -34,6 +32,8 @@ def meaning_of(name: str, description: str = "", owner: str = "") -> str:
     for pattern, meaning in _NAMES:
         if re.search(pattern, words):
             return "past_date" if meaning == "birth_date" and _ANIMALS.search(f"{told} {owner}") else meaning
+    if (named := _NAME_OF.match(told)) and (meaning := _bearer(named[1])):
+        return meaning
     for pattern, meaning in _NAMES:
         if meaning not in ("code", "word") and len(told.split()) <= 4 and re.search(pattern, told.rstrip(".")):
             return meaning
@@ -103,14 +103,16 @@ _FOR_SOMEBODY = re.compile(r"(?:book|reserve|order|schedule|rent|hire|invite|buy
 
 def _named(told: str, owner: str, words: str) -> str:
     """What a name is the name of: what the description speaks of first, else what the tool is about; where that does something for somebody, theirs."""
-    for text, first in ((told, 0), (owner, 1 if _ALSO_VERBS.match(owner) else 0)):
-        found = {match.start(): meaning for pattern, meaning in _BEARERS if (match := pattern.search(text, first))}
-        if first and "person" in found.values() and _FOR_SOMEBODY.match(owner):
-            return "title" if words == "title" else "person"
-        if found:
-            meaning = found[min(found)]
-            return meaning if words != "title" or meaning in _TITLED else "title"
-    return "title" if words == "title" else "group"
+    if not (meaning := _bearer(told)):
+        served = _FOR_SOMEBODY.match(owner) and _BEARERS[0][0].search(owner)
+        meaning = "person" if served else _bearer(owner, 1 if _ALSO_VERBS.match(owner) else 0) or "group"
+    return "title" if words == "title" and meaning not in _TITLED else meaning
+
+
+def _bearer(text: str, first: int = 0) -> str:
+    """The meaning of the first bearer of a name that a text speaks of, from a place on; "" where it speaks of none."""
+    found = {match.start(): meaning for pattern, meaning in _BEARERS if (match := pattern.search(text, first))}
+    return found[min(found)] if found else ""
 
 
 _TELLING = frozenset(("description", "details", "text", "message", "summary", "note", "notes", "comment", "problem", "issue"))
@@ -139,6 +141,7 @@ _TOLD: tuple[tuple[str, str], ...] = (
     (r"mime type|media type", "mime"),
     (r"^e-?mail( address)?\b", "email"),
     (r"^why\b", "reason"),
+    (r"^whom?\b", "person"),
     (r"^(the )?initials\b", "initials"),
     (
         r"^(what (was|is|has been|will be|needs to be|should be) (done|said|told|written)|what happened|free text|in your own words|explain)",
@@ -179,7 +182,8 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"\bcountry name$", "country_name"),
     (r"\b(countr(y|ies)( code)?|nationality)$", "country"),
     (r"\blocale$", "locale"),
-    (r"\b(language|lang)s?( code)?$", "language"),
+    (r"\b(language|lang)s?( code)?$|^speaks?$|\bmother tongue$", "language"),
+    (r"\b(skill|strength|competenc[ey]|expertise|qualification|certification)s?$", "skill"),
     (r"\b(state|province|region|county|district)$", "region"),
     (r"\b(city|town|municipality|locality|cities|location|place|origin|destination|from city|to city)s?$", "city"),
     (r"\b(zip|postal|post)( ?code)?$|^postcode$|\bpincode$", "postcode"),

@@ -17,13 +17,14 @@ _ID_TAIL = re.compile(r" (id|ids|number|no|uuid|code|identifier)$")
 PREPOSITIONS = frozenset(("to", "from", "on", "at", "by", "for", "in", "until", "since", "before", "after"))
 _TIMES = frozenset(("nights", "days", "hours", "minutes", "weeks", "months", "years", "people", "persons", "guests", "passengers"))
 _ADJECTIVE = re.compile(r"(e|ic|al|ed|able|ible|ive|ful|less|ous|ing|y|ent|ant)$")
-PARTICIPLE = re.compile(r"(ed|en|sold|bought|born|built|paid|sent|made|left|held|sown|shown)$")
+PARTICIPLE = re.compile(r"(ed|en|sold|bought|born|built|paid|sent|made|left|held|sown|shown|spent|lent|met|set|kept|lost|found)$")
 _COMPARED = re.compile(
     r"(.*\b(?:than|within|after|before|last|next|past|every|for)) (seconds|minutes|hours|days|weeks|months|years|metres|meters|kilometres|kilometers|km|miles|percent)"
 )
 _AHEAD = re.compile(r"(?:(.+) )?(seconds|minutes|hours|days|weeks|months) (before|after|ahead|earlier|later|in advance)")
 BEGINS = {"starts": "starting", "begins": "beginning", "ends": "ending", "departs": "departing", "arrives": "arriving", "opens": "opening"}
 BEGINS |= {"closes": "closing", "leaves": "leaving", "expires": "expiring", "finishes": "finishing", "takes place": "taking place"}
+_LIMITS = {**dict.fromkeys(("min", "minimum", "least"), "at least"), **dict.fromkeys(("max", "maximum", "most"), "at most")}
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 # Units at the end of a name ("doseMl", "price_eur") as people write them after the number; a name that is a unit ("litres") follows its number.
 UNITS = {
@@ -69,7 +70,7 @@ class Detail:
 def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Random) -> Detail:
     """How one argument is said."""
     label, told = words_of(name), str(schema.get("description") or "")
-    if isinstance(value, list) and len(value) == 1 and is_plural(label) and not isinstance(value[0], dict):
+    if isinstance(value, list) and len(value) == 1 and is_plural(label):
         label = singular(label)
     meaning = meaning_in(name, schema, operation)
     text = said(value, schema, name, random)
@@ -103,6 +104,8 @@ def _text_forms(label: str, value: Any, text: str, meaning: str, schema: JSON, o
         or (meaning == "currency" and label != "currency")
     ):
         return ()
+    if label in BEGINS and meaning == "time":
+        return (f"{BEGINS[label]} at {{v}}",)
     head, _, last = label.rpartition(" ")
     if last in PREPOSITIONS and PARTICIPLE.search(head):  # collected on
         return (f"{label} {{v}}",)
@@ -186,6 +189,9 @@ def _measure(label: str, value: float, text: str, random: Random) -> str:
     if label == "celsius":
         return f"{random.choice(('at', 'to'))} {text} degrees Celsius"
     last = label.rsplit(" ", 1)[-1]
+    limit, _, counted = label.partition(" ")
+    if limit in _LIMITS and (counted in _TIMES or last in ("children", "people") or is_plural(counted)):
+        return f"with {_LIMITS[limit]} {text} {counted}"
     if (
         isinstance(value, int)
         and value >= 0

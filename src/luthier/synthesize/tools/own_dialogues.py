@@ -21,7 +21,7 @@ from luthier.synthesize.tools.grounding import letters, stems
 from luthier.synthesize.tools.meaning_values import FIRST_DAY, Scene
 from luthier.synthesize.tools.meanings import meaning_of, words_of
 from luthier.synthesize.tools.mocks import Fault, Mock, tool_text
-from luthier.synthesize.tools.operations import Operation, examples_of, operation
+from luthier.synthesize.tools.operations import Operation, examples_of, is_verb, operation
 from luthier.synthesize.tools.own_chains import chains, holds_several, that_one, value_in
 from luthier.synthesize.tools.own_details import BEGINS, PARTICIPLE, UNITS
 from luthier.synthesize.tools.own_phrases import CHAT, HELLO, LINKS, OPEN, QUESTIONS, SEVERAL
@@ -446,6 +446,8 @@ def _asked_for(name: str, schema: JSON) -> str:
         return head or f"number of {words}"
     if head and last in ("on", "at") and PARTICIPLE.search(head):
         return f"day it {'was' if head == 'born' else 'is'} {head}" if last == "on" else f"time it is {head}"
+    if head and last in ("from", "until", "since", "by") and schema.get("format") == "date":
+        return f"day to {words}" if is_verb(head) else f"day it is {words}"
     if head in BEGINS and last in ("on", "at"):
         return f"{'day' if last == 'on' else 'time'} it {head}"
     counted = schema.get("type") == "integer" and words.endswith("s") and not words.endswith(("ss", "us", "is"))

@@ -85,6 +85,9 @@ def _limits(schema: JSON) -> tuple[float, float]:
 
 
 _MEASURES: tuple[tuple[str, float, float, int], ...] = (
+    (r"\bdays (a|per) week$", 1, 5, 0),
+    (r"\bhours (a|per) week$", 8, 40, 0),
+    (r"\bhours (a|per) day$", 2, 8, 0),
     (r"\b(rating|stars?|score|grade)$", 1, 5, 1),
     (r"\b(percent|percentage|pct|discount|rate|share|vat|tax rate|interest rate)$", 2, 40, 1),
     (r"\b(income|salary|revenue|wage)$", 1800, 6500, 0),
@@ -112,7 +115,8 @@ _MEASURES: tuple[tuple[str, float, float, int], ...] = (
     (r"\b(hours?)$", 2, 12, 0),
     (r"\b(minutes?|mins?|duration|timeout)$", 15, 90, 0),
     (r"\b(months?|term)$", 3, 24, 0),
-    (r"\b(years?( of experience)?|age)$", 18, 70, 0),
+    (r"\bage$", 18, 70, 0),
+    (r"\byears( of experience)?$", 1, 20, 0),
     (r"\b(exp|expiry|expiration|valid) year$", 2027, 2032, 0),
     (r"\byear$", 1998, 2027, 0),
     (r"\bmonth$", 1, 12, 0),
@@ -132,12 +136,20 @@ _MEASURES: tuple[tuple[str, float, float, int], ...] = (
 )
 
 
+_PER = re.compile(
+    r"(?<!days)(?<!hours) (per|a|each) (hour|day|night|week|month|quarter|year|person|head|unit|piece|item|kg|km|litre|liter)$"
+)
+_RANGE = re.compile(r"(?:\b(?:from|between) |^)(\d{1,6})(?: to | and | ?[-\u2013] ?)(\d{1,6})\b")  # points from 1 to 5
+
+
 @lru_cache(maxsize=8192)
 def _measure(words: str, told: str, whole: bool) -> tuple[float, float, int]:
     """Usual least and most of what a name measures, and its decimals."""
     if re.search(r"\b(id|number|code)$", words):
         return 1000, 99_999, 0
-    for text in (words, told.rstrip(". ")):
+    if (said := _RANGE.search(told)) and float(said[1]) < float(said[2]):
+        return float(said[1]), float(said[2]), 0 if whole else 1
+    for text in (_PER.sub("", words), words, told.rstrip(". ")):
         for pattern, least, most, digits in _MEASURES:
             if re.search(pattern, text):
                 return least, most, 0 if whole else digits

@@ -222,10 +222,7 @@ def _sentences(details: Sequence[Detail], random: Random) -> str:
 
 
 def _alone(one: Detail, random: Random) -> str:
-    several = is_plural(one.label)
-    verb = "are" if several and ";" in one.said else "is"
-    if several and verb == "is" and not one.said.startswith('"'):
-        one = Detail(singular(one.label), one.said)
+    verb = "are" if is_plural(one.label) and not one.said.startswith('"') else "is"
     if one.label.rpartition(" ")[2] in PREPOSITIONS:
         return f"{_capital(one.label)}: {one.said}."
     ways: tuple[Callable[[], str], ...] = (

@@ -6,6 +6,7 @@ the pattern. Whatever is found must fit the schema; `draw` returns `NOTHING` whe
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from luthier.records import JSON
@@ -18,6 +19,7 @@ from luthier.synthesize.tools.own_texts import draw_text, owner_in
 MOST_ITEMS = 3
 _DEFAULT_SHARE = 0.05  # of the values that are the schema's default: said, they teach little
 _OPPOSITES = {"min": "max", "minimum": "maximum", "lowest": "highest", "from": "to", "lower": "upper"}
+_OPPOSITES |= {"start": "end", "starts": "ends", "begin": "end", "begins": "ends", "opens": "closes", "open": "close", "opening": "closing"}
 
 
 def draw_arguments(parameters: JSON, draft: Draft, owner: str = "") -> Any:
@@ -130,12 +132,12 @@ def _object(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any
 
 
 def _order(values: JSON, properties: JSON) -> None:
-    """The least below the most, where both are given: `min_price` and `max_price`."""
-    numbers = {words_of(name): name for name, value in values.items() if _is_number(value)}
+    """The least below the most, where both are given: `min_price` and `max_price`, a shift that starts and ends."""
+    numbers = {words_of(name): name for name, value in values.items() if _is_number(value) or _is_clock(value)}
     for words, name in numbers.items():
         first, space, rest = words.partition(" ")
         other = numbers.get(f"{_OPPOSITES.get(first, '')}{space}{rest}")
-        if other is None or values[name] <= values[other]:
+        if other is None or _is_clock(values[name]) is not _is_clock(values[other]) or values[name] <= values[other]:
             continue
         if _fits(values[name], properties[other]) and _fits(values[other], properties[name]):
             values[name], values[other] = values[other], values[name]
@@ -207,6 +209,10 @@ def _validator_of(key: int, schema: JSON) -> Any:
             _VALIDATORS.clear()
         kept = _VALIDATORS[key] = (schema, validator_class()(schema))
     return kept[1]
+
+
+def _is_clock(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\d\d:\d\d(:\d\dZ?)?", value) is not None
 
 
 def _is_number(value: Any) -> bool:
