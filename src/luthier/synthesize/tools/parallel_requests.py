@@ -81,8 +81,12 @@ def _of_several(blueprint: Blueprint, listed: Sequence[Blueprint], source: Sourc
 
 def _of_one(blueprint: Blueprint, source: Source) -> Parallel | None:
     """One tool asked two to four times, each said in full and with the same parameters."""
-    named = draw_arguments(blueprint, source, OPTIONAL_SHARE)
-    return _in_turn([blueprint] * source.random.choice(_COUNTS), source, named=set(named))
+    for _ in range(_TRIES):
+        named = set(draw_arguments(blueprint, source, OPTIONAL_SHARE)) or {slot.name for slot in blueprint.slots}
+        made = _in_turn([blueprint] * source.random.choice(_COUNTS), source, named)
+        if made is not None:
+            return made
+    return None
 
 
 def _in_turn(chosen: Sequence[Blueprint], source: Source, named: set[str] | None = None) -> Parallel | None:
