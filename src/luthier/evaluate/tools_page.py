@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from luthier.evaluate.leaderboard import Sum, sums
 from luthier.records import JSON
 from luthier.report.page import Page
 from luthier.report.wording import percent, rate
@@ -32,6 +33,7 @@ def draw(run: RunRecord) -> Page:
         "own": any("right" in row for row in found["scores"]),
         "first": found["scores"][0],
         "balances": [(KINDS[kind], row) for kind, rows in kinds.items() for row in rows],
+        "sums": [(one.name, one.decoding, one.official._asdict(), one.strict._asdict()) for one in sums(found["scores"])],
         "read": [_read(row) for row in found["scores"]],
         "wrong": wrong[:: max(1, len(wrong) // SHOWN)][:SHOWN],
         "wrong_count": len(wrong),
@@ -50,9 +52,16 @@ def lines(run: RunRecord) -> list[str]:
         for row in found["scores"]
     ]
     read = [f"{row['category']:{width}} {row['decoding']:12} {_read(row)}" for row in found["scores"]]
+    read += [f"{KINDS['bfcl']}, {one.decoding}: {_sum(one)}" for one in sums(found["scores"])]
     even = [_even(KINDS[kind], row) for kind, rows in found.get("balance", {}).items() for row in rows]
     source = [OWN_READER] if found.get("source_reader") == "luthier" else []
     return [*told, *read, *even, *source, str(run.path / "report.html")]
+
+
+def _sum(one: Sum) -> str:
+    """A figure of the leaderboard in words."""
+    official, strict = (rate(mean._asdict()) for mean in (one.official, one.strict))
+    return f"{one.name} of the leaderboard {official}, strict {strict}"
 
 
 def _even(kind: str, row: JSON) -> str:
