@@ -10,7 +10,16 @@ from functools import lru_cache
 
 from luthier.synthesize.tools.importers.wording import snake_case
 
-_PEOPLE = r"(guest|customer|user|patient|employee|driver|contact|member|author|owner|person|passenger|party|debtor|creditor|claimant|student|client|teacher|doctor|recipient|tenant|buyer|seller|agent|staff|attendee|worker|technician|rider|applicant|candidate|borrower|reader|player|child|parent|holder|veterinarian|vet|nurse|farmer|artist|speaker|trainer|instructor|coach|pilot|chef|cook|lawyer|attorney|judge|manager|supervisor|performer|musician|singer|photographer|inspector|surveyor|mechanic|installer|cleaner|visitor|subscriber|donor|volunteer|keeper|breeder|supporter|resident|landlord|defendant|plaintiff|witness|physician|dentist|therapist|surgeon|accountant|broker|electrician|plumber)"
+_PEOPLE = "|".join(
+    """
+    guest customer user patient employee driver contact member author owner person passenger party debtor creditor claimant student
+    client teacher doctor recipient tenant buyer seller agent staff attendee worker technician rider applicant candidate borrower
+    reader player child parent holder veterinarian vet nurse farmer artist speaker trainer instructor coach pilot chef cook lawyer
+    attorney judge manager supervisor performer musician singer photographer inspector surveyor mechanic installer cleaner visitor
+    subscriber donor volunteer keeper breeder supporter resident landlord defendant plaintiff witness physician dentist therapist
+    surgeon accountant broker electrician plumber
+    """.split()  # noqa: SIM905
+)
 
 
 @lru_cache(maxsize=65536)
@@ -77,7 +86,7 @@ def _one(word: str) -> str:
 _BEARERS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(rf"\b(?:{pattern})\b(?! (?:an?|the|all|your)\b)"), meaning)
     for pattern, meaning in (
-        (rf"{_PEOPLE}s?(?!-| resource)|people", "person"),
+        (rf"(?:{_PEOPLE})s?(?!-| resource)|people", "person"),
         (r"cards?|payees?|beneficiar(?:y|ies)|accounts?|bookings?|reservations?|appointments?", "person"),
         (r"compan(?:y|ies)|suppliers?|vendors?|organi[sz]ations?|employers?|firms?|merchants?|partners?|brands?", "company"),
         (r"products?|items?|articles?|parts?(?! of)|goods?", "product"),
@@ -95,9 +104,8 @@ _TITLED = ("book", "product", "dish", "file")  # what has a title of its own kin
 
 _NAME_OF = re.compile(r"(?:the )?(?:full |legal |first and last )?name of (?:the |an? |one |another )?([a-z].*)")
 _ANIMALS = re.compile(r"\b(?:animals?|pets?|livestock|herds?|dogs?|cats?|horses?|cows?|cattle|pupp(?:y|ies)|kittens?|foals?|birds?)\b")
-_ALSO_VERBS = re.compile(
-    r"(?:book|file|list|place|track|document|group) "
-)  # at the head of a tool's words they are what it does: "list pets"
+# At the head of a tool's words these are what it does: "list pets".
+_ALSO_VERBS = re.compile(r"(?:book|file|list|place|track|document|group) ")
 _FOR_SOMEBODY = re.compile(r"(?:book|reserve|order|schedule|rent|hire|invite|buy|send)\b")
 
 
@@ -233,7 +241,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"\b(company|organi[sz]ation|employer|supplier|vendor|merchant|customer company)( name)?$", "company"),
     (r"\b(team)( name)?$", "team"),
     (
-        rf"\b{_PEOPLE}( (full )?name)?$|\b(assignee|sender|created by|assigned to|requested by|host name|by|attendees|participants|authors)$",
+        rf"\b({_PEOPLE})( (full )?name)?$|\b(assignee|sender|created by|assigned to|requested by|host name|by|attendees|participants|authors)$",
         "person",
     ),
     (r"\b(product|article|item)( name)?s?$", "product"),

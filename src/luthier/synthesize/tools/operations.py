@@ -124,9 +124,8 @@ def _of_phrase(phrase: str, name: Sequence[str]) -> str:
     if _DONE.search(phrase):
         return f"run {'' if _ARTICLE.match(phrase) else 'the '}{phrase}"
     verb = name[0] if name and (name[0] in _MORE_VERBS or name[0] in verbs()) else "get"
-    if verb in _READING and not (
-        verb in ("search", "query", "browse") and verb in phrase.lower().split()
-    ):  # "full text search": `search_orders` says it better
+    named_better = verb in ("search", "query", "browse") and verb in phrase.lower().split()  # "full text search" of `search_orders`
+    if verb in _READING and not named_better:
         return f"{verb if verb in ('show', 'find', 'view') else 'get'} {'' if _ARTICLE.match(phrase) else 'the '}{phrase}"
     return _of_name(name)
 
