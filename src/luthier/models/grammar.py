@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_STRING, MAX_ITEMS, MAX_DEPTH = 80, 20, 8
 TRIES = 64  # tokens without room for an ending that are tried before the known ending is taken
+LATER_TRIES = 8  # where none was known before either
+LOOKS_AFTER = 8  # tokens, where no ending fits into what is left
 _TERMINALS = f"""
 SENTENCE: /[A-Z][^\\n\\[\\]]{{0,200}}/
 INTEGER: /-?(0|[1-9][0-9]{{0,11}})/
@@ -220,6 +222,7 @@ class GrammarMask:
         self.engine, self.matchers, self.prompt_length, self.max_tokens = engine, matchers, prompt_length, max_tokens
         self.draw = draw
         self.endings: list[list[int] | None] = [None] * len(matchers)
+        self.looks: list[int] = [max_tokens] * len(matchers)  # with so many tokens left an ending is looked for again
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """input_ids: (rows, length); scores: (rows, vocabulary). Returns scores with only the picked token of each row left."""
@@ -242,6 +245,7 @@ class GrammarMask:
     def keep(self, rows: Sequence[int]) -> None:
         """Only these rows go on."""
         self.matchers, self.endings = [self.matchers[row] for row in rows], [self.endings[row] for row in rows]
+        self.looks = [self.looks[row] for row in rows]
         if self.draw is not None:
             self.draw.keep(rows)
 
@@ -257,7 +261,9 @@ class GrammarMask:
             return token
         if inside_text and known is not None and len(known) <= left - 2 and self.engine.plain[token]:
             return token  # letters inside a string or sentence change nothing about how it ends, and looking is not free
-        for _ in range(TRIES):
+        if known is None and left > self.looks[row]:
+            return first
+        for _ in range(TRIES if known is not None or left == self.max_tokens else LATER_TRIES):
             if token in self.engine.stop_ids:
                 return token
             ending = self.engine.ending_after(matcher, token, known, left - 2)
@@ -268,7 +274,8 @@ class GrammarMask:
             if not (scores > float("-inf")).any():
                 break
             token = self.pick(row, scores)
-        if known is None:  # no ending fits: write on, and look again at the next token
+        if known is None:  # no ending fits: write on, and look again a little later, for the looking costs more than the model
+            self.looks[row] = left - LOOKS_AFTER if left > 2 * LOOKS_AFTER else left
             return first
         self.endings[row] = known[1:]
         return known[0] if known else self.engine.stop_ids[0]
