@@ -1,5 +1,5 @@
 """How one argument of a call is said: with a preposition of its own ("from 3 May 2026"), with its unit ("a dose of 96 ml"), in words ("without
-breakfast"), or after its name."""
+breakfast"), or after its name; and what a question calls it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _ID_TAIL = re.compile(r" (id|ids|number|no|uuid|code|identifier)$")
 PREPOSITIONS = frozenset(("to", "from", "on", "at", "by", "for", "in", "until", "since", "before", "after"))
 _TIMES = frozenset(("nights", "days", "hours", "minutes", "weeks", "months", "years", "people", "persons", "guests", "passengers"))
 _ADJECTIVE = re.compile(r"(e|ic|al|ed|able|ible|ive|ful|less|ous|ing|y|ent|ant)$")
-PARTICIPLE = re.compile(r"(ed|en|sold|bought|born|built|paid|sent|made|left|held|sown|shown|spent|lent|met|set|kept|lost|found)$")
+_PARTICIPLE = re.compile(r"(ed|en|sold|bought|born|built|paid|sent|made|left|held|sown|shown|spent|lent|met|set|kept|lost|found)$")
 _COMPARED = re.compile(
     r"(.*\b(?:than|within|after|before|last|next|past|every|for)) (seconds|minutes|hours|days|weeks|months|years|metres|meters|kilometres|kilometers|km|miles|percent)"
 )
 _AHEAD = re.compile(r"(?:(.+) )?(seconds|minutes|hours|days|weeks|months) (before|after|ahead|earlier|later|in advance)")
-BEGINS = {"starts": "starting", "begins": "beginning", "ends": "ending", "departs": "departing", "arrives": "arriving", "opens": "opening"}
-BEGINS |= {"closes": "closing", "leaves": "leaving", "expires": "expiring", "finishes": "finishing", "takes place": "taking place"}
+_BEGINS = {"starts": "starting", "begins": "beginning", "ends": "ending", "departs": "departing", "arrives": "arriving", "opens": "opening"}
+_BEGINS |= {"closes": "closing", "leaves": "leaving", "expires": "expiring", "finishes": "finishing", "takes place": "taking place"}
 _LIMITS = {**dict.fromkeys(("min", "minimum", "least"), "at least"), **dict.fromkeys(("max", "maximum", "most"), "at most")}
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 # Units at the end of a name ("doseMl", "price_eur") as people write them after the number; a name that is a unit ("litres") follows its number.
-UNITS = {
+_UNITS = {
     **{
         one: one
         for one in ("ml", "kg", "mg", "km", "cm", "mm", "percent", "grams", "litres", "liters", "tonnes", "tons", "kilograms", "miles")
@@ -94,6 +94,22 @@ def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Ra
     return Detail(label, text, random.choice(forms).replace("{v}", text).replace("{label}", label))
 
 
+def asked_for(name: str, schema: JSON) -> str:
+    """What a question calls a parameter: its words without a unit, and of things that are counted or measured their number."""
+    words, amount = words_of(name), schema.get("type") in ("integer", "number")
+    head, _, last = words.rpartition(" ")
+    if amount and last in _UNITS:
+        return head or f"number of {words}"
+    if head and last in ("on", "at") and _PARTICIPLE.search(head):
+        return f"day it {'was' if head == 'born' else 'is'} {head}" if last == "on" else f"time it is {head}"
+    if head and last in ("from", "until", "since", "by") and schema.get("format") == "date":
+        return f"day to {words}" if is_verb(head) else f"day it is {words}"
+    if head in _BEGINS and last in ("on", "at"):
+        return f"{'day' if last == 'on' else 'time'} it {head}"
+    counted = schema.get("type") == "integer" and words.endswith("s") and not words.endswith(("ss", "us", "is"))
+    return f"number of {words}" if counted else words
+
+
 def _text_forms(label: str, value: Any, text: str, meaning: str, schema: JSON, operation: Operation) -> tuple[str, ...]:  # noqa: PLR0917
     """Phrases in which a text or a list may stand; none where its label is to be said."""
     if schema.get("format") == "time" or (meaning == "time" and label in ("at", "time")):
@@ -104,13 +120,13 @@ def _text_forms(label: str, value: Any, text: str, meaning: str, schema: JSON, o
         or (meaning == "currency" and label != "currency")
     ):
         return ()
-    if label in BEGINS and meaning == "time":
-        return (f"{BEGINS[label]} at {{v}}",)
+    if label in _BEGINS and meaning == "time":
+        return (f"{_BEGINS[label]} at {{v}}",)
     head, _, last = label.rpartition(" ")
-    if last in PREPOSITIONS and PARTICIPLE.search(head):  # collected on
+    if last in PREPOSITIONS and _PARTICIPLE.search(head):  # collected on
         return (f"{label} {{v}}",)
-    if head and last in ("at", "on") and head in BEGINS:
-        return (f"{BEGINS[head]} on {{v}}" if schema.get("format") in ("date", "date-time") else f"{BEGINS[head]} {last} {{v}}",)
+    if head and last in ("at", "on") and head in _BEGINS:
+        return (f"{_BEGINS[head]} on {{v}}" if schema.get("format") in ("date", "date-time") else f"{_BEGINS[head]} {last} {{v}}",)
     if head and last in ("at", "on") and not is_day(value) and schema.get("format") == "date-time":
         return (f"with the {head} on {{v}}",)
     if last in PREPOSITIONS and meaning not in ("start_date", "end_date"):
@@ -174,9 +190,9 @@ def _with_unit(label: str, text: str) -> tuple[str, str, str]:
     if compared := _COMPARED.fullmatch(label):
         return label, text, f"{compared[1]} {text} {compared[2]}"
     head, _, last = label.rpartition(" ")
-    if last not in UNITS:
+    if last not in _UNITS:
         return label, text, ""
-    unit = UNITS[last]
+    unit = _UNITS[last]
     if head:
         return head, f"{text} {unit}", ""
     return label, text, "" if last == "celsius" else f"with {text} {unit}"

@@ -21,9 +21,9 @@ from luthier.synthesize.tools.grounding import letters, stems
 from luthier.synthesize.tools.meaning_values import FIRST_DAY, Scene
 from luthier.synthesize.tools.meanings import meaning_of, words_of
 from luthier.synthesize.tools.mocks import Fault, Mock, tool_text
-from luthier.synthesize.tools.operations import Operation, examples_of, is_verb, operation
+from luthier.synthesize.tools.operations import Operation, examples_of, operation
 from luthier.synthesize.tools.own_chains import chains, holds_several, that_one, value_in
-from luthier.synthesize.tools.own_details import BEGINS, PARTICIPLE, UNITS
+from luthier.synthesize.tools.own_details import asked_for
 from luthier.synthesize.tools.own_phrases import CHAT, HELLO, LINKS, OPEN, QUESTIONS, SEVERAL
 from luthier.synthesize.tools.own_requests import request_text
 from luthier.synthesize.tools.own_summaries import summary
@@ -295,7 +295,7 @@ class _Writer:
     def _clarified(self, asked: Operation, call: ToolCall, missing: Sequence[str]) -> list[Message]:
         text = request_text(asked, call.arguments, self.random, without=missing)
         properties = asked.tool.parameters["properties"]
-        names = [_asked_for(name, properties[name]) for name in asked.required_order if name in missing]
+        names = [asked_for(name, properties[name]) for name in asked.required_order if name in missing]
         question = self.random.choice(QUESTIONS if len(names) == 1 else SEVERAL).format(missing=" and the ".join(names))
         return [Message("user", text), Message("assistant", question)]
 
@@ -308,7 +308,7 @@ class _Writer:
         return Message(
             "user",
             self.random.choice(("{v}", "It's {v}.", "{v}, please.", "The {label} is {v}.", "Sorry, {v}.")).format(
-                v=value, label=_asked_for(name, schema)
+                v=value, label=asked_for(name, schema)
             ),
         )
 
@@ -436,22 +436,6 @@ def _coming_days(call: ToolCall) -> list[str]:
     """The days of its arguments that are still to come; a birthday is none."""
     days = (str(value)[:10] for value in call.arguments.values())
     return [day for day in days if is_day(day) and day >= FIRST_DAY.isoformat()]
-
-
-def _asked_for(name: str, schema: JSON) -> str:
-    """What a question calls a parameter: its words without a unit, and of things that are counted or measured their number."""
-    words, amount = words_of(name), schema.get("type") in ("integer", "number")
-    head, _, last = words.rpartition(" ")
-    if amount and last in UNITS:
-        return head or f"number of {words}"
-    if head and last in ("on", "at") and PARTICIPLE.search(head):
-        return f"day it {'was' if head == 'born' else 'is'} {head}" if last == "on" else f"time it is {head}"
-    if head and last in ("from", "until", "since", "by") and schema.get("format") == "date":
-        return f"day to {words}" if is_verb(head) else f"day it is {words}"
-    if head in BEGINS and last in ("on", "at"):
-        return f"{'day' if last == 'on' else 'time'} it {head}"
-    counted = schema.get("type") == "integer" and words.endswith("s") and not words.endswith(("ss", "us", "is"))
-    return f"number of {words}" if counted else words
 
 
 def _small(text: str) -> str:
