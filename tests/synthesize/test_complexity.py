@@ -143,7 +143,8 @@ def test_no_step_leaves_everything_as_it_came(dialogues: list[Conversation]) -> 
     assert [one.dialogue for one in steer(dialogues, BOUNDS, Ruler(), most=0)] == dialogues
 
 
-def test_each_operator_does_what_its_name_says(dialogues: list[Conversation]) -> None:
+def test_each_operator_does_what_its_name_says() -> None:
+    dialogues = list(synthesize_dialogues(120, seed=5))
     operators, random = _Operators(dialogues), Random(3)
     done = dict.fromkeys(("candidate", "call", "value", "fewer"), 0)
     for dialogue in dialogues:

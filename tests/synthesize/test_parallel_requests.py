@@ -36,7 +36,7 @@ def test_calls_differ_and_pass_every_rule(seed: int, tools: int) -> None:
     if made is None:  # no two different calls: nothing to draw
         assert all(len({str(slot.draw(source)) for _ in range(40)}) <= 2 for slot in listed[0].slots)
         return
-    assert 2 <= len(made.calls) <= 4
+    assert 2 <= len(made.calls) <= 5
     assert all(call not in made.calls[:number] for number, call in enumerate(made.calls))
     assert {call.name for call in made.calls} <= {one.tool.name for one in listed}
     assert check(conversation(made, listed)) == []
@@ -71,6 +71,23 @@ def test_values_are_listed_given_respectively_and_said_again() -> None:
     shared = next(one for one in made if one is not None and "in Lisbon and Porto" in one.text and "respectively" not in one.text)
     assert [call.arguments["city"] for call in shared.calls] == ["Lisbon", "Porto"]
     assert len({call.arguments["day"] for call in shared.calls}) == 1
+
+
+def test_what_calls_have_in_common_is_said_once_at_the_end_or_in_the_first() -> None:
+    source = Source(5)
+    [tool] = blueprints(source, 1)
+    slots = (place("gas", ("helium", "neon"), "with {v}"), place("place", ("Lisbon", "Porto", "Rome"), "in {v}"))
+    tool = Blueprint(tool.tool, slots, "compute the pressure", "", tool.domain)
+    made = [one for _ in range(400) if (one := parallel_request(tool, [tool], source)) is not None]
+    once = [
+        one
+        for one in made
+        if sum(one.text.count(gas) for gas in ("helium", "neon")) == 1 and len({c.arguments["gas"] for c in one.calls}) == 1
+    ]
+    at_the_end = [one for one in once if one.text.endswith(("in all of them.", "for all of them.", "each time.", "for all of these."))]
+    in_the_first = [one for one in once if one.calls[0].arguments["gas"] in one.text[: len(one.text) // 2]]
+    assert len(at_the_end) > 10
+    assert len(in_the_first) > 10
 
 
 def test_a_tool_without_parameters_that_stands_alone_is_not_called_twice() -> None:

@@ -16,8 +16,9 @@ from luthier.synthesize.tools.checks import check
 from luthier.synthesize.tools.dialogues import PER_LIST, TYPE_SHARES, synthesize_dialogues
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
 from luthier.synthesize.tools.real_tools import real_blueprint
-from luthier.synthesize.tools.requests import draw_arguments, request
-from luthier.synthesize.tools.values import Source, guess_kind, kinds
+from luthier.synthesize.tools.requests import draw_arguments, mention, request
+from luthier.synthesize.tools.slots import idea_slot
+from luthier.synthesize.tools.values import Source, guess_kind, kinds, topic_text
 
 ROOMS = Tool(
     "rooms.book_room",
@@ -59,6 +60,34 @@ def test_every_idea_makes_a_valid_tool() -> None:
         assert [slot.name for slot in blueprint.slots] == list(blueprint.tool.parameters["properties"])
         assert any(slot.required for slot in blueprint.slots), idea
     assert len({idea.domain for idea in ideas()}) >= 30
+
+
+def test_objects_and_lists_of_objects_are_said_field_by_field() -> None:
+    random = Random(2)
+    seat = idea_slot("rows:passengers(person=name enum:seat=window/aisle? num:weight(kg))?", random)
+    assert not seat.required
+    assert seat.schema["items"]["required"] == ["name", "weight"]
+    assert seat.schema["items"]["properties"]["weight"]["type"] in ("integer", "number")
+    filters = idea_slot("fields:filter(city year?)", random)
+    source, told = Source(4), set()
+    for _ in range(60):
+        passengers, found = seat.draw(source), filters.draw(source)
+        assert 1 <= len(found) <= 2  # the year may be left out
+        text = mention(seat, passengers, source, named=True)
+        assert all(row["name"] in text and str(row["weight"]) in text for row in passengers)
+        assert all(str(value) in mention(filters, found, source, named=False) for value in found.values())
+        told.add(len(passengers))
+    assert told == {1, 2, 3}
+
+
+def test_articles_are_no_part_of_a_value() -> None:
+    source = Source(1)
+    for name in ("event", "invention", "crime"):
+        values = {str(kinds()[name].draw(source)) for _ in range(60)}
+        assert len(values) > 5
+        assert not any(value.startswith(("the ", "a ")) for value in values)
+        assert any("the {v}" in way or "a {v}" in way for way in kinds()[name].said)
+    assert topic_text("event", source).startswith("the ")
 
 
 @settings(max_examples=40, deadline=None)

@@ -16,7 +16,7 @@ from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
 from luthier.synthesize.tools.parallel_requests import parallel_request
 from luthier.synthesize.tools.real_tools import real_blueprints
 from luthier.synthesize.tools.requests import draw_arguments, request
-from luthier.synthesize.tools.values import Source, kinds
+from luthier.synthesize.tools.values import Source, topic_text
 
 DialogueType = Literal["single", "parallel", "missing_argument", "irrelevant"]
 TYPE_SHARES: Mapping[DialogueType, float] = {"single": 0.54, "parallel": 0.07, "missing_argument": 0.05, "irrelevant": 0.34}
@@ -25,7 +25,7 @@ NEAR_SHARE, OPEN_SHARE = 0.35, 0.15
 OPTIONAL_SHARE = 0.75  # of the optional parameters a request mentions: people list a parameter because they use it
 PER_LIST = 6
 _DISTRACTORS = (0, 0, 0, 0, 0, 0, 1, 1, 2)
-_PARALLEL_DISTRACTORS = (0, 0, 1, 1, 2, 3)  # for a list on which several calls are asked for: half of those are of several tools
+_PARALLEL_DISTRACTORS = (0, 0, 1, 1, 2, 3)  # for a list with several such requests: half of those are of several tools
 _OPEN_KINDS = ("topic", "event", "substance", "animal", "organ", "sport", "country", "author", "coding", "genre")
 _OPEN = (
     "What is {topic}?",
@@ -101,7 +101,9 @@ def spread(shares: Mapping[DialogueType, float], count: int, source: Source) -> 
 
 def _on_one_list(blueprint: Blueprint, others: list[Blueprint], types: list[DialogueType], source: Source) -> list[Conversation]:
     """Dialogues of the given types, with different requests, on one list: the blueprint's tool and some distractors."""
-    listed = _listed(blueprint, others, source.random.choice(_PARALLEL_DISTRACTORS if "parallel" in types else _DISTRACTORS), source)
+    listed = _listed(
+        blueprint, others, source.random.choice(_PARALLEL_DISTRACTORS if types.count("parallel") > 1 else _DISTRACTORS), source
+    )
     names = {one.tool.name for one in listed}
     asks = {one.ask for one in listed}
     absent = [other for other in others if other.tool.name not in names and other.ask not in asks]
@@ -168,7 +170,7 @@ def _irrelevant(blueprint: Blueprint, absent: list[Blueprint], tools: list[Tool]
     near = [other for other in absent if other.domain == blueprint.domain]
     wanted = source.random.choice(near if near and source.random.random() < NEAR_SHARE else absent)
     if source.random.random() < OPEN_SHARE:
-        topic = str(kinds()[source.random.choice(_OPEN_KINDS)].draw(source))
+        topic = topic_text(source.random.choice(_OPEN_KINDS), source)
         text, ask = source.random.choice(_OPEN).format(topic=topic), f"answer questions about {topic}"
     else:
         text, ask = request(wanted, draw_arguments(wanted, source), source).text, wanted.ask

@@ -10,7 +10,7 @@ from random import Random
 
 from luthier.records import Tool
 from luthier.synthesize.tools.blueprints import Blueprint, Slot
-from luthier.synthesize.tools.slots import idea_slot
+from luthier.synthesize.tools.slots import TOKEN, idea_slot
 from luthier.synthesize.tools.values import Source
 
 EVERYDAY_SOURCE = "luthier everyday ideas"
@@ -71,7 +71,7 @@ def ideas() -> tuple[Idea, ...]:
             domain = line.strip("[]")
         elif line and not line.startswith("#"):
             ask, noun, parameters = (part.strip() for part in line.split("|"))
-            found.append(Idea(domain, ask, noun, tuple(re.findall(r"[^\s:]++:[^\s(]++\([^)]*+\)\??|\S++", parameters))))
+            found.append(Idea(domain, ask, noun, tuple(TOKEN.findall(parameters))))
     return tuple(found)
 
 

@@ -32,7 +32,7 @@ from luthier.synthesize.tools.plan import OPTIONAL_SHARE, Plan
 from luthier.synthesize.tools.requests import draw_arguments as draw_everyday
 from luthier.synthesize.tools.similarity import NeighbourIndex
 from luthier.synthesize.tools.spoken_values import is_day, said
-from luthier.synthesize.tools.values import Source, kinds
+from luthier.synthesize.tools.values import Source, topic_text
 
 OWN_SHARES: Mapping[Any, float] = {
     "single": 0.45,
@@ -319,7 +319,7 @@ class _Writer:
         draw = self.random.random()
         if draw < OPEN_SHARE:
             question, topics = self.random.choice(OPEN)
-            topic = str(kinds()[self.random.choice(topics)].draw(self.source))
+            topic = topic_text(self.random.choice(topics), self.source)
             doing = re.match(r"(?i)(write|tell)\b.* (poem|joke) ", question)
             text, kind = question.format(topic=topic), "open"
             ask = f"{doing[1].lower()} a {doing[2]} about {topic}" if doing else f"answer questions about {topic}"

@@ -20,6 +20,7 @@ OPTIONAL_SHARE = 0.4  # of the optional parameters: several calls are long enoug
 SEVERAL_TOOLS = 0.65  # of the parallel requests on a list of several tools
 EACH_WITH_EACH = 0.5  # of the requests that list values in two places: "in Lisbon and Porto on Monday and Friday" are four calls
 _COUNTS = (2, 2, 2, 3, 3, 4)
+_LISTED = (2, 2, 2, 3, 3, 4, 5)  # values in one place: short, so more of them
 _LINKS = (" Also, ", " And then: ", " ", " Then ", "\n", " After that, ", " In addition, ", " And ")
 _ORDINALS = ("First, ", " Second, ", " Third, ", " Fourth, ")
 _LAST = (" Finally, ", " Lastly, ", " And finally, ", " Last, ")
@@ -34,6 +35,14 @@ _AGAIN = (
     "And another one {v}.",
     "What changes {v}?",
 )
+_SHARED = (
+    " The {p} is {v} in all of them.",
+    " The {p} is {v} each time.",
+    " {P} in each case: {v}.",
+    " Use {v} as the {p} for all of them.",
+    " I want {v} as the {p} for all of these.",
+)
+_SHARED_FLAGS = (" All of them {v}.", " Each time {v}.", " In all cases {v}.", " This goes for all of them: {v}.")
 _TRIES = 8
 
 
@@ -52,7 +61,7 @@ class Parallel(NamedTuple):
 
 
 def parallel_request(blueprint: Blueprint, listed: Sequence[Blueprint], source: Source) -> Parallel | None:
-    """A request for two to four calls: of several tools of the list, or of the blueprint's tool with other values.
+    """A request for two to five calls: of several tools of the list, or of the blueprint's tool with other values.
 
     None where no two different calls are found, as for a tool without parameters that stands alone.
     """
@@ -62,8 +71,10 @@ def parallel_request(blueprint: Blueprint, listed: Sequence[Blueprint], source: 
     form = source.random.random()
     if varied and form < 0.35:
         made = _listed_values(blueprint, varied, source)
-    elif varied and form < 0.6:
+    elif varied and form < 0.55:
         made = _again(blueprint, varied, source)
+    elif varied and form < 0.75:
+        made = _shared_values(blueprint, varied, source)
     else:
         made = None
     return made or _of_one(blueprint, source)
@@ -139,14 +150,14 @@ def _can_stand_among_others(slot: Slot) -> bool:
 
 
 def _listed_values(blueprint: Blueprint, varied: Sequence[Slot], source: Source) -> Parallel | None:
-    """Said once, with two to four values in one place; or in two places, "respectively" or each with each."""
+    """Said once, with two to five values in one place; or in two places, "respectively" or each with each."""
     random = source.random
     shared = draw_arguments(blueprint, source, OPTIONAL_SHARE)
     places = [slot for slot in varied if slot.name in shared]
     if not places:
         return None
     places = random.sample(places, 2 if len(places) > 1 and random.random() < 0.35 else 1)
-    found = {slot.name: _different(slot, random.choice(_COUNTS), source) for slot in places}
+    found = {slot.name: _different(slot, random.choice(_LISTED), source) for slot in places}
     count = min(map(len, found.values()))
     if count < 2:
         return None
@@ -184,6 +195,43 @@ def _again(blueprint: Blueprint, varied: Sequence[Slot], source: Source) -> Para
     return Parallel(text, tuple(calls)) if len(calls) > 1 else None
 
 
+def _shared_values(blueprint: Blueprint, varied: Sequence[Slot], source: Source) -> Parallel | None:
+    """The calls one after another, and what they have in common once: at the end, or in the first of them where no call can do without it."""
+    random = source.random
+    arguments = draw_arguments(blueprint, source, 0.7)
+    places = [slot for slot in varied if slot.name in arguments]
+    shared = [slot for slot in blueprint.slots if slot.name in arguments]
+    if len(shared) < 2 or not places:
+        return None
+    changing = random.choice(places)
+    shared = [slot for slot in shared if slot is not changing]
+    once = random.choice(shared)
+    others = [slot for slot in places if slot is not once]
+    first = once.required and random.random() < 0.5
+    calls: list[Call] = []
+    texts: list[str] = []
+    for _ in range(random.choice(_COUNTS)):
+        call = Call(blueprint.tool.name, arguments | {slot.name: slot.draw(source) for slot in others})
+        if call not in calls:
+            without = None if first and not calls else once.name
+            texts.append(request(blueprint, call.arguments, source, without=without).text)
+            calls.append(call)
+    if len(calls) < 2:
+        return None
+    ending = "" if first else _in_common(once, arguments[once.name], source)
+    return Parallel((_ended(_joined(texts, source)) if ending else _joined(texts, source)) + ending, tuple(calls))
+
+
+def _in_common(slot: Slot, value: Any, source: Source) -> str:
+    """A sentence that says a value for all that was asked before."""
+    if isinstance(value, bool):
+        return source.random.choice(_SHARED_FLAGS).replace("{v}", mention(slot, value, source, named=True).strip(" ,"))
+    share = slot.said[0] if "{p}" in slot.said[0] else ""
+    said = f"{round(value * 100, 4):g}%" if share else value_text(value, source)
+    ending = source.random.choice(_SHARED).replace("{p}", slot.words).replace("{P}", slot.words.capitalize()).replace("{v}", said)
+    return f"{ending[:-2]}." if ending.endswith((".", "!", "?"), 0, -1) else ending
+
+
 def _different(slot: Slot, count: int, source: Source) -> list[Any]:
     """Up to so many values of a parameter, none of them twice or part of another, and none with a comma or an "and" of its own."""
     found: list[Any] = []
@@ -202,4 +250,6 @@ def _different(slot: Slot, count: int, source: Source) -> list[Any]:
 def _listing(values: Sequence[Any], source: Source) -> str:
     """Values as people list them: "Lisbon, Porto and Rome"."""
     texts = [value_text(value, source) for value in values]
+    if isinstance(values[0], int | float) and source.random.random() < 0.15 and not any("," in text for text in texts):
+        return f"{','.join(texts[:-1])} and {texts[-1]}"
     return f"{', '.join(texts[:-1])} and {texts[-1]}"

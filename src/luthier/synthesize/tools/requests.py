@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.records import JSON
-from luthier.synthesize.tools.blueprints import Blueprint, Slot
+from luthier.synthesize.tools.blueprints import Blueprint, Slot, spoken
 from luthier.synthesize.tools.values import Source, kinds
 
 NAMED_SHARE = 0.35
@@ -20,6 +20,7 @@ AHEAD_SHARE = 0.45
 _BEFORE_NOUN = re.compile(r"^[a-z]+ (?:(?:up|out|for|on|off|back) )?((?:a|an|the) )?([a-z]+)")
 _ABOUT = re.compile(r"(information|facts|details) (about|of) ?")
 _NUMBER_WORDS: dict[Any, str] = dict(enumerate("two three four five six seven eight nine ten eleven twelve".split(), 2))  # noqa: SIM905
+_BETWEEN = (" ", " ", ": ", "=", " is ")  # a field and its value
 _SYNONYMS = {
     "find": ("find", "look for", "search for", "get me", "look up"),
     "get": ("get", "fetch", "show me", "give me", "look up"),
@@ -143,10 +144,17 @@ def mention(slot: Slot, value: Any, source: Source, *, named: bool) -> str:
 def value_text(value: Any, source: Source) -> str:
     """A value as people write it: lists with commas or in brackets, large numbers sometimes with separators or in millions."""
     random = source.random
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return _fields_text(value, random.choice(_BETWEEN), source)
     if isinstance(value, list):
-        texts = [value_text(item, source) for item in value]
+        between = random.choice(_BETWEEN)
+        texts = [_fields_text(item, between, source) if isinstance(item, dict) else value_text(item, source) for item in value]
         if len(texts) == 1:
             return texts[0]
+        if isinstance(value[0], dict):
+            return random.choice(["; ".join(texts), " | ".join(texts), " and ".join(f"({text})" for text in texts)])
         if isinstance(value[0], str):
             mark = random.choice(["", "", "", "'", '"'])
             texts = [f"{mark}{text}{mark}" for text in map(str, value)]
@@ -160,6 +168,12 @@ def value_text(value: Any, source: Source) -> str:
         if random.random() < 0.5:
             return f"{value:,}"
     return str(value)
+
+
+def _fields_text(fields: JSON, between: str, source: Source) -> str:
+    """`name Anna Keller, age 34 and seat window`."""
+    texts = [f"{spoken(name)}{between}{value_text(item, source)}" for name, item in fields.items()]
+    return ", ".join(texts) if between == "=" or len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]
 
 
 def _sentence(ask: str, noun: str, mentions: list[str], source: Source) -> str:

@@ -5,12 +5,15 @@ The tokens are explained at the head of `data/everyday.txt`; `mentions_by_name` 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from random import Random
 
 from luthier.records import JSON
 from luthier.synthesize.tools.blueprints import Slot, spoken
 from luthier.synthesize.tools.values import Kind, Source, kinds
 
+TOKEN = re.compile(r"[^\s:]++:[^\s(]++\((?:[^()]|\([^)]*+\))*+\)\??|\S++")  # a parameter of an idea
 _ALTERNATIVES = {"percent": "percent_points", "date": "written_date", "end_date": "written_end"}
 _NOT_AHEAD = frozenset(
     ("unit", "units", "to", "order", "function", "property", "nutrient", "reason", "symptom", "activity", "method", "mode")
@@ -29,6 +32,10 @@ def idea_slot(token: str, random: Random) -> Slot:
         name, _, options = rest.partition("=")
         make = _enum_slot if prefix == "enum" else _enum_list_slot
         return make(name, options.split("/"), required, random)
+    if prefix in ("fields", "rows"):
+        name, _, inner = rest.removesuffix(")").partition("(")
+        slots = [idea_slot(one, random) for one in TOKEN.findall(inner)]
+        return _object_slot(name, slots, required, random) if prefix == "fields" else _objects_slot(name, slots, required, random)
     if prefix == "bool":
         return flag_slot(rest, f"Whether to {spoken(rest)}." if random.random() < 0.5 else f"{spoken(rest).capitalize()} or not.", required)
     name, _, unit = rest.rstrip(")").partition("(")
@@ -49,6 +56,36 @@ def _kind_slot(kind: Kind, name: str, required: bool, random: Random) -> Slot:
         schema["items"] = {"type": _item_type(kind)}
     named = list_mentions_by_name(name) if kind.type == "array" else mentions_by_name(name)
     return Slot(name, schema, required, kind.draw, kind.said, named, kind.ahead)
+
+
+def _object_slot(name: str, slots: list[Slot], required: bool, random: Random) -> Slot:
+    """An object, with its properties in the schema or, now and then, only told by their names."""
+    words, names = spoken(name), [slot.name for slot in slots]
+    about = random.choice([f"The {words}.", f"{words.capitalize()} to apply.", f"The {words}, with {' and '.join(names)}."])
+    schema = _object_schema(slots) if random.random() < 0.75 else {"type": "object"}
+    if "properties" not in schema:
+        about = f"The {words}: an object with {', '.join(names[:-1])} and {names[-1]}."
+    said = ("where {v}", "with {v}", "({v})", "- {v}")
+    named = (f"with the {words} {{v}}", f"{words}: {{v}}", f"with {{v}} as the {words}", f"({words}: {{v}})")
+    return Slot(name, schema | {"description": about + _optional_note(required, random)}, required, _object_draw(slots), said, named)
+
+
+def _objects_slot(name: str, slots: list[Slot], required: bool, random: Random) -> Slot:
+    """A list of such objects."""
+    words = spoken(name)
+    schema: JSON = {"type": "array", "items": _object_schema(slots), "description": f"The {words}.{_optional_note(required, random)}"}
+    draw = _object_draw(slots)
+    ways = (f"{words}: {{v}}", f"with the {words} {{v}}", f"for these {words}: {{v}}")
+    return Slot(name, schema, required, lambda s: [draw(s) for _ in range(s.random.choice((1, 2, 2, 3)))], ways, ways)
+
+
+def _object_schema(slots: list[Slot]) -> JSON:
+    required = [slot.name for slot in slots if slot.required]
+    return {"type": "object", "properties": {slot.name: slot.schema for slot in slots}, "required": required}
+
+
+def _object_draw(slots: list[Slot]) -> Callable[[Source], JSON]:
+    return lambda s: {slot.name: slot.draw(s) for slot in slots if slot.required or s.random.random() < 0.6}
 
 
 def _item_type(kind: Kind) -> str:

@@ -132,6 +132,26 @@ def _code(s: Source) -> str:
     return f"{letters}{s.random.choice(['', '-'])}{s.random.randint(100, 99999)}"
 
 
+_CODE_WORDS = """account buffer cache cart click config cursor data event field form frame graph handler image index item key list log map
+model my new node old order page parent profile query queue record result row session shape source state stream table target temp token tree
+user value view""".split()  # noqa: SIM905
+
+
+def _variable(s: Source) -> str:
+    """A name as programs have it: `my_data`, `userProfile`, `NodeList`."""
+    words = s.random.sample(_CODE_WORDS, s.random.choice((1, 2, 2, 2, 3)))
+    style = s.random.random()
+    if style < 0.4:
+        return "_".join(words)
+    capital = [word.capitalize() for word in words]
+    return words[0] + "".join(capital[1:]) if style < 0.85 else "".join(capital)
+
+
+def topic_text(kind: str, source: Source) -> str:
+    """A value of a kind as a sentence is about it: "the Moon landing"."""
+    return ("the " if kind == "event" else "") + str(kinds()[kind].draw(source))
+
+
 def _lower(draw: Draw) -> Draw:
     return lambda s: str(draw(s)).lower()
 
@@ -286,16 +306,19 @@ def _draws() -> dict[str, tuple[str, Draw]]:
         "event": (
             text,
             _pick(
-                "the Great Fire of London",
-                "the Moon landing",
-                "the French Revolution",
-                "the Treaty of Versailles",
-                "the Gold Rush",
-                "the fall of Constantinople",
-                "the Boston Tea Party",
-                "the Hundred Years War",
+                "Great Fire of London",
+                "Moon landing",
+                "French Revolution",
+                "Treaty of Versailles",
+                "Gold Rush",
+                "fall of Constantinople",
+                "Boston Tea Party",
+                "Hundred Years War",
             ),
         ),
+        "invention": (text, _pick(*_words()["invention"]["values"])),
+        "crime": (text, _pick(*_words()["crime"]["values"])),
+        "variable": (text, _variable),
         "substance": (
             text,
             _pick(
