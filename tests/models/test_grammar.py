@@ -265,6 +265,30 @@ def test_a_sentence_is_an_answer_where_it_is_allowed(engine: Any, tokenizer: Any
     assert not accepts(engine, tokenizer, without, sentence)
 
 
+@pytest.mark.parametrize(
+    ("form", "call", "broken"),
+    [
+        ("brackets", "[f(x=1)]", "[f(x=one)]"),
+        ("llama", '{"name": "f", "parameters": {"x": 1}}', '{"name": "g", "parameters": {"x": 1}}'),
+        ("json", '[{"name": "f", "arguments": {"x": 1}}]', '[{"name": "f", "arguments": {"x": 1}]'),
+        (
+            "hermes",
+            '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>',
+            '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>',
+        ),
+    ],
+)
+def test_where_the_choice_is_the_models_any_text_is_let_through_but_no_broken_call(
+    engine: Any, tokenizer: Any, form: str, call: str, broken: str
+):
+    grammar = calls_grammar(one_tool({"x": INTEGER}, ["x"]), text=True, form=form)
+    for text in ("lower case\nand a second line", "3 + 4 = 7 [sic]", call):
+        assert accepts(engine, tokenizer, grammar, text), text
+    assert not accepts(engine, tokenizer, grammar, broken)
+    assert accepts(engine, tokenizer, grammar, f"I look it up. {call}")
+    assert accepts(engine, tokenizer, grammar, f"I look it up. {broken}") is (form != "hermes")  # only a tag tells that a call begins
+
+
 def test_the_number_of_calls_is_kept(engine: Any, tokenizer: Any):
     grammar = calls_grammar(one_tool({}, []), calls=(2, 3))
     counts = [n for n in range(6) if accepts(engine, tokenizer, grammar, "[" + ", ".join(["f()"] * n) + "]")]

@@ -17,12 +17,15 @@ from hypothesis import strategies as st
 
 from luthier.errors import DiskError, EngineError, MissingFileError, SettingsError
 from luthier.models import LanguageModel, Prompt, Sampling
+from luthier.models.grammar import FORMS as CALL_FORMS
+from luthier.models.grammar import calls_grammar
 from luthier.models.local import LocalModel
 from luthier.models.openvino import OpenVinoModel, generation_settings, stop_ids, token_room
 from luthier.models.openvino_export import StoredWeights, adapter_scale, exported, weight_files
 from luthier.models.openvino_form import read_form
 from luthier.models.openvino_graph import build_graph, quantize
-from luthier.records import Message
+from luthier.records import Message, Tool
+from luthier.records.call_forms import read_calls
 from stock_templates import stock, write_architecture
 
 needs_extra = pytest.mark.skipif(
@@ -250,7 +253,7 @@ def test_qwen_answers_scores_and_takes_adapters(kind: str, tmp_path: Path):
 def test_it_is_a_language_model(model: OpenVinoModel, adapter: Path):
     assert isinstance(model, LanguageModel)
     assert model.name == "tiny"
-    assert model.supports == {"generate", "json_schema", "score"}
+    assert model.supports == {"generate", "grammar", "json_schema", "score"}
     assert "score" not in OpenVinoModel(model.folder, adapter=adapter).supports
 
 
@@ -361,9 +364,34 @@ def test_a_cache_that_cannot_be_written_is_named(model: OpenVinoModel, tmp_path:
 
 
 @needs_extra
+@pytest.mark.parametrize("form", CALL_FORMS)
+@pytest.mark.parametrize("kind", ["one call", "a call or a sentence", "text or calls"])
+def test_calls_follow_their_grammar_as_the_local_engine_reads_it(model: OpenVinoModel, reference: LocalModel, form: str, kind: str):
+    """The oracle is llguidance, which reads the Lark itself; the model is random, so that whatever is let through is written."""
+    numbers = {"type": "array", "items": {"type": "integer"}, "maxItems": 2}
+    schema = {"properties": {"city": {"enum": ["Oslo", "größe"]}, "days": numbers, "detail": {"type": "boolean"}}, "required": ["city"]}
+    tools = [Tool("weather", "Weather.", {"type": "object", **schema}), Tool("clock.now", "Time.", {"type": "object", "properties": {}})]
+    sentence, text = kind == "a call or a sentence", kind == "text or calls"
+    grammar = calls_grammar(tools, calls=(1, 2), sentence=sentence, text=text, form=form)
+    limit = 200 if kind == "one call" else 12
+    spoken = model.speak([ask(str(number), grammar=grammar) for number in range(12)], Sampling(max_tokens=limit, temperature=1.5))
+    calls, whole = 0, [one for one in spoken if "\ufffd" not in one.completion.text]  # only llguidance forbids bytes that are no UTF-8
+    assert len(whole) > 3
+    for one in whole:
+        ended = one.completion.finish == "stop"
+        ids = list(one.ids[:-1] if ended else one.ids)
+        matcher = reference.grammar_engine.matcher(grammar)
+        assert matcher.try_consume_tokens(ids) == len(ids)
+        if ended:
+            assert matcher.is_accepting()
+            calls += bool(read_calls(one.completion.text, [tool.name for tool in tools]).calls)
+    assert calls or kind != "one call"
+
+
+@needs_extra
 def test_what_it_cannot_do_is_refused_in_one_line(model: OpenVinoModel, adapter: Path, tmp_path: Path):
-    with pytest.raises(EngineError, match="Lark grammar; use the local engine"):
-        model.generate([ask("a", grammar='start: "a"')])
+    with pytest.raises(EngineError, match="cannot be written as EBNF"):
+        model.generate([ask("a", grammar="start: /(?=a)b/")])
     with pytest.raises(EngineError, match=r"take \d+ tokens where the model has room for 4096; shorten it"):
         model.generate([*PROMPTS, ask("a b c " * 2000)])
     with pytest.raises(EngineError, match=r"^OpenVINO could not generate: Check '.*max_new_tokens.*'$"):

@@ -75,8 +75,8 @@ def evaluate_multi_turn(
 ) -> list[Score]:
     """Hold and judge every dialogue under every decoding. journal: judged dialogues; steps: every answer, which is not asked for again.
 
-    form: that constrained answers are written in, of `grammar.FORMS`. max_tokens: of one answer; where left out, enough for the true calls. Raises EngineError where the engine cannot follow a grammar and "constrained" is
-    asked for, and where a prompt does not name a tool on offer; SettingsError where a journal holds another model's answers.
+    form: that calls under a grammar are written in, of `grammar.FORMS`. max_tokens: of one answer; where left out, enough for the true calls. Raises
+    EngineError where the engine cannot follow a grammar and a decoding needs one, and where a prompt does not name a tool on offer; SettingsError where a journal holds another model's answers.
     """
     check_prompts(model, items)
     pairs = [(item, decoding) for item in items for decoding in decodings]
@@ -121,7 +121,7 @@ def hold(item: MultiTurnItem, decoding: Decoding, form: str = "brackets") -> Tal
         answers: list[tuple[str, ...]] = []
         calling = True
         while calling and len(steps) <= MOST_STEPS:
-            prompt = Prompt(tuple(messages), turn.tools, grammar=_grammar(turn.tools, form) if decoding == "constrained" else None)
+            prompt = Prompt(tuple(messages), turn.tools, grammar=_grammar(turn.tools, form, decoding))
             completion: Completion = yield Step(item, decoding, number, len(steps), prompt)
             if completion.finish == "refused":
                 refused = f"turn {number + 1}: {NO_ANSWER} ({completion.prompt_tokens:,} tokens)"
@@ -137,8 +137,11 @@ def hold(item: MultiTurnItem, decoding: Decoding, form: str = "brackets") -> Tal
     return Dialogue(item, decoding, tuple(turns), tuple(results))
 
 
-def _grammar(tools: Sequence[Tool], form: str) -> str:
-    return calls_grammar(tools, calls=(1, MOST_CALLS), sentence=True, form=form)
+def _grammar(tools: Sequence[Tool], form: str, decoding: Decoding) -> str | None:
+    if decoding == "free":
+        return None
+    guided = decoding == "guided"
+    return calls_grammar(tools, calls=(1, MOST_CALLS), sentence=not guided, text=guided, form=form)
 
 
 def _said(step: ReadStep, answers: Sequence[str]) -> Iterator[Message]:

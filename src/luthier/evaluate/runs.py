@@ -33,7 +33,7 @@ FIELDS = ("question", "options", "logprobs")  # that every row of scores has
 def run_tools(settings: ToolsEvaluationSettings, out: Path, progress: Progress = quiet) -> Run:
     """Keep the judged answers, `answers.jsonl`, and their scores; the same call continues a stopped evaluation.
 
-    Raises EngineError where constrained decoding is asked of what cannot follow a grammar, and what reading the items and opening the model raise.
+    Raises EngineError where a grammar is needed for what cannot follow one, and what reading the items and opening the model raise.
     """
     from luthier.evaluate.own_items import read_own_items
     from luthier.records.bfcl import load_items
@@ -59,7 +59,7 @@ def run_tools(settings: ToolsEvaluationSettings, out: Path, progress: Progress =
 
 def _decodings(settings: ToolsEvaluationSettings, model: LanguageModel) -> tuple[Decoding, ...]:
     able = "grammar" in model.supports
-    if "constrained" in settings.decodings and not able:
+    if {"constrained", "guided"} & set(settings.decodings) and not able:
         raise EngineError(f"{model.name}: cannot follow a grammar where it runs now; take --decoding free, or the engine transformers")
     return tuple(dict.fromkeys(settings.decodings)) or (("free", "constrained") if able else ("free",))
 

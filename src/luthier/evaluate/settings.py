@@ -14,7 +14,7 @@ from luthier.records.bfcl_multi_turn import MultiTurnCategory
 from luthier.settings import argument, check, option, seed_option
 
 AnyCategory = Literal[Category, MultiTurnCategory]
-Decoding = Literal["free", "constrained"]
+Decoding = Literal["free", "constrained", "guided"]
 Form = Literal["own", "brackets", "hermes", "llama", "json"]
 Style = Literal["chat", "plain"]
 
@@ -39,9 +39,12 @@ class ToolsEvaluationSettings(ServedModelSettings):
         metavar="FILE|N|CATEGORY=N",
     )
     decodings: tuple[Decoding, ...] = option(
-        (), "Both where left out; what cannot follow a grammar, a server say, decodes freely only.", "--decoding"
+        (),
+        "constrained: the answer is a call, well-formed; guided: the model calls or speaks as it likes, but what it calls is well-formed.",
+        "--decoding",
+        shown="free and constrained; of what cannot follow a grammar, a server say, free only",
     )
-    form: Form = option("own", "What constrained calls are written in; own: as the model's chat template writes them.")
+    form: Form = option("own", "What calls under a grammar are written in; own: as the model's chat template writes them.")
 
     def __post_init__(self) -> None:
         check(self)

@@ -1,4 +1,4 @@
-"""Scores a model on function calling: items of the leaderboard (BFCL) or a person's own dialogues, free or constrained decoding.
+"""Scores a model on function calling: items of the leaderboard (BFCL) or a person's own dialogues, under free, guided or constrained decoding.
 
 What is right is the business of `tool_verdicts`. Calls are read in whatever form the model's family writes them, which is told; a tool that
 the prompt does not name is never scored. Answers go to a journal chunk by chunk, so that a stopped evaluation continues, with the same
@@ -30,7 +30,7 @@ FIELDS = ("id", "category", "decoding")  # that every row of answers has
 MAX_TOKENS = 64
 MAX_JSON_TOKENS = 160  # the same calls as JSON, often spread over lines
 SEVERAL = 3  # times as many for an answer of several calls
-MOST_CALLS = 8  # of a constrained answer
+MOST_CALLS = 8  # of an answer under a grammar
 CHUNK = 32
 AnyItem = Item | OwnItem
 
@@ -85,8 +85,8 @@ def evaluate_tools(
 ) -> list[Score]:
     """Answer and judge every item under every decoding; rows go to `journal`, and what is there already is not asked again.
 
-    form: that constrained answers are written in, of `grammar.FORMS`. Raises EngineError where the engine cannot follow a grammar and "constrained" is
-    asked for, and where a prompt does not name a tool on offer; SettingsError where the journal holds another model's answers.
+    form: that calls under a grammar are written in, of `grammar.FORMS`. Raises EngineError where the engine cannot follow a grammar and a decoding
+    needs one, and where a prompt does not name a tool on offer; SettingsError where the journal holds another model's answers.
     """
     twice = next((name for name, count in Counter(item.id for item in items).items() if count > 1), None)
     if twice is not None:
@@ -173,9 +173,12 @@ def _check_served(model: LanguageModel, item: Offering) -> None:
 
 def prompt_for(item: AnyItem, decoding: Decoding, form: str = "brackets") -> Prompt:
     """The item as a prompt. Constrained: one call where the benchmark's category asks for one, several where it may; a call or a sentence where
-    nothing tells which is wanted, and only a sentence where there are no tools."""
+    nothing tells which is wanted, and only a sentence where there are no tools. Guided: whatever the model wants to say or call, but every call
+    as the tool's schema has it."""
     if decoding == "free" or not item.tools:
         return Prompt(item.messages, item.tools)
+    if decoding == "guided":
+        return Prompt(item.messages, item.tools, grammar=calls_grammar(item.tools, calls=(1, MOST_CALLS), text=True, form=form))
     own = isinstance(item, OwnItem)
     calls = (1, MOST_CALLS) if own or item.several else (1, 1)
     grammar = calls_grammar(item.tools, calls=calls, sentence=own or "relevance" in item.category, form=form)

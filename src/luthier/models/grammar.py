@@ -36,6 +36,8 @@ STRING: /"[^"\\\\\\x00-\\x1f]{{0,{MAX_STRING}}}"/
 BOOLEAN: "True" | "False"
 TRUTH: "true" | "false"
 """
+_TEXT = "TEXT: /[^<\\[{](.|\\n)*/\n"  # begins no call
+_TAGGED_TEXT = "TEXT: /[^<\\[{][^<]*/\n"  # nor does a tag in it
 FORMS = ("brackets", "hermes", "llama", "json")  # of `records.call_forms`, those that a grammar is made of
 TAGS = ("<tool_call>", "</tool_call>")
 _FIELDS = {"hermes": "arguments", "llama": "parameters", "json": "arguments"}
@@ -55,11 +57,14 @@ class _Rules(dict[str, str]):
         self.json = json
 
 
-def calls_grammar(tools: Sequence[Tool], *, calls: tuple[int, int] = (1, 1), sentence: bool = False, form: str = "brackets") -> str:
+def calls_grammar(
+    tools: Sequence[Tool], *, calls: tuple[int, int] = (1, 1), sentence: bool = False, text: bool = False, form: str = "brackets"
+) -> str:
     """A Lark grammar of answers with `calls[0]` to `calls[1]` calls to the given tools.
 
     Types, enums, required and optional arguments and list lengths follow the schema; ranges, patterns and formats do not.
-    sentence: also allow a plain sentence, for requests that no tool fits. form: of `FORMS`. Raises EngineError without tools.
+    sentence: also allow a plain sentence, for requests that no tool fits. text: leave the choice to the model: any text instead, or before calls
+    that a tag opens; only what it calls has to be well-formed. form: of `FORMS`. Raises EngineError without tools.
     """
     if not tools:
         raise EngineError("a grammar of calls needs at least one tool")
@@ -70,9 +75,12 @@ def calls_grammar(tools: Sequence[Tool], *, calls: tuple[int, int] = (1, 1), sen
     rules = _Rules(form != "brackets")
     write = _tool_rule if form == "brackets" else partial(_object_rule, field=_FIELDS[form])
     names = [write(tool, f"t{number}", rules) for number, tool in enumerate(tools)]
-    start = f"start: {_series(form, *calls)}" + (" | SENTENCE" if sentence else "")
+    series = _series(form, *calls)
+    start = f"start: {series}" + (" | SENTENCE" if sentence else "") + (f" | TEXT ({series})?" if text and form == "hermes" else "")
+    start += " | TEXT" if text and form != "hermes" else ""
     lines = [start, "call: " + " | ".join(names), *(f"{name}: {body}" for name, body in rules.items())]
-    return "\n".join(lines) + "\n" + _TERMINALS
+    more = "" if not text else _TAGGED_TEXT if form == "hermes" else _TEXT
+    return "\n".join(lines) + "\n" + _TERMINALS + more
 
 
 def _series(form: str, low: int, high: int) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from luthier.errors import EngineError, SettingsError
+from luthier.models.ebnf import ebnf
 from luthier.models.local import LocalModel
 from luthier.models.openvino_export import adapter_scale, exported
 from luthier.models.openvino_form import read_form
@@ -64,7 +65,9 @@ class OpenVinoModel(ReadsAsTransformers):
         self.reader = LocalModel(folder, adapter=adapter)  # never asked for its module
         self.folder, self.adapter = Path(folder), None if adapter is None else Path(adapter)
         self.weights, self.batch_size, self.name = weights, batch_size, name or self.folder.name
-        able: set[Capability] = {"generate", "json_schema"} if adapter else {"generate", "json_schema", "score"}
+        able: set[Capability] = {"generate", "grammar", "json_schema"}
+        if not adapter:
+            able.add("score")
         self.supports: frozenset[Capability] = frozenset(able)
         self.usage = Usage()
         self._pipeline: Any = None
@@ -78,8 +81,6 @@ class OpenVinoModel(ReadsAsTransformers):
         self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None, *, logprobs: bool = False
     ) -> list[Spoken]:
         """As `generate`; with logprobs each answer's log-probabilities at temperature 1, as they were when it was generated, an adapter among them."""
-        if any(prompt.grammar for prompt in prompts):
-            raise EngineError("the openvino engine cannot follow a Lark grammar; use the local engine")
         encoded = [self._encode(self.reader.render(prompt)) for prompt in prompts]
         drawn = draws(sampling, len(prompts))
         self._check_room(max((len(ids) + one.sampling.max_tokens for ids, one in zip(encoded, drawn, strict=True)), default=0))
@@ -220,6 +221,8 @@ def generation_settings(prompt: Prompt, sampling: Sampling, index: int, stops: l
         config.rng_seed = int.from_bytes(hashlib.sha256(f"{sampling.seed}/{index}".encode()).digest()[:4], "big")
         if sampling.top_k > 0:
             config.top_k = sampling.top_k
+    if prompt.grammar is not None:
+        config.structured_output_config = genai.StructuredOutputConfig(grammar=ebnf(prompt.grammar))
     if prompt.json_schema is not None:
         config.structured_output_config = genai.StructuredOutputConfig(json_schema=json.dumps(prompt.json_schema))
     return config
