@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from chat_server import ChatServer, completion
 from command import luthier as command
 from luthier.records import read_rows, write_jsonl
 from luthier.records.bfcl import Item
+from stock_templates import stock
 
 COLOURS = ("red", "green", "blue", "grey")
 
@@ -75,7 +77,8 @@ def test_a_served_model_is_scored_on_tools_and_asked_once(bfcl: dict[str, list[I
         assert "constrained" not in said
         assert luthier(*words) == said
         assert len(server.requests) == 5 + 2  # once with tools and once without: does it show them?
-        assert "cannot follow a grammar" in luthier(*words[:-1], tmp_path / "other", "--decoding", "constrained", ok=False)
+        for decoding in ("constrained", "guided"):
+            assert "cannot follow a grammar" in luthier(*words[:-1], tmp_path / "other", "--decoding", decoding, ok=False)
     assert not (tmp_path / "other").exists()
     rows = [row for _, row in read_rows(tmp_path / "run" / "answers.jsonl")]
     assert {row["category"] for row in rows} == {"simple_python", "irrelevance"}
@@ -161,3 +164,18 @@ def test_misuse_gets_one_line(words: tuple[str, ...], complaint: str, questions:
     assert complaint in said
     assert len(said.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_is_guided_in_its_own_form_alone(tiny_model_folder: Path, tmp_path: Path):
+    folder, rows = tmp_path / "model", tmp_path / "rows.jsonl"
+    shutil.copytree(tiny_model_folder, folder)
+    (folder / "chat_template.jinja").write_text(stock("glm4moe"))
+    function = {"name": "find", "description": "Find a place.", "parameters": {"type": "object", "properties": {}}}
+    talk = [{"role": "user", "content": "Find a place."}, {"role": "assistant", "content": "Which place?"}]
+    write_jsonl(rows, [{"messages": talk, "tools": [{"type": "function", "function": function}]}])
+    words = ["evaluate", "tools", "--model", folder, "--items", rows, "--decoding", "guided", "--quiet", "--out", tmp_path / "run"]
+    assert "no grammar is made of its own calls (xml)" in luthier(*words, ok=False)
+    assert not (tmp_path / "run").exists()
+    luthier(*words, "--form", "brackets")
+    (row,) = (row for _, row in read_rows(tmp_path / "run" / "answers.jsonl"))
+    assert row["decoding"] == "guided"

@@ -24,6 +24,7 @@ WEATHER = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
+STRICT = {**WEATHER, "function": {**WEATHER["function"], "strict": True}}  # type: ignore[dict-item]
 USER = [{"role": "user", "content": "What is the weather in Oslo?"}]
 
 
@@ -137,7 +138,9 @@ def test_what_a_schema_binds_is_no_call(served: Served, model: Told) -> None:
     assert (made.choices[0].message.content, made.choices[0].message.tool_calls) == (model.text, None)
 
 
-@pytest.mark.parametrize("more", [{"tools": [WEATHER], "tool_choice": "required"}, {"response_format": {"type": "json_object"}}])
+@pytest.mark.parametrize(
+    "more", [{"tools": [WEATHER], "tool_choice": "required"}, {"tools": [STRICT]}, {"response_format": {"type": "json_object"}}]
+)
 def test_an_engine_that_cannot_be_bound_says_so_before_it_is_asked(served: Served, model: Told, more: dict[str, Any]) -> None:
     model.supports = frozenset({"generate"})
     with pytest.raises(openai.BadRequestError, match=r"cannot be bound.*--engine"):
@@ -182,6 +185,26 @@ def test_a_call_that_must_be_and_a_schema_bind_the_answer(served: Served, model:
     assert model.asked[-1][0][0].json_schema == {"type": "array"}
     served.ask(USER, response_format={"type": "json_object"})
     assert model.asked[-1][0][0].json_schema == {"type": "object"}
+
+
+def test_calls_of_a_strict_tool_follow_its_schema_and_the_choice_stays_with_the_model(served: Served, model: Told) -> None:
+    served.ask(USER, tools=[STRICT])
+    grammar = str(model.asked[-1][0][0].grammar)
+    assert "weather(" in grammar
+    assert "TEXT" in grammar
+    served.ask(USER, tools=[STRICT], tool_choice="required")
+    assert "TEXT" not in str(model.asked[-1][0][0].grammar)
+    for more in ({"tools": [WEATHER]}, {"tools": [STRICT], "tool_choice": "none"}):
+        served.ask(USER, **more)
+        assert model.asked[-1][0][0].grammar is None
+
+
+def test_a_family_whose_calls_no_grammar_is_made_of_cannot_be_strict() -> None:
+    body = {"messages": USER, "tools": [STRICT]}
+    with pytest.raises(SettingsError, match=r"a tool is strict, and of this model's calls \(xml\) no grammar is made"):
+        read_chat(body, ["told"], form="xml")
+    assert "weather(" in str(read_chat({**body, "tool_choice": "required"}, ["told"], form="xml").prompt.grammar)
+    assert read_chat(body, ["told"], form="").prompt.grammar is not None
 
 
 @pytest.mark.parametrize(

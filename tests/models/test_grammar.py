@@ -140,7 +140,7 @@ def shortest_call(tool: Tool) -> str:
 @DRAWN
 @given(tools=tools_of(NESTED), seed=st.integers(0, 10**6))
 def test_nested_calls_end_within_a_limit_that_an_ending_fits(tools: list[Tool], seed: int, engine: Any, tokenizer: Any):
-    text, ended = walk(engine, engine.matcher(calls_grammar(tools, calls=(1, 3))), tokenizer, seed, 220)
+    text, ended = walk(engine, engine.matcher(calls_grammar(tools, calls=(1, 3))), tokenizer, seed, 300)
     assert ended
     assert_fits(text, tools, (1, 3))
 

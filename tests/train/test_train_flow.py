@@ -54,7 +54,7 @@ def test_train_and_probe_from_the_command_line(data: Path, tiny_model_folder: Pa
     assert record["status"] == "done"
     assert record["steps"]["train"]["results"]["strength"] == 0.05
     assert list(record["inputs"]) == [str(data), str(tiny_model_folder)]
-    assert luthier(*words).stdout == said  # kept, not trained again
+    assert command(*words).stdout == said  # kept, not trained again
     page = out / "report.html"
     drawn = page.read_bytes()
     page.unlink()
@@ -64,7 +64,7 @@ def test_train_and_probe_from_the_command_line(data: Path, tiny_model_folder: Pa
     sharp = tmp_path / "sharp"
     probe = ["probe", "sharpness", str(out / "adapter"), str(data), "--model", str(tiny_model_folder), "--out", str(sharp)]
     probe += ["--draws", "2", "--sigma", "0.1", "--sigma", "0.3", "--quiet"]
-    probed = json.loads(luthier(*probe, "--json").stdout)
+    probed = json.loads(command(*probe, "--json").stdout)
     before, after = probed["steps"]["sharpness"]["results"]["measured"]
     assert before["adapter"] is None
     assert after["loss"] < before["loss"]
@@ -80,11 +80,11 @@ def test_train_and_probe_from_the_command_line(data: Path, tiny_model_folder: Pa
 def test_a_killed_training_continues_to_the_same_adapter(data: Path, tiny_model_folder: Path, tmp_path: Path):
     def words(name: str) -> list[str]:
         places = ["--model", str(tiny_model_folder), "--out", str(tmp_path / name)]
-        return ["train", "sft", str(data), *places, "--quiet", "--epochs", "20", *QUICK]
+        return ["train", "sft", str(data), *places, "--quiet", "--epochs", "10", *QUICK]
 
-    luthier(*words("whole"))
+    command(*words("whole"))
     kill_after(words("cut"), tmp_path / "cut" / "metrics.jsonl")
-    luthier(*words("cut"))
+    command(*words("cut"))
     whole, cut = ({path.name: path.read_bytes() for path in (tmp_path / name / "adapter").iterdir()} for name in ("whole", "cut"))
     assert "adapter_model.safetensors" in whole
     assert "training_args.bin" not in whole
@@ -177,11 +177,18 @@ def test_two_processes_train_together_and_one_keeps_the_record(data: Path, tiny_
     assert any(torch.any(tensor != 0) for name, tensor in both.items() if "lora_B" in name)
     refused = subprocess.run([*told, "--replace", "--set", "training.betta=1"], capture_output=True, text=True, timeout=280, check=False)
     assert "did you mean beta?" in refused.stderr
-    timed = [*launch, "sft", str(data), "--model", str(tiny_model_folder), "--out", str(tmp_path / "timed"), "--seconds", "60", "--quiet"]
-    refused = subprocess.run(timed, capture_output=True, text=True, timeout=280, check=False)
-    assert "--seconds trains in one process, and these are 2" in refused.stderr
-    assert not (tmp_path / "timed").exists()
     assert not (tmp_path / "preference.1").exists()
+
+
+def test_a_time_limit_is_refused_where_several_processes_train(
+    data: Path, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from transformers import TrainingArguments
+
+    monkeypatch.setattr(TrainingArguments, "world_size", property(lambda _: 2))
+    timed = ["train", "sft", data, "--model", tiny_model_folder, "--out", tmp_path / "timed", "--seconds", "60", "--quiet"]
+    assert "--seconds trains in one process, and these are 2" in command(*timed, ok=False).stderr
+    assert not (tmp_path / "timed").exists()
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,15 @@ def run_tools(settings: ToolsEvaluationSettings, out: Path, progress: Progress =
 
 
 def _decodings(settings: ToolsEvaluationSettings, model: LanguageModel) -> tuple[Decoding, ...]:
+    from luthier.models.grammar import can_guide, family_form
+
     able = "grammar" in model.supports
     if {"constrained", "guided"} & set(settings.decodings) and not able:
         raise EngineError(f"{model.name}: cannot follow a grammar where it runs now; take --decoding free, or the engine transformers")
+    if "guided" in settings.decodings and settings.form == "own" and not can_guide(family := family_form(model)):
+        raise EngineError(
+            f"{model.name}: no grammar is made of its own calls ({family}), so it cannot be guided; take another --decoding, or --form"
+        )
     return tuple(dict.fromkeys(settings.decodings)) or (("free", "constrained") if able else ("free",))
 
 

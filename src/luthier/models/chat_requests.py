@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from luthier.errors import BadRowError, LuthierError, SettingsError
-from luthier.models.grammar import FORMS, calls_grammar
+from luthier.models.grammar import FORMS, calls_grammar, can_guide
 from luthier.models.protocol import Completion, LanguageModel, Prompt, Sampling
 from luthier.records import JSON, Tool, ToolCall
 from luthier.records.call_forms import read_calls
@@ -84,7 +84,7 @@ def read_chat(
     longest: int | None = None,
     also: Collection[str] = (),
 ) -> ChatRequest:
-    """A request's body. served: names that may be asked; form: of the calls where the request wants them for certain (`records.call_forms`);
+    """A request's body. served: names that may be asked; form: of the model's calls (`records.call_forms`), "" where it has none;
     max_tokens: of an answer, where the request does not say; longest: of any answer; also: fields that another reader understands.
 
     Raises SettingsError that names the field which is wrong, UnknownModelError.
@@ -110,7 +110,7 @@ def read_chat(
 def check_able(asked: ChatRequest, model: LanguageModel) -> ChatRequest:
     """The request, where the model's engine can follow what binds the answer. Raises SettingsError."""
     for field_name, needed, bound in (
-        ("tool_choice", "grammar", asked.prompt.grammar is not None),
+        ("tool_choice or strict", "grammar", asked.prompt.grammar is not None),
         ("response_format", "json_schema", asked.prompt.json_schema is not None),
     ):
         if bound and needed not in model.supports:
@@ -147,12 +147,20 @@ def _prompt(body: JSON, form: str) -> tuple[Prompt, bool]:
     schema = _schema(body.get("response_format"))
     if schema is not None and least:
         raise SettingsError("response_format and a tool_choice that must call do not go together; leave one out")
-    if least:
-        if form not in FORMS:
-            form = "brackets"
-        grammar = calls_grammar(offered, calls=(1, 1 if one_call else MOST_CALLS), form=form)
+    strict = bool(offered) and schema is None and any(_is_strict(tool) for tool in tools)
+    if strict and not least and not can_guide(form):
+        raise SettingsError(f"a tool is strict, and of this model's calls ({form}) no grammar is made; leave strict out, or choose a tool")
+    if least or strict:
+        written = form if form in FORMS else "brackets"
+        grammar = calls_grammar(offered, calls=(1, 1 if one_call else MOST_CALLS), text=not least, form=written)
         return Prompt(read.messages, offered, grammar=grammar), one_call
     return Prompt(read.messages, offered, json_schema=schema), one_call
+
+
+def _is_strict(tool: Any) -> bool:
+    """Whether calls of this tool, where the model makes any, must follow its schema; told beside the tool's name."""
+    function = tool.get("function") if isinstance(tool, dict) else None
+    return isinstance(function, dict) and function.get("strict") is True
 
 
 def _chosen(choice: Any, tools: tuple[Tool, ...]) -> tuple[tuple[Tool, ...], bool]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from luthier.errors import SettingsError
 from luthier.models.chat_requests import ChatRequest, chat_answer, check_able, read_chat
 from luthier.models.completions_service import Job, Worker, application, check_extra, serve
-from luthier.models.grammar import own_form
+from luthier.models.grammar import family_form
 from luthier.models.service_settings import ListeningSettings
 from luthier.settings import option
 
@@ -78,7 +78,7 @@ class ChatWorker(Worker[ChatJob]):
 
 def chat_application(model: LanguageModel, settings: ChatServeSettings) -> Starlette:
     """The service as an ASGI application."""
-    names, form = (model.name, "luthier"), own_form(model)
+    names, form = (model.name, "luthier"), family_form(model)
 
     def read(body: object) -> ChatJob:
         asked = check_able(read_chat(body, names, form=form, max_tokens=settings.max_tokens, longest=settings.longest), model)

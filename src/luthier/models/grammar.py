@@ -45,8 +45,18 @@ _FIELDS = {"hermes": "arguments", "llama": "parameters", "json": "arguments"}
 
 def own_form(model: LanguageModel) -> str:
     """The form that a model's template writes calls in, where a grammar can be made of it, else brackets."""
-    found = getattr(getattr(model, "template", None), "call_form", "")
+    found = family_form(model)
     return found if found in FORMS else "brackets"
+
+
+def family_form(model: LanguageModel) -> str:
+    """The form that a model's template writes calls in, of `records.call_forms`; "" where it is none of them."""
+    return str(getattr(getattr(model, "template", None), "call_form", ""))
+
+
+def can_guide(form: str) -> bool:
+    """Whether a model whose template writes calls in this form can be left the choice to call: a form that is not its own it would never begin."""
+    return form in ("", *FORMS)
 
 
 class _Rules(dict[str, str]):
@@ -184,7 +194,10 @@ def _object(schema: JSON, prefix: str, rules: _Rules, depth: int) -> str:
         return f"{prefix}_map"
     required = set(schema.get("required") or ())
     pairs = [
-        (_quoted(f"{json.dumps(name)}: ") + " " + _value(inner, f"{prefix}o{number}", rules, depth + 1), name in required)
+        (
+            _quoted(f"{json.dumps(name, ensure_ascii=False)}: ") + " " + _value(inner, f"{prefix}o{number}", rules, depth + 1),
+            name in required,
+        )
         for number, (name, inner) in enumerate(properties.items())
     ]
     rules[f"{prefix}_object"] = f'"{{" {_arguments(pairs, prefix + "_o", rules)} "}}"'

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from luthier.recipes.settings import ToolsSettings
 
 ASKED = "live_simple"  # a category of BFCL that the flow does not score
-ITEMS = 24
+ITEMS = 12
 CALLS_ALREADY = 0.5  # share of them that it answers with a call
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 from luthier.models.chat_requests import chat_answer, check_able
 from luthier.models.completions_service import Job, StoppedError, Worker, application, check_extra, serve
-from luthier.models.grammar import own_form
+from luthier.models.grammar import family_form
 from luthier.search.journals import Answers, Verdicts
 from luthier.search.requests import Asked, answer, read
 from luthier.search.service_settings import ServeSettings
@@ -80,7 +80,7 @@ class SearchWorker(Worker[SearchJob]):
 
 def search_application(model: LanguageModel, box: Sandbox, settings: ServeSettings) -> Starlette:
     """The service as an ASGI application."""
-    how, form = settings.how(), own_form(model)
+    how, form = settings.how(), family_form(model)
 
     def job(body: object) -> SearchJob:
         asked = read(body, model.name, how, form)
