@@ -23,6 +23,10 @@ from luthier.records import Tool
         (r"start: /[^<](.|\n)*/", r'root ::= ([^<] ( [^\n] | "\n" )*)'),
         ('start: "größe"? /é\\u00df/', 'root ::= ("grö" "ß" "e")? ("é" "ß")'),
         ("start: /[üa-fß]/", "root ::= ([a-füß])"),
+        (
+            'start: "def f(x):\\n" LINE (REST)?\nLINE: /[^\\n \\t#][^\\n]{0,200}\\n/',
+            'root ::= "def f(x):\\n" LINE ( REST )?\nLINE ::= ([^\\n \\t#] [^\\n]{0,200} "\\n")',
+        ),
         ("// a remark\n\nstart: TAIL\nTAIL: /x+/", 'root ::= TAIL\nTAIL ::= ("x"+)'),
     ],
 )

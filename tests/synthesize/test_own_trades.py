@@ -406,3 +406,39 @@ def test_values_have_the_size_that_names_and_descriptions_speak_of(monkeypatch: 
     said = "\n".join(str(row.messages[0].content) for row in rows)
     assert re.search(r"with at least \d+ years", said)
     assert re.search(r"starting at \d\d:\d\d", said)
+
+
+LIBRARY = """
+openapi: 3.1.0
+info: {title: Library, version: "1"}
+paths:
+  /books:
+    get:
+      operationId: searchBooks
+      summary: Search books of the library
+      parameters:
+        - {name: subject, in: query, required: true, description: What the book is about., schema: {type: string}}
+        - {name: publishedAfter, in: query, required: true, schema: {type: integer, minimum: 1800, maximum: 2025}, description: A year.}
+        - {name: pagesOver, in: query, schema: {type: integer, minimum: 50, maximum: 900}}
+  /letters:
+    post:
+      operationId: sendLetter
+      summary: Send a letter
+      requestBody:
+        content: {application/json: {schema: {type: object, required: [subject], properties: {subject: {type: string}}}}}
+"""
+
+
+def test_a_limit_in_a_name_stands_before_its_number_and_a_subject_is_what_its_owner_has(tmp_path: Path) -> None:
+    (tmp_path / "library.yaml").write_text(LIBRARY)
+    rows = list(own_dialogues(120, list(import_apis((str(tmp_path / "library.yaml"),), False)), seed=3))
+    assert all(check(row) == [] for row in rows)
+    said = "\n".join(str(message.content) for row in rows for message in row.messages if message.role in ("user", "assistant"))
+    assert re.search(r"published after (1[89]|20)\d\d\b", said)
+    assert re.search(r"pages over \d+", said)
+    assert "the published after" not in said
+    assert "the year after which it was published" in said
+    books, letters = ({call["subject"] for call in calls_of(rows, name)} for name in ("searchBooks", "sendLetter"))
+    assert len(books) > 4
+    assert not books & letters
+    assert any("about " + book in said for book in books)

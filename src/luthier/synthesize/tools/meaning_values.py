@@ -301,6 +301,7 @@ _DRAWS: dict[str, Draw] = {
     "category": _text("categories"),
     "tag": _text("tags"),
     "topic": _text("topics"),
+    "field": _text("fields"),
     "subject": _heading("subjects"),
     "title": _heading("titles"),
     "reason": _text("reasons"),

@@ -22,6 +22,12 @@ _PEOPLE = "|".join(
 )
 
 
+_FIELD = re.compile(r"\babout\b|\b(topic|field|area|discipline|theme)\b")
+_TAUGHT = re.compile(
+    r"\b(books?|courses?|lessons?|class|classes|exams?|teachers?|tutors?|library|articles?|papers?|lectures?|studies|students?)\b"
+)
+
+
 @lru_cache(maxsize=65536)
 def meaning_of(name: str, description: str = "", owner: str = "") -> str:
     """The meaning of a parameter, "" where nothing tells. owner: what it is a part of, "guest" for a guest's `name`."""
@@ -38,6 +44,8 @@ def meaning_of(name: str, description: str = "", owner: str = "") -> str:
         return "problem"
     if words in ("text", "comment", "body", "content") and re.search(r"\b(review|rating|feedback)", owner):
         return "review"
+    if words in ("subject", "subjects") and (_FIELD.search(told) or _TAUGHT.search(owner)):
+        return "field"  # else it is the heading of a letter
     for pattern, meaning in _NAMES:
         if re.search(pattern, words):
             return "past_date" if meaning == "birth_date" and _ANIMALS.search(f"{told} {owner}") else meaning

@@ -15,6 +15,7 @@ from luthier.synthesize.tools.spoken_values import PROSE, is_day, said
 
 _ID_TAIL = re.compile(r" (id|ids|number|no|uuid|code|identifier)$")
 PREPOSITIONS = frozenset(("to", "from", "on", "at", "by", "for", "in", "until", "since", "before", "after"))
+_BOUNDS = frozenset(("after", "before", "since", "until", "from", "to", "above", "below", "over", "under"))  # of a number
 _TIMES = frozenset(("nights", "days", "hours", "minutes", "weeks", "months", "years", "people", "persons", "guests", "passengers"))
 _ADJECTIVE = re.compile(r"(e|ic|al|ed|able|ible|ive|ful|less|ous|ing|y|ent|ant)$")
 _PARTICIPLE = re.compile(r"(ed|en|sold|bought|born|built|paid|sent|made|left|held|sown|shown|spent|lent|met|set|kept|lost|found)$")
@@ -49,6 +50,7 @@ _PHRASES = {
     "person": ("for {v}",),
     "company": ("for {v}",),
     "topic": ('for "{v}"', "about {v}"),
+    "field": ("about {v}", "on {v}"),
     "currency": ("in {v}",),
     "weekday": ("on {v}",),
     "reason": ("because {v}",),
@@ -84,7 +86,7 @@ def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Ra
         phrase = (
             measured or _measure(label, value, text, random) or (random.choice(_PHRASES[meaning]) if meaning in ("room", "seat") else "")
         )
-        phrase = phrase or _form(label, value, meaning, schema)
+        phrase = phrase or _bounded(label) or _form(label, value, meaning, schema)
         return Detail(label, text, phrase.replace("{v}", text).replace("{label}", label))
     if isinstance(value, str) and (len(value) > 48 or (" " in value and value.endswith((".", "!", "?")))):
         return Detail(label, f'"{value}"', long=True)
@@ -102,12 +104,20 @@ def asked_for(name: str, schema: JSON) -> str:
         return head or f"number of {words}"
     if head and last in ("on", "at") and _PARTICIPLE.search(head):
         return f"day it {'was' if head == 'born' else 'is'} {head}" if last == "on" else f"time it is {head}"
+    if head and last in ("after", "before", "since") and _PARTICIPLE.search(head) and not schema.get("format"):
+        return f"{'year' if amount else 'time'} {last} which it was {head}"
     if head and last in ("from", "until", "since", "by") and schema.get("format") == "date":
         return f"day to {words}" if is_verb(head) else f"day it is {words}"
     if head in _BEGINS and last in ("on", "at"):
         return f"{'day' if last == 'on' else 'time'} it {head}"
     counted = schema.get("type") == "integer" and words.endswith("s") and not words.endswith(("ss", "us", "is"))
     return f"number of {words}" if counted else words
+
+
+def _bounded(label: str) -> str:
+    """The phrase of a number whose name ends in what goes before it: `publishedAfter` as "published after 1940"."""
+    head, _, last = label.rpartition(" ")
+    return f"{label} {{v}}" if head and last in _BOUNDS else ""
 
 
 def _text_forms(label: str, value: Any, text: str, meaning: str, schema: JSON, operation: Operation) -> tuple[str, ...]:  # noqa: PLR0917
