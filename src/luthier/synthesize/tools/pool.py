@@ -43,7 +43,7 @@ class ToolPool:
 
     def write(self, path: str | Path) -> int:
         """Write one tool a line, with source and licence. Returns their number."""
-        return write_jsonl(path, (_tool_row(tool) for tool in self.tools))
+        return write_jsonl(path, (tool_row(tool) for tool in self.tools))
 
     @classmethod
     def read(cls, path: str | Path) -> ToolPool:
@@ -101,7 +101,7 @@ def own_pool(tools: Iterable[Tool]) -> tuple[ToolPool, dict[str, str]]:
     return ToolPool(tuple(kept.values()), rejected, duplicates), left
 
 
-def _tool_row(tool: Tool) -> dict[str, Any]:
+def tool_row(tool: Tool) -> dict[str, Any]:
     """A tool as a row with all its fields; empty ones are left out."""
     return {key: value for key, value in vars(tool).items() if value not in (None, "", {}) or key in ("name", "description")}
 

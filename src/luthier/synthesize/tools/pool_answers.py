@@ -17,8 +17,9 @@ from luthier.synthesize.tools.drafts import parameters_of
 from luthier.synthesize.tools.export import exported
 from luthier.synthesize.tools.lint import lint, walk
 from luthier.synthesize.tools.own_dialogues import callable_tools
-from luthier.synthesize.tools.pool import ToolPool, build_pool, own_pool
+from luthier.synthesize.tools.pool import ToolPool, own_pool
 from luthier.synthesize.tools.pool_settings import ExportSettings, ImportSettings, LintSettings, StatsSettings
+from luthier.synthesize.tools.shipped_pool import shipped_pool
 
 _SIZES = ((0, 0), (1, 2), (3, 5), (6, 10), (11, None))
 _SHOWN = 20
@@ -45,7 +46,7 @@ def import_pool(settings: ImportSettings, progress: Progress) -> Told:
     refuse_same(settings.out, [spec for spec in settings.specs if ":" not in spec])
     progress.step("Collecting tools")
     own, left = own_pool(import_apis(settings.specs))
-    others = build_pool(import_apis((), settings.builtin_apis))
+    others = shipped_pool().pool if settings.builtin_apis else ToolPool(())
     if not len(own) + len(others):
         raise SettingsError(f"{', '.join(settings.specs)}: no tool there that can be used ({'; '.join(left.values()) or 'none at all'})")
     made = ToolPool((*own.tools, *others.tools)).write(Path(settings.out))

@@ -12,7 +12,7 @@ from random import Random
 from luthier.errors import SettingsError
 from luthier.packages import BFCL, fetch_wheel
 from luthier.progress import Progress, quiet
-from luthier.records import JSON, Conversation, Tool, read_conversations, write_jsonl
+from luthier.records import JSON, Conversation, read_conversations, write_jsonl
 from luthier.run import Run, RunRecord
 from luthier.run.folder import Read
 from luthier.synthesize.tools import page
@@ -133,18 +133,14 @@ def _pool(settings: DialogueSettings, out: Path, progress: Progress) -> JSON:
     """Real APIs, normalised and linted: all tools of the user's own, then those of the package index without duplicates."""
     from luthier.synthesize.tools.apis import import_apis
     from luthier.synthesize.tools.own_dialogues import callable_tools
-    from luthier.synthesize.tools.pool import ToolPool, build_pool, own_pool
+    from luthier.synthesize.tools.pool import ToolPool, own_pool
+    from luthier.synthesize.tools.shipped_pool import ShippedPool, package_of, shipped_pool
 
     progress.step("Collecting tools")
-    sources: Counter[str] = Counter()
-
-    def counted(tools: Iterator[Tool]) -> Iterator[Tool]:
-        for tool in tools:
-            sources[tool.source.rsplit(": ", 1)[0]] += 1
-            yield tool
-
-    own, left = own_pool(counted(import_apis(settings.apis)))
-    others = build_pool(counted(import_apis((), settings.builtin_apis)))
+    given = list(import_apis(settings.apis))
+    own, left = own_pool(given)
+    others, shipped = shipped_pool() if settings.builtin_apis else ShippedPool(ToolPool(()), Counter())
+    sources = Counter(map(package_of, given)) + shipped
     read, rejected = sources.total(), own.rejected + others.rejected
     if not len(own) + len(others):
         told = "; ".join(f"{reason}: {count}" for reason, count in rejected.most_common())
