@@ -19,8 +19,9 @@ from luthier.evaluate.bfcl import Decoded, official_verdict, source_text
 from luthier.evaluate.bfcl_decoding import decode
 from luthier.models.grammar import GrammarEngine, calls_grammar
 from luthier.records import Message, ToolCall
-from luthier.records.bfcl import CATEGORIES, Item, load_items
+from luthier.records.bfcl import CATEGORIES, Item, load_items, load_questions
 from luthier.records.calls import parse_calls, render_calls
+from luthier.synthesize.tools.contamination import signature
 
 Bfcl = dict[str, list[Item]]
 SIZES = {
@@ -56,6 +57,12 @@ def test_the_items_are_all_there(bfcl: Bfcl):
         for item in items:
             for tool in item.tools:
                 Draft202012Validator.check_schema(tool.parameters)
+
+
+def test_questions_are_those_of_the_items_with_the_names_of_their_tools(bfcl: Bfcl):
+    for category, items in bfcl.items():
+        read = [(text, [signature(tool) for tool in tools]) for text, tools in load_questions(category)]
+        assert read == [(item.question, [signature(tool) for tool in item.tools]) for item in items]
 
 
 @pytest.mark.parametrize("category", CATEGORIES)

@@ -6,6 +6,7 @@ How answers are judged is `luthier.evaluate.bfcl`'s business.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -52,7 +53,7 @@ class Item:
 
     @property
     def question(self) -> str:
-        return "\n".join(message.content or "" for message in self.messages if message.role == "user")
+        return _question(self.messages)
 
     @property
     def abstain(self) -> bool:
@@ -70,14 +71,38 @@ def load_items(category: str, limit: int | None = None) -> list[Item]:
 
     Raises SettingsError for a category this evaluation does not cover.
     """
+    rows = evenly(_rows(category), limit)
+    answers = _data() / "possible_answer" / f"BFCL_v4_{category}.json"
+    truth = {row["id"]: tuple(row["ground_truth"]) for row in data_rows(answers)} if answers.is_file() else {}
+    return [_item(row, category, truth.get(row["id"], ())) for row in rows]
+
+
+def load_questions(category: str) -> Iterator[tuple[str, tuple[Tool, ...]]]:
+    """What each item of a category asks, and its tools with no more than their names and those of their parameters: quicker than the items.
+
+    Raises SettingsError for a category this evaluation does not cover.
+    """
+    for row in _rows(category):
+        tools = (Tool(function["name"], "", {"properties": function["parameters"].get("properties") or {}}) for function in row["function"])
+        yield _question(_messages(row)), tuple(tools)
+
+
+def _data() -> Path:
+    return unpack_wheel(BFCL) / "bfcl_eval" / "data"
+
+
+def _rows(category: str) -> list[JSON]:
     if category not in CATEGORIES:
         raise SettingsError(f"unknown category {category!r}; known: {', '.join(CATEGORIES)}")
-    data = unpack_wheel(BFCL) / "bfcl_eval" / "data"
-    rows = data_rows(data / f"BFCL_v4_{category}.json")
-    answers = data / "possible_answer" / f"BFCL_v4_{category}.json"
-    truth = {row["id"]: tuple(row["ground_truth"]) for row in data_rows(answers)} if answers.is_file() else {}
-    items = [_item(row, category, truth.get(row["id"], ())) for row in rows]
-    return evenly(items, limit)
+    return data_rows(_data() / f"BFCL_v4_{category}.json")
+
+
+def _messages(row: JSON) -> tuple[Message, ...]:
+    return tuple(Message(turn["role"], turn["content"]) for turn in row["question"][0])
+
+
+def _question(messages: Sequence[Message]) -> str:
+    return "\n".join(message.content or "" for message in messages if message.role == "user")
 
 
 def data_rows(path: Path) -> list[JSON]:
@@ -86,7 +111,7 @@ def data_rows(path: Path) -> list[JSON]:
 
 
 def _item(row: JSON, category: str, truth: tuple[JSON, ...]) -> Item:
-    messages = tuple(Message(turn["role"], turn["content"]) for turn in row["question"][0])
+    messages = _messages(row)
     functions = tuple(row["function"])
     language = LANGUAGES.get(category)
     tools = tuple(as_tool(_as_text(function, language) if language else function) for function in functions)

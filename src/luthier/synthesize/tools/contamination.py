@@ -50,6 +50,6 @@ def signature(tool: Tool) -> Signature:
 
 def benchmark_leaks() -> Contamination:
     """The rule's memory of the benchmark that Luthier scores by: every item of its categories, those left out of a subset too."""
-    from luthier.records.bfcl import CATEGORIES, load_items
+    from luthier.records.bfcl import CATEGORIES, load_questions
 
-    return Contamination((item.question, item.tools) for category in CATEGORIES for item in load_items(category))
+    return Contamination(item for category in CATEGORIES for item in load_questions(category))
