@@ -1,4 +1,4 @@
-"""One process of a data-parallel run with flat noise, through accelerate: `flat_worker.py MODEL OUT single|ddp|fsdp shared|independent`."""
+"""One process of a data-parallel run with flat noise, through accelerate: `flat_worker.py MODEL OUT single|ddp|fsdp RANKS[,RANKS]`, a run each."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ BATCH = torch.tensor([[1, *range(40 + i, 47 + i)] for i in range(4)])
 
 def main(model_folder: str, out: str, mode: str, ranks: str) -> None:
     accelerator = Accelerator(cpu=True, fsdp_plugin=_plugin() if mode == "fsdp" else None)
+    for each in ranks.split(","):
+        train(accelerator, model_folder, out, mode, each)
+    accelerator.wait_for_everyone()
+    os._exit(0)  # the threads of gloo, taken apart by the interpreter, now and then abort a process that has done its work
+
+
+def train(accelerator: Accelerator, model_folder: str, out: str, mode: str, ranks: str) -> None:
     rank, count = accelerator.process_index, accelerator.num_processes
     model = adapted(Path(model_folder))
     base_before = digest(model, trained=False)
@@ -63,8 +70,6 @@ def main(model_folder: str, out: str, mode: str, ranks: str) -> None:
         "clean_evaluation": evaluated == clean,
     }
     (Path(out) / f"{mode}-{ranks}-{rank}.json").write_text(json.dumps(record))
-    accelerator.wait_for_everyone()
-    os._exit(0)  # the threads of gloo, taken apart by the interpreter, now and then abort a process that has done its work
 
 
 def _plugin() -> Any:

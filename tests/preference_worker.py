@@ -1,4 +1,4 @@
-"""One process of a data-parallel preference run: `preference_worker.py MODEL OUT single|ddp|fsdp SIGMA`."""
+"""One process of a data-parallel preference run: `preference_worker.py MODEL OUT single|ddp|fsdp SIGMA[,SIGMA]`, a run for each sigma."""
 
 from __future__ import annotations
 
@@ -22,13 +22,20 @@ from luthier.train.preference import PreferenceConfig, PreferenceTrainer
 from preference_rows import ROWS
 
 
-def main(model_folder: str, out: str, mode: str, sigma: str) -> None:
+def main(model_folder: str, out: str, mode: str, sigmas: str) -> None:
+    for sigma in sigmas.split(","):
+        trainer = train(model_folder, out, mode, sigma)
+    trainer.accelerator.wait_for_everyone()
+    os._exit(0)  # the threads of gloo, taken apart by the interpreter, now and then abort a process that has done its work
+
+
+def train(model_folder: str, out: str, mode: str, sigma: str) -> PreferenceTrainer:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     sharded: dict[str, Any] = {}
     if mode == "fsdp":
         sharded = {"fsdp": True, "fsdp_config": {"version": 2, "transformer_layer_cls_to_wrap": "LlamaDecoderLayer"}}
     config = PreferenceConfig(
-        output_dir=str(Path(out) / mode),
+        output_dir=str(Path(out) / f"{mode}-{sigma}"),
         per_device_train_batch_size=4 // count,
         learning_rate=1e-2,
         max_steps=3,
@@ -40,7 +47,7 @@ def main(model_folder: str, out: str, mode: str, sigma: str) -> None:
         disable_tqdm=True,
         seed=3,
         dataloader_pin_memory=False,
-        reference_cache=str(Path(out) / f"reference-{mode}"),
+        reference_cache=str(Path(out) / f"reference-{mode}-{sigma}"),
         **sharded,
     )
     base = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
@@ -68,9 +75,8 @@ def main(model_folder: str, out: str, mode: str, sigma: str) -> None:
         "adapter": digest.hexdigest(),
         "known": len(trainer.cache.known),
     }
-    (Path(out) / f"{mode}-{config.process_index}.json").write_text(json.dumps(record))
-    trainer.accelerator.wait_for_everyone()
-    os._exit(0)  # the threads of gloo, taken apart by the interpreter, now and then abort a process that has done its work
+    (Path(out) / f"{mode}-{sigma}-{config.process_index}.json").write_text(json.dumps(record))
+    return trainer
 
 
 if __name__ == "__main__":
