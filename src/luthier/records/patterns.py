@@ -6,7 +6,9 @@ What that engine cannot build (look-around, back-references, huge automata) is n
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +40,20 @@ def byte_matcher(schema: str) -> LLMatcher | None:
     return None if matcher.is_error() else matcher.deep_copy()
 
 
+def is_multiple(value: float, step: float) -> bool:
+    """Whether a number is a multiple of another as both are written: 19.99 is one of 0.01, whatever binary fractions say."""
+    if not (math.isfinite(value) and math.isfinite(step)) or not step:
+        return False
+    return _exact(value) % _exact(step) == 0
+
+
+def _exact(number: float) -> Fraction:
+    return Fraction(number) if isinstance(number, int) else Fraction(repr(number))
+
+
 @lru_cache(maxsize=1)
 def validator_class() -> Any:
-    """`jsonschema`'s validator of 2020-12 with patterns run here; one that is not usable constrains nothing."""
+    """`jsonschema`'s validator of 2020-12 with patterns run here, of which one that is not usable constrains nothing, and multiples told by decimals."""
     from jsonschema import Draft202012Validator, ValidationError
     from jsonschema.validators import extend
 
@@ -66,7 +79,16 @@ def validator_class() -> Any:
             elif other is not True:
                 yield from validator.descend(instance[name], other, path=name)
 
-    own = {"pattern": pattern_keyword, "patternProperties": named_by_pattern, "additionalProperties": other_names}
+    def multiple_keyword(validator: Any, step: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        if not isinstance(instance, bool) and isinstance(instance, int | float) and not is_multiple(instance, step):
+            yield ValidationError(f"{instance!r} is not a multiple of {step!r}")
+
+    own = {
+        "multipleOf": multiple_keyword,
+        "pattern": pattern_keyword,
+        "patternProperties": named_by_pattern,
+        "additionalProperties": other_names,
+    }
     extended: Any = extend
     return extended(Draft202012Validator, own)
 

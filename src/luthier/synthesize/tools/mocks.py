@@ -67,13 +67,14 @@ class Mock:
 
     def _found(self, call: ToolCall) -> JSON | None:
         """What was created before and is named now."""
-        return next((self._kept[name, str(value)] for name, value in call.arguments.items() if (name, str(value)) in self._kept), None)
+        keys = ((words_of(name), str(value)) for name, value in call.arguments.items())
+        return next((self._kept[key] for key in keys if key in self._kept), None)
 
     def _keep(self, answer: JSON) -> None:
         for record in [answer, *(one for value in answer.values() if isinstance(value, list) for one in value if isinstance(one, dict))]:
             for name, value in record.items():
                 if _ID.match(words_of(name)) and isinstance(value, str | int):
-                    self._kept[name, str(value)] = record
+                    self._kept[words_of(name), str(value)] = record
 
 
 def _error(fault: Fault, call: ToolCall) -> JSON:
@@ -106,12 +107,12 @@ def _made_ids(operation: Operation, operations: Sequence[Operation]) -> JSON:
     words = f"{words_of(operation.name.rsplit('.', 1)[-1])} {operation.ask}"
     if not (MAKING.search(words_of(operation.name)) or LISTING.search(words_of(operation.name))):
         return {}
-    own = operation.tool.parameters.get("properties") or {}
+    own = set(map(words_of, operation.tool.parameters.get("properties") or {}))  # one server's tools have `pull_number` and `pullNumber`
     found: JSON = {}
     for other in operations:
         for name, schema in (other.tool.parameters.get("properties") or {}).items():
             match = _ID.match(words_of(name))
-            if match and other.domain == operation.domain and name not in own and _made(match[1].rsplit(" ", 1)[-1], words):
+            if match and other.domain == operation.domain and words_of(name) not in own and _made(match[1].rsplit(" ", 1)[-1], words):
                 found.setdefault(name, schema)
     return found
 

@@ -29,6 +29,17 @@ _MORE_VERBS = frozenset(
 _READING = frozenset(
     ("get", "list", "show", "fetch", "find", "search", "read", "retrieve", "look", "view", "query", "describe", "download")
 )
+_NEVER_NOUNS = frozenset(
+    """add allow apply assign bring calculate cancel change check choose clear collect compare compute confirm convert create delete deny describe
+    determine disable download edit enable enter estimate evaluate execute export extract fetch find generate get give import insert list look make modify
+    obtain open pay predict provide publish query read receive remove rename resolve retrieve return save search see select send set show submit suggest
+    tell translate update upload validate verify view write""".split()  # noqa: SIM905
+)
+_AFTER_NOUN = re.compile(
+    r"(of|by|per|at|status|history|data|levels?|balances?|details?|info|information|numbers?|names?|types?|cards?|summary|statistics|stats|zones?|rates?"
+    r"|prices?|counts?|totals?|ids?|codes?|lists?|logs?|records?|reports?|settings|states?|metrics|values?|overview|catalogue?|index|quotes?|lookup)$"
+)
+_DETERMINER = re.compile(r"(?i)(an?|the|all|one|some|this|these|your|my|new|every|several|any|each)$")
 _DONE = re.compile(r"\b(check|test|search|lookup|calculation|scan|report|export|import|sync|backup|diagnostic)$")
 _CLAUSE = re.compile(r"(?:[,;:(]| using | which | that | when | so that | based on | given | by providing | for use | including | if )")
 _ASIDE = re.compile(r"(includ|whole\b|optional|with\b|such\b|e\.g|by\b|for\b|using\b|if\b|so\b|where\b|as\b|in\b|from\b|either\b)")
@@ -85,7 +96,7 @@ def imperative(tool: Tool) -> str:
     first = "" if "?" in first else re.sub(r"\bpaginated ", "", first)
     words = _shortened(first).split()
     if len(words) >= 2:
-        verb = _verb(words[0].lower(), name)
+        verb = _leading_verb(words[0].lower(), words[1].lower(), name)
         if verb is not None and not (len(words) == 2 and words[1].lower() in ("check", "test")):
             if len(words) == 2 and words[1].islower() and not words[1].endswith("s"):
                 words.insert(
@@ -120,10 +131,25 @@ def _verb(word: str, name: Sequence[str]) -> str | None:
     return next((form for form in forms if form in _MORE_VERBS), None) or base_form(word, [one for one in name if one in verbs()])
 
 
+def _leading_verb(word: str, second: str, name: Sequence[str]) -> str | None:
+    """The verb that a description begins with. Half of all English verbs are nouns too: an order's status is not ordered."""
+    if _DETERMINER.match(second):
+        return _verb(word, name) or _same_word(word, name[:1])
+    verb = _verb(word, name)
+    noun = second == "of" if verb in _NEVER_NOUNS else _AFTER_NOUN.match(second)
+    return None if noun else verb
+
+
+def _same_word(word: str, name: Sequence[str]) -> str | None:
+    """The name's first word where a description begins with it, in the third person or not: before "a" or "the" it is a verb, known or not."""
+    return next((one for one in name if word in (one, f"{one}s", f"{one}es", f"{one[:-1]}ies")), None)
+
+
 def _of_phrase(phrase: str, name: Sequence[str]) -> str:
     if _DONE.search(phrase):
         return f"run {'' if _ARTICLE.match(phrase) else 'the '}{phrase}"
-    verb = name[0] if name and (name[0] in _MORE_VERBS or name[0] in verbs()) else "get"
+    known = bool(name) and is_verb(name[0]) and not phrase.lower().startswith(name[0])  # "Order status" of `order_status` is a noun
+    verb = name[0] if known else "get"
     named_better = verb in ("search", "query", "browse") and verb in phrase.lower().split()  # "full text search" of `search_orders`
     if verb in _READING and not named_better:
         return f"{verb if verb in ('show', 'find', 'view') else 'get'} {'' if _ARTICLE.match(phrase) else 'the '}{phrase}"
@@ -132,8 +158,8 @@ def _of_phrase(phrase: str, name: Sequence[str]) -> str:
 
 def _of_name(name: Sequence[str]) -> str:
     """`create_quote` as "create a quote"; a name without a verb as "use quote"."""
-    verb = _verb(name[0], name) if name else None
-    if verb is None or len(name) < 2:
+    verb = _leading_verb(name[0], name[1], name) if len(name) > 1 else None
+    if verb is None:
         return "get the " + " ".join(name)
     rest = " ".join(name[1:])
     if name[-1].endswith("s") and not name[-1].endswith("ss"):

@@ -6,10 +6,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from luthier.records import JSON
-from luthier.synthesize.tools.meanings import words_of
+from luthier.records import JSON, ToolCall
+from luthier.synthesize.tools.meanings import meaning_of, words_of
 from luthier.synthesize.tools.mocks import answers_of
 from luthier.synthesize.tools.operations import Operation
+from luthier.synthesize.tools.spoken_values import PROSE
+
+_ID = re.compile(r" (id|ids|uuid|number|code)$")
+_VARIES = re.compile(r"\d{4}-\d\d-\d\d|\d\d:\d\d|.{40}")  # days, times, texts
 
 
 def chains(operations: Sequence[Operation]) -> list[tuple[Operation, Operation, str]]:
@@ -17,19 +21,30 @@ def chains(operations: Sequence[Operation]) -> list[tuple[Operation, Operation, 
     found = []
     gives = {one.name: answers_of(one, operations) for one in operations}
     for first in operations:
+        asked = set(map(words_of, first.tool.parameters.get("properties") or {}))
         for then in operations:
             properties = then.tool.parameters.get("properties") or {}
             for name in then.required_order if first is not then else ():
                 fields = gives[first.name]
-                if (
-                    re.search(r" (id|ids|uuid|number|code)$", words_of(name))
-                    and name in fields
-                    and name not in (first.tool.parameters.get("properties") or {})
-                ):
+                if _ID.search(words_of(name)) and name in fields and words_of(name) not in asked:
                     if fields[name].get("type") == properties[name].get("type") and "enum" not in properties[name]:
                         found.append((first, then, name))
                     break
     return found
+
+
+def carried(call: ToolCall, then: Operation) -> JSON:
+    """What a later call about the same thing has in common with an earlier one, by its own names: owner and repository, not the day or a note.
+
+    An operation that changes something shares only ids: what else it is given is what changes.
+    """
+    said = {words_of(name): value for name, value in call.arguments.items() if isinstance(value, str) and not _VARIES.search(value)}
+    common = {}
+    for name in then.required_order:
+        words = words_of(name)
+        if words in said and (not then.changes or _ID.search(words)) and meaning_of(name) not in PROSE:
+            common[name] = said[words]
+    return common
 
 
 def value_in(answer: Any, name: str, then: Operation) -> str | int | None:

@@ -22,7 +22,7 @@ from luthier.synthesize.tools.meaning_values import FIRST_DAY, Scene
 from luthier.synthesize.tools.meanings import meaning_of, words_of
 from luthier.synthesize.tools.mocks import Fault, Mock, tool_text
 from luthier.synthesize.tools.operations import Operation, examples_of, operation
-from luthier.synthesize.tools.own_chains import chains, holds_several, that_one, value_in
+from luthier.synthesize.tools.own_chains import carried, chains, holds_several, that_one, value_in
 from luthier.synthesize.tools.own_details import asked_for
 from luthier.synthesize.tools.own_phrases import CHAT, HELLO, LINKS, OPEN, QUESTIONS, SEVERAL
 from luthier.synthesize.tools.own_requests import request_text
@@ -233,12 +233,14 @@ class _Writer:
             return None
         answer = mock(call)
         value = value_in(answer, name, then)
-        later = None if value is None else self._after(call, then, {name: value})
+        shared = carried(call, then)
+        later = None if value is None else self._after(call, then, {**shared, name: value})
         if later is None or later.arguments.get(name) != value:
             return None
         noun = words_of(name).rsplit(" ", 1)[0]
         told = request_text(first, call.arguments, self.random)
-        second = request_text(then, later.arguments, self.random, without=[name], plain=True)
+        left = [name, *(shared if self.random.random() < 0.5 else ())]  # "that pull request" is of the same repository
+        second = request_text(then, later.arguments, self.random, without=left, plain=True)
         text = f"{told}{_NEW_LINE if _NEW_LINE in told else ' '}Then {that_one(_small(second), noun, first=holds_several(answer))}"
         if letters(str(value)) in letters(text):  # it could be known without the answer
             return None

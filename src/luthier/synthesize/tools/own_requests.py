@@ -26,6 +26,7 @@ _PLACED = frozenset(
 )
 _TAIL = re.compile(r" (id|ids|code|codes|number|numbers|no|key|ref|reference|uuid|identifier|name)$")
 _PLAIN = r"(?!(?:of|for|to|in|on|at|with|from|by|and|that|which)\b)[a-z]+"
+_AFTER_NOUN = r"(?:of|for|to|in|on|at|with|from|by|and|or|that|which|as|into|onto|through|until|between|within|under|over|per|via|using|if|when|before|after|so|including|without)"
 _COUNTS = re.compile(r"(\b(?:with|for) [\w,.]+ \w+),? (?:with|for) (\w+ \w+)(?=$|,)")  # with two adults, with one child
 _BETWEEN = re.compile(r" (?:that were [a-z]+ )?between two (?:days|dates)\b")
 _BY_ID = re.compile(r" (?:by|with|for) (?:its|the|an?|their)(?: given| specified| unique)? (?:id|uuid|identifier|code|number)\b")
@@ -39,6 +40,7 @@ _BOUND = {
     ),
     "open": re.compile(r"(?:an? |the )?(?:new )?(?:account|ticket|case|file|order|request|incident|dispute)"),
 }
+_PARTICLE = re.compile(r"(?:in|out|up|off|on|down|over|back|away|through)\b")  # to book in a delivery is not to reserve in one
 _ORDERS = (
     "{A}.",
     "{A}.",
@@ -84,7 +86,7 @@ def request_text(operation: Operation, arguments: JSON, random: Random, without:
     details = [detail(name, value, schema_of(properties, name), operation, random) for name, value in rest.items()]
     own = not plain and random.random() < OWN_SHARE
     verb, _, after = ask.partition(" ")
-    fits = verb not in _BOUND or _BOUND[verb].match(after)
+    fits = (verb not in _BOUND or _BOUND[verb].match(after)) and not _PARTICLE.match(after)
     words = (_OWN_SYNONYMS if own else _SYNONYMS).get(verb, (verb,)) if fits else (verb,)
     ask = f"{random.choice(words)} {after}" if own or random.random() < 0.6 else ask
     return _tidy(_written(ask, details, "{A}." if plain else random.choice(_OWN_ORDERS if own else _ORDERS), random))
@@ -147,7 +149,9 @@ def _place(ask: str, name: str, value: Any, operation: Operation, random: Random
         return found
     for one in dict.fromkeys((noun, noun.rsplit(" ", 1)[-1])):
         said_with = text if meaning in ("person", "company", "product") else f"{one} {text}"
-        found = _swap(ask, rf"\b(?:an?|the|one|this|some|single) ((?:{_PLAIN} ){{0,3}}){re.escape(one)}\b(?! [a-z]+ of\b)", said_with)
+        found = _swap(
+            ask, rf"\b(?:an?|the|one|this|some|single) ((?:{_PLAIN} ){{0,3}}){re.escape(one)}\b(?= {_AFTER_NOUN}\b|[,.;:)]|$)", said_with
+        )
         if found is not None:
             return _BY_ID.sub("", found)
     return None

@@ -15,10 +15,11 @@ from luthier.synthesize.tools.meanings import meaning_of, words_of
 from luthier.synthesize.tools.pattern_values import texts_of
 
 _EXAMPLES = re.compile(
-    r"(?:\be\.g\.?,?|\bfor example:?|\bsuch as|\bexamples?:|\blike\b)\s+(?:[\"'`]([^\"'`\n]{1,60})[\"'`]|([\w+][\w\-./:+@]*))",
+    r"(?:\be\.g\.?,?|\bfor example:?|\bsuch as|\bexamples?:|\blike\b)\s+"
+    r"(?:\"([^\"\n]{1,80})\"|'([^'\n]{1,80})'(?!\w)|`([^`\n]{1,80})`|([\w+][\w\-./:+@]*))",
     re.IGNORECASE,
 )
-_MORE_EXAMPLES = re.compile(r",? (?:or )?[\"'`]([^\"'`\n]{1,60})[\"'`]")
+_MORE_EXAMPLES = re.compile(r",? (?:or )?(?:\"([^\"\n]{1,80})\"|'([^'\n]{1,80})'(?!\w)|`([^`\n]{1,80})`)")
 # What an API's own examples say better than any list of ours: a feed's `product` is no coffee grinder.
 _OF_THE_API = frozenset(
     (
@@ -69,6 +70,11 @@ _OF_THE_API = frozenset(
         ),
     )
 )
+_STAMP = re.compile(
+    r"(?:\d{4}-\d\d-\d\d|(?P<slashed>\d\d/\d\d/\d{4}))(?:(?P<t>[T ])(?P<clock>\d\d:\d\d)(?P<seconds>:\d\d)?(?P<rest>(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?))?"
+)
+_SPAN = re.compile(r"\d{1,3} ?[a-z]{1,7}(?: \d{1,3} ?[a-z]{1,7}){0,3}")
+_DIGITS = re.compile(r"(?i)\b([3-9]|1[0-9]|20)[- ]digits?\b")
 _OPTIONS = re.compile(r"(?:\bone of:?|\beither|\bcan be:?|\bpossible values:?|\ballowed values:?|\bvalues:|:)\s+(.+)", re.IGNORECASE)
 _OPTION = re.compile(r"[\"'`]?([A-Za-z][\w-]{1,24})[\"'`]?")
 _ID_WORDS = re.compile(r" (id|ids|code|codes|number|numbers|no|key|ref|reference|uuid|identifier)$")
@@ -76,10 +82,11 @@ _ID_WORDS = re.compile(r" (id|ids|code|codes|number|numbers|no|key|ref|reference
 
 def draw_text(schema: JSON, name: str, draft: Draft, owner: str) -> Any:
     """The first text that fits: an example's like, the format's, the name's, a stated option, the pattern's, a code or words."""
+    told = str(schema.get("description") or "")
     for make in _makers(schema, name, draft, owner):
         for _ in range(3):
             text = make()
-            if text is not None and (text := _cut(str(text), schema)) is not None:
+            if text is not None and (text := _cut(_cased(str(text), told), schema)) is not None:
                 return text
     bank = (
         texts_of(str(schema.get("pattern") or ""), int(schema.get("minLength", 0)), int(schema.get("maxLength", 600)))
@@ -98,9 +105,14 @@ def _makers(schema: JSON, name: str, draft: Draft, owner: str) -> Iterator[Calla
         yield lambda: _FORMATS[shape](scene, meaning_of(name, told, owner))
     if shape is not None and shape not in ("byte", *_FORMATS):
         shape = None
+    if digits := _DIGITS.search(told):
+        yield lambda: "".join(scene.random.choices("0123456789", k=int(digits[1])))
+    parts = _parts_of(schema.get("default"), told)
+    if parts:
+        yield lambda: ",".join(one for one in parts if scene.random.random() < 0.6) or parts[0]
     example = example_in(told) or draft.examples.get(name, "") or _of_another(told, draft.examples)
     if example and any(one.isdigit() for one in example):
-        yield lambda: code_like(example, scene.random)
+        yield lambda: another_like(example, scene)
     meaning = meaning_of(name, told, owner)
     shown = examples_in(told)
     if shown and (meaning in _OF_THE_API or not is_known(meaning)):
@@ -124,6 +136,36 @@ def _makers(schema: JSON, name: str, draft: Draft, owner: str) -> Iterator[Calla
     yield lambda: "".join(scene.random.choices("abcdefghijkmnpqrstuvwxyz23456789", k=int(schema.get("minLength", 1))))
 
 
+def another_like(example: str, scene: Scene) -> str:
+    """Another text of the kind of an example: a day for a day, a time for a time, hours and minutes for `1h 30m`, a code of the same shape for a
+    code. An address of a page or a person, and anything of several words, stays as it is."""
+    if found := _STAMP.fullmatch(example):
+        day, clock = scene.coming(), str(value_of("time", scene))
+        shown = day.strftime("%d/%m/%Y") if found["slashed"] else day.isoformat()
+        return shown + (f"{found['t']}{clock}{':00' if found['seconds'] else ''}{found['rest'] or ''}" if found["clock"] else "")
+    if re.fullmatch(r"\d\d:\d\d", example):
+        return str(value_of("time", scene))
+    if _SPAN.fullmatch(example):
+        return re.sub(
+            r"\d+", lambda number: str(scene.random.choice((5, 10, 15, 20, 30, 45) if len(number[0]) > 1 else range(1, 9))), example
+        )
+    return example if "://" in example or "@" in example or " " in example else code_like(example, scene.random)
+
+
+def _parts_of(default: Any, told: str) -> tuple[str, ...]:
+    """The parts of a default that is a list in one text: `summary,status,assignee`."""
+    if not isinstance(default, str) or not re.search(r"(?i)comma[- ]separated", told):
+        return ()
+    return tuple(part.strip() for part in default.split(",") if part.strip())
+
+
+def _cased(text: str, told: str) -> str:
+    """In small letters or capitals where the description asks for them."""
+    if re.search(r"(?i)\b(in )?lower[- ]?case\b", told):
+        return text.lower()
+    return text.upper() if re.search(r"(?i)\b(in )?upper[- ]?case\b", told) else text
+
+
 def _of_another(told: str, examples: Mapping[str, str]) -> str:
     """The code of the parameter that a description begins with: "Ear tag of the mother" has that of `earTag`."""
     words = told.lower()
@@ -139,7 +181,13 @@ def owner_in(name: str) -> str:
 def example_in(told: str) -> str:
     """The example that a description gives: "Property code, e.g. BER-001." has `BER-001`."""
     found = _EXAMPLES.search(told)
-    return (found[1] or found[2]).rstrip(".,;:") if found else ""
+    return _shown(found) if found else ""
+
+
+def _shown(found: re.Match[str]) -> str:
+    """What stands in quotes as it is; a bare word without the sentence's own marks."""
+    bare = found[4] if found.re is _EXAMPLES else None
+    return bare.rstrip(".,;:") if bare else next(one for one in found.groups() if one)
 
 
 @lru_cache(maxsize=16384)
@@ -147,7 +195,7 @@ def examples_in(told: str) -> tuple[str, ...]:
     """All the examples that a description gives, without those that are codes: `e.g. "maize silage", "barley"` has two."""
     found, shown = _EXAMPLES.search(told), []
     while found:
-        shown.append(next(one for one in found.groups() if one).rstrip(".,;:"))
+        shown.append(_shown(found).rstrip(",;:"))
         found = _MORE_EXAMPLES.match(told, found.end())
     return tuple(one for one in dict.fromkeys(shown) if not any(sign.isdigit() for sign in one))
 

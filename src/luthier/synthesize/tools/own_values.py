@@ -19,6 +19,9 @@ from luthier.synthesize.tools.own_texts import draw_text, owner_in
 MOST_ITEMS = 3
 _DEFAULT_SHARE = 0.05  # of the values that are the schema's default: said, they teach little
 _OPPOSITES = {"min": "max", "minimum": "maximum", "lowest": "highest", "from": "to", "lower": "upper"}
+_ENDS = {"from": "to", "source": "target", "origin": "destination", "base": "quote", "old": "new"}
+_TRIES = 4
+_BOUND_PAIRS = (("gt", "lt"), ("gte", "lte"), ("gt", "lte"), ("gte", "lt"))
 _OPPOSITES |= {"start": "end", "starts": "ends", "begin": "end", "begins": "ends", "opens": "closes", "open": "close", "opening": "closing"}
 
 
@@ -94,6 +97,8 @@ def _both(around: JSON, branch: JSON) -> JSON:
 
 def _object(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any:
     """The required properties and those that are wanted, in the order of the schema; never an empty object where there is a choice."""
+    if _is_either(schema):
+        return _either(schema, name, path, draft, owner)
     if schema.get("anyOf"):
         return _union(schema, name, path, draft, owner)
     properties: JSON = schema.get("properties") or {}
@@ -127,8 +132,44 @@ def _object(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any
             values[one] = value
     if any(one not in values for one in required):
         return NOTHING
+    _differ(values, properties, path, inner, owner)
     _order(values, properties)
     return values if properties or not path else _open_object(schema, name, draft)
+
+
+def _differ(values: JSON, properties: JSON, path: str, draft: Draft, owner: str) -> None:
+    """Two ends of one thing are two: money is not converted from yen to yen."""
+    by_words = {words_of(name): name for name, value in values.items() if isinstance(value, str)}
+    for words, name in by_words.items():
+        first, space, rest = words.partition(" ")
+        other = by_words.get(f"{_ENDS.get(first, '')}{space}{rest}")
+        if other is None:
+            continue
+        for _ in range(_TRIES):
+            if values[name] != values[other]:
+                break
+            place = f"{path}.{other}" if path else other
+            value = draw(properties[other], other, place, draft.with_scene(draft.scene.anew()), owner)
+            values[other] = values[other] if value is NOTHING else value
+
+
+def _is_either(schema: JSON) -> bool:
+    """Whether its union only says which properties must be there: a tracking number or an order id."""
+    branches = schema.get("anyOf") or ()
+    return bool(branches) and all(isinstance(branch, dict) and set(branch) == {"required"} for branch in branches)
+
+
+def _either(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any:
+    """With what one branch requires and nothing that only the others do: so it fits where one of them and where any of them is meant."""
+    branches: list[list[str]] = [branch["required"] for branch in schema["anyOf"]]
+    places = {one: f"{path}.{one}" if path else one for branch in branches for one in branch}
+    asked = [branch for branch in branches if any(draft.is_wanted(places[one]) for one in branch)]
+    chosen = draft.scene.random.choice(asked or branches)
+    required = [*dict.fromkeys([*(schema.get("required") or ()), *chosen])]
+    others = {one for branch in branches for one in branch} - set(required)
+    around = {key: value for key, value in schema.items() if key != "anyOf"}
+    properties = {one: part for one, part in (schema.get("properties") or {}).items() if one not in others}
+    return _object({**around, "properties": properties, "required": required}, name, path, draft, owner)
 
 
 def _order(values: JSON, properties: JSON) -> None:
@@ -141,6 +182,9 @@ def _order(values: JSON, properties: JSON) -> None:
             continue
         if _fits(values[name], properties[other]) and _fits(values[other], properties[name]):
             values[name], values[other] = values[other], values[name]
+    for low, high in _BOUND_PAIRS:
+        if low in numbers and high in numbers and values[numbers[low]] > values[numbers[high]]:
+            values[numbers[low]], values[numbers[high]] = values[numbers[high]], values[numbers[low]]
 
 
 def _open_object(schema: JSON, name: str, draft: Draft) -> Any:

@@ -46,8 +46,8 @@ def _text(value: str, schema: JSON, random: Random) -> str:
     if is_day(value):
         return day_text(value, random)
     if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:00Z", value):
-        return f"{day_text(value[:10], random)} at {value[11:16]}{random.choice(('', ' UTC'))}" if random.random() < 0.85 else value
-    return value[:5] if re.fullmatch(r"\d\d:\d\d:00Z", value) else value
+        return f"{day_text(value[:10], random)} at {value[11:16]} UTC" if random.random() < 0.85 else value
+    return f"{value[:5]} UTC" if re.fullmatch(r"\d\d:\d\d:00Z", value) else value
 
 
 def schema_of(properties: JSON, name: str) -> JSON:
