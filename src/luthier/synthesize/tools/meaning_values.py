@@ -328,4 +328,11 @@ _DRAWS: dict[str, Draw] = {
     "voucher": lambda scene: f"{scene.of('words').upper()}{scene.random.randint(10, 50)}",
     "group": _text("groups"),
     "uuid": uuid,
+    "relation": _text("relations"),
+    "reaction": _text("reactions"),
+    "repository": _text("repositories"),
+    "branch": _text("branches"),
+    "commit": lambda scene: "".join(scene.random.choices(_HEX, k=scene.random.choice((7, 8)))),
+    "folder": _text("folders"),
+    "path": _text("paths"),
 }

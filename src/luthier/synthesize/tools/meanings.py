@@ -22,6 +22,18 @@ _PEOPLE = "|".join(
 )
 
 
+_CODE = re.compile(r"\b(git|repo|repos|repository|repositories|pull requests?|commits?|branch|branches|merge requests?)\b")
+_OF_CODE = {
+    "owner": "username",
+    "head": "branch",
+    "base": "branch",
+    "branch": "branch",
+    "ref": "branch",
+    "author": "username",
+    "assignee": "username",
+}
+_OF_CODE |= {"assignees": "username", "reviewers": "username", "path": "path", "file": "path", "files": "path"}
+_FILES = re.compile(r"\b(files?|director(y|ies)|folders?)\b")
 _FIELD = re.compile(r"\babout\b|\b(topic|field|area|discipline|theme)\b")
 _TAUGHT = re.compile(
     r"\b(books?|courses?|lessons?|class|classes|exams?|teachers?|tutors?|library|articles?|papers?|lectures?|studies|students?)\b"
@@ -36,16 +48,8 @@ def meaning_of(name: str, description: str = "", owner: str = "") -> str:
     for pattern, meaning in _TOLD:
         if re.search(pattern, told):
             return meaning
-    if words in ("name", "full name", "display name", "title"):
-        return _named(told, owner, words)
-    if words in _TELLING and re.search(
-        r"\b(damages?|faults?|defects?|incidents?|issues?|problems?|complaints?|repairs?|maintenance|outage|bugs?)\b", owner
-    ):
-        return "problem"
-    if words in ("text", "comment", "body", "content") and re.search(r"\b(review|rating|feedback)", owner):
-        return "review"
-    if words in ("subject", "subjects") and (_FIELD.search(told) or _TAUGHT.search(owner)):
-        return "field"  # else it is the heading of a letter
+    if found := _in_company(words, told, owner):
+        return found
     for pattern, meaning in _NAMES:
         if re.search(pattern, words):
             return "past_date" if meaning == "birth_date" and _ANIMALS.search(f"{told} {owner}") else meaning
@@ -54,6 +58,27 @@ def meaning_of(name: str, description: str = "", owner: str = "") -> str:
     for pattern, meaning in _NAMES:
         if meaning not in ("code", "word") and len(told.split()) <= 4 and re.search(pattern, told.rstrip(".")):
             return meaning
+    return ""
+
+
+def _in_company(words: str, told: str, owner: str) -> str:
+    """The meaning of words that mean one thing here and another there, by what they are a part of; "" where that tells nothing."""
+    if words in ("name", "full name", "display name", "title"):
+        return _named(told, owner, words)
+    if words in _TELLING and re.search(
+        r"\b(damages?|faults?|defects?|incidents?|issues?|problems?|complaints?|repairs?|maintenance|outage|bugs?)\b", owner
+    ):
+        return "problem"
+    if words in ("text", "comment", "body", "content") and re.search(r"\b(review|rating|feedback)", owner):
+        return "review"
+    if _CODE.search(owner) and words in _OF_CODE:
+        return _OF_CODE[words]
+    if _FILES.search(owner) and words in ("path", "paths", "source", "destination", "from", "to", "file path", "old path", "new path"):
+        return "path"
+    if "allerg" in owner and words in ("substance", "reaction"):
+        return "allergy" if words == "substance" else words
+    if words in ("subject", "subjects") and (_FIELD.search(told) or _TAUGHT.search(owner)):
+        return "field"  # else it is the heading of a letter
     return ""
 
 
@@ -167,11 +192,19 @@ _TOLD: tuple[tuple[str, str], ...] = (
 )
 # Clues in names, the narrow ones first.
 _NAMES: tuple[tuple[str, str], ...] = (
-    (r"\b(first|given) ?name$|^forename", "first_name"),
-    (r"\b(last|family) ?name$|^surname", "last_name"),
+    (r"\b(first|given) ?names?$|^forename|^given$", "first_name"),
+    (r"\b(last|family) ?name$|^surname|^family$", "last_name"),
     (r"\b(user ?name|login|handle|nickname)$", "username"),
     (r"\be ?mails?( address(es)?)?$|^(to|cc|bcc|reply to)$", "email"),
-    (r"\b(phone|mobile|telephone|fax|cell)( number)?s?$|^(tel|msisdn)$", "phone"),
+    (r"\b(phone|mobile|telephone|fax|cell|callback|call back)( number)?s?$|^(tel|msisdn)$", "phone"),
+    (r"\brelationship$|^relation$", "relation"),
+    (r"^(repo|repository)( name)?s?$", "repository"),
+    (r"\b(branch name|head branch|base branch)$|^(head|base) ref$", "branch"),
+    (r"\b(commit|revision|sha|commit hash)$|^commit (id|sha)$", "commit"),
+    (
+        r"\b(repo|repository|root|project|working|base|output|target|source|parent) (path|dir|directory|folder)$|^(directory|dir|cwd|working directory)$",
+        "folder",
+    ),
     (r"\b(birth ?(date|day)|date of birth|dob|born( on)?)$", "birth_date"),
     (r"\b(time ?zone|tz)$", "timezone"),
     (
@@ -210,7 +243,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"\b(latitude|lat)$", "latitude"),
     (r"\b(longitude|lon|lng|long)$", "longitude"),
     (r"\b(ip|ip address|ipv4)$", "ip"),
-    (r"\b(url|uri|link|website|web ?hook|callback|endpoint|homepage)s?$", "url"),
+    (r"\b(url|uri|link|website|web ?hook|callback url|endpoint|homepage)s?$", "url"),
     (r"\b(host|hostname|domain)$", "host"),
     (r"\b(vin|chassis number)$", "vin"),
     (r"\b(plate|licen[cs]e plate|registration( number)?)$", "plate"),

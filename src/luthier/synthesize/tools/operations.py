@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from luthier.records import Tool
 from luthier.synthesize.tools.drafts import parameters_of
 from luthier.synthesize.tools.meanings import words_of
-from luthier.synthesize.tools.own_texts import example_in
+from luthier.synthesize.tools.own_texts import digits_in, example_in
 from luthier.synthesize.tools.real_tools import base_form, verbs
 
 MOST_WORDS = 16  # of a description that is taken as it stands
@@ -83,7 +83,7 @@ def examples_of(tools: Sequence[Tool]) -> dict[str, str]:
     found: dict[str, str] = {}
     for tool in tools:
         for name, schema in (tool.parameters.get("properties") or {}).items():
-            example = example_in(str(schema.get("description") or ""))
+            example = example_in(told := str(schema.get("description") or "")) or digits_in(told)
             if example and any(one.isdigit() for one in example):
                 found.setdefault(name, example)
     return found

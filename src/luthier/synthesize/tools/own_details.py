@@ -86,13 +86,13 @@ def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Ra
         phrase = (
             measured or _measure(label, value, text, random) or (random.choice(_PHRASES[meaning]) if meaning in ("room", "seat") else "")
         )
-        phrase = phrase or _bounded(label) or _form(label, value, meaning, schema)
+        phrase = phrase or _bounded(label) or _form(label, value, meaning, schema, operation.ask)
         return Detail(label, text, phrase.replace("{v}", text).replace("{label}", label))
     if isinstance(value, str) and (len(value) > 48 or (" " in value and value.endswith((".", "!", "?")))):
         return Detail(label, f'"{value}"', long=True)
     if isinstance(value, str) and meaning in PROSE and meaning not in ("topic", "reason") and " " in value:
         return Detail(label, f'"{value}"', f'with the {label} "{value}"')
-    forms = _text_forms(label, value, text, meaning, schema, operation) or (_form(label, value, meaning, schema),)
+    forms = _text_forms(label, value, text, meaning, schema, operation) or (_form(label, value, meaning, schema, operation.ask),)
     return Detail(label, text, random.choice(forms).replace("{v}", text).replace("{label}", label))
 
 
@@ -110,6 +110,8 @@ def asked_for(name: str, schema: JSON) -> str:
         return f"day to {words}" if is_verb(head) else f"day it is {words}"
     if head in _BEGINS and last in ("on", "at"):
         return f"{'day' if last == 'on' else 'time'} it {head}"
+    if words in ("body", "payload", "request body", "data") and (schema.get("type") == "object" or "anyOf" in schema):
+        return "details"
     counted = schema.get("type") == "integer" and words.endswith("s") and not words.endswith(("ss", "us", "is"))
     return f"number of {words}" if counted else words
 
@@ -135,12 +137,17 @@ def _text_forms(label: str, value: Any, text: str, meaning: str, schema: JSON, o
     head, _, last = label.rpartition(" ")
     if last in PREPOSITIONS and _PARTICIPLE.search(head):  # collected on
         return (f"{label} {{v}}",)
+    if head in _BEGINS and last in ("before", "after", "by", "in", "from"):
+        return (f"{_BEGINS[head]} {last} {{v}}",)
     if head and last in ("at", "on") and head in _BEGINS:
         return (f"{_BEGINS[head]} on {{v}}" if schema.get("format") in ("date", "date-time") else f"{_BEGINS[head]} {last} {{v}}",)
     if head and last in ("at", "on") and not is_day(value) and schema.get("format") == "date-time":
         return (f"with the {head} on {{v}}",)
     if last in PREPOSITIONS and meaning not in ("start_date", "end_date"):
         return (f"{label} {{v}}",)
+    first, _, rest = label.partition(" ")
+    if first in ("from", "to") and rest and meaning in ("city", "country_name", "region", "airport", "group"):
+        return (f"{first} {{v}}",)  # from location, to location
     bare = meaning != "date" or not head or head in operation.words or label in ("travel date", "visit date")
     usual = () if not bare or schema.get("enum") or (meaning == "person" and label in operation.ask) else _PHRASES.get(meaning, ())
     if usual:
@@ -152,11 +159,18 @@ def _text_forms(label: str, value: Any, text: str, meaning: str, schema: JSON, o
     return ()
 
 
-def _form(label: str, value: Any, meaning: str, schema: JSON) -> str:
+def compound(noun: str, ask: str) -> str:
+    """The whole of a name of which a parameter's is the first half: the pull number is of a pull request."""
+    found = re.search(rf"\b{re.escape(noun)} (request|order|note|sheet|list|card)\b", ask)
+    return f"{noun} {found[1]}" if found else noun
+
+
+def _form(label: str, value: Any, meaning: str, schema: JSON, ask: str) -> str:
     """A phrase made of the label: with the arrival on a day, for which booking."""
     if (is_day(value) or schema.get("format") == "date-time") and "birth" not in label and not label.endswith(("date", "day")):
         return f"with the {label} on {{v}}"
     noun = _ID_TAIL.sub("", label)
+    noun = noun if noun == label else compound(noun, ask)
     if noun != label and isinstance(value, str | int) and (meaning == "code" or schema.get("format") == "uuid"):
         return f"for {noun} {{v}}"
     return ""

@@ -23,7 +23,7 @@ from luthier.synthesize.tools.meanings import meaning_of, words_of
 from luthier.synthesize.tools.mocks import Fault, Mock, tool_text
 from luthier.synthesize.tools.operations import Operation, examples_of, operation
 from luthier.synthesize.tools.own_chains import carried, chains, holds_several, that_one, value_in
-from luthier.synthesize.tools.own_details import asked_for
+from luthier.synthesize.tools.own_details import asked_for, is_plural
 from luthier.synthesize.tools.own_phrases import CHAT, HELLO, LINKS, OPEN, QUESTIONS, SEVERAL
 from luthier.synthesize.tools.own_requests import request_text
 from luthier.synthesize.tools.own_summaries import summary
@@ -299,6 +299,7 @@ class _Writer:
         properties = asked.tool.parameters["properties"]
         names = [asked_for(name, properties[name]) for name in asked.required_order if name in missing]
         question = self.random.choice(QUESTIONS if len(names) == 1 else SEVERAL).format(missing=" and the ".join(names))
+        question = question.replace("What is", "What are") if is_plural(names[0]) else question
         return [Message("user", text), Message("assistant", question)]
 
     def _told(self, asked: Operation, call: ToolCall, name: str) -> Message:

@@ -85,6 +85,13 @@ def _limits(schema: JSON) -> tuple[float, float]:
 
 
 _MEASURES: tuple[tuple[str, float, float, int], ...] = (
+    (r"\bsystolic( \w+)*$", 100, 150, 0),
+    (r"\bdiastolic( \w+)*$", 58, 95, 0),
+    (r"\b(heart rate|pulse)( bpm)?$", 52, 110, 0),
+    (r"\b(spo2|oxygen saturation|o2 sat)( percent| pct)?$", 91, 100, 0),
+    (r"\b(respiratory rate|respiration)$", 12, 22, 0),
+    (r"\b(body temperature|body temp|temp(erature)? (c|celsius))$", 36.1, 39.4, 1),
+    (r"\b(line|lines|head|tail|line number|column|row)$", 2, 240, 0),
     (r"\bdays (a|per) week$", 1, 5, 0),
     (r"\bhours (a|per) week$", 8, 40, 0),
     (r"\bhours (a|per) day$", 2, 8, 0),

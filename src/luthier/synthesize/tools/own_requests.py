@@ -15,7 +15,7 @@ from typing import Any
 from luthier.records import JSON
 from luthier.synthesize.tools.meanings import singular, words_of
 from luthier.synthesize.tools.operations import Operation
-from luthier.synthesize.tools.own_details import PREPOSITIONS, Detail, detail, is_plural, meaning_in
+from luthier.synthesize.tools.own_details import PREPOSITIONS, Detail, compound, detail, is_plural, meaning_in
 from luthier.synthesize.tools.spoken_values import day_text, is_day, said, schema_of, spoken_list
 
 OWN_SHARE = 0.4  # of requests that say what one wants rather than what is to be done
@@ -147,7 +147,7 @@ def _place(ask: str, name: str, value: Any, operation: Operation, random: Random
     )
     if found is not None:
         return found
-    for one in dict.fromkeys((noun, noun.rsplit(" ", 1)[-1])):
+    for one in dict.fromkeys((compound(noun, ask), noun, noun.rsplit(" ", 1)[-1])):
         said_with = text if meaning in ("person", "company", "product") else f"{one} {text}"
         found = _swap(
             ask, rf"\b(?:an?|the|one|this|some|single) ((?:{_PLAIN} ){{0,3}}){re.escape(one)}\b(?= {_AFTER_NOUN}\b|[,.;:)]|$)", said_with

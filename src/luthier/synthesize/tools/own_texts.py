@@ -105,8 +105,8 @@ def _makers(schema: JSON, name: str, draft: Draft, owner: str) -> Iterator[Calla
         yield lambda: _FORMATS[shape](scene, meaning_of(name, told, owner))
     if shape is not None and shape not in ("byte", *_FORMATS):
         shape = None
-    if digits := _DIGITS.search(told):
-        yield lambda: "".join(scene.random.choices("0123456789", k=int(digits[1])))
+    if digits := digits_in(told):
+        yield lambda: code_like(digits, scene.random)
     parts = _parts_of(schema.get("default"), told)
     if parts:
         yield lambda: ",".join(one for one in parts if scene.random.random() < 0.6) or parts[0]
@@ -150,6 +150,12 @@ def another_like(example: str, scene: Scene) -> str:
             r"\d+", lambda number: str(scene.random.choice((5, 10, 15, 20, 30, 45) if len(number[0]) > 1 else range(1, 9))), example
         )
     return example if "://" in example or "@" in example or " " in example else code_like(example, scene.random)
+
+
+def digits_in(told: str) -> str:
+    """As many digits as a description says that there are: "Record number, 8 digits"."""
+    found = _DIGITS.search(told)
+    return "12345678901234567890"[: int(found[1])] if found else ""
 
 
 def _parts_of(default: Any, told: str) -> tuple[str, ...]:

@@ -1,0 +1,185 @@
+"""APIs of a code host, a ward and a till: what their definitions say of a value is what is drawn and said."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from luthier.evaluate.tool_verdicts import misfit
+from luthier.records import Conversation, Tool, ToolCall
+from luthier.synthesize.tools.apis import import_apis
+from luthier.synthesize.tools.checks import check
+from luthier.synthesize.tools.operations import imperative
+from luthier.synthesize.tools.own_dialogues import own_dialogues
+
+
+def text(about: str = "", **schema: Any) -> dict[str, Any]:
+    return {"type": "string", **({"description": about} if about else {}), **schema}
+
+
+def tool(name: str, about: str, required: list[str], properties: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"name": name, "description": about, "inputSchema": {"type": "object", "properties": properties, "required": required, **more}}
+
+
+REPOSITORY = {"owner": text("Repository owner"), "repo": text("Repository name")}
+TOOLS = [
+    tool(
+        "get_diff",
+        "Get the diff of a pull request.",
+        ["owner", "repo", "pullNumber"],
+        {**REPOSITORY, "pullNumber": {"type": "integer", "minimum": 1000, "maximum": 9999}},
+    ),
+    tool(
+        "comment_on_line",
+        "Add a comment on a line of a pull request.",
+        ["owner", "repo", "pull_number", "line"],
+        {**REPOSITORY, "pull_number": {"type": "integer", "minimum": 1000, "maximum": 9999}, "line": {"type": "number"}},
+    ),
+    tool("move_file", "Move or rename files and directories.", ["source", "destination"], {"source": text(), "destination": text()}),
+    tool(
+        "search_issues",
+        "Search issues with a query.",
+        ["jql"],
+        {
+            "jql": text("Query, e.g. 'project = PROJ AND status = \"In Progress\"'"),
+            "fields": text("Comma-separated fields to return", default="summary,status,assignee"),
+            "spent": text("Time spent, e.g. '1h 30m'"),
+            "since": text("From when, e.g. '2023-08-01T12:00:00.000+0000'"),
+        },
+    ),
+    tool(
+        "find_parcel",
+        "Find a parcel.",
+        [],
+        {"tracking_number": text(), "order_id": text()},
+        oneOf=[{"required": ["tracking_number"]}, {"required": ["order_id"]}],
+    ),
+    tool(
+        "admit_patient",
+        "Admit a patient to a ward.",
+        ["mrn", "given", "family"],
+        {"mrn": text("Medical record number, 8 digits"), "given": {"type": "array", "items": text()}, "family": text()},
+    ),
+    tool("discharge_patient", "Discharge a patient.", ["mrn"], {"mrn": text()}),
+    tool(
+        "record_vitals",
+        "Record vital signs of a patient.",
+        ["mrn", "systolic", "diastolic", "taken_at"],
+        {"mrn": text(), "systolic": {"type": "integer"}, "diastolic": {"type": "integer"}, "taken_at": text(format="date-time")},
+    ),
+    tool(
+        "convert_money",
+        "Convert an amount.",
+        ["amount", "from_currency", "to_currency"],
+        {
+            "amount": {"type": "number", "minimum": 0.01, "multipleOf": 0.01},
+            "from_currency": text("Three-letter ISO currency code, in lowercase."),
+            "to_currency": text("Three-letter ISO currency code, in lowercase."),
+        },
+    ),
+    tool(
+        "ship_stock",
+        "Book in a delivery.",
+        ["from_location", "to_location"],
+        {
+            "from_location": text(),
+            "to_location": text(),
+            "created": {"type": "object", "properties": {n: {"type": "integer"} for n in ("gt", "lt")}},
+        },
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Conversation]:
+    path = tmp_path_factory.mktemp("kinds") / "tools.json"
+    path.write_text(json.dumps({"tools": TOOLS}))
+    return list(own_dialogues(500, list(import_apis((str(path),), False)), seed=4))
+
+
+def calls(rows: list[Conversation], name: str) -> list[dict[str, Any]]:
+    return [call.arguments for row in rows for message in row.messages for call in message.tool_calls if call.name == name]
+
+
+def said(rows: list[Conversation]) -> str:
+    return "\n".join(str(message.content) for row in rows for message in row.messages if message.role == "user")
+
+
+def test_every_dialogue_passes_the_rules(rows: list[Conversation]) -> None:
+    assert [problem for row in rows for problem in check(row)] == []
+
+
+def test_examples_stand_as_they_are_shown_and_their_kind_is_kept(rows: list[Conversation]) -> None:
+    found = calls(rows, "search_issues")
+    assert {call["jql"] for call in found} == {'project = PROJ AND status = "In Progress"'}
+    assert all(set(call["fields"].split(",")) <= {"summary", "status", "assignee"} for call in found if "fields" in call)
+    assert any("fields" in call for call in found)
+    assert all(re.fullmatch(r"[1-8]h \d{1,2}m", call["spent"]) for call in found if "spent" in call)
+    assert all(re.fullmatch(r"20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:00\.000\+0000", call["since"]) for call in found if "since" in call)
+
+
+def test_one_of_several_ways_is_taken_and_each_of_them_is(rows: list[Conversation]) -> None:
+    assert {tuple(call) for call in calls(rows, "find_parcel")} == {("tracking_number",), ("order_id",)}
+
+
+def test_values_are_of_the_kind_that_their_trade_has(rows: list[Conversation]) -> None:
+    assert all(re.fullmatch(r"\d{8}", call["mrn"]) for name in ("admit_patient", "discharge_patient") for call in calls(rows, name))
+    assert all(
+        name.isalpha() and name[0].isupper() for call in calls(rows, "admit_patient") for name in (*call["given"], call["family"][:1])
+    )
+    assert all(call["diastolic"] < call["systolic"] <= 150 for call in calls(rows, "record_vitals"))
+    assert all(isinstance(call["line"], int) for call in calls(rows, "comment_on_line"))
+    assert all("." in call["source"] or "/" in call["source"] for call in calls(rows, "move_file"))
+    assert not any(" " in call["owner"] for call in calls(rows, "get_diff"))
+    money = calls(rows, "convert_money")
+    assert all(call["from_currency"] != call["to_currency"] and call["from_currency"].islower() for call in money)
+    assert all(call["created"]["gt"] <= call["created"]["lt"] for call in calls(rows, "ship_stock") if len(call.get("created", ())) == 2)
+
+
+def test_requests_say_what_a_person_would(rows: list[Conversation]) -> None:
+    told = said(rows)
+    assert not re.search(
+        r"(?i)\b(get|fetch|see|show|find) (the )?(admit|discharge)|reserve in|\bpull \d+ request|in [A-Z]\w+ in [A-Z]", told
+    )
+    assert re.search(r"(?i)\bdischarge patient \d{8}|discharge a patient", told)
+    assert re.search(r"from [A-ZÅÄÖØ]\w+ to [A-ZÅÄÖØ]\w+|from [A-ZÅÄÖØ]\w+, to", told)
+    vitals = said([row for row in rows if any(call.name == "record_vitals" for one in row.messages for call in one.tool_calls)])
+    assert re.search(r"at \d\d:\d\d UTC", vitals)
+    assert not re.search(r"taken at [^\n]{4,30} at \d\d:\d\d(?! UTC)", vitals)  # the call says Z
+    assert "pull request for pull" not in told
+
+
+def test_a_later_call_is_about_what_the_earlier_one_was(rows: list[Conversation]) -> None:
+    chains = [[call for message in row.messages for call in message.tool_calls] for row in rows if row.extra["type"] == "dependent"]
+    for first, *later in chains:
+        for then in later:
+            same = {"owner", "repo"} & set(first.arguments) & set(then.arguments)
+            assert all(first.arguments[name] == then.arguments[name] for name in same)
+    pulls = {"comment_on_line", "get_diff"}
+    assert not any({call.name for call in chain} == pulls for chain in chains)  # the number was told, nothing gives it
+
+
+@pytest.mark.parametrize(
+    ("name", "about", "asked"),
+    [
+        ("admit_patient", "Admit a patient to a ward.", "admit a patient to a ward"),
+        ("page_doctor", "Pages the doctor on call.", "page the doctor on call"),
+        ("frobnicate_widget", "Frobnicates the widget.", "frobnicate the widget"),
+        ("throttle_requests", "Throttle requests of a tenant.", "throttle requests of a tenant"),
+        ("order_status", "Order status", "get the order status"),
+        ("report_card", "Report card of a student", "get the report card of a student"),
+        ("value_at_risk", "Value at risk of a portfolio", "get the value at risk of a portfolio"),
+        ("customer_balance", "Customer balance history.", "get the customer balance history"),
+    ],
+)
+def test_a_description_begins_with_a_verb_or_with_a_noun(name: str, about: str, asked: str) -> None:
+    assert imperative(Tool(name, about, {"type": "object", "properties": {}})) == asked
+
+
+@pytest.mark.parametrize(("value", "fits"), [(19.99, True), (0.29, True), (1234.56, True), (9.95, True), (9.955, False), (100, True)])
+def test_multiples_are_told_by_decimals(value: float, fits: bool) -> None:
+    schema = {"type": "object", "properties": {"amount": {"type": "number", "multipleOf": 0.01}}}
+    assert (misfit(ToolCall("pay", {"amount": value}), [Tool("pay", "Pays.", schema)]) == "") is fits
