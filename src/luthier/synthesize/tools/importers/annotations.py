@@ -18,6 +18,7 @@ from typing import Any
 from luthier.records import JSON
 from luthier.records.dialects import finite, type_keywords, type_of, with_null
 from luthier.records.schema import normalise_schema
+from luthier.synthesize.tools.importers.constraints import with_constraints
 
 MAX_LEVELS = 4  # of classes within classes
 
@@ -25,6 +26,18 @@ _PROSE = re.compile(r"(?<!\s)\s*+(?:,\s*+(?:optional$|default.*|keyword.only$)|\
 _ARRAYS = frozenset({"list", "sequence", "mutablesequence", "iterable", "iterator", "tuple", "set", "frozenset", "collection", "deque"})
 _OBJECTS = frozenset({"dict", "mapping", "mutablemapping", "defaultdict", "ordereddict", "counter"})
 _BARE = frozenset({"annotated", "required", "notrequired", "readonly", "final", "classvar"})
+_TEXT, _EMAIL, _URI = ({"type": "string", **more} for more in ({}, {"format": "email"}, {"format": "uri"}))
+_NAMED: Mapping[str, JSON] = {
+    **dict.fromkeys(("Path", "PurePath", "PosixPath", "FilePath", "DirectoryPath", "NewPath", "SecretStr", "IPvAnyAddress"), _TEXT),
+    **dict.fromkeys(("EmailStr", "NameEmail"), _EMAIL),
+    **dict.fromkeys(("HttpUrl", "AnyUrl", "AnyHttpUrl"), _URI),
+    "timedelta": {"type": "string", "format": "duration"},
+    "IPv4Address": {"type": "string", "format": "ipv4"},
+    "IPv6Address": {"type": "string", "format": "ipv6"},
+}
+_CONSTRAINED = {"conint": "int", "confloat": "float", "constr": "str", "condecimal": "float"}
+_POSITIONAL = {"Ge": "ge", "Gt": "gt", "Le": "le", "Lt": "lt", "MinLen": "min_length", "MaxLen": "max_length", "Doc": "documentation"}
+_POSITIONAL |= {"MultipleOf": "multiple_of"}
 Names = Mapping[str, Any]
 
 
@@ -46,6 +59,9 @@ def annotation_schema(annotation: object, names: Names = types.MappingProxyType(
     if hasattr(annotation, "__value__") and type(annotation).__name__ == "TypeAliasType":
         return annotation_schema(annotation.__value__, names, level)
     origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        kind, *metadata = typing.get_args(annotation)
+        return with_constraints(annotation_schema(kind, names, level), metadata)
     if origin is not None:
         return _from_generic(origin, typing.get_args(annotation), names, level)
     return _from_class(annotation, names, level) if isinstance(annotation, type) else type_keywords(_bare_name(annotation))
@@ -76,12 +92,36 @@ def _from_node(node: ast.expr, names: Names, level: int) -> JSON:
         if name == "literal":
             return _literal([ast.literal_eval(argument) for argument in arguments])
         if name in _BARE:
-            return _from_node(arguments[0], names, level)
+            kind = _from_node(arguments[0], names, level)
+            return with_constraints(kind, [told for node in arguments[1:] if (told := _told(node)) is not None]) if arguments[1:] else kind
+        if name == "tuple" and not any(isinstance(one, ast.Constant) and one.value is ... for one in arguments):
+            return _tuple([_from_node(argument, names, level) for argument in arguments])
         return _generic(name, [_from_node(argument, names, level) for argument in arguments])
     if isinstance(node, ast.Tuple) and node.elts:  # "int, optional" in a NumPy docstring
         return _from_node(node.elts[0], names, level)
+    if isinstance(node, ast.Call) and _name(node.func) in _CONSTRAINED:
+        return with_constraints(annotation_schema(_CONSTRAINED[_name(node.func)], names, level), [_told(node)])
     meant = _looked_up(node, names)
     return annotation_schema(meant, names, level) if meant is not None else type_keywords(_name(node))
+
+
+def _told(node: ast.expr) -> Any:
+    """What a statement beside a type says, read as it is written: a text, or the values that a call names, `Field(ge=1)` or `Ge(1)`."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if not isinstance(node, ast.Call):
+        return None
+    given = [(keyword.arg, keyword.value) for keyword in node.keywords]
+    given += [(_POSITIONAL.get(_name(node.func)), value) for value in node.args[:1]]
+    return types.SimpleNamespace(**{name: found for name, value in given if name and (found := _plain(value)) is not None})
+
+
+def _plain(node: ast.expr) -> Any:
+    """The value of a literal, None of anything else."""
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
 
 
 def _looked_up(node: ast.expr, names: Names) -> Any:
@@ -101,8 +141,10 @@ def _from_generic(origin: Any, arguments: tuple[Any, ...], names: Names, level: 
     if origin is typing.Union or origin is types.UnionType:
         return _union([annotation_schema(each, names, level) for each in arguments])
     name = _bare_name(origin).lower()
-    if origin is typing.Annotated or name in _BARE:
+    if name in _BARE:
         return annotation_schema(arguments[0], names, level)
+    if name == "tuple" and arguments and ... not in arguments:
+        return _tuple([annotation_schema(each, names, level) for each in arguments])
     return _generic(name, [annotation_schema(each, names, level) if each is not ... else {} for each in arguments])
 
 
@@ -124,6 +166,8 @@ def _from_class(annotation: Any, names: Names, level: int) -> JSON:
     if issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
         must = [name for name in annotation._fields if name not in annotation._field_defaults]
         return _object(annotation, {name: _stated(annotation).get(name) for name in annotation._fields}, must, level)
+    if (named := _NAMED.get(annotation.__name__)) is not None:
+        return dict(named)
     own = type_keywords(annotation.__name__)
     base = next((each for each in (bool, int, float, str, list, dict) if issubclass(annotation, each)), None)
     return own or (type_keywords(base.__name__) if base is not None else {})
@@ -180,6 +224,14 @@ def _generic(name: str, schemas: list[JSON]) -> JSON:
     if name in _OBJECTS:
         return {"type": "object", "additionalProperties": (schemas[-1] if name != "counter" else {"type": "integer"}) or True}
     return {}
+
+
+def _tuple(schemas: list[JSON]) -> JSON:
+    """So many values, each of its own kind."""
+    count = {"minItems": len(schemas), "maxItems": len(schemas)}
+    if all(schema == schemas[0] for schema in schemas):
+        return {**_array(schemas[0]), **count}
+    return {"type": "array", "prefixItems": schemas, **count} if all(schemas) else {"type": "array", **count}
 
 
 def _array(items: JSON) -> JSON:

@@ -20,6 +20,7 @@ from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
 from luthier.records.account import note
 from luthier.synthesize.tools.importers.annotations import annotation_schema
+from luthier.synthesize.tools.importers.constraints import field_default, with_constraints
 from luthier.synthesize.tools.importers.docstrings import parse_docstring
 from luthier.synthesize.tools.importers.wording import described, named_words, parameter_words
 
@@ -83,7 +84,8 @@ def _tool(function: Callable[..., Any], license_id: str) -> Tool | None:
             continue
         stated, told = doc.types.get(parameter.name, ""), doc.parameters.get(parameter.name, "")
         properties[parameter.name] = _parameter_schema(parameter, stated, told, names)
-        if parameter.default is inspect.Parameter.empty:
+        field = field_default(parameter.default)
+        if parameter.default is inspect.Parameter.empty or (field is not None and field.required):
             required.append(parameter.name)
     standard = module.split(".")[0] in sys.stdlib_module_names and module != "__main__"
     returns = _annotated(signature.return_annotation, names) or annotation_schema(doc.returns, names)
@@ -102,10 +104,12 @@ def _tool(function: Callable[..., Any], license_id: str) -> Tool | None:
 
 def _parameter_schema(parameter: inspect.Parameter, stated_type: str, text: str, names: Mapping[str, Any]) -> JSON:
     schema = dict(_annotated(parameter.annotation, names) or annotation_schema(stated_type, names))
-    description = parameter_words(text)
+    default, field = parameter.default, field_default(parameter.default)
+    if field is not None:
+        schema, default = with_constraints(schema, [default]), inspect.Parameter.empty if field.required else field.value
+    description = parameter_words(text) or parameter_words(str(schema.get("description") or ""))
     if description:
         schema["description"] = description
-    default = parameter.default
     if isinstance(default, enum.Enum):
         default = next((value for value in (default.value, default.name) if value in schema.get("enum", ())), None)
     if default is None or default is inspect.Parameter.empty:
