@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from luthier.errors import SettingsError
-from luthier.records import read_rows, write_jsonl
+from luthier.records import read_rows, write_jsonl, write_parquet
 from luthier.select.answers import explain, forecast, ratio
 from luthier.select.runs import compare, repeated_prompts, run
 from luthier.select.selection import select
@@ -259,3 +259,42 @@ def test_a_killed_selection_continues_to_the_same_bytes(pool: Path, tmp_path: Pa
     run(SelectionSettings(str(pool), budget=120, k3=2, **OPEN), tmp_path / "whole")
     for name in ("selected.jsonl", "scores.jsonl.gz"):
         assert (tmp_path / "best" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_out_of_columns_come_the_rows_that_were_put_in(tmp_path: Path) -> None:
+    """Arrow gives each object of a column the fields of any; in a line of JSON a null that nobody gave would be an argument."""
+
+    def talk(name: str, arguments: dict[str, object]) -> dict[str, object]:
+        call = {"function": {"name": name, "arguments": arguments}}
+        return {"messages": [{"role": "user", "content": name}, {"role": "assistant", "content": "", "tool_calls": [call]}], "note": None}
+
+    rows = [talk("f", {"a": 1}), talk("g", {"b": "x"})]
+    write_parquet(tmp_path / "rows.parquet", rows)
+    made = select(tmp_path / "rows.parquet", settings=SelectSettings(budget="2 rows", method="random", noise=None, near=None))
+    made.save(tmp_path / "train.jsonl")
+    written = [row for _, row in read_rows(tmp_path / "train.jsonl")]
+    for found in (written, made.rows()):
+        calls = [row["messages"][1]["tool_calls"][0]["function"] for row in found]
+        assert sorted(json.dumps(call["arguments"]) for call in calls) == ['{"a": 1}', '{"b": "x"}']
+        assert all("note" in row for row in found)  # what a row only carries along stays as it is
+
+
+def test_a_null_that_was_meant_stays(tmp_path: Path) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": ["integer", "null"]}, "b": {"type": "integer"}}, "required": ["a"]}
+    tool = {"type": "function", "function": {"name": "f", "description": "Does f.", "parameters": schema}}
+    calls = [[{"function": {"name": "f", "arguments": arguments}}] for arguments in ({"a": None, "b": 1}, {"a": 2, "b": 1})]
+    rows = [
+        {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "", "tool_calls": each}], "tools": [tool]}
+        for each in calls
+    ]
+    write_parquet(tmp_path / "rows.parquet", rows)
+    made = select(tmp_path / "rows.parquet", settings=SelectSettings(budget="2 rows", method="random", noise=None, near=None))
+    arguments = [row["messages"][1]["tool_calls"][0]["function"]["arguments"] for row in made.rows()]
+    assert sorted(map(json.dumps, arguments)) == ['{"a": 2, "b": 1}', '{"a": null, "b": 1}']
+
+
+def test_an_empty_pool_is_no_pool(tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").touch()
+    done = command("run", "none.jsonl", "--out", "best", "--budget", "1 rows", "--quiet", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "none.jsonl: no rows there to choose from" in done.stderr

@@ -15,7 +15,7 @@ import click
 
 from luthier.cli.commands import Own, Question, RunCommand, load
 from luthier.cli.options import given, parameters
-from luthier.records.account import Account
+from luthier.records.account import FATES, LOST, Account
 from luthier.report.wording import THIN
 from luthier.settings import configured
 
@@ -99,7 +99,8 @@ def _answer(command: Question, settings: Any, params: dict[str, Any]) -> None:
 
 def _account(account: Account, quiet: bool) -> None:
     """What became of the rows that were read, once."""
-    for line in account.lines() if not quiet and not int(os.environ.get("RANK", "0")) else ():
+    fates = LOST if quiet else FATES  # what is lost is said even to those who want no progress
+    for line in account.lines(fates) if not int(os.environ.get("RANK", "0")) else ():
         click.echo(line, err=True)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from luthier.errors import BadRowError, LuthierError, MissingFileError
 from luthier.progress import Progress
 from luthier.records import JSON, Account, SkippedRows
+from luthier.records.account import note
 from luthier.records.files import mapping
 from luthier.report.wording import Told
 from luthier.settings import argument, check, option
@@ -26,7 +27,8 @@ _LOOKED_AT = 20  # rows of a file that tell its kind
 
 @dataclass(frozen=True)
 class CheckSettings:
-    """Read FILES as the commands would, and say what of them is understood, carried along, left out and refused. Nothing is written.
+    """Read FILES as the commands would, and say what of them is understood, carried along, left out and refused. Nothing is written; it ends with status 1 where a row is
+    refused and not set aside.
 
     A file may be a data set of the hub, ORG/NAME[@revision][:split], or a folder of evaluation results or of a retrieval task.
     """
@@ -58,14 +60,26 @@ def answer(settings: CheckSettings, progress: Progress) -> Told:
                 with Account(apart=True):  # looking is not reading
                     kind = kind_of(file, columns)
             try:
-                for _ in _READERS[kind](file, columns, skipped):
-                    pass
+                for row in _READERS[kind](file, columns, skipped):
+                    _weigh(row)
             except BadRowError:
                 if not account.entries:  # else the account says why nothing could be made of it
                     raise
         found[file] = kind, account
     lines = [line for file, (kind, account) in found.items() for line in (f"{file}: {kind}", *(f"  {told}" for told in account.lines()))]
-    return Told(lines, {file: {"kind": kind, "account": account.to_row()} for file, (kind, account) in found.items()})
+    refused = any(account.of("refused") for _, account in found.values())
+    told = {file: {"kind": kind, "account": account.to_row()} for file, (kind, account) in found.items()}
+    return Told(lines, told, code=1 if refused and settings.skip_bad is None else 0)
+
+
+def _weigh(row: Any) -> None:
+    """Notes a row whose weight training would refuse."""
+    from luthier.train.turn_weights import row_weight
+
+    try:
+        row_weight(getattr(row, "extra", None) or {})
+    except BadRowError as problem:
+        note("refused", f"by training: {problem.problem}")
 
 
 def kind_of(file: str, columns: dict[str, str] | None = None) -> Kind:
@@ -91,7 +105,7 @@ def kind_of(file: str, columns: dict[str, str] | None = None) -> Kind:
     if path.suffix.lower() == ".txt" and _has_layout(path, columns or {}):
         return "answers"
     rows = [row for _, row in islice(_rows(file, columns or {}, SkippedRows()), _LOOKED_AT)]
-    fits: dict[Kind, Callable[[JSON], Any]] = {"pairs": _pair, "conversations": _conversation, "choices": _choice}
+    fits: dict[Kind, Callable[[JSON], Any]] = {"pairs": _pair, "choices": _choice, "conversations": _conversation}
     counted = {kind: sum(_takes(read, row) for row in rows) for kind, read in fits.items()}
     best = max(counted, key=lambda kind: counted[kind])
     if counted[best]:

@@ -7,7 +7,7 @@ into `run.json`. Counts are of rows: a row is counted once for a reason, however
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar, Token
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,25 +18,30 @@ from luthier.errors import BadRowError, place
 
 Fate = Literal["understood", "carried", "left out", "refused"]
 FATES: tuple[Fate, ...] = ("understood", "carried", "left out", "refused")
+LOST: tuple[Fate, ...] = ("left out", "refused")
 MOST_REASONS = 100  # of one fate and file; field names come from outside
 _TITLES: dict[Fate, str] = {"understood": "read", "carried": "carried along", "left out": "left out", "refused": "refused"}
 _SHOWN = 12  # reasons on a line
 _OTHER = "other reasons"
-_VALUES = re.compile(r"'[^'\n]*+'|\"[^\"\n]*+\"|\d++")
+_VALUES = re.compile(r"'[^'\n]*+'|\"[^\"\n]*+\"|(?<!UTF-)(?<!\d)\d++")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Rows of one fate for one reason. first: where it was met first, `file:line`, empty where that has no meaning."""
+    """Rows of one fate for one reason. first: where it was met first, `file:line`, empty where that has no meaning; told: what was said there, with
+    the values and numbers that the reason leaves open."""
 
     fate: Fate
     reason: str
     rows: int
     first: str = ""
+    told: str = ""
 
     def __str__(self) -> str:
         where = f", the first {self.first}" if self.first and self.fate != "understood" else ""
-        return f"{self.reason} ({self.rows} {'row' if self.rows == 1 else 'rows'}{where})"
+        if self.told and self.rows > 1 and self.told != self.reason:
+            where += f": {self.told}"
+        return f"{self.told if self.told and self.rows == 1 else self.reason} ({self.rows} {'row' if self.rows == 1 else 'rows'}{where})"
 
 
 @dataclass
@@ -44,6 +49,7 @@ class _Tally:
     rows: int
     first: str
     last: int
+    told: str = ""
 
 
 class Account:
@@ -57,15 +63,17 @@ class Account:
         self._tallies: dict[tuple[Fate, str], dict[str, _Tally]] = {}
         self._token: Token[tuple[Account, ...]] | None = None
 
-    def note(self, fate: Fate, reason: str, path: str | Path | None = None, line: int | None = None, rows: int = 1) -> None:
-        """One row, or a part of it, or so many rows from `line` on. reason: a kind of thing, without what is particular to the row."""
+    def note(  # noqa: PLR0917
+        self, fate: Fate, reason: str, path: str | Path | None = None, line: int | None = None, rows: int = 1, told: str = ""
+    ) -> None:
+        """One row, or a part of it, or so many rows from `line` on. reason: a kind of thing, without what is particular to the row; told: with it."""
         file = "" if path is None else str(path)
         tallies = self._tallies.setdefault((fate, file), {})
         if reason not in tallies and len(tallies) >= MOST_REASONS:
             reason = _OTHER
         tally = tallies.get(reason)
         if tally is None:
-            tallies[reason] = _Tally(rows, place(path, line).removesuffix(": "), (line or 0) + rows - 1)
+            tallies[reason] = _Tally(rows, place(path, line).removesuffix(": "), (line or 0) + rows - 1, told)
         elif line is None or line > tally.last:
             tally.rows += rows
             tally.last = max(tally.last, (line or 0) + rows - 1)
@@ -77,16 +85,17 @@ class Account:
         for (fate, _), tallies in self._tallies.items():
             for reason, tally in tallies.items():
                 known = found.get((fate, reason))
-                found[fate, reason] = Entry(fate, reason, tally.rows + (known.rows if known else 0), known.first if known else tally.first)
+                first = known or Entry(fate, reason, 0, tally.first, tally.told)
+                found[fate, reason] = Entry(fate, reason, tally.rows + first.rows, first.first, first.told)
         return sorted(found.values(), key=lambda entry: (FATES.index(entry.fate), -entry.rows))
 
     def of(self, fate: Fate) -> list[Entry]:
         return [entry for entry in self.entries if entry.fate == fate]
 
-    def lines(self) -> list[str]:
-        """The account in words, a line for each fate that has entries."""
+    def lines(self, fates: Sequence[Fate] = FATES) -> list[str]:
+        """The account in words, a line for each of these fates that has entries."""
         told = []
-        for fate in FATES:
+        for fate in fates:
             entries = self.of(fate)
             more = f"; and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""
             if entries:
@@ -153,4 +162,6 @@ def note_strange(what: str, value: Any, known: frozenset[str], path: str | Path 
 def note_refusal(error: BadRowError) -> None:
     """A row that was refused; quoted values and numbers do not tell reasons apart."""
     if _OPEN.get():
-        note("refused", _VALUES.sub("…", error.problem)[:200], error.path, error.line)
+        reason = _VALUES.sub("…", error.problem)[:200]
+        for account in _OPEN.get():
+            account.note("refused", reason, error.path, error.line, told=error.problem[:200])

@@ -215,7 +215,7 @@ def _spread(text: str, row: JSON, names: dict[str, str]) -> tuple[str, list[str]
             return text, [], texts, texts.index(str(row[right_by])), {right_by, *wrong}
     for columns, names_of in _COLUMNS:
         told = [(names[column], label) for column, label in zip(columns, names_of, strict=False) if column in names]
-        filled = [(name, label) for name, label in told if row[name] is not None]
+        filled = [(name, label) for name, label in told if row[name] not in (None, "")]
         if len(filled) >= 2 and [label for _, label in filled] == list(names_of[: len(filled)]):
             return text, [label for _, label in filled], [str(row[name]) for name, _ in filled], None, {name for name, _ in filled}
     stem, labels, options = _split(text)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import BadRowError, MissingFileError
+from luthier.records.encodings import not_utf8
 
 Row = tuple[int, list[str]]
 LARGEST = 4 << 30  # bytes of a table, which is held whole
@@ -53,7 +54,7 @@ def _text(path: Path) -> str:
         return text if "\n" in text else text.replace("\r", "\n")
     except UnicodeDecodeError as problem:
         line = problem.object.count(b"\n", 0, problem.start) + 1
-        raise BadRowError("not UTF-8 text; convert the file (iconv -t UTF-8)", path, line) from None
+        raise BadRowError(not_utf8(problem.object), path, line) from None
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise BadRowError("the gzip data is damaged or cut off; make or fetch the file again", path) from None
     except OSError as problem:

@@ -5,14 +5,16 @@ They are taken out of messages and of the arguments of calls, and nowhere else: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
+from luthier.errors import BadRowError
 from luthier.records.call_rows import ARGUMENTS
 from luthier.records.conversations import JSON, Message, Tool
 from luthier.records.parquet import ColumnRow
-from luthier.records.tool_rows import takes_null
+from luthier.records.tool_rows import takes_null, tools_from
 
 FILLED_NULLS = "null arguments that no one gave: columns fill them in"
 
@@ -28,6 +30,25 @@ def without_filled_nulls(row: JSON, names: Sequence[str]) -> tuple[JSON, bool]:
     arguments = list[str]()
     cleaned = {name: _without(row[name], False, arguments) for name in names if name in row and name not in typed}
     return {**row, **cleaned}, bool(arguments)
+
+
+def as_said(row: JSON, names: Sequence[str]) -> JSON:
+    """A row out of columns as a line of JSON holds it: without what the columns filled in, with null where a tool requires an argument and takes null.
+
+    In a line nobody could tell the two apart any more. Rows of any other kind are returned as they are.
+    """
+    if not isinstance(row, ColumnRow):
+        return row
+    try:
+        tools = tools_from(row.get("tools"))
+    except BadRowError:
+        tools = ()
+    meant = {tool.name: {n for n in tool.parameters.get("required") or [] if takes_null(_property(tool, n))} for tool in tools}
+    return {
+        name: _without(value, False, [], meant) if name in names and name not in row.json else value
+        for name, value in row.items()
+        if value is not None or name not in names
+    }
 
 
 def with_meant_nulls(messages: Sequence[Message], tools: Sequence[Tool]) -> tuple[Message, ...]:
@@ -52,15 +73,28 @@ def _property(tool: Tool, name: str) -> Any:
     return properties.get(name) if isinstance(properties, dict) else None
 
 
-def _without(value: Any, in_arguments: bool, found: list[str]) -> Any:
+def _without(
+    value: Any,
+    in_arguments: bool,
+    found: list[str],
+    meant: Mapping[str, Collection[str]] = MappingProxyType({}),
+    keep: Collection[str] = (),
+) -> Any:
+    """meant: by tool the arguments whose null was said; keep: those of the object at hand."""
     if isinstance(value, list):
-        return [_without(part, in_arguments, found) for part in value]
+        return [_without(part, in_arguments, found, meant) for part in value]
     if not isinstance(value, dict):
         return value
     if in_arguments:
-        found += [name for name, part in value.items() if part is None]
-    kept = {name: part for name, part in value.items() if part is not None}
-    return {name: _without(part, in_arguments or (name in ARGUMENTS and isinstance(part, dict)), found) for name, part in kept.items()}
+        found += [name for name, part in value.items() if part is None and name not in keep]
+    kept = {name: part for name, part in value.items() if part is not None or name in keep}
+    said = meant.get(str(value.get("name")), ())
+    return {
+        name: _without(
+            part, in_arguments or (name in ARGUMENTS and isinstance(part, dict)), found, meant, said if name in ARGUMENTS else ()
+        )
+        for name, part in kept.items()
+    }
 
 
 def _null_schema(value: Any) -> bool:

@@ -6,6 +6,7 @@ TRL and OpenAI `messages`, `prompt`/`completion`, ShareGPT, Alpaca, ToolACE, que
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,10 @@ from luthier.records.turns import messages_from, system_turn, turns_from
 
 T = TypeVar("T")
 TEXT_CALLS = "calls that stay text: the row has no tools"
+
+
+_MEDIA = ("image", "images", "video", "videos", "audio", "audios")
+_SHOWN = re.compile(r"<(?:image|video|audio)>")
 
 
 class Parts(NamedTuple):
@@ -75,10 +80,18 @@ def understand(row: JSON, format: str = "auto") -> Read:  # noqa: A002
     messages = found.messages if cleaned is row else with_meant_nulls(found.messages, found.tools)
     used = {*layout.needs, *layout.may}
     extra = {key: value for key, value in row.items() if key not in used} | dict(found.extra)
+    _refuse_media(extra, messages)
     conversation = Conversation(messages, found.tools, without_written(extra, ("messages", "tools"), name))
     text_calls = has_tags(messages) and not found.tools
     carried = (*carried_fields(extra, messages, found.tools), *([TEXT_CALLS] if text_calls else []))
     return Read(conversation, name, (FILLED_NULLS,) if filled else (), carried)
+
+
+def _refuse_media(extra: JSON, messages: Sequence[Message]) -> None:
+    """Raises BadRowError where the words stand for a picture or a sound that is another field's: a text model would learn to answer unseen."""
+    field = next((name for name in _MEDIA if extra.get(name)), None)
+    if field is not None and any(isinstance(message.content, str) and _SHOWN.search(message.content) for message in messages):
+        raise BadRowError(f"the row shows what is in {field!r}, which is no text; leave such rows out")
 
 
 def read_conversations(
@@ -112,7 +125,8 @@ def without_written(extra: JSON, names: Sequence[str], layout: str) -> JSON:
 
 
 def seen(row: JSON) -> str:
-    return f"the row has {', '.join(map(repr, row)) or 'no fields'}"
+    empty = [name for name, value in row.items() if value is None]
+    return f"the row has {', '.join(map(repr, row)) or 'no fields'}" + (f", and null in {', '.join(map(repr, empty))}" if empty else "")
 
 
 def converted(path: str | Path, number: int, row: JSON, convert: Callable[[JSON], T], skipped: SkippedRows | None) -> Sequence[T]:

@@ -34,6 +34,7 @@ VERDICTS = (
     (("human_ref_A", "human_ref_B"), "labels", (1,), (0,)),  # SHP
 )
 PROMPTS = ("prompt", "conversations", "messages", "instruction", "question", "query", "input", "problem")
+SPEAKING = tuple(dict.fromkeys([*(name for names in SIDES for name in names), *PROMPTS]))  # the fields of pairs that hold what is said
 _HUMAN, _ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 
 

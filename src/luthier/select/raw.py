@@ -8,17 +8,23 @@ from pathlib import Path
 
 from luthier.records import JSON, SkippedRows, atomic_write, read_rows, write_parquet
 from luthier.records.files import read_lines
+from luthier.records.filled_nulls import as_said
+from luthier.records.formats import LAYOUTS
 from luthier.records.lines import to_line
+from luthier.records.pairs import SPEAKING
 from luthier.select.rows import rows_at
+
+SPOKEN = tuple(dict.fromkeys([*(name for layout in LAYOUTS.values() for name in (*layout.needs, *layout.may)), *SPEAKING]))
 
 
 def raw_lines(source: str | Path | Sequence[JSON]) -> Iterator[tuple[int, bytes]]:
-    """(number, line without its end) of every row: the very bytes of a JSONL file, JSON text of any other source."""
+    """(number, line without its end) of every row: the very bytes of a JSONL file, JSON text of any other source, without the
+    nulls that columns put into calls."""
     lines = read_lines(source) if isinstance(source, str | Path) else None
     if lines is not None:
         yield from ((number, line.rstrip(b"\r\n")) for number, line in lines)
     elif isinstance(source, str | Path):
-        yield from ((number, to_line(row)[:-1]) for number, row in read_rows(source, SkippedRows()))
+        yield from ((number, to_line(as_said(row, SPOKEN))[:-1]) for number, row in read_rows(source, SkippedRows()))
     else:
         yield from ((number, to_line(row)[:-1]) for number, row in enumerate(source, 1))
 

@@ -20,6 +20,7 @@ from luthier.errors import BadRowError, SettingsError
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, SkippedRows
 from luthier.records.files import set_aside
+from luthier.records.filled_nulls import as_said
 from luthier.select.balance import shifts
 from luthier.select.budget import Allowance, Budget, Cap, Pick, parse_budget, within
 from luthier.select.languages import language_group
@@ -71,10 +72,12 @@ class Selection:
         return [pick.index for pick in self.picks]
 
     def rows(self) -> list[JSON]:
-        """The chosen rows as they were, in pick order."""
+        """The chosen rows as they were, in pick order; out of columns without the nulls that these put into calls."""
+        from luthier.select.raw import SPOKEN
+
         numbers = [self.numbers[pick.index] for pick in self.picks]
         found = rows_at(self.source, set(numbers))
-        return [found[number] for number in numbers]
+        return [as_said(found[number], SPOKEN) for number in numbers]
 
     def save(self, out: str | Path) -> None:
         """Write the chosen rows to `out`, in pick order, each line as it was in a JSONL pool; Parquet where `out` says so."""
@@ -183,6 +186,10 @@ def read_texts(source: str | Path | Iterable[JSON], settings: ChoiceSettings, sk
     absent = next((name for name, values in columns.items() if values and not any(values)), None)
     if absent is not None:
         raise SettingsError(f"--max-share {absent}=…: no row of the pool has a column {absent!r}")
+    if not numbers and isinstance(kept, str | Path):
+        raise SettingsError(
+            f"{kept}: no rows there to choose from" + (", all were set aside" if skipped is not None and skipped.count else "")
+        )
     targets = read_targets(settings.target, settings.fields)
     return PoolRows(kept, texts, numbers, groups, quality, 0 if skipped is None else skipped.count, columns, targets)
 

@@ -20,7 +20,7 @@ from luthier.records.account import note, note_strange
 from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_rows, set_aside
 from luthier.records.inspect_logs import inspect_scores, is_inspect_log
-from luthier.records.lines import parse_value
+from luthier.records.lines import parse_text, parse_value
 
 
 class Answered(NamedTuple):
@@ -387,7 +387,7 @@ def _first_fields(path: Path) -> set[str]:
     with path.open(encoding="utf-8", errors="replace") as stream:
         line = next((line for line in stream if line.strip()), "")
     try:
-        row = json.loads(line)
-    except ValueError:
+        row = parse_text(line)
+    except BadRowError:
         return set()
     return set(row) if isinstance(row, dict) else set()

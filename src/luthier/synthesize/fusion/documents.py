@@ -12,12 +12,14 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import JSON, SkippedRows, read_rows
 from luthier.records.account import note
+from luthier.records.encodings import not_utf8
 from luthier.records.files import set_aside
 from luthier.synthesize.fusion.markup import Markup
 
@@ -140,7 +142,7 @@ def _whole(path: Path) -> str:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
-        raise BadRowError("not UTF-8 text; convert the file (iconv -t UTF-8)", path, line) from None
+        raise BadRowError(not_utf8(data), path, line) from None
 
 
 def _separated(path: Path, kind: str, skipped: SkippedRows | None, reading: Reading) -> Iterator[tuple[int, JSON]]:
@@ -163,7 +165,13 @@ class _Table:
     def __init__(self, path: Path, lines: Iterable[str], bare: bool) -> None:
         self.line, self.lines = 1, 0
         self._path, self._bare, self._read = path, bare, list[str]()
-        self._reader = csv.reader(self._kept(lines), delimiter="\t" if bare else ",", quoting=csv.QUOTE_NONE if bare else csv.QUOTE_MINIMAL)
+        read = iter(self._kept(lines))
+        try:
+            header = next(read, "")
+        except UnicodeDecodeError:
+            raise BadRowError(not_utf8(_beginning(path)), path, _undecodable(path)) from None
+        sign = "\t" if bare else ";" if ";" in header and "," not in header else ","  # where commas stand within numbers
+        self._reader = csv.reader(chain([header], read), delimiter=sign, quoting=csv.QUOTE_NONE if bare else csv.QUOTE_MINIMAL)
 
     def __iter__(self) -> _Table:
         return self
@@ -174,7 +182,7 @@ class _Table:
             cells = next(self._reader)
             self.lines = self._reader.line_num - self.line + 1
         except UnicodeDecodeError:
-            raise BadRowError("not UTF-8 text; convert the file (iconv -t UTF-8)", self._path, _undecodable(self._path)) from None
+            raise BadRowError(not_utf8(_beginning(self._path)), self._path, _undecodable(self._path)) from None
         except csv.Error as problem:
             raise BadRowError(f"not readable as CSV ({problem})", self._path, self.line) from None
         if not self._bare and _never_closed(self._read):
@@ -229,6 +237,11 @@ def _named(header: Sequence[str], cells: Sequence[Any], reading: Reading) -> JSO
 
 def _opened(path: Path) -> Any:
     return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
+
+
+def _beginning(path: Path) -> bytes:
+    with _opened(path) as stream:
+        return bytes(stream.read(64))
 
 
 def _undecodable(path: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.progress import Progress
-from luthier.records import JSON, Tool, read_conversations, write_jsonl
+from luthier.records import JSON, Account, Tool, read_conversations, write_jsonl
 from luthier.records.files import refuse_same
 from luthier.report.wording import Told, number
 from luthier.synthesize.tools.apis import import_apis
@@ -61,7 +61,8 @@ def import_pool(settings: ImportSettings, progress: Progress) -> Told:
 def lint_tools(settings: LintSettings, progress: Progress) -> Told:
     """Raises MissingFileError or ToolSpecError."""
     progress.step("Reading tools")
-    tools = list(import_apis(settings.specs))
+    with Account() as account:
+        tools = list(import_apis(settings.specs))
     sound = [tool for tool in tools if not lint(tool)]
     _, stuck = callable_tools(sound)
     found = {tool.name: [str(finding) for finding in lint(tool)] for tool in tools}
@@ -72,8 +73,14 @@ def lint_tools(settings: LintSettings, progress: Progress) -> Told:
         found[name].append("A2: the name stands for several tools")
     broken = {name: findings for name, findings in found.items() if findings}
     lines = [f"{name}: {finding}" for name, findings in broken.items() for finding in findings]
-    lines.append(f"{number(len(tools))} tools read, {number(len(broken))} with findings")
-    return Told(lines, {"tools": len(tools), "findings": broken}, code=1 if broken else 0)
+    refused = account.of("refused")
+    lines += [f"not read: {entry}" for entry in refused]
+    unread = sum(entry.rows for entry in refused)
+    lines.append(
+        f"{number(len(tools))} tools read, {number(len(broken))} with findings" + (f", {number(unread)} not read" if unread else "")
+    )
+    told: JSON = {"tools": len(tools), "findings": broken, "not_read": [str(entry) for entry in refused]}
+    return Told(lines, told, code=1 if broken or unread else 0)
 
 
 def count_tools(settings: StatsSettings, progress: Progress) -> Told:

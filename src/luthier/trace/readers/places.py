@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from luthier.errors import BadRowError, MissingFileError
+from luthier.records.encodings import not_utf8
 
 _FILE = 1 << 40  # a place is the number of its file and its line in one integer, as collectors keep it
 
@@ -47,12 +48,14 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(stream, 1):
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
-            raise BadRowError(NOT_UTF8, path, number) from None
+            raise BadRowError(_not_utf8(path), path, number) from None
         except (OSError, EOFError, zlib.error):
             raise BadRowError("the file is damaged or cut off after this line; make or fetch it again", path, number or 1) from None
 
 
-NOT_UTF8 = "not UTF-8 text; convert the file first, for example with: iconv -f latin1 -t utf-8"
+def _not_utf8(path: Path) -> str:
+    with closing(opened(path)) as stream:
+        return not_utf8(stream.read(64))
 
 
 class Dialect(NamedTuple):
