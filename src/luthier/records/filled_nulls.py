@@ -5,7 +5,7 @@ They are taken out of messages and of the arguments of calls, and nowhere else: 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -32,23 +32,22 @@ def without_filled_nulls(row: JSON, names: Sequence[str]) -> tuple[JSON, bool]:
     return {**row, **cleaned}, bool(arguments)
 
 
-def as_said(row: JSON, names: Sequence[str]) -> JSON:
-    """A row out of columns as a line of JSON holds it: without what the columns filled in, with null where a tool requires an argument and takes null.
+def as_said(row: JSON, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """The fields of a row out of columns as a line of JSON holds them: without what the columns filled in, with null where a tool requires an argument and takes null.
 
-    In a line nobody could tell the two apart any more. Rows of any other kind are returned as they are.
+    In a line nobody could tell the two apart any more. Rows of any other kind have theirs as they are.
     """
     if not isinstance(row, ColumnRow):
-        return row
+        yield from row.items()
+        return
     try:
         tools = tools_from(row.get("tools"))
     except BadRowError:
         tools = ()
     meant = {tool.name: {n for n in tool.parameters.get("required") or [] if takes_null(_property(tool, n))} for tool in tools}
-    return {
-        name: _without(value, False, [], meant) if name in names and name not in row.json else value
-        for name, value in row.items()
-        if value is not None or name not in names
-    }
+    for name, value in row.items():
+        if value is not None or name not in names:
+            yield name, _without(value, False, [], meant) if name in names and name not in row.json else value
 
 
 def with_meant_nulls(messages: Sequence[Message], tools: Sequence[Tool]) -> tuple[Message, ...]:

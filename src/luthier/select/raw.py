@@ -24,7 +24,7 @@ def raw_lines(source: str | Path | Sequence[JSON]) -> Iterator[tuple[int, bytes]
     if lines is not None:
         yield from ((number, line.rstrip(b"\r\n")) for number, line in lines)
     elif isinstance(source, str | Path):
-        yield from ((number, to_line(as_said(row, SPOKEN))[:-1]) for number, row in read_rows(source, SkippedRows()))
+        yield from ((number, to_line(dict(as_said(row, SPOKEN)))[:-1]) for number, row in read_rows(source, SkippedRows()))
     else:
         yield from ((number, to_line(row)[:-1]) for number, row in enumerate(source, 1))
 

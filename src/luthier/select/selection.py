@@ -77,7 +77,7 @@ class Selection:
 
         numbers = [self.numbers[pick.index] for pick in self.picks]
         found = rows_at(self.source, set(numbers))
-        return [as_said(found[number], SPOKEN) for number in numbers]
+        return [dict(as_said(found[number], SPOKEN)) for number in numbers]
 
     def save(self, out: str | Path) -> None:
         """Write the chosen rows to `out`, in pick order, each line as it was in a JSONL pool; Parquet where `out` says so."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from luthier.records import JSON, ToolCall
@@ -33,18 +33,16 @@ def chains(operations: Sequence[Operation]) -> list[tuple[Operation, Operation, 
     return found
 
 
-def carried(call: ToolCall, then: Operation) -> JSON:
+def carried(call: ToolCall, then: Operation) -> Iterator[tuple[str, str]]:
     """What a later call about the same thing has in common with an earlier one, by its own names: owner and repository, not the day or a note.
 
     An operation that changes something shares only ids: what else it is given is what changes.
     """
     said = {words_of(name): value for name, value in call.arguments.items() if isinstance(value, str) and not _VARIES.search(value)}
-    common = {}
     for name in then.required_order:
         words = words_of(name)
         if words in said and (not then.changes or _ID.search(words)) and meaning_of(name) not in PROSE:
-            common[name] = said[words]
-    return common
+            yield name, said[words]
 
 
 def value_in(answer: Any, name: str, then: Operation) -> str | int | None:

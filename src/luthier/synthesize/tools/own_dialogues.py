@@ -233,7 +233,7 @@ class _Writer:
             return None
         answer = mock(call)
         value = value_in(answer, name, then)
-        shared = carried(call, then)
+        shared = dict(carried(call, then))
         later = None if value is None else self._after(call, then, {**shared, name: value})
         if later is None or later.arguments.get(name) != value:
             return None

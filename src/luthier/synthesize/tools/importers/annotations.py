@@ -12,13 +12,13 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from luthier.records import JSON
 from luthier.records.dialects import finite, type_keywords, type_of, with_null
 from luthier.records.schema import normalise_schema
-from luthier.synthesize.tools.importers.constraints import with_constraints
+from luthier.synthesize.tools.importers.constraints import constraints
 
 MAX_LEVELS = 4  # of classes within classes
 
@@ -61,7 +61,7 @@ def annotation_schema(annotation: object, names: Names = types.MappingProxyType(
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
         kind, *metadata = typing.get_args(annotation)
-        return with_constraints(annotation_schema(kind, names, level), metadata)
+        return _with_constraints(annotation_schema(kind, names, level), metadata)
     if origin is not None:
         return _from_generic(origin, typing.get_args(annotation), names, level)
     return _from_class(annotation, names, level) if isinstance(annotation, type) else type_keywords(_bare_name(annotation))
@@ -93,16 +93,21 @@ def _from_node(node: ast.expr, names: Names, level: int) -> JSON:
             return _literal([ast.literal_eval(argument) for argument in arguments])
         if name in _BARE:
             kind = _from_node(arguments[0], names, level)
-            return with_constraints(kind, [told for node in arguments[1:] if (told := _told(node)) is not None]) if arguments[1:] else kind
+            return _with_constraints(kind, [told for node in arguments[1:] if (told := _told(node)) is not None]) if arguments[1:] else kind
         if name == "tuple" and not any(isinstance(one, ast.Constant) and one.value is ... for one in arguments):
             return _tuple([_from_node(argument, names, level) for argument in arguments])
         return _generic(name, [_from_node(argument, names, level) for argument in arguments])
     if isinstance(node, ast.Tuple) and node.elts:  # "int, optional" in a NumPy docstring
         return _from_node(node.elts[0], names, level)
     if isinstance(node, ast.Call) and _name(node.func) in _CONSTRAINED:
-        return with_constraints(annotation_schema(_CONSTRAINED[_name(node.func)], names, level), [_told(node)])
+        return _with_constraints(annotation_schema(_CONSTRAINED[_name(node.func)], names, level), [_told(node)])
     meant = _looked_up(node, names)
     return annotation_schema(meant, names, level) if meant is not None else type_keywords(_name(node))
+
+
+def _with_constraints(schema: JSON, metadata: Iterable[Any]) -> JSON:
+    """A schema with what stands beside its type; one that is not understood stays so."""
+    return {**schema, **dict(constraints(schema.get("type"), metadata))} if schema else schema
 
 
 def _told(node: ast.expr) -> Any:

@@ -9,7 +9,6 @@ import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from luthier.records import JSON
 from luthier.records.dialects import finite
 
 _LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum", "multiple_of": "multipleOf"}
@@ -34,26 +33,24 @@ def field_default(default: Any) -> FieldDefault | None:
     return FieldDefault(bool(asked()), None if asked() else value, str(getattr(default, "description", None) or ""))
 
 
-def with_constraints(schema: JSON, metadata: Iterable[Any]) -> JSON:
-    """A schema with the limits, the pattern and the description that stand beside its type."""
-    found: JSON = {}
-    arrays = schema.get("type") == "array"
+def constraints(kind: Any, metadata: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """Keywords of JSON Schema with their values: the limits, the pattern and the description that stand beside a type. kind: of the schema."""
+    arrays = kind == "array"
     for one in _flat(metadata):
         if isinstance(one, str):
-            found["description"] = one
+            yield "description", one
         for name, keyword in _LIMITS.items():
             if isinstance(value := getattr(one, name, None), int | float) and not isinstance(value, bool) and finite(value):
-                found[keyword] = value
+                yield keyword, value
         for name, keywords in _LENGTHS.items():
             if isinstance(value := getattr(one, name, None), int):
-                found[keywords[arrays]] = value
+                yield keywords[arrays], value
         pattern = next((told for name in _PATTERNS if isinstance(told := getattr(one, name, None), str)), None)
         if pattern is not None:
-            found["pattern"] = pattern
+            yield "pattern", pattern
         told = getattr(one, "description", None) or getattr(one, "documentation", None)
         if isinstance(told, str) and told:
-            found["description"] = inspect.cleandoc(told)
-    return {**schema, **found} if schema and found else schema
+            yield "description", inspect.cleandoc(told)
 
 
 def _flat(metadata: Iterable[Any]) -> Iterator[Any]:

@@ -20,7 +20,7 @@ from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
 from luthier.records.account import note
 from luthier.synthesize.tools.importers.annotations import annotation_schema
-from luthier.synthesize.tools.importers.constraints import field_default, with_constraints
+from luthier.synthesize.tools.importers.constraints import constraints, field_default
 from luthier.synthesize.tools.importers.docstrings import parse_docstring
 from luthier.synthesize.tools.importers.wording import described, named_words, parameter_words
 
@@ -106,7 +106,10 @@ def _parameter_schema(parameter: inspect.Parameter, stated_type: str, text: str,
     schema = dict(_annotated(parameter.annotation, names) or annotation_schema(stated_type, names))
     default, field = parameter.default, field_default(parameter.default)
     if field is not None:
-        schema, default = with_constraints(schema, [default]), inspect.Parameter.empty if field.required else field.value
+        schema, default = (
+            {**schema, **dict(constraints(schema.get("type"), [default]))},
+            inspect.Parameter.empty if field.required else field.value,
+        )
     description = parameter_words(text) or parameter_words(str(schema.get("description") or ""))
     if description:
         schema["description"] = description
