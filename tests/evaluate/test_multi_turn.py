@@ -179,7 +179,7 @@ def test_a_constrained_step_is_calls_or_a_sentence(tiny_model_folder: Path):
     (step, *_), _ = talk(item, [DONE], "constrained")
     assert step.prompt.grammar == calls_grammar(item.tools, calls=(1, 8), sentence=True)
     (guided, *_), _ = talk(item, [DONE], "guided")
-    assert guided.prompt.grammar == calls_grammar(item.tools, calls=(1, 8), text=True)
+    assert guided.prompt.grammar == calls_grammar(item.tools, calls=(1, 8), text=True, whole=True)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
     engine = GrammarEngine(tokenizer, [2, 0])
     for text in (DONE, "[pwd(), ls()]"):

@@ -187,5 +187,5 @@ def test_constrained_answers_may_always_be_a_sentence():
 def test_guided_answers_are_any_text_or_well_formed_calls():
     first = (prompt_for(item(BOOKED), "guided", "hermes").grammar or "").splitlines()[0]
     assert first.startswith('start: "<tool_call>"')
-    assert "| TEXT (" in first
+    assert "| text (" in first
     assert "SENTENCE" not in first

@@ -194,6 +194,14 @@ def test_calls_of_a_strict_tool_follow_its_schema_and_the_choice_stays_with_the_
     assert "TEXT" in grammar
     served.ask(USER, tools=[STRICT], tool_choice="required")
     assert "TEXT" not in str(model.asked[-1][0][0].grammar)
+    model.text = '[weather(place="Oslo")]'  # in a form that the grammar does not know, a call may break the schema
+    made = served.ask(USER, tools=[STRICT])
+    assert (made.choices[0].message.content, made.usage.luthier["calls_not_read"]) == (model.text, 1)
+    model.text = '[weather(city="Oslo")]'
+    assert served.ask(USER, tools=[STRICT]).choices[0].finish_reason == "tool_calls"
+    flat = {"type": "function", **STRICT["function"]}  # type: ignore[dict-item]
+    served.ask(USER, tools=[flat])
+    assert "TEXT" in str(model.asked[-1][0][0].grammar)
     for more in ({"tools": [WEATHER]}, {"tools": [STRICT], "tool_choice": "none"}):
         served.ask(USER, **more)
         assert model.asked[-1][0][0].grammar is None
@@ -223,6 +231,7 @@ def test_a_family_whose_calls_no_grammar_is_made_of_cannot_be_strict() -> None:
         ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "rain"}}}, "among the tools"),
         ({"tools": [{"type": "function", "function": {}}]}, "messages or tools"),
         ({"tools": [WEATHER], "tool_choice": "required", "response_format": {"type": "json_object"}}, "do not go together"),
+        ({"tools": [STRICT], "response_format": {"type": "json_object"}}, "a tool that is strict do not go together"),
         ({"response_format": {"type": "xml"}}, "response_format"),
         ({"messages": []}, "messages is no list"),
         ({"messages": [{"role": "elf", "content": "x"}]}, "elf"),

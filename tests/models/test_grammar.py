@@ -281,12 +281,29 @@ def test_a_sentence_is_an_answer_where_it_is_allowed(engine: Any, tokenizer: Any
 def test_where_the_choice_is_the_models_any_text_is_let_through_but_no_broken_call(
     engine: Any, tokenizer: Any, form: str, call: str, broken: str
 ):
-    grammar = calls_grammar(one_tool({"x": INTEGER}, ["x"]), text=True, form=form)
-    for text in ("lower case\nand a second line", "3 + 4 = 7 [sic]", call):
+    grammar = calls_grammar(one_tool({"x": INTEGER}, ["x"]), text=True, whole=True, form=form)
+    for text in (
+        "lower case\nand a second line",
+        "3 + 4 = 7 [sic]",
+        "If a < b, <b>then</b>.",
+        "<think>\nHm.\n</think>\n\nHi.",
+        "Hm.\n</think>\n\nHi.",
+        call,
+    ):
         assert accepts(engine, tokenizer, grammar, text), text
     assert not accepts(engine, tokenizer, grammar, broken)
-    assert accepts(engine, tokenizer, grammar, f"I look it up. {call}")
+    assert accepts(engine, tokenizer, grammar, f"<think>\nHm.\n</think>\n\n{call}")
     assert accepts(engine, tokenizer, grammar, f"I look it up. {broken}") is (form != "hermes")  # only a tag tells that a call begins
+
+
+@pytest.mark.parametrize("form", ["hermes", "json"])
+def test_whole_values_have_any_length_and_every_letter(engine: Any, tokenizer: Any, form: str):
+    tools = one_tool({"x": {"type": "string"}, "many": {"type": "array", "items": INTEGER}}, ["x"])
+    value = json.dumps({"x": 'say "hi"\n\t' + "ü" * 120, "many": list(range(30))}, ensure_ascii=False)
+    call = f'{{"name": "f", "arguments": {value}}}'
+    text = f"[{call}]" if form == "json" else f"<tool_call>\n{call}\n</tool_call>"
+    assert accepts(engine, tokenizer, calls_grammar(tools, whole=True, form=form), text)
+    assert not accepts(engine, tokenizer, calls_grammar(tools, form=form), text)
 
 
 def test_the_number_of_calls_is_kept(engine: Any, tokenizer: Any):

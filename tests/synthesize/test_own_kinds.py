@@ -179,7 +179,9 @@ def test_a_description_begins_with_a_verb_or_with_a_noun(name: str, about: str, 
     assert imperative(Tool(name, about, {"type": "object", "properties": {}})) == asked
 
 
-@pytest.mark.parametrize(("value", "fits"), [(19.99, True), (0.29, True), (1234.56, True), (9.95, True), (9.955, False), (100, True)])
+@pytest.mark.parametrize(
+    ("value", "fits"), [(19.99, True), (0.29, True), (1234.56, True), (9.95, True), (9.955, False), (100, True), (10**400, True)]
+)
 def test_multiples_are_told_by_decimals(value: float, fits: bool) -> None:
     schema = {"type": "object", "properties": {"amount": {"type": "number", "multipleOf": 0.01}}}
     assert (misfit(ToolCall("pay", {"amount": value}), [Tool("pay", "Pays.", schema)]) == "") is fits

@@ -141,7 +141,7 @@ def _grammar(tools: Sequence[Tool], form: str, decoding: Decoding) -> str | None
     if decoding == "free":
         return None
     guided = decoding == "guided"
-    return calls_grammar(tools, calls=(1, MOST_CALLS), sentence=not guided, text=guided, form=form)
+    return calls_grammar(tools, calls=(1, MOST_CALLS), sentence=not guided, text=guided, whole=guided, form=form)
 
 
 def _said(step: ReadStep, answers: Sequence[str]) -> Iterator[Message]:

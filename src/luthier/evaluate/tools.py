@@ -178,7 +178,7 @@ def prompt_for(item: AnyItem, decoding: Decoding, form: str = "brackets") -> Pro
     if decoding == "free" or not item.tools:
         return Prompt(item.messages, item.tools)
     if decoding == "guided":
-        return Prompt(item.messages, item.tools, grammar=calls_grammar(item.tools, calls=(1, MOST_CALLS), text=True, form=form))
+        return Prompt(item.messages, item.tools, grammar=calls_grammar(item.tools, calls=(1, MOST_CALLS), text=True, whole=True, form=form))
     own = isinstance(item, OwnItem)
     calls = (1, MOST_CALLS) if own or item.several else (1, 1)
     grammar = calls_grammar(item.tools, calls=calls, sentence=own or "relevance" in item.category, form=form)

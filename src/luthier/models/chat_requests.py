@@ -18,6 +18,7 @@ from luthier.models.protocol import Completion, LanguageModel, Prompt, Sampling
 from luthier.records import JSON, Tool, ToolCall
 from luthier.records.call_forms import read_calls
 from luthier.records.formats import to_conversation
+from luthier.records.patterns import validator_class
 
 Value = TypeVar("Value")
 MOST_ANSWERS = 16
@@ -147,19 +148,21 @@ def _prompt(body: JSON, form: str) -> tuple[Prompt, bool]:
     schema = _schema(body.get("response_format"))
     if schema is not None and least:
         raise SettingsError("response_format and a tool_choice that must call do not go together; leave one out")
-    strict = bool(offered) and schema is None and any(_is_strict(tool) for tool in tools)
+    strict = bool(offered) and any(_is_strict(tool) for tool in tools)
+    if strict and schema is not None:
+        raise SettingsError("response_format and a tool that is strict do not go together; leave one out")
     if strict and not least and not can_guide(form):
         raise SettingsError(f"a tool is strict, and of this model's calls ({form}) no grammar is made; leave strict out, or choose a tool")
     if least or strict:
         written = form if form in FORMS else "brackets"
-        grammar = calls_grammar(offered, calls=(1, 1 if one_call else MOST_CALLS), text=not least, form=written)
+        grammar = calls_grammar(offered, calls=(1, 1 if one_call else MOST_CALLS), text=not least, whole=True, form=written)
         return Prompt(read.messages, offered, grammar=grammar), one_call
     return Prompt(read.messages, offered, json_schema=schema), one_call
 
 
 def _is_strict(tool: Any) -> bool:
     """Whether calls of this tool, where the model makes any, must follow its schema; told beside the tool's name."""
-    function = tool.get("function") if isinstance(tool, dict) else None
+    function = tool.get("function", tool) if isinstance(tool, dict) else None
     return isinstance(function, dict) and function.get("strict") is True
 
 
@@ -261,9 +264,17 @@ def _said(asked: ChatRequest, one: Completion) -> tuple[JSON, str, int, int]:
     reading = read_calls(text, asked.names)
     if not reading.calls:
         return message, finish, 0, int(reading.attempted)
+    if asked.prompt.grammar is not None and not all(_fits(call, asked.prompt.tools) for call in reading.calls):
+        return message, finish, 0, 1  # a strict call stands in the model's own form; one in another form was bound by nothing
     kept = reading.calls[:1] if asked.one_call else reading.calls
     message |= {"content": None, "tool_calls": [_call_row(call) for call in kept]}
     return message, "tool_calls", len(reading.calls) - len(kept), 0
+
+
+def _fits(call: ToolCall, tools: Sequence[Tool]) -> bool:
+    """Whether a call is one of a tool on offer and its arguments are what the schema allows."""
+    tool = next((tool for tool in tools if tool.name == call.name), None)
+    return tool is not None and bool(validator_class()(tool.parameters).is_valid(call.arguments))
 
 
 def _call_row(call: ToolCall) -> JSON:

@@ -18,6 +18,7 @@ _TOKEN = re.compile(
     r"""|(?P<name>[A-Za-z_][A-Za-z0-9_]*+)|(?P<sign>[()|?*+]|\{\d++(?:,\d*+)?\})"""
 )
 _CLASSES = {"d": "[0-9]", "w": "[A-Za-z0-9_]", "s": "[ \\t\\n\\r\\f\\v]"}
+_RANGES = {text[1:-1] for text in _CLASSES.values()}  # which are no end of another range
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v"}
 _PIECES = re.compile(r"[ -~\n\r\t]*+[^ -~\n\r\t]|[ -~\n\r\t]++")
 _SPECIAL = "\\]^-["  # in a class
@@ -48,8 +49,10 @@ def _expression(text: str) -> Iterator[str]:
         if found is None:
             raise EngineError(f"this grammar cannot be written as EBNF: {text[at : at + 30]!r}")
         at = found.end()
+        if (found["text"] or found["regex"]) and text[at : at + 1].isalpha():
+            raise EngineError(f"this grammar cannot be written as EBNF: {text[found.start() : at + 1]!r} has a flag")
         if found["text"]:
-            parts.append(_literal(json.loads(found["text"])))
+            parts.append(_literal(_read(found["text"])))
         elif found["regex"]:
             parts.append(f"({_regex(found['regex'][1:-1])})")
         elif found["name"]:
@@ -59,6 +62,13 @@ def _expression(text: str) -> Iterator[str]:
         elif found["sign"]:
             parts.append(found["sign"])
     yield from parts
+
+
+def _read(quoted: str) -> str:
+    try:
+        return str(json.loads(quoted))
+    except ValueError:
+        raise EngineError(f"this grammar cannot be written as EBNF: {quoted} has an escape that JSON has not") from None
 
 
 def _literal(text: str) -> str:
@@ -73,7 +83,7 @@ def _character(one: str, special: str) -> str:
         return f"\\{one}"
     if one in _NAMED:
         return _NAMED[one]
-    return one if one.isprintable() else f"\\x{ord(one):02x}" if ord(one) < 256 else f"\\u{ord(one):04x}"
+    return one if one.isprintable() else f"\\u{ord(one):04x}" if ord(one) < 0x10000 else f"\\U{ord(one):08x}"
 
 
 def _regex(pattern: str) -> str:
@@ -138,11 +148,14 @@ def _class(pattern: str, at: int) -> tuple[str, int]:
         part, at = _member(pattern, at)
         if pattern[at : at + 1] == "-" and pattern[at + 1 : at + 2] not in ("]", ""):
             last, at = _member(pattern, at + 1)
+            if part in _RANGES or last in _RANGES:
+                raise _refused(pattern, start)
             part = f"{part}-{last}"
         parts.append(part)
     if at >= len(pattern):
         raise _refused(pattern, start)
-    return f"[{'^' * negated}{''.join(sorted(parts, key=lambda part: not part[-1].isascii()))}]", at + 1
+    parts.sort(key=lambda part: not part[-1].isascii() or "\\u" in part)
+    return f"[{'^' * negated}{''.join(parts)}]", at + 1
 
 
 def _member(pattern: str, at: int) -> tuple[str, int]:

@@ -28,16 +28,30 @@ MAX_STRING, MAX_ITEMS, MAX_DEPTH = 80, 20, 8
 TRIES = 64  # tokens without room for an ending that are tried before the known ending is taken
 LATER_TRIES = 8  # where none was known before either
 LOOKS_AFTER = 8  # tokens, where no ending fits into what is left
-_TERMINALS = f"""
-SENTENCE: /[A-Z][^\\n\\[\\]]{{0,200}}/
+_SHORT = f"""
 INTEGER: /-?(0|[1-9][0-9]{{0,11}})/
 NUMBER: /-?(0|[1-9][0-9]{{0,11}})(\\.[0-9]{{1,8}})?([eE]-?[0-9]{{1,2}})?/
 STRING: /"[^"\\\\\\x00-\\x1f]{{0,{MAX_STRING}}}"/
+"""
+_NUMBERS = """
+INTEGER: /-?(0|[1-9][0-9]{0,18})/
+NUMBER: /-?(0|[1-9][0-9]{0,18})(\\.[0-9]{1,17})?([eE][+-]?[0-9]{1,3})?/
+"""
+_WHOLE = {  # strings of any length, by whether they are JSON's
+    True: _NUMBERS + 'STRING: /"([^"\\\\\\x00-\\x1f]|\\\\["\\\\\\/bfnrt]|\\\\u[0-9a-fA-F]{4})*"/\n',
+    False: _NUMBERS + 'STRING: /"[^"\\\\\\x00-\\x1f]*"/\n',
+}
+_TERMINALS = """
+SENTENCE: /[A-Z][^\\n\\[\\]]{0,200}/
 BOOLEAN: "True" | "False"
 TRUTH: "true" | "false"
 """
-_TEXT = "TEXT: /[^<\\[{](.|\\n)*/\n"  # begins no call
-_TAGGED_TEXT = "TEXT: /[^<\\[{][^<]*/\n"  # nor does a tag in it
+_TEXT = {  # of answers that begin no call: by the sign that a call begins with
+    **dict.fromkeys(("brackets", "json"), "text: TEXT\nTEXT: /[^\\[ \\n\\t](.|\\n)*/\n"),
+    "llama": "text: TEXT\nTEXT: /[^{ \\n\\t](.|\\n)*/\n",
+    # with any `<` in it, of a thought or of HTML, but for the tag that opens a call; in pieces, since a lexer does not go back
+    "hermes": "text: (TEXT | SIGN)+\nTEXT: /[^<]+/\nSIGN: /(<(t(o(o(l)?)?)?)?)*(<[^<t]|<t[^<o]|<to[^<o]|<too[^<l]|<tool[^<_])/\n",
+}
 FORMS = ("brackets", "hermes", "llama", "json")  # of `records.call_forms`, those that a grammar is made of
 TAGS = ("<tool_call>", "</tool_call>")
 _FIELDS = {"hermes": "arguments", "llama": "parameters", "json": "arguments"}
@@ -60,21 +74,29 @@ def can_guide(form: str) -> bool:
 
 
 class _Rules(dict[str, str]):
-    """Rules by name. json: whether values are written as JSON, else as Python."""
+    """Rules by name. json: whether values are written as JSON, else as Python; whole: values of any length."""
 
-    def __init__(self, json: bool) -> None:
+    def __init__(self, json: bool, whole: bool) -> None:
         super().__init__()
-        self.json = json
+        self.json, self.whole = json, whole
 
 
 def calls_grammar(
-    tools: Sequence[Tool], *, calls: tuple[int, int] = (1, 1), sentence: bool = False, text: bool = False, form: str = "brackets"
+    tools: Sequence[Tool],
+    *,
+    calls: tuple[int, int] = (1, 1),
+    sentence: bool = False,
+    text: bool = False,
+    whole: bool = False,
+    form: str = "brackets",
 ) -> str:
     """A Lark grammar of answers with `calls[0]` to `calls[1]` calls to the given tools.
 
     Types, enums, required and optional arguments and list lengths follow the schema; ranges, patterns and formats do not.
     sentence: also allow a plain sentence, for requests that no tool fits. text: leave the choice to the model: any text instead, or before calls
-    that a tag opens; only what it calls has to be well-formed. form: of `FORMS`. Raises EngineError without tools.
+    that a tag opens; only what it calls has to be well-formed. whole: values may be of any length, as a service needs them; else strings have at most
+    MAX_STRING characters, no quotes and no escapes, and lists MAX_ITEMS items, which keeps a small model from running on. form: of `FORMS`. Raises
+    EngineError without tools.
     """
     if not tools:
         raise EngineError("a grammar of calls needs at least one tool")
@@ -82,15 +104,14 @@ def calls_grammar(
         raise EngineError(f"a grammar of {calls[0]} to {calls[1]} calls has no meaning; give 1 <= least <= most")
     if form not in FORMS:
         raise EngineError(f"there is no grammar of calls in the form {form!r}; known: {', '.join(FORMS)}")
-    rules = _Rules(form != "brackets")
+    rules = _Rules(form != "brackets", whole)
     write = _tool_rule if form == "brackets" else partial(_object_rule, field=_FIELDS[form])
     names = [write(tool, f"t{number}", rules) for number, tool in enumerate(tools)]
     series = _series(form, *calls)
-    start = f"start: {series}" + (" | SENTENCE" if sentence else "") + (f" | TEXT ({series})?" if text and form == "hermes" else "")
-    start += " | TEXT" if text and form != "hermes" else ""
+    start = f"start: {series}" + (" | SENTENCE" if sentence else "") + (f" | text ({series})?" if text and form == "hermes" else "")
+    start += " | text" if text and form != "hermes" else ""
     lines = [start, "call: " + " | ".join(names), *(f"{name}: {body}" for name, body in rules.items())]
-    more = "" if not text else _TAGGED_TEXT if form == "hermes" else _TEXT
-    return "\n".join(lines) + "\n" + _TERMINALS + more
+    return "\n".join(lines) + "\n" + (_WHOLE[rules.json] if whole else _SHORT) + _TERMINALS + (_TEXT[form] if text else "")
 
 
 def _series(form: str, low: int, high: int) -> str:
@@ -152,7 +173,7 @@ def _value(schema: Any, prefix: str, rules: _Rules, depth: int) -> str:
     if kind in ("array", "tuple", "list"):
         item = _value(schema.get("items"), f"{prefix}i", rules, depth + 1) if depth < MAX_DEPTH else "STRING"
         low = schema.get("minItems") or 0
-        rules[f"{prefix}_list"] = _list(item, low, max(low, min(MAX_ITEMS, schema.get("maxItems", MAX_ITEMS))))
+        rules[f"{prefix}_list"] = _list(item, low, _most(schema, low, whole=rules.whole))
         return f"{prefix}_list"
     if kind in ("object", "dict"):
         return _object(schema, prefix, rules, depth)
@@ -179,11 +200,20 @@ def _with_fields(option: Any, schema: JSON) -> Any:
     return {**option, "type": "object", "properties": fields, "required": [*schema.get("required", ()), *option.get("required", ())]}
 
 
-def _list(item: str, low: int, high: int) -> str:
+def _most(schema: JSON, low: int, *, whole: bool) -> int | None:
+    """How many items a list may have, None for any number."""
+    most = schema.get("maxItems", None if whole else MAX_ITEMS)
+    return None if most is None else max(low, most if whole else min(MAX_ITEMS, most))
+
+
+def _list(item: str, low: int, high: int | None) -> str:
     """`low` to `high` items in brackets; llguidance has no repeat of zero times."""
     if high == 0:
         return '"[]"'
-    more = f' (", " {item}){{{max(0, low - 1)},{high - 1}}}' if high > 1 else ""
+    if high is None:
+        more = f' (", " {item})*' if low < 2 else f' (", " {item}){{{low - 1}}} (", " {item})*'
+    else:
+        more = f' (", " {item}){{{max(0, low - 1)},{high - 1}}}' if high > 1 else ""
     return f'"[" {item}{more} "]"' if low else f'"[" ({item}{more})? "]"'
 
 
@@ -210,7 +240,8 @@ def _map(others: Any, prefix: str, rules: _Rules, depth: int) -> str:
         return '"{}"'
     typed = isinstance(others, dict) and others and depth < MAX_DEPTH
     value = _value(others, f"{prefix}m", rules, depth + 1) if typed else "(STRING | NUMBER)"
-    return f'"{{" (STRING ": " {value} (", " STRING ": " {value}){{0,5}})? "}}"'
+    more = "*" if rules.whole else "{0,5}"
+    return f'"{{" (STRING ": " {value} (", " STRING ": " {value}){more})? "}}"'
 
 
 def _quoted(text: str) -> str:

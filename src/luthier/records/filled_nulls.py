@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 from luthier.errors import BadRowError
@@ -33,7 +32,8 @@ def without_filled_nulls(row: JSON, names: Sequence[str]) -> tuple[JSON, bool]:
 
 
 def as_said(row: JSON, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """The fields of a row out of columns as a line of JSON holds them: without what the columns filled in, with null where a tool requires an argument and takes null.
+    """The fields of a row out of columns as a line of JSON holds them: without the null arguments that columns filled in, but with null where a tool
+    requires an argument and takes null.
 
     In a line nobody could tell the two apart any more. Rows of any other kind have theirs as they are.
     """
@@ -44,15 +44,32 @@ def as_said(row: JSON, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
         tools = tools_from(row.get("tools"))
     except BadRowError:
         tools = ()
-    meant = {tool.name: {n for n in tool.parameters.get("required") or [] if takes_null(_property(tool, n))} for tool in tools}
+    meant = {tool.name: {n for n in _required(tool) if takes_null(_property(tool, n))} for tool in tools}
     for name, value in row.items():
-        if value is not None or name not in names:
-            yield name, _without(value, False, [], meant) if name in names and name not in row.json else value
+        yield name, _with_arguments(value, meant) if name in names and name not in row.json else value
+
+
+def _required(tool: Tool) -> list[str]:
+    required = tool.parameters.get("required")
+    return [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
+
+
+def _with_arguments(value: Any, meant: Mapping[str, Collection[str]]) -> Any:
+    """The value with nulls taken out of the arguments of calls, and of nothing else."""
+    if isinstance(value, list):
+        return [_with_arguments(part, meant) for part in value]
+    if not isinstance(value, dict):
+        return value
+    said = meant.get(str(value.get("name")), ())
+    return {
+        name: _without(part, True, [], said) if name in ARGUMENTS and isinstance(part, dict) else _with_arguments(part, meant)
+        for name, part in value.items()
+    }
 
 
 def with_meant_nulls(messages: Sequence[Message], tools: Sequence[Tool]) -> tuple[Message, ...]:
     """The messages with null for arguments that a tool requires and takes null for: there it was said, not filled in."""
-    meant = {tool.name: {n for n in tool.parameters.get("required") or [] if takes_null(_property(tool, n))} for tool in tools}
+    meant = {tool.name: {n for n in _required(tool) if takes_null(_property(tool, n))} for tool in tools}
     if not any(meant.values()):
         return tuple(messages)
     return tuple(
@@ -72,28 +89,16 @@ def _property(tool: Tool, name: str) -> Any:
     return properties.get(name) if isinstance(properties, dict) else None
 
 
-def _without(
-    value: Any,
-    in_arguments: bool,
-    found: list[str],
-    meant: Mapping[str, Collection[str]] = MappingProxyType({}),
-    keep: Collection[str] = (),
-) -> Any:
-    """meant: by tool the arguments whose null was said; keep: those of the object at hand."""
+def _without(value: Any, in_arguments: bool, found: list[str], keep: Collection[str] = ()) -> Any:
+    """keep: names whose null was said."""
     if isinstance(value, list):
-        return [_without(part, in_arguments, found, meant) for part in value]
+        return [_without(part, in_arguments, found) for part in value]
     if not isinstance(value, dict):
         return value
     if in_arguments:
         found += [name for name, part in value.items() if part is None and name not in keep]
     kept = {name: part for name, part in value.items() if part is not None or name in keep}
-    said = meant.get(str(value.get("name")), ())
-    return {
-        name: _without(
-            part, in_arguments or (name in ARGUMENTS and isinstance(part, dict)), found, meant, said if name in ARGUMENTS else ()
-        )
-        for name, part in kept.items()
-    }
+    return {name: _without(part, in_arguments or (name in ARGUMENTS and isinstance(part, dict)), found) for name, part in kept.items()}
 
 
 def _null_schema(value: Any) -> bool:

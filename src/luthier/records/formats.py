@@ -89,9 +89,16 @@ def understand(row: JSON, format: str = "auto") -> Read:  # noqa: A002
 
 def _refuse_media(extra: JSON, messages: Sequence[Message]) -> None:
     """Raises BadRowError where the words stand for a picture or a sound that is another field's: a text model would learn to answer unseen."""
-    field = next((name for name in _MEDIA if extra.get(name)), None)
+    field = next((name for name in _MEDIA if _is_medium(extra.get(name))), None)
     if field is not None and any(isinstance(message.content, str) and _SHOWN.search(message.content) for message in messages):
         raise BadRowError(f"the row shows what is in {field!r}, which is no text; leave such rows out")
+
+
+def _is_medium(value: Any) -> bool:
+    """Whether a field holds a picture or a sound, or says where one is: a path, an address, bytes, or a list of them."""
+    if isinstance(value, list):
+        return any(map(_is_medium, value))
+    return isinstance(value, dict | bytes) or (isinstance(value, str) and re.search(r"[./]|^data:", value) is not None)
 
 
 def read_conversations(

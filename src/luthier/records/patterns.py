@@ -42,7 +42,7 @@ def byte_matcher(schema: str) -> LLMatcher | None:
 
 def is_multiple(value: float, step: float) -> bool:
     """Whether a number is a multiple of another as both are written: 19.99 is one of 0.01, whatever binary fractions say."""
-    if not (math.isfinite(value) and math.isfinite(step)) or not step:
+    if not step or any(isinstance(one, float) and not math.isfinite(one) for one in (value, step)):
         return False
     return _exact(value) % _exact(step) == 0
 

@@ -171,13 +171,18 @@ class _Table:
         except UnicodeDecodeError:
             raise BadRowError(not_utf8(_beginning(path)), path, _undecodable(path)) from None
         sign = "\t" if bare else ";" if ";" in header and "," not in header else ","  # where commas stand within numbers
-        self._reader = csv.reader(chain([header], read), delimiter=sign, quoting=csv.QUOTE_NONE if bare else csv.QUOTE_MINIMAL)
+        self._reader = csv.reader(
+            chain([header] if header else [], read), delimiter=sign, quoting=csv.QUOTE_NONE if bare else csv.QUOTE_MINIMAL
+        )
 
     def __iter__(self) -> _Table:
         return self
 
     def __next__(self) -> list[str]:
-        self.line, self._read = self._reader.line_num + 1, []
+        self.line, self._read = (
+            self._reader.line_num + 1,
+            self._read if self._reader.line_num == 0 else [],
+        )  # the header is looked at before
         try:
             cells = next(self._reader)
             self.lines = self._reader.line_num - self.line + 1

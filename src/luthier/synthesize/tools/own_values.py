@@ -163,13 +163,17 @@ def _either(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any
     """With what one branch requires and nothing that only the others do: so it fits where one of them and where any of them is meant."""
     branches: list[list[str]] = [branch["required"] for branch in schema["anyOf"]]
     places = {one: f"{path}.{one}" if path else one for branch in branches for one in branch}
+    draft.scene.random.shuffle(branches)
     asked = [branch for branch in branches if any(draft.is_wanted(places[one]) for one in branch)]
-    chosen = draft.scene.random.choice(asked or branches)
-    required = [*dict.fromkeys([*(schema.get("required") or ()), *chosen])]
-    others = {one for branch in branches for one in branch} - set(required)
     around = {key: value for key, value in schema.items() if key != "anyOf"}
-    properties = {one: part for one, part in (schema.get("properties") or {}).items() if one not in others}
-    return _object({**around, "properties": properties, "required": required}, name, path, draft, owner)
+    for chosen in [*asked, *(branch for branch in branches if branch not in asked)]:
+        required = [*dict.fromkeys([*(schema.get("required") or ()), *chosen])]
+        others = {one for branch in branches for one in branch} - set(required)
+        properties = {one: part for one, part in (schema.get("properties") or {}).items() if one not in others}
+        value = _object({**around, "properties": properties, "required": required}, name, path, draft, owner)
+        if value is not NOTHING:
+            return value
+    return NOTHING
 
 
 def _order(values: JSON, properties: JSON) -> None:

@@ -250,6 +250,6 @@ def _different(slot: Slot, count: int, source: Source) -> list[Any]:
 def _listing(values: Sequence[Any], source: Source) -> str:
     """Values as people list them: "Lisbon, Porto and Rome"."""
     texts = [value_text(value, source) for value in values]
-    if isinstance(values[0], int | float) and source.random.random() < 0.15 and not any("," in text for text in texts):
+    if isinstance(values[0], int | float) and source.random.random() < 0.15 and not any("," in text or len(text) == 3 for text in texts):
         return f"{','.join(texts[:-1])} and {texts[-1]}"
     return f"{', '.join(texts[:-1])} and {texts[-1]}"

@@ -1,6 +1,6 @@
 """The pool of the cloud services' operations, read from their packages once: linted and without duplicates it stays in the cache.
 
-Its key is the packages' hashes and the code that reads them, so another version of either makes it anew.
+Its key is the packages' hashes, the code that reads them and the libraries that judge them, so another version of any makes it anew.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -42,6 +43,8 @@ def shipped_pool() -> ShippedPool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_jsonl(path, chain([_account(made)], map(tool_row, made.pool)))
+        for old in set(path.parent.glob("*.jsonl.gz")) - {path}:
+            old.unlink(missing_ok=True)
     except (LuthierError, OSError):
         return made
     return made
@@ -90,6 +93,7 @@ def _key() -> str:
     code = [*(here / "importers").glob("*.py"), *(here / f"{name}.py" for name in ("apis", "lint", "pool", "similarity"))]
     code += (here.parents[1] / "records").glob("*.py")
     digest = hashlib.sha256("".join(wheel.sha256 for wheel in BUILTIN).encode())
+    digest.update(" ".join(version(package) for package in ("llguidance", "jsonschema")).encode())
     for path in sorted(code):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:32]

@@ -94,7 +94,9 @@ def _from_node(node: ast.expr, names: Names, level: int) -> JSON:
         if name in _BARE:
             kind = _from_node(arguments[0], names, level)
             return _with_constraints(kind, [told for node in arguments[1:] if (told := _told(node)) is not None]) if arguments[1:] else kind
-        if name == "tuple" and not any(isinstance(one, ast.Constant) and one.value is ... for one in arguments):
+        if name == "tuple" and not any(
+            isinstance(one, ast.Starred) or (isinstance(one, ast.Constant) and one.value is ...) for one in arguments
+        ):
             return _tuple([_from_node(argument, names, level) for argument in arguments])
         return _generic(name, [_from_node(argument, names, level) for argument in arguments])
     if isinstance(node, ast.Tuple) and node.elts:  # "int, optional" in a NumPy docstring
@@ -148,9 +150,14 @@ def _from_generic(origin: Any, arguments: tuple[Any, ...], names: Names, level: 
     name = _bare_name(origin).lower()
     if name in _BARE:
         return annotation_schema(arguments[0], names, level)
-    if name == "tuple" and arguments and ... not in arguments:
+    if name == "tuple" and ... not in arguments and not any(map(_is_open, arguments)):
         return _tuple([annotation_schema(each, names, level) for each in arguments])
     return _generic(name, [annotation_schema(each, names, level) if each is not ... else {} for each in arguments])
+
+
+def _is_open(argument: Any) -> bool:
+    """Whether it stands for any number of values: `*tuple[str, ...]`."""
+    return bool(getattr(argument, "__unpacked__", False)) or _bare_name(typing.get_origin(argument)) == "Unpack"
 
 
 def _from_class(annotation: Any, names: Names, level: int) -> JSON:
@@ -222,6 +229,8 @@ def _name(node: ast.expr) -> str:
 
 
 def _generic(name: str, schemas: list[JSON]) -> JSON:
+    if not schemas:
+        return type_keywords(name)
     if name in ("union", "optional"):
         return _union(schemas if name == "union" else [schemas[0], {"type": "null"}])
     if name in _ARRAYS:
@@ -233,6 +242,8 @@ def _generic(name: str, schemas: list[JSON]) -> JSON:
 
 def _tuple(schemas: list[JSON]) -> JSON:
     """So many values, each of its own kind."""
+    if not schemas:
+        return {"type": "array", "maxItems": 0}
     count = {"minItems": len(schemas), "maxItems": len(schemas)}
     if all(schema == schemas[0] for schema in schemas):
         return {**_array(schemas[0]), **count}

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from luthier.records.dialects import finite
 
 _LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum", "multiple_of": "multipleOf"}
-_LENGTHS = {"min_length": ("minLength", "minItems"), "max_length": ("maxLength", "maxItems")}
+_LENGTHS = {"min_length": ("minLength", "minItems", "minProperties"), "max_length": ("maxLength", "maxItems", "maxProperties")}
 _PATTERNS = ("pattern", "regex")
 
 
@@ -35,7 +35,7 @@ def field_default(default: Any) -> FieldDefault | None:
 
 def constraints(kind: Any, metadata: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     """Keywords of JSON Schema with their values: the limits, the pattern and the description that stand beside a type. kind: of the schema."""
-    arrays = kind == "array"
+    place = next((at for at, name in enumerate(("array", "object"), 1) if name == kind or (isinstance(kind, list) and name in kind)), 0)
     for one in _flat(metadata):
         if isinstance(one, str):
             yield "description", one
@@ -44,7 +44,7 @@ def constraints(kind: Any, metadata: Iterable[Any]) -> Iterator[tuple[str, Any]]
                 yield keyword, value
         for name, keywords in _LENGTHS.items():
             if isinstance(value := getattr(one, name, None), int):
-                yield keywords[arrays], value
+                yield keywords[place], value
         pattern = next((told for name in _PATTERNS if isinstance(told := getattr(one, name, None), str)), None)
         if pattern is not None:
             yield "pattern", pattern
