@@ -32,7 +32,10 @@ def measure(quick: bool, folder: str) -> dict[str, Any]:
     place.mkdir(parents=True, exist_ok=True)
     (place / "runs").mkdir(exist_ok=True)
     shutil.copy(resources.files("luthier.synthesize.tools") / "data" / "library_desk.yaml", place / "openapi.yaml")
-    kept = place / ("quick.json" if quick else "steps.json")
+    if quick:  # in the environment that runs this, whatever an earlier tour left
+        place = place / "quick"
+        (place / "runs").mkdir(parents=True, exist_ok=True)
+    kept = place / "steps.json"
     steps: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.is_file() and not quick else []
     for chapter, line in commands((ROOT / "docs" / "tour.md").read_text(encoding="utf-8")):
         if any(step["line"] == line for step in steps) or (quick and line not in QUICK):
@@ -85,13 +88,19 @@ def visit(line: str, inside: str, environment: dict[str, str]) -> None:
     )
     assert served.stdout is not None
     try:
-        address = next(found[0] for text in served.stdout if (found := re.search(r"http://[\w.:]+/?\S*", text)))
+        address = next((found[0] for text in served.stdout if (found := re.search(r"http://[\w.:]+/?\S*", text))), None)
+        if address is None:
+            raise SystemExit(f"{line}: it ended without an address")
         with urllib.request.urlopen(address, timeout=30) as page:  # noqa: S310 - an address on this machine, which the service printed
             if page.status != 200:
                 raise SystemExit(f"{line}: {address} answers {page.status}")
     finally:
         served.send_signal(signal.SIGINT)
-        served.wait(60)
+        try:
+            served.wait(60)
+        except subprocess.TimeoutExpired:
+            served.kill()
+            raise SystemExit(f"{line}: Ctrl-C does not end it") from None
 
 
 def line(figures: dict[str, Any]) -> str:

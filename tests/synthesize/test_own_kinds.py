@@ -12,8 +12,11 @@ from luthier.evaluate.tool_verdicts import misfit
 from luthier.records import Conversation, Tool, ToolCall
 from luthier.synthesize.tools.apis import import_apis
 from luthier.synthesize.tools.checks import check
+from luthier.synthesize.tools.meaning_values import Scene
+from luthier.synthesize.tools.meanings import meaning_of
 from luthier.synthesize.tools.operations import imperative
 from luthier.synthesize.tools.own_dialogues import own_dialogues
+from luthier.synthesize.tools.own_texts import another_like, digits_in
 
 
 def text(about: str = "", **schema: Any) -> dict[str, Any]:
@@ -173,6 +176,13 @@ def test_a_later_call_is_about_what_the_earlier_one_was(rows: list[Conversation]
         ("report_card", "Report card of a student", "get the report card of a student"),
         ("value_at_risk", "Value at risk of a portfolio", "get the value at risk of a portfolio"),
         ("customer_balance", "Customer balance history.", "get the customer balance history"),
+        ("balance", "Balance of an account", "get the balance of an account"),
+        ("freeze_card", "Freezes card immediately.", "freeze card immediately"),
+        ("charge_card", "Charge card for an amount.", "charge card for an amount"),
+        ("analyze_data", "Analyze data and return a summary.", "analyze data and return a summary"),
+        ("merge_records", "Merges records.", "merge records"),
+        ("filter_records", "Filter records by date", "filter records by date"),
+        ("print_report", "Print report", "print the report"),
     ],
 )
 def test_a_description_begins_with_a_verb_or_with_a_noun(name: str, about: str, asked: str) -> None:
@@ -185,3 +195,60 @@ def test_a_description_begins_with_a_verb_or_with_a_noun(name: str, about: str, 
 def test_multiples_are_told_by_decimals(value: float, fits: bool) -> None:
     schema = {"type": "object", "properties": {"amount": {"type": "number", "multipleOf": 0.01}}}
     assert (misfit(ToolCall("pay", {"amount": value}), [Tool("pay", "Pays.", schema)]) == "") is fits
+
+
+@pytest.mark.parametrize(
+    ("name", "about", "owner", "meaning"),
+    [
+        ("owner", "", "get the diff of a pull request", "username"),
+        ("destination", "", "move or rename files", "path"),
+        ("family", "", "patient name", "last_name"),
+        ("subject", "What the book is about.", "search books", "field"),
+        ("subject", "", "send email to a student", "subject"),
+        ("subject", "About what the mail is", "send email", "subject"),
+        ("branch", "", "find branch of a bank", "group"),
+        ("base", "Base currency", "commit exchange", "currency"),
+        ("author", "Author of the book", "repository of books", "person"),
+        ("callback", "", "register hook", "url"),
+        ("callback_number", "", "page the doctor", "phone"),
+        ("family", "Font family", "set font", "group"),
+    ],
+)
+def test_what_a_word_means_depends_on_its_company(name: str, about: str, owner: str, meaning: str) -> None:
+    assert meaning_of(name, about, owner) == meaning
+
+
+@pytest.mark.parametrize(
+    ("example", "pattern"),
+    [
+        ("2023-08-01", r"20\d\d-\d\d-\d\d"),
+        ("12/31/2024", r"(0[1-9]|1[0-2])/\d\d/20\d\d"),
+        ("31/12/2024", r"\d\d/(0[1-9]|1[0-2])/20\d\d"),
+        ("2023-08-01T12:00:00Z", r"20\d\d-\d\d-\d\dT\d\d:\d\d:00Z"),
+        ("08:30", r"[0-2]\d:[0-5]\d"),
+        ("1h 30m", r"[1-8]h \d{1,2}m"),
+        ("SW1A 1AA", r"[A-Z]{2}\d[A-Z] \d[A-Z]{2}"),
+        ("+49 30 123456", r"\+\d\d \d\d \d{6}"),
+        ("https://example.com/a1", r"https://example\.com/a1"),
+        ("section 12 of the report", r"section 12 of the report"),
+    ],
+)
+def test_another_one_is_of_the_kind_of_the_example(example: str, pattern: str) -> None:
+    found = [another_like(example, Scene(Random(seed))) for seed in range(12)]
+    assert all(re.fullmatch(pattern, one) for one in found), found
+    assert len(set(found)) > 1 or found[0] == example
+
+
+@pytest.mark.parametrize(
+    ("told", "count"),
+    [
+        ("Medical record number, 8 digits", 8),
+        ("A 6-digit code.", 6),
+        ("At least one upper case letter and 3 digits", 0),
+        ("Hex color of 6 digits, e.g. #ff8800.", 0),
+        ("Up to 10 digits before the point", 0),
+        ("Numbers over 5 digits are masked.", 0),
+    ],
+)
+def test_digits_are_those_of_a_statement_of_its_own(told: str, count: int) -> None:
+    assert len(digits_in(told)) == count

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from luthier.errors import BadRowError, LuthierError, MissingFileError
 from luthier.progress import Progress
 from luthier.records import JSON, Account, SkippedRows
-from luthier.records.account import note
+from luthier.records.account import note_refusal
 from luthier.records.files import mapping
 from luthier.report.wording import Told
 from luthier.settings import argument, check, option
@@ -79,7 +79,7 @@ def _weigh(row: Any) -> None:
     try:
         row_weight(getattr(row, "extra", None) or {})
     except BadRowError as problem:
-        note("refused", f"by training: {problem.problem}")
+        note_refusal(BadRowError(f"by training: {problem.problem}"))
 
 
 def kind_of(file: str, columns: dict[str, str] | None = None) -> Kind:

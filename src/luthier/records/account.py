@@ -103,7 +103,7 @@ class Account:
         return told
 
     def to_row(self) -> list[dict[str, Any]]:
-        """As it stands in `run.json`: a list of `fate`, `reason`, `rows`, `first`."""
+        """As it stands in `run.json`: a list of `fate`, `reason`, `rows`, `first`, and `told`, the reason with its values where it was met first."""
         return [asdict(entry) for entry in self.entries]
 
     def __enter__(self) -> Account:

@@ -22,7 +22,7 @@ _PEOPLE = "|".join(
 )
 
 
-_CODE = re.compile(r"\b(git|repo|repos|repository|repositories|pull requests?|commits?|branch|branches|merge requests?)\b")
+_CODE = re.compile(r"\b(git|github|gitlab|repo|repos|repository|pull requests?|merge requests?)\b")
 _OF_CODE = {
     "owner": "username",
     "head": "branch",
@@ -32,8 +32,10 @@ _OF_CODE = {
     "author": "username",
     "assignee": "username",
 }
+_OF_CODE |= {"revision": "commit", "sha": "commit", "target": "branch"}
 _OF_CODE |= {"assignees": "username", "reviewers": "username", "path": "path", "file": "path", "files": "path"}
-_FILES = re.compile(r"\b(files?|director(y|ies)|folders?)\b")
+_FILES = re.compile(r"\b(?<!^)(files|a file|the file|director(y|ies)|folders?)\b")
+_MAIL = re.compile(r"\b(e ?mails?|mails?|letters?|messages?|newsletters?|tickets?|invit(e|ation)s?)\b")
 _FIELD = re.compile(r"\babout\b|\b(topic|field|area|discipline|theme)\b")
 _TAUGHT = re.compile(
     r"\b(books?|courses?|lessons?|class|classes|exams?|teachers?|tutors?|library|articles?|papers?|lectures?|studies|students?)\b"
@@ -71,13 +73,15 @@ def _in_company(words: str, told: str, owner: str) -> str:
         return "problem"
     if words in ("text", "comment", "body", "content") and re.search(r"\b(review|rating|feedback)", owner):
         return "review"
-    if _CODE.search(owner) and words in _OF_CODE:
+    if words in _OF_CODE and _CODE.search(owner) and not re.search(r"\bbooks?|currenc", told):
         return _OF_CODE[words]
     if _FILES.search(owner) and words in ("path", "paths", "source", "destination", "from", "to", "file path", "old path", "new path"):
         return "path"
+    if words in ("family", "given") and not re.search(r"\bname|patient|person|guest|member", f"{told} {owner}"):
+        return "group" if words == "family" else ""
     if "allerg" in owner and words in ("substance", "reaction"):
         return "allergy" if words == "substance" else words
-    if words in ("subject", "subjects") and (_FIELD.search(told) or _TAUGHT.search(owner)):
+    if words in ("subject", "subjects") and not _MAIL.search(f"{owner} {told}") and (_FIELD.search(told) or _TAUGHT.search(owner)):
         return "field"  # else it is the heading of a letter
     return ""
 
@@ -196,11 +200,11 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"\b(last|family) ?name$|^surname|^family$", "last_name"),
     (r"\b(user ?name|login|handle|nickname)$", "username"),
     (r"\be ?mails?( address(es)?)?$|^(to|cc|bcc|reply to)$", "email"),
-    (r"\b(phone|mobile|telephone|fax|cell|callback|call back)( number)?s?$|^(tel|msisdn)$", "phone"),
+    (r"\b(phone|mobile|telephone|fax|cell)( number)?s?$|\b(callback|call back) (phone|number)$|^(tel|msisdn)$", "phone"),
     (r"\brelationship$|^relation$", "relation"),
     (r"^(repo|repository)( name)?s?$", "repository"),
     (r"\b(branch name|head branch|base branch)$|^(head|base) ref$", "branch"),
-    (r"\b(commit|revision|sha|commit hash)$|^commit (id|sha)$", "commit"),
+    (r"\bcommit( (id|sha|hash))?$", "commit"),
     (
         r"\b(repo|repository|root|project|working|base|output|target|source|parent) (path|dir|directory|folder)$|^(directory|dir|cwd|working directory)$",
         "folder",
@@ -243,7 +247,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"\b(latitude|lat)$", "latitude"),
     (r"\b(longitude|lon|lng|long)$", "longitude"),
     (r"\b(ip|ip address|ipv4)$", "ip"),
-    (r"\b(url|uri|link|website|web ?hook|callback url|endpoint|homepage)s?$", "url"),
+    (r"\b(url|uri|link|website|web ?hook|callback|callback url|endpoint|homepage)s?$", "url"),
     (r"\b(host|hostname|domain)$", "host"),
     (r"\b(vin|chassis number)$", "vin"),
     (r"\b(plate|licen[cs]e plate|registration( number)?)$", "plate"),

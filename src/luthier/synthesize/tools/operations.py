@@ -29,14 +29,17 @@ _MORE_VERBS = frozenset(
 _READING = frozenset(
     ("get", "list", "show", "fetch", "find", "search", "read", "retrieve", "look", "view", "query", "describe", "download")
 )
-_NEVER_NOUNS = frozenset(
-    """add allow apply assign bring calculate cancel change check choose clear collect compare compute confirm convert create delete deny describe
-    determine disable download edit enable enter estimate evaluate execute export extract fetch find generate get give import insert list look make modify
-    obtain open pay predict provide publish query read receive remove rename resolve retrieve return save search see select send set show submit suggest
-    tell translate update upload validate verify view write""".split()  # noqa: SIM905
+_NOUNS = frozenset(  # verbs that are nouns before a word such as "status": one orders things, and an order has a status
+    """account address alarm balance bank batch budget build cache card case channel charter class clock code comment contact content contract cost count
+    course credit crop date deal debit demand deposit design detail device diet discount document dose draft drug email event expense field fund grade
+    group harvest heat host index insurance interest inventory invoice item job journal land lease level log market model name note number offer order
+    page part permit phone plan plant play point poll pool post power price profile program project queue quiz range rank rate reserve report rent route
+    rule sample score season seat service session shop signal site size snapshot source stage staff stock store stream style subject supply support
+    survey tag target task tax team text time token tour track trade traffic train transport trip type user value visit volume voucher warehouse water
+    weight zone""".split()  # noqa: SIM905
 )
 _AFTER_NOUN = re.compile(
-    r"(of|by|per|at|status|history|data|levels?|balances?|details?|info|information|numbers?|names?|types?|cards?|summary|statistics|stats|zones?|rates?"
+    r"(by|per|at|status|history|data|levels?|balances?|details?|info|information|numbers?|names?|types?|cards?|summary|statistics|stats|zones?|rates?"
     r"|prices?|counts?|totals?|ids?|codes?|lists?|logs?|records?|reports?|settings|states?|metrics|values?|overview|catalogue?|index|quotes?|lookup)$"
 )
 _DETERMINER = re.compile(r"(?i)(an?|the|all|one|some|this|these|your|my|new|every|several|any|each)$")
@@ -132,12 +135,11 @@ def _verb(word: str, name: Sequence[str]) -> str | None:
 
 
 def _leading_verb(word: str, second: str, name: Sequence[str]) -> str | None:
-    """The verb that a description begins with. Half of all English verbs are nouns too: an order's status is not ordered."""
+    """The verb that a description begins with. Half of all English verbs are nouns too: an order's status is not ordered, nor a report of losses."""
     if _DETERMINER.match(second):
         return _verb(word, name) or _same_word(word, name[:1])
-    verb = _verb(word, name)
-    noun = second == "of" if verb in _NEVER_NOUNS else _AFTER_NOUN.match(second)
-    return None if noun else verb
+    noun = second == "of" or (word in _NOUNS and _AFTER_NOUN.match(second))  # "orders" and "freezes" before one are verbs
+    return None if noun else _verb(word, name)
 
 
 def _same_word(word: str, name: Sequence[str]) -> str | None:

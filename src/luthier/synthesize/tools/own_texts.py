@@ -74,7 +74,10 @@ _STAMP = re.compile(
     r"(?:\d{4}-\d\d-\d\d|(?P<slashed>\d\d/\d\d/\d{4}))(?:(?P<t>[T ])(?P<clock>\d\d:\d\d)(?P<seconds>:\d\d)?(?P<rest>(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?))?"
 )
 _SPAN = re.compile(r"\d{1,3} ?[a-z]{1,7}(?: \d{1,3} ?[a-z]{1,7}){0,3}")
-_DIGITS = re.compile(r"(?i)\b([3-9]|1[0-9]|20)[- ]digits?\b")
+_DIGITS = re.compile(
+    r"(?i)(?:^|[,;:(] ?|\b(?:is|has|of|with|are|an?) )([3-9]|1[0-9]|20)[- ]digits?(?: (?:number|code|id|identifier|pin|reference)\b|[.,;)]|$)"
+)
+_NOT_ALONE = re.compile(r"(?i)\b(letters?|characters?|hex|up to|at least|at most|between|over|case|e\.g|example|before|after)\b")
 _OPTIONS = re.compile(r"(?:\bone of:?|\beither|\bcan be:?|\bpossible values:?|\ballowed values:?|\bvalues:|:)\s+(.+)", re.IGNORECASE)
 _OPTION = re.compile(r"[\"'`]?([A-Za-z][\w-]{1,24})[\"'`]?")
 _ID_WORDS = re.compile(r" (id|ids|code|codes|number|numbers|no|key|ref|reference|uuid|identifier)$")
@@ -105,8 +108,6 @@ def _makers(schema: JSON, name: str, draft: Draft, owner: str) -> Iterator[Calla
         yield lambda: _FORMATS[shape](scene, meaning_of(name, told, owner))
     if shape is not None and shape not in ("byte", *_FORMATS):
         shape = None
-    if digits := digits_in(told):
-        yield lambda: code_like(digits, scene.random)
     parts = _parts_of(schema.get("default"), told)
     if parts:
         yield lambda: ",".join(one for one in parts if scene.random.random() < 0.6) or parts[0]
@@ -126,6 +127,8 @@ def _makers(schema: JSON, name: str, draft: Draft, owner: str) -> Iterator[Calla
         yield lambda: example
     if "pattern" in schema:
         return
+    if digits := digits_in(told):
+        yield lambda: code_like(digits, scene.random)
     noun = owner_in(name)
     if meaning == "code":
         yield lambda: code_for(noun if noun != words_of(name) else owner or noun, scene.random)
@@ -141,7 +144,8 @@ def another_like(example: str, scene: Scene) -> str:
     code. An address of a page or a person, and anything of several words, stays as it is."""
     if found := _STAMP.fullmatch(example):
         day, clock = scene.coming(), str(value_of("time", scene))
-        shown = day.strftime("%d/%m/%Y") if found["slashed"] else day.isoformat()
+        month_first = bool(found["slashed"]) and int(found["slashed"][3:5]) > 12
+        shown = day.strftime("%m/%d/%Y" if month_first else "%d/%m/%Y") if found["slashed"] else day.isoformat()
         return shown + (f"{found['t']}{clock}{':00' if found['seconds'] else ''}{found['rest'] or ''}" if found["clock"] else "")
     if re.fullmatch(r"\d\d:\d\d", example):
         return str(value_of("time", scene))
@@ -149,12 +153,13 @@ def another_like(example: str, scene: Scene) -> str:
         return re.sub(
             r"\d+", lambda number: str(scene.random.choice((5, 10, 15, 20, 30, 45) if len(number[0]) > 1 else range(1, 9))), example
         )
-    return example if "://" in example or "@" in example or " " in example else code_like(example, scene.random)
+    words = [word for word in example.split() if word.isalpha() and (len(word) > 3 or word.islower())]
+    return example if "://" in example or "@" in example or (" " in example and len(words) > 1) else code_like(example, scene.random)
 
 
 def digits_in(told: str) -> str:
     """As many digits as a description says that there are: "Record number, 8 digits"."""
-    found = _DIGITS.search(told)
+    found = None if _NOT_ALONE.search(told) else _DIGITS.search(told)
     return "12345678901234567890"[: int(found[1])] if found else ""
 
 
@@ -167,9 +172,8 @@ def _parts_of(default: Any, told: str) -> tuple[str, ...]:
 
 def _cased(text: str, told: str) -> str:
     """In small letters or capitals where the description asks for them."""
-    if re.search(r"(?i)\b(in )?lower[- ]?case\b", told):
-        return text.lower()
-    return text.upper() if re.search(r"(?i)\b(in )?upper[- ]?case\b", told) else text
+    found = {case.lower() for case in re.findall(r"(?i)\b(?:in|must be|all|always)(?: all)? (lower|upper)[- ]?case\b", told)}
+    return text if len(found) != 1 else text.lower() if found == {"lower"} else text.upper()
 
 
 def _of_another(told: str, examples: Mapping[str, str]) -> str:
