@@ -17,6 +17,8 @@ def test_a_model_that_calls_already_is_taught_lightly(called: float | None, fitt
 
 def test_what_is_told_comes_first() -> None:
     settings = ToolsSettings(irrelevant=0.2, missing_argument=0.0, parallel=0.1, learning_rate=1e-4)
+    assert USUAL.plain
+    assert not LIGHT.plain
     assert mix(settings, 1.0) == mix(settings, 0.0) == Mix(0.2, 0.0, 0.1, 1e-4)
     assert not is_open(settings)
     assert mix(ToolsSettings(irrelevant=0.2), 1.0) == Mix(0.2, LIGHT.missing_argument, LIGHT.parallel, LIGHT.learning_rate)

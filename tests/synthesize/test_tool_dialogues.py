@@ -80,6 +80,16 @@ def test_objects_and_lists_of_objects_are_said_field_by_field() -> None:
     assert told == {1, 2, 3}
 
 
+def test_plain_dialogues_have_no_objects_and_the_others_do() -> None:
+    def objects(plain: bool) -> int:
+        rows = synthesize_dialogues(600, seed=2, plain=plain)
+        values = (value for row in rows for call in row.messages[1].tool_calls for value in call.arguments.values())
+        return sum(isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict)) for value in values)
+
+    assert objects(plain=True) == 0
+    assert objects(plain=False) > 5
+
+
 def test_articles_are_no_part_of_a_value() -> None:
     source = Source(1)
     for name in ("event", "invention", "crime"):

@@ -111,6 +111,7 @@ def _dialogues(settings: ToolsSettings, apis: tuple[str, ...], chosen: Mix) -> D
         irrelevant=chosen.irrelevant,
         missing_argument=chosen.missing_argument,
         parallel=chosen.parallel,
+        plain=chosen.plain and not settings.given,
         seed=settings.seed,
     )
 

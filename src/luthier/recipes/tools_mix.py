@@ -23,12 +23,14 @@ CALLS_ALREADY = 0.5  # share of them that it answers with a call
 
 @dataclass(frozen=True)
 class Mix:
-    """irrelevant, missing_argument, parallel: shares of the dialogues, None for the usual ones. learning_rate: of training."""
+    """irrelevant, missing_argument, parallel: shares of the dialogues, None for the usual ones. learning_rate: of training. plain: whether everyday
+    tools have no objects as arguments, which a model that has yet to learn to call pays for with what is simple."""
 
     irrelevant: float | None
     missing_argument: float | None
     parallel: float | None
     learning_rate: float
+    plain: bool = False
 
     @property
     def shares(self) -> dict[str, float]:
@@ -48,7 +50,7 @@ class Habit:
         return {"asked": self.asked, "called": self.called, "rate": self.called / max(1, self.asked)}
 
 
-USUAL = Mix(None, None, None, 1.5e-3)
+USUAL = Mix(None, None, None, 1.5e-3, plain=True)
 LIGHT = Mix(0.16, 0.02, 0.3, 2e-4)
 
 
@@ -63,7 +65,7 @@ def mix(settings: ToolsSettings, called: float | None) -> Mix:
     room = max(0.0, MOST - sum(told.values()))  # what is told leaves less for what is not
     part = min(1.0, room / sum(open_shares.values())) if any(open_shares.values()) else 1.0
     shares = told | {kind: share * part for kind, share in open_shares.items()}
-    return Mix(shares.get("irrelevant"), shares.get("missing_argument"), shares.get("parallel"), rate)
+    return Mix(shares.get("irrelevant"), shares.get("missing_argument"), shares.get("parallel"), rate, fitting.plain and is_open(settings))
 
 
 def is_open(settings: ToolsSettings) -> bool:

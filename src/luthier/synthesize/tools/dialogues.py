@@ -12,7 +12,7 @@ from typing import Literal
 
 from luthier.records import JSON, Conversation, Message, Tool, ToolCall
 from luthier.synthesize.tools.blueprints import Blueprint
-from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
+from luthier.synthesize.tools.everyday import everyday_blueprint, ideas, plain_ideas
 from luthier.synthesize.tools.parallel_requests import parallel_request
 from luthier.synthesize.tools.real_tools import real_blueprints
 from luthier.synthesize.tools.requests import draw_arguments, request
@@ -63,20 +63,22 @@ def synthesize_dialogues(
     shares: Mapping[DialogueType, float] = TYPE_SHARES,
     real_share: float = REAL_SHARE,
     per_list: int = PER_LIST,
+    plain: bool = False,
 ) -> Iterator[Conversation]:
     """`count` dialogues over everyday tools and, for `real_share` of the lists, over facets of the given real tools.
 
     `per_list` dialogues in a row stand on one list of tools, some that a tool answers and some that none does: the contrast teaches
-    when to call, and training reads the list once. Each row's `extra` has id, type, and the source of its tools. The same arguments
-    give the same dialogues.
+    when to call, and training reads the list once. plain: no objects, lists of objects and names of variables as arguments of everyday
+    tools. Each row's `extra` has id, type, and the source of its tools. The same arguments give the same dialogues.
     """
     source = Source(seed)
     real = real_blueprints(list(tools), source) if tools else iter(())
-    recent: list[Blueprint] = [everyday_blueprint(idea, source) for idea in source.random.sample(ideas(), 40)]
+    known = plain_ideas() if plain else ideas()
+    recent: list[Blueprint] = [everyday_blueprint(idea, source) for idea in source.random.sample(known, 40)]
     made = 0
     while made < count:
         blueprint = (next(real, None) if source.random.random() < real_share else None) or everyday_blueprint(
-            source.random.choice(ideas()), source
+            source.random.choice(known), source
         )
         others = [other for other in recent if other.tool.name != blueprint.tool.name and other.ask != blueprint.ask]
         for row in _on_one_list(blueprint, others, spread(shares, per_list, source), source)[: count - made]:

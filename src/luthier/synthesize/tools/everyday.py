@@ -15,6 +15,7 @@ from luthier.synthesize.tools.values import Source
 
 EVERYDAY_SOURCE = "luthier everyday ideas"
 EXTRA_SHARE = 0.3
+NESTED = frozenset(("records", "code"))  # domains whose arguments are objects, lists of objects, names of a program's variables
 SHUFFLED_SHARE = 0.3
 _LOOKUP_EXTRAS = (
     "bool:include_history?",
@@ -73,6 +74,12 @@ def ideas() -> tuple[Idea, ...]:
             ask, noun, parameters = (part.strip() for part in line.split("|"))
             found.append(Idea(domain, ask, noun, tuple(TOKEN.findall(parameters))))
     return tuple(found)
+
+
+@cache
+def plain_ideas() -> tuple[Idea, ...]:
+    """Those whose arguments are numbers, texts and lists of these."""
+    return tuple(idea for idea in ideas() if idea.domain not in NESTED)
 
 
 def everyday_blueprint(idea: Idea, source: Source) -> Blueprint:

@@ -203,12 +203,12 @@ def _drawn(  # noqa: PLR0917
     tools = list(ToolPool.read(out / POOL))
     shares = with_shares(TYPE_SHARES, told)
     if not own:
-        return synthesize_dialogues(count, tools, seed=seed, shares=shares, real_share=share)
+        return synthesize_dialogues(count, tools, seed=seed, shares=shares, real_share=share, plain=settings.plain)
     wanted = round(share * count)
     about = own_dialogues(
         wanted, tools[:own], seed=seed, least=settings.each, whole_share=settings.whole_lists, shares=with_shares(OWN_SHARES, told)
     )
-    others = synthesize_dialogues(count - wanted, tools[own:], seed=seed, shares=shares, real_share=REAL_SHARE)
+    others = synthesize_dialogues(count - wanted, tools[own:], seed=seed, shares=shares, real_share=REAL_SHARE, plain=settings.plain)
     return _mixed(about, others, share, seed)
 
 

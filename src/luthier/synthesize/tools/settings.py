@@ -123,6 +123,9 @@ class DialogueSettings(TypeShareSettings, WritingSettings):
     whole_lists: float = option(
         0.3, "Share of the lists that hold all your tools, as they will be served; the others hold a few.", least=0, most=1
     )
+    plain: bool = option(
+        False, "Everyday tools without objects and names of variables as arguments, for a model that has yet to learn to call."
+    )
     seed: int = seed_option()
 
     def __post_init__(self) -> None:
@@ -131,9 +134,9 @@ class DialogueSettings(TypeShareSettings, WritingSettings):
             raise SettingsError("no APIs: give some with --api, or take those of the package index with --builtin-apis")
         self.check_writing()
         self.check_shares()
-        if self.given and self.told_shares:
+        if self.given and (self.told_shares or self.plain):
             raise SettingsError(
-                "--irrelevant, --missing-argument and --parallel are of dialogues that are made; --dialogues are there already"
+                "--irrelevant, --missing-argument, --parallel and --plain are of dialogues that are made; --dialogues are there already"
             )
         if self.given and self.writes:
             raise SettingsError("--dialogues are checked as they are; leave --writer and --replay out")
