@@ -194,7 +194,9 @@ def test_calls_of_a_strict_tool_follow_its_schema_and_the_choice_stays_with_the_
     assert "TEXT" in grammar
     served.ask(USER, tools=[STRICT], tool_choice="required")
     assert "TEXT" not in str(model.asked[-1][0][0].grammar)
-    model.text = '[weather(place="Oslo")]'  # in a form that the grammar does not know, a call may break the schema
+    model.text = (
+        '{"name": "weather", "arguments": {"place": "Oslo"}}'  # in a form that the grammar does not know, a call may break the schema
+    )
     made = served.ask(USER, tools=[STRICT])
     assert (made.choices[0].message.content, made.usage.luthier["calls_not_read"]) == (model.text, 1)
     model.text = '[weather(city="Oslo")]'
@@ -205,6 +207,17 @@ def test_calls_of_a_strict_tool_follow_its_schema_and_the_choice_stays_with_the_
     for more in ({"tools": [WEATHER]}, {"tools": [STRICT], "tool_choice": "none"}):
         served.ask(USER, **more)
         assert model.asked[-1][0][0].grammar is None
+
+
+def test_what_a_grammar_does_not_describe_makes_no_text_of_a_call_that_it_bound(served: Served, model: Told) -> None:
+    """Grammars know no limits of numbers."""
+    days = {"type": "object", "properties": {"days": {"type": "integer", "minimum": 1}}, "required": ["days"]}
+    tool = {"type": "function", "function": {"name": "forecast", "description": "A forecast.", "parameters": days, "strict": True}}
+    model.text = "[forecast(days=0)]"
+    for more in ({"tool_choice": "required"}, {}):
+        assert served.ask(USER, tools=[tool], **more).choices[0].finish_reason == "tool_calls"
+    model.text = '{"name": "forecast", "arguments": {"days": 0}}'  # in another form than the bound one
+    assert served.ask(USER, tools=[tool]).choices[0].message.content == model.text
 
 
 def test_a_family_whose_calls_no_grammar_is_made_of_cannot_be_strict() -> None:

@@ -16,7 +16,7 @@ from luthier.errors import BadRowError, LuthierError, SettingsError
 from luthier.evaluate.retrieval.metrics import evaluate_run
 from luthier.records import Tool, read_conversations, write_jsonl
 from luthier.records.numbers import finite_number, shown
-from luthier.synthesize.tools.own_dialogues import callable_tools
+from luthier.synthesize.tools.callable_tools import callable_tools
 from luthier.trace.readers.values import time_of
 from luthier.train.start import checked
 from luthier.train.turn_weights import row_weight

@@ -269,6 +269,9 @@ def test_out_of_columns_come_the_rows_that_were_put_in(tmp_path: Path) -> None:
         return {"messages": [{"role": "user", "content": name}, {"role": "assistant", "content": "", "tool_calls": [call]}], "note": None}
 
     rows = [talk("f", {"a": 1}), talk("g", {"b": "x"})]
+    for row in rows:
+        row["tools"] = json.dumps([{"name": "f", "parameters": {"type": "object", "properties": {}, "required": True}}])  # of an old draft
+        row["query"] = {"k": None}
     write_parquet(tmp_path / "rows.parquet", rows)
     made = select(tmp_path / "rows.parquet", settings=SelectSettings(budget="2 rows", method="random", noise=None, near=None))
     made.save(tmp_path / "train.jsonl")
@@ -276,7 +279,7 @@ def test_out_of_columns_come_the_rows_that_were_put_in(tmp_path: Path) -> None:
     for found in (written, made.rows()):
         calls = [row["messages"][1]["tool_calls"][0]["function"] for row in found]
         assert sorted(json.dumps(call["arguments"]) for call in calls) == ['{"a": 1}', '{"b": "x"}']
-        assert all("note" in row for row in found)  # what a row only carries along stays as it is
+        assert all("note" in row and "k" in row["query"] for row in found)  # what a row only carries along stays as it is
 
 
 def test_a_null_that_was_meant_stays(tmp_path: Path) -> None:

@@ -87,6 +87,14 @@ def test_empty_documents_are_counted_and_nothing_at_all_is_an_error(tmp_path: Pa
     assert KnowledgeBase.from_paths([tmp_path]).dropped["empty document"] == 4
 
 
+def test_semicolons_part_the_cells_where_commas_stand_within_numbers(tmp_path: Path):
+    (tmp_path / "a.csv").write_text('name;price\nNova;"1;5"\nVega;2,50\n')
+    assert [one.cells for one in read_documents([tmp_path / "a.csv"]) if isinstance(one, Row)] == [
+        {"name": "Nova", "price": "1;5"},
+        {"name": "Vega", "price": "2,50"},
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "data", "line"),
     [
@@ -95,6 +103,9 @@ def test_empty_documents_are_counted_and_nothing_at_all_is_an_error(tmp_path: Pa
         ("c.jsonl", b'{"name": "Nova"}\n{"name": "\xff"}', 2),
         ("d.csv", b"name,released\nNova,2025,extra", 2),
         ("e.jsonl", b'{"name": ', 1),
+        ("f.csv", b'name,"released\nNova,2025\n', 1),
+        ("g.csv", b"name;released\nNova;2025;extra", 2),
+        ("h.csv", "name;released\nNova;2025".encode("utf-16"), 1),
     ],
 )
 def test_bad_files_are_named_by_line_or_set_aside(tmp_path: Path, name: str, data: bytes, line: int):

@@ -13,11 +13,13 @@ from luthier.evaluate.tool_verdicts import misfit
 from luthier.records import Conversation, Tool, ToolCall
 from luthier.synthesize.tools.apis import import_apis
 from luthier.synthesize.tools.checks import check
+from luthier.synthesize.tools.drafts import Draft
 from luthier.synthesize.tools.meaning_values import Scene
 from luthier.synthesize.tools.meanings import meaning_of
 from luthier.synthesize.tools.operations import imperative
 from luthier.synthesize.tools.own_dialogues import own_dialogues
 from luthier.synthesize.tools.own_texts import another_like, digits_in
+from luthier.synthesize.tools.own_values import draw_arguments
 
 
 def text(about: str = "", **schema: Any) -> dict[str, Any]:
@@ -253,3 +255,10 @@ def test_another_one_is_of_the_kind_of_the_example(example: str, pattern: str) -
 )
 def test_digits_are_those_of_a_statement_of_its_own(told: str, count: int) -> None:
     assert len(digits_in(told)) == count
+
+
+def test_where_one_way_has_no_value_another_is_taken() -> None:
+    odd = {"type": "string", "pattern": "^[a-z]{2}$", "minLength": 9}
+    schema = {"type": "object", "properties": {"a": {"type": "string"}, "b": odd}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}
+    made = [draw_arguments(schema, Draft(Scene(Random(seed)))) for seed in range(20)]
+    assert {tuple(one) for one in made} == {("a",)}

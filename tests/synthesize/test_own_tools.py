@@ -331,7 +331,7 @@ def test_the_same_seed_gives_the_same_rows_and_another_seed_others_that_are_held
 
 
 def test_a_tool_that_can_do_nothing_is_left_out_by_name() -> None:
-    from luthier.synthesize.tools.own_dialogues import callable_tools
+    from luthier.synthesize.tools.callable_tools import callable_tools
 
     odd = tool("odd", "Do something odd.", {"x": {"type": "string", "pattern": "^[a-z]{2}$", "minLength": 5, "description": "X."}}, "x")
     fitting, left = callable_tools([*CLINIC, odd])

@@ -11,6 +11,7 @@ import pytest
 
 from luthier.records import Tool
 from luthier.synthesize.tools.apis import import_apis
+from luthier.synthesize.tools.importers.annotations import annotation_schema
 from luthier.synthesize.tools.importers.constraints import constraints, field_default
 from luthier.synthesize.tools.own_dialogues import own_dialogues
 
@@ -87,6 +88,8 @@ def test_calls_keep_to_them(tools: list[Tool]) -> None:
         ("string", [types.SimpleNamespace(documentation="The city.")], {"description": "The city."}),
         ("string", [types.SimpleNamespace(metadata=[types.SimpleNamespace(min_length=2)])], {"minLength": 2}),
         ("array", [types.SimpleNamespace(min_length=2)], {"minItems": 2}),
+        (["array", "null"], [types.SimpleNamespace(min_length=2)], {"minItems": 2}),
+        ("object", [types.SimpleNamespace(max_length=2)], {"maxProperties": 2}),
         ("number", [types.SimpleNamespace(ge=float("nan"), le=True), None, 7], {}),
     ],
 )
@@ -96,3 +99,19 @@ def test_statements_are_told_by_what_they_carry(kind: str, stated: list[Any], ex
 
 def test_a_value_is_no_description_of_a_field() -> None:
     assert [field_default(value) for value in (None, 3, "x", [], Path(), types.SimpleNamespace(default=3))] == [None] * 6
+
+
+@pytest.mark.parametrize(
+    ("annotation", "schema"),
+    [
+        ("tuple[()]", {"type": "array", "maxItems": 0}),
+        (tuple[()], {"type": "array", "maxItems": 0}),
+        ("tuple[int, int]", {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}),
+        (tuple[int, ...], {"type": "array", "items": {"type": "integer"}}),
+        ("tuple[int, *tuple[int, ...]]", None),
+        (tuple[int, *tuple[int, ...]], None),
+    ],
+)
+def test_tuples_have_their_length_where_they_have_one(annotation: Any, schema: dict[str, Any] | None) -> None:
+    found = annotation_schema(annotation)
+    assert found == schema if schema else "maxItems" not in found

@@ -8,8 +8,8 @@ import pytest
 
 from luthier.errors import ToolSpecError
 from luthier.synthesize.tools.apis import SAMPLE, api_reads, import_apis
+from luthier.synthesize.tools.callable_tools import callable_tools
 from luthier.synthesize.tools.lint import lint
-from luthier.synthesize.tools.own_dialogues import callable_tools
 
 
 def test_all_ten_operations_are_sound_and_can_be_called() -> None:

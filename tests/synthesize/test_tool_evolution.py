@@ -16,11 +16,11 @@ from command import luthier
 from luthier.errors import SettingsError
 from luthier.records import Tool
 from luthier.synthesize.tools.apis import import_apis
+from luthier.synthesize.tools.callable_tools import callable_tools
 from luthier.synthesize.tools.context_tree import LEVELS, domain_of, mined, node_sets, speciate
 from luthier.synthesize.tools.evolution import evolve
 from luthier.synthesize.tools.lint import lint
 from luthier.synthesize.tools.operators import OF_ARGUMENTS, OPERATORS, add_constraint, change_answer, change_need, change_type, rename
-from luthier.synthesize.tools.own_dialogues import callable_tools
 from luthier.synthesize.tools.pool import ToolPool
 from luthier.synthesize.tools.pool_settings import EvolveSettings
 from luthier.synthesize.tools.similarity import near_duplicates, tool_words

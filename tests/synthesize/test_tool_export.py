@@ -151,6 +151,20 @@ def test_lint_names_the_tool_and_ends_with_one(tmp_path: Path) -> None:
     assert "stuck: no value is found" in done.stdout
 
 
+def test_lint_fails_on_what_it_cannot_read_and_quiet_hides_no_loss(tmp_path: Path) -> None:
+    source = tmp_path / "tools.json"
+    lost = {"type": "object", "properties": {"place": {"$ref": "#/$defs/Place"}}}
+    tools = [
+        {"name": name, "description": "Book a hotel room.", "inputSchema": schema} for name, schema in (("sound", SCHEMA), ("lost", lost))
+    ]
+    source.write_text(json.dumps({"tools": tools}))
+    done = luthier("tools", "lint", source, "--quiet", ok=False)
+    assert "leads nowhere" in done.stdout
+    assert "1 tools read, 0 with findings, 1 not read" in done.stdout
+    quiet = luthier("tools", "import", source, "--out", tmp_path / "pool.jsonl", "--quiet")
+    assert quiet.stderr.startswith("refused: ")
+
+
 def test_statistics_count_tools_and_parameters(tmp_path: Path) -> None:
     stats = stats_of(list(TOOLS))
     assert (stats.tools, stats.parameters, stats.required, stats.nested) == (2, 4, 2, 0)

@@ -95,9 +95,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 def test_requests_are_said_in_other_words_and_the_account_adds_up(api: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with ChatServer(other_words) as server:
-        said = luthier(
-            "synthesize", "tools", "--api", api, "--no-builtin-apis", "--count", 30, "--writer", "m", "--endpoint", server.url, "--out", out
-        )
+        said = luthier("synthesize", "tools", "--api", api, "--count", 30, "--writer", "m", "--endpoint", server.url, "--out", out)
         asked = len(server.requests)
     found = RunRecord.read(out).results("words")
     checked, worded = rows(out / "checked.jsonl"), rows(out / "worded.jsonl")
@@ -115,14 +113,14 @@ def test_requests_are_said_in_other_words_and_the_account_adds_up(api: Path, tmp
     assert "not taken: a value is lost" in page
     with ChatServer(lambda _: completion("not asked")) as server:
         again = tmp_path / "again"
-        luthier("synthesize", "tools", "--api", api, "--no-builtin-apis", "--count", 30, "--replay", out / "answers.jsonl", "--out", again)
+        luthier("synthesize", "tools", "--api", api, "--count", 30, "--replay", out / "answers.jsonl", "--out", again)
         assert server.requests == []
     assert (again / "checked.jsonl").read_bytes() == (out / "checked.jsonl").read_bytes()
 
 
 def test_agents_write_dialogues_and_what_is_dropped_is_told(api: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    words = ["synthesize", "tools", "--api", api, "--no-builtin-apis", "--count", 48, "--writer", "m", "--agents", "full"]
+    words = ["synthesize", "tools", "--api", api, "--count", 48, "--writer", "m", "--agents", "full"]
     with ChatServer(hotel) as server:
         said = luthier(*words, "--endpoint", server.url, "--out", out)
     found = RunRecord.read(out).results("dialogues")
@@ -139,7 +137,7 @@ def test_agents_write_dialogues_and_what_is_dropped_is_told(api: Path, tmp_path:
 
 
 def test_a_run_that_fails_half_way_goes_on_to_the_same_bytes(api: Path, tmp_path: Path) -> None:
-    words = ["synthesize", "tools", "--api", api, "--no-builtin-apis", "--count", 16, "--writer", "m", "--agents", "full"]
+    words = ["synthesize", "tools", "--api", api, "--count", 16, "--writer", "m", "--agents", "full"]
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     with ChatServer(hotel) as server:
         luthier(*words, "--endpoint", server.url, "--out", whole)
@@ -163,21 +161,7 @@ def test_a_run_that_fails_half_way_goes_on_to_the_same_bytes(api: Path, tmp_path
 
 def test_a_budget_holds_and_is_told(api: Path, tmp_path: Path) -> None:
     with ChatServer(hotel) as server:
-        words = [
-            "synthesize",
-            "tools",
-            "--api",
-            api,
-            "--no-builtin-apis",
-            "--count",
-            16,
-            "--writer",
-            "m",
-            "--agents",
-            "full",
-            "--budget",
-            "40 calls",
-        ]
+        words = ["synthesize", "tools", "--api", api, "--count", 16, "--writer", "m", "--agents", "full", "--budget", "40 calls"]
         said = luthier(*words, "--endpoint", server.url, "--out", tmp_path / "run")
         assert len(server.requests) <= 40
     assert "the budget of calls is spent" in said.stdout
@@ -194,21 +178,7 @@ def test_experts_sort_what_agents_made(api: Path, tmp_path: Path) -> None:
 
     out = tmp_path / "run"
     with ChatServer(judging) as server:
-        words = [
-            "synthesize",
-            "tools",
-            "--api",
-            api,
-            "--no-builtin-apis",
-            "--count",
-            40,
-            "--writer",
-            "m",
-            "--agents",
-            "full",
-            "--endpoint",
-            server.url,
-        ]
+        words = ["synthesize", "tools", "--api", api, "--count", 40, "--writer", "m", "--agents", "full", "--endpoint", server.url]
         said = luthier(*words, "--judge", "j", "--judge-endpoint", server.url, "--out", out)
     found = RunRecord.read(out).results("experts")
     assert found["passed"] + found["failed"] + found["unsure"] == found["dialogues"] == found["asked_about"]
@@ -242,7 +212,7 @@ def test_a_local_model_answers_under_the_schema_and_its_recording_gives_the_same
     api: Path, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
     """A random model says nothing of use: all is dropped, and why is told."""
-    words = ["synthesize", "tools", "--api", api, "--no-builtin-apis", "--count", 1, "--agents", "full", "--budget", "6 calls"]
+    words = ["synthesize", "tools", "--api", api, "--count", 1, "--agents", "full", "--budget", "6 calls"]
     luthier(*words, "--writer", tiny_model_folder, "--out", tmp_path / "run")
     found = RunRecord.read(tmp_path / "run").results("dialogues")
     assert found["wanted"] == 1 == found["made"] + sum(found["dropped"].values())
@@ -253,7 +223,7 @@ def test_a_local_model_answers_under_the_schema_and_its_recording_gives_the_same
 
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(api: Path, tiny_model_folder: Path, tmp_path: Path) -> None:
-    words = ["synthesize", "tools", "--api", str(api), "--no-builtin-apis", "--count", "9", "--writer", str(tiny_model_folder)]
+    words = ["synthesize", "tools", "--api", str(api), "--count", "9", "--writer", str(tiny_model_folder)]
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     luthier(*words, "--out", whole)
     kill_after([*words, "--out", str(torn)], torn / "answers.jsonl", 4)

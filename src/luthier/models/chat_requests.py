@@ -61,7 +61,8 @@ class UnknownModelError(LuthierError):
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """What is asked for. prompt: with the grammar of what must be called; samplings: one an answer; one_call: at most one call an answer."""
+    """What is asked for. prompt: with the grammar of what must be called; samplings: one an answer; one_call: at most one call an answer; bound: the form of
+    calls that the grammar describes, empty where there is none."""
 
     name: str
     prompt: Prompt
@@ -69,6 +70,7 @@ class ChatRequest:
     one_call: bool
     streamed: bool
     with_usage: bool
+    bound: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,6 +107,7 @@ def read_chat(
         one_call,
         field(body, "stream", bool, False),
         field(options, "include_usage", bool, False),
+        "" if prompt.grammar is None else _written(form),
     )
 
 
@@ -154,7 +157,7 @@ def _prompt(body: JSON, form: str) -> tuple[Prompt, bool]:
     if strict and not least and not can_guide(form):
         raise SettingsError(f"a tool is strict, and of this model's calls ({form}) no grammar is made; leave strict out, or choose a tool")
     if least or strict:
-        written = form if form in FORMS else "brackets"
+        written = _written(form)
         grammar = calls_grammar(offered, calls=(1, 1 if one_call else MOST_CALLS), text=not least, whole=True, form=written)
         return Prompt(read.messages, offered, grammar=grammar), one_call
     return Prompt(read.messages, offered, json_schema=schema), one_call
@@ -264,11 +267,25 @@ def _said(asked: ChatRequest, one: Completion) -> tuple[JSON, str, int, int]:
     reading = read_calls(text, asked.names)
     if not reading.calls:
         return message, finish, 0, int(reading.attempted)
-    if asked.prompt.grammar is not None and not all(_fits(call, asked.prompt.tools) for call in reading.calls):
-        return message, finish, 0, 1  # a strict call stands in the model's own form; one in another form was bound by nothing
+    if (
+        asked.bound
+        and not _was_bound(asked.bound, text, reading.form)
+        and not all(_fits(call, asked.prompt.tools) for call in reading.calls)
+    ):
+        return message, finish, 0, 1
     kept = reading.calls[:1] if asked.one_call else reading.calls
     message |= {"content": None, "tool_calls": [_call_row(call) for call in kept]}
     return message, "tool_calls", len(reading.calls) - len(kept), 0
+
+
+def _written(form: str) -> str:
+    """The form that calls under a grammar are written in."""
+    return form if form in FORMS else "brackets"
+
+
+def _was_bound(form: str, text: str, found: str) -> bool:
+    """Whether the grammar described these calls: they stand in its form, behind its tag or, where it has none, at the very beginning."""
+    return form == found and (form == "hermes" or text[:1] in ("[", "{"))
 
 
 def _fits(call: ToolCall, tools: Sequence[Tool]) -> bool:

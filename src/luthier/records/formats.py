@@ -27,8 +27,6 @@ from luthier.records.turns import messages_from, system_turn, turns_from
 
 T = TypeVar("T")
 TEXT_CALLS = "calls that stay text: the row has no tools"
-
-
 _MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 _SHOWN = re.compile(r"<(?:image|video|audio)>")
 

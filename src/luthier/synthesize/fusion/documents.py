@@ -179,10 +179,9 @@ class _Table:
         return self
 
     def __next__(self) -> list[str]:
-        self.line, self._read = (
-            self._reader.line_num + 1,
-            self._read if self._reader.line_num == 0 else [],
-        )  # the header is looked at before
+        self.line = self._reader.line_num + 1
+        if self._reader.line_num:  # else the header was looked at before
+            self._read = []
         try:
             cells = next(self._reader)
             self.lines = self._reader.line_num - self.line + 1

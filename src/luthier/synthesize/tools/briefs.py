@@ -12,10 +12,10 @@ from random import Random
 from typing import Literal
 
 from luthier.records import Tool
+from luthier.synthesize.tools.callable_tools import callable_tools
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
 from luthier.synthesize.tools.operations import Operation, operation
 from luthier.synthesize.tools.own_chains import chains
-from luthier.synthesize.tools.own_dialogues import callable_tools
 from luthier.synthesize.tools.plan import Plan
 from luthier.synthesize.tools.values import Source
 

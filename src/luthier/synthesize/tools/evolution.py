@@ -19,11 +19,11 @@ from luthier.models.protocol import Completion, Prompt, Sampling
 from luthier.records import JSON, Message, Tool
 from luthier.records.lines import parse_row
 from luthier.synthesize.tools.asks import OUT_OF_BUDGET, DroppedError, asked_once, drawn_by
+from luthier.synthesize.tools.callable_tools import callable_tools
 from luthier.synthesize.tools.context_tree import ContextTree, Functionality, mined, node_sets, speciate
 from luthier.synthesize.tools.lint import lint
 from luthier.synthesize.tools.meanings import words_of
 from luthier.synthesize.tools.operators import MOST_PARAMETERS, OF_ARGUMENTS, OPERATORS, Bank, joined
-from luthier.synthesize.tools.own_dialogues import callable_tools
 from luthier.synthesize.tools.similarity import JACCARD, fingerprint, tool_words
 from luthier.texts.grams import word_hashes
 from luthier.texts.minhash import jaccard, signature

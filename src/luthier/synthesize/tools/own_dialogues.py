@@ -10,10 +10,10 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from random import Random
 from typing import Any
 
 from luthier.records import JSON, Conversation, Message, Tool, ToolCall
+from luthier.synthesize.tools.callable_tools import callable_tools
 from luthier.synthesize.tools.dialogues import PER_LIST, REFUSALS, spread
 from luthier.synthesize.tools.drafts import NOTHING, Draft
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
@@ -27,7 +27,7 @@ from luthier.synthesize.tools.own_details import asked_for, is_plural
 from luthier.synthesize.tools.own_phrases import CHAT, HELLO, LINKS, OPEN, QUESTIONS, SEVERAL
 from luthier.synthesize.tools.own_requests import request_text
 from luthier.synthesize.tools.own_summaries import summary
-from luthier.synthesize.tools.own_values import draw, draw_arguments
+from luthier.synthesize.tools.own_values import draw_arguments
 from luthier.synthesize.tools.plan import OPTIONAL_SHARE, Plan
 from luthier.synthesize.tools.requests import draw_arguments as draw_everyday
 from luthier.synthesize.tools.similarity import NeighbourIndex
@@ -79,26 +79,6 @@ def own_dialogues(
             yield row
             made += 1
         idle = 0 if made > before else idle + 1
-
-
-def callable_tools(tools: Sequence[Tool], seed: int = 0) -> tuple[list[Tool], dict[str, str]]:
-    """The tools for which arguments can be drawn, and for each of the others why not."""
-    examples = examples_of(tools)
-    fitting, left = list[Tool](), dict[str, str]()
-    for tool in tools:
-        value = draw_arguments(tool.parameters, Draft(Scene(Random(seed)), frozenset(), examples))
-        if value is NOTHING:
-            left[tool.name] = f"no value is found that {', '.join(_stuck(tool, examples, seed)) or 'its parameters'} allows"
-        else:
-            fitting.append(tool)
-    return fitting, left
-
-
-def _stuck(tool: Tool, examples: Mapping[str, str], seed: int) -> list[str]:
-    """The required parameters for which no value is found."""
-    properties = tool.parameters.get("properties") or {}
-    needed = [name for name in tool.parameters.get("required") or () if isinstance(properties.get(name), dict)]
-    return [name for name in needed if draw(properties[name], name, name, Draft(Scene(Random(seed)), frozenset(), examples)) is NOTHING]
 
 
 class _Writer:

@@ -13,10 +13,10 @@ from luthier.records import JSON, Account, Tool, read_conversations, write_jsonl
 from luthier.records.files import refuse_same
 from luthier.report.wording import Told, number
 from luthier.synthesize.tools.apis import import_apis
+from luthier.synthesize.tools.callable_tools import callable_tools
 from luthier.synthesize.tools.drafts import parameters_of
 from luthier.synthesize.tools.export import exported
 from luthier.synthesize.tools.lint import lint, walk
-from luthier.synthesize.tools.own_dialogues import callable_tools
 from luthier.synthesize.tools.pool import ToolPool, own_pool
 from luthier.synthesize.tools.pool_settings import ExportSettings, ImportSettings, LintSettings, StatsSettings
 from luthier.synthesize.tools.shipped_pool import shipped_pool

@@ -132,7 +132,7 @@ def own_sources(folder: Path) -> frozenset[str]:
 def _pool(settings: DialogueSettings, out: Path, progress: Progress) -> JSON:
     """Real APIs, normalised and linted: all tools of the user's own, then those of the package index without duplicates."""
     from luthier.synthesize.tools.apis import import_apis
-    from luthier.synthesize.tools.own_dialogues import callable_tools
+    from luthier.synthesize.tools.callable_tools import callable_tools
     from luthier.synthesize.tools.pool import ToolPool, own_pool
     from luthier.synthesize.tools.shipped_pool import ShippedPool, package_of, shipped_pool
 
