@@ -34,7 +34,7 @@ _OF_CODE = {
 }
 _OF_CODE |= {"revision": "commit", "sha": "commit", "target": "branch"}
 _OF_CODE |= {"assignees": "username", "reviewers": "username", "path": "path", "file": "path", "files": "path"}
-_FILES = re.compile(r"\b(?<!^)(files|a file|the file|director(y|ies)|folders?)\b")
+_FILES = re.compile(r"(?<=\s)(files|a file|the file|director(y|ies)|folders?)\b")
 _MAIL = re.compile(r"\b(e ?mails?|mails?|letters?|messages?|newsletters?|tickets?|invit(e|ation)s?)\b")
 _FIELD = re.compile(r"\babout\b|\b(topic|field|area|discipline|theme)\b")
 _TAUGHT = re.compile(

@@ -187,8 +187,11 @@ def _order(values: JSON, properties: JSON) -> None:
         if _fits(values[name], properties[other]) and _fits(values[other], properties[name]):
             values[name], values[other] = values[other], values[name]
     for low, high in _BOUND_PAIRS:
-        if low in numbers and high in numbers and values[numbers[low]] > values[numbers[high]]:
-            values[numbers[low]], values[numbers[high]] = values[numbers[high]], values[numbers[low]]
+        if low not in numbers or high not in numbers:
+            continue
+        least, most = numbers[low], numbers[high]
+        if values[least] > values[most] and _fits(values[least], properties[most]) and _fits(values[most], properties[least]):
+            values[least], values[most] = values[most], values[least]
 
 
 def _open_object(schema: JSON, name: str, draft: Draft) -> Any:
