@@ -16,7 +16,8 @@ from luthier.synthesize.tools.checks import check
 from luthier.synthesize.tools.drafts import Draft
 from luthier.synthesize.tools.meaning_values import Scene
 from luthier.synthesize.tools.meanings import meaning_of
-from luthier.synthesize.tools.operations import imperative
+from luthier.synthesize.tools.operations import imperative, operation
+from luthier.synthesize.tools.own_details import detail
 from luthier.synthesize.tools.own_dialogues import own_dialogues
 from luthier.synthesize.tools.own_texts import another_like, digits_in
 from luthier.synthesize.tools.own_values import draw_arguments
@@ -212,6 +213,10 @@ def test_multiples_are_told_by_decimals(value: float, fits: bool) -> None:
         ("branch", "", "find branch of a bank", "group"),
         ("base", "Base currency", "commit exchange", "currency"),
         ("author", "Author of the book", "repository of books", "person"),
+        ("directors", "Names of directors", "list films", "person"),
+        ("lead_actor", "", "list films", "person"),
+        ("artist_name", "", "find songs", "person"),
+        ("players", "", "start a game", "person"),
         ("callback", "", "register hook", "url"),
         ("callback_number", "", "page the doctor", "phone"),
         ("family", "Font family", "set font", "group"),
@@ -219,6 +224,26 @@ def test_multiples_are_told_by_decimals(value: float, fits: bool) -> None:
 )
 def test_what_a_word_means_depends_on_its_company(name: str, about: str, owner: str, meaning: str) -> None:
     assert meaning_of(name, about, owner) == meaning
+
+
+@pytest.mark.parametrize(
+    ("about", "name", "value", "phrase"),
+    [
+        ("Search the books of the library.", "author", "Ada Moss", "by Ada Moss"),
+        ("Find songs.", "artist_name", "Ada Moss", "by Ada Moss"),
+        ("List films.", "directors", ["Ada Moss", "Bo Lind"], "by Ada Moss and Bo Lind"),
+        ("List films.", "lead_actor", "Ada Moss", "with lead actor Ada Moss"),
+        ("Book an appointment.", "dentist", "Ada Moss", "with dentist Ada Moss"),
+        ("Assign an author.", "author", "Ada Moss", ""),
+        ("Cancel a booking.", "guest", "Ada Moss", "for Ada Moss"),
+        ("Find songs.", "year", 1999, "from 1999"),
+        ("Create a budget.", "year", 1999, ""),
+    ],
+)
+def test_what_a_person_made_is_by_them_and_what_they_take_part_in_is_with_them(about: str, name: str, value: Any, phrase: str) -> None:
+    kind = {"type": "array", "items": {"type": "string"}} if isinstance(value, list) else {"type": "integer" if name == "year" else "string"}
+    own = Tool(imperative(Tool("x", about, {})).split()[0] + "_it", about, {"type": "object", "properties": {name: kind}})
+    assert detail(name, value, kind, operation(own), Random(1)).phrase == phrase
 
 
 @pytest.mark.parametrize(

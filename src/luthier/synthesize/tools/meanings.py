@@ -17,7 +17,11 @@ _PEOPLE = "|".join(
     reader player child parent holder veterinarian vet nurse farmer artist speaker trainer instructor coach pilot chef cook lawyer
     attorney judge manager supervisor performer musician singer photographer inspector surveyor mechanic installer cleaner visitor
     subscriber donor volunteer keeper breeder supporter resident landlord defendant plaintiff witness physician dentist therapist
-    surgeon accountant broker electrician plumber
+    surgeon accountant broker electrician plumber actor actress director producer writer composer poet painter sculptor illustrator
+    translator lyricist songwriter novelist playwright architect cinematographer creator organiser organizer colleague friend spouse husband
+    wife mother father guardian caregiver carer approver requester reviewer signatory signer cardholder payer mentor mentee tutor
+    professor lecturer scientist inventor celebrity athlete referee captain officer detective suspect victim heir trustee midwife carpenter
+    roofer gardener babysitter nanny interpreter politician president senator minister mayor
     """.split()  # noqa: SIM905
 )
 
@@ -139,7 +143,7 @@ _BEARERS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _TITLED = ("book", "product", "dish", "file")  # what has a title of its own kind; a person's or a city's title is no name of theirs
 
 
-_NAME_OF = re.compile(r"(?:the )?(?:full |legal |first and last )?name of (?:the |an? |one |another )?([a-z].*)")
+_NAME_OF = re.compile(r"(?:the )?(?:full |legal |first and last )?names? of (?:the |an? |one |another |all |all the )?([a-z].*)")
 _ANIMALS = re.compile(r"\b(?:animals?|pets?|livestock|herds?|dogs?|cats?|horses?|cows?|cattle|pupp(?:y|ies)|kittens?|foals?|birds?)\b")
 # At the head of a tool's words these are what it does: "list pets".
 _ALSO_VERBS = re.compile(r"(?:book|file|list|place|track|document|group) ")
@@ -286,7 +290,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"\b(company|organi[sz]ation|employer|supplier|vendor|merchant|customer company)( name)?$", "company"),
     (r"\b(team)( name)?$", "team"),
     (
-        rf"\b({_PEOPLE})( (full )?name)?$|\b(assignee|sender|created by|assigned to|requested by|host name|by|attendees|participants|authors)$",
+        rf"\b({_PEOPLE})('?s|s'|)( (full )?names?)?$|\b(assignee|sender|created by|assigned to|requested by|host name|by|attendees|participants|authors)$",
         "person",
     ),
     (r"\b(product|article|item)( name)?s?$", "product"),

@@ -59,6 +59,17 @@ _PHRASES = {
 }
 
 
+_MAKERS = frozenset(
+    """architect artist author cinematographer composer creator director illustrator lyricist novelist painter performer photographer playwright poet
+    producer sculptor singer songwriter translator writer""".split()  # noqa: SIM905
+)  # what they made is "by" them
+_TAKING_PART = frozenset(
+    """actor actress agent attorney broker captain coach cook chef dentist doctor driver editor guide instructor interpreter judge lawyer lecturer
+    mechanic mentor midwife nurse officer physician pilot professor referee speaker surgeon suspect teacher technician therapist trainer tutor vet
+    veterinarian victim witness""".split()  # noqa: SIM905
+)  # it is done "with" them, or they are in it; for a guest it is done "for"
+
+
 @dataclass(frozen=True)
 class Detail:
     """An argument to be said. said: the value in words; phrase: with a preposition of its own, or empty; long: better in a sentence of its own."""
@@ -86,6 +97,8 @@ def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Ra
         phrase = (
             measured or _measure(label, value, text, random) or (random.choice(_PHRASES[meaning]) if meaning in ("room", "seat") else "")
         )
+        if label == "year" and meaning == "year" and not operation.changes:
+            phrase = "from {v}"  # songs from 1999
         phrase = phrase or _bounded(label) or _form(label, value, meaning, schema, operation.ask)
         return Detail(label, text, phrase.replace("{v}", text).replace("{label}", label))
     if isinstance(value, str) and (len(value) > 48 or (" " in value and value.endswith((".", "!", "?")))):
@@ -149,6 +162,12 @@ def _text_forms(label: str, value: Any, text: str, meaning: str, schema: JSON, o
     if first in ("from", "to") and rest and meaning in ("city", "country_name", "region", "airport", "group"):
         return (f"{first} {{v}}",)  # from location, to location
     bare = meaning != "date" or not head or head in operation.words or label in ("travel date", "visit date")
+    maker = singular(label.removesuffix(" name").removesuffix(" names").rpartition(" ")[2])
+    if meaning == "person" and maker not in operation.ask:
+        if maker in _MAKERS:
+            return ("by {v}",)
+        if maker in _TAKING_PART:
+            return ("with {label} {v}",)
     usual = () if not bare or schema.get("enum") or (meaning == "person" and label in operation.ask) else _PHRASES.get(meaning, ())
     if usual:
         return usual

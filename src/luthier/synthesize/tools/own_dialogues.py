@@ -288,12 +288,11 @@ class _Writer:
         value = said(call.arguments[name], schema, name, self.random)
         if len(value) > 60 or value.endswith((".", "!", "?")):
             return Message("user", f"The {words_of(name)}: {value}")
-        return Message(
-            "user",
-            self.random.choice(("{v}", "It's {v}.", "{v}, please.", "The {label} is {v}.", "Sorry, {v}.")).format(
-                v=value, label=asked_for(name, schema)
-            ),
-        )
+        label = asked_for(name, schema)
+        several = is_plural(label) and isinstance(call.arguments[name], list)
+        text = self.random.choice(("{v}", "It's {v}.", "{v}, please.", "The {label} is {v}.", "Sorry, {v}."))
+        text = text.replace("It's", "These are").replace(" is ", " are ") if several else text
+        return Message("user", text.format(v=value, label=label))
 
     def _irrelevant(self, listed: list[Operation]) -> Conversation | None:
         """What none of the tools on the list can do: another of the user's tools, another trade, or a question that needs no tool."""
