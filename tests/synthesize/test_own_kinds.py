@@ -241,7 +241,9 @@ def test_what_a_word_means_depends_on_its_company(name: str, about: str, owner: 
     ],
 )
 def test_what_a_person_made_is_by_them_and_what_they_take_part_in_is_with_them(about: str, name: str, value: Any, phrase: str) -> None:
-    kind = {"type": "array", "items": {"type": "string"}} if isinstance(value, list) else {"type": "integer" if name == "year" else "string"}
+    kind = (
+        {"type": "array", "items": {"type": "string"}} if isinstance(value, list) else {"type": "integer" if name == "year" else "string"}
+    )
     own = Tool(imperative(Tool("x", about, {})).split()[0] + "_it", about, {"type": "object", "properties": {name: kind}})
     assert detail(name, value, kind, operation(own), Random(1)).phrase == phrase
 

@@ -26,6 +26,7 @@ _AHEAD = re.compile(r"(?:(.+) )?(seconds|minutes|hours|days|weeks|months) (befor
 _BEGINS = {"starts": "starting", "begins": "beginning", "ends": "ending", "departs": "departing", "arrives": "arriving", "opens": "opening"}
 _BEGINS |= {"closes": "closing", "leaves": "leaving", "expires": "expiring", "finishes": "finishing", "takes place": "taking place"}
 _LIMITS = {**dict.fromkeys(("min", "minimum", "least"), "at least"), **dict.fromkeys(("max", "maximum", "most"), "at most")}
+_LOOKS_UP = re.compile(r"(find|search|list|get|show|look up|lookup|fetch|browse|query)\b")
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 # Units at the end of a name ("doseMl", "price_eur") as people write them after the number; a name that is a unit ("litres") follows its number.
 _UNITS = {
@@ -97,7 +98,7 @@ def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Ra
         phrase = (
             measured or _measure(label, value, text, random) or (random.choice(_PHRASES[meaning]) if meaning in ("room", "seat") else "")
         )
-        if label == "year" and meaning == "year" and not operation.changes:
+        if label == "year" and _LOOKS_UP.match(operation.words):
             phrase = "from {v}"  # songs from 1999
         phrase = phrase or _bounded(label) or _form(label, value, meaning, schema, operation.ask)
         return Detail(label, text, phrase.replace("{v}", text).replace("{label}", label))
@@ -162,13 +163,7 @@ def _text_forms(label: str, value: Any, text: str, meaning: str, schema: JSON, o
     if first in ("from", "to") and rest and meaning in ("city", "country_name", "region", "airport", "group"):
         return (f"{first} {{v}}",)  # from location, to location
     bare = meaning != "date" or not head or head in operation.words or label in ("travel date", "visit date")
-    maker = singular(label.removesuffix(" name").removesuffix(" names").rpartition(" ")[2])
-    if meaning == "person" and maker not in operation.ask:
-        if maker in _MAKERS:
-            return ("by {v}",)
-        if maker in _TAKING_PART:
-            return ("with {label} {v}",)
-    usual = () if not bare or schema.get("enum") or (meaning == "person" and label in operation.ask) else _PHRASES.get(meaning, ())
+    usual = () if not bare or schema.get("enum") else _of_person(label, operation) if meaning == "person" else _PHRASES.get(meaning, ())
     if usual:
         return usual
     if schema.get("format") in ("date", "date-time"):
@@ -176,6 +171,16 @@ def _text_forms(label: str, value: Any, text: str, meaning: str, schema: JSON, o
     if head and label.partition(" ")[0] in PREPOSITIONS and not is_day(value):  # in barn
         return (f"{label} {{v}}",)
     return ()
+
+
+def _of_person(label: str, operation: Operation) -> tuple[str, ...]:
+    """Phrases in which somebody's name may stand: books by an author, an appointment with a dentist, a room for a guest."""
+    role = singular(label.removesuffix(" name").removesuffix(" names").rpartition(" ")[2])
+    if label in operation.ask:
+        return ()
+    if role in operation.ask.split():
+        return _PHRASES["person"]
+    return ("by {v}",) if role in _MAKERS else ("with {label} {v}",) if role in _TAKING_PART else _PHRASES["person"]
 
 
 def compound(noun: str, ask: str) -> str:
