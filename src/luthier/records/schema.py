@@ -6,6 +6,7 @@ and deep nesting are cut, `allOf` is merged, `oneOf` becomes `anyOf`, and condit
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -32,6 +33,7 @@ _KNOWN = frozenset({"$ref", "description", "nullable", "deprecated", "readOnly",
     _APPLICATORS, _ASSERTIONS, _BOUNDS, ("patternProperties", "anyOf", "oneOf", "allOf")
 )
 _LONGEST_EXAMPLE = 40  # characters of one that a description says
+_LONGEST_MAP = 100
 _MOST_EXAMPLES = 4  # that a description says
 _SELF_EVIDENT = frozenset(("date", "date-time", "time", "email", "uuid", "uri", "ipv4", "ipv6", "binary", "byte"))
 _MOST_STEPS = 16  # references that lead to one property
@@ -66,9 +68,14 @@ def parameters_schema(schema: JSON) -> JSON:
 
 
 def with_example(told: str, schema: Mapping[str, Any]) -> str:
-    """A description that also says the examples of a text or a whole number: "Property code, e.g. BER-001."."""
+    """A description that also says the examples of a text, a whole number or a map: "Property code, e.g. BER-001."."""
     listed = schema.get("examples")
     given = [schema["example"]] if "example" in schema else listed if isinstance(listed, list) else []
+    if given and isinstance(given[0], dict) and "properties" not in schema:  # the keys of a map are told by its example alone
+        entries = json.dumps(given[0], ensure_ascii=False, default=str)
+        if len(entries) > _LONGEST_MAP or "{" in told:
+            return told
+        return f"{told.rstrip(' .')}, e.g. {entries}." if told else f"E.g. {entries}."
     short = [
         str(one) for one in given if isinstance(one, str | int) and not isinstance(one, bool) and 0 < len(str(one)) <= _LONGEST_EXAMPLE
     ]

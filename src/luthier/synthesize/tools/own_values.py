@@ -13,6 +13,7 @@ from luthier.records import JSON
 from luthier.records.dialects import ANY, type_set
 from luthier.synthesize.tools.drafts import NOTHING, Draft, parameters_of
 from luthier.synthesize.tools.meanings import meaning_of, singular, words_of
+from luthier.synthesize.tools.own_maps import entries
 from luthier.synthesize.tools.own_numbers import draw_number
 from luthier.synthesize.tools.own_texts import draw_text, owner_in
 
@@ -201,17 +202,18 @@ def _open_object(schema: JSON, name: str, draft: Draft) -> Any:
         return {}
     least, most = int(schema.get("minProperties", 1)), int(schema.get("maxProperties", 2))
     inner = extra if isinstance(extra, dict) else {"type": "string"}
+    inner = {"type": "string", **inner} if not inner.keys() & {"type", "anyOf", "enum", "const"} else inner
+    wanted = max(1, least, min(most, 2))
     values: JSON = {}
-    for key in draft.scene.random.sample(
-        ("season", "channel", "origin", "team", "level", "source", "batch", "zone"), min(8, max(1, least, min(most, 2)))
-    ):
-        value = draw(
-            {"type": "string", **inner} if not inner.keys() & {"type", "anyOf", "enum", "const"} else inner, "", f"{name}.{key}", draft
-        )
+    for entry in entries(name, schema, draft):
+        if len(values) == wanted:
+            break
+        fitting = [text for text in entry.texts if _fits(text, inner)]
+        value = draft.scene.random.choice(fitting) if fitting else draw(inner, singular(name), f"{name}.{entry.key}", draft)
         if value is NOTHING:
             return NOTHING
-        values[key] = value
-    return values
+        values[entry.key] = value
+    return values if len(values) >= least else NOTHING
 
 
 def _array(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any:

@@ -77,8 +77,20 @@ def _object(value: JSON, schema: JSON, random: Random) -> str:
     if set(words) == {"amount", "currency"}:
         amount, currency = value[words["amount"]], value[words["currency"]]
         return f"{said(amount, {}, 'amount', random)} {currency}"
-    parts = [f"{label} {_inner(value[name], schema_of(properties, name), name, random)}" for label, name in words.items()]
+    parts = [
+        f"{words_of(name)} {_inner(one, schema_of(properties, name), name, random)}" if name in properties else _entry(name, one, random)
+        for name, one in value.items()
+    ]
     return spoken_list(parts) or "nothing"
+
+
+def _entry(key: str, value: Any, random: Random) -> str:
+    """An entry of a map, whose key stands as it is: `team billing`, `LOG_LEVEL=debug`, `If-Match: a71c`."""
+    text = _inner(value, {}, key, random)
+    text = f'"{text}"' if isinstance(value, str) and " " in value and not text.startswith('"') and not is_day(value) else text
+    return (
+        f"{key} {text}" if re.fullmatch(r"[A-Za-z][a-z]*(?:[ -][a-z]+)*", key) else f"{key}={text}" if key.isupper() else f"{key}: {text}"
+    )
 
 
 def _inner(value: Any, schema: JSON, name: str, random: Random) -> str:
