@@ -14,7 +14,7 @@ from luthier.records.schema import with_example
 from luthier.synthesize.tools.apis import import_apis
 from luthier.synthesize.tools.checks import check
 from luthier.synthesize.tools.own_dialogues import own_dialogues
-from luthier.synthesize.tools.own_maps import example_of
+from luthier.synthesize.tools.own_maps import Entry, shown_in
 from luthier.synthesize.tools.spoken_values import said
 
 TEXT, GRADE = {"type": "string"}, {"type": "number", "minimum": 1, "maximum": 6}
@@ -97,7 +97,14 @@ def test_the_example_of_a_map_is_said(told: str, schema: dict[str, Any], descrip
 
 
 @pytest.mark.parametrize(
-    ("told", "found"), [('Such as {"a": 1}, {"b": 2}', {"a": 1}), ("{not json}", {}), ("nothing", {}), ("[1] {" * 40, {}), ("{" * 300, {})]
+    ("told", "found"),
+    [
+        ('Such as {"a": "x", "n": 2}, {"b": 2}', [Entry("a", ("x",)), Entry("n")]),
+        ("{not json}", []),
+        ("nothing", []),
+        ("[1] {" * 40, []),
+        ("{" * 300, []),
+    ],
 )
-def test_an_example_in_a_description_is_read(told: str, found: dict[str, Any]) -> None:
-    assert example_of(told) == found
+def test_an_example_in_a_description_is_read(told: str, found: list[Entry]) -> None:
+    assert shown_in(told) == found

@@ -76,7 +76,7 @@ def entries(name: str, schema: JSON, draft: Draft) -> Iterator[Entry]:
     inner = schema.get("additionalProperties")
     numeric = isinstance(inner, dict) and inner.get("type") in ("integer", "number")
     random = draft.scene.random
-    shown = [Entry(key, (value,) if isinstance(value, str) else ()) for key, value in example_of(told).items()]
+    shown = shown_in(told)
     yield from random.sample(shown, len(shown))
     if _OF_LANGUAGES.search(about):
         found = [Entry(one) for one in ("en", "de", "fr", "es", "it", "nl")]
@@ -90,13 +90,13 @@ def entries(name: str, schema: JSON, draft: Draft) -> Iterator[Entry]:
     yield from random.sample(found, len(found))
 
 
-def example_of(told: str) -> JSON:
-    """The first JSON object in a description: `Labels, e.g. {"team": "billing"}.`; empty where there is none."""
+def shown_in(told: str) -> list[Entry]:
+    """The entries of the first JSON object in a description: `Labels, e.g. {"team": "billing"}.` has one."""
     start = told.find("{")
     if start < 0 or len(told) > _LONGEST:
-        return {}
+        return []
     try:
         found, _ = json.JSONDecoder().raw_decode(told, start)
     except (json.JSONDecodeError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return []
+    return [Entry(key, (value,) if isinstance(value, str) else ()) for key, value in found.items()] if isinstance(found, dict) else []
