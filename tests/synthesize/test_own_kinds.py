@@ -284,6 +284,15 @@ def test_digits_are_those_of_a_statement_of_its_own(told: str, count: int) -> No
     assert len(digits_in(told)) == count
 
 
+def test_sums_in_a_currency_without_cents_are_whole() -> None:
+    amount = {"type": "number", "minimum": 0.5, "maximum": 900}
+    schema = {"type": "object", "properties": {"price": amount, "weight": amount, "currency": {"type": "string", "enum": ["JPY"]}}}
+    schema["required"] = ["price", "weight", "currency"]
+    found = [draw_arguments(schema, Draft(Scene(Random(seed)))) for seed in range(20)]
+    assert all(isinstance(one["price"], int) for one in found)
+    assert any(isinstance(one["weight"], float) for one in found)
+
+
 def test_where_one_way_has_no_value_another_is_taken() -> None:
     odd = {"type": "string", "pattern": "^[a-z]{2}$", "minLength": 9}
     schema = {"type": "object", "properties": {"a": {"type": "string"}, "b": odd}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}

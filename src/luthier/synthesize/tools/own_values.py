@@ -22,6 +22,8 @@ _DEFAULT_SHARE = 0.05  # of the values that are the schema's default: said, they
 _OPPOSITES = {"min": "max", "minimum": "maximum", "lowest": "highest", "from": "to", "lower": "upper"}
 _ENDS = {"from": "to", "source": "target", "origin": "destination", "base": "quote", "old": "new"}
 _TRIES = 4
+_NO_CENTS = frozenset(("CLP", "ISK", "JPY", "KRW", "PYG", "RWF", "UGX", "VND", "XAF", "XOF", "XPF"))
+_SUM = re.compile(r"\b(amount|balance|budget|cost|deposit|fee|premium|price|refund|salary|sum|total)\b")
 _BOUND_PAIRS = (("gt", "lt"), ("gte", "lte"), ("gt", "lte"), ("gte", "lt"))
 _OPPOSITES |= {"start": "end", "starts": "ends", "begin": "end", "begins": "ends", "opens": "closes", "open": "close", "opening": "closing"}
 
@@ -135,6 +137,7 @@ def _object(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any
         return NOTHING
     _differ(values, properties, path, inner, owner)
     _order(values, properties)
+    _whole(values, properties)
     return values if properties or not path else _open_object(schema, name, draft)
 
 
@@ -175,6 +178,15 @@ def _either(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any
         if value is not NOTHING:
             return value
     return NOTHING
+
+
+def _whole(values: JSON, properties: JSON) -> None:
+    """Sums in a currency without cents are whole: 4,810 JPY."""
+    if not any(isinstance(value, str) and value.upper() in _NO_CENTS for value in values.values()):
+        return
+    for name, value in values.items():
+        if isinstance(value, float) and _SUM.search(words_of(name)) and _fits(round(value), properties[name]):
+            values[name] = round(value)
 
 
 def _order(values: JSON, properties: JSON) -> None:
