@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from luthier.errors import ToolSpecError
 from luthier.synthesize.tools.apis import SAMPLE, api_reads, import_apis
 from luthier.synthesize.tools.callable_tools import callable_tools
 from luthier.synthesize.tools.lint import lint
+from luthier.synthesize.tools.own_dialogues import own_dialogues
 
 
 def test_all_ten_operations_are_sound_and_can_be_called() -> None:
@@ -30,3 +32,17 @@ def test_a_folder_of_that_name_does_not_hide_it_and_a_file_does(tmp_path: Path, 
     (tmp_path / "sample").write_text("openapi: 3.0.0\ninfo: {title: T, version: '1'}\npaths: {}\n")
     with pytest.raises(ToolSpecError, match="sample: no operation"):
         list(import_apis([SAMPLE]))
+
+
+def test_requests_about_it_are_said_as_people_say_them() -> None:
+    rows = list(own_dialogues(400, list(import_apis([SAMPLE])), seed=5))
+    told = "\n".join(str(one.content) for row in rows for one in row.messages if one.role == "user")
+    assert not re.search(r"(?i)\b(like|want|need|have) to tell\b|\btell when|the people (is|are)|list only overdue", told)
+    for said in (
+        r"know when (a|the \w+) branch",
+        r"[Tt]ell me when the (central|hillside|harbour) branch",
+        r", not only overdue",
+        r"books by [A-Z]",
+    ):
+        assert re.search(said, told), said
+    assert "the number of people is" in told

@@ -212,6 +212,9 @@ def _flag(label: str, value: bool, told: str, random: Random) -> str:
     whether = re.match(r"(?i)(?:whether to|if true,?|true to|set to true to) ([a-z]+ [^.;,()]{2,50})\.?$", told)
     if only and len(told) < 60:
         return f"only {only[1]}" if value else f"not only {only[1]}"
+    narrowed = re.match(r"[a-z]+ only (.+)", whether[1]) if whether else None  # whether to list only overdue books
+    if narrowed:
+        return f", only {narrowed[1]}" if value else f", not only {narrowed[1]}"
     if whether and is_verb(whether[1].split()[0]):
         return f"and {whether[1]}" if value else f"and don't {whether[1]}"
     verb, _, rest = label.partition(" ")
@@ -269,4 +272,6 @@ def _measure(label: str, value: float, text: str, random: Random) -> str:
 
 
 def is_plural(label: str) -> bool:
+    if label.endswith(("people", "children", "men")):
+        return True
     return label.endswith("s") and not label.endswith(("ss", "us", "is", "species", "series"))

@@ -29,6 +29,7 @@ _PLAIN = r"(?!(?:of|for|to|in|on|at|with|from|by|and|that|which)\b)[a-z]+"
 _AFTER_NOUN = r"(?:of|for|to|in|on|at|with|from|by|and|or|that|which|as|into|onto|through|until|between|within|under|over|per|via|using|if|when|before|after|so|including|without)"
 _COUNTS = re.compile(r"(\b(?:with|for) [\w,.]+ \w+),? (?:with|for) (\w+ \w+)(?=$|,)")  # with two adults, with one child
 _BETWEEN = re.compile(r" (?:that were [a-z]+ )?between two (?:days|dates)\b")
+_MAKING = re.compile(r"(?:create|add|make|set|change|update|choose|pick|assign|open|register|replace|edit)\b")
 _BY_ID = re.compile(r" (?:by|with|for) (?:its|the|an?|their)(?: given| specified| unique)? (?:id|uuid|identifier|code|number)\b")
 _KIND = re.compile(r" (type|kind|class|category|size|tier|grade)$")
 # Verbs of ours that mean one thing only with some objects: one books a room and reserves it, but books time.
@@ -39,6 +40,7 @@ _BOUND = {
         r"(?:an? |the )?(?:new )?(?:user|customer|guest|reader|member|student|patient|participant|attendee|player|account)"
     ),
     "open": re.compile(r"(?:an? |the )?(?:new )?(?:account|ticket|case|file|order|request|incident|dispute)"),
+    "tell": re.compile(r"(?:whether|if|how|what|when|where|which|who|why)\b"),
 }
 _PARTICLE = re.compile(r"(?:in|out|up|off|on|down|over|back|away|through)\b")  # to book in a delivery is not to reserve in one
 _ORDERS = (
@@ -67,6 +69,7 @@ _SYNONYMS = {  # said to the assistant
     "open": ("open", "create"),
     "check": ("check", "see", "find out"),
     "register": ("register", "sign up"),
+    "tell": ("tell me", "tell me", "find out"),  # an API tells, people are told
 }
 _OWN_SYNONYMS = {  # of oneself: "I want to see the rooms"
     **{verb: tuple(word for word in words if not word.endswith(" me")) for verb, words in _SYNONYMS.items()},
@@ -74,6 +77,7 @@ _OWN_SYNONYMS = {  # of oneself: "I want to see the rooms"
     "list": ("see", "have a list of"),
     "get": ("get", "see"),
     "fetch": ("get", "see"),
+    "tell": ("know", "find out"),
 }
 
 
@@ -88,7 +92,7 @@ def request_text(operation: Operation, arguments: JSON, random: Random, without:
     verb, _, after = ask.partition(" ")
     fits = (verb not in _BOUND or _BOUND[verb].match(after)) and not _PARTICLE.match(after)
     words = (_OWN_SYNONYMS if own else _SYNONYMS).get(verb, (verb,)) if fits else (verb,)
-    ask = f"{random.choice(words)} {after}" if own or random.random() < 0.6 else ask
+    ask = f"{random.choice(words)} {after}" if own or verb == "tell" or random.random() < 0.6 else ask
     return _tidy(_written(ask, details, "{A}." if plain else random.choice(_OWN_ORDERS if own else _ORDERS), random))
 
 
@@ -135,6 +139,8 @@ def _place(ask: str, name: str, value: Any, operation: Operation, random: Random
     if schema.get("enum") and kind != words and isinstance(value, str) and value.isalpha():
         article = "an" if text[:1].lower() in "aeiou" else "a"
         return _swap(ask, rf"\b(?:an?|one) {re.escape(kind)}\b", f"{article} {text} {kind}")
+    if schema.get("enum") and isinstance(value, str) and value.isalpha() and not _MAKING.match(ask):
+        return _swap(ask, rf"\b(?:an?|one) {re.escape(words)}\b", f"the {text} {words}")  # when the central branch is open
     if meaning in _PLACES:
         return _swap(ask, rf"\b(?:an?|the|one|this) {re.escape(noun)}\b", text)
     is_id = noun != words or schema.get("format") == "uuid" or meaning in _PLACED
@@ -218,11 +224,18 @@ def _sentences(details: Sequence[Detail], random: Random) -> str:
         elif one.label.rpartition(" ")[2] in PREPOSITIONS and one.phrase:
             texts.append(f"{_capital(one.phrase)}.")
         else:
-            waiting.append(f"the {one.label} {'are' if is_plural(one.label) else 'is'} {one.said}")
+            waiting.append(_is_said(one))
     while waiting:
         pair, waiting = waiting[:2], waiting[2:]
         texts.insert(0 if random.random() < 0.5 else len(texts), _capital(" and ".join(pair)) + ".")
     return " ".join(texts)
+
+
+def _is_said(one: Detail) -> str:
+    """A detail as a clause: the branch is central, the colours are red and blue, the number of people is 2."""
+    if one.said.isdigit() and is_plural(one.label):
+        return f"the number of {one.label} is {one.said}"
+    return f"the {one.label} {'are' if is_plural(one.label) else 'is'} {one.said}"
 
 
 def _alone(one: Detail, random: Random) -> str:
