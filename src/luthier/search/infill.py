@@ -17,7 +17,7 @@ from luthier.records import Message
 from luthier.search.edits import Editable
 from luthier.search.steps import Search, judge_all
 from luthier.search.wants import Steps
-from luthier.texts.programs import parsed, program_of
+from luthier.texts.programs import lines_of, parsed, program_of
 
 MARK = "# MISSING"
 WAVE = 4  # lines that are asked for at once
@@ -61,8 +61,11 @@ class Hole:
 
     def filled(self, answer: str) -> str:
         """The function with an answer in the hole; the answer itself where it is the whole function, or none that fits."""
-        if answer.startswith(self.lead):
-            return f"{self.before}{self.indent}{answer.removeprefix(self.opening).rstrip()}\n{self.after}"
+        forced = answer.removeprefix(
+            self.opening
+        ).rstrip()  # by the grammar, unless more follows: then a model began the function by itself
+        if answer.startswith(self.lead) and forced.count("\n") <= self.adds and "```" not in forced:
+            return f"{self.before}{self.indent}{forced}\n{self.after}"
         text = textwrap.dedent(program_of(answer, "").replace(MARK, "")).strip("\n")
         if any(line.lstrip().startswith(("def ", "async def ")) for line in text.splitlines()):
             return text
@@ -114,7 +117,7 @@ def infill(search: Search, told: str, places: Sequence[Hole], *, forced: bool = 
 
 def _holes(function: Editable) -> list[Hole]:
     text = function.shown
-    tree, lines = parsed(text), text.splitlines(keepends=True)
+    tree, lines = parsed(text), lines_of(text)
     if tree is None or not isinstance(tree.body[0], (ast.FunctionDef, ast.AsyncFunctionDef)):
         return []
     top = tree.body[0]

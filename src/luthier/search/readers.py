@@ -19,7 +19,7 @@ from luthier.records.files import evenly, read_rows
 from luthier.records.problems import PUBLIC, humaneval_file, to_problem
 from luthier.sandbox import InputOutput
 from luthier.search.problem import Held, Posed, Test, held
-from luthier.texts.programs import parsed
+from luthier.texts.programs import lines_of, parsed
 
 HUMANEVAL = "humaneval"
 LAYOUTS = "give rows of HumanEval, MBPP or APPS, a folder with problem.md and tests, or a module with doctests"
@@ -188,7 +188,7 @@ def _module(path: Path, name: str) -> Iterator[Held]:
     if not any(tests for _, tests in made):
         where = f"function {name} with examples" if name else "function with examples"
         raise SettingsError(f"{path}: no {where} (>>> lines in its docstring) to search a program for")
-    lines = text.splitlines(keepends=True)
+    lines = lines_of(text)
     for node, tests in made:
         if tests:
             body = node.body[1].lineno - 1 if len(node.body) > 1 else (node.end_lineno or len(lines))

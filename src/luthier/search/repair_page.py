@@ -21,8 +21,12 @@ def draw(run: RunRecord) -> Page:
     values = {
         "test": str(settings.get("test", "")),
         "fix": fix,
-        "patch": [(_kind(line), line) for line in patch.read_text(encoding="utf-8").splitlines()] if patch.is_file() else [],
+        "patch": [(_kind(line), line) for line in patch.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")]
+        if patch.is_file()
+        else [],
         "functions": found["functions"],
+        "suite": found.get("suite", {}),
+        "left_out": found.get("left_out", []),
         "cost": costs(found),
         "counts": list(found["counts"].items()),
         "trees": [shown(row, list(run.rows(PROGRAMS)), None) for row in run.rows(SEARCHES)],

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from luthier.models.protocol import LanguageModel
 
 PATCH = repair_page.PATCH
+ENOUGH = 50  # further tests that fail, after which the others are not run
 SHOWN = 1800  # characters of a failing test that a model is told
 _SECTION = re.compile(r"^_ (?:_ ?)+$", re.MULTILINE)  # between the functions of a traceback
 _HEAD = re.compile(r"[> ] +(?:async +)?def ")
@@ -83,11 +84,21 @@ class RepairSettings(ServedModelSettings, SearchSettings):
 
 @dataclass(frozen=True)
 class _Baseline:
-    """How the tree stands: the failing test, all tests of its file, and the tests of the suite that pass."""
+    """How the tree stands: the failing test, all tests of its file, and the suite."""
 
     failing: Ran
     near: Ran
-    passing: frozenset[str]
+    suite: Ran
+
+    @property
+    def files(self) -> frozenset[str]:
+        """Those that hold tests."""
+        return frozenset(name.partition("::")[0] for name in self.suite.tests)
+
+    def to_row(self) -> JSON:
+        """Of the suite how many tests passed and failed, and which of its files could not even be imported."""
+        broken = sorted(name for name in self.suite.failed if "::" not in name)
+        return {"passed": len(self.suite.passed), "failed": len(self.suite.failed) - len(broken), "not_imported": broken}
 
 
 def run(settings: RepairSettings, out: Path, progress: Progress = quiet, model: LanguageModel | None = None) -> Run:
@@ -100,7 +111,9 @@ def run(settings: RepairSettings, out: Path, progress: Progress = quiet, model: 
     with Worktree(root, settings.python) as tree:
         progress.step("Running the suite as it is")
         stands = _baseline(tree, settings)
-        functions = editable(tree, stands.failing, stands.near, settings.functions)
+        for told in _kept_from(tree, stands):
+            progress.say(told)
+        functions = editable(tree, stands.failing, stands.near, settings.functions, stands.files)
         groups = [[one] for one in functions] if settings.apart else [functions]
         files = sorted({root / one.file for one in functions} | {root / settings.test.partition("::")[0]})
         asked = model or settings.open()
@@ -115,7 +128,7 @@ def _baseline(tree: Worktree, settings: RepairSettings) -> _Baseline:
     seconds = settings.suite_seconds
     failing = tree.test([settings.test], changes={}, seconds=seconds, follow=True)
     if not failing.tests:
-        raise SettingsError(f"{settings.test}: pytest finds no test there ({' '.join(failing.said.split())[-200:]})")
+        raise SettingsError(f"{settings.test}: {_no_test(failing.said)}")
     if not failing.failed:
         raise SettingsError(f"{settings.test}: passes as it is; there is nothing to repair")
     suite = tree.test([], changes={}, seconds=seconds)
@@ -123,7 +136,28 @@ def _baseline(tree: Worktree, settings: RepairSettings) -> _Baseline:
         raise SettingsError(
             f"the suite of {settings.root} does not run ({' '.join(suite.said.split())[-200:]}); --suite-seconds may be too few"
         )
-    return _Baseline(failing, tree.test([settings.test.partition("::")[0]], changes={}, seconds=seconds, follow=True), suite.passed)
+    return _Baseline(failing, tree.test([settings.test.partition("::")[0]], changes={}, seconds=seconds, follow=True), suite)
+
+
+def _no_test(said: str) -> str:
+    """Why a run of one test told of none."""
+    told = " ".join(said.split())[-200:]
+    if "unrecognized arguments" in said or "usage:" in said:
+        return f"pytest did not start ({told}); --python names an interpreter that has what the repository's settings ask for"
+    if said.startswith("no end within"):
+        return f"pytest came to no end ({told}); --suite-seconds may be too few"
+    return f"pytest finds no test there ({told})"
+
+
+def _kept_from(tree: Worktree, stands: _Baseline) -> Iterator[str]:
+    """What a fix cannot be held against, in sentences."""
+    row = stands.to_row()
+    if row["not_imported"]:
+        yield f"not held against a fix, because they cannot be imported as it is: {', '.join(row['not_imported'])}"
+    if not row["passed"]:
+        yield "no other test passes as it is, so there is none that a fix could break"
+    if tree.left_out:
+        yield f"not in the copy that the tests run in: {', '.join(tree.left_out)} (links that lead out of the repository, large or special files)"
 
 
 def pose(test: str, failing: Ran, functions: Sequence[Editable]) -> Posed:
@@ -184,8 +218,9 @@ class _Trials(Kept):
         if not first.tests or first.failed:
             told = next(iter(first.texts[name] for name in sorted(first.failed)), first.said)
             return Tried((Tested("wrong_answer", _end(told), ""), Tested("wrong_answer", "not run", "")))
-        rest = job.tree.test([], changes=edit.files, seconds=seconds, most_failing=50)
-        broken = sorted(job.stands.passing - rest.passed)
+        suite = job.stands.suite
+        rest = job.tree.test([], changes=edit.files, seconds=seconds, most_failing=len(suite.failed) + ENOUGH)
+        broken = sorted(suite.passed - rest.passed, key=lambda name: (name not in rest.failed, name))
         if not broken:
             return Tried((passed, passed))
         told = f"breaks {', '.join(broken[:5])}: {_end(rest.texts.get(broken[0], rest.said))}"
@@ -229,7 +264,12 @@ class _Job:
         write_jsonl(self.out / SEARCHES, [one.to_row() for one in searches])
         write_jsonl(self.out / PROGRAMS, ({"task": one.task, **asdict(each)} for one in searches for each in one.candidates))
         places = [f"{one.file}:{one.first} {one.name}" for functions in self.groups for one in functions]
-        return search_results(searches) | {"functions": places, "fix": self._smallest(found)}
+        return search_results(searches) | {
+            "functions": places,
+            "suite": self.stands.to_row(),
+            "left_out": list(self.tree.left_out),
+            "fix": self._smallest(found),
+        }
 
     def _by_lines(self, functions: Sequence[Editable], model: LanguageModel) -> tuple[Posed, Callable[[Search], Steps[None]]]:
         failing = self.stands.failing
@@ -259,14 +299,21 @@ class _Job:
         if made is None:
             (self.out / PATCH).unlink(missing_ok=True)
             return {"fixed": False, "lines": 0}
-        with atomic_write(self.out / PATCH) as file:
-            file.write("".join(_patch(name, self.tree.read(name), text) for name, text in sorted(made["files"].items())))
+        with atomic_write(self.out / PATCH, "wb") as file:
+            file.write(
+                b"".join(
+                    _patch(name, self.tree.content(name), self.tree.written(name, text)) for name, text in sorted(made["files"].items())
+                )
+            )
         return {"fixed": True, "lines": made["lines"], "file": ", ".join(sorted(made["files"]))}
 
 
-def _patch(file: str, before: str, after: str) -> str:
-    lines = difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{file}", f"b/{file}")
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+def _patch(file: str, before: bytes, after: bytes) -> bytes:
+    """A patch as `git apply` reads it, byte for byte."""
+    end = "\t" if " " in file else ""
+    old, new = (re.findall(rb"[^\n]*\n|[^\n]+", content) for content in (before, after))
+    lines = difflib.diff_bytes(difflib.unified_diff, old, new, f"a/{file}{end}".encode(), f"b/{file}{end}".encode())
+    return b"".join(line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n" for line in lines)
 
 
 def _share(left: Budget, searches: int) -> Budget | None:

@@ -1,12 +1,13 @@
 """A plugin of pytest that runs inside the sandbox: what each test came to, and which functions and lines it ran, as JSON.
 
-It imports the standard library alone, because the interpreter that loads it is the repository's.
+It imports the standard library alone, because the interpreter that loads it is the repository's; pytest, which loads it, is there.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from types import CodeType, FrameType
 from typing import Any
@@ -14,10 +15,29 @@ from typing import Any
 ROOT = os.environ.get("LUTHIER_ROOT", "/luthier-tree/")
 OUT = os.environ.get("LUTHIER_OUT", "/luthier-tree/.luthier-seen.json")
 FOLLOW = os.environ.get("LUTHIER_FOLLOW") == "1"
+SECONDS = float(os.environ.get("LUTHIER_SECONDS", "60"))  # of the first test that comes to no end; each further one has half as many
 MOST = 400  # functions of one test
+_left = [SECONDS]
 seen: dict[str, Any] = {"tests": {}, "functions": [], "called": {}, "frames": {}, "lines": {}}
 _places: dict[CodeType, int] = {}
 _called: dict[CodeType, set[int]] = {}
+
+
+class NoEnd(BaseException):
+    """A test takes too long. No Exception, so that code which catches those does not go on."""
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    __tracebackhide__ = True
+    told = f"no end within {_left[0]:g} s"
+    _left[0] /= 2
+    raise NoEnd(told)
+
+
+def pytest_configure(config: Any) -> None:
+    """One process, whatever the repository asks of pytest-xdist: what other processes run is not seen here."""
+    if getattr(config.option, "dist", "no") != "no":
+        config.option.dist, config.option.tx, config.option.numprocesses = "no", [], 0
 
 
 def _calls(frame: FrameType, event: str, argument: object) -> Any:
@@ -32,18 +52,22 @@ def _calls(frame: FrameType, event: str, argument: object) -> Any:
 
 
 def _steps(frame: FrameType, event: str, argument: object) -> Any:
+    __tracebackhide__ = True
     if event == "line":
         _called[frame.f_code].add(frame.f_lineno)
     return _steps
 
 
 def pytest_runtest_setup(item: Any) -> None:
+    signal.signal(signal.SIGALRM, _end)
+    signal.setitimer(signal.ITIMER_REAL, _left[0])
     if FOLLOW:
         _called.clear()
         sys.settrace(_calls)
 
 
 def pytest_runtest_teardown(item: Any) -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
     if not FOLLOW:
         return
     sys.settrace(None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from luthier.errors import SettingsError
@@ -12,18 +12,19 @@ from luthier.search.edits import Editable, function_at
 from luthier.search.worktree import Ran, Worktree
 
 
-def editable(tree: Worktree, failing: Ran, near: Ran, most: int) -> list[Editable]:
+def editable(tree: Worktree, failing: Ran, near: Ran, most: int, tests: Set[str] = frozenset()) -> list[Editable]:
     """Functions of the repository that the failing test ran, the most suspect first.
 
-    failing: the test by itself; near: the tests of its file; both followed. Equals are in the order of the traceback, the innermost
-    first, then the last called first. Raises SettingsError where the test runs none.
+    failing: the test by itself; near: the tests of its file; both followed. tests: files that hold tests, whatever they are called. Equals are in
+    the order of the traceback, the innermost first, then the last called first. Raises SettingsError where the test runs none.
     """
     first = min(failing.failed)
     places = dict.fromkeys((*reversed(failing.frames.get(first, ())), *reversed(failing.called.get(first, ()))))
     worth = suspicion(near)
+    tests = {name.partition("::")[0] for name in (*failing.tests, *near.tests)} | tests
     found: dict[tuple[str, int], tuple[float, int, Editable]] = {}
     for order, place in enumerate(places):
-        one = function_at(tree, place.file, place.line) if _is_source(place.file) else None
+        one = function_at(tree, place.file, place.line) if _is_source(place.file) and place.file not in tests else None
         if one is not None:
             own = max((worth.get((place.file, at), 0.0) for at in (place.line, one.first)), default=0.0)
             before = found.get((one.file, one.first))
@@ -56,5 +57,5 @@ def _ochiai(near: Ran, ran: Mapping[str, frozenset[tuple[str, int]]]) -> dict[tu
 def _is_source(file: str) -> bool:
     """Whether a file is the repository's, Python, and no test."""
     path = Path(file)
-    is_test = path.name.startswith("test_") or path.name.endswith("_test.py") or path.name == "conftest.py"
+    is_test = path.name.startswith("test_") or path.name.endswith("_test.py") or path.name in ("conftest.py", "tests.py")
     return not path.is_absolute() and path.suffix == ".py" and not is_test and not {"test", "tests"} & set(path.parts[:-1])

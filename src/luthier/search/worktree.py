@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from typing import NamedTuple
 
 from luthier.errors import MissingFileError, SettingsError
 from luthier.sandbox import bubblewrap
+from luthier.texts.sources import Source
 
 INSIDE, SEEN, PLUGIN = "/luthier-tree", ".luthier-seen.json", "luthier_seen"
 LEFT_OUT = frozenset(
@@ -66,33 +68,45 @@ class Ran:
 
 
 class Worktree:
-    """A copy of a repository, or of another copy, below a temporary folder. A context manager."""
+    """A copy of a repository below a temporary folder, which is as it was after every run of its tests. A context manager.
+
+    left_out: what of the repository is not in the copy, but for what is made anew anyway: links that lead out of it, large and special files.
+    """
 
     def __init__(self, repository: Path, python: str | None = None) -> None:
         if not repository.is_dir():
             raise MissingFileError(f"{repository}: no such folder; give the root of a repository")
         self.python = python or sys.executable
         self._holder = tempfile.TemporaryDirectory(prefix="luthier-")
-        self.path = Path(self._holder.name) / "work"
-        self._copy(repository)
+        self._kept, self.path = Path(self._holder.name) / "kept", Path(self._holder.name) / "work"
+        self.left_out = _copied(repository.resolve(), self._kept)
+        shutil.copytree(self._kept, self.path, symlinks=True)
+        self._states = _states(self.path)
 
     def read(self, file: str) -> str:
-        return (self.path / file).read_text(encoding="utf-8")
+        """The text of a file, its lines ending in a line feed. Raises OSError, and ValueError where it is no text of its encoding."""
+        return Source.of((self._kept / file).read_bytes()).text
+
+    def content(self, file: str) -> bytes:
+        """A file as it stands in the repository."""
+        return (self._kept / file).read_bytes()
+
+    def written(self, file: str, text: str) -> bytes:
+        """What the file holds with another text: its encoding and the ends of its lines stay."""
+        return Source.of((self._kept / file).read_bytes()).written(text)
 
     def test(self, names: Sequence[str], *, changes: Mapping[str, str], seconds: float, follow: bool = False, most_failing: int = 0) -> Ran:
-        """Run tests with these files changed, and change them back.
+        """Run tests with these files changed, and bring back whatever they changed.
 
         names: of pytest; none runs the whole suite. follow: tell what is called. most_failing: tests that fail before the rest is left
-        out; 0 runs all.
+        out; 0 runs all. A test that takes a third of the time fails.
         """
-        before = {file: (self.path / file).read_bytes() for file in changes}
         try:
             for file, text in changes.items():
-                (self.path / file).write_text(text, encoding="utf-8")
+                (self.path / file).write_bytes(self.written(file, text))
             return self._pytest(names, seconds, follow=follow, most_failing=most_failing)
         finally:
-            for file, content in before.items():
-                (self.path / file).write_bytes(content)
+            self._restore()
 
     def __enter__(self) -> Worktree:
         return self
@@ -100,18 +114,29 @@ class Worktree:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._holder.cleanup()
 
-    def _copy(self, repository: Path) -> None:
-        def left_out(folder: str, names: list[str]) -> set[str]:
-            places = [Path(folder, name) for name in names]
-            large = {path.name for path in places if path.is_file() and not path.is_symlink() and path.stat().st_size > LARGEST}
-            special = {path.name for path in places if not path.is_symlink() and not path.is_file() and not path.is_dir()}
-            return set(LEFT_OUT.intersection(names)) | large | special | {path.name for path in places if path.is_symlink()}
-
-        shutil.copytree(repository, self.path, ignore=left_out)
+    def _restore(self) -> None:
+        """Whatever is not as it was copied, is again."""
+        now = _states(self.path)
+        for name in sorted(now.keys() - self._states.keys(), reverse=True):  # what is inside a folder before the folder
+            path = self.path / name
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        for name in sorted(self._states):  # a folder before what is inside it
+            if now.get(name) == self._states[name]:
+                continue
+            path, kept = self.path / name, self._kept / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            path.unlink(missing_ok=True)
+            if kept.is_dir() and not kept.is_symlink():
+                path.mkdir()
+            else:
+                shutil.copy2(kept, path, follow_symlinks=False)
+            self._states[name] = _state(path)
 
     def _pytest(self, names: Sequence[str], seconds: float, *, follow: bool, most_failing: int) -> Ran:
         (self.path / SEEN).unlink(missing_ok=True)
-        words = ["-m", "pytest", "-q", f"--maxfail={most_failing}", "-p", PLUGIN, "-p", "no:cacheprovider", "--color=no", *names]
+        words = ["-m", "pytest", "-q", f"--maxfail={most_failing}", "-p", PLUGIN, "-o", "cache_dir=/tmp/pytest-cache", "--color=no"]
+        words += ["--continue-on-collection-errors", *names]
         try:
             done = subprocess.run(
                 self._command(words, seconds, follow=follow),
@@ -165,6 +190,7 @@ class Worktree:
             ("LUTHIER_ROOT", f"{INSIDE}/"),
             ("LUTHIER_OUT", f"{INSIDE}/{SEEN}"),
             ("LUTHIER_FOLLOW", "1" if follow else "0"),
+            ("LUTHIER_SECONDS", f"{seconds / 3:g}"),
         ):
             made += ["--setenv", name, value]
         for folder in folders:
@@ -178,6 +204,49 @@ class Worktree:
         made += ["--ro-bind", str(plugin), f"/luthier/{PLUGIN}.py", "--bind", str(self.path), INSIDE, "--chdir", INSIDE]
         limits = _LIMITED.format(memory=MEMORY, file=FILE, cpu=int(seconds) + 5)
         return [*made, self.python, "-c", limits, self.python, *words]
+
+
+def _copied(repository: Path, target: Path) -> tuple[str, ...]:
+    """Copy a repository with the links that stay inside it; what is left out of the copy, by name."""
+    left: list[str] = []
+    links: list[Path] = []
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        apart = set(LEFT_OUT.intersection(names))
+        for path in (Path(folder, name) for name in names if name not in apart):
+            if path.is_symlink():
+                links.append(path.relative_to(repository))
+            elif path.is_dir() or (path.is_file() and path.stat().st_size <= LARGEST):
+                continue
+            else:
+                left.append(str(path.relative_to(repository)))
+            apart.add(path.name)
+        return apart
+
+    shutil.copytree(repository, target, ignore=left_out)
+    for link in links:
+        leads = Path(os.path.realpath(repository / link))
+        if leads.is_relative_to(repository) and not LEFT_OUT.intersection(leads.relative_to(repository).parts):
+            (target / link).symlink_to(os.path.relpath(leads, os.path.realpath(repository / link.parent)))
+        else:
+            left.append(str(link))
+    return tuple(sorted(left))
+
+
+def _states(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Of everything below a folder what tells whether it was changed, by its relative name."""
+    found: dict[str, tuple[int, ...]] = {}
+    for inner, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(inner, name)
+            found[str(path.relative_to(folder))] = _state(path)
+    return found
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    status = path.lstat()
+    mode = stat.S_IFMT(status.st_mode)
+    return (mode,) if stat.S_ISDIR(status.st_mode) else (mode, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def _folders(python: str) -> list[str]:

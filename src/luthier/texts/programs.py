@@ -13,6 +13,7 @@ _FENCE = re.compile(
     r"^[ \t]*```[ \t]*(?P<language>[\w+.-]*)(?:[^\w+.\n-][^\n]*)?\n(?P<body>.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
 )
 _PYTHON = frozenset({"", "python", "python3", "py"})
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 def program_of(answer: str, entry_point: str) -> str:
@@ -54,7 +55,7 @@ def without_demonstrations(text: str, entry_point: str) -> str:
     tree = parsed(text)
     if tree is None:
         return text
-    lines = text.splitlines(keepends=True)
+    lines = lines_of(text)
     for statement in reversed(tree.body):
         if _demonstrates(statement, entry_point) and not _shares_lines(statement, tree):
             del lines[statement.lineno - 1 : statement.end_lineno]
@@ -69,6 +70,11 @@ def parsed(text: str) -> ast.Module | None:
             return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text with their ends, as Python counts them: unlike `str.splitlines`, no form feed and no separator of Unicode ends one."""
+    return _LINE.findall(text)
 
 
 def _names(statement: ast.stmt) -> set[str]:

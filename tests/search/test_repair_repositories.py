@@ -1,0 +1,182 @@
+"""Repositories as people have them: tests by any name, files that cannot be imported, other encodings, links, settings of pytest."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from luthier.models.protocol import Completion, Progress, Prompt, Samplings, Usage
+from luthier.run import RunRecord
+from luthier.sandbox import Sandbox
+from luthier.search import repair_page, repairing
+from luthier.search.repairing import RepairSettings
+from luthier.search.worktree import Worktree
+from luthier.texts.sources import Source
+
+WRONG = "def total(items):\n    return sum(items) + 1\n"
+RIGHT = "def total(items):\n    return sum(items)\n"
+TEST = "from cart import total\n\n\ndef test_total():\n    assert total([1, 2]) == 3\n"
+EMPTY = "\n\ndef test_empty():\n    assert total([]) == 0\n"
+
+
+class Says:
+    """A model that gives these answers in turn."""
+
+    name, supports, usage = "says", frozenset({"generate"}), Usage()
+
+    def __init__(self, *answers: str) -> None:
+        self.answers, self.asked = answers, []
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Samplings = (), progress: Progress | None = None) -> list[Completion]:
+        made = []
+        for prompt in prompts:
+            made.append(Completion(f"```python\n{self.answers[len(self.asked) % len(self.answers)]}\n```", "stop", 10, 10))
+            self.asked.append(prompt.messages[-1].content or "")
+        return made
+
+
+@pytest.fixture
+def root(tmp_path: Path, box: Sandbox) -> Path:
+    root = tmp_path / "repository"
+    root.mkdir()
+    (root / "cart.py").write_text(WRONG)
+    (root / "test_cart.py").write_text(TEST)
+    return root
+
+
+def repaired(root: Path, *answers: str, test: str = "test_cart.py::test_total", **more: object) -> tuple[str, RunRecord, Says]:
+    """What the command says, its record and its model."""
+    model, out = Says(*answers), root.parent / "run"
+    how = {"lines": "never", "strategy": "best-of-n", "budget": f"{len(answers)} calls", "suite_seconds": 60.0} | more
+    made = repairing.run(RepairSettings(test, root=str(root), **how), out, model=model)  # type: ignore[arg-type]
+    return repair_page.lines(made)[0], RunRecord.read(out), model
+
+
+def applied(root: Path) -> None:
+    subprocess.run(["git", "apply", str(root.parent / "run" / "fix.patch")], cwd=root, check=True)
+
+
+def test_a_test_is_never_what_is_edited(root: Path) -> None:
+    (root / "pyproject.toml").write_text("[tool.pytest.ini_options]\npython_files = ['tests.py', 'checks_*.py', 'test_*.py']\n")
+    (root / "checks_cart.py").write_text(TEST)
+    told, record, model = repaired(root, "def test_total():\n    assert True", test="checks_cart.py::test_total", functions=3, apart=False)
+    assert "no fix found" in told
+    assert record.results("search")["functions"] == ["cart.py:1 total"]
+    assert "assert total([1, 2]) == 3" in model.asked[0]
+
+
+def test_a_module_that_cannot_be_imported_hides_no_other(root: Path) -> None:
+    (root / "test_cart.py").write_text(TEST + EMPTY)
+    (root / "test_a.py").write_text("import a_package_that_is_not_here\n")
+    (root / "cart.py").write_text("def total(items):\n    return sum(items) + bool(items)\n")
+    told, record, _ = repaired(root, "def total(items):\n    return 3")
+    assert "no fix found" in told
+    assert record.results("search")["suite"]["not_imported"] == ["test_a.py"]
+
+
+def test_tests_that_failed_before_do_not_end_the_suite(root: Path) -> None:
+    broken = "import os, pytest\n\n\n@pytest.mark.parametrize('n', range(60))\ndef test_live(n):\n    assert os.environ['DATABASE_URL']\n"
+    (root / "test_a_live.py").write_text(broken)
+    (root / "test_cart.py").write_text(TEST + EMPTY.replace("0", "1"))
+    told, record, _ = repaired(root, RIGHT.replace("sum(items)", "sum(items) if items else 1"))
+    assert "fixed in cart.py" in told
+    assert record.results("search")["suite"] == {"passed": 1, "failed": 61, "not_imported": []}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        WRONG.replace("\n", "\r\n").encode(),
+        b"\xef\xbb\xbf" + WRONG.encode(),
+        ("# -*- coding: latin-1 -*-\nNAME = 'Zoë'\n" + WRONG).encode("latin-1"),
+        ("A = 1\n\x0c\nB = '\x1c'\n" + WRONG).encode(),
+        ("A = 1\r\nB = 2\n" + WRONG).encode(),
+        WRONG.rstrip("\n").encode(),
+    ],
+)
+def test_whatever_form_a_file_has_it_keeps(content: bytes, root: Path) -> None:
+    (root / "cart.py").write_bytes(content)
+    told, _, _ = repaired(root, RIGHT)
+    assert "fixed in cart.py" in told
+    applied(root)
+    assert (root / "cart.py").read_bytes().rstrip(b"\r\n") == content.replace(b" + 1", b"").rstrip(b"\r\n")
+
+
+def test_a_character_that_the_file_cannot_hold_is_no_edit(root: Path) -> None:
+    (root / "cart.py").write_bytes(("# coding: latin-1\n" + WRONG).encode("latin-1"))
+    told, record, _ = repaired(root, "def total(items):\n    return sum(items)  # →")
+    assert "no fix found" in told
+    assert "characters that cart.py cannot hold" in str(list(record.rows("programs.jsonl")))
+
+
+def test_imports_of_an_answer_come_along_where_they_are_used(root: Path) -> None:
+    (root / "cart.py").write_text('"""Carts."""\n\nfrom __future__ import annotations\n\nimport os\n\n\n' + WRONG)
+    told, _, _ = repaired(root, f"import json\nimport math as m\nfrom your_module import other\n\n{RIGHT.replace('sum(', 'm.fsum(')}")
+    assert "fixed in cart.py" in told
+    applied(root)
+    text = (root / "cart.py").read_text()
+    assert "import os\nimport math as m\n" in text
+    assert "json" not in text
+    assert "your_module" not in text
+
+
+def test_links_inside_are_there_and_others_are_named(root: Path) -> None:
+    (root / "real").mkdir()
+    (root / "real" / "n.txt").write_text("3")
+    (root / "data").symlink_to("real")
+    (root / "absolute").symlink_to(root / "real")
+    (root / "outside").symlink_to("/etc")
+    told_by = "assert total([1, 2]) == int(open('data/n.txt').read()) == int(open('absolute/n.txt').read())"
+    (root / "test_cart.py").write_text(TEST.replace("assert total([1, 2]) == 3", told_by))
+    told, record, _ = repaired(root, RIGHT)
+    assert "fixed in cart.py" in told
+    assert record.results("search")["left_out"] == ["outside"]
+    with Worktree(root) as tree:
+        assert (tree.path / "data").is_symlink()
+        assert not (tree.path / "outside").exists()
+
+
+def test_what_one_edit_does_to_the_tree_is_undone_before_the_next(root: Path) -> None:
+    (root / "n.txt").write_text("3")
+    (root / "kept").mkdir()
+    (root / "test_cart.py").write_text(TEST.replace("== 3", "== int(open('n.txt').read())"))
+    spoils = "    import os, shutil\n    open('n.txt', 'w').write('10')\n    os.makedirs('new/deep'); open('new/deep/x', 'w').close(); os.rmdir('kept')\n"
+    told, _, _ = repaired(root, f"def total(items):\n{spoils}    return -1", RIGHT)
+    assert "fixed in cart.py" in told
+    with Worktree(root) as tree:
+        before = sorted(str(path) for path in tree.path.rglob("*"))
+        tree.test(["test_cart.py"], changes={"cart.py": f"def total(items):\n{spoils}    return 10\n"}, seconds=60)
+        assert sorted(str(path) for path in tree.path.rglob("*")) == before
+        assert (tree.path / "n.txt").read_text() == "3"
+
+
+def test_a_test_that_hangs_is_one_that_fails(root: Path) -> None:
+    (root / "cart.py").write_text("def total(items):\n    while True:\n        pass\n")
+    told, _, model = repaired(root, RIGHT, suite_seconds=12.0)
+    assert "fixed in cart.py" in told
+    assert "no end within" in model.asked[0]
+
+
+@pytest.mark.parametrize("options", ["--ff", "--lf -x", "-n 2", "-p no:randomly"])
+def test_settings_of_pytest_do_not_hide_the_test(options: str, root: Path) -> None:
+    (root / "pytest.ini").write_text(f"[pytest]\naddopts = {options}\n")
+    assert "fixed in cart.py" in repaired(root, RIGHT)[0]
+
+
+def test_an_option_of_a_plugin_that_is_not_there_is_told_as_that(root: Path) -> None:
+    (root / "pytest.ini").write_text("[pytest]\naddopts = --a-plugin-of-theirs=3\n")
+    with pytest.raises(repairing.SettingsError, match=r"pytest did not start .*--python names an interpreter"):
+        repaired(root, RIGHT)
+
+
+def test_a_whole_function_is_taken_where_a_line_was_asked_for(root: Path) -> None:
+    assert "fixed in cart.py" in repaired(root, RIGHT, lines="only")[0]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"# coding: nonsense\n"])
+def test_bytes_that_are_no_text_are_told(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        Source.of(content)
