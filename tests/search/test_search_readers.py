@@ -10,6 +10,7 @@ import pytest
 
 from luthier.errors import BadRowError, LuthierError, MissingFileError, SettingsError
 from luthier.sandbox import InputOutput, Sandbox
+from luthier.search.doctests import examples
 from luthier.search.readers import read, read_all
 
 DOUBLE = 'def double(x):\n    """Twice x.\n\n    >>> double(3)\n    6\n    >>> double("a")\n    \'aa\'\n    """\n'
@@ -108,9 +109,130 @@ def test_doctests_of_a_module_with_the_rest_of_it_before_the_function(tmp_path: 
         read_all([f"{module}::other"])
 
 
+CLIP = "return max(low, min(x, high))"
+SPAN = "return list(range(n))"
+
+
+@pytest.mark.parametrize(
+    ("head", "right", "wrong", "doc"),
+    [
+        ("clip(x, low, high)", CLIP, "return x", ">>> x = 5\n>>> clip(x, 0, 3)\n3"),
+        ("clip(x, low, high)", CLIP, "return x", ">>> print(clip(-1, 0, 3))\n0\n>>> print('at', clip(9, 0, 3))\nat 3"),
+        ("clip(x, low, high)", CLIP, "return x", ">>> clip(9, 0, 3)  # the largest\n3"),
+        ("clip(x, low, high)", CLIP, "return x", ">>> found = clip(9, 0, 3)\n>>> found\n3"),
+        ("clip(x, low, high)", CLIP, "return x", ">>> clip(\n...     9,\n...     0, 3)\n3"),
+        ("span(n)", SPAN, "return [n]", ">>> span(10)  # doctest: +ELLIPSIS\n[0, 1, ..., 9]"),
+        ("span(n)", SPAN, "return [n]", ">>> span(3)  # doctest: +NORMALIZE_WHITESPACE\n[0,\n 1,\n 2]"),
+        (
+            "grow(items, one)",
+            "items.append(one)\n    return items",
+            "return [one]",
+            ">>> a = [1]\n>>> b = grow(a, 2)\n>>> grow(b, 3)\n[1, 2, 3]",
+        ),
+        ("both(x)", "return {x, 1}", "return [x, 1]", ">>> both(2)\n{1, 2}"),
+    ],
+)
+def test_an_example_tells_right_from_wrong(head: str, right: str, wrong: str, doc: str, tmp_path: Path, box: Sandbox) -> None:
+    module = tmp_path / "tools.py"
+    indented = doc.replace("\n", "\n    ")
+    module.write_text(f'def {head}:\n    """Does it.\n\n    {indented}\n    """\n    {right}\n')
+    (one,) = read_all([str(module)])
+    for body, passes in ((right, True), (wrong, False)):
+        judged = box.judge(f"def {head}:\n    {body}\n", one.posed.public, entry_point=one.posed.entry_point)
+        assert judged.passed is passes, (one.posed.public, judged)
+
+
+def test_examples_that_cannot_be_said_as_assertions_are_none() -> None:
+    told = ">>> f(1)\nTraceback (most recent call last):\nValueError: no\n>>> f(2)  # doctest: +SKIP\n2\n>>> print(f(1), end='')\n1\n>>> 1 + 1\n2\n"
+    assert list(examples(told, "f")) == []
+
+
+@pytest.mark.parametrize(
+    ("tests", "entry", "program", "count"),
+    [
+        ("s = [1]\nassert grow(s, 2) == [1, 2]\ns = [2]\nassert grow(s, 2) == [2, 2]\n", "grow", "def grow(s, x): return s + [x]\n", 2),
+        ("from solution import add\n\nassert add(1, 2) == 3\n", "add", "def add(a, b): return a + b\n", 1),
+        ("import pytest_like_thing_of_nobody as m\n", "", "", 0),
+        (
+            "from .solution import add\nimport math\n\n\ndef test_add():\n    x = add(1, 2)\n    assert math.isclose(x, 3)\n",
+            "add",
+            "def add(a, b): return a + b\n",
+            1,
+        ),
+        ("def close(a, b): return abs(a - b) < 1e-6\n\nassert close(area(2), 4)\n", "area", "def area(x): return x * x\n", 1),
+    ],
+)
+def test_tests_of_a_folder_stand_behind_what_comes_before_them(
+    tests: str, entry: str, program: str, count: int, tmp_path: Path, box: Sandbox
+) -> None:
+    place = tmp_path / "one"
+    place.mkdir()
+    (place / "problem.md").write_text("Write it.")
+    (place / "tests.py").write_text(tests)
+    if not count:
+        with pytest.raises(SettingsError, match=r"has problem\.md and no tests"):
+            read_all([str(place)])
+        return
+    (one,) = read_all([str(place)])
+    assert (one.posed.entry_point, len(one.posed.public)) == (entry, count)
+    assert box.judge(program, one.posed.public, entry_point=entry).passed, one.posed.public
+
+
+def test_objects_of_a_class_do_not_pass_to_the_judge(tmp_path: Path) -> None:
+    (tmp_path / "problem.md").write_text("Write Stack.")
+    (tmp_path / "tests.py").write_text("s = Stack()\ns.push(1)\nassert s.pop() == 1\n")
+    with pytest.raises(SettingsError, match="uses objects that Stack makes"):
+        read_all([str(tmp_path)])
+
+
+def test_a_class_of_apps_is_asked_through_its_method(tmp_path: Path, box: Sandbox) -> None:
+    told = {"fn_name": "f", "inputs": [[1], [4]], "outputs": [[2], [8]]}
+    row = {"question": "Double it.", "input_output": told, "starter_code": "class Solution:\n    def f(self, x):\n"}
+    (one,) = read_all([rows(tmp_path / "apps.jsonl", row)])
+    program = one.posed.program_in("```python\nclass Solution:\n    def f(self, x):\n        return 2 * x\n```")
+    assert box.judge(program, one.posed.public + one.private, entry_point="f").passed
+
+
+def test_a_test_with_fixtures_is_named_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "problem.md").write_text("Write add.")
+    (tmp_path / "tests.py").write_text("import math\n\n\ndef test_add(tmp_path):\n    assert add(1, 2) == 3\n")
+    with pytest.raises(SettingsError, match=r"tests\.py:4: test_add takes arguments"):
+        read_all([str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("told", "starter", "tests", "entry"),
+    [
+        ({"inputs": [[[1, 2]], [[4]]], "outputs": [[2, 4], [2]]}, "", ("assert f([1, 2]) == [2, 4]", "assert f([4]) == [2]"), "f"),
+        ({"inputs": [[1], [4]], "outputs": [[2], [8]]}, "", ("assert f(1) == 2", "assert f(4) == 8"), "f"),
+        ({"inputs": [[1], [4]], "outputs": [2, 8]}, "class Solution:\n    def f(self, x):", ("assert f(1) == 2", "assert f(4) == 8"), "f"),
+    ],
+)
+def test_apps_has_its_outputs_wrapped_or_not(
+    told: dict[str, Any], starter: str, tests: tuple[str, ...], entry: str, tmp_path: Path
+) -> None:
+    row = {"question": "Do it.", "input_output": json.dumps({"fn_name": "f", **told}), "starter_code": starter}
+    (one,) = read_all([rows(tmp_path / "apps.jsonl", row)])
+    assert one.posed.public + one.private == tests
+    assert one.posed.entry_point == entry
+    assert starter in one.posed.text
+
+
+def test_the_tests_own_helper_is_not_what_is_to_be_written(tmp_path: Path) -> None:
+    row = {
+        "task_id": 9,
+        "text": "Write area.",
+        "test_setup_code": "def is_close(a, b):\n    return abs(a - b) < 0.1",
+        "test_list": ["assert is_close(area(2), 12.56)"],
+    }
+    (one,) = read_all([rows(tmp_path / "mbpp.jsonl", row)])
+    assert one.posed.entry_point == "area"
+
+
 @pytest.mark.parametrize(
     ("row", "part"),
     [
+        ({"question": "q", "input_output": json.dumps({"inputs": ["1", "2", "3"], "outputs": ["1", "2"]})}, "of one length"),
         ({"a": 1}, "is no problem that is known here"),
         ({"task_id": 1, "test_list": ["x = 1"]}, "is no problem of MBPP"),
         ({"question": "q", "input_output": "{"}, "no lists"),

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from luthier.records import Message
+from luthier.search.doctests import examples
 from luthier.search.edits import Editable, functions_in, put
 from luthier.search.problem import Posed, Test
-from luthier.search.readers import examples
 from luthier.texts.programs import parsed
 
 _FILE = re.compile(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from luthier.errors import SettingsError
 from luthier.records.problems import Problem
 from luthier.sandbox import InputOutput
-from luthier.texts.programs import parsed, prelude, program_of, whole_program
+from luthier.texts.programs import defines, parsed, prelude, program_of, whole_program
 
 Test = str | InputOutput
 
@@ -18,7 +18,8 @@ class Posed:
     """What is asked. text: the head of a function with its docstring, or plain words. entry_point: "" where a script is asked for.
 
     public: the tests that a strategy may run. head: code that every program begins with, imports and helper functions. wanted: what
-    an answer holds, in words, where that is neither a function nor a script.
+    an answer holds, in words, where that is neither a function nor a script. tail: code that defines the entry point behind a program
+    that does not, as where a class with a method of that name is asked for.
     """
 
     task: str
@@ -27,6 +28,7 @@ class Posed:
     public: tuple[Test, ...]
     head: str = ""
     wanted: str = ""
+    tail: str = ""
 
     def __post_init__(self) -> None:
         if not self.public:
@@ -44,7 +46,8 @@ class Posed:
             return text
         if self.is_code:
             return whole_program(self.text, text, self.entry_point)
-        return f"{self.head}{text}" if self.head else text
+        tail = f"\n\n{self.tail}" if self.tail and not defines(text, self.entry_point) else ""
+        return f"{self.head}{text}{tail}"
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,12 @@ Each comes with the tests that a search may run and those that score it, apart f
 from __future__ import annotations
 
 import ast
-import doctest
 import json
-from collections.abc import Iterator, Sequence
+import re
+import sys
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from luthier.records import JSON
 from luthier.records.files import evenly, read_rows
 from luthier.records.problems import PUBLIC, humaneval_file, to_problem
 from luthier.sandbox import InputOutput
+from luthier.search.doctests import examples, names_bound
 from luthier.search.problem import Held, Posed, Test, held
 from luthier.texts.programs import lines_of, parsed
 
@@ -88,7 +91,8 @@ def _row(row: JSON, place: str, public: dict[str, tuple[str, ...]]) -> Held | No
     if isinstance(row.get("test_list"), list):
         return _mbpp(row)
     if "question" in row and "input_output" in row:
-        return _apps(str(row.get("problem_id", row.get("id", place))), str(row["question"]), row["input_output"])
+        starter = str(row.get("starter_code") or "")
+        return _apps(str(row.get("problem_id", row.get("id", place))), str(row["question"]), row["input_output"], starter)
     raise BadRowError(f"is no problem that is known here; {LAYOUTS}")
 
 
@@ -97,7 +101,8 @@ def _mbpp(row: JSON) -> Held:
     setup = "\n".join([*row.get("test_imports", []), row.get("test_setup_code") or ""]).strip()
     tests = tuple(f"{setup}\n{test}".strip() for test in (*row["test_list"], *row.get("challenge_test_list", [])) if str(test).strip())
     asserted = [str(test) for test in row["test_list"]]
-    entry = next((name for test in asserted if (name := called(test))), "")
+    own = names_bound(parsed(setup))  # of the tests themselves, as a function that compares numbers
+    entry = next((name for test in asserted if (name := called(test, own))), "")
     entry = entry or next((name for test in asserted if (name := called(test, builtin=True))), "")  # task 126 is to write `sum`
     text = row.get("text") or row.get("prompt")
     if not tests or not entry or not isinstance(text, str):
@@ -105,33 +110,45 @@ def _mbpp(row: JSON) -> Held:
     return Held(Posed(f"MBPP/{row.get('task_id')}", text, entry, tests[:1]), tests)
 
 
-def called(test: str, *, builtin: bool = False) -> str:
-    """The function that an assertion is about: the first call in it that is no builtin. builtin: or is one."""
+def called(test: str, own: Set[str] = frozenset(), *, builtin: bool = False) -> str:
+    """The function that an assertion is about: the first call in it that is no builtin. own: names of the tests themselves; builtin: or is one."""
     import builtins
 
     tree = parsed(test)
     for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and (builtin or not hasattr(builtins, node.func.id)):
-            return node.func.id
+        name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        if name and name not in own and (builtin or not hasattr(builtins, name)):
+            return name
     return ""
 
 
-def _apps(task: str, question: str, told: Any) -> Held | None:
-    """APPS (arXiv 2105.09938): the first half of its inputs and outputs is public, the rest scores; one test cannot be split."""
+def _apps(task: str, question: str, told: Any, starter: str = "") -> Held | None:
+    """APPS (arXiv 2105.09938): the first half of its inputs and outputs is public, the rest scores; one test cannot be split.
+
+    starter: code that an answer begins with; where it is a class, its method is called.
+    """
     try:
         pairs = json.loads(told) if isinstance(told, str) else told
         inputs, outputs, entry = pairs["inputs"], pairs["outputs"], pairs.get("fn_name") or ""
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadRowError("input_output holds no lists of inputs and outputs") from None
-    tests: list[Test] = []
-    for given, expected in zip(inputs, outputs, strict=False):
-        if entry:
-            wanted = expected[0] if isinstance(expected, list) and len(expected) == 1 else expected
-            tests.append(f"assert {entry}({', '.join(map(repr, given))}) == {wanted!r}")
-        else:
-            tests.append(InputOutput(_lines(given), _lines(expected)))
+    if not isinstance(inputs, list) or not isinstance(outputs, list) or len(inputs) != len(outputs):
+        raise BadRowError("input_output holds no lists of inputs and outputs of one length")
+    if not entry:
+        tail = ""
+        tests: list[Test] = [InputOutput(_lines(given), _lines(expected)) for given, expected in zip(inputs, outputs, strict=True)]
+    else:
+        of_class = re.search(r"^class (\w+)", starter, re.MULTILINE)
+        tail = f"def {entry}(*given):\n    return {of_class[1]}().{entry}(*given)\n" if of_class else ""
+        lists = any(
+            isinstance(one, list) and len(one) != 1 for one in outputs
+        )  # else each is in a list of its own, as most of APPS has them
+        wanted = [one[0] if isinstance(one, list) and not lists else one for one in outputs]
+        tests = [f"assert {entry}({', '.join(map(repr, given))}) == {one!r}" for given, one in zip(inputs, wanted, strict=True)]
+    if starter.strip():
+        question = f"{question.rstrip()}\n\nThe answer begins with:\n\n```python\n{starter.strip()}\n```"
     half = (len(tests) + 1) // 2
-    return Held(Posed(task, question, entry, tuple(tests[:half])), tuple(tests[half:])) if len(tests) > 1 else None
+    return Held(Posed(task, question, entry, tuple(tests[:half]), tail=tail), tuple(tests[half:])) if len(tests) > 1 else None
 
 
 def _lines(value: Any) -> str:
@@ -143,7 +160,8 @@ def _folder(folder: Path) -> Iterator[Held]:
     if (folder / "problem.md").is_file():
         yield _own(folder)
     elif (folder / "question.txt").is_file():
-        made = _apps(folder.name, _text(folder / "question.txt"), _text(folder / "input_output.json"))
+        starter = _text(folder / "starter_code.py") if (folder / "starter_code.py").is_file() else ""
+        made = _apps(folder.name, _text(folder / "question.txt"), _text(folder / "input_output.json"), starter)
         if made is not None:
             yield made
     else:
@@ -155,26 +173,74 @@ def _folder(folder: Path) -> Iterator[Held]:
 
 
 def _own(folder: Path) -> Held:
-    """problem.md, and tests.py with assertions, or tests/NAME.in and NAME.out; private.py and private/ score."""
+    """problem.md, and tests.py with assertions or functions of pytest, or tests/NAME.in and NAME.out; private.py and private/ score."""
     public, private = _tests(folder, "tests"), _tests(folder, "private")
     if not public:
         raise SettingsError(f"{folder}: has problem.md and no tests; put assertions in tests.py, or tests/NAME.in and tests/NAME.out")
-    entry = next((name for test in public if isinstance(test, str) and (name := called(test))), "")
+    own = frozenset(name for test in public if isinstance(test, str) for name in names_bound(parsed(test)))
+    entry = next((name for test in public if isinstance(test, str) and (name := called(test, own))), "")
     if not entry and isinstance(public[0], str):
         raise SettingsError(f"{folder / 'tests.py'}: its assertions call no function; the search cannot know what to write")
+    if any(isinstance(test, str) and _keeps_object(test, entry) for test in (*public, *private)):
+        raise SettingsError(
+            f"{folder / 'tests.py'}: uses objects that {entry} makes, and only plain values pass between a program and its judge; test functions that return such"
+        )
     return Held(Posed(folder.name, _text(folder / "problem.md"), entry, public), private)
 
 
 def _tests(folder: Path, name: str) -> tuple[Test, ...]:
+    """Each assertion behind the statements before it, each function of pytest behind those outside functions."""
     code = folder / f"{name}.py"
-    if code.is_file():
-        tree = parsed(_text(code))
-        if tree is None:
-            raise SettingsError(f"{code}: is no Python")
-        lead = "\n".join(ast.unparse(node) for node in tree.body if not isinstance(node, ast.Assert))
-        return tuple(f"{lead}\n{ast.unparse(node)}".strip() for node in tree.body if isinstance(node, ast.Assert))
-    pairs = [(path, path.with_suffix(".out")) for path in sorted((folder / name).glob("*.in"))]
-    return tuple(InputOutput(_text(given), _text(expected)) for given, expected in pairs)
+    if not code.is_file():
+        pairs = [(path, path.with_suffix(".out")) for path in sorted((folder / name).glob("*.in"))]
+        return tuple(InputOutput(_text(given), _text(expected)) for given, expected in pairs)
+    tree = parsed(_text(code))
+    if tree is None:
+        raise SettingsError(f"{code}: is no Python")
+    lead: list[str] = []
+    found: list[tuple[int, str]] = []
+    functions: list[ast.FunctionDef] = []
+    for node in tree.body:
+        if isinstance(node, ast.Assert):
+            found.append((len(lead), ast.unparse(node)))
+        elif isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
+            if node.args.args or node.decorator_list:
+                raise SettingsError(f"{code}:{node.lineno}: {node.name} takes arguments or is decorated; give functions that stand alone")
+            functions.append(node)
+        elif not _imports_answer(node):
+            lead.append(ast.unparse(node))
+    asserted = ["\n".join([*lead[:before], text]) for before, text in found]
+    return tuple(asserted + ["\n".join([*lead, ast.unparse(node), f"{node.name}()"]) for node in functions])
+
+
+def _keeps_object(test: str, entry: str) -> bool:
+    """Whether a test asks for attributes of what the entry point gives."""
+    tree = parsed(test)
+    nodes = list(ast.walk(tree)) if tree else []
+    made = {
+        one.id
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _is_name(node.value.func, entry)
+        for one in node.targets
+        if isinstance(one, ast.Name)
+    }
+    owners = [node.value for node in nodes if isinstance(node, ast.Attribute)]
+    # a list or a text has methods too; a class is told by its capital letter
+    return entry[:1].isupper() and any(
+        (isinstance(one, ast.Name) and one.id in made) or (isinstance(one, ast.Call) and _is_name(one.func, entry)) for one in owners
+    )
+
+
+def _is_name(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _imports_answer(node: ast.stmt) -> bool:
+    """Whether a statement imports what is to be written: from a module that is neither Python's nor installed. Programs are there without it."""
+    if not isinstance(node, ast.ImportFrom) or not node.module:
+        return isinstance(node, ast.ImportFrom)  # from . import
+    top = node.module.partition(".")[0]
+    return node.level > 0 or (top not in sys.stdlib_module_names and find_spec(top) is None)
 
 
 def _module(path: Path, name: str) -> Iterator[Held]:
@@ -194,24 +260,6 @@ def _module(path: Path, name: str) -> Iterator[Held]:
             body = node.body[1].lineno - 1 if len(node.body) > 1 else (node.end_lineno or len(lines))
             before = "".join(lines[: node.lineno - 1])
             yield Held(Posed(f"{path.name}::{node.name}", before + "".join(lines[node.lineno - 1 : body]), node.name, tests, before))
-
-
-def examples(text: str, entry_point: str) -> Iterator[str]:
-    """The examples of a docstring that call the function, as assertions."""
-    tree = parsed(text.rstrip() + "\n    pass\n") or parsed(text)
-    defined = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == entry_point] if tree else []
-    try:
-        examples = doctest.DocTestParser().get_examples(ast.get_docstring(defined[0]) or "" if defined else text)
-    except ValueError:
-        return
-    for example in examples:
-        said, wanted = example.source.strip(), example.want.strip()
-        call = parsed(said)
-        is_call = call is not None and len(call.body) == 1 and isinstance(call.body[0], ast.Expr) and f"{entry_point}(" in said
-        if is_call and wanted and not example.exc_msg:
-            literal = parsed(wanted)
-            plain = literal is not None and len(literal.body) == 1 and isinstance(literal.body[0], ast.Expr) and "\n" not in wanted
-            yield f"assert {said} == {wanted}" if plain else f"assert repr({said}) == {wanted!r}"
 
 
 def _text(path: Path) -> str:

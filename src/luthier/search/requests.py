@@ -11,9 +11,10 @@ from luthier.errors import SettingsError
 from luthier.models.chat_requests import ChatRequest, UnknownModelError, completion, field, read_chat
 from luthier.records import JSON, Message
 from luthier.search.chats import Shown, doctests_of, shown_file
+from luthier.search.doctests import examples
 from luthier.search.problem import Posed, Test
 from luthier.search.prompts import fenced
-from luthier.search.readers import called, examples
+from luthier.search.readers import called
 from luthier.search.settings import SearchSettings, Strategy
 from luthier.search.solving import Solved
 from luthier.texts.programs import parsed, program_of
