@@ -6,6 +6,7 @@ TRL and OpenAI `messages`, `prompt`/`completion`, ShareGPT, Alpaca, ToolACE, que
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -78,14 +79,14 @@ def understand(row: JSON, format: str = "auto") -> Read:  # noqa: A002
     messages = found.messages if cleaned is row else with_meant_nulls(found.messages, found.tools)
     used = {*layout.needs, *layout.may}
     extra = {key: value for key, value in row.items() if key not in used} | dict(found.extra)
-    _refuse_media(extra, messages)
+    refuse_media(extra, messages)
     conversation = Conversation(messages, found.tools, without_written(extra, ("messages", "tools"), name))
     text_calls = has_tags(messages) and not found.tools
     carried = (*carried_fields(extra, messages, found.tools), *([TEXT_CALLS] if text_calls else []))
     return Read(conversation, name, (FILLED_NULLS,) if filled else (), carried)
 
 
-def _refuse_media(extra: JSON, messages: Sequence[Message]) -> None:
+def refuse_media(extra: JSON, messages: Sequence[Message]) -> None:
     """Raises BadRowError where the words stand for a picture or a sound that is another field's: a text model would learn to answer unseen."""
     field = next((name for name in _MEDIA if _is_medium(extra.get(name))), None)
     if field is not None and any(isinstance(message.content, str) and _SHOWN.search(message.content) for message in messages):
@@ -169,23 +170,23 @@ def _detect(row: JSON) -> str:
 
 
 def _from_messages(row: JSON) -> Parts:
-    return _with_tools(system_turn(row.get("system")), messages_from(row["messages"]), row)
+    return _with_tools(system_of(row), messages_from(row["messages"]), row)
 
 
 def _from_sharegpt(row: JSON) -> Parts:
-    return _with_tools(system_turn(row.get("system")), messages_from(row["conversations"]), row)
+    return _with_tools(system_of(row), messages_from(row["conversations"]), row)
 
 
 def _from_completion(row: JSON) -> Parts:
-    messages = turns_from(row["prompt"], "user") + turns_from(row["completion"], "assistant")
-    return _with_tools(system_turn(row.get("system")), messages, row)
+    messages = turns_from(row["prompt"], "user") + _thought(row, turns_from(row["completion"], "assistant"))
+    return _with_tools(system_of(row), messages, row)
 
 
 def _from_alpaca(row: JSON) -> Parts:
     asked = "\n\n".join(text_field(row, key) for key in ("instruction", "input", "context") if row.get(key))
     answer = "output" if row.get("output") is not None else "response"
-    turns = (*history_turns(row.get("history")), Message("user", asked), Message("assistant", text_field(row, answer)))
-    return Parts(system_turn(row.get("system")) + turns)
+    turns = (*history_turns(row.get("history")), Message("user", asked), *_thought(row, (Message("assistant", text_field(row, answer)),)))
+    return Parts(system_of(row) + turns)
 
 
 def _from_question(asks: str, answers: str) -> Callable[[JSON], Parts]:
@@ -193,8 +194,8 @@ def _from_question(asks: str, answers: str) -> Callable[[JSON], Parts]:
         listed = next((name for name in ("options", "choices", "endings", "mc1_targets") if row.get(name) is not None), None)
         if listed is not None:
             raise BadRowError(f"a question with {listed!r} is no conversation: its answer says nothing without them; {seen(row)}")
-        turns = (*history_turns(row.get("history")), Message("user", text_field(row, asks)), Message("assistant", text_field(row, answers)))
-        return Parts(system_turn(_one_of(row, "system", "system_prompt")) + turns)
+        said = _thought(row, (Message("assistant", text_field(row, answers)),))
+        return Parts((*system_of(row), *history_turns(row.get("history")), Message("user", text_field(row, asks)), *said))
 
     return read
 
@@ -213,6 +214,21 @@ def _from_xlam(row: JSON) -> Parts:
     return Parts(
         (Message("user", text_field(row, "query")), Message("assistant", None if calls else "", calls)), tools_from(row.get("tools"))
     )
+
+
+def system_of(row: JSON) -> tuple[Message, ...]:
+    """The system message that stands in a field of its own. Raises BadRowError where it is no text, or two differ."""
+    return system_turn(_one_of(row, *_SYSTEM))
+
+
+def _thought(row: JSON, answer: tuple[Message, ...]) -> tuple[Message, ...]:
+    """An answer with what was thought before it, where a field of the row beside it says so."""
+    told = _one_of(row, *_THOUGHT)
+    if told is None or len(answer) != 1 or answer[0].reasoning is not None:
+        return answer
+    if not isinstance(told, str):
+        raise BadRowError(f"the reasoning is {type(told).__name__}, not text; {seen(row)}")
+    return (replace(answer[0], reasoning=told),)
 
 
 def _with_tools(system: tuple[Message, ...], messages: tuple[Message, ...], row: JSON) -> Parts:
@@ -262,25 +278,29 @@ def history_turns(value: Any) -> tuple[Message, ...]:
 
 def text_field(row: JSON, name: str) -> str:
     value = row[name]
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return str(value)  # the answer to a sum
     if not isinstance(value, str):
         raise BadRowError(f"`{name}` is {type(value).__name__}, not text; {seen(row)}")
     return value
 
 
+_SYSTEM = ("system", "system_prompt")
+_THOUGHT = ("reasoning_content", "thinking")
 # The order is the order of detection.
 LAYOUTS: dict[str, Layout] = {
-    "messages": Layout(("messages",), ("tools", "functions", "system"), _from_messages),
+    "messages": Layout(("messages",), ("tools", "functions", *_SYSTEM), _from_messages),
     "toolace": Layout(("system", "conversations"), ("tools",), _from_toolace),
-    "sharegpt": Layout(("conversations",), ("system", "tools", "functions"), _from_sharegpt),
+    "sharegpt": Layout(("conversations",), (*_SYSTEM, "tools", "functions"), _from_sharegpt),
     "conversation": Layout(
-        ("conversation",), ("system", "tools", "functions"), lambda row: _from_sharegpt({**row, "conversations": row["conversation"]})
+        ("conversation",), (*_SYSTEM, "tools", "functions"), lambda row: _from_sharegpt({**row, "conversations": row["conversation"]})
     ),
-    "completion": Layout(("prompt", "completion"), ("tools", "functions", "system"), _from_completion),
+    "completion": Layout(("prompt", "completion"), ("tools", "functions", *_SYSTEM, *_THOUGHT), _from_completion),
     "xlam": Layout(("query", "answers"), ("tools",), _from_xlam),
-    "alpaca": Layout(("instruction", "output"), ("input", "context", "system", "history"), _from_alpaca),
-    "dolly": Layout(("instruction", "response"), ("input", "context", "system", "history"), _from_alpaca),
+    "alpaca": Layout(("instruction", "output"), ("input", "context", *_SYSTEM, *_THOUGHT, "history"), _from_alpaca),
+    "dolly": Layout(("instruction", "response"), ("input", "context", *_SYSTEM, *_THOUGHT, "history"), _from_alpaca),
     **{
-        f"{asks}-{answers}": Layout((asks, answers), ("system", "system_prompt", "history"), _from_question(asks, answers))
+        f"{asks}-{answers}": Layout((asks, answers), (*_SYSTEM, *_THOUGHT, "history"), _from_question(asks, answers))
         for asks, answers in (
             ("prompt", "response"),
             ("query", "response"),

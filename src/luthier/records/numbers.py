@@ -16,6 +16,16 @@ def finite_number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def written_number(value: object) -> object:
+    """A number out of its text, as tables hold it; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
 def shown(value: object, most: int = 40) -> str:
     """A value as it is written, cut where it is long."""
     try:

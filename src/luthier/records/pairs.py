@@ -14,9 +14,20 @@ from luthier.records.account import note, note_row
 from luthier.records.conversations import JSON, Message, PreferencePair, Tool
 from luthier.records.files import SkippedRows, read_rows
 from luthier.records.filled_nulls import FILLED_NULLS, with_meant_nulls, without_filled_nulls
-from luthier.records.formats import carried_fields, converted, history_turns, one_list, seen, text_field, without_written
+from luthier.records.formats import (
+    carried_fields,
+    converted,
+    history_turns,
+    one_list,
+    refuse_media,
+    seen,
+    system_of,
+    text_field,
+    without_written,
+)
+from luthier.records.numbers import shown
 from luthier.records.tool_rows import tools_from
-from luthier.records.turns import messages_from, system_turn, turns_from
+from luthier.records.turns import messages_from, turns_from
 
 SIDES = (
     ("chosen", "rejected"),
@@ -78,13 +89,14 @@ def understand_pair(row: JSON) -> ReadPair:
     chosen, rejected = _without(prompt, chosen), _without(prompt, rejected)
     if not prompt:
         raise BadRowError(f"a preference pair without a prompt: the two answers begin with nothing in common; {seen(row)}")
-    prompt = _with_system(row.get("system"), prompt)
+    prompt = _with_system(system_of(row), prompt)
     tools = one_list(tools, tools_from(row.get("tools")))
     parts = [prompt, chosen, rejected]
     if cleaned is not row:
         parts = [with_meant_nulls(part, tools) for part in parts]
-    used = (*used, *prompt_used, "system", "tools")
+    used = (*used, *prompt_used, "system", "system_prompt", "tools")
     extra = {key: value for key, value in row.items() if key not in used}
+    refuse_media(extra, [turn for part in parts for turn in part])
     carried = tuple(carried_fields(extra, [turn for part in parts for turn in part], tools))
     written = without_written(extra, ("prompt", "chosen", "rejected"), "of preference pairs")
     return ReadPair(PreferencePair(parts[0], parts[1], parts[2], tools, written), f"{better} and {worse}", filled, carried)
@@ -108,10 +120,14 @@ def _sides(row: JSON) -> tuple[tuple[str, str], tuple[str, ...]] | None:
     for (one, two), verdict, first, second in VERDICTS:
         if row.get(one) is not None and row.get(two) is not None:
             told = row.get(verdict)
+            told = int(told) if isinstance(told, str) and told in ("0", "1") else told  # tables hold text
             if told in first and not isinstance(told, bool):
                 return (one, two), (one, two, verdict)
             if told in second and not isinstance(told, bool):
                 return (two, one), (one, two, verdict)
+            raise BadRowError(
+                f"not a preference pair: `{verdict}` is {shown(told)}, and does not say which answer is better; {', '.join(map(repr, (*first, *second)))} do"
+            )
     return None
 
 
@@ -119,7 +135,8 @@ def _prompt(row: JSON) -> tuple[tuple[Message, ...], tuple[Tool, ...], tuple[str
     """The messages before the answers, the tools that stand with them, and the fields they were read from; nothing where there is none."""
     name = next((name for name in PROMPTS if row.get(name) not in (None, "", [])), None)
     if name is None:
-        return (), (), PROMPTS[:1]
+        asked = row.get("history")  # of SHP
+        return (turns_from(asked, "user"), (), ("history",)) if isinstance(asked, str) and asked else ((), (), PROMPTS[:1])
     value = row[name]
     if name == "input" and isinstance(value, dict) and "messages" in value:  # OpenAI's preference rows
         others = sorted(key for key, part in value.items() if key not in ("messages", "tools", "parallel_tool_calls") and part is not None)
@@ -131,7 +148,7 @@ def _prompt(row: JSON) -> tuple[tuple[Message, ...], tuple[Tool, ...], tuple[str
         return (*history_turns(row.get("history")), Message("user", asked)), (), ("instruction", "input", "history")
     if name in ("conversations", "messages"):
         return messages_from(value), (), (name,)
-    if isinstance(row.get("history"), list) and isinstance(value, str):
+    if row.get("history") and isinstance(value, str):
         return (*history_turns(row["history"]), Message("user", value)), (), (name, "history")
     return turns_from(value, "user"), (), (name,)
 
@@ -142,8 +159,7 @@ def _answers(value: Any) -> tuple[Message, ...]:
     return messages_from(value)
 
 
-def _with_system(text: Any, prompt: tuple[Message, ...]) -> tuple[Message, ...]:
-    system = system_turn(text)
+def _with_system(system: tuple[Message, ...], prompt: tuple[Message, ...]) -> tuple[Message, ...]:
     if not system or prompt[:1] == system:
         return prompt
     if prompt[0].role == "system":

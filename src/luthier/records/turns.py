@@ -48,7 +48,16 @@ def messages_from(value: Any) -> tuple[Message, ...]:
     listed = decoded(value, "the messages")
     if isinstance(listed, str):
         raise BadRowError("messages are a list of objects, not text")
-    return turns_from(listed, "user")
+    return turns_from(_by_turns(listed), "user")
+
+
+def _by_turns(value: Any) -> Any:
+    """Messages as a list of objects, also out of an object of lists, as `datasets` keeps sequences: `{"from": [...], "value": [...]}`."""
+    if not isinstance(value, dict) or not value or not all(isinstance(each, list) for each in value.values()):
+        return value
+    if len(set(map(len, value.values()))) > 1:
+        raise BadRowError(f"the messages are lists of {', '.join(map(str, map(len, value.values())))} parts; a message has one of each")
+    return [dict(zip(value, parts, strict=True)) for parts in zip(*value.values(), strict=True)]
 
 
 def system_turn(text: Any) -> tuple[Message, ...]:
@@ -174,7 +183,7 @@ def _reasoning(item: JSON, thought: str | None, role: Role) -> tuple[str | None,
 
 
 def _weight(item: JSON, number: int) -> tuple[float | None, str | None]:
-    """The weight of a turn, and the field that says so: `weight` or `loss_weight`, a number from 0, or `train`, true or false."""
+    """The weight of a turn, and the field that says so: `weight` or `loss_weight`, a number from 0, or `train` or `loss`, true or false."""
     named = next((name for name in ("weight", "loss_weight") if item.get(name) is not None), "")
     if named:
         value = item[named]
@@ -182,7 +191,10 @@ def _weight(item: JSON, number: int) -> tuple[float | None, str | None]:
         if weight is None or weight < 0:
             raise BadRowError(f"message {number}: the weight is {shown(value)}; give a number from 0")
         return value, named
-    return (float(item["train"]), "train") if isinstance(item.get("train"), bool) else (None, None)
+    if item.get("train_detail") is not None:
+        raise BadRowError(f"message {number}: `train_detail` weighs parts of a turn, which is not understood; give the turn a `weight`")
+    flag = next((name for name in ("train", "loss") if isinstance(item.get(name), bool)), None)
+    return (None, None) if flag is None else (float(item[flag]), flag)
 
 
 def _text_or_none(item: JSON, key: str, number: int) -> str | None:

@@ -43,8 +43,9 @@ def noise_scores(rows: Sequence[bytes], groups: Sequence[str], engine: Engine = 
     It is that of the row, or that of its window of 64 bytes at the lower third where this is lower: a row is noise where most of it is.
 
     rows: UTF-8, any bytes are taken; read twice, a chunk at a time. groups: the source of each row. Its like are the rows of the same
-    source and language group; where these are fewer than 50, those of the language group, then all. Rows that no language claims are
-    counted to the largest group of their source. 0 for rows under 32 bytes, and for all where the pool has fewer than 50 longer ones.
+    source and language group; where these are fewer than 50, those of the language group. Rows that no language claims are
+    counted to the largest group of their source, or judged among all. 0 for rows under 32 bytes, for those of a language of which the pool
+    has fewer than 50, to which any other is strange, and for all where the pool has fewer than 50 longer ones.
     Raises SettingsError where rows and groups differ in number.
     """
     import numpy as np
@@ -59,7 +60,8 @@ def noise_scores(rows: Sequence[bytes], groups: Sequence[str], engine: Engine = 
         sources, claimed = _numbered(groups)[judged], _numbered(languages)[judged]
         alike = _with_unclaimed(sources, claimed)
         median, spread = _robust_spread(values, (np.zeros_like(alike), alike, sources * (int(alike.max()) + 1) + alike))
-        scores[judged] = (np.minimum(values, np.maximum(thirds[judged], median)) - median) / spread
+        found = (np.minimum(values, np.maximum(thirds[judged], median)) - median) / spread
+        scores[judged] = np.where((claimed > 0) & (np.bincount(claimed)[claimed] < FEWEST), 0.0, found)
     return [float(score) for score in scores]
 
 

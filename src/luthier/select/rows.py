@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -18,27 +18,41 @@ Fields = Literal["all", "prompt", "response"]
 
 
 class PoolRow(NamedTuple):
-    """A row of the pool: its line or position in the file, the row itself and the text that is measured."""
+    """A row of the pool: its line or position in the file, the row itself and the text that is measured. mute: a conversation whose
+    assistant says and calls nothing."""
 
     number: int
     row: JSON
     text: str
+    mute: bool = False
 
 
 def row_text(row: JSON, fields: Fields = "all") -> str:
     """The turns as `role: content` lines, tool calls as JSON; of a preference pair the prompt and both answers; else `text`.
 
     fields: "response" leaves out what the assistant does not say, "prompt" what it does. Tool definitions are never part of it.
-    Raises BadRowError for a row of no known layout.
+    Empty where nobody says anything. Raises BadRowError for a row of no known layout.
     """
-    if _is_text(row):
-        return str(row["text"])
+    return str(row["text"]) if _is_text(row) else _text(_turns(row), fields)
+
+
+def _turns(row: JSON) -> tuple[Message, ...]:
     if is_pair(row):
         pair = to_pair(row)
-        messages = (*pair.prompt, *pair.chosen, *pair.rejected)
-    else:
-        messages = to_conversation(row).messages
+        return (*pair.prompt, *pair.chosen, *pair.rejected)
+    return to_conversation(row).messages
+
+
+def _text(messages: Sequence[Message], fields: Fields) -> str:
+    if not any(_said(message) for message in messages):
+        return ""
     return "".join(_turn(message) for message in messages if fields == "all" or _answers(message) == (fields == "response"))
+
+
+def _is_mute(messages: Sequence[Message]) -> bool:
+    """Whether an assistant has turns, and says and calls nothing in any of them."""
+    turns = [message for message in messages if _answers(message)]
+    return bool(turns) and not any(_said(message) for message in turns)
 
 
 class Exchange(NamedTuple):
@@ -75,12 +89,12 @@ def read_pool(source: str | Path | Iterable[JSON], fields: Fields = "all", skipp
     numbered = read_rows(source, skipped) if isinstance(source, str | Path) else enumerate(source, 1)
     for number, row in numbered:
         try:
-            text = row_text(row, fields)
+            turns = () if _is_text(row) else _turns(row)
         except BadRowError as error:
             set_aside(error.at(path, number), row, skipped)
         else:
             note("understood", "rows of a pool", path, number)
-            yield PoolRow(number, row, text)
+            yield PoolRow(number, row, _text(turns, fields) if turns else str(row.get("text") or ""), _is_mute(turns))
 
 
 def rows_at(source: str | Path | Iterable[JSON], numbers: Container[int]) -> dict[int, JSON]:
@@ -121,7 +135,7 @@ def _turn(message: Message) -> str:
 
 def _said(message: Message) -> str:
     calls = [json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False) for call in message.tool_calls]
-    return " ".join(part for part in (message.content, *calls) if part)
+    return " ".join(part for part in (message.content, *calls) if part and part.strip())
 
 
 def _answers(message: Message) -> bool:

@@ -121,7 +121,8 @@ class Selection:
 @dataclass(frozen=True)
 class PoolRows:
     """A pool as it was read. numbers: line or position of each row; groups: its source; quality: the value of the quality column;
-    bad: how many rows were set aside; columns: the values of further columns whose shares are capped; targets: texts to select towards."""
+    bad: how many rows were set aside; columns: the values of further columns whose shares are capped; targets: texts to select towards;
+    mute: positions of conversations whose assistant says and calls nothing."""
 
     source: str | Path | Sequence[JSON]
     texts: TextPool
@@ -131,6 +132,7 @@ class PoolRows:
     bad: int
     columns: dict[str, list[str]] = field(default_factory=dict)
     targets: list[bytes] = field(default_factory=list)
+    mute: set[int] = field(default_factory=set)
 
 
 def select(
@@ -168,6 +170,7 @@ def read_texts(source: str | Path | Iterable[JSON], settings: ChoiceSettings, sk
     """Read a pool once, for any number of choices with the same fields, group and quality. Raises BadRowError, MissingFileError."""
     kept = source if isinstance(source, str | Path) else list(source)
     texts, numbers, groups, quality = TextPool(), array("Q"), list[str](), list[float | None]()
+    mute: set[int] = set()
     methods = getattr(settings, "methods", None) or (getattr(settings, "method", ""),)
     columns: dict[str, list[str]] = {name: [] for name in settings.shares() if name not in (LANGUAGE, settings.group)}
     number_of = weight_of if any(method.startswith("zip") for method in methods) else quality_of
@@ -178,6 +181,8 @@ def read_texts(source: str | Path | Iterable[JSON], settings: ChoiceSettings, sk
             error = problem.at(kept if isinstance(kept, str | Path) else "the rows", row.number)
             set_aside(error, row.row, skipped)
             continue
+        if row.mute:
+            mute.add(len(numbers))
         texts.append(row.text)
         numbers.append(row.number)
         groups.append(str(row.row.get(settings.group, "")))
@@ -191,7 +196,7 @@ def read_texts(source: str | Path | Iterable[JSON], settings: ChoiceSettings, sk
             f"{kept}: no rows there to choose from" + (", all were set aside" if skipped is not None and skipped.count else "")
         )
     targets = read_targets(settings.target, settings.fields)
-    return PoolRows(kept, texts, numbers, groups, quality, 0 if skipped is None else skipped.count, columns, targets)
+    return PoolRows(kept, texts, numbers, groups, quality, 0 if skipped is None else skipped.count, columns, targets, mute)
 
 
 def choose(read: PoolRows, settings: SelectSettings, *, run: Path | None = None, workers: int = 0, progress: Progress = quiet) -> Selection:
@@ -206,7 +211,7 @@ def choose(read: PoolRows, settings: SelectSettings, *, run: Path | None = None,
     near: Nearness | None = None
     languages = [language_group(row) for row in pool]
     with _engine(workers) as engine:
-        dropped = _gates(pool, read.numbers, columns.groups, settings, engine)
+        dropped = _gates(read, settings, engine)
         for index, value in enumerate(columns.quality):
             if settings.quality is not None and not value and settings.method in ("zip", "zip-long"):
                 dropped.setdefault(index, Dropped("quality", f"{settings.quality} is {value}"))
@@ -286,15 +291,15 @@ def _engine(workers: int) -> Iterator[Engine]:
         yield engine
 
 
-def _gates(pool: TextPool, numbers: Sequence[int], groups: Sequence[str], settings: SelectSettings, engine: Engine) -> dict[int, Dropped]:
-    """Rows that may not be picked: empty, evaluation data, exact and near duplicates of an earlier row, noise.
-
-    numbers: line or position of each row, by which a duplicate names its twin.
-    """
+def _gates(read: PoolRows, settings: SelectSettings, engine: Engine) -> dict[int, Dropped]:
+    """Rows that may not be picked: empty or without an answer, evaluation data, exact and near duplicates of an earlier row, noise."""
     from luthier.select.duplicates import exact_duplicates, near_duplicates, repeats_of
     from luthier.select.guard import noise_scores
 
+    pool, numbers, groups = read.texts, read.numbers, read.groups
     dropped = {index: Dropped("empty", "no text") for index, row in enumerate(pool) if not row.strip()}
+    for index in read.mute:
+        dropped.setdefault(index, Dropped("empty", "the assistant says and calls nothing"))
 
     def drop(gate: str, found: dict[int, str]) -> None:
         for index, detail in found.items():

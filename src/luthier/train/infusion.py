@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.progress import Progress, quiet
-from luthier.records import JSON, Conversation
+from luthier.records import JSON, Conversation, read_rows
 from luthier.records.fusion_suite import CONVERSATIONS, STATEMENTS, Stage, read_suite
 from luthier.run import Run
 from luthier.run.folder import Read
@@ -61,7 +61,7 @@ def run(settings: InfusionRunSettings, out: Path, progress: Progress = quiet) ->
     folder, base = read_suite(settings.suite).folder, settings.open()
     statements, conversations = folder / STATEMENTS, folder / CONVERSATIONS
     lessons = Lessons(
-        [str(row["text"]) for row in read_training([statements], dict)],
+        [str(row["text"]) for _, row in read_rows(Path(statements))],
         list(read_training([conversations])),
         list(read_training(settings.general)),
     )

@@ -232,12 +232,12 @@ def train(prepared: Prepared, model: LocalModel, folder: Path, settings: SftSett
     """Train on what was prepared."""
     import torch
 
-    from luthier.train.steps import CHECKPOINTS, METRICS, full_disk_named, latest_checkpoint, refuse_broken, save
+    from luthier.train.steps import METRICS, full_disk_named, refuse_broken, resumed, save
 
     folder.mkdir(parents=True, exist_ok=True)
     trainer = _trainer(prepared, model, folder, settings, progress)
     with full_disk_named(folder):
-        trainer.train(resume_from_checkpoint=latest_checkpoint(folder / CHECKPOINTS))
+        trainer.train(resume_from_checkpoint=resumed(folder, prepared.rows, settings, model, writes=trainer.is_world_process_zero()))
         refuse_broken(trainer.model, trainer.args, settings.noise)
         measured = trainer.evaluate() if prepared.held else {}
         if settings.full:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,6 +29,31 @@ from luthier.train.shared_prompts import collate
 
 FULL = 4 << 20  # bytes: less free space than a checkpoint part needs
 PLAN, METRICS, CHECKPOINTS = "plan.json", "metrics.jsonl", "checkpoints"
+STARTED = "started.json"  # of what the checkpoints are
+# Settings that make another training of the same rows; how long it may take does not.
+SHAPING = frozenset(
+    [
+        "backend",
+        "full",
+        "epochs",
+        "learning_rate",
+        "rank",
+        "lora",
+        "seed",
+        "sigma",
+        "method",
+        "strength",
+        "branches",
+        "by_length",
+        "sft",
+        "flat",
+        "loss",
+        "weighting",
+        "beta",
+        "delta",
+        "training",
+    ]
+)
 PROBES = 4
 MARGIN = 1.15  # whole runs took 0.9 to 1.2 times a step of the probe: other work on the machine, batches of unlike rows
 Rows = Sequence[dict[str, list[int]]]
@@ -63,6 +90,33 @@ def latest_checkpoint(folder: Path) -> str | None:
     """The newest complete checkpoint; one that a kill cut short lacks its state file, or the end of it, and is passed over."""
     found = [path for path in folder.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
     return str(max(found, key=lambda path: int(path.name.split("-")[1]))) if found else None
+
+
+def resumed(folder: Path, rows: Iterable[Any], settings: Any, model: LocalModel, *, writes: bool) -> str | None:
+    """The checkpoint that a training goes on from, None where it starts; what is trained is noted beside the checkpoints.
+
+    rows: as they are encoded. settings: a dataclass, whose time limits may differ. writes: in the first of several processes. Raises SettingsError where the folder holds a
+    training of other rows, settings or another base.
+    """
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(row, default=repr).encode())
+    told = {name: value for name, value in asdict(settings).items() if name in SHAPING}
+    started = {
+        "rows": digest.hexdigest(),
+        "settings": json.loads(json.dumps(told, default=str)),
+        "base": [str(Path(place).resolve()) for place in (model.folder, model.adapter) if place],
+    }
+    note, found = folder / CHECKPOINTS / STARTED, latest_checkpoint(folder / CHECKPOINTS)
+    if found is not None and note.is_file() and (kept := json.loads(note.read_bytes())) != started:
+        others = [name for name in started if kept.get(name) != started[name]]
+        raise SettingsError(
+            f"{folder}: holds the checkpoints of a training with other {' and '.join(others)}; choose another folder, or remove them"
+        )
+    if writes:
+        with atomic_write(note) as file:
+            json.dump(started, file)
+    return found
 
 
 def _is_json(path: Path) -> bool:

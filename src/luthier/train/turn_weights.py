@@ -10,7 +10,7 @@ from typing import Any
 
 from luthier.errors import BadRowError
 from luthier.records import JSON, Conversation, Message
-from luthier.records.numbers import finite_number, shown
+from luthier.records.numbers import finite_number, shown, written_number
 
 IGNORED = -100  # a label that trains nothing
 
@@ -20,7 +20,7 @@ def row_weight(extra: JSON) -> float:
     value = extra.get("weight")
     if value is None:
         return 1.0
-    number = finite_number(value)
+    number = finite_number(written_number(value))
     if number is None or number < 0:
         raise BadRowError(f"the row's weight is {shown(value)}; give a number from 0")
     return number

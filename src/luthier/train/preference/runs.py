@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luthier.progress import Progress, quiet
-from luthier.records import JSON, to_pair
+from luthier.records import JSON
 from luthier.run import Run
 from luthier.run.folder import Read
 from luthier.train.preference import page
 from luthier.train.preference.losses import REFERENCE_FREE
-from luthier.train.rows import placing, read_training
+from luthier.train.rows import placing, read_training_pairs
 from luthier.train.settings import PreferenceRunSettings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def run(settings: PreferenceRunSettings, out: Path, progress: Progress = quiet) 
     """
     from luthier.train.preference.tuning import REFERENCE, prepare, train
 
-    pairs, held = list(read_training(settings.data, to_pair)), list(read_training(settings.evaluation, to_pair))
+    pairs, held = list(read_training_pairs(settings.data)), list(read_training_pairs(settings.evaluation))
     model: LocalModel = settings.open()
     with placing((pairs, settings.data), (held, settings.evaluation)):
         prepared = prepare(pairs, model, out, settings, evaluation=held)

@@ -16,7 +16,7 @@ from luthier.train.preference.pairs import EncodedPair, PairCounts
 from luthier.train.preference.trainer import PreferenceTrainer, kept_pairs
 from luthier.train.settings import PreferenceMethod, PreferenceSettings
 from luthier.train.start import check_start, checked, defaults, lora_config, refused_by, starting_weights, trainer_config
-from luthier.train.steps import CHECKPOINTS, METRICS, MetricsCallback, full_disk_named, latest_checkpoint, refuse_broken, save
+from luthier.train.steps import METRICS, MetricsCallback, full_disk_named, refuse_broken, resumed, save
 
 METHODS: dict[PreferenceMethod, tuple[bool, str]] = {  # whether the bridged answer is the chosen one, and the weights
     "dpo": (False, "none"),
@@ -112,7 +112,8 @@ def train(prepared: Prepared, model: LocalModel, folder: Path, settings: Prefere
     trainer = _trainer(prepared, model, folder, settings, progress)
     with full_disk_named(folder):
         before = trainer.evaluate() if prepared.held else None
-        trained = trainer.train(resume_from_checkpoint=latest_checkpoint(folder / CHECKPOINTS))
+        started = resumed(folder, prepared.rows, settings, model, writes=trainer.is_world_process_zero())
+        trained = trainer.train(resume_from_checkpoint=started)
         refuse_broken(trainer.model, trainer.args, settings.sigma)
         after = trainer.evaluate() if prepared.held else None
         save(trainer, folder / settings.made, model)
@@ -135,7 +136,9 @@ def train(prepared: Prepared, model: LocalModel, folder: Path, settings: Prefere
 def chosen_by_method(pair: PreferencePair, bridged: bool) -> PreferencePair:
     """The pair with the answer the method prefers: as it stands in the data, or as it was before bridging."""
     original = pair.extra.get(ORIGINAL)
-    if bridged or original is None:
+    if (
+        bridged or original is None or not isinstance(pair.extra.get("bridged"), bool)
+    ):  # a column of that name in data of others means something else
         return pair
     return replace(pair, chosen=to_pair({**pair.to_row(), "chosen": original}).chosen)
 
