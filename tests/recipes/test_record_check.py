@@ -85,7 +85,10 @@ def test_what_is_refused_is_told_with_its_values_and_ends_with_status_1(tmp_path
     said = check("array.jsonl", ok=False)
     assert "not JSON: Expecting value at column 2" in said.stdout
     Path("cp.jsonl").write_bytes(b'{"messages": "\xff"}\n')
-    assert "not UTF-8 text at byte 15 (1 row, the first cp.jsonl:1)" in check("cp.jsonl", ok=False).stdout
+    assert (
+        "not UTF-8 text at byte 15; convert the file first, where its language is a Western one with: iconv -f cp1252 -t utf-8 (1 row, the first cp.jsonl:1)"
+        in check("cp.jsonl", ok=False).stdout
+    )
     write_jsonl("null.jsonl", [{"messages": None}])
     assert "the row has 'messages', and null in 'messages'" in check("null.jsonl", "--as", "conversations", ok=False).stdout
 

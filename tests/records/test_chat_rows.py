@@ -389,7 +389,7 @@ def test_a_layout_beside_another_is_carried_along_or_refused():
     ("row", "problem"),
     [
         ({"question": "2+2?", "options": ["3", "4"], "answer": "B"}, "a question with 'options' is no conversation"),
-        ({"instruction": "x", "output": 4}, "`output` is int, not text"),
+        ({"instruction": "x", "output": [4]}, "`output` is list, not text"),
         ({"instruction": "x", "output": "y", "history": [["a"]]}, "`history` is neither"),
         ({"system": "A", "messages": [{"role": "system", "content": "B"}, ASKED]}, "a system text in `system` and another"),
         ({"system": ["A"], "messages": [ASKED]}, "the system text is list"),

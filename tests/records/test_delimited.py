@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthier.errors import BadRowError, MissingFileError
-from luthier.records.delimited import inert, read_delimited
+from luthier.records.delimited import filled, inert, read_delimited
+from luthier.records.files import read_rows
 
 cells = st.text(st.sampled_from("ab \"',;\n\r\té"), max_size=8)
 without_returns = st.lists(
@@ -93,3 +94,35 @@ def test_a_formula_gets_a_quote_in_front(text):
 @pytest.mark.parametrize("value", ["", "a=b", "'=1", -2.5, 3, None])
 def test_what_no_spreadsheet_runs_stays_as_it_is(value):
     assert inert(value) is value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\r\nq;answer\r\ntea, hot;four\r\n",
+        "q;answer;;\ntea, hot;four;;\n;;;\n",
+        '"q, asked";answer\ntea, hot;four\n',
+        "q;answer\n\n;\ntea, hot;four\n;\n",
+    ],
+)
+def test_tables_as_spreadsheets_save_them(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(text.encode())
+    rows = list(filled(read_delimited(path)))
+    assert [cells[-2:] for _, cells in rows][1:] == [["tea, hot", "four"]]
+    assert len(rows[0][1]) == 2
+    assert rows[-1][0] == text.splitlines().index(next(line for line in text.splitlines() if line.startswith("tea"))) + 1
+
+
+def test_a_last_column_without_a_name_that_holds_something_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("q,answer,\ntea,four,\nbun,two,x\n")
+    assert [cells for _, cells in filled(read_delimited(path))] == [["q", "answer"], ["tea", "four"], ["bun", "two", "x"]]
+
+
+@pytest.mark.parametrize(("encoding", "advice"), [("utf-16", "iconv -f utf-16"), ("cp1252", "iconv -f cp1252")])
+def test_lines_in_another_encoding_come_with_advice(encoding: str, advice: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_bytes('{"text": "Zoë"}\n'.encode(encoding))
+    with pytest.raises(BadRowError, match=advice):
+        list(read_rows(path))

@@ -9,7 +9,6 @@ import pytest
 
 from luthier.errors import BadRowError
 from luthier.records import Message, read_rows
-from luthier.records.account import Account
 from luthier.records.formats import to_conversation
 from luthier.records.pairs import to_pair
 
@@ -96,17 +95,6 @@ def test_a_verdict_that_says_nothing_is_what_is_refused() -> None:
 def test_a_pair_about_a_picture_is_refused() -> None:
     with pytest.raises(BadRowError, match="shows what is in 'images'"):
         to_pair({"prompt": "<image> What is it?", "chosen": "A cat.", "rejected": "A dog.", "images": ["a/b.png"]})
-
-
-def test_nan_of_a_table_is_no_value(tmp_path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = tmp_path / "rows.parquet"
-    pq.write_table(pa.table({"text": ["a", "b"], "q": pa.array([0.5, float("nan")], pa.float64())}), path)
-    with Account() as account:
-        assert [row["q"] for _, row in read_rows(path)] == [0.5, None]
-    assert "NaN in column 'q' as no value" in "\n".join(account.lines())
 
 
 def test_pictures_of_a_data_set_are_not_decoded(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from luthier.errors import SettingsError
+from luthier.errors import BadRowError, SettingsError
 from luthier.records import read_rows, write_jsonl, write_parquet
+from luthier.records.account import Account
 from luthier.select.answers import explain, forecast, ratio
 from luthier.select.runs import compare, repeated_prompts, run
 from luthier.select.selection import select
@@ -301,3 +302,40 @@ def test_an_empty_pool_is_no_pool(tmp_path: Path) -> None:
     done = command("run", "none.jsonl", "--out", "best", "--budget", "1 rows", "--quiet", cwd=tmp_path)
     assert done.returncode == 2
     assert "none.jsonl: no rows there to choose from" in done.stderr
+
+
+def test_nan_of_a_table_is_no_value_and_an_infinity_is_named(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "pool.parquet"
+    texts = [f"row {n} says {word}" for n, word in enumerate(("tea", "buns", "four"))]
+    pq.write_table(pa.table({"text": texts, "q": pa.array([0.5, float("nan"), 2.0])}), path)
+    with Account() as account:
+        select(path, budget="3 rows").save(tmp_path / "out.jsonl")
+    assert [row["q"] for _, row in read_rows(tmp_path / "out.jsonl")].count(None) == 1
+    assert "NaN in column 'q' as no value" in "\n".join(account.lines())
+    assert len(list(select(path, budget="3 rows", method="score", quality="q").picks)) <= 3
+    pq.write_table(pa.table({"text": texts, "q": pa.array([0.5, float("inf"), 2.0])}), path)
+    with pytest.raises(BadRowError, match=r"pool\.parquet:2: cannot be written as JSON"):
+        select(path, budget="3 rows").save(tmp_path / "other.jsonl")
+
+
+def test_rows_in_which_nobody_answers_are_empty() -> None:
+    silent = [
+        {"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": ""}]},
+        {"conversations": [{"from": "human", "value": "tea?"}, {"from": "gpt", "value": "  "}]},
+    ]
+    rows = [{"messages": [{"role": "user", "content": f"tea {n}?"}, {"role": "assistant", "content": f"It is {n * 7}."}]} for n in range(9)]
+    made = select([*silent, *rows], budget="11 rows")
+    assert {made.dropped[0].detail, made.dropped[1].detail} == {"no text", "the assistant says and calls nothing"}
+    assert len(made.picks) == 9
+
+
+def test_a_few_rows_of_another_script_are_no_noise() -> None:
+    english = [
+        {"text": f"The shop opens at {n} in the morning and sells tea, bread and number {n * 3} of the local paper."} for n in range(120)
+    ]
+    japanese = [{"text": f"この店は朝{n}時に開いて、お茶とパンと地元の新聞を売っています。"} for n in range(8)]
+    made = select([*english, *japanese], budget="128 rows", noise=5.0)
+    assert [index for index, why in made.dropped.items() if why.gate == "noise"] == []

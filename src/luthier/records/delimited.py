@@ -19,6 +19,8 @@ from luthier.records.encodings import not_utf8
 Row = tuple[int, list[str]]
 LARGEST = 4 << 30  # bytes of a table, which is held whole
 COMMAS = (",", ";", "\t")
+_SEPARATOR = re.compile(r"sep=([,;\t])\r?\n")
+_IN_QUOTES = re.compile(r'"[^"]*+"')
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -36,8 +38,10 @@ def read_delimited(path: Path) -> Iterator[Row]:
     kind = Path(path.name.lower().removesuffix(".gz")).suffix
     text = _text(path)
     if kind == ".csv":
-        head = text.partition("\n")[0]
-        yield from _quoted(text, max(COMMAS, key=head.count), path)
+        told = _SEPARATOR.match(text)  # a first line of Excel's, which names the separator
+        head = _IN_QUOTES.sub("", text.partition("\n")[0])
+        delimiter, start = (told[1], told.end()) if told else (max(COMMAS, key=head.count), 0)
+        yield from _quoted(text, delimiter, path, start)
     elif kind == ".tsv" and _has_quotes(text):
         yield from _quoted(text, "\t", path)
     else:
@@ -74,9 +78,24 @@ def _cells(delimiter: str) -> re.Pattern[str]:
     return re.compile(rf'(?:"((?:[^"]|"")*+)"\r?|(?!")([^{delimiter}\n]*+))({delimiter}|\n|\Z)')
 
 
-def _quoted(text: str, delimiter: str, path: Path) -> Iterator[Row]:
-    """As RFC 4180 has it; a cell that does not begin with a quote may hold some."""
-    pattern, at, line = _cells(delimiter), 0, 1
+def filled(rows: Iterator[Row]) -> Iterator[Row]:
+    """Rows of a table with names in its first one, without the empty rows and the empty last columns that spreadsheets leave."""
+    width = 0
+    for line, cells in rows:
+        if not width:  # the names
+            width, whole = len(_without_last(cells)), len(cells)
+        if any(cells):
+            yield line, cells[:width] if len(cells) == whole and not any(cells[width:]) else cells
+
+
+def _without_last(cells: list[str]) -> list[str]:
+    """Cells up to the last one with something in it."""
+    return cells[: next((at for at in range(len(cells), 0, -1) if cells[at - 1].strip()), 0)]
+
+
+def _quoted(text: str, delimiter: str, path: Path, start: int = 0) -> Iterator[Row]:
+    """As RFC 4180 has it; a cell that does not begin with a quote may hold some. start: of the table in the text, at the beginning of a line."""
+    pattern, at, line = _cells(delimiter), start, 1 + text.count("\n", 0, start)
     begun, cells = line, list[str]()
     while at < len(text):
         found = pattern.match(text, at)

@@ -22,7 +22,7 @@ from typing import IO, Any, Literal, TypeVar, cast
 from luthier.errors import BadRowError, DiskError, MissingFileError, SettingsError
 from luthier.records.account import note, note_refusal
 from luthier.records.conversations import JSON
-from luthier.records.delimited import read_delimited
+from luthier.records.delimited import filled, read_delimited
 from luthier.records.hub import column_rows, dataset_named, hub_rows
 from luthier.records.lines import as_row, parse_row, parse_value, to_line
 from luthier.records.parquet import ColumnRow, table_rows, to_table
@@ -293,7 +293,7 @@ def _line_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int,
 
 def _table_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
     """Rows of texts under the names of a first line; an empty cell is null. number: the line in which a row begins."""
-    rows = read_delimited(source)
+    rows = filled(read_delimited(source))
     _, names = next(rows, (1, []))
     if len(set(names)) < len(names):
         raise BadRowError(f"the columns {', '.join(sorted({n for n in names if names.count(n) > 1}))} are there twice", source, 1)

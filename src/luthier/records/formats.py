@@ -6,7 +6,6 @@ TRL and OpenAI `messages`, `prompt`/`completion`, ShareGPT, Alpaca, ToolACE, que
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +20,7 @@ from luthier.records.conversations import JSON, Conversation, Message, Tool
 from luthier.records.files import SkippedRows, read_rows, set_aside
 from luthier.records.filled_nulls import FILLED_NULLS, with_meant_nulls, without_filled_nulls
 from luthier.records.lines import decoded
+from luthier.records.numbers import finite_number
 from luthier.records.text_calls import has_tags, split_listed_tools, tagged_turns
 from luthier.records.tool_rows import tools_from
 from luthier.records.toolace import call_turns, split_tools
@@ -185,7 +185,7 @@ def _from_completion(row: JSON) -> Parts:
 def _from_alpaca(row: JSON) -> Parts:
     asked = "\n\n".join(text_field(row, key) for key in ("instruction", "input", "context") if row.get(key))
     answer = "output" if row.get("output") is not None else "response"
-    turns = (*history_turns(row.get("history")), Message("user", asked), *_thought(row, (Message("assistant", text_field(row, answer)),)))
+    turns = (*history_turns(row.get("history")), Message("user", asked), *_thought(row, (Message("assistant", _answer(row, answer)),)))
     return Parts(system_of(row) + turns)
 
 
@@ -194,7 +194,7 @@ def _from_question(asks: str, answers: str) -> Callable[[JSON], Parts]:
         listed = next((name for name in ("options", "choices", "endings", "mc1_targets") if row.get(name) is not None), None)
         if listed is not None:
             raise BadRowError(f"a question with {listed!r} is no conversation: its answer says nothing without them; {seen(row)}")
-        said = _thought(row, (Message("assistant", text_field(row, answers)),))
+        said = _thought(row, (Message("assistant", _answer(row, answers)),))
         return Parts((*system_of(row), *history_turns(row.get("history")), Message("user", text_field(row, asks)), *said))
 
     return read
@@ -276,10 +276,14 @@ def history_turns(value: Any) -> tuple[Message, ...]:
     return tuple(turn for asked, said in listed for turn in (Message("user", asked), Message("assistant", said)))
 
 
+def _answer(row: JSON, name: str) -> str:
+    """An answer, which of a sum may be a number."""
+    value = row[name]
+    return str(value) if finite_number(value) is not None else text_field(row, name)
+
+
 def text_field(row: JSON, name: str) -> str:
     value = row[name]
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return str(value)  # the answer to a sum
     if not isinstance(value, str):
         raise BadRowError(f"`{name}` is {type(value).__name__}, not text; {seen(row)}")
     return value

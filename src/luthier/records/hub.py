@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from luthier.errors import MissingFileError
 from luthier.records.conversations import JSON
-from luthier.records.parquet import ColumnRow, nan_as_null
+from luthier.records.parquet import ColumnRow
 
 _NAME = re.compile(r"(?P<name>[\w-][\w.-]*+/[\w-][\w.-]*+)(?:@(?P<revision>[\w./-]++))?(?::(?P<split>[\w.\[\]%:+-]++))?")
 _FILES = (".jsonl", ".json", ".ndjson", ".parquet", ".csv", ".tsv", ".gz", ".txt", ".zip", ".eval", ".yaml", ".yml", ".md", ".py")
@@ -69,14 +69,11 @@ def column_rows(rows: Any) -> Iterator[tuple[int, JSON]]:
     """(position from 1, row) of a data set of `datasets`."""
     features = rows.features or {}
     typed = frozenset(name for name, feature in features.items() if "Json(" in repr(feature))
-    numbers = [name for name, feature in features.items() if str(getattr(feature, "dtype", "")).startswith("float")]
     for name, feature in features.items():
         if getattr(feature, "decode", False) is True:  # pictures and sound stay as they are stored: nothing here looks at them
             rows = rows.cast_column(name, dataclasses.replace(feature, decode=False))
     for position, row in enumerate(rows, 1):
-        made = ColumnRow(row, typed)
-        nan_as_null(made, numbers, None, position)
-        yield position, made
+        yield position, ColumnRow(row, typed)
 
 
 def _opened(named: Named, *, offline: bool) -> Any:

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from luthier.errors import BadRowError
 from luthier.records.conversations import JSON
+from luthier.records.encodings import not_utf8
 
 MOST_NESTED = 200  # levels of objects and lists in a row
 
@@ -53,7 +54,8 @@ def parse_value(data: bytes) -> Any:
     try:
         return parse_text(data.decode())
     except UnicodeDecodeError as error:
-        raise BadRowError(f"not UTF-8 text at byte {error.start + 1}", line=data.count(b"\n", 0, error.start) + 1) from None
+        told = not_utf8(data).replace("not UTF-8 text", f"not UTF-8 text at byte {error.start + 1}", 1)
+        raise BadRowError(told, line=data.count(b"\n", 0, error.start) + 1) from None
 
 
 def parse_text(text: str, *, nan: bool = False) -> Any:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import BadRowError
-from luthier.records.account import note
 from luthier.records.conversations import JSON
 from luthier.records.lines import as_row, parse_text, to_text
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 _ABSENT = object()
 _ABSENT_KEY = b"luthier.absent"
 _BATCH = 256
-_FLOATS = frozenset(("halffloat", "float", "double"))
 _TYPED = (dt.date, dt.time, dt.timedelta, Decimal, bytes)
 
 
@@ -61,22 +58,9 @@ def table_rows(path: Path) -> Iterator[JSON]:
         encoded = {field.name: field.type for field in schema if _holds_json(field.type)}
         own = _ABSENT_KEY in (schema.metadata or {})
         absent = json.loads((schema.metadata or {}).get(_ABSENT_KEY, b"[]"))
-        numbers = [] if own else [field.name for field in schema if str(field.type) in _FLOATS]
-        number = 0
         for batch in file.iter_batches(_BATCH):
             for row in batch.to_pylist(maps_as_pydicts="strict"):
-                number += 1
-                nan_as_null(row, numbers, path, number)
                 yield _decoded(row if own else ColumnRow(row, frozenset(encoded)), encoded, absent)
-
-
-def nan_as_null(row: JSON, names: Iterable[str], path: str | Path | None, number: int) -> None:
-    """Numbers of these columns that are none, as data frames write what is missing, become null; counted."""
-    for name in names:
-        value = row.get(name)
-        if isinstance(value, float) and math.isnan(value):
-            row[name] = None
-            note("understood", f"NaN in column {name!r} as no value", path, number)
 
 
 def _holds_json(kind: Any) -> bool:

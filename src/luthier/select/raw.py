@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from luthier.errors import BadRowError
 from luthier.records import JSON, SkippedRows, atomic_write, read_rows, write_parquet
+from luthier.records.account import note
 from luthier.records.files import read_lines
 from luthier.records.filled_nulls import as_said
 from luthier.records.formats import LAYOUTS
@@ -24,9 +27,20 @@ def raw_lines(source: str | Path | Sequence[JSON]) -> Iterator[tuple[int, bytes]
     if lines is not None:
         yield from ((number, line.rstrip(b"\r\n")) for number, line in lines)
     elif isinstance(source, str | Path):
-        yield from ((number, to_line(dict(as_said(row, SPOKEN)))[:-1]) for number, row in read_rows(source, SkippedRows()))
+        yield from ((number, _line(dict(as_said(row, SPOKEN)), source, number)) for number, row in read_rows(source, SkippedRows()))
     else:
-        yield from ((number, to_line(row)[:-1]) for number, row in enumerate(source, 1))
+        yield from ((number, _line(row, None, number)) for number, row in enumerate(source, 1))
+
+
+def _line(row: JSON, source: str | Path | None, number: int) -> bytes:
+    """A row as JSON text; NaN, as data frames write what is missing, is null. Raises BadRowError with the place."""
+    missing = [name for name, value in row.items() if isinstance(value, float) and math.isnan(value)]
+    for name in missing:
+        note("understood", f"NaN in column {name!r} as no value", source, number)
+    try:
+        return to_line(row | dict.fromkeys(missing))[:-1]
+    except BadRowError as problem:
+        raise problem.at(source or "the rows", number) from None
 
 
 def write_rows(source: str | Path | Sequence[JSON], numbers: Sequence[int], out: str | Path) -> None:

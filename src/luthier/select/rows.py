@@ -106,7 +106,7 @@ def rows_at(source: str | Path | Iterable[JSON], numbers: Container[int]) -> dic
 def quality_of(row: JSON, column: str) -> float | None:
     """The number in a column of scores or weights, as a number or its text; None where there is none. Raises BadRowError without a place."""
     value = row.get(column)
-    if value is None or value == "":
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):  # NaN is how data frames write none
         return None
     try:
         number = math.nan if isinstance(value, bool | list | dict) else float(value)
