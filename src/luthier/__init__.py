@@ -1,6 +1,6 @@
 """Luthier: post-training for open language models, with the evidence.
 
-The front doors, each loaded when it is first used; `luthier.BENCH` holds the rest, and every command does what three lines of Python can do:
+The front doors, each loaded when it is first used; the benches (`luthier.train`, `luthier.trace` …) hold the rest, and every command does what three lines of Python can do:
 
     open_model, open_embedder               a model or an embedder by name, folder or server
     select                                  the rows of a pool that teach most (ZIP, arXiv 2407.06645)

@@ -346,3 +346,15 @@ def test_secrets_of_urls_are_in_no_record(tmp_path: Path) -> None:
     text = (tmp_path / "run" / "run.json").read_text()
     assert "HUSH" not in text
     assert json.loads(text)["settings"] == {"endpoint": "http://…@host/v1?api_key=…"}
+
+
+def test_a_file_is_the_same_by_each_of_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "chats.jsonl").write_text("{}\n")
+    (tmp_path / "base").mkdir()
+    calls: list[str] = []
+    for colour in ("chats.jsonl", "./chats.jsonl", ".//chats.jsonl"):
+        go(tmp_path / "run", calls, Settings(colour=colour), reads=[colour])
+    assert calls.count("one") == 1
+    with pytest.raises(SettingsError, match="colour was chats.jsonl, is base"):
+        go(tmp_path / "run", calls, Settings(colour="./base/"), reads=["chats.jsonl"])

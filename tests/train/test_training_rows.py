@@ -85,4 +85,5 @@ def test_a_folder_goes_on_with_what_it_was_begun_with(tiny_model_folder: Path, t
     ):
         with pytest.raises(SettingsError, match=f"holds the checkpoints of a training with other {other}"):
             fine_tune(rows, model, tmp_path, settings)
-    assert fine_tune(conversations("tea"), model, tmp_path, replace(SETTINGS, least_steps=2)).loss == made.loss
+    rows = [one.to_row() for one in conversations("tea")]
+    assert fine_tune(rows, model, str(tmp_path), replace(SETTINGS, least_steps=2)).loss == made.loss

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 Read = str | Path | tuple[str, str | Path]
 OTHER = "choose another --out, or --replace"
+LONGEST_PATH = 4096  # characters
 
 
 class Run(RunRecord):
@@ -74,7 +75,7 @@ class Run(RunRecord):
         named = dict(map(_named, reads))
         self._read = [Path(path).resolve() for path in named.values()]
         inputs = {place: fingerprint(path) for place, path in named.items()} | dict(hashes or {})
-        told = json.loads(without_secrets(json.dumps(recorded(settings), default=str)))
+        told = _by_one_name(json.loads(without_secrets(json.dumps(recorded(settings), default=str))))
         self._later = {one.name for one in fields(settings) if SPOKEN in one.metadata and one.metadata[SPOKEN].later}
         self._noted = len(models_noted())  # models that were loaded before are of this run where it reads them
         self._aside = {one.name for one in fields(settings) if SPOKEN in one.metadata and one.metadata[SPOKEN].aside}
@@ -336,6 +337,17 @@ class Run(RunRecord):
                 raise SettingsError(f"{path}: is there already and is not of this run; choose another --out")
             if before and before.get("key") != key and path.exists():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _by_one_name(value: Any) -> Any:
+    """Settings in which a file that is there is named in one way: `./chats.jsonl` and `models/base/` are `chats.jsonl` and `models/base`."""
+    if isinstance(value, dict):
+        return {name: _by_one_name(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_by_one_name(each) for each in value]
+    if isinstance(value, str) and os.sep in value and len(value) < LONGEST_PATH and "\0" not in value and os.path.exists(value):
+        return str(Path(value))
+    return value
 
 
 def _named(read: Read) -> tuple[str, str | Path]:

@@ -21,6 +21,7 @@ from luthier.progress import Progress, quiet
 from luthier.records import JSON, SkippedRows
 from luthier.records.files import set_aside
 from luthier.records.filled_nulls import as_said
+from luthier.records.sources import rows_in
 from luthier.select.balance import shifts
 from luthier.select.budget import Allowance, Budget, Cap, Pick, parse_budget, within
 from luthier.select.languages import language_group
@@ -145,7 +146,7 @@ def select(
     progress: Progress = quiet,
     **changes: Any,
 ) -> Selection:
-    """Choose rows from a file (any format `read_rows` takes) or from rows in memory; settings by name, or as one object.
+    """Choose rows from a file (any format `read_rows` takes), from rows, a `Dataset` or a `DataFrame` in memory; settings by name, or as one object.
 
     run: a folder in which the rounds of `zip` and `zip-long`, and the losses of `perplexity` and `ifd`, are kept, so that the same call
     continues a stopped selection. workers: Ray processes that measure rows, to the same picks as without; 0 for this process alone.
@@ -168,7 +169,7 @@ def check_tools(settings: SelectSettings) -> None:
 
 def read_texts(source: str | Path | Iterable[JSON], settings: ChoiceSettings, skipped: SkippedRows | None = None) -> PoolRows:
     """Read a pool once, for any number of choices with the same fields, group and quality. Raises BadRowError, MissingFileError."""
-    kept = source if isinstance(source, str | Path) else list(source)
+    kept = source if isinstance(source, str | Path) else [row for _, row in rows_in(source)]
     texts, numbers, groups, quality = TextPool(), array("Q"), list[str](), list[float | None]()
     mute: set[int] = set()
     methods = getattr(settings, "methods", None) or (getattr(settings, "method", ""),)

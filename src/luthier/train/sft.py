@@ -23,6 +23,7 @@ from luthier.models.loading import loading
 from luthier.models.local import LocalModel
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, Conversation
+from luthier.records.sources import Source, conversations_in
 from luthier.train.rows import RefusedRowError
 from luthier.train.settings import SftSettings
 from luthier.train.shared_prompts import Encoded, collate, share_prompts
@@ -135,20 +136,23 @@ def encode_all(conversations: Iterable[Conversation], model: LocalModel) -> list
 
 
 def fine_tune(
-    conversations: Sequence[Conversation],
+    conversations: Source,
     model: LocalModel,
-    folder: Path,
+    folder: str | Path,
     settings: SftSettings = SftSettings(),
     *,
-    evaluation: Sequence[Conversation] = (),
+    evaluation: Source = (),
     progress: Progress = quiet,
 ) -> FineTuned:
     """Train an adapter on what the assistant says, and save it with the tokenizer as `folder/adapter` (all weights: as `folder/model`).
 
+    conversations: `Conversation`s, rows of any layout, a file, a `Dataset` or a `DataFrame`.
+
     An adapter that the model has is trained further. The same call continues from the last checkpoint. Raises SettingsError for settings that
     do not exist or do not fit together, and where what was trained is not finite.
     """
-    return train(prepare(conversations, model, folder, settings, evaluation=evaluation), model, folder, settings, progress)
+    place, held = Path(folder), conversations_in(evaluation)
+    return train(prepare(conversations_in(conversations), model, place, settings, evaluation=held), model, place, settings, progress)
 
 
 def fine_tune_rows(

@@ -11,6 +11,7 @@ from luthier.models.loading import loading
 from luthier.models.local import LocalModel
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, PreferencePair, to_pair
+from luthier.records.sources import Source, pairs_in
 from luthier.train.preference.config import PreferenceConfig
 from luthier.train.preference.pairs import EncodedPair, PairCounts
 from luthier.train.preference.trainer import PreferenceTrainer, kept_pairs
@@ -64,21 +65,22 @@ class Prepared:
 
 
 def tune_preferences(
-    pairs: Sequence[PreferencePair],
+    pairs: Source,
     model: LocalModel,
-    folder: Path,
+    folder: str | Path,
     settings: PreferenceSettings = PreferenceSettings(),
     *,
-    evaluation: Sequence[PreferencePair] = (),
+    evaluation: Source = (),
     progress: Progress = quiet,
 ) -> PreferenceTuned:
-    """Train on the pairs; save `folder/adapter`, or `folder/model` where all weights are trained, with the tokenizer.
+    """Train on the pairs (`PreferencePair`s, rows, a file, a `Dataset`, a `DataFrame`); save `folder/adapter`, or `folder/model` where all weights are trained, with the tokenizer.
 
     A model with an adapter goes on training it, and is its own reference. The same call continues from the last checkpoint; what the
     reference says is kept in `folder/reference`, or in the folder `reference_cache` of the settings. Raises SettingsError for settings that do
     not exist or do not fit together, and where what was trained is not finite.
     """
-    return train(prepare(pairs, model, folder, settings, evaluation=evaluation), model, folder, settings, progress)
+    place = Path(folder)
+    return train(prepare(pairs_in(pairs), model, place, settings, evaluation=pairs_in(evaluation)), model, place, settings, progress)
 
 
 def prepare(

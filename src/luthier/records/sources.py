@@ -1,0 +1,63 @@
+"""Rows as Python code holds them: files, lists of objects or of typed rows, data sets of `datasets`, data frames of pandas."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import SettingsError
+from luthier.records.conversations import JSON, Conversation, PreferencePair
+from luthier.records.files import read_rows
+from luthier.records.formats import read_conversations, to_conversation
+from luthier.records.hub import column_rows
+from luthier.records.pairs import read_pairs, to_pair
+
+Source = str | Path | Iterable[Any]
+TAKEN = "a file, rows as dictionaries, a Dataset of datasets, or a DataFrame"
+
+
+def rows_in(source: Source) -> Iterator[tuple[int, JSON]]:
+    """(line or position from 1, row). NaN of a data frame is null. Raises SettingsError for anything else, and what reading files raises."""
+    if isinstance(source, str | Path):
+        yield from read_rows(source)
+    elif isinstance(source, Mapping) and hasattr(source, "column_names"):
+        raise SettingsError(f"these are the splits {', '.join(map(str, source))} of a data set; give one of them")
+    elif hasattr(source, "column_names") and hasattr(source, "features"):
+        yield from column_rows(source)
+    elif hasattr(source, "to_dict") and hasattr(source, "columns"):
+        for number, row in enumerate(source.to_dict("records"), 1):
+            yield number, {str(name): _present(value) for name, value in row.items()}
+    elif isinstance(source, Mapping) or not isinstance(source, Iterable):
+        raise SettingsError(f"rows cannot be read from {type(source).__name__}; give {TAKEN}")
+    else:
+        for number, row in enumerate(source, 1):
+            if isinstance(row, Conversation | PreferencePair):
+                yield number, row.to_row()
+            elif isinstance(row, Mapping):
+                yield number, dict(row)
+            else:
+                raise SettingsError(f"row {number} is {type(row).__name__}; give {TAKEN}")
+
+
+def conversations_in(source: Source) -> list[Conversation]:
+    """Conversations from anywhere; those that are already typed stay as they are. Raises SettingsError, BadRowError, MissingFileError."""
+    if isinstance(source, str | Path):
+        return list(read_conversations(source))
+    if isinstance(source, list | tuple) and all(isinstance(row, Conversation) for row in source):
+        return list(source)
+    return [to_conversation(row) for _, row in rows_in(source)]
+
+
+def pairs_in(source: Source) -> list[PreferencePair]:
+    """The same of preference pairs."""
+    if isinstance(source, str | Path):
+        return list(read_pairs(source))
+    if isinstance(source, list | tuple) and all(isinstance(row, PreferencePair) for row in source):
+        return list(source)
+    return [to_pair(row) for _, row in rows_in(source)]
+
+
+def _present(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
