@@ -72,7 +72,7 @@ class Run(RunRecord):
         self._lock: FileLock | None = None
         self._spared: set[str] = set()
         self._kept = self._origin = RunRecord(Path(out), {})
-        named = dict(map(_named, reads))
+        named = {str(_by_one_name(place)): path for place, path in map(_named, reads)}
         self._read = [Path(path).resolve() for path in named.values()]
         inputs = {place: fingerprint(path) for place, path in named.items()} | dict(hashes or {})
         told = _by_one_name(json.loads(without_secrets(json.dumps(recorded(settings), default=str))))
@@ -345,7 +345,7 @@ def _by_one_name(value: Any) -> Any:
         return {name: _by_one_name(each) for name, each in value.items()}
     if isinstance(value, list):
         return [_by_one_name(each) for each in value]
-    if isinstance(value, str) and os.sep in value and len(value) < LONGEST_PATH and "\0" not in value and os.path.exists(value):
+    if isinstance(value, str) and os.sep in value and len(value) < LONGEST_PATH and "\0" not in value and os.path.exists(value):  # noqa: PTH110 - of names that are too long it says no
         return str(Path(value))
     return value
 
