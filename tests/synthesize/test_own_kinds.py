@@ -17,7 +17,7 @@ from luthier.synthesize.tools.drafts import Draft
 from luthier.synthesize.tools.meaning_values import Scene
 from luthier.synthesize.tools.meanings import meaning_of
 from luthier.synthesize.tools.operations import imperative, operation
-from luthier.synthesize.tools.own_details import detail
+from luthier.synthesize.tools.own_details import asked_for, detail
 from luthier.synthesize.tools.own_dialogues import own_dialogues
 from luthier.synthesize.tools.own_texts import another_like, digits_in
 from luthier.synthesize.tools.own_values import draw_arguments
@@ -217,6 +217,13 @@ def test_multiples_are_told_by_decimals(value: float, fits: bool) -> None:
         ("lead_actor", "", "list films", "person"),
         ("artist_name", "", "find songs", "person"),
         ("players", "", "start a game", "person"),
+        ("from", "", "convert an amount of money", "currency"),
+        ("to", "", "translate a text", "language"),
+        ("to", "", "find a route between two places", "city"),
+        ("from", "From this day", "list bookings of a route", "start_date"),
+        ("to_unit", "", "convert a measurement", "unit"),
+        ("unit", "Unit of the building", "list leases", "room"),
+        ("contact", "Phone number or e-mail address", "notify", "email"),
         ("callback", "", "register hook", "url"),
         ("callback_number", "", "page the doctor", "phone"),
         ("family", "Font family", "set font", "group"),
@@ -282,6 +289,62 @@ def test_another_one_is_of_the_kind_of_the_example(example: str, pattern: str) -
 )
 def test_digits_are_those_of_a_statement_of_its_own(told: str, count: int) -> None:
     assert len(digits_in(told)) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind", "phrase"),
+    [
+        ("dose_mg_per_kg", 50, "number", ("dose", "50 mg per kg", "")),
+        ("price_per_kwh", 1.2, "number", ("price", "1.2 per kWh", "")),
+        ("duration_minutes", 15, "integer", ("duration", "15 minutes", "for 15 minutes")),
+        ("grace_period_seconds", 58, "integer", ("grace period", "58 seconds", "with a grace period of 58 seconds")),
+        ("term_months", 24, "integer", ("term", "24 months", "with a term of 24 months")),
+        ("notify_owner", False, "boolean", ("notify owner", "no", ", notify owner: no")),
+        ("valve_ids", [90213, 81664], "array", ("valve ids", "90213 and 81664", "")),
+    ],
+)
+def test_a_rate_a_span_and_a_flag_are_said_with_what_belongs_to_them(name: str, value: Any, kind: str, phrase: tuple[str, ...]) -> None:
+    schema: dict[str, Any] = {"type": kind, **({"items": {"type": "integer"}} if kind == "array" else {})}
+    own = operation(Tool("do_it", "Do it.", {"type": "object", "properties": {name: schema}}))
+    found = [detail(name, value, schema, own, Random(seed)) for seed in range(4)]
+    assert phrase in [(one.label, one.said, one.phrase) for one in found], found
+    assert not any("," in one.said for one in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "schema", "asked"),
+    [
+        ("before", {"type": "string", "format": "date"}, "last day"),
+        ("from", {"type": "string", "description": "Currency to convert from"}, "currency to convert from"),
+        ("to", {"type": "string"}, "destination"),
+        ("above", {"type": "number"}, "least value"),
+        ("older_than_minutes", {"type": "integer"}, "number of minutes"),
+    ],
+)
+def test_a_question_names_what_is_called_by_a_preposition(name: str, schema: dict[str, Any], asked: str) -> None:
+    assert asked_for(name, schema) == asked
+
+
+def drawn_values(schema: dict[str, Any], name: str = "x") -> set[Any]:
+    whole = {"type": "object", "properties": {name: schema}, "required": [name]}
+    made = [draw_arguments(whole, Draft(Scene(Random(seed))))[name] for seed in range(30)]
+    return {one for value in made for one in (value if isinstance(value, list) else [value])}
+
+
+def test_values_are_drawn_from_what_the_definition_allows() -> None:
+    assert len(drawn_values({"type": "integer", "minimum": 5000, "maximum": 20000}, "principal")) > 5
+    assert drawn_values({"type": "string", "description": "morning, afternoon or night"}) == {"morning", "afternoon", "night"}
+    assert drawn_values({"type": "array", "items": {"type": "string"}, "description": "Lines, e.g. U6 or S1"}, "lines") <= {"U6", "S1"}
+    pair = {
+        "type": "array",
+        "prefixItems": [{"type": "integer"}] * 2,
+        "minItems": 2,
+        "maxItems": 2,
+        "description": "Earliest and latest hour",
+    }
+    whole = {"type": "object", "properties": {"hours": pair}, "required": ["hours"]}
+    made = [draw_arguments(whole, Draft(Scene(Random(seed))))["hours"] for seed in range(20)]
+    assert all(first <= last for first, last in made)
 
 
 def test_sums_in_a_currency_without_cents_are_whole() -> None:

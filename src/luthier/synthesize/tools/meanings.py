@@ -46,6 +46,29 @@ _TAUGHT = re.compile(
 )
 
 
+_ENDS = ("from", "to", "source", "target")
+_DAYS = re.compile(r"\b(dates?|days?|time|when|from when|until|period)\b")
+_RENTED = re.compile(r"\b(apartment|building|flats?|tenants?|leas\w+|property|properties|resident\w*|rent\w*|storage|room)\b")
+_PHONE_OR_MAIL = re.compile(r"\b(phone number|e-?mail(?: address)?) or (an? |the |your )?(phone(?: number)?|e-?mail(?: address)?)\b")
+# What stands at both ends of an operation, by what it does.
+_BETWEEN = (
+    (re.compile(r"\b(currenc|exchange rate|convert (an? |some |the )?(amount|money|sum|price))"), "currency"),
+    (re.compile(r"\btranslat"), "language"),
+    (re.compile(r"\b(convert|unit|measure)"), "unit"),
+    (
+        re.compile(
+            r"\b(route|trip|travel|journey|ride|drive|distance|direction|flight|train|bus|ferry|connection|itinerary|ship|deliver|commute|walk)"
+        ),
+        "city",
+    ),
+)
+
+
+def _between(text: str) -> str:
+    """What an operation goes from and to; "" where that is not known."""
+    return next((meaning for pattern, meaning in _BETWEEN if pattern.search(text)), "")
+
+
 @lru_cache(maxsize=65536)
 def meaning_of(name: str, description: str = "", owner: str = "") -> str:
     """The meaning of a parameter, "" where nothing tells. owner: what it is a part of, "guest" for a guest's `name`."""
@@ -81,6 +104,12 @@ def _in_company(words: str, told: str, owner: str) -> str:
         return _OF_CODE[words]
     if _FILES.search(owner) and words in ("path", "paths", "source", "destination", "from", "to", "file path", "old path", "new path"):
         return "path"
+    if words in _ENDS and not _DAYS.search(told) and (between := _between(f"{owner} {told}")):
+        return between
+    if words.endswith("unit") and not _RENTED.search(f"{told} {owner}"):
+        return "unit"
+    if words in ("address", "contact") and (either := _PHONE_OR_MAIL.search(told)):
+        return "phone" if either[3].startswith("phone") else "email"
     if words in ("family", "given") and not re.search(r"\bname|patient|person|guest|member", f"{told} {owner}"):
         return "group" if words == "family" else ""
     if "allerg" in owner and words in ("substance", "reaction"):

@@ -15,8 +15,10 @@ from luthier.synthesize.tools.spoken_values import PROSE, is_day, said
 
 _ID_TAIL = re.compile(r" (id|ids|number|no|uuid|code|identifier)$")
 PREPOSITIONS = frozenset(("to", "from", "on", "at", "by", "for", "in", "until", "since", "before", "after"))
+_BARE = frozenset(("from", "to", "since", "until", "before", "after"))
 _BOUNDS = frozenset(("after", "before", "since", "until", "from", "to", "above", "below", "over", "under"))  # of a number
 _TIMES = frozenset(("nights", "days", "hours", "minutes", "weeks", "months", "years", "people", "persons", "guests", "passengers"))
+_SPANS = frozenset(("seconds", "minutes", "hours", "days", "weeks", "months", "years"))
 _ADJECTIVE = re.compile(r"(e|ic|al|ed|able|ible|ive|ful|less|ous|ing|y|ent|ant)$")
 _PARTICIPLE = re.compile(r"(ed|en|sold|bought|born|built|paid|sent|made|left|held|sown|shown|spent|lent|met|set|kept|lost|found)$")
 _COMPARED = re.compile(
@@ -37,8 +39,9 @@ _UNITS = {
     **{one: one for one in ("kilometres", "kilometers", "metres", "meters", "acres", "hectares", "gallons", "calories", "watts", "volts")},
     **{one: one for one in ("degrees", "euros", "dollars", "pounds", "hours")},
     **{"kwh": "kWh", "mb": "MB", "gb": "GB", "eur": "EUR", "usd": "USD", "gbp": "GBP", "pct": "percent", "lbs": "pounds"},
-    **{"celsius": "degrees Celsius", "fahrenheit": "degrees Fahrenheit"},
+    **{"celsius": "degrees Celsius", "fahrenheit": "degrees Fahrenheit", "kmh": "km/h", "kph": "km/h", "mph": "mph", "ms": "ms", "m": "m"},
 }
+_RATE = re.compile(rf"(.+?)(?: ({'|'.join(_UNITS)}))? per ({'|'.join(_UNITS)}|hour|day|night|week|month|year|person|item|unit)")
 _PHRASES = {
     "start_date": ("from {v}", "starting {v}", "from {v}"),
     "end_date": ("until {v}",),
@@ -113,6 +116,10 @@ def detail(name: str, value: Any, schema: JSON, operation: Operation, random: Ra
 def asked_for(name: str, schema: JSON) -> str:
     """What a question calls a parameter: its words without a unit, and of things that are counted or measured their number."""
     words, amount = words_of(name), schema.get("type") in ("integer", "number")
+    if words in _BARE or (amount and words in ("above", "below", "over", "under", "after", "before")):
+        return _asked_bare(words, name, schema, amount=amount)
+    if amount and (compared := _COMPARED.fullmatch(words)):
+        return f"number of {compared[2]}"
     head, _, last = words.rpartition(" ")
     if amount and last in _UNITS:
         return head or f"number of {words}"
@@ -128,6 +135,18 @@ def asked_for(name: str, schema: JSON) -> str:
         return "details"
     counted = schema.get("type") == "integer" and words.endswith("s") and not words.endswith(("ss", "us", "is"))
     return f"number of {words}" if counted else words
+
+
+def _asked_bare(words: str, name: str, schema: JSON, *, amount: bool) -> str:
+    """What a parameter that is called by a preposition alone is: the last day, the least value, the currency to convert to."""
+    least, told = words in ("from", "since", "after", "above", "over"), str(schema.get("description") or "").rstrip(". ")
+    if amount:
+        return "least value" if least else "highest value"
+    if schema.get("format") in ("date", "date-time") or meaning_of(name, told) in ("start_date", "end_date", "date", "moment"):
+        return "first day" if least else "last day"
+    if told and len(told.split()) <= 7:
+        return re.sub(r"^(?:the|an?) ", "", told[:1].lower() + told[1:])
+    return {"to": "recipient", "from": "sender"}.get(words, words) if "mail" in told.lower() else "start" if least else "destination"
 
 
 def _bounded(label: str) -> str:
@@ -160,7 +179,8 @@ def _text_forms(label: str, value: Any, text: str, meaning: str, schema: JSON, o
     if last in PREPOSITIONS and meaning not in ("start_date", "end_date"):
         return (f"{label} {{v}}",)
     first, _, rest = label.partition(" ")
-    if first in ("from", "to") and rest and meaning in ("city", "country_name", "region", "airport", "group"):
+    moment = rest in ("time", "date", "day", "moment") and not is_day(value)
+    if first in ("from", "to") and (moment or (rest and meaning in ("city", "country_name", "region", "airport", "group"))):
         return (f"{first} {{v}}",)  # from location, to location
     bare = meaning != "date" or not head or head in operation.words or label in ("travel date", "visit date")
     usual = () if not bare or schema.get("enum") else _of_person(label, operation) if meaning == "person" else _PHRASES.get(meaning, ())
@@ -226,7 +246,7 @@ def _flag(label: str, value: bool, told: str, random: Random) -> str:
         or " " in label
         or label.endswith(("ed", "able", "ive"))
     ):
-        return f"{random.choice(('{}: {}', '({}: {})')).format(label, 'yes' if value else 'no')}"
+        return f"{random.choice((', {}: {}', '({}: {})')).format(label, 'yes' if value else 'no')}"
     if told and told.lower().rstrip(".") == label and not _ADJECTIVE.search(label):
         return f"{'with' if value else 'without'} {label}"
     if re.fullmatch(r"(?i)every (day|week|month|year|morning|evening)\.?", told):
@@ -240,7 +260,17 @@ def _with_unit(label: str, text: str) -> tuple[str, str, str]:
         return label, text, f"{'with the ' + ahead[1] if ahead[1] else 'for'} {text} {ahead[2]} {ahead[3]}"
     if compared := _COMPARED.fullmatch(label):
         return label, text, f"{compared[1]} {text} {compared[2]}"
+    if (rate := _RATE.fullmatch(label)) and (rate[2] or rate[3] in _UNITS):  # dose mg per kg, and not days per week
+        unit = f"{_UNITS[rate[2]] if rate[2] else ''} per {_UNITS.get(rate[3], rate[3])}".strip()
+        return rate[1], f"{text} {unit}", ""
     head, _, last = label.rpartition(" ")
+    if head and last in _SPANS and not is_verb(head) and head.partition(" ")[0] not in _LIMITS:
+        short = head in ("duration", "length", "time", "period")
+        return (
+            head,
+            f"{text} {last}",
+            f"for {text} {last}" if short else f"with {'an' if head[0] in 'aeiou' else 'a'} {head} of {text} {last}",
+        )
     if last not in _UNITS:
         return label, text, ""
     unit = _UNITS[last]

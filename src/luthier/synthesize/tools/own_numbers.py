@@ -40,7 +40,8 @@ def draw_number(schema: JSON, name: str, draft: Draft, *, whole: bool) -> Any:
         if low <= value <= high:
             return value
     above, below = _number_or(schema.get("exclusiveMinimum"), -math.inf), _number_or(schema.get("exclusiveMaximum"), math.inf)
-    overlaps = max(least, low) <= min(most, high) and least < below and most > above
+    usual = min(most, high) - max(least, low)  # one point of both is no range to draw from
+    overlaps = (usual > 0 or (usual == 0 and low == high)) and least < below and most > above
     least, most = (max(least, low), min(most, high)) if overlaps else (low, high)
     if not math.isfinite(least) or not math.isfinite(most):
         least, most = max(least, low if math.isfinite(low) else -1000.0), min(most, high if math.isfinite(high) else max(least, 0) + 1000.0)

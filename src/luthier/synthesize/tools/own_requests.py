@@ -247,7 +247,7 @@ def _alone(one: Detail, random: Random) -> str:
         lambda: f"The {one.label} {verb} {one.said}",
         lambda: f"Use this {one.label}: {one.said}",
     )
-    text = random.choice(ways[:2] if verb == "are" else ways)()
+    text = random.choice(ways[:2] if verb == "are" or is_plural(one.label) else ways)()
     return text if text.endswith(('."', '!"', '?"')) else f"{text}."
 
 

@@ -19,7 +19,9 @@ _EXAMPLES = re.compile(
     r"(?:\"([^\"\n]{1,80})\"|'([^'\n]{1,80})'(?!\w)|`([^`\n]{1,80})`|([\w+][\w\-./:+@]*))",
     re.IGNORECASE,
 )
-_MORE_EXAMPLES = re.compile(r",? (?:or )?(?:\"([^\"\n]{1,80})\"|'([^'\n]{1,80})'(?!\w)|`([^`\n]{1,80})`)")
+_MORE_EXAMPLES = re.compile(
+    r",? (?:or )?(?:\"([^\"\n]{1,80})\"|'([^'\n]{1,80})'(?!\w)|`([^`\n]{1,80})`|(?<=or )([A-Za-z+]{0,8}\d[\w\-./:+@]*))"
+)
 # What an API's own examples say better than any list of ours: a feed's `product` is no coffee grinder.
 _OF_THE_API = frozenset(
     (
@@ -79,6 +81,7 @@ _DIGITS = re.compile(
 )
 _NOT_ALONE = re.compile(r"(?i)\b(letters?|characters?|hex|up to|at least|at most|between|over|case|e\.g|example|before|after)\b")
 _OPTIONS = re.compile(r"(?:\bone of:?|\beither|\bcan be:?|\bpossible values:?|\ballowed values:?|\bvalues:|:)\s+(.+)", re.IGNORECASE)
+_LISTED = re.compile(r"((?:[\w-]{2,24}, )*[\w-]{2,24},? or [\w-]{2,24})")  # all that a description says: morning, afternoon or night
 _OPTION = re.compile(r"[\"'`]?([A-Za-z][\w-]{1,24})[\"'`]?")
 _ID_WORDS = re.compile(r" (id|ids|code|codes|number|numbers|no|key|ref|reference|uuid|identifier)$")
 
@@ -112,6 +115,9 @@ def _makers(schema: JSON, name: str, draft: Draft, owner: str) -> Iterator[Calla
     if parts:
         yield lambda: ",".join(one for one in parts if scene.random.random() < 0.6) or parts[0]
     example = example_in(told) or draft.examples.get(name, "") or _of_another(told, draft.examples)
+    listed = examples_in(told, codes=True)
+    if len(listed) > 1 and any(one.isdigit() for one in "".join(listed)):
+        yield lambda: scene.random.choice(listed)  # several are shown: one of them, as they may be all there are
     if example and any(one.isdigit() for one in example):
         yield lambda: another_like(example, scene)
     meaning = meaning_of(name, told, owner)
@@ -196,24 +202,24 @@ def example_in(told: str) -> str:
 
 def _shown(found: re.Match[str]) -> str:
     """What stands in quotes as it is; a bare word without the sentence's own marks."""
-    bare = found[4] if found.re is _EXAMPLES else None
+    bare = found[4]
     return bare.rstrip(".,;:") if bare else next(one for one in found.groups() if one)
 
 
 @lru_cache(maxsize=16384)
-def examples_in(told: str) -> tuple[str, ...]:
-    """All the examples that a description gives, without those that are codes: `e.g. "maize silage", "barley"` has two."""
+def examples_in(told: str, *, codes: bool = False) -> tuple[str, ...]:
+    """All the examples that a description gives, without those that are codes: `e.g. "maize silage", "barley"` has two. codes: with them."""
     found, shown = _EXAMPLES.search(told), []
     while found:
         shown.append(_shown(found).rstrip(",;:"))
         found = _MORE_EXAMPLES.match(told, found.end())
-    return tuple(one for one in dict.fromkeys(shown) if not any(sign.isdigit() for sign in one))
+    return tuple(one for one in dict.fromkeys(shown) if codes or not any(sign.isdigit() for sign in one))
 
 
 @lru_cache(maxsize=16384)
 def options_in(told: str) -> tuple[str, ...]:
     """The options that a description lists: "Kind of trip: single, return or open." has three."""
-    found = _OPTIONS.search(told)
+    found = _OPTIONS.search(told) or _LISTED.fullmatch(told.rstrip(". "))
     if not found:
         return ()
     parts = [part.strip() for part in re.split(r",|\bor\b|\||/", found[1].rstrip(". "))]

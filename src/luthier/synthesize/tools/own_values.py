@@ -15,7 +15,7 @@ from luthier.synthesize.tools.drafts import NOTHING, Draft, parameters_of
 from luthier.synthesize.tools.meanings import meaning_of, singular, words_of
 from luthier.synthesize.tools.own_maps import entries
 from luthier.synthesize.tools.own_numbers import draw_number
-from luthier.synthesize.tools.own_texts import draw_text, owner_in
+from luthier.synthesize.tools.own_texts import draw_text, examples_in, options_in, owner_in
 
 MOST_ITEMS = 3
 _DEFAULT_SHARE = 0.05  # of the values that are the schema's default: said, they teach little
@@ -233,6 +233,9 @@ def _array(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any:
         return _tuple(schema, name, path, draft)
     raw = schema.get("items")
     items: JSON = raw if isinstance(raw, dict) else {"type": "string"}
+    told = str(schema.get("description") or "")
+    if _kind(items) == "string" and not items.get("description") and (examples_in(told, codes=True) or options_in(told)):
+        items = {**items, "description": told}  # the list says what its parts are
     random = draft.scene.random
     objects = _kind(items) == "object" or any(_kind(one) == "object" for one in items.get("anyOf", ()))
     least, most = int(schema.get("minItems", 1)), int(schema.get("maxItems", MOST_ITEMS))
@@ -253,7 +256,14 @@ def _array(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any:
 
 def _tuple(schema: JSON, name: str, path: str, draft: Draft) -> Any:
     values = [draw(part if isinstance(part, dict) else {}, name, f"{path}[]", draft) for part in schema["prefixItems"]]
-    return NOTHING if any(value is NOTHING for value in values) else values
+    if any(value is NOTHING for value in values):
+        return NOTHING
+    ordered = re.search(
+        r"(?i)\b(earliest|first|start|begin|from|min|least|lowest)\w*\b.*\b(latest|last|end|to|until|max|most|highest)",
+        str(schema.get("description") or ""),
+    )
+    alike = all(map(_is_number, values)) or all(map(_is_clock, values))
+    return sorted(values) if ordered and alike and schema["prefixItems"][1:] == schema["prefixItems"][:-1] else values
 
 
 def _fits(value: Any, schema: JSON) -> bool:

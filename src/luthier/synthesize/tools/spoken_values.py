@@ -34,7 +34,7 @@ def said(value: Any, schema: JSON, name: str, random: Random) -> str:
     if isinstance(value, float):
         return f"{value:.2f}" if round(value, 2) == value and abs(value) >= 10 and random.random() < 0.5 else f"{value!r}"
     if isinstance(value, int):
-        apart = value >= 10_000 and not re.search(r"\b(id|number|code|year|phone)$", words_of(name)) and random.random() < 0.5
+        apart = value >= 10_000 and not re.search(r"\b(id|number|code|year|phone)s?$", words_of(name)) and random.random() < 0.5
         return f"{value:,}" if apart else str(value)
     return _text(str(value), schema, random)
 
