@@ -268,8 +268,8 @@ def _lines(source: Path) -> Iterator[tuple[int, bytes]]:
         raise MissingFileError(f"cannot read {source}: {error.strerror or error}") from error
 
 
-def _whole(source: Path) -> bytes:
-    """The bytes of a file that is read whole. Raises BadRowError where they are too many."""
+def read_whole(source: Path) -> bytes:
+    """The bytes of a file that is read whole, unpacked. Raises BadRowError where they are too many."""
     parts, size = list[bytes](), 0
     for number, line in _lines(source):
         size += len(line)
@@ -305,7 +305,7 @@ def _table_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int
 
 
 def _json_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
-    data = _whole(source)
+    data = read_whole(source)
     try:
         value = parse_value(data) if data.strip() else []
     except BadRowError as error:

@@ -1,21 +1,22 @@
 """Logs of Inspect (inspect_ai) as rows of multiple-choice questions with chains, and back, without that package.
 
-Reads `.json` logs and `.eval` archives; writes `.json`, which `inspect view` and `read_eval_log` open.
+Reads `.json` logs, packed or not, and `.eval` archives; writes `.json`, which `inspect view` and `read_eval_log` open.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from luthier.errors import BadRowError, MissingFileError
 from luthier.records.account import note, note_strange
 from luthier.records.conversations import JSON
-from luthier.records.files import LONGEST_LINE, SkippedRows, atomic_write, set_aside
+from luthier.records.files import LONGEST_LINE, SkippedRows, atomic_write, read_whole, set_aside
 from luthier.records.lines import parse_text
 
 LOG_VERSION = 2
@@ -51,11 +52,39 @@ def is_inspect_log(path: str | Path) -> bool:
     path = Path(path)
     if path.suffix == ".eval":
         return True
-    if path.suffix != ".json" or not path.is_file():
+    if not path.name.removesuffix(".gz").endswith(".json") or not path.is_file():
         return False
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        head = stream.read(4096)
-    return '"eval"' in head and '"status"' in head
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+            head = stream.read(4096)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return False
+    return b'"eval"' in head and b'"status"' in head
+
+
+class LogHead(NamedTuple):
+    """What a log says of its run; arguments: those of the task, as JSON text."""
+
+    model: str
+    task: str
+    arguments: str
+    created: str
+    status: str
+
+
+def inspect_head(path: str | Path) -> LogHead:
+    """Raises MissingFileError, BadRowError."""
+    head, samples = _read(Path(path))
+    if isinstance(samples, Generator):
+        samples.close()
+    arguments = json.dumps(head.get("task_args") or {}, sort_keys=True, default=str)
+    return LogHead(
+        model=_text_of(head, "model"),
+        task=_text_of(head, "task"),
+        arguments=arguments,
+        created=_text_of(head, "created"),
+        status=_text_of(head, "status"),
+    )
 
 
 def inspect_rows(path: str | Path, skipped: SkippedRows | None = None) -> Iterator[tuple[int, JSON]]:
@@ -64,7 +93,7 @@ def inspect_rows(path: str | Path, skipped: SkippedRows | None = None) -> Iterat
     Raises MissingFileError, and BadRowError, for a sample that cannot be read only where `skipped` does not take it.
     """
     head, samples = _read(Path(path))
-    _note_unread(head, ("task", "model"), "the head of a log", path)
+    _note_unread(head, ("task", "model", "status"), "the head of a log", path)
     return _converted(samples, lambda sample: _row(sample, _text_of(head, "task")), Path(path), skipped)
 
 
@@ -72,7 +101,9 @@ def inspect_scores(path: str | Path, skipped: SkippedRows | None = None) -> Iter
     """(sample number from 1, row) with `model`, `task`, `id`, `question`, `metadata`, and `scores`: the value by scorer, empty where a sample
     was not scored. Raises as `inspect_rows` does."""
     head, samples = _read(Path(path))
-    _note_unread(head, ("task", "model"), "the head of a log", path)
+    _note_unread(head, ("task", "model", "status"), "the head of a log", path)
+    if head.get("status") not in (None, "success"):
+        note("understood", f"a log whose run ended as {head['status']!r}; the samples that it scored count", path, 1)
     return _converted(samples, lambda sample: _scored(sample, head), Path(path), skipped)
 
 
@@ -105,7 +136,8 @@ def _read(path: Path) -> tuple[JSON, Iterator[Any]]:
         archive = zipfile.ZipFile(path)
         names = archive.namelist()
         header = next((name for name in ("header.json", "_journal/start.json") if name in names), None)
-        head = {} if header is None else _object(_object(_parsed(archive, header), "the header").get("eval", {}), "`eval`")
+        log = {} if header is None else _object(_parsed(archive, header), "the header")
+        head = _head(log, _object(log.get("eval", {}), "`eval`"))
     except OSError as problem:
         raise MissingFileError(f"{path}: cannot be read ({problem.strerror or problem})") from None
     except BadRowError as problem:
@@ -117,12 +149,17 @@ def _read(path: Path) -> tuple[JSON, Iterator[Any]]:
 
 
 def _json(path: Path) -> tuple[JSON, Iterator[Any]]:
-    log = _object(_value(path.read_bytes()), "the log")
+    log = _object(_value(read_whole(path)), "the log")
     _note_unread(log, ("version", "status", "eval", "samples"), "a log", path)
     samples = log.get("samples") or []
     if not isinstance(samples, list):
         raise BadRowError("`samples` is no list")
-    return _object(log.get("eval"), "`eval`"), iter(samples)
+    return _head(log, _object(log.get("eval"), "`eval`")), iter(samples)
+
+
+def _head(log: JSON, evaluated: JSON) -> JSON:
+    """What was evaluated, with the state in which the log was left."""
+    return {**evaluated, "status": log.get("status")}
 
 
 def _note_unread(part: JSON, read: Sequence[str], what: str, path: str | Path) -> None:
@@ -159,12 +196,12 @@ def _converted(
 
 
 def _scorers(sample: JSON) -> Iterator[str]:
-    """The names of the scorers, and of each the first of the values that it gives by name."""
+    """The names of the scorers, and of the values that they give by name."""
     scores = sample.get("scores")
     for name, score in scores.items() if isinstance(scores, dict) else ():
         if isinstance(score, dict):
             yield name
-            yield from list(score["value"])[:1] if isinstance(score.get("value"), dict) else ()
+            yield from score["value"] if isinstance(score.get("value"), dict) else ()
 
 
 def _parsed(archive: zipfile.ZipFile, name: str) -> Any:

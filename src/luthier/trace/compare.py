@@ -25,7 +25,8 @@ from luthier.statistics.multiplicity import holm
 from luthier.statistics.rates import mcnemar
 from luthier.trace import compare_page
 from luthier.trace.answers import AnswerLog
-from luthier.trace.settings import RESULT_FIELDS, SKIP_BAD
+from luthier.trace.result_rules import Rules, Wanted
+from luthier.trace.settings import FILTER, METRIC, RESULT_FIELDS, SKIP_BAD
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +51,8 @@ class CompareSettings:
     mapped: tuple[str, ...] = option(
         (), "What a column of a table is: learner, item, correct, timestamp, concepts or text.", "--map", metavar="FIELD=COLUMN"
     )
+    metrics: tuple[str, ...] = option((), METRIC, "--metric", metavar="[TASK=]NAME")
+    filters: tuple[str, ...] = option((), FILTER, "--filter", metavar="[TASK=]NAME")
     skip_bad: str | None = option(None, SKIP_BAD, metavar="FILE")
     fail_if_worse: float | None = option(
         None, "Exit with 1 where a model is worse than the first by more than so many points.", least=0, most=100, metavar="POINTS"
@@ -115,12 +118,13 @@ def run(settings: CompareSettings, out: Path, progress: Progress = quiet) -> Run
 
     Raises SettingsError where there are not two models or no item that both answered, and what reading raises.
     """
-    from luthier.trace.results import read_results, result_files
+    from luthier.trace.results import read_results, result_files, result_rules
 
     named, columns = named_results(settings.results), mapping(settings.mapped)
     files = result_files(named, columns)
+    rules = result_rules(files, Wanted(settings.metrics, settings.filters))
     skipped = SkippedRows(Path(settings.skip_bad)) if settings.skip_bad else None
-    log = read_results(named, settings.items, skipped, columns)
+    log = read_results(named, settings.items, skipped, columns, rules)
     if len(log.learners) < 2:
         raise SettingsError(f"{', '.join(settings.results)}: answers of one model, {log.learners[0]}; give those of another too")
     first = set(_means(log, 0))
@@ -128,7 +132,8 @@ def run(settings: CompareSettings, out: Path, progress: Progress = quiet) -> Run
         raise SettingsError(f"no item that both {log.learners[0]} and {apart} answered; are these the same tasks?")
     reads = dict.fromkeys([str(path) for _, path, _ in files] + ([settings.items] if settings.items else []))
     with Run(out, "compare", settings, reads=list(reads), progress=progress, draw=compare_page.draw) as made:
-        made.step("compare", partial(_compare, settings, log, named, out), uses=("results", "items", "mapped", "seed"), files=[FLIPS])
+        uses = ("results", "items", "mapped", "metrics", "filters", "seed")
+        made.step("compare", partial(_compare, settings, log, rules, named, out), uses=uses, files=[FLIPS])
     return made
 
 
@@ -244,13 +249,19 @@ def _masteries(log: AnswerLog, before: str, after: str) -> dict[str, tuple[float
 # --- the run ------------------------------------------------------------------------------------------------------------------
 
 
-def _compare(settings: CompareSettings, log: AnswerLog, named: Sequence[str], out: Path) -> JSON:
+def _compare(settings: CompareSettings, log: AnswerLog, rules: Rules, named: Sequence[str], out: Path) -> JSON:
     first, *others = log.learners
     found = [compare(log, first, other, seed=settings.seed) for other in others]
-    said = _answers(named, mapping(settings.mapped))
+    said = _answers(named, mapping(settings.mapped), rules)
     rows = [row for other in others for row in _flips(log, first, other, said)]
     write_jsonl(out / FLIPS, rows)
-    return {"comparisons": [one.to_row() for one in found], "sides": [_side(name, named) for name in log.learners], "flips": len(rows)}
+    return {
+        "comparisons": [one.to_row() for one in found],
+        "sides": [_side(name, named) for name in log.learners],
+        "flips": len(rows),
+        "scored_by": [*rules.lines(), *rules.notes],
+        "rules": [choice.to_row() for choice in rules.choices.values()],
+    }
 
 
 def _flips(log: AnswerLog, before: str, after: str, said: Mapping[tuple[str, str], str]) -> list[JSON]:
@@ -268,16 +279,16 @@ def _flips(log: AnswerLog, before: str, after: str, said: Mapping[tuple[str, str
     return rows
 
 
-def _answers(named: Sequence[str], columns: Mapping[str, str]) -> dict[tuple[str, str], str]:
+def _answers(named: Sequence[str], columns: Mapping[str, str], rules: Rules) -> dict[tuple[str, str], str]:
     """What was answered, by learner and item, as far as the files have it: the first of several answers."""
-    from luthier.trace.results import result_files
+    from luthier.trace.results import by_rules, result_files
 
     said: dict[tuple[str, str], str] = {}
     with Account(apart=True):  # they have been read and counted before
         for name, path, reader in result_files(named, columns):
             if reader == "table":
                 continue
-            for _, answered in reader(path, name, SkippedRows()):
+            for _, answered in by_rules(reader(path, name, SkippedRows()), rules, path, SkippedRows()):
                 said.setdefault((answered.learner, answered.item), answered.said)
     return said
 

@@ -120,10 +120,12 @@ def _opened(settings: ModelsSettings, folder: Path, progress: Progress) -> Job:
 
 
 def _read(settings: ModelsSettings) -> AnswerLog:
+    from luthier.trace.result_rules import Wanted
     from luthier.trace.results import read_results
 
     skipped = SkippedRows(Path(settings.skip_bad)) if settings.skip_bad else None
-    log = read_results(settings.paths, settings.items, skipped, mapping(settings.mapped))
+    wanted = Wanted(settings.metrics, settings.filters)
+    log = read_results(settings.paths, settings.items, skipped, mapping(settings.mapped), wanted)
     if skipped is not None and skipped.count:
         rows = "1 bad row is" if skipped.count == 1 else f"{skipped.count} bad rows are"
         return replace(log, notes=(*log.notes, f"{rows} set aside in {settings.skip_bad}"))

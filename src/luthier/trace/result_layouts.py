@@ -1,6 +1,7 @@
 """The layouts in which evaluation programs write what a model got right: one reader for each, all giving the same rows.
 
-A reader takes (path, name of the learner or None, where bad rows go) and yields (line, Answered). Checked on files that
+A reader takes (path, name of the learner or None, where bad rows go) and yields (line, Answered). Which of several scores of an answer counts,
+`luthier.trace.result_rules` says over all files. Checked on files that
 bfcl-eval 2026.3.23, lm-eval 0.4.13 and inspect-ai 0.3.285 wrote, and against the source of evalplus 0.3.1.
 """
 
@@ -10,21 +11,26 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from luthier.errors import BadRowError, FetchError
 from luthier.packages import BFCL, unpack_wheel
-from luthier.records.account import note, note_strange
+from luthier.records.account import note_strange
 from luthier.records.conversations import JSON
-from luthier.records.files import SkippedRows, read_rows, set_aside
-from luthier.records.inspect_logs import inspect_scores, is_inspect_log
-from luthier.records.lines import parse_text, parse_value
+from luthier.records.files import SkippedRows, read_lines, read_rows, read_whole, set_aside
+from luthier.records.inspect_logs import inspect_head, inspect_scores, is_inspect_log
+from luthier.records.lines import parse_row, parse_value
+from luthier.trace.result_rules import METRICS, Rule, Value
 
 
 class Answered(NamedTuple):
-    """One answer; correct is None where the sample was not scored. said: the answer itself, where the file has it."""
+    """One answer; correct is None where the sample was not scored. said: the answer itself, where the file has it.
+
+    values: its scores by rule, where the program gives several; `correct` then waits for the rule that counts.
+    """
 
     learner: str
     item: str
@@ -32,11 +38,11 @@ class Answered(NamedTuple):
     text: str = ""
     concepts: tuple[str, ...] = ()
     said: str = ""
+    values: Mapping[Rule, Value] | None = None
 
 
 Reader = Callable[[Path, str | None, SkippedRows | None], Iterator[tuple[int, Answered]]]
 SKILLS = ("concepts", "concept", "skill", "skills", "category", "subject", "topic", "subtask")  # fields that name what an item asks for
-METRICS = ("exact_match", "acc", "pass@1", "pass_at_1", "em", "f1", "acc_norm", "prompt_level_strict_acc", "mc2")
 _BFCL = frozenset(
     [
         "id",
@@ -70,13 +76,14 @@ def layout_of(path: Path) -> Reader | None:
     """The reader of a file by its name and first row; None where it is none of these."""
     if _SCORE.fullmatch(path.name):
         return bfcl_answers
-    if path.name.startswith("samples_") and path.suffix == ".jsonl":
+    name = _bare(path)
+    if name.startswith("samples_") and name.endswith(".jsonl"):
         return harness_answers
-    if path.suffix in (".eval", ".json") and is_inspect_log(path):
+    if name.endswith((".eval", ".json")) and is_inspect_log(path):
         return inspect_answers
-    if path.name.endswith("eval_results.json"):
+    if name.endswith("eval_results.json"):
         return evalplus_answers
-    if path.suffix == ".jsonl":
+    if name.endswith(".jsonl"):
         fields = _first_fields(path)
         if {"id", "category", "decoding"} <= fields and fields & {"official", "right"}:
             return tool_answers
@@ -148,41 +155,23 @@ def _bfcl_results(path: Path, category: str) -> list[str] | None:
 
 
 def harness_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> Iterator[tuple[int, Answered]]:
-    """Samples of lm-evaluation-harness (`--log_samples`). Of several filters the first one of the file counts; the others are left out.
+    """Samples of lm-evaluation-harness (`--log_samples`), a row for each filter.
 
     Repeats of a document (`repeats`) are answers of their own. A sample without a score is not scored.
     """
-    match = _SAMPLES.fullmatch(path.name)
-    task = match[1] if match else path.stem.removeprefix("samples_")
+    match = _SAMPLES.fullmatch(_bare(path))
+    task = match[1] if match else _bare(path).removesuffix(".jsonl").removeprefix("samples_")
     learner = name or _harness_model(path, match[2] if match else "")
-    chosen: Any = None
     for line, row in read_rows(path, skipped):
         try:
             if not isinstance(row.get("doc"), dict) or not isinstance(row.get("doc_id"), int | str):
                 raise BadRowError("a sample needs `doc_id`, `doc` and its metrics; write samples with --log_samples")
-            chosen = row.get("filter") if chosen is None else chosen
-            if row.get("filter") != chosen:
-                note("left out", f"samples of the filter {row.get('filter')!r}; those of {chosen!r} count", path, line)
-                continue
-            metric, score = _harness_score(row)
-            note_strange("samples of lm-evaluation-harness", row, _HARNESS | {metric}, path, line)
-            skills = _skills(row["doc"]) or (task,)
-            yield (
-                line,
-                Answered(learner, f"{task}/{row['doc_id']}", score, _harness_text(row), skills, _first_text(row.get("filtered_resps"))),
-            )
+            values = _harness_values(row, task)
+            note_strange("samples of lm-evaluation-harness", row, _HARNESS.union(rule.metric for rule in values), path, line)
+            skills, said = _skills(row["doc"]) or (task,), _first_text(row.get("filtered_resps"))
+            yield line, Answered(learner, f"{task}/{row['doc_id']}", None, _harness_text(row), skills, said, values)
         except BadRowError as problem:
             set_aside(problem.at(path, line), row, skipped)
-
-
-def repeated_runs(files: Sequence[tuple[str | None, Path]]) -> set[Path]:
-    """The files of earlier runs, where a model was run on a task again. files: (name of the learner if given, samples file)."""
-    runs: dict[tuple[str, str, Path], list[tuple[str, Path]]] = {}
-    for name, path in files:
-        match = _SAMPLES.fullmatch(path.name)
-        if match:
-            runs.setdefault((name or _harness_model(path, match[2]), match[1], path.parent), []).append((match[2], path))
-    return {path for each in runs.values() for _, path in sorted(each)[:-1]}
 
 
 def _harness_model(path: Path, when: str) -> str:
@@ -194,19 +183,36 @@ def _harness_model(path: Path, when: str) -> str:
     return path.parent.name
 
 
-def _harness_score(row: JSON) -> tuple[str, float | None]:
-    """The metric that counts, and its value: None where the task has none, or the value is no number (NaN) or one of tokens (perplexity)."""
+def harness_directions(path: Path) -> Iterator[tuple[str, str, bool]]:
+    """(task, metric, whether higher is better) of the task of a samples file, as the record of its run says: the one of its time, else the only one."""
+    match = _SAMPLES.fullmatch(_bare(path))
+    file = path.with_name(f"results_{match[2]}.json") if match else path.with_name("results.json")
+    if not file.is_file():
+        found = sorted(path.parent.glob("results*.json"))
+        if len(found) != 1:
+            return
+        file = found[0]
+    task = match[1] if match else _bare(path).removesuffix(".jsonl").removeprefix("samples_")
+    told = _told(file).get("higher_is_better")
+    of_task = told.get(task) if isinstance(told, dict) else None
+    for metric, higher in of_task.items() if isinstance(of_task, dict) else ():
+        if isinstance(higher, bool):
+            yield task, str(metric).split(",")[0], higher
+
+
+def _harness_values(row: JSON, task: str) -> dict[Rule, Value]:
+    """The values of a sample's metrics: None where a value is no number (NaN) or one of tokens (perplexity)."""
     named = [str(metric) for metric in row["metrics"]] if isinstance(row.get("metrics"), list) else []
-    values = {metric: value for metric in dict.fromkeys([*named, *METRICS]) if (value := _share(row.get(metric))) is not None}
-    metric = next((each for each in METRICS if each in values and (each in named or not named)), None) or next(iter(values), "")
-    if not metric and not named and not any(each in row for each in METRICS):
+    metrics = dict.fromkeys([*named, *(metric for metric in METRICS if metric in row and not named)])
+    if not metrics and not isinstance(row.get("metrics"), list):
         raise BadRowError(f"no metric that is a number; known are {', '.join(METRICS)}")
-    return metric, values.get(metric)
+    chosen = str(row.get("filter") or "")
+    return {Rule(task, metric, chosen): _number(row.get(metric)) for metric in metrics}
 
 
-def _share(value: Any) -> float | None:
-    """A score between 0 and 1, out of a number, true or false; None for anything else."""
-    return float(value) if isinstance(value, bool | int | float) and 0 <= value <= 1 else None
+def _number(value: Any) -> float | None:
+    """A number, true or false; None for anything else."""
+    return float(value) if isinstance(value, bool | int | float) and math.isfinite(value) else None
 
 
 def _first_text(value: Any) -> str:
@@ -228,55 +234,58 @@ def _harness_text(row: JSON) -> str:
 
 
 def inspect_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> Iterator[tuple[int, Answered]]:
-    """A log of Inspect, by the first of its scorers: C is right, P half, I and N wrong; numbers as they are, yes and no, several averaged.
+    """A log of Inspect: C is right, P half, I and N wrong; numbers as they are, yes and no. A score may have several values, each under a key.
 
     NaN is Inspect's mark of a sample that was not scored. Each epoch is an answer.
     """
     for number, row in inspect_scores(path, skipped):
         task = row["task"].rsplit("/", 1)[-1]
-        try:
-            first = next(iter(row["scores"]), None)
-            for other in list(row["scores"])[1:]:
-                note("left out", f"scores of {other!r}; those of {first!r} count", path, number)
-            score = _inspect_value(row["scores"].get(first))
-        except BadRowError as problem:
-            set_aside(problem.at(path, number), {"id": row["id"], "scores": row["scores"]}, skipped)
-            continue
+        values = {rule: value for scorer, score in row["scores"].items() for rule, value in _inspect_values(task, scorer, score)}
         skills = _skills(row["metadata"]) or ((task,) if task else ())
         asked, said = str(row["question"] or ""), str(row.get("said") or "")
-        yield number, Answered(name or row["model"], f"{task}/{row['id']}", score, asked, skills, said)
+        yield number, Answered(name or row["model"], f"{task}/{row['id']}", None, asked, skills, said, values)
+
+
+def _inspect_values(task: str, scorer: str, score: Any) -> Iterator[tuple[Rule, Value]]:
+    for key, value in score.items() if isinstance(score, dict) and score else [("", None if score == {} else score)]:
+        try:
+            yield Rule(task, scorer, key=str(key)), _inspect_value(value)
+        except BadRowError as problem:
+            yield Rule(task, scorer, key=str(key)), problem
 
 
 def _inspect_value(value: Any) -> float | None:
-    if isinstance(value, dict):
-        value = next(iter(value.values()), None)
-    if isinstance(value, list):
-        raise BadRowError(f"the score {str(value)[:60]} is a list; it says no single thing about an answer")
+    """A score between 0 and 1, None where there is none. Raises BadRowError for anything else."""
+    if isinstance(value, dict | list):
+        kind = "a list" if isinstance(value, list) else "an object"
+        raise BadRowError(f"the score {str(value)[:60]} is {kind}; it says no single thing about an answer")
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if isinstance(value, bool | int | float):
-        return float(max(-1, min(value, 2)))  # what lies outside 0 and 1 is refused where it is kept
     word = str(value).strip()
+    if isinstance(value, bool | int | float) or re.fullmatch(r"[+-]?\d{1,20}(?:\.\d{1,40})?", word):
+        number = float(word) if isinstance(value, str) else max(-1, min(value, 2))  # an integer may be beyond all floats
+        if not 0 <= number <= 1:
+            raise BadRowError(f"the score is {word[:60]}; it must lie between 0 and 1")
+        return float(number)
     if word.upper() in INSPECT:
         return INSPECT[word.upper()]
     if word.lower() in ("yes", "true", "no", "false"):
         return float(word.lower() in ("yes", "true"))
-    if re.fullmatch(r"[+-]?\d{1,20}(?:\.\d{1,40})?", word):
-        return float(word)
     raise BadRowError(f"the score {word[:60]!r} is neither a number nor one of {', '.join(INSPECT)}")
 
 
 def evalplus_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> Iterator[tuple[int, Answered]]:
-    """Results of EvalPlus: right where the base tests and, if they ran, the further ones pass; several samples of a task are averaged."""
+    """Results of EvalPlus: `base`, whether the base tests pass, and `plus`, whether the further ones do too, if they ran; several samples of a
+    task are averaged."""
     try:
-        tasks = parse_value(path.read_bytes())["eval"]
+        tasks = parse_value(read_whole(path))["eval"]
         named = list(tasks.items())
     except (BadRowError, KeyError, TypeError, AttributeError) as problem:
         raise BadRowError(f"not results of EvalPlus ({type(problem).__name__}: {problem})", path) from None
-    learner = name or path.name.removesuffix("eval_results.json").rstrip("_.-") or path.parent.name
+    learner = name or _bare(path).removesuffix("eval_results.json").rstrip("_.-") or path.parent.name
     for number, (task, samples) in enumerate(named, 1):
         try:
-            passed = [_passed(sample) for sample in samples]
+            values = _passed(task.split("/")[0], samples)
         except (KeyError, TypeError, AttributeError) as problem:
             set_aside(
                 BadRowError(f"task {task!r}: no samples of EvalPlus ({type(problem).__name__}: {problem})", path, number),
@@ -286,13 +295,16 @@ def evalplus_answers(path: Path, name: str | None, skipped: SkippedRows | None) 
             continue
         note_strange("tasks of EvalPlus", samples, _EVALPLUS, path, number)
         said = str(samples[0].get("solution") or "") if samples else ""
-        yield number, Answered(learner, task, sum(passed) / len(passed) if passed else None, "", (task.split("/")[0],), said)
+        yield number, Answered(learner, task, None, "", (task.split("/")[0],), said, values)
 
 
-def _passed(sample: JSON) -> bool:
-    if isinstance(sample, list):  # older versions: [status, details] of the base tests
+def _passed(family: str, samples: Sequence[JSON]) -> dict[Rule, Value]:
+    if any(isinstance(sample, list) for sample in samples):  # older versions: [status, details] of the base tests
         raise TypeError("a list where an object was expected")
-    return sample["base_status"] == "pass" and sample.get("plus_status") in (None, "pass")
+    base = [sample["base_status"] == "pass" for sample in samples]
+    plus = [passed and sample.get("plus_status") in (None, "pass") for passed, sample in zip(base, samples, strict=True)]
+    kinds = {"base": base, **({"plus": plus} if any(sample.get("plus_status") is not None for sample in samples) else {})}
+    return {Rule(family, kind): sum(some) / len(some) for kind, some in kinds.items() if some}
 
 
 def tool_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> Iterator[tuple[int, Answered]]:
@@ -384,10 +396,30 @@ def _skills(fields: JSON) -> tuple[str, ...]:
 
 
 def _first_fields(path: Path) -> set[str]:
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        line = next((line for line in stream if line.strip()), "")
-    try:
-        row = parse_text(line)
-    except BadRowError:
-        return set()
-    return set(row) if isinstance(row, dict) else set()
+    with suppress(BadRowError):
+        line = next((line for _, line in read_lines(path) or () if line.strip()), b"")
+        return set(parse_row(line))
+    return set()
+
+
+def _bare(path: Path) -> str:
+    """The name of a file, packed or not."""
+    return path.name.removesuffix(".gz")
+
+
+def repeated_runs(files: Sequence[tuple[str | None, Path, Reader]]) -> set[Path]:
+    """The files of earlier runs, where a model was run on a task again: of lm-evaluation-harness the last counts, of Inspect the last that was
+    finished. files: (name of the learner if given, file, its reader)."""
+    runs: dict[tuple[object, ...], list[tuple[bool, str, Path]]] = {}
+    logs = [path.parent for _, path, reader in files if reader is inspect_answers]
+    for name, path, reader in files:
+        match = _SAMPLES.fullmatch(_bare(path))
+        if reader is harness_answers and match:
+            learner = name or _harness_model(path, match[2])
+            runs.setdefault((learner, match[1], path.parent), []).append((True, match[2], path))
+        elif reader is inspect_answers and logs.count(path.parent) > 1:
+            with suppress(BadRowError):  # its reader says what is wrong
+                head = inspect_head(path)
+                finished = head.status == "success"
+                runs.setdefault((name, head.model, head.task, head.arguments, path.parent), []).append((finished, head.created, path))
+    return {path for each in runs.values() for _, _, path in sorted(each)[:-1]}

@@ -7,19 +7,30 @@ table with the columns learner, item, correct.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from luthier.errors import BadRowError, MissingFileError
-from luthier.records.account import note, note_strange
+from luthier.records.account import Account, note, note_strange
 from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_lines, read_rows, set_aside
 from luthier.records.lines import parse_row
 from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Item
 from luthier.trace.readers.places import header_of
-from luthier.trace.result_layouts import SIDES, Answered, Reader, harness_answers, layout_of, repeated_runs
+from luthier.trace.result_layouts import (
+    SIDES,
+    Answered,
+    Reader,
+    evalplus_answers,
+    harness_answers,
+    harness_directions,
+    inspect_answers,
+    layout_of,
+    repeated_runs,
+)
+from luthier.trace.result_rules import NOTHING_WANTED, Choice, Rules, Scored, Wanted, choose
 from luthier.trace.result_tables import COLUMNS, KNOWN, concepts_of, correct_of, is_csv, read_answer_table
 
 LAYOUTS = (
@@ -27,22 +38,28 @@ LAYOUTS = (
     "evaluate tools` or `luthier run`, scores.jsonl of `luthier evaluate choice`, or a table with the columns learner, item, correct"
 )
 
+ResultFile = tuple[str | None, Path, Reader | Literal["table"]]  # name of the learner if given, file, its reader
+_SEVERAL = (harness_answers, inspect_answers, evalplus_answers)  # whose answers may have several scores
+
 
 def read_results(
     paths: Sequence[str | Path],
     items: str | Path | None = None,
     skipped: SkippedRows | None = None,
     columns: Mapping[str, str] | None = None,
+    wanted: Wanted | Rules = NOTHING_WANTED,
 ) -> AnswerLog:
     """The answers in files, and in all files of folders that are of a known layout, as one log.
 
     paths: `PATH` or `NAME=PATH`, which names the learner. Learners stand in the order of the files, those of a folder in natural order
     (step-2 before step-10). items: rows with `item`, `text`, `concepts` (a list, or one text), for tables that know neither; what they say
     of an item goes before what the results say. skipped: takes bad rows. columns: names of fields of tables, and the columns that hold them
-    (`{"learner": "model"}`). Raises BadRowError with file and line, MissingFileError.
+    (`{"learner": "model"}`). wanted: metrics and filters that count where answers have several scores; of each task one counts, which all
+    learners have, or by rules that were chosen before (`luthier.trace.result_rules`). Raises BadRowError with file and line, MissingFileError, SettingsError.
     """
-    gathered = _Gathered(dict(columns or {}))
-    for name, path, reader in result_files(paths, columns):
+    files = result_files(paths, columns)
+    gathered = _Gathered(dict(columns or {}), wanted if isinstance(wanted, Rules) else result_rules(files, wanted))
+    for name, path, reader in files:
         gathered.read(path, reader, name, skipped)
     if not len(gathered.answers):
         told = "; ".join(gathered.notes)
@@ -50,16 +67,14 @@ def read_results(
     return gathered.log(_read_items(items) if items is not None else {})
 
 
-def result_files(
-    paths: Sequence[str | Path], columns: Mapping[str, str] | None = None
-) -> list[tuple[str | None, Path, Reader | Literal["table"]]]:
+def result_files(paths: Sequence[str | Path], columns: Mapping[str, str] | None = None) -> list[ResultFile]:
     """(name of the learner if given, file, its reader) of everything in `paths` that `read_results` reads, in its order.
 
-    Of a task that lm-evaluation-harness was run on more than once for a model, the last run counts.
+    Of a task that lm-evaluation-harness or Inspect was run on more than once for a model, the last run counts, a finished one before others.
 
     Raises MissingFileError, and BadRowError for a file of no known layout.
     """
-    found: list[tuple[str | None, Path, Reader | Literal["table"]]] = []
+    found: list[ResultFile] = []
     for given in paths:
         name, path = _named(given)
         if not path.exists():
@@ -74,27 +89,76 @@ def result_files(
         if not known:
             raise BadRowError(f"not a layout of evaluation results; known are {LAYOUTS}", path)
         found += known
-    old = repeated_runs([(name, path) for name, path, reader in found if reader is harness_answers])
+    old = repeated_runs([(name, path, reader) for name, path, reader in found if reader != "table"])
     for path in old:
-        note("left out", "an earlier run of a task that was run again", path)
+        note("left out", "an earlier run of a task that was run again", path, 1)
     return [each for each in found if each[1] not in old]
+
+
+def result_rules(files: Sequence[ResultFile], wanted: Wanted = NOTHING_WANTED) -> Rules:
+    """By what each task of these files is scored, where a file has several scores of an answer. Raises SettingsError as `choose` does."""
+    several = [(name, path, reader) for name, path, reader in files if reader != "table" and reader in _SEVERAL]
+    with Account(apart=True):  # they are read and counted afterwards
+        directions = [
+            (path, task, metric, higher)
+            for _, path, reader in several
+            if reader is harness_answers
+            for task, metric, higher in harness_directions(path)
+        ]
+        return choose(_scored(several), directions, wanted)
+
+
+def _scored(files: Sequence[tuple[str | None, Path, Reader]]) -> Iterator[Scored]:
+    for name, path, reader in files:
+        for _, answered in reader(path, name, SkippedRows()):
+            yield Scored(answered.learner, answered.values or {})
+
+
+def by_rules(
+    answers: Iterator[tuple[int, Answered]], rules: Rules, path: Path, skipped: SkippedRows | None
+) -> Iterator[tuple[int, Answered]]:
+    """The answers as the rules score them; those of other filters are left out."""
+    for line, answered in answers:
+        if answered.values is None:
+            yield line, answered
+            continue
+        correct: float | None = None
+        choice = next((found for rule in answered.values if (found := rules.choices.get(rule.task)) is not None), None)
+        if choice is not None:
+            filters = {rule.filter for rule in answered.values}
+            if choice.rule.filter not in filters:
+                note("left out", f"samples of the filter {min(filters)!r}; those of {choice.rule.filter!r} count", path, line)
+                continue
+            _note_others(answered, choice, path, line)
+            value = answered.values.get(choice.rule)
+            if isinstance(value, BadRowError):
+                set_aside(value.at(path, line), answered._replace(values=None)._asdict(), skipped)
+                continue
+            correct = 1 - value if value is not None and choice.lower else value
+        yield line, answered._replace(correct=correct, values=None)
+
+
+def _note_others(answered: Answered, choice: Choice, path: Path, line: int) -> None:
+    for rule, value in (answered.values or {}).items():
+        if rule != choice.rule and (value is not None or rule.metric != choice.rule.metric):
+            note("left out", f"scores of {rule.name!r}; those of {choice.rule.name!r} count", path, line)
 
 
 class _Gathered:
     """Answers, and what is known of their items."""
 
-    def __init__(self, columns: dict[str, str]) -> None:
-        self.columns = columns
+    def __init__(self, columns: dict[str, str], rules: Rules) -> None:
+        self.columns, self.rules = columns, rules
         self.answers = AnswerCollector()
         self.items: dict[str, Item] = {}
-        self.notes: list[str] = []
+        self.notes = list(rules.notes)
 
     def read(self, path: Path, reader: Reader | Literal["table"], name: str | None, skipped: SkippedRows | None) -> None:
         if reader == "table":
             self._table(path, name, skipped)
             return
         count, unscored = 0, 0
-        for line, answered in reader(path, name, skipped):
+        for line, answered in by_rules(reader(path, name, skipped), self.rules, path, skipped):
             if answered.correct is None:
                 unscored += 1
                 note("left out", "samples that were not scored", path, line)
@@ -147,7 +211,8 @@ class _Gathered:
             for item in self.items.values()
         ]
         items += [item for name, item in given.items() if name not in self.items]
-        return self.answers.log(Catalogue.of(items), self.notes)
+        chosen = self.rules.lines() if any(choice.others or choice.lower for choice in self.rules.choices.values()) else []
+        return self.answers.log(Catalogue.of(items), [*self.notes, *chosen])
 
 
 # --- finding out what a file is -----------------------------------------------------------------------------------------------

@@ -211,6 +211,8 @@ class RelateSettings(AnswerSettings):
     encoder: str = option("minilm", "Finds the candidates, on the model's device.")
 
 
+METRIC = "What counts where results were scored in several ways: a metric, a scorer or scorer.key of Inspect, plus or base of EvalPlus."
+FILTER = "Of lm-evaluation-harness, the filter that counts, such as strict-match."
 RESULT_FIELDS = ("learner", "item", "correct", "timestamp", "concepts", "text")  # of a table
 
 
@@ -240,6 +242,8 @@ class ModelsSettings(WithEncoder):
     parameters: int = option(1, "Of an item: difficulty, or discrimination as well.", least=1, most=2)
     embedder: str = option("minilm", "Reads difficulty from text: minilm, static, a folder, or none.")
     cache: str | None = option(None, "Folder of embeddings; in the user's cache where left out.", metavar="FOLDER")
+    metrics: tuple[str, ...] = option((), METRIC, "--metric", metavar="[TASK=]NAME")
+    filters: tuple[str, ...] = option((), FILTER, "--filter", metavar="[TASK=]NAME")
     mapped: tuple[str, ...] = option(
         (), "What a column of a table is: learner, item, correct, timestamp, concepts or text.", "--map", metavar="FIELD=COLUMN"
     )
