@@ -68,11 +68,11 @@ def test_items_bring_texts_and_concepts_and_a_name_goes_before_the_files(tmp_pat
     [
         ("t.csv", "small,c,2", 6, "between 0 and 1"),
         ("t.csv", "small,c,nan", 6, "between 0 and 1"),
-        ("t.csv", "small,c,yes", 6, "give true, false"),
+        ("t.csv", "small,c,maybe", 6, "give true or false"),
         ("t.csv", "small,c", 6, "expected are the columns"),
         ("t.jsonl", '{"learner": "a", "item": "b", "correct": 3}', 5, "between 0 and 1"),
         ("t.jsonl", '{"learner": "a", "correct": 1}', 5, "no item"),
-        ("t.jsonl", '{"learner": "a", "item": "b", "correct": "yes"}', 5, "give true, false"),
+        ("t.jsonl", '{"learner": "a", "item": "b", "correct": "maybe"}', 5, "give true or false"),
         ("t.jsonl", '{"learner": "a", "item": "b", "correct": 1, "timestamp": "now"}', 5, "timestamp"),
         ("t.jsonl", "{", 5, "not JSON"),
     ],

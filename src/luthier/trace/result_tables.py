@@ -1,4 +1,4 @@
-"""The plain long table of answers as CSV, read by columns: learner, item, correct, and timestamp, text, concepts where they are known."""
+"""The plain long table of answers as CSV or TSV, read by columns: learner, item, correct, and timestamp, text, concepts where they are known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from luthier.records.account import note
 from luthier.records.files import SkippedRows, set_aside
 from luthier.records.lines import parse_text
 from luthier.trace.answers import Item
-from luthier.trace.readers.places import RecordLines, header_of
+from luthier.trace.readers.places import RecordLines, dialect_of, header_of, lines_of
+from luthier.trace.readers.values import label_of, name_of, number_of, whole_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("learner", "item", "correct")
 KNOWN = frozenset({*COLUMNS, "timestamp", "text", "concepts", "concept"})
-_WORDS = {"true": 1.0, "false": 0.0}
+LABELS = "give true or false, yes or no, correct or incorrect, or a number; it must lie between 0 and 1"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class AnswerTable:
 
 
 def read_answer_table(path: Path, columns: Mapping[str, str], skipped: SkippedRows | None) -> AnswerTable:
-    """The answers of a CSV file. columns: names of fields, and the columns that hold them.
+    """The answers of a CSV or TSV file. columns: names of fields, and the columns that hold them.
 
     Raises BadRowError with file and line where `skipped` does not take the row, and for a file that is no table.
     """
@@ -44,16 +45,14 @@ def read_answer_table(path: Path, columns: Mapping[str, str], skipped: SkippedRo
 
     table = _read(path, columns)
     coded = {name: table[name].combine_chunks() for name in table.column_names}
+    coded |= {name: _named(coded[name]) for name in COLUMNS[:2]}
     texts = [str(text) for text in coded["correct"].dictionary.to_pylist()]
     shares = np.array([correct_of(text) if correct_of(text) is not None else math.nan for text in texts] or [math.nan])
     correct = np.where(_empty(coded["correct"]), math.nan, shares[_codes(coded["correct"])])
     time, bad_time = _times(coded.get("timestamp"))
     problems = {
         **{int(at): f"timestamp is {coded['timestamp'][int(at)].as_py()!r}; give a number, seconds for example" for at in bad_time},
-        **{
-            int(at): f"correct is {coded['correct'][int(at)].as_py()!r}; give true, false, or a number; it must lie between 0 and 1"
-            for at in np.flatnonzero(np.isnan(correct))
-        },
+        **{int(at): f"correct is {coded['correct'][int(at)].as_py()!r}; {LABELS}" for at in np.flatnonzero(np.isnan(correct))},
         **{int(at): f"the {name} is empty" for name in COLUMNS[:2] for at in np.flatnonzero(_empty(coded[name]))},
     }
     if problems:
@@ -63,6 +62,8 @@ def read_answer_table(path: Path, columns: Mapping[str, str], skipped: SkippedRo
             set_aside(BadRowError(problems[at], path, lines.of(at + 2)), row, skipped)
     keep = np.setdiff1d(np.arange(len(correct)), np.fromiter(problems, dtype=np.int64, count=len(problems)))
     kept = {name: column.take(keep) for name, column in coded.items()}
+    if problems:  # who stands in refused rows alone has answered nothing
+        kept |= {name: kept[name].dictionary_decode().dictionary_encode() for name in COLUMNS[:2]}
     note("understood", "answers of a table", path, 2, rows=len(keep))
     for name in coded:
         if name not in KNOWN:
@@ -71,20 +72,12 @@ def read_answer_table(path: Path, columns: Mapping[str, str], skipped: SkippedRo
     return AnswerTable(cells, correct[keep].astype(np.float32), None if time is None else time[keep], _items(kept))
 
 
-def is_csv(path: Path) -> bool:
-    return path.name.lower().removesuffix(".gz").endswith(".csv")
-
-
 def correct_of(value: Any) -> float | None:
-    """How right an answer is, out of true or false, a number between 0 and 1, or the text of either; None for anything else."""
+    """How right an answer is, out of true or false, a number between 0 and 1, or the text of either or a word for it; None for anything else."""
     if isinstance(value, str):
-        word = value.strip().lower()
-        if word in _WORDS:
-            return _WORDS[word]
-        try:
-            return correct_of(float(word))
-        except ValueError:
-            return None
+        with suppress(BadRowError):
+            return label_of(value)
+        return None
     return float(value) if isinstance(value, bool | int | float) and 0 <= value <= 1 else None
 
 
@@ -104,6 +97,10 @@ def _read(path: Path, columns: Mapping[str, str]) -> Any:
 
     names = {column: name for name, column in columns.items()}
     header = header_of(path)
+    if twice := next((name for name in header if header.count(name) > 1), None):
+        raise BadRowError(f"two columns are called {twice!r}; rename one", path, 1)
+    dialect = dialect_of(next(lines_of(path))[1])
+    parsing = tables.ParseOptions(delimiter=dialect.sign, quote_char='"' if dialect.quoted else False, newlines_in_values=dialect.quoted)
     types = {name: pa.dictionary(pa.int32(), pa.string()) for name in header}
     options = tables.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=[""], quoted_strings_can_be_null=True)
     with path.open("rb") as head:
@@ -111,13 +108,21 @@ def _read(path: Path, columns: Mapping[str, str]) -> Any:
     try:
         with pa.input_stream(str(path), compression="gzip" if packed else None) as stream:
             reading = tables.ReadOptions(use_threads=False)
-            table = tables.read_csv(stream, reading, tables.ParseOptions(newlines_in_values=True), options).unify_dictionaries()
+            table = tables.read_csv(stream, reading, parsing, options).unify_dictionaries()
     except (pa.ArrowException, OSError) as problem:
         told = " ".join(str(problem).split())
         row = next((int(word.strip("#:,")) for word in told.split() if word.startswith("#")), None)
         words = f"{told}; expected are the columns {', '.join(COLUMNS)} and, if known, timestamp, text, concepts"
         raise BadRowError(words, path, row) from None
     return table.rename_columns([names.get(name, name) for name in table.column_names])
+
+
+def _named(column: Any) -> Any:
+    """A column of names without blanks around them and points behind whole numbers; what is empty then is null."""
+    import pyarrow as pa
+
+    names = whole_names([name_of(name) for name in column.dictionary.to_pylist()])
+    return pa.DictionaryArray.from_arrays(column.indices, pa.array([name or None for name in names], pa.string()))
 
 
 def _times(column: Any) -> tuple[NDArray[np.float64] | None, NDArray[np.int64]]:
@@ -133,7 +138,7 @@ def _times(column: Any) -> tuple[NDArray[np.float64] | None, NDArray[np.int64]]:
 
 def _number(text: str) -> float:
     try:
-        value = float(text)
+        value = number_of(text)
     except ValueError:
         return math.nan
     return value if math.isfinite(value) else math.nan

@@ -6,7 +6,9 @@ table with the columns learner, item, correct.
 
 from __future__ import annotations
 
+import json
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +20,8 @@ from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_lines, read_rows, set_aside
 from luthier.records.lines import parse_row
 from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Item
-from luthier.trace.readers.places import header_of
+from luthier.trace.readers.places import header_of, is_table, opened
+from luthier.trace.readers.values import name_of
 from luthier.trace.result_layouts import (
     SIDES,
     Answered,
@@ -31,7 +34,7 @@ from luthier.trace.result_layouts import (
     repeated_runs,
 )
 from luthier.trace.result_rules import NOTHING_WANTED, Choice, Rules, Scored, Wanted, choose
-from luthier.trace.result_tables import COLUMNS, KNOWN, concepts_of, correct_of, is_csv, read_answer_table
+from luthier.trace.result_tables import COLUMNS, KNOWN, LABELS, concepts_of, correct_of, read_answer_table
 
 LAYOUTS = (
     "BFCL score files, samples_*.jsonl of lm-evaluation-harness, logs of Inspect, *_eval_results.json of EvalPlus, judged answers of `luthier "
@@ -179,8 +182,8 @@ class _Gathered:
             self.items[answered.item] = Item(answered.item, answered.text, answered.concepts)
 
     def _table(self, path: Path, name: str | None, skipped: SkippedRows | None) -> None:
-        if is_csv(path):
-            self._csv(path, name, skipped)
+        if is_table(path):
+            self._columns(path, name, skipped)
             return
         for line, row in read_rows(path, skipped, self.columns):
             try:
@@ -192,7 +195,7 @@ class _Gathered:
             note_strange("answers of a table", row, KNOWN, path, line)
             self._note(Answered(learner, item, correct, str(row.get("text") or ""), concepts_of(row.get("concepts", row.get("concept")))))
 
-    def _csv(self, path: Path, name: str | None, skipped: SkippedRows | None) -> None:
+    def _columns(self, path: Path, name: str | None, skipped: SkippedRows | None) -> None:
         """A whole table at once, by columns."""
         import numpy as np
         import pyarrow as pa
@@ -247,18 +250,24 @@ def _reader(path: Path, columns: Mapping[str, str]) -> Reader | Literal["table"]
     if found is not None:
         return found
     needed = {columns.get(name, name) for name in COLUMNS}
-    if is_csv(path):
+    if is_table(path):
         with suppress(BadRowError):
             return "table" if needed <= set(header_of(path)) else None
         return None
-    first = _first_row(path)
+    first = _first_row(path, needed)
     return "table" if first is not None and needed <= set(first) else None
 
 
-def _first_row(path: Path) -> JSON | None:
+def _first_row(path: Path, needed: set[str]) -> JSON | None:
     kind = Path(path.name.lower().removesuffix(".gz")).suffix
     if kind == ".parquet":
         return next((row for _, row in read_rows(path)), None)
+    if kind == ".json":
+        with suppress(BadRowError, OSError, EOFError, zlib.error), opened(path) as stream:
+            head = stream.read(1 << 16)  # other files of JSON are not read whole to see that they are none
+            if all(json.dumps(name).encode() in head for name in needed):
+                return next((row for _, row in read_rows(path, SkippedRows())), None)
+        return None
     if kind not in (".jsonl", ".ndjson"):
         return None
     for _, line in read_lines(path) or ():
@@ -273,14 +282,14 @@ def _first_row(path: Path) -> JSON | None:
 
 
 def _cells(row: JSON) -> tuple[str, str, float]:
-    missing = next((name for name in COLUMNS if row.get(name) in (None, "")), None)
+    missing = next((name for name in COLUMNS if row.get(name) is None or not str(row[name]).strip()), None)
     if missing is not None:
         raise BadRowError(f"the row has no {missing}; it needs {', '.join(COLUMNS)}")
     correct = row["correct"]
     share = correct_of(correct)
     if share is None:
-        raise BadRowError(f"correct is {correct!r}; give true, false, or a number between 0 and 1")
-    return str(row["learner"]), str(row["item"]), share
+        raise BadRowError(f"correct is {correct!r}; {LABELS}")
+    return name_of(row["learner"]), name_of(row["item"]), share
 
 
 def _time(row: JSON) -> float | None:
@@ -298,8 +307,9 @@ def _time(row: JSON) -> float | None:
 def _read_items(path: str | Path) -> dict[str, Item]:
     found: dict[str, Item] = {}
     for line, row in read_rows(path):
-        if not isinstance(row.get("item"), str):
+        if not isinstance(row.get("item"), str | int | float):
             raise BadRowError("an item needs its name in `item`; beside it may stand `text` and `concepts`", path, line)
-        found[row["item"]] = Item(row["item"], str(row.get("text") or ""), concepts_of(row.get("concepts", row.get("concept"))))
+        name = name_of(row["item"])
+        found[name] = Item(name, str(row.get("text") or ""), concepts_of(row.get("concepts", row.get("concept"))))
         note_strange("items", row, KNOWN, path, line)
     return found

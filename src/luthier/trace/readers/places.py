@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -13,6 +14,7 @@ from typing import IO, NamedTuple, cast
 from luthier.errors import BadRowError, MissingFileError
 from luthier.records.encodings import not_utf8
 
+_QUOTED = re.compile(r'"[^"]*+"')
 _FILE = 1 << 40  # a place is the number of its file and its line in one integer, as collectors keep it
 
 
@@ -74,7 +76,8 @@ def dialect_of(header: str) -> Dialect:
     if "\t" in header:
         cells = header.strip("\r\n").split("\t")
         return Dialect("\t", all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells))
-    return Dialect(";" if ";" in header and "," not in header else ",", True)
+    bare = _QUOTED.sub("", header)
+    return Dialect(";" if bare.count(";") > bare.count(",") else ",", True)
 
 
 class Record(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +18,39 @@ RIGHT = frozenset({"1", "1.0", "true", "t", "yes", "y", "correct", "right", "pas
 WRONG = frozenset({"0", "0.0", "false", "f", "no", "n", "incorrect", "wrong", "fail", "failed", "hint"})
 
 
+_POINT = re.compile(r"-?[0-9]+\.0")
+_DECIMALS = re.compile(r"-?[0-9]+\.[0-9]+")
+_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
+
+
+def name_of(value: Any) -> str:
+    """A learner's or an item's name without blanks around it; a whole number is written without a point."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+def whole_names(names: Collection[str]) -> list[str]:
+    """The names of a column, `1.0` as `1`: so a table writes whole numbers in a column with a gap. As they are where one has other decimals,
+    as chapters have."""
+    points = {name for name in names if _POINT.fullmatch(name)}
+    if not points or any(_DECIMALS.fullmatch(name) and name not in points for name in names):
+        return list(names)
+    return [name.removesuffix(".0") if name in points else name for name in names]
+
+
+def number_of(text: str) -> float:
+    """A number in a table, with a decimal comma too. Raises ValueError."""
+    return float(text.replace(",", ".") if _COMMA.fullmatch(text) else text)
+
+
 def label_of(value: Any) -> float:
     """0, 1 or a share between. Raises BadRowError."""
     text = str(value).strip().lower()
     if text in RIGHT or text in WRONG:
         return 1.0 if text in RIGHT else 0.0
     try:
-        found = float(text)
+        found = number_of(text)
     except ValueError:
         raise BadRowError(f"the label {str(value)[:40]!r} is neither 0, 1, a share between, nor right or wrong") from None
     if not 0 <= found <= 1:
