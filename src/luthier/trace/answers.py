@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luthier.errors import BadRowError
+from luthier.trace.writings import in_seconds, whole_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -237,6 +238,42 @@ class AnswerCollector:
         self._correct.frombytes(correct.astype(np.float32).tobytes())
         self._timed |= time is not None
         self._time.frombytes((np.zeros(len(correct)) if time is None else time.astype(np.float64)).tobytes())
+
+    def settle(self) -> list[str]:
+        """Names and times that came in several writings in one: learners and items `1.0` as `1`, times of several units in seconds; what was
+        changed, in words."""
+        import numpy as np
+
+        told = [*self._settle_names("learner", "learners"), *self._settle_names("item", "items")]
+        times, changed = in_seconds(np.frombuffer(self._time, dtype=np.float64))
+        if changed:
+            self._time = array("d", times.tobytes())
+            told.append(f"times of several units are told apart by their size and brought to seconds, {changed:,} of them")
+        return told
+
+    def _settle_names(self, column: str, what: str) -> list[str]:
+        import numpy as np
+
+        known = self._learners if column == "learner" else self._items
+        names = list(known)
+        whole = whole_names(names)
+        if whole == names:
+            return []
+        new: dict[str, int] = {}
+        codes = np.array([new.setdefault(name, len(new)) for name in whole], dtype=np.int32)
+        self._columns[column] = array("i", codes[np.frombuffer(self._columns[column], dtype=np.int32)].tobytes())
+        if column == "learner":
+            self._learners = new
+        else:
+            self._items, concepts = new, dict[int, dict[int, None]]()
+            for place, tags in self._of_item.items():
+                concepts.setdefault(int(codes[place]), {}).update(tags)
+            self._of_item = concepts
+            texts = dict(zip(names, whole, strict=True))
+            self._texts = {texts[name]: text for name, text in reversed(self._texts.items())}
+        changed = sum(name != other for name, other in zip(names, whole, strict=True))
+        both = len(names) - len(new)
+        return [f"names of {what} such as 1.0 are read as 1, {changed:,} of them{f'; {both:,} stood in both writings' if both else ''}"]
 
     def log(self, catalogue: Catalogue | None = None, notes: Sequence[str] = (), *, once: bool = False) -> AnswerLog:
         """All rows as a log, sorted and merged. Raises BadRowError for one answer with two labels, and where nothing was added.

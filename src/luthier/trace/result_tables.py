@@ -15,7 +15,8 @@ from luthier.records.files import SkippedRows, set_aside
 from luthier.records.lines import parse_text
 from luthier.trace.answers import Item
 from luthier.trace.readers.places import RecordLines, dialect_of, header_of, lines_of
-from luthier.trace.readers.values import label_of, name_of, number_of, whole_names
+from luthier.trace.readers.values import label_of, number_of
+from luthier.trace.writings import name_of, whole_names
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,7 +21,6 @@ from luthier.records.files import SkippedRows, read_lines, read_rows, set_aside
 from luthier.records.lines import parse_row
 from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Item
 from luthier.trace.readers.places import header_of, is_table, opened
-from luthier.trace.readers.values import name_of
 from luthier.trace.result_layouts import (
     SIDES,
     Answered,
@@ -35,6 +34,7 @@ from luthier.trace.result_layouts import (
 )
 from luthier.trace.result_rules import NOTHING_WANTED, Choice, Rules, Scored, Wanted, choose
 from luthier.trace.result_tables import COLUMNS, KNOWN, LABELS, concepts_of, correct_of, read_answer_table
+from luthier.trace.writings import name_of
 
 LAYOUTS = (
     "BFCL score files, samples_*.jsonl of lm-evaluation-harness, logs of Inspect, *_eval_results.json of EvalPlus, judged answers of `luthier "

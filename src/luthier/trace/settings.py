@@ -12,6 +12,7 @@ from luthier.models.opening import EmbedderSettings, ServedModelSettings, open_e
 from luthier.records import SkippedRows
 from luthier.records.files import mapping
 from luthier.settings import REQUIRED, argument, check, group, option, seed_option
+from luthier.texts.dates import DateOption
 
 if TYPE_CHECKING:
     from luthier.models.embedder import Embedder
@@ -22,6 +23,7 @@ GraphPart = Literal["qmatrix", "expert", "knn"]
 Held = Literal["none", "concepts", "items"]
 Ask = Literal["numbers", "yes_no"]
 TRACER = "tracer"  # folder of a fitted tracer in a run folder
+DATES = "What stands first in dates such as 05/06/2024, where no other of their column shows it."
 SKIP_BAD = "Set bad rows aside in this file instead of stopping."
 
 
@@ -104,6 +106,7 @@ class AnswerSettings:
     mapped: tuple[str, ...] = option(
         (), "What a column of DATA is: learner, item, correct, timestamp, concept or text.", "--map", metavar="FIELD=COLUMN"
     )
+    dates: DateOption = option("auto", DATES)
     skip_bad: str | None = option(None, SKIP_BAD, metavar="FILE")
 
     def __post_init__(self) -> None:
@@ -123,6 +126,7 @@ class AnswerSettings:
             names=self.names,
             columns=mapping(self.mapped),
             skipped=skipped,
+            dates=self.dates,
         )
 
     def reads(self) -> list[tuple[str, Path]]:

@@ -12,8 +12,9 @@ from luthier.errors import BadRowError, MissingFileError
 from luthier.records import JSON, read_rows
 from luthier.records.numbers import shown
 from luthier.trace.answers import PROVENANCES, RELATIONS, AnswerLog, Catalogue, Concept, Edge, Item
-from luthier.trace.readers.columns import KEY, NAMES, Left, plain, split_concepts
+from luthier.trace.readers.columns import KEY, NAMES, Left, concept_name, plain, split_concepts
 from luthier.trace.readers.places import header_of, is_table, records_of
+from luthier.trace.writings import name_of, whole_names
 
 ITEM = (*NAMES["item"], "id", "name")
 CONCEPT = (*NAMES["concept"], "id")
@@ -39,8 +40,10 @@ def read_catalogue_files(
 def _items(known: Catalogue, path: Path | None, left: Left) -> dict[str, Item]:
     answered = {each.item: each for each in known.items}
     found: dict[str, Item] = {}
-    for number, row in _rows(path):
-        name = _name(row, ITEM, "item", path, number)
+    rows = [(number, row, _name(row, ITEM, "item", path, number)) for number, row in _rows(path)]
+    whole = dict(zip((name for _, _, name in rows), whole_names([name for _, _, name in rows]), strict=True))
+    for number, row, given in rows:
+        name = given if given in answered else whole[given]
         _refuse_twice(name, found, path, number)
         told, key = answered.get(name), next((key for key in NAMES["concept"] if key in row), None)
         some = told.concepts if key is None and told is not None else _names(row.get(key or ""), path, number)
@@ -53,7 +56,7 @@ def _items(known: Catalogue, path: Path | None, left: Left) -> dict[str, Item]:
 def _concepts(known: Catalogue, path: Path | None, left: Left) -> dict[str, Concept]:
     found: dict[str, Concept] = {}
     for number, row in _rows(path):
-        name = _name(row, CONCEPT, "concept", path, number)
+        name = concept_name(_name(row, CONCEPT, "concept", path, number))
         _refuse_twice(name, found, path, number)
         named = " ".join(str(row[key]) for key in ("name", "description") if row.get(key)) or name
         found[name] = Concept(name, named if row.get("text") is None else str(row["text"]))
@@ -63,7 +66,7 @@ def _concepts(known: Catalogue, path: Path | None, left: Left) -> dict[str, Conc
 
 def _edges(path: Path | None, left: Left) -> Iterator[Edge]:
     for number, row in _rows(path):
-        source, target = (_name(row, keys, keys[0], path, number) for keys in (SOURCE, TARGET))
+        source, target = (concept_name(_name(row, keys, keys[0], path, number)) for keys in (SOURCE, TARGET))
         try:
             weight = 1.0 if row.get("weight") is None else float(row["weight"])
         except (TypeError, ValueError, OverflowError):
@@ -131,7 +134,7 @@ def _rows(path: Path | None) -> Iterator[tuple[int, JSON]]:
 
 
 def _name(row: JSON, keys: tuple[str, ...], what: str, path: Path | None, number: int) -> str:
-    found = next((str(row[key]) for key in keys if row.get(key) not in (None, "")), None)
+    found = next((name_of(row[key]) for key in keys if row.get(key) is not None and str(row[key]).strip()), None)
     if found is None:
         raise BadRowError(f"the field {what!r} is missing; the row has {', '.join(row) or 'nothing'}", path, number)
     return found

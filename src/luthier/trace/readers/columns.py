@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from luthier.errors import BadRowError, SettingsError
+from luthier.records.lines import parse_text
 
 FIELDS = ("learner", "item", "correct", "timestamp", "concept", "text")
 # Names as `plain` gives them, best first.
@@ -50,6 +52,9 @@ NAMES = {
 KEY = ("correctanswer", "answerkey")  # of a table of questions: which option is right
 OWN_CONCEPT = ("exercise", "sequenceid")  # columns of items that are skills themselves (Junyi, ASSISTments 2015)
 SEVERAL = ("concepts", "skills", "kcs", "knowledgecomponents", "skillids", "listskills", "listskillids", "tags", "subjectid")
+_PARTS = re.compile(r"'[^']*+'|\"[^\"]*+\"")
+_ARRAY = re.compile(rf"\[\s*+(?:(?:{_PARTS.pattern})\s*+)++\]")  # numpy's: texts with blanks between
+LONGEST_LIST = 100_000  # characters of a cell that is a list
 COMPONENT = re.compile(r"\s*kc\s*\(", re.IGNORECASE)  # of DataShop: `KC (Default)`, `KC(SubSkills)`
 # What stands for nothing in a column of concepts, letter by letter: "Na" is sodium.
 NOTHING = frozenset(
@@ -157,6 +162,8 @@ def split_concepts(cell: object, several: bool) -> list[str]:
     as it stands, but for numbers that fill it up. What stands for nothing in a table (`NOTHING`) is the name of a concept in a list of texts."""
     if isinstance(cell, list):
         empty, some = frozenset({""}), [each if isinstance(each, str) else "" if str(each) in NOTHING else str(each) for each in cell]
+    elif (listed := _list_in(cell)) is not None:
+        return split_concepts(listed, several)
     else:
         empty, text = NOTHING, str(cell).strip() if cell is not None else ""
         if "~~" in text:
@@ -167,8 +174,31 @@ def split_concepts(cell: object, several: bool) -> list[str]:
             some = re.split(r"[;|,_]", text)
         else:
             some = re.split(r"[;|]", text) if several else [text]
-    found = (re.sub(r"^(\d+)\.0$", r"\1", part.strip()) for part in some)
+    found = (concept_name(part) for part in some)
     return list(dict.fromkeys(part for part in found if part not in empty))
+
+
+def _list_in(cell: object) -> list[object] | None:
+    """The list that a cell's text is, as JSON or Python writes it; None where it is none of texts and numbers."""
+    text = cell.strip() if isinstance(cell, str) else ""
+    if not (text.startswith("[") and text.endswith("]") and len(text) <= LONGEST_LIST):
+        return None
+    if _ARRAY.fullmatch(text):
+        return [part[1:-1] for part in _PARTS.findall(text)]
+    try:
+        found = parse_text(text, nan=True)
+    except BadRowError:
+        try:
+            found = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+    plain_parts = isinstance(found, list) and all(each is None or isinstance(each, str | int | float) for each in found)
+    return found if plain_parts else None
+
+
+def concept_name(text: str) -> str:
+    """A concept's name without blanks around it; a whole number is written without a point."""
+    return re.sub(r"^(\d+)\.0$", r"\1", text.strip())
 
 
 def _components(names: Sequence[str]) -> list[str]:

@@ -71,7 +71,7 @@ def read_blocks(paths: list[Path], kind: str, skipped: SkippedRows | None = None
                 for concept in tags:
                     collector.add(learner, item, right, time, concept, place_of(file, block.line))
     try:
-        return collector.log(once=True)
+        return collector.log(notes=collector.settle(), once=True)
     except BadRowError as problem:
         raise located(problem, paths, tables=False) from None
 

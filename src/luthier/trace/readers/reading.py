@@ -11,6 +11,7 @@ from pathlib import Path
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import SkippedRows, write_jsonl
 from luthier.records.account import note
+from luthier.texts.dates import ORDERS, DateOption, Order
 from luthier.trace.answers import AnswerLog, Catalogue
 from luthier.trace.readers.catalogue import named_concepts, read_catalogue_files
 from luthier.trace.readers.columns import Left, checked_fields
@@ -34,12 +35,14 @@ def read_answers(
     names: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
     skipped: SkippedRows | None = None,
+    dates: DateOption = "auto",
 ) -> AnswerLog:
     """The answers of files of one layout (`FORMATS`); a folder stands for the long table that `write_long_table` wrote there, or for EdNet's
     files of its learners.
 
     items, concepts, edges: files that say what items ask and how concepts hang together; names: JSON of concept name to number. columns:
-    what the columns of a table are called, by field (`{"learner": "stu_no"}`). skipped: takes bad rows. What is not read is in the log's
+    what the columns of a table are called, by field (`{"learner": "stu_no"}`). skipped: takes bad rows. dates: what stands first in dates
+    such as 05/06/2024, where no other of their column shows it. What is not read is in the log's
     notes. Raises BadRowError with file and line, MissingFileError, SettingsError.
     """
     given = checked_fields(columns)
@@ -57,7 +60,7 @@ def read_answers(
     missing = next((path for path in files if not path.is_file()), None)
     if missing is not None or not files:
         raise MissingFileError(f"{missing or 'no file'} does not exist; give the file of answers")
-    log, left = _read(files, layout, given, None if items is None else Path(items), skipped), Left()
+    log, left = _read(files, layout, given, None if items is None else Path(items), skipped, ORDERS[dates]), Left()
     if items or concepts or edges:
         named = [None if path is None else Path(path) for path in (items, concepts, edges)]
         catalogue = read_catalogue_files(log.catalogue, named[0], named[1], named[2], left)
@@ -81,7 +84,9 @@ def _note(path: Path, log: AnswerLog) -> None:
             note("left out", told, path)
 
 
-def _read(files: list[Path], layout: str, columns: Mapping[str, str], items: Path | None, skipped: SkippedRows | None) -> AnswerLog:
+def _read(  # noqa: PLR0917
+    files: list[Path], layout: str, columns: Mapping[str, str], items: Path | None, skipped: SkippedRows | None, order: Order | None
+) -> AnswerLog:
     own = len(files) == 1 and files[0].name == EVENTS  # a long table of `write_long_table`, which has a row for each answer
     chosen = guess_layout(files[0], columns) if layout == "auto" else layout
     if chosen not in FORMATS:
@@ -96,7 +101,7 @@ def _read(files: list[Path], layout: str, columns: Mapping[str, str], items: Pat
         return read_statements(files, skipped)
     if chosen == "pykt-sequences":
         return read_sequences(files, skipped)
-    return read_ednet(files, items, skipped) if chosen == "ednet" else read_table(files, columns, skipped, once=not own)
+    return read_ednet(files, items, skipped) if chosen == "ednet" else read_table(files, columns, skipped, once=not own, order=order)
 
 
 def guess_layout(path: Path, columns: Mapping[str, str] | None = None) -> str:

@@ -72,7 +72,7 @@ def read_sequences(paths: Sequence[Path], skipped: SkippedRows | None = None) ->
             except BadRowError as problem:
                 set_aside(problem.at(path, line), ",".join(cells), skipped)
     try:
-        return collector.log(notes=left.notes(), once=True)
+        return collector.log(notes=[*left.notes(), *collector.settle()], once=True)
     except BadRowError as problem:
         raise located(problem, paths) from None
 
@@ -128,7 +128,7 @@ def read_ednet(paths: Sequence[Path], questions: Path | None, skipped: SkippedRo
             try:
                 if len(cells) != len(header):
                     raise BadRowError(f"the row has {len(cells)} cells and the header {len(header)}")
-                item, given = cells[places["questionid"]], cells[places["useranswer"]].strip().lower()
+                item, given = cells[places["questionid"]].strip(), cells[places["useranswer"]].strip().lower()
                 if item not in key:
                     raise BadRowError(f"the question {item!r} is not in {questions.name}")
                 if not given:
@@ -137,7 +137,7 @@ def read_ednet(paths: Sequence[Path], questions: Path | None, skipped: SkippedRo
             except BadRowError as problem:
                 set_aside(problem.at(path, line), ",".join(cells), skipped)
     try:
-        return collector.log(notes=left.notes(), once=True)
+        return collector.log(notes=[*left.notes(), *collector.settle()], once=True)
     except BadRowError as problem:
         raise located(problem, paths) from None
 
@@ -149,4 +149,4 @@ def _key(path: Path) -> dict[str, str]:
     item = next((names.index(name) for name in ("questionid", "question", "itemid", "item", "id") if name in names), None)
     if right is None or item is None:
         raise BadRowError("no columns question_id and correct_answer; they say which option is right", path, 1)
-    return {cells[item]: cells[right].strip().lower() for _, cells in records_of(path) if len(cells) > max(item, right)}
+    return {cells[item].strip(): cells[right].strip().lower() for _, cells in records_of(path) if len(cells) > max(item, right)}

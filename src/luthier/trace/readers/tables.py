@@ -6,7 +6,8 @@ JSONL and Parquet are read row by row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from luthier.errors import BadRowError
 from luthier.records import JSON, SkippedRows, read_rows
 from luthier.records.files import set_aside
+from luthier.texts.dates import Order, Shown, shown_order
 from luthier.trace.answers import AnswerCollector, AnswerLog
 from luthier.trace.readers.columns import COMPONENT, Columns, Left, find_columns, is_answers, plain, split_concepts
 from luthier.trace.readers.places import (
@@ -29,6 +31,7 @@ from luthier.trace.readers.places import (
     records_of,
 )
 from luthier.trace.readers.values import label_of, label_or_nan, time_of, times_of
+from luthier.trace.writings import name_of
 
 TABLES = ("long", "assistments", "datashop")
 LECTURES = "rows are lectures and no answers"
@@ -54,6 +57,7 @@ class _Reading:
 
     columns: Mapping[str, str]
     skipped: SkippedRows | None
+    order: Order | None = None
     collector: AnswerCollector = field(default_factory=AnswerCollector)
     clock: Clock = field(default_factory=Clock)
     left: Left = field(default_factory=Left)
@@ -68,17 +72,38 @@ class _Reading:
 
 
 def read_table(
-    paths: Sequence[Path], columns: Mapping[str, str] | None = None, skipped: SkippedRows | None = None, *, once: bool = True
+    paths: Sequence[Path],
+    columns: Mapping[str, str] | None = None,
+    skipped: SkippedRows | None = None,
+    *,
+    once: bool = True,
+    order: Order | None = None,
 ) -> AnswerLog:
-    """The answers of tables. columns: of fields that the user names; once: as `AnswerCollector.log` takes it. Raises BadRowError with file and line, or leaves bad rows to
+    """The answers of tables. columns: of fields that the user names; once: as `AnswerCollector.log` takes it; order: of dates that may be day or month first, where no
+    date of their column shows it. Raises BadRowError with file and line, or leaves bad rows to
     `skipped`; what no reader knows is in the log's notes."""
-    reading = _Reading(columns or {}, skipped)
+    reading = _Reading(columns or {}, skipped, order)
     for file, path in enumerate(paths):
         (_read_columns if is_table(path) else _read_each)(reading, path, file)
     try:
-        return reading.collector.log(notes=reading.left.notes(), once=once)
+        told = reading.collector.settle()
+        return reading.collector.log(notes=[*reading.left.notes(), *told], once=once)
     except BadRowError as problem:
         raise located(problem, paths, tables=True) from None
+
+
+class _DateOrder:
+    """Whether the day or the month stands first in the times of a file, as far as they show it; asked for where one is open. `given` goes for
+    files whose own times show nothing."""
+
+    def __init__(self, given: Order | None, path: Path, cells: Callable[[], Iterable[str]]) -> None:
+        self._given, self._path, self._cells = given, path, cells
+        self._shown: Shown | None = None
+
+    def __call__(self) -> Order | None:
+        if self._shown is None:
+            self._shown = shown_order(self._cells())
+        return self._shown.order or self._given
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------------------
@@ -86,33 +111,43 @@ def read_table(
 
 def _read_each(reading: _Reading, path: Path, file: int) -> None:
     known: dict[tuple[str, ...], Columns] = {}
+    order = _DateOrder(reading.order, path, lambda: _times_each(path, reading.columns))
     for number, row in read_rows(path, reading.skipped):
         try:
             names = tuple(row)
             if names not in known:
                 known[names] = find_columns(names, reading.columns, path, number)
                 reading.left.columns_of(known[names])
-            _read_row(reading, row, known[names], place_of(file, number))
+            _read_row(reading, row, known[names], order, place_of(file, number))
         except BadRowError as problem:
             set_aside(problem.at(path, number), row, reading.skipped)
 
 
-def _read_row(reading: _Reading, row: JSON, found: Columns, place: int) -> None:
+def _times_each(path: Path, columns: Mapping[str, str]) -> Iterator[str]:
+    """The times of a file that is read row by row, as they stand."""
+    for _, row in read_rows(path, SkippedRows()):
+        with suppress(BadRowError):
+            found = find_columns(tuple(row), columns, path)
+            if found.time is not None:
+                yield str(row[found.names[found.time]])
+
+
+def _read_row(reading: _Reading, row: JSON, found: Columns, order: _DateOrder, place: int) -> None:
     values = list(row.values())
     if found.lectures is not None and values[found.lectures] == 1:
         reading.left.note(LECTURES)
         return
-    learner, label = values[found.learner], values[found.correct]
-    item = " / ".join(str(values[at]) for at in found.item if values[at] not in (None, ""))
+    learner, label = name_of("" if values[found.learner] is None else values[found.learner]), values[found.correct]
+    item = " / ".join(name_of(values[at]) for at in found.item if values[at] not in (None, "")).strip()
     for name, value in (("learner", learner), ("item", item), ("correct", label)):
         if value in (None, ""):
             raise BadRowError(f"the {name} is missing; the row has {', '.join(row)}")
     time = None if found.time is None else values[found.time]
     concepts = [one for at in found.concept for one in split_concepts(values[at], found.several)]
-    correct, when = label_of(label), None if time is None else time_of(time)
+    correct, when = label_of(label), None if time is None else time_of(time, order)
     reading.clock.check(when is not None)
     text = None if found.text is None else values[found.text]
-    reading.add((str(learner), item, correct, when), list(dict.fromkeys(concepts)), str(text) if text else None, place)
+    reading.add((learner, item, correct, when), list(dict.fromkeys(concepts)), str(text) if text else None, place)
 
 
 # --- columns --------------------------------------------------------------------------------------------------------------------
@@ -135,6 +170,7 @@ def _read_columns(reading: _Reading, path: Path, file: int) -> None:
         for _ in lines_of(path):  # what is not UTF-8 no row can be read of
             pass
     lines, line = RecordLines(path), 2
+    order = _DateOrder(reading.order, path, lambda: _times_in_columns(path, found))
     try:
         # by place: a name may stand in a header twice
         reader = _open_columns(
@@ -142,7 +178,7 @@ def _read_columns(reading: _Reading, path: Path, file: int) -> None:
         )
         for batch in reader:
             cells = {what: _joined(batch, some, what) for what, some in wanted.items()}
-            _add_block(reading, cells, found, (lines, file, line))
+            _add_block(reading, cells, found, order, (lines, file, line))
             line += batch.num_rows
     except (pa.ArrowInvalid, OSError, EOFError) as problem:
         for _ in lines_of(path):  # names the line of what is not UTF-8, and of packed data cut off
@@ -152,6 +188,12 @@ def _read_columns(reading: _Reading, path: Path, file: int) -> None:
             raise BadRowError(f"not a table ({str(problem).splitlines()[0][:160]})", path, line) from None
     if narrow:
         _refuse_widths(path, len(names), reading.skipped)
+
+
+def _times_in_columns(path: Path, found: Columns) -> Iterator[str]:
+    for _, cells in records_of(path):
+        if found.time is not None and len(cells) == len(found.names):
+            yield cells[found.time]
 
 
 def _wanted(found: Columns) -> dict[str, tuple[int, ...]]:
@@ -208,15 +250,28 @@ def _refuse_widths(path: Path, width: int, skipped: SkippedRows | None) -> None:
             set_aside(problem, ",".join(cells), skipped)
 
 
-def _add_block(reading: _Reading, cells: dict[str, Any], found: Columns, place: tuple[RecordLines, int, int]) -> None:
+def _trimmed(column: Any) -> Any:
+    """Names without blanks around them; null where nothing is left."""
+    import pyarrow as pa
+
+    coded = column.dictionary_encode()
+    names = coded.dictionary.to_pylist()
+    bare = [name.strip() for name in names]
+    if bare == names:
+        return column
+    return pa.DictionaryArray.from_arrays(coded.indices, pa.array([name or None for name in bare], pa.string())).dictionary_decode()
+
+
+def _add_block(reading: _Reading, cells: dict[str, Any], found: Columns, order: _DateOrder, place: tuple[RecordLines, int, int]) -> None:
     """A block of columns; place: the lines of the file, its number, and the number of the block's first row."""
     import numpy as np
 
     lines, file, line = place
+    cells |= {what: _trimmed(cells[what]) for what in ("learner", "item")}
     labels = cells["correct"].dictionary_encode()
     values = np.array([label_or_nan(text) for text in labels.dictionary.to_pylist()] or [np.nan], dtype=np.float32)
     correct = np.where(np.asarray(labels.indices.fill_null(-1)) >= 0, values[np.asarray(labels.indices.fill_null(0))], np.nan)
-    times = times_of(cells["time"]) if "time" in cells else None
+    times = times_of(cells["time"], order) if "time" in cells else None
     none = _no_answers(reading, cells, found)
     bad = np.isnan(correct)
     for what in ("learner", "item"):
@@ -225,7 +280,7 @@ def _add_block(reading: _Reading, cells: dict[str, Any], found: Columns, place: 
         bad |= ~np.isfinite(times)
     for row in np.flatnonzero(bad & ~none):
         shown = {what: column[int(row)].as_py() for what, column in cells.items()}
-        problem = BadRowError(_complaint(shown), lines.path, lines.of(line + int(row)))
+        problem = BadRowError(_complaint(shown, order), lines.path, lines.of(line + int(row)))
         set_aside(problem, shown, reading.skipped)
     keep = np.flatnonzero(~bad & ~none)
     if "concept" not in cells and "text" not in cells:
@@ -257,7 +312,7 @@ def _no_answers(reading: _Reading, cells: dict[str, Any], found: Columns) -> Any
     return none
 
 
-def _complaint(cells: dict[str, Any]) -> str:
+def _complaint(cells: dict[str, Any], order: _DateOrder) -> str:
     """What is wrong with a row of texts."""
     missing = next((what for what in ("learner", "item", "correct") if not cells.get(what)), None)
     if missing is not None:
@@ -266,7 +321,7 @@ def _complaint(cells: dict[str, Any]) -> str:
         label_of(cells["correct"])
         if cells.get("time") is None:
             return "the time is missing"
-        time_of(cells["time"])
+        time_of(cells["time"], order)
     except BadRowError as problem:
         return problem.problem
     return "the row cannot be read"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import BadRowError
 from luthier.records.numbers import shown
+from luthier.texts.dates import Order, is_open, read_moment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,25 +19,7 @@ RIGHT = frozenset({"1", "1.0", "true", "t", "yes", "y", "correct", "right", "pas
 WRONG = frozenset({"0", "0.0", "false", "f", "no", "n", "incorrect", "wrong", "fail", "failed", "hint"})
 
 
-_POINT = re.compile(r"-?[0-9]+\.0")
-_DECIMALS = re.compile(r"-?[0-9]+\.[0-9]+")
 _COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
-
-
-def name_of(value: Any) -> str:
-    """A learner's or an item's name without blanks around it; a whole number is written without a point."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip()
-
-
-def whole_names(names: Collection[str]) -> list[str]:
-    """The names of a column, `1.0` as `1`: so a table writes whole numbers in a column with a gap. As they are where one has other decimals,
-    as chapters have."""
-    points = {name for name in names if _POINT.fullmatch(name)}
-    if not points or any(_DECIMALS.fullmatch(name) and name not in points for name in names):
-        return list(names)
-    return [name.removesuffix(".0") if name in points else name for name in names]
 
 
 def number_of(text: str) -> float:
@@ -65,27 +48,41 @@ def label_or_nan(text: str | None) -> float:
         return float("nan")
 
 
-def time_of(value: Any) -> float:
-    """Seconds since 1970 of a date, a number as it is. Raises BadRowError."""
+def unknown_order() -> Order | None:
+    """Of dates where nothing shows whether the day or the month stands first."""
+    return None
+
+
+def time_of(value: Any, order: Callable[[], Order | None] = unknown_order) -> float:
+    """Seconds since 1970 of a date, a number as it is. order: asked for where a date may be day or month first. Raises BadRowError."""
     from datetime import UTC, datetime
 
     try:
-        seconds = float(value)
+        seconds = number_of(value) if isinstance(value, str) else float(value)
     except OverflowError:
         raise BadRowError(f"the time {shown(value)} is no moment") from None
     except (TypeError, ValueError):
+        text = str(value).strip()
         try:
-            when = datetime.fromisoformat(str(value).strip())
+            when = datetime.fromisoformat(text)
         except ValueError:
-            raise BadRowError(f"the time {str(value)[:40]!r} is neither a number nor a date like 2024-05-17T09:30:00") from None
+            found = read_moment(text, order() if is_open(text) else None)
+            if found is None and is_open(text):
+                raise BadRowError(
+                    f"the time {text[:40]!r} may be day or month first, and the others of its column do not show which; say --dates day-first "
+                    "or --dates month-first"
+                ) from None
+            if found is None:
+                raise BadRowError(f"the time {text[:40]!r} is neither a number nor a date like 2024-05-17T09:30:00") from None
+            when = found
         seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     if not isfinite(seconds):
         raise BadRowError(f"the time {seconds} is no moment")
     return seconds
 
 
-def times_of(column: Any) -> NDArray[np.float64]:
-    """Numbers, or dates as seconds, of an Arrow column of texts; NaN where a cell is neither."""
+def times_of(column: Any, order: Callable[[], Order | None] = unknown_order) -> NDArray[np.float64]:
+    """Numbers, or dates as seconds, of an Arrow column of texts; NaN where a cell is neither. order: as `time_of` takes it."""
     import numpy as np
     import pyarrow as pa
 
@@ -93,11 +90,11 @@ def times_of(column: Any) -> NDArray[np.float64]:
         numbers: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
         return numbers
     except pa.ArrowInvalid:
-        return np.array([_time_or_nan(text) for text in column.to_pylist()], dtype=np.float64)
+        return np.array([_time_or_nan(text, order) for text in column.to_pylist()], dtype=np.float64)
 
 
-def _time_or_nan(text: str | None) -> float:
+def _time_or_nan(text: str | None, order: Callable[[], Order | None]) -> float:
     try:
-        return float("nan") if text is None else time_of(text)
+        return float("nan") if text is None else time_of(text, order)
     except BadRowError:
         return float("nan")
