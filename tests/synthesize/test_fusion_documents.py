@@ -170,9 +170,9 @@ def test_equal_facts_are_one_changed_ones_an_update_and_contradictions_fall_out(
     assert kb.dropped == {
         "contradiction without an order in time": 2,
         "fact told again": 1,
-        "missing or empty cell": 1,
         "older than an update": 1,
         "value too long": 1,
+        "yes or no, which is no value to ask for": 1,
     }
 
 

@@ -44,7 +44,7 @@ def run(settings: FusionSettings, out: Path, progress: Progress = quiet) -> Run:
             made.step(
                 "read",
                 partial(_read, job),
-                uses=("documents", "reader", "endpoint", "skip_bad", *settings.hardware()),
+                uses=("documents", "reader", "endpoint", "dates", "skip_bad", *settings.hardware()),
                 reads=reads,
                 files=[READ],
             )

@@ -22,6 +22,7 @@ from luthier.records.account import note
 from luthier.records.encodings import not_utf8
 from luthier.records.files import set_aside
 from luthier.synthesize.fusion.markup import Markup
+from luthier.texts.dates import Order, order_in
 
 TEXTS = (".txt", ".md", ".markdown", ".html", ".htm", ".rst")
 ROWS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
@@ -44,12 +45,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Text:
-    """A document's running text."""
+    """A document's running text. order: what stands first in its dates of numbers, as far as they show it."""
 
     text: str
     title: str
     date: str | None
     place: str
+    order: Order | None = None
 
 
 @dataclass
@@ -128,7 +130,7 @@ def _text(path: Path, kind: str, date: str | None, reading: Reading) -> Iterator
     for number, table in enumerate(tables, 1):
         yield from (Row(cells, date, f"{path}#table{number}") for cells in _headed(table, reading))
     if text.strip():
-        yield Text(text.strip(), path.stem, date, str(path))
+        yield Text(text.strip(), path.stem, date, str(path), order_in(text).order)
 
 
 def _whole(path: Path) -> str:

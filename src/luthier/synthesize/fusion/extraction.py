@@ -16,7 +16,7 @@ from luthier.records import JSON, Message
 from luthier.records.fusion import Fact
 from luthier.records.lines import parse_value
 from luthier.synthesize.fusion.documents import Text
-from luthier.synthesize.fusion.facts import LONGEST, fact_id
+from luthier.synthesize.fusion.facts import LONGEST, OPEN, fact_id, plain_date
 from luthier.texts.values import kind_of, plain_words, states
 
 WORDS = 90  # of a passage: about 128 tokens, which a small model reads well
@@ -155,6 +155,11 @@ def _fact(told: Any, passage: Text, dropped: Counter[str]) -> Fact | None:
     if reason:
         dropped[f"extracted fact: {reason}"] += 1
         return None
+    dated = plain_date(value, passage.order)
+    if dated is None:
+        dropped[f"extracted fact: {OPEN}"] += 1
+        return None
+    value = dated
     return Fact(fact_id(subject, attribute), subject, attribute, value, kind_of([value]), passage.date, passage.place, (), passage.text)
 
 

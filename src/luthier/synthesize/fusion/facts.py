@@ -10,23 +10,31 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from luthier.errors import SettingsError
 from luthier.records import JSON, SkippedRows
 from luthier.records.fusion import Fact
 from luthier.synthesize.fusion.documents import Reading, Row, Text, read_documents
+from luthier.texts.dates import Order, Shown, is_open, read_moment, shown_order
 from luthier.texts.values import Kind, keys_of, kind_of, mentions, plain_words, states
 
-EMPTY = frozenset(("", "-", "–", "—", "n/a", "na", "none", "null", "nan", "?", "unknown", "tbd", "tba", "true", "false", "yes", "no"))
+EMPTY = frozenset(("", "-", "–", "—", "n/a", "na", "none", "null", "nan", "?", "unknown", "tbd", "tba"))
+FLAGS = frozenset(("true", "false", "yes", "no"))
+FLAG = "yes or no, which is no value to ask for"
+OPEN = "date that may be day or month first, which no other of its column or document shows (say --dates day-first or month-first)"
+NO_DATE = "date of a row that cannot be read, so that its facts have none"
 LONGEST = 120  # characters of a value: more is a text, not a value
 DATE_COLUMNS = ("date", "released", "releasedate", "release_date", "updated", "published")
 OF_THE_ROW = ("date", "updated", "last updated", "modified", "last modified", "timestamp")  # dates that tell nothing of the subject
 _COMPACT = re.compile(r"((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?:[T ]?\d{4}(?:\d\d)?Z?)?")
 _EPOCH = re.compile(r"\d{9,10}(?:\.\d+)?|\d{12,13}")
 _SECONDS = 10  # digits; more are milliseconds
+_NUMBERED = re.compile(r"\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d\d)(?!\d)")
+_PLACE = re.compile(r"(.*?)(?::\d+|#table\d+)", re.DOTALL)  # of a row
 _WEEKDAY = re.compile(r"^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s", re.IGNORECASE)
 _SIGNS = {"+": "plus", "#": "sharp", "%": "percent", "&": "and", "*": "star", "@": "at", "$": "dollar", "€": "euro", "£": "pound"}
 
@@ -37,13 +45,15 @@ class Columns:
 
     subject: columns whose cells together name what the row is about; `a|b` takes the first that is filled. None: the first column.
     attributes: (column, name) pairs of those that hold values; none: all but those of subject and date. date: the column with the
-    row's date; None: one of the usual names. where: (column, text) pairs that a row must have.
+    row's date; None: one of the usual names. where: (column, text) pairs that a row must have. order: what stands first in dates such as
+    05/06/2024, where neither their column nor their document shows it.
     """
 
     subject: tuple[str, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
     date: str | None = None
     where: tuple[tuple[str, str], ...] = ()
+    order: Order | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,7 @@ class KnowledgeBase:
         def rows() -> Iterable[Row]:
             for one in read_documents(paths, reading, skipped):
                 if isinstance(one, Text):
-                    texts.append(one)
+                    texts.append(replace(one, order=one.order or chosen.order))
                 else:
                     yield one
 
@@ -109,7 +119,8 @@ def fact_id(subject: str, attribute: str) -> str:
 
 def table_facts(rows: Iterable[Row], columns: Columns, dropped: Counter[str]) -> list[Fact]:
     """A fact a filled cell. Kinds are of whole attributes: a version among numbers makes all of them versions."""
-    found: list[Fact] = []
+    found: list[_Told] = []
+    orders = _Orders(columns.order)
     for row in rows:
         cells = {name.strip(): value for name, value in row.cells.items()}
         if any(str(cells.get(column, "")).casefold() != text.casefold() for column, text in columns.where):
@@ -120,16 +131,96 @@ def table_facts(rows: Iterable[Row], columns: Columns, dropped: Counter[str]) ->
             dropped["row without a subject"] += 1
             continue
         date_column = columns.date or next((name for name in cells if name.casefold().replace(" ", "_") in DATE_COLUMNS), None)
-        date = _iso(_text(cells.get(date_column)) if date_column else "") or row.date
+        day = _text(cells.get(date_column)) if date_column else ""
+        orders.see(row.place, date_column or "", [day])
         for column, name in columns.attributes or _all_attributes(cells, columns, date_column):
             values = _values(cells.get(column))
             problem = _problem(values, subject)
             if problem:
                 dropped[problem] += 1
                 continue
-            place = fact_id(subject, name)
-            found.append(Fact(place, subject, name, values[0], "text", date, row.place, tuple(values[1:])))
-    return _with_kinds(found)
+            orders.see(row.place, column, values)
+            fact = Fact(fact_id(subject, name), subject, name, values[0], "text", row.date, row.place, tuple(values[1:]))
+            found.append(_Told(fact, column, date_column or "", day))
+    return _with_kinds(list(_dated(found, orders, dropped)))
+
+
+class _Told(NamedTuple):
+    """A fact as it stands: the column of its value, that of its row's date, and this date."""
+
+    fact: Fact
+    column: str
+    date_column: str
+    day: str
+
+
+class _Orders:
+    """What stands first in the dates of numbers of each column of each document: what others of the column show, else of the document, else
+    what is given."""
+
+    def __init__(self, given: Order | None) -> None:
+        self._given = given
+        self._shown: dict[str, dict[str, Shown]] = {}
+
+    def see(self, place: str, column: str, cells: Iterable[str]) -> None:
+        dates = [date for cell in cells if (date := _numbered(cell))]
+        if not dates:
+            return
+        of_document = self._shown.setdefault(_document(place), {})
+        known, new = of_document.get(column, Shown()), shown_order(dates)
+        of_document[column] = Shown(known.day or new.day, known.month or new.month)
+
+    def of(self, place: str, column: str) -> Order | None:
+        of_document = self._shown.get(_document(place), {})
+        own = of_document.get(column, Shown())
+        if own.day is None and own.month is None:
+            shown = of_document.values()
+            own = Shown(next((one.day for one in shown if one.day), None), next((one.month for one in shown if one.month), None))
+        return own.order or self._given
+
+
+def _dated(found: Sequence[_Told], orders: _Orders, dropped: Counter[str]) -> Iterator[Fact]:
+    """The facts with the dates of their rows, and with values that are dates written so that they can be read one way only. An open date is
+    counted: as a value it is left out, as a row's it is none."""
+    rows: dict[tuple[str, str, str], str | None] = {}
+    for told in found:
+        fact = told.fact
+        row = (fact.source, told.date_column, told.day)
+        if row not in rows:
+            order = orders.of(fact.source, told.date_column)
+            rows[row] = iso = _iso(told.day, order)
+            if told.day and iso is None and told.day.casefold() not in EMPTY:
+                dropped[f"row's {OPEN}" if _is_open(told.day, order) else NO_DATE] += 1
+        order = orders.of(fact.source, told.column)
+        values = [plain_date(value, order) for value in (fact.value, *fact.aliases)]
+        if values[0] is None:
+            dropped[OPEN] += 1
+            continue
+        yield replace(fact, value=values[0], aliases=tuple(value for value in values[1:] if value), date=rows[row] or fact.date)
+
+
+def plain_date(value: str, order: Order | None) -> str | None:
+    """A value whose date of numbers is written 2024-06-05 in its place, others as they are; None for a date that stays open."""
+    part = _numbered(value)
+    if not part or kind_of([value]) != "date":
+        return value
+    moment = None if _is_open(part, order) else read_moment(part, order)
+    return None if moment is None else f"{moment:%Y-%m-%d}{value.strip()[len(part) :]}"
+
+
+def _numbered(text: str) -> str:
+    """The date of numbers that a text begins with, after a weekday; empty where there is none."""
+    match = _NUMBERED.match(_WEEKDAY.sub("", text.strip()))
+    return match[0] if match else ""
+
+
+def _is_open(text: str, order: Order | None) -> bool:
+    return order is None and is_open(_numbered(text))
+
+
+def _document(place: str) -> str:
+    match = _PLACE.fullmatch(place)
+    return match[1] if match else place
 
 
 def merged(found: Sequence[Fact], dropped: Counter[str]) -> KnowledgeBase:
@@ -172,7 +263,7 @@ def _subject(cells: JSON, columns: Sequence[str]) -> str:
     parts: list[str] = []
     for column in columns:
         filled = [_text(cells.get(name.strip())) for name in column.split("|")]
-        part = next((text for text in filled if text.casefold() not in EMPTY), "")
+        part = next((text for text in filled if text.casefold() not in EMPTY | FLAGS), "")
         if not part:
             return ""
         if parts and part.split()[0].casefold() in parts[-1].casefold().split():
@@ -210,6 +301,8 @@ def _problem(values: Sequence[str], subject: str) -> str:
     """Why a cell is no fact; empty where it is one."""
     if not values or values[0].casefold() in EMPTY:
         return "missing or empty cell"
+    if values[0].casefold() in FLAGS:
+        return FLAG
     if len(values[0]) > LONGEST:
         return "value too long"
     if states(subject, values[0], "text") is not None:
@@ -217,8 +310,9 @@ def _problem(values: Sequence[str], subject: str) -> str:
     return ""
 
 
-def _iso(text: str) -> str | None:
-    """The day of a date cell, with or without a weekday and a time; `20240517` and seconds or milliseconds since 1970 too."""
+def _iso(text: str, order: Order | None) -> str | None:
+    """The day of a date cell, with or without a weekday and a time; `20240517` and seconds or milliseconds since 1970 too. None where it
+    cannot be read, or may be day or month first and `order` is not known."""
     compact = _COMPACT.fullmatch(text)
     if compact is not None:
         text = f"{compact[1]}-{compact[2]}-{compact[3]}"
@@ -227,7 +321,11 @@ def _iso(text: str) -> str | None:
         return (datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)).date().isoformat()
     bare = _WEEKDAY.sub("", text)
     found = mentions(bare, "date")
-    return min(found[0].keys) if found and (found[0].start, found[0].end) == (0, len(bare)) else None
+    whole = bool(found) and (found[0].start, found[0].end) == (0, len(bare))
+    if whole and len(found[0].keys) == 1 and not _numbered(bare):
+        return min(found[0].keys)
+    moment = read_moment(_numbered(bare) if whole else bare, order)
+    return None if moment is None else moment.date().isoformat()
 
 
 def _key_words(text: str) -> list[str]:

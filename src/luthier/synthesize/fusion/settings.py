@@ -14,6 +14,7 @@ from luthier.synthesize.fusion.facts import Columns
 from luthier.synthesize.fusion.questions import FORMS
 from luthier.synthesize.fusion.splitting import Way
 from luthier.synthesize.fusion.suite import SuiteSettings, check_suite
+from luthier.texts.dates import ORDERS, DateOption
 
 Retriever = Literal["bm25", "bm25:word", "bm25:stem", "bm25:code"]
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
@@ -37,6 +38,9 @@ class FusionSettings(HardwareSettings):
         (), "A column of values, and what people call it; all columns where left out.", "--attribute", metavar="COLUMN[=NAME]"
     )
     date: str | None = option(None, "Column of the row's date; one of the usual names where left out.", metavar="COLUMN")
+    dates: DateOption = option(
+        "auto", "What stands first in dates such as 05/06/2024, where no other of their column or document shows it."
+    )
     where: tuple[str, ...] = option((), "Only rows that have this.", metavar="COLUMN=TEXT")
     by: Way = option("date", "What decides between memory and external knowledge.", "--split-by")
     at: str | None = option(
@@ -78,7 +82,7 @@ class FusionSettings(HardwareSettings):
         """How rows become facts."""
         named = tuple((column, name or column) for column, _, name in (text.partition("=") for text in self.attributes))
         wanted = tuple((column, text) for column, _, text in (each.partition("=") for each in self.where))
-        return Columns(self.subject, named, self.date, wanted)
+        return Columns(self.subject, named, self.date, wanted, ORDERS[self.dates])
 
     @property
     def suite(self) -> SuiteSettings:
