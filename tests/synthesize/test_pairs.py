@@ -245,11 +245,20 @@ def test_tools_and_other_columns_go_along_and_an_earlier_bridge_is_not_the_refer
     assert made["chosen"] == [{"role": "assistant", "content": "r\nThe answer is x"}]
 
 
+def test_a_column_of_others_is_not_the_reference(tmp_path: Path):
+    write_jsonl(
+        tmp_path / "rows.jsonl",
+        [{"prompt": "p", "chosen": "The answer is x", "rejected": "The answer is y", "original_chosen": "The answer is y"}],
+    )
+    assert next(read_questions(tmp_path / "rows.jsonl")).solution == "The answer is x"
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
         ({"problem": "p"}, "rows.jsonl:1: a question needs a text in one of solution, rationale, answer"),
         ({"messages": [{"role": "user", "content": "u"}]}, "rows.jsonl:1: the last turn is not the assistant's"),
+        ({"question": "Which?", "choices": ["tea", "buns"], "answer": "B"}, "rows.jsonl:1: a question with 'choices'"),
         ({"x": 1}, "rows.jsonl:1: no known layout"),
     ],
 )

@@ -22,6 +22,7 @@ from luthier.evaluate.retrieval.export import class_name, export
 from luthier.evaluate.retrieval.results import file_name
 from luthier.evaluate.retrieval.settings import BuildSettings
 from luthier.records import read_rows, write_jsonl
+from luthier.records.account import Account
 from retrieval_tasks import small_task
 
 MODULE = '''
@@ -411,3 +412,14 @@ def test_every_function_of_the_standard_library_parses_again():
         for function in found
         if len(function.docstring) > 30
     )
+
+
+def test_files_that_hold_no_functions_are_in_the_account(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text("def add(a, b):\n    return a + b\n")
+    (tmp_path / "bad.py").write_text("def add(a, b:\n")
+    (tmp_path / "latin.py").write_bytes(b"NAME = '\xff'\n")
+    with Account() as account:
+        assert [one.name for one in read_functions(str(tmp_path))] == ["add"]
+    told = "\n".join(account.lines())
+    assert "files that are no Python (1 row" in told
+    assert "files that are large or no text (1 row" in told

@@ -55,11 +55,17 @@ def read_questions(path: str | Path, skipped: SkippedRows | None = None) -> Iter
 
 def _question(row: JSON, place: str) -> Question:
     if row.get("chosen") is not None and row.get("rejected") is not None:
-        original = row.get(ORIGINAL) or row["chosen"]  # in pairs that were bridged before, the reference stands there
+        ours = isinstance(row.get("bridged"), bool)  # in pairs that were bridged before, the reference stands there
+        original = (row.get(ORIGINAL) if ours else None) or row["chosen"]
         pair = to_pair({**row, "chosen": original})
         chosen, rejected = (_only_text(side) for side in (pair.chosen, pair.rejected))
         return Question(pair.prompt, chosen, _answer(row, chosen), rejected, pair.tools, _others(pair.extra), place)
     asked = next((row[name] for name in PROMPTS if isinstance(row.get(name), str)), None)
+    listed = next((name for name in ("options", "choices", "endings", "mc1_targets") if row.get(name) is not None), None)
+    if asked is not None and listed is not None:
+        raise BadRowError(
+            f"a question with {listed!r}: its answer says nothing without them; write them into the question, and the answer out"
+        )
     if asked is not None:
         solved = next((row[name] for name in SOLUTIONS if isinstance(row.get(name), str)), None)
         if not asked.strip() or solved is None or not solved.strip():

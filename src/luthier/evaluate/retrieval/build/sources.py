@@ -12,6 +12,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from luthier.errors import MissingFileError, SettingsError
+from luthier.records.account import note
 
 STANDARD_LIBRARY = "stdlib"
 SKIPPED_FOLDERS = frozenset(
@@ -65,15 +66,17 @@ def python_files(source: str) -> tuple[Path, list[Path]]:
 
 
 def functions_of(path: Path, root: Path) -> Iterator[Function]:
-    """The functions and methods of a file, outermost first; none where it does not parse or is generated."""
+    """The functions and methods of a file, outermost first; none where it does not parse or is generated, which the account says."""
     text = _text(path)
     if text is None or _GENERATED.search(text[:400]):
+        note("left out", "files that are generated" if text is not None else "files that are large or no text", path)
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of old code: invalid escapes
         try:
             tree = ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
+            note("left out", "files that are no Python", path)
             return
     name = path.relative_to(root).as_posix()
     lines = [line + "\n" for line in text.split("\n")]  # splitlines would count a form feed as a line, the parser does not
