@@ -207,7 +207,7 @@ def test_files_that_are_not_what_their_name_says(tmp_path, name):
 def test_paths_that_cannot_be_read(tmp_path):
     with pytest.raises(MissingFileError, match="does not exist"):
         read_rows(tmp_path / "none.jsonl")
-    with pytest.raises(MissingFileError, match="not one that datasets saved"):
+    with pytest.raises(MissingFileError, match="neither one that datasets saved"):
         read_rows(tmp_path)
     (tmp_path / "rows.txt").write_text("a,b")
     with pytest.raises(MissingFileError, match=r"rows are read from \.jsonl"):
@@ -316,3 +316,22 @@ def test_trouble_of_the_block_itself_is_passed_on(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "x"):
         (tmp_path / "none").read_bytes()
     assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("below", ["", "data"])
+def test_a_folder_of_parts_is_read_in_order(below: str, tmp_path: Path) -> None:
+    place = tmp_path / "set" / below
+    place.mkdir(parents=True)
+    for part in (1, 0):
+        write_parquet(place / f"train-0000{part}-of-00002.parquet", [{"text": f"{part}{n}"} for n in range(2)])
+    (place / "README.md").write_text("# A set")
+    assert [(number, row["text"]) for number, row in read_rows(tmp_path / "set")] == [(1, "00"), (2, "01"), (3, "10"), (4, "11")]
+    write_parquet(place / "test-00000-of-00001.parquet", [{"text": "x"}])
+    with pytest.raises(MissingFileError, match="holds the splits test, train"):
+        list(read_rows(tmp_path / "set"))
+
+
+def test_parts_may_be_lines(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "train-0-of-2.jsonl", [{"text": "a"}])
+    write_jsonl(tmp_path / "train-1-of-2.jsonl.gz", [{"text": "b"}])
+    assert [row["text"] for _, row in read_rows(tmp_path)] == ["a", "b"]

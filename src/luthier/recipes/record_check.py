@@ -13,7 +13,7 @@ from luthier.errors import BadRowError, LuthierError, MissingFileError
 from luthier.progress import Progress
 from luthier.records import JSON, Account, SkippedRows
 from luthier.records.account import note_refusal
-from luthier.records.files import mapping
+from luthier.records.files import mapping, shards
 from luthier.report.wording import Told
 from luthier.settings import argument, check, option
 
@@ -96,7 +96,7 @@ def kind_of(file: str, columns: dict[str, str] | None = None) -> Kind:
         try:
             result_files([file], columns)
         except (BadRowError, MissingFileError):
-            if path.is_dir():
+            if path.is_dir() and not (path / "dataset_dict.json").exists() and not shards(path):
                 raise
         else:
             return "results"

@@ -12,6 +12,7 @@ import fcntl
 import gzip
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -250,6 +251,7 @@ def _packed(path: str | Path, file: IO[bytes]) -> AbstractContextManager[IO[byte
 
 
 LONGEST_LINE = 256 << 20  # bytes; a line without end, or one that a few packed bytes stand for, must not fill the memory
+_PART = re.compile(r"([\w.]+?)-\d{1,6}-of-\d{1,6}\b")
 LARGEST_ARRAY = 4 << 30  # bytes of a .json file, which is read whole
 
 
@@ -337,9 +339,33 @@ def _folder_rows(source: Path) -> Iterator[tuple[int, JSON]]:
     if (source / "dataset_dict.json").exists():
         splits = json.loads((source / "dataset_dict.json").read_bytes())["splits"]
         raise MissingFileError(f"{source} holds the splits {', '.join(splits)}; name one of them, e.g. {source / splits[0]}")
-    if not (source / "state.json").exists():
-        raise MissingFileError(f"{source} is a folder, but not one that datasets saved (save_to_disk); name a file")
-    return _dataset_rows(source)
+    if (source / "state.json").exists():
+        return _dataset_rows(source)
+    parts = shards(source)
+    if not parts:
+        raise MissingFileError(
+            f"{source} is a folder, but neither one that datasets saved (save_to_disk) nor one of Parquet or JSONL parts; name a file"
+        )
+    splits = sorted({split_of(path) for path in parts})
+    if len(splits) > 1:
+        raise MissingFileError(f"{source} holds the splits {', '.join(splits)}; give a folder with one of them, or its files")
+    return enumerate((row for path in parts for _, row in read_rows(path)), 1)
+
+
+def shards(folder: Path) -> list[Path]:
+    """The files of a data set that is kept in parts, as hubs keep it: Parquet, else JSONL, in the folder or in `data` below it, in order."""
+    for place in (folder, folder / "data"):
+        for endings in ((".parquet",), (".jsonl", ".jsonl.gz")):
+            found = sorted(path for path in place.glob("*") if path.is_file() and path.name.lower().endswith(endings) and split_of(path))
+            if found:
+                return found
+    return []
+
+
+def split_of(path: Path) -> str:
+    """The split that a part is of: `train` of `train-00000-of-00002.parquet`; empty where the name does not say."""
+    found = _PART.match(path.name)
+    return found[1] if found else ""
 
 
 def _dataset_rows(source: Path) -> Iterator[tuple[int, JSON]]:
