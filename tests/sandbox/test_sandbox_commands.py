@@ -47,9 +47,10 @@ def test_the_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_a_script_is_run_with_its_input_and_files(tmp_path: Path) -> None:
     program = written(tmp_path / "p.py", "import sys\nprint(open('table.csv').read() + sys.stdin.read())\nsys.exit(4)\n")
     table, stdin = written(tmp_path / "table.csv", "a,b "), written(tmp_path / "in.txt", "c")
-    said = luthier("sandbox", "run", program, "--stdin", stdin, "--with", table, "--quiet").stdout
-    assert said.splitlines() == ["a,b c", "exception (exit status 4)"]
-    assert json.loads(luthier("sandbox", "run", program, "--stdin", stdin, "--with", table, "--json").stdout)["status"] == 4
+    words = ("sandbox", "run", program, "--stdin", stdin, "--with", table)
+    ended = luthier(*words, "--quiet", ok=False)
+    assert (ended.code, ended.stdout.splitlines()) == (1, ["a,b c", "exception (exit status 4)"])
+    assert json.loads(luthier(*words, "--json", ok=False).stdout)["status"] == 4
 
 
 def test_what_a_program_prints_cannot_steer_the_terminal(tmp_path: Path) -> None:
@@ -69,8 +70,9 @@ def test_a_program_is_judged_by_tests_in_code_and_in_rows(tmp_path: Path) -> Non
     assert luthier(*words, "--tests", tests).stdout.splitlines() == ["test 1: passed", "passed"]
     rows = tmp_path / "t.jsonl"
     write_jsonl(rows, [{"test": "assert square(2) == 4"}, {"test": "assert square(2) == 5"}])
-    said = luthier(*words, "--tests", rows).stdout.splitlines()
-    assert said == ["test 1: passed", "test 2: wrong_answer (assert square(2) == 5)", "wrong_answer (assert square(2) == 5)"]
+    ended = luthier(*words, "--tests", rows, ok=False)
+    assert ended.code == 1
+    assert ended.stdout.splitlines() == ["test 1: passed", "test 2: wrong_answer (assert square(2) == 5)", "wrong_answer (assert square(2) == 5)"]
     script = written(tmp_path / "s.py", "print(int(input()) + 1)\n")
     write_jsonl(rows, [{"input": "1", "output": "2"}, {"input": "5", "output": "6"}])
     assert luthier("sandbox", "judge", script, "--tests", rows, "--quiet").stdout.splitlines()[-1] == "passed"

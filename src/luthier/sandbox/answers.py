@@ -43,7 +43,8 @@ def script(settings: ScriptSettings, progress: Progress = quiet) -> Told:
     with _opened(settings) as box:
         output = box.run(program, stdin, files)
     lines = [harmless(line) for line in (*output.stdout.splitlines(), *output.stderr.splitlines())]
-    return Told(lines if output.outcome.passed else [*lines, str(output.outcome)], asdict(output))
+    passed = output.outcome.passed
+    return Told(lines if passed else [*lines, str(output.outcome)], asdict(output), code=0 if passed else 1)
 
 
 def judge(settings: JudgeSettings, progress: Progress = quiet) -> Told:
@@ -59,7 +60,8 @@ def judge(settings: JudgeSettings, progress: Progress = quiet) -> Told:
             progress.advance()
     if settings.out:
         write_jsonl(settings.out, (verdict.to_row() for verdict in verdicts))
-    return Told(_verdict_lines(verdicts), [verdict.to_row() for verdict in verdicts])
+    failed = Path(settings.programs).suffix == ".py" and not all(verdict.passed for verdict in verdicts)
+    return Told(_verdict_lines(verdicts), [verdict.to_row() for verdict in verdicts], code=1 if failed else 0)
 
 
 def attack(settings: AttackSettings, progress: Progress = quiet) -> Told:

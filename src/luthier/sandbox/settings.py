@@ -44,7 +44,7 @@ class DoctorSettings(BoxSettings):
 
 @dataclass(frozen=True)
 class ScriptSettings(LimitSettings):
-    """Run the Python program FILE as a script in the sandbox, and show what it prints."""
+    """Run the Python program FILE as a script in the sandbox, and show what it prints; ends with 1 where the program does not end well."""
 
     file: str = argument("The program.", default=REQUIRED)
     stdin: str | None = option(None, "A file that is its standard input; it is empty where left out.", metavar="FILE")
@@ -58,7 +58,8 @@ class ScriptSettings(LimitSettings):
 class JudgeSettings(LimitSettings):
     """Judge PROGRAMS by their tests: a Python file with --tests, or rows with program or completion, tests and entry_point.
 
-    A test is code that calls the function, HumanEval's `check(candidate)`, or a pair of input and expected output.
+    A test is code that calls the function, HumanEval's `check(candidate)`, or a pair of input and expected output. Ends with 1 where a Python
+    file does not pass; of rows the verdicts are the result.
     """
 
     programs: str = argument("A .py file, or rows.", default=REQUIRED)
