@@ -28,13 +28,65 @@ STOCK = (
     "deepseekv3",
     "lfm2",
 )
+_SYSTEM_LAST = (
+    "{%- if messages[0].role == 'system' %}{%- set system = messages[0].content %}{%- set turns = messages[1:] %}"
+    "{%- else %}{%- set turns = messages %}{%- endif %}{{- bos_token }}"
+)
+_ALTERNATE = (
+    "{%- set ns = namespace(index=0) %}{%- for m in turns %}"
+    "{%- if not (m.role == 'tool' or (m.tool_calls is defined and m.tool_calls is not none)) %}"
+    "{%- if (m.role == 'user') != (ns.index % 2 == 0) %}{{- raise_exception('conversation roles must alternate') }}{%- endif %}"
+    "{%- set ns.index = ns.index + 1 %}{%- endif %}{%- endfor %}"
+)
+_NINE = "raise_exception('Tool call IDs should be alphanumeric strings with length 9!')"
+_MISTRAL = (
+    _SYSTEM_LAST
+    + "{%- set asked = turns | selectattr('role', 'equalto', 'user') | list %}"
+    + _ALTERNATE
+    + "{%- for m in turns %}{%- if m.role == 'user' %}"
+    "{%- if tools and m == asked[-1] %}{{- '[AVAILABLE_TOOLS]GAP' + tools | tojson + '[/AVAILABLE_TOOLS]' }}{%- endif %}"
+    "{%- if loop.last and system is defined %}{{- '[INST]GAP' + system + '\\n\\n' + m.content + '[/INST]' }}"
+    "{%- else %}{{- '[INST]GAP' + m.content + '[/INST]' }}{%- endif %}"
+    "{%- elif m.tool_calls is defined and m.tool_calls is not none %}{{- '[TOOL_CALLS]GAP[' }}{%- for call in m.tool_calls %}"
+    "{%- set out = call.function|tojson %}{{- out[:-1] }}"
+    f"{{%- if not call.id is defined or call.id|length != 9 %}}{{{{- {_NINE} }}}}{{%- endif %}}"
+    "{{- ', \"id\": \"' + call.id + '\"}' }}{{- ', ' if not loop.last else ']' + eos_token }}{%- endfor %}"
+    "{%- elif m.role == 'assistant' %}{{- 'GAP' + m.content + eos_token }}"
+    "{%- elif m.role == 'tool' %}{{- '[TOOL_RESULTS]GAP{\"content\": ' + m.content|string + ', ' }}"
+    f"{{%- if not m.tool_call_id is defined or m.tool_call_id|length != 9 %}}{{{{- {_NINE} }}}}{{%- endif %}}"
+    "{{- '\"call_id\": \"' + m.tool_call_id + '\"}[/TOOL_RESULTS]' }}"
+    "{%- else %}{{- raise_exception('Only user and assistant roles are supported') }}{%- endif %}{%- endfor %}"
+)
+MISTRALS = {
+    "mistral_v3": _MISTRAL.replace("GAP", " "),
+    "mistral_nemo": _MISTRAL.replace("GAP", ""),
+    "mistral_small": (
+        "{{- bos_token }}{%- if messages[0].role == 'system' %}{%- set system = messages[0].content %}{%- set turns = messages[1:] %}"
+        "{%- else %}{%- set system = 'You are Mistral Small.' %}{%- set turns = messages %}{%- endif %}"
+        "{{- '[SYSTEM_PROMPT]' + system + '[/SYSTEM_PROMPT]' }}"
+        "{%- if tools %}{{- '[AVAILABLE_TOOLS]' + tools | tojson + '[/AVAILABLE_TOOLS]' }}{%- endif %}"
+        "{%- for m in turns %}{%- if m.role == 'user' %}{{- '[INST]' + m.content + '[/INST]' }}"
+        "{%- elif m.role == 'assistant' and m.tool_calls %}{%- if m.content %}{{- m.content }}{%- endif %}{%- for call in m.tool_calls %}"
+        f"{{%- if not call.id is defined or call.id|length != 9 %}}{{{{- {_NINE} }}}}{{%- endif %}}"
+        "{%- set arguments = call.function.arguments if call.function.arguments is string else call.function.arguments|tojson %}"
+        "{{- '[TOOL_CALLS]' + call.function.name + '[ARGS]' + arguments }}{%- endfor %}{{- eos_token }}"
+        "{%- elif m.role == 'assistant' %}{{- m.content + eos_token }}"
+        "{%- elif m.role == 'tool' %}{{- '[TOOL_RESULTS]' + m.content + '[/TOOL_RESULTS]' }}"
+        "{%- else %}{{- raise_exception('Only user, system and assistant roles are supported') }}{%- endif %}{%- endfor %}"
+    ),
+}
+"""What Mistral's templates do that others do not: ids of nine signs, whole functions as JSON, the system turn before the last user's, tools there too."""
 UNKNOWN_TO_TRL = ("llama3_1", "llama3_2", "gemma4")  # no training template
-_SPECIAL = re.compile(r"<\|[^|>'\"{}\s]*\|>|<｜[^｜>]*｜>|<[a-z_]+_of_turn>|<turn\|>|<\|turn>|<sop>|\[gMASK\]|<\|tool_call>|<tool_call\|>")
+_SPECIAL = re.compile(
+    r"<\|[^|>'\"{}\s]*\|>|<｜[^｜>]*｜>|<[a-z_]+_of_turn>|<turn\|>|<\|turn>|<sop>|\[gMASK\]|\[/?[A-Z_]+\]|<\|tool_call>|<tool_call\|>"
+)
 
 
 @cache
 def stock(name: str) -> str:
     """The text of a template."""
+    if name in MISTRALS:
+        return MISTRALS[name]
     import trl
 
     return (Path(trl.__file__).parent / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
@@ -47,7 +99,9 @@ def _trained() -> Any:
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
-    special = sorted({"<s>", "</s>", "<|im_start|>", "<|im_end|>", *(token for name in STOCK for token in _SPECIAL.findall(stock(name)))})
+    special = sorted(
+        {"<s>", "</s>", "<|im_start|>", "<|im_end|>", *(token for name in (*STOCK, *MISTRALS) for token in _SPECIAL.findall(stock(name)))}
+    )
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=special, initial_alphabet=alphabet, min_frequency=1, show_progress=False)
     bpe.train_from_iterator(CORPUS, trainer)

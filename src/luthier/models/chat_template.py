@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from luthier.errors import BadRowError
 from luthier.models.loading import reason
@@ -31,6 +31,7 @@ _FOOT = (
 )
 _KEPT = "_luthier_template"  # on a tokenizer, with which it goes
 _WORD = "xqzv"  # stands in no template
+_TWICE = re.compile(rf"""\\["']{_WORD}a|'{_WORD}a'\s?:""")  # arguments within a text, or as Python shows a mapping
 
 
 def has_markers(template: str) -> bool:
@@ -41,6 +42,18 @@ def has_markers(template: str) -> bool:
 def without_markers(template: str) -> str:
     """The same template for readers that know no `{% generation %}`: it renders the same text in plain Jinja."""
     return MARKERS.sub(lambda match: f"{match[1]}{'endif' if match[2] else 'if true'}{match[3]}", template)
+
+
+class CallWay(NamedTuple):
+    """How calls and the answers of tools reach the prompt. arguments: as a mapping or as JSON text, "" where they do not; ids: of nine letters are
+    wanted; once: the arguments are JSON once, not text within text or what Python shows of a mapping."""
+
+    arguments: Literal["mapping", "text", ""]
+    ids: bool = False
+    once: bool = True
+
+
+_WAYS = (CallWay("mapping"), CallWay("mapping", ids=True), CallWay("text"), CallWay("text", ids=True))
 
 
 @dataclass(frozen=True)
@@ -83,19 +96,23 @@ class ChatTemplate:
         return f"{_WORD}t" in (rendered or "") or not self.works
 
     @cached_property
-    def calls(self) -> Literal["mapping", "text", "ids", ""]:
-        """How calls and the answers of tools reach the prompt: with arguments as a mapping or as JSON text, with ids of nine letters as well, or
-        not at all."""
-        for way in ("mapping", "text", "ids"):
-            rendered = self._tried(_called(way)) or ""
+    def calls(self) -> CallWay:
+        """How calls and the answers of tools reach the prompt: the first way whose arguments come out once encoded, else the first that shows them."""
+        shown = []
+        for way in _WAYS:
+            rendered = self._tried(_shaped(_called(), way)) or ""
             if all(f"{_WORD}{letter}" in rendered for letter in "tav"):
-                return way  # type: ignore[return-value]
-        return "" if self.works else "mapping"
+                if not _TWICE.search(rendered):
+                    return way
+                shown.append(way)
+        if shown:
+            return shown[0]._replace(once=False)
+        return CallWay("" if self.works else "mapping")
 
     @cached_property
     def call_form(self) -> str:
         """The form that a model writes its calls in, of those of `records.call_forms`; "" where it is none of them."""
-        called = _called("mapping")[:2]
+        called = _called()[:2]
         try:
             before, whole = self.render(called[:1], [_tool(f"{_WORD}t")], generate=True), self.render(called, [_tool(f"{_WORD}t")])
         except Exception:
@@ -238,13 +255,12 @@ class ChatTemplate:
 
     def _fit_calls(self, rows: list[JSON]) -> list[JSON]:
         way = self.calls
-        if way == "mapping":
-            return rows
-        if way == "":
+        if not way.arguments:
             self._say("knows no calls; they are written as <tool_call> tags, and what tools answer as <tool_response> in user turns")
             return _as_tags(rows)
-        rows = [_with_text(row) for row in rows]
-        return _with_ids(rows) if way == "ids" else rows
+        if not way.once:
+            self._say("writes the arguments of calls as text within text, whatever they are given as")
+        return _shaped(rows, way)
 
     def _tried(self, messages: list[JSON], tools: list[JSON] | None = None) -> str | None:
         """A rendering, None where the template refuses."""
@@ -274,18 +290,20 @@ def _tool(name: str) -> JSON:
     return {"type": "function", "function": {"name": name, "description": "A tool.", "parameters": schema}}
 
 
-def _called(way: str) -> list[JSON]:
-    """A call and its answer."""
-    arguments: Any = {f"{_WORD}a": "A"} if way != "text" else json.dumps({f"{_WORD}a": "A"})
-    call = {"id": "abcdefghi", "type": "function", "function": {"name": f"{_WORD}t", "arguments": arguments}}
-    if way != "ids":
-        del call["id"]
-    more = {"tool_call_id": "abcdefghi"} if way == "ids" else {}
+def _called() -> list[JSON]:
+    """A call and its answer, as rows have them."""
+    call = {"type": "function", "function": {"name": f"{_WORD}t", "arguments": {f"{_WORD}a": "A"}}}
     return [
         {"role": "user", "content": _WORD},
         {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "name": f"{_WORD}t", "content": f"{_WORD}v", **more},
+        {"role": "tool", "name": f"{_WORD}t", "content": f"{_WORD}v"},
     ]
+
+
+def _shaped(rows: list[JSON], way: CallWay) -> list[JSON]:
+    """Calls and answers in a template's way; tried and used alike."""
+    made = [_with_arguments(row, as_text=way.arguments == "text") for row in rows]
+    return _with_ids(made) if way.ids else made
 
 
 def _with_tools(rows: list[JSON], tools: Sequence[JSON]) -> list[JSON]:
@@ -328,22 +346,32 @@ def _as_tags(rows: list[JSON]) -> list[JSON]:
 
 
 def _call_text(call: JSON) -> str:
-    arguments = call["arguments"]
-    told = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return f'{{"name": {json.dumps(call["name"], ensure_ascii=False)}, "arguments": {told}}}'
+    return f'{{"name": {json.dumps(call["name"], ensure_ascii=False)}, "arguments": {_text_of(call["arguments"])}}}'
 
 
-def _with_text(row: JSON) -> JSON:
-    """Arguments as JSON text."""
+def _with_arguments(row: JSON, *, as_text: bool) -> JSON:
+    """Arguments as JSON text, or as the mapping that a text holds."""
     if not row.get("tool_calls"):
         return row
     calls = []
     for call in row["tool_calls"]:
-        function = call["function"]
-        arguments = function["arguments"]
-        told = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-        calls.append({**call, "function": {**function, "arguments": told}})
+        function = call.get("function", call)
+        told = {**function, "arguments": (_text_of if as_text else _mapping_of)(function["arguments"])}
+        calls.append({**call, "function": told} if "function" in call else told)
     return {**row, "tool_calls": calls}
+
+
+def _text_of(arguments: Any) -> str:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+
+
+def _mapping_of(arguments: Any) -> Any:
+    """The mapping that a text holds; what holds none stays."""
+    try:
+        read = json.loads(arguments) if isinstance(arguments, str) else arguments
+    except ValueError:
+        return arguments
+    return read if isinstance(read, dict) else arguments
 
 
 def _with_ids(rows: list[JSON]) -> list[JSON]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from luthier.models.chat_template import ChatTemplate
+from luthier.models.chat_template import CallWay, ChatTemplate
 from luthier.models.grammar import FORMS
 from luthier.models.loading import loading
 from luthier.models.opening import MODEL, hub_label, model_folder
@@ -132,17 +132,19 @@ def _tools(template: ChatTemplate) -> Finding:
 
 
 def _calls(template: ChatTemplate) -> Finding:
-    written = {
-        "mapping": "rendered by the template",
-        "text": "rendered by the template, arguments as JSON text",
-        "ids": "rendered by the template, with ids of nine signs",
-        "": "not rendered by the template; written as <tool_call> tags",
-    }[template.calls]
+    written = _written(template.calls)
     form = template.call_form
     if not form:
         return Finding("calls", f"{written}; in a form that is not known, so answers would not be read", False)
     grammar = "" if form in FORMS else "; constrained ones are written in brackets"
     return Finding("calls", f"{written}; read as {form}{grammar}", True)
+
+
+def _written(way: CallWay) -> str:
+    if not way.arguments:
+        return "not rendered by the template; written as <tool_call> tags"
+    told = ["arguments as JSON text"] * (way.arguments == "text") + ["with ids of nine signs"] * way.ids
+    return ", ".join(["rendered by the template", *told, *(["arguments as text within text"] * (not way.once))])
 
 
 def _marks(folder: Path, template: ChatTemplate) -> list[Finding]:

@@ -1,0 +1,86 @@
+"""What a template cannot do is found out once and written where it can be read: calls, system turns, turns that open a row, thoughts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from luthier.models.chat_template import CallWay, ChatTemplate
+from luthier.records.call_forms import read_calls
+from stock_templates import MISTRALS, STOCK, stock, tokenizer_with
+
+ARGUMENTS = {"city": "Lisbon", "days": 3, "quoted": 'a "word"'}
+
+
+def said(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": text}
+
+
+def asked(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def calling(arguments: Any, **more: Any) -> list[dict[str, Any]]:
+    call = {"type": "function", "function": {"name": "weather", "arguments": arguments}, **more}
+    return [
+        asked("Weather?"),
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "name": "weather", "content": "rain"},
+    ]
+
+
+@pytest.mark.parametrize("given", ["mapping", "text"])
+@pytest.mark.parametrize("name", MISTRALS)
+def test_calls_of_mistral_are_what_its_own_template_writes(name: str, given: str) -> None:
+    tokenizer = tokenizer_with(stock(name))
+    template = ChatTemplate.of(tokenizer)
+    assert template.calls == CallWay("mapping", ids=True)
+    rendered = template.render(calling(ARGUMENTS if given == "mapping" else json.dumps(ARGUMENTS), id="call_1"))
+    own = calling(ARGUMENTS, id="000000001")
+    own[2]["tool_call_id"] = "000000001"
+    assert rendered == tokenizer.apply_chat_template(own, tokenize=False)
+    written = rendered.partition("[TOOL_CALLS]")[2].partition("</s>")[0]
+    (call,) = read_calls(f"[TOOL_CALLS]{written}", ("weather",)).calls
+    assert (call.name, call.arguments) == ("weather", ARGUMENTS)
+    assert '"city": "Lisbon"' in written
+
+
+@pytest.mark.parametrize("given", ["mapping", "text"])
+@pytest.mark.parametrize("name", [*STOCK, *MISTRALS])
+def test_no_template_writes_arguments_twice_encoded(name: str, given: str) -> None:
+    template = ChatTemplate.of(tokenizer_with(stock(name)))
+    rendered = template.render(calling({"city": "Lisbon"} if given == "mapping" else '{"city": "Lisbon"}'))
+    assert "Lisbon" in rendered
+    assert '\\"city' not in rendered
+    assert "'city':" not in rendered
+
+
+CALLS = "{% for m in messages %}{{ m.role }}: {{ m.content }}{% for c in m.tool_calls or [] %}CALL{% endfor %}\n{% endfor %}"
+TEXT = "{{ c.function.name + ' ' + c.function.arguments }}"
+WAYS = {
+    "only a mapping": ("{{ c.function | tojson }}", CallWay("mapping")),
+    "only a text": (TEXT, CallWay("text")),
+    "a text rather than Python's words": ("{{ c.function.name }} {{ c.function.arguments }}", CallWay("text")),
+    "a mapping with ids": (
+        "{% if c.id | length != 9 %}{{ raise_exception('id') }}{% endif %}{{ c.function | tojson }}",
+        CallWay("mapping", ids=True),
+    ),
+    "a text with ids": ("{% if c.id | length != 9 %}{{ raise_exception('id') }}{% endif %}" + TEXT, CallWay("text", ids=True)),
+    "text within text": (
+        "{% if c.function.arguments is not string %}{{ raise_exception('text') }}{% endif %}{{ c.function | tojson }}",
+        CallWay("text", once=False),
+    ),
+    "nothing": ("", CallWay("")),
+}
+
+
+@pytest.mark.parametrize("kind", WAYS)
+def test_the_form_of_arguments_and_ids_are_found_apart(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    form, way = WAYS[kind]
+    template = ChatTemplate.of(tokenizer_with(CALLS.replace("CALL", form)))
+    assert template.calls == way
+    rendered = template.render(calling(ARGUMENTS))
+    assert "Lisbon" in rendered
+    assert ("text within text" in caplog.text) == (not way.once)
