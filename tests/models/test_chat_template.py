@@ -84,3 +84,51 @@ def test_the_form_of_arguments_and_ids_are_found_apart(kind: str, caplog: pytest
     rendered = template.render(calling(ARGUMENTS))
     assert "Lisbon" in rendered
     assert ("text within text" in caplog.text) == (not way.once)
+
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+TURNS = [asked("One?"), said("Uno."), asked("Two?"), said("Dos.")]
+FOLDED = ["gemma", "mistral_v3", "mistral_nemo"]
+
+
+@pytest.mark.parametrize("name", [*STOCK, *MISTRALS])
+def test_what_a_system_turn_says_stays_where_it_is(name: str) -> None:
+    """However many turns follow it, in prompts as in targets."""
+    template = ChatTemplate.of(tokenizer_with(stock(name)))
+    assert template.takes_system == (name not in FOLDED)
+    begins = {template.render([SYSTEM, *TURNS[:count]], generate=count % 2 == 1).partition("Be brief.")[0] for count in (1, 2, 3, 4)}
+    assert len(begins) == 1
+    for count in (1, 2, 3, 4):
+        assert template.render([SYSTEM, *TURNS[:count]]).count("Be brief.") == 1
+
+
+@pytest.mark.parametrize("name", ["mistral_v3", "mistral_nemo"])
+def test_a_system_turn_that_would_move_is_trained_on_and_asked_alike(name: str) -> None:
+    tokenizer = tokenizer_with(stock(name))
+    template = ChatTemplate.of(tokenizer)
+    gap = " " if name == "mistral_v3" else ""
+    begin = f"<s>[INST]{gap}Be brief.\n\nOne?[/INST]"
+    assert template.render([SYSTEM, TURNS[0]], generate=True) == begin
+    assert template.render([SYSTEM, TURNS[0]], generate=True) == tokenizer.apply_chat_template([SYSTEM, TURNS[0]], tokenize=False)
+    made = template.masked([SYSTEM, *TURNS])
+    assert tokenizer.decode(made.ids).startswith(begin)
+    assert tokenizer.decode([token for token, speaks in zip(made.ids, made.mask, strict=True) if speaks]) == f"{gap}Uno.</s>{gap}Dos.</s>"
+
+
+def test_a_system_turn_without_a_users_is_one() -> None:
+    template = ChatTemplate.of(tokenizer_with(stock("gemma")))
+    assert "<start_of_turn>user\nBe brief.<end_of_turn>" in template.render([SYSTEM, said("Yes.")])
+    assert "Be brief." in template.render([SYSTEM], generate=True)
+    assert template.before([SYSTEM, *TURNS], 1) == []
+
+
+TOOLLESS = (
+    "{% for m in messages %}{% if m.role != 'system' or not tools %}{{ m.role }}: {{ m.content }}\n{% endif %}{% endfor %}{{ tools }}"
+)
+
+
+def test_a_system_turn_that_tools_push_out_stands_elsewhere() -> None:
+    template = ChatTemplate.of(tokenizer_with(TOOLLESS))
+    assert not template.takes_system
+    tool = {"type": "function", "function": {"name": "f", "description": "F.", "parameters": {"type": "object", "properties": {}}}}
+    assert "user: Be brief.\n\nOne?" in template.render([SYSTEM, TURNS[0]], [tool])

@@ -9,7 +9,7 @@ import pytest
 
 from command import luthier
 from luthier.models.check import Finding, check_model
-from stock_templates import STOCK, stock, write_architecture
+from stock_templates import MISTRALS, STOCK, stock, write_architecture
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("name", STOCK)
+@pytest.mark.parametrize("name", [*STOCK, *MISTRALS])
 def test_every_stock_template_is_told_in_a_line_each(name: str, folder: Path) -> None:
     found = look(folder, stock(name), ["</s>", *([ENDS[name]] if name in ENDS else ["<|im_end|>"])])
     assert list(found) == ["model", "tokens", "template", "system", "stop", "tools", "calls", "masks"]
@@ -82,7 +82,7 @@ def test_what_is_wrong_is_told_with_its_cure(folder: Path) -> None:
 def test_the_command(folder: Path, tmp_path: Path) -> None:
     look(folder, stock("gemma"), ["<end_of_turn>"])
     said = luthier("models", "check", folder)
-    assert "system     refused or dropped; it stands before the first user turn" in said.stdout
+    assert "system     refused, dropped or moved; it stands before the first user turn" in said.stdout
     assert "calls      not rendered by the template; written as <tool_call> tags; read as hermes" in said.stdout
     told = json.loads(luthier("models", "check", folder, "--json").stdout)
     assert told["findings"][0]["what"] == "model"

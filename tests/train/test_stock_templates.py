@@ -18,7 +18,7 @@ from luthier.records import Conversation, Message, Tool, ToolCall
 from luthier.train.rows import RefusedRowError
 from luthier.train.settings import SftSettings
 from luthier.train.sft import encode, encode_all, fine_tune
-from stock_templates import ARCHITECTURES, STOCK, UNKNOWN_TO_TRL, stock, tokenizer_with, write_architecture
+from stock_templates import ARCHITECTURES, MISTRALS, STOCK, UNKNOWN_TO_TRL, stock, tokenizer_with, write_architecture
 
 TALK = Conversation(
     (
@@ -150,7 +150,7 @@ CALL = Conversation(
 )
 
 
-@pytest.mark.parametrize("name", STOCK)
+@pytest.mark.parametrize("name", [*STOCK, *MISTRALS])
 def test_nothing_of_a_row_is_left_out_in_silence(name: str, caplog: pytest.LogCaptureFixture) -> None:
     """System turns, tools, calls with their arguments, and answers reach every template, natively or written out."""
     tokenizer = tokenizer_with(stock(name))
@@ -164,7 +164,7 @@ def test_nothing_of_a_row_is_left_out_in_silence(name: str, caplog: pytest.LogCa
     assert "days" in learned
     assert "It will rain." in learned
     assert "Be brief." not in learned
-    native = {"qwen2_5", "qwen3", "qwen3_6", "llama3_1", "llama3_2", "gemma4", "glm4moe", "gptoss"}
+    native = {"qwen2_5", "qwen3", "qwen3_6", "llama3_1", "llama3_2", "gemma4", "glm4moe", "gptoss", "mistral_small"}
     assert (caplog.text == "") == (name in native)
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == len(set(told))  # once
@@ -185,7 +185,7 @@ def test_a_template_that_takes_no_system_turn_reads_it_before_the_first_user_tur
         rows = [encode(row, tokenizer) for _ in range(3)]
     assert "<start_of_turn>user\nBe brief.\n\nWhat is the weather in Lisbon?<end_of_turn>" in tokenizer.decode(rows[0]["input_ids"])
     assert [record.getMessage() for record in caplog.records if "system turn" in record.getMessage()] == [
-        "this model: the chat template takes no system turn; what it says stands before the first user turn"
+        "this model: the chat template takes no system turn, or moves it; what it says stands before the first user turn"
     ]
 
 

@@ -53,6 +53,7 @@ class CallWay(NamedTuple):
     once: bool = True
 
 
+_TALKS: tuple[tuple[str, ...], ...] = (("user",), ("user", "assistant"), ("user", "assistant", "user"))
 _WAYS = (CallWay("mapping"), CallWay("mapping", ids=True), CallWay("text"), CallWay("text", ids=True))
 
 
@@ -85,9 +86,20 @@ class ChatTemplate:
 
     @cached_property
     def takes_system(self) -> bool:
-        """Whether what a system turn says is in the prompt."""
-        rendered = self._tried([{"role": "system", "content": f"{_WORD}s"}, {"role": "user", "content": _WORD}])
-        return f"{_WORD}s" in (rendered or "") or not self.works
+        """Whether what a system turn says is in the prompt, and stays where it is once turns follow and where tools are on offer."""
+        system, starts = {"role": "system", "content": f"{_WORD}s"}, set[str]()
+        for tools in (None, [_tool(f"{_WORD}t")]) if self.shows_tools else (None,):
+            starts.clear()
+            for roles in _TALKS:
+                talk = [{"role": role, "content": _WORD} for role in roles]
+                start, found, _ = (self._tried([system, *talk], tools) or "").partition(f"{_WORD}s")
+                if found:
+                    starts.add(start)
+                elif self._tried(talk, tools) is not None:  # a conversation that is refused without a system turn too tells nothing of it
+                    return not self.works
+            if len(starts) > 1:
+                return False
+        return True
 
     @cached_property
     def shows_tools(self) -> bool:
@@ -156,7 +168,7 @@ class ChatTemplate:
         if any(row.get("tool_calls") or row["role"] == "tool" for row in rows):
             rows = self._fit_calls(rows)
         if rows and rows[0]["role"] == "system" and not self.takes_system:
-            self._say("takes no system turn; what it says stands before the first user turn")
+            self._say("takes no system turn, or moves it; what it says stands before the first user turn")
             rows = _folded(rows)
         return rows, offered
 
@@ -188,6 +200,8 @@ class ChatTemplate:
 
     def before(self, messages: Sequence[JSON], count: int, tools: Sequence[JSON] | None = None) -> list[int]:
         """Ids of the first so many messages, none where these are only a system turn that stands elsewhere."""
+        if all(message["role"] == "system" for message in messages[:count]) and not self.takes_system:
+            return []  # what it says stands in a turn that follows
         rows, offered = self.fit(messages[:count], tools)
         if not rows:
             return []
@@ -263,9 +277,10 @@ class ChatTemplate:
         return _shaped(rows, way)
 
     def _tried(self, messages: list[JSON], tools: list[JSON] | None = None) -> str | None:
-        """A rendering, None where the template refuses."""
+        """A rendering, up to where the assistant speaks unless it has the last word; None where the template refuses."""
+        generate = messages[-1]["role"] != "assistant"
         try:
-            return str(self.tokenizer.apply_chat_template(messages, tools=tools, add_generation_prompt=True, tokenize=False))
+            return str(self.tokenizer.apply_chat_template(messages, tools=tools, add_generation_prompt=generate, tokenize=False))
         except Exception:  # Jinja, and whatever an expression in a template raises
             return None
 
@@ -314,11 +329,11 @@ def _with_tools(rows: list[JSON], tools: Sequence[JSON]) -> list[JSON]:
 
 
 def _folded(rows: list[JSON]) -> list[JSON]:
-    """Without the system turn, which stands before the first user turn."""
+    """Without the system turn, which stands before the first user turn, or is one where there is none."""
     system, *rest = rows
     at = next((at for at, row in enumerate(rest) if row["role"] == "user"), None)
     if at is None:
-        return rest
+        return [{"role": "user", "content": system["content"]}, *rest]
     rest[at] = {**rest[at], "content": f"{system['content']}\n\n{rest[at]['content']}".strip()}
     return rest
 

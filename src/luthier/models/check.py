@@ -103,7 +103,7 @@ def _template(template: ChatTemplate) -> Finding:
 
 def _system(template: ChatTemplate) -> Finding:
     return Finding(
-        "system", "a turn of its own" if template.takes_system else "refused or dropped; it stands before the first user turn", True
+        "system", "a turn of its own" if template.takes_system else "refused, dropped or moved; it stands before the first user turn", True
     )
 
 
