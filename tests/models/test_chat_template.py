@@ -132,3 +132,43 @@ def test_a_system_turn_that_tools_push_out_stands_elsewhere() -> None:
     assert not template.takes_system
     tool = {"type": "function", "function": {"name": "f", "description": "F.", "parameters": {"type": "object", "properties": {}}}}
     assert "user: Be brief.\n\nOne?" in template.render([SYSTEM, TURNS[0]], [tool])
+
+
+CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+ZEPHYR = (
+    "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + eos_token + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+)
+OPENING = {
+    "chatml": (CHATML, "{}<|im_end|>"),
+    "zephyr": (ZEPHYR, "{}</s>"),
+    "llama3_1": (stock("llama3_1"), "{}<|eot_id|>"),
+    "llama3_2": (stock("llama3_2"), "{}<|eot_id|>"),
+    "mistral_small": (stock("mistral_small"), "{}</s>"),
+}
+
+
+@pytest.mark.parametrize("greeting", ["Hello!", "x", "0"])
+@pytest.mark.parametrize("name", OPENING)
+def test_rows_that_open_with_the_assistant_are_trained_on(name: str, greeting: str) -> None:
+    """As ShareGPT has them: its greeting is learned like every other turn, and what the template writes before it is not."""
+    text, form = OPENING[name]
+    tokenizer = tokenizer_with(text)
+    template = ChatTemplate.of(tokenizer)
+    assert template.masks == "prefixes"
+    made = template.masked([said(greeting), asked("One?"), said("Uno.")])
+    spoken = tokenizer.decode([token for token, speaks in zip(made.ids, made.mask, strict=True) if speaks])
+    assert spoken == form.format(greeting) + form.format("Uno.")
+    assert tokenizer.decode(made.ids) == tokenizer.apply_chat_template([said(greeting), asked("One?"), said("Uno.")], tokenize=False)
+
+
+def test_a_call_that_opens_a_row_is_learned_whole() -> None:
+    tokenizer = tokenizer_with(stock("llama3_1"))
+    made = ChatTemplate.of(tokenizer).masked(calling({"city": "Lisbon"})[1:])
+    spoken = tokenizer.decode([token for token, speaks in zip(made.ids, made.mask, strict=True) if speaks])
+    assert spoken == '{"name": "weather", "parameters": {"city": "Lisbon"}}<|eot_id|>'
+
+
+def test_a_template_that_wants_a_user_first_says_so_itself() -> None:
+    with pytest.raises(Exception, match="roles must alternate"):
+        ChatTemplate.of(tokenizer_with(stock("mistral_v3"))).masked([said("Hello!"), asked("One?"), said("Uno.")])

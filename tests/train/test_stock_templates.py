@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from luthier.errors import BadRowError
 from luthier.models.chat_template import ChatTemplate, has_markers, without_markers
 from luthier.models.known import chat_template
 from luthier.models.local import LocalModel
-from luthier.records import Conversation, Message, Tool, ToolCall
+from luthier.records import Conversation, Message, PreferencePair, Tool, ToolCall
+from luthier.train.preference.pairs import encode_pairs
 from luthier.train.rows import RefusedRowError
 from luthier.train.settings import SftSettings
 from luthier.train.sft import encode, encode_all, fine_tune
@@ -245,3 +247,12 @@ def test_marks_that_leave_out_the_end_of_a_turn_are_told(
         encode_all(ROWS, model)
     assert "leave out the token that ends a turn, so stopping is not learned" in caplog.text
     assert without_markers(template).count("if true") == 1
+
+
+def test_a_pair_without_a_prompt_is_named_and_one_of_a_system_turn_alone_is_trained_on() -> None:
+    pair = PreferencePair((), (Message("assistant", "Yes."),), (Message("assistant", "No."),))
+    with pytest.raises(RefusedRowError, match="row 1: a pair without a prompt"):
+        encode_pairs([pair], tokenizer_with(stock("llama3_1")))
+    rows, counts = encode_pairs([replace(pair, prompt=(Message("system", "Be brief."),))], tokenizer_with(stock("gemma")))
+    assert counts.kept == 1
+    assert "user\nBe brief.<end_of_turn>" in tokenizer_with(stock("gemma")).decode(rows[0]["prompt_ids"])

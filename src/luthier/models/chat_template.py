@@ -244,8 +244,8 @@ class ChatTemplate:
         for at, row in enumerate(rows):
             if row["role"] != "assistant":
                 continue
-            closed, opened, through = (self._open(render(at), whole) if at else ""), render(at, True), self._open(render(at + 1), whole)
-            start = _common(opened, whole)
+            closed, through = (self._open(render(at), whole) if at else ""), self._open(render(at + 1), whole)
+            start = _common(render(at, True), whole) if at else self._opening(row, tools, whole)
             if start < len(closed) or not whole.startswith(through):
                 raise BadRowError(
                     "its turns are rendered otherwise once others follow, the chat template has no {% generation %} marks and TRL has no "
@@ -255,6 +255,12 @@ class ChatTemplate:
         made = self.tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
         mask = [int(any(start < right and left < end for start, end in spans)) for left, right in made["offset_mapping"]]
         return Masked(list(made["input_ids"]), mask)
+
+    def _opening(self, row: JSON, tools: list[JSON] | None, whole: str) -> int:
+        """Where a turn that opens a conversation begins to speak: templates refuse an empty prompt, so it is where what it says tells renderings apart."""
+        others: list[JSON] = [{"role": row["role"], "content": word} for word in (_WORD, "0")]
+        rendered = (self.tokenizer.apply_chat_template([other], tools=tools, tokenize=False) for other in others)
+        return min(_common(str(text), whole) for text in rendered)
 
     def _open(self, rendered: str, whole: str) -> str:
         """A rendering without what the template writes behind the last turn alone."""

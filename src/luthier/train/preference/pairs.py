@@ -20,6 +20,7 @@ TooLong = Literal["leave-out", "truncate"]
 EncodedPair = dict[str, Any]
 """`prompt_ids`, `chosen_ids`, `rejected_ids`; `chosen_diff`, `rejected_diff` (1 where an answer differs from the other); `key`, of the
 ids; and where the data bring them along `chosen_weights`, `rejected_weights`, by token, and `weight`, of the pair."""
+_PROMPTLESS = "a pair without a prompt: there is nothing the answers follow"
 _BY_TOKEN = ("chosen_ids", "rejected_ids", "chosen_weights", "rejected_weights")
 
 
@@ -126,7 +127,7 @@ def encode_pair(pair: PreferencePair | JSON, tokenizer: Any) -> EncodedPair | No
         prompt, chosen, rejected = _plain(pair, tokenizer)
         extra = pair
     if not prompt:
-        raise BadRowError("a pair without a prompt: there is nothing the answers follow")
+        raise BadRowError(_PROMPTLESS)
     row: EncodedPair = {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected}
     for side, ids in (("chosen", chosen), ("rejected", rejected)):
         turns = answer_weight(getattr(pair, side)) if isinstance(pair, PreferencePair) else 1.0
@@ -152,6 +153,8 @@ def _unfit(pair: PreferencePair) -> str:
 
 def _rendered(pair: PreferencePair, tokenizer: Any) -> tuple[list[int], list[int], list[int]] | None:
     row = pair.to_row()
+    if not row["prompt"]:
+        raise BadRowError(_PROMPTLESS)  # templates refuse an empty conversation in words of their own
     tools = row.get("tools")
     prompt = _template(tokenizer, row["prompt"], tools, generate=True)
     wholes = [_template(tokenizer, row["prompt"] + row[side], tools) for side in ("chosen", "rejected")]
