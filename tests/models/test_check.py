@@ -41,7 +41,7 @@ ENDS = {
 @pytest.mark.parametrize("name", [*STOCK, *MISTRALS])
 def test_every_stock_template_is_told_in_a_line_each(name: str, folder: Path) -> None:
     found = look(folder, stock(name), ["</s>", *([ENDS[name]] if name in ENDS else ["<|im_end|>"])])
-    assert list(found) == ["model", "tokens", "template", "system", "stop", "tools", "calls", "masks"]
+    assert list(found) == ["model", "tokens", "template", "system", "stop", "tools", "calls", "thoughts", "masks"]
     assert all("\n" not in one.told for one in found.values())
     assert found["masks"].good, found["masks"]
     assert found["calls"].good, found["calls"]
@@ -86,4 +86,22 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
     assert "calls      not rendered by the template; written as <tool_call> tags; read as hermes" in said.stdout
     told = json.loads(luthier("models", "check", folder, "--json").stdout)
     assert told["findings"][0]["what"] == "model"
+    assert "thoughts   no place for them in the template; left out of what is trained and asked, and counted" in said.stdout
     assert "no model here" in luthier("models", "check", tmp_path, ok=False).stderr
+
+
+TOLD = {
+    "qwen3": ("rendered by the template", False),
+    "gemma4": ("rendered by the template before calls alone", False),
+    "llama3_1": ("no place for them in the template; left out of what is trained and asked, and counted", True),
+    "phi3": ("no place for them in the template; left out of what is trained and asked, and counted", False),
+    "mistral_v3": ("no place for them in the template; left out of what is trained and asked, and counted", True),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_what_has_no_place_in_a_turn_is_told(name: str, folder: Path) -> None:
+    found = look(folder, stock(name))
+    thoughts, drops = TOLD[name]
+    assert found["thoughts"].told == thoughts
+    assert (", without what is said beside them" in found["calls"].told) == drops

@@ -1,6 +1,6 @@
 """How a model's own chat template is used, whatever it can and cannot do: messages made to fit it, prompts, and what the assistant says in them.
 
-Templates differ in what they take: a system turn, tools, calls, arguments as text, ids of calls. Each is tried once on a small example; what a
+Templates differ in what they take: a system turn, tools, calls, arguments as text, ids of calls, thoughts. Each is tried once on a small example; what a
 template would refuse or leave out in silence is written where it can be read, and said so once.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from luthier.errors import BadRowError
 from luthier.models.loading import reason
+from luthier.models.turn_places import LeftOut, Places, find_places, no_place
 from luthier.records import JSON
 from luthier.records.call_forms import MARKS, read_calls
 
@@ -71,6 +72,7 @@ class ChatTemplate:
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer, self.text = tokenizer, tokenizer.chat_template
         self._said: set[str] = set()
+        self._places: dict[str | None, Places] = {}
 
     @classmethod
     def of(cls, tokenizer: Any) -> ChatTemplate:
@@ -134,6 +136,24 @@ class ChatTemplate:
             said = said if token in MARKS else said.replace(token, "")
         return read_calls(said, (f"{_WORD}t",)).form
 
+    @property
+    def places(self) -> Places:
+        """What of a turn is in a prompt besides what it says: thoughts, and text beside calls."""
+        return self._places_of(None)
+
+    def counting(self) -> LeftOut:
+        """An account of what this template has no place for, for `count`."""
+        return LeftOut(self._name)
+
+    def count(self, messages: Sequence[JSON], left: LeftOut, *, trained: bool = False) -> None:
+        """Add a row to an account, which says it in place of this template. trained: as it is trained on (`masked`), not as it is asked."""
+        rows = [dict(message) for message in messages]
+        if any(row.get("tool_calls") for row in rows):
+            rows = self._fit_calls(rows)
+        lost = [*self._lost(rows, self._places_of(self._training if trained and self.masks == "trl" else None))]
+        self._said.update(lost)
+        left.add(lost)
+
     @cached_property
     def masks(self) -> Masks:
         """How what the assistant says is told apart."""
@@ -170,7 +190,9 @@ class ChatTemplate:
         if rows and rows[0]["role"] == "system" and not self.takes_system:
             self._say("takes no system turn, or moves it; what it says stands before the first user turn")
             rows = _folded(rows)
-        return rows, offered
+        for kind in self._lost(rows, self.places):
+            self._once(kind, no_place(self._name, kind) + "; left out")
+        return [self.places.written(row) for row in rows], offered
 
     def render(self, messages: Sequence[JSON], tools: Sequence[JSON] | None = None, *, generate: bool = False) -> str:
         """The text of a conversation. generate: up to where the assistant's next turn begins. Raises what the template raises."""
@@ -282,18 +304,38 @@ class ChatTemplate:
             self._say("writes the arguments of calls as text within text, whatever they are given as")
         return _shaped(rows, way)
 
-    def _tried(self, messages: list[JSON], tools: list[JSON] | None = None) -> str | None:
+    def _lost(self, rows: Sequence[JSON], places: Places) -> Iterator[str]:
+        return (kind for row in rows for kind in places.lost(row)) if self.works else iter(())
+
+    def _places_of(self, template: str | None) -> Places:
+        """Of this template, or of the one that TRL trains with."""
+        if template not in self._places:
+            called = _shaped(_called(), self.calls) if self.calls.arguments else _called()
+            self._places[template] = find_places(lambda rows: self._tried(rows, template=template), called, _WORD)
+        return self._places[template]
+
+    def _tried(self, messages: list[JSON], tools: list[JSON] | None = None, template: str | None = None) -> str | None:
         """A rendering, up to where the assistant speaks unless it has the last word; None where the template refuses."""
         generate = messages[-1]["role"] != "assistant"
         try:
-            return str(self.tokenizer.apply_chat_template(messages, tools=tools, add_generation_prompt=generate, tokenize=False))
+            made = self.tokenizer.apply_chat_template(
+                messages, tools=tools, chat_template=template, add_generation_prompt=generate, tokenize=False
+            )
+            return str(made)
         except Exception:  # Jinja, and whatever an expression in a template raises
             return None
 
+    @property
+    def _name(self) -> str:
+        return self.tokenizer.name_or_path or "this model"
+
     def _say(self, what: str) -> None:
-        if what not in self._said:
-            self._said.add(what)
-            logging.getLogger("luthier").warning("%s: the chat template %s", self.tokenizer.name_or_path or "this model", what)
+        self._once(what, f"{self._name}: the chat template {what}")
+
+    def _once(self, key: str, what: str) -> None:
+        if key not in self._said:
+            self._said.add(key)
+            logging.getLogger("luthier").warning("%s", what)
 
 
 def refused(problem: Exception) -> BadRowError:

@@ -74,8 +74,8 @@ def check_model(folder: Path) -> list[Finding]:
     if not template.works:
         return [*found, Finding("template", "refuses the simplest prompt; mend it, or give another model", False)]
     stops = stop_ids(folder, tokenizer)
-    found += [_template(template), _system(template), _stop(template, stops), _tools(template), _calls(template), _masks(template)]
-    return [*found, *_marks(folder, template)]
+    found += [_template(template), _system(template), _stop(template, stops), _tools(template), _calls(template), _thoughts(template)]
+    return [*found, _masks(template), *_marks(folder, template)]
 
 
 def _model(config: PretrainedConfig) -> Finding:
@@ -133,6 +133,8 @@ def _tools(template: ChatTemplate) -> Finding:
 
 def _calls(template: ChatTemplate) -> Finding:
     written = _written(template.calls)
+    if template.calls.arguments and not template.places.call_texts:
+        written += ", without what is said beside them"
     form = template.call_form
     if not form:
         return Finding("calls", f"{written}; in a form that is not known, so answers would not be read", False)
@@ -145,6 +147,15 @@ def _written(way: CallWay) -> str:
         return "not rendered by the template; written as <tool_call> tags"
     told = ["arguments as JSON text"] * (way.arguments == "text") + ["with ids of nine signs"] * way.ids
     return ", ".join(["rendered by the template", *told, *(["arguments as text within text"] * (not way.once))])
+
+
+def _thoughts(template: ChatTemplate) -> Finding:
+    places = template.places
+    if not places.key:
+        return Finding("thoughts", "no place for them in the template; left out of what is trained and asked, and counted", True)
+    beside = places.call_thoughts or not template.calls.arguments
+    where = "" if places.thoughts and beside else " before answers alone" if places.thoughts else " before calls alone"
+    return Finding("thoughts", f"rendered by the template{where}", True)
 
 
 def _marks(folder: Path, template: ChatTemplate) -> list[Finding]:

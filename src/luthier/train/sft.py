@@ -122,11 +122,14 @@ def encode_all(conversations: Iterable[Conversation], model: LocalModel) -> list
     """The same of many. Raises EngineError for a template that renders nothing, BadRowError with the row's position for one that it refuses."""
     rows: list[Encoded] = []
     with loading(model.folder, "chat template", "mend the template, or give another model"):
+        left = model.template.counting()
         for position, one in enumerate(conversations, 1):
+            model.template.count(one.to_row()["messages"], left, trained=True)
             try:
                 rows.append(encode(one, model.tokenizer))
             except BadRowError as problem:
                 raise RefusedRowError(problem.problem, position, one) from problem
+        left.say()
         if rows and not model.template.trains_stop():
             logging.getLogger("luthier").warning(
                 "%s: the chat template's {%% generation %%} marks leave out the token that ends a turn, so stopping is not learned",

@@ -77,11 +77,15 @@ def encode_pairs(
     max_length: tokens of a prompt with either answer; longer pairs are left out, or their answers cut (a prompt never is).
     """
     counts = PairCounts()
-    rows = []
+    rows, template = [], ChatTemplate.of(tokenizer)
+    left = template.counting()
     for position, pair in enumerate(pairs, 1):
         if isinstance(pair, PreferencePair) and (problem := _unfit(pair)):
             counts.count(problem, position)
             continue
+        if isinstance(pair, PreferencePair):
+            told = pair.to_row()
+            template.count([*told["prompt"], *told["chosen"], *told["rejected"]], left)
         try:
             row = encode_pair(pair, tokenizer)
         except BadRowError as problem:
@@ -107,6 +111,7 @@ def encode_pairs(
             counts.kept += 1
             counts.truncated += cut
             rows.append(row)
+    left.say()
     return rows, counts
 
 
