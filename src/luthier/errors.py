@@ -40,6 +40,17 @@ class EngineError(LuthierError):
     """A model engine cannot do what was asked, or its server does not answer."""
 
 
+TOO_LONG = "context_length_exceeded"  # in OpenAI's words
+
+
+class PromptError(EngineError):
+    """One prompt that cannot be asked, while others can: the chat template refuses it, or there is no room for it. code: as OpenAI's servers say it."""
+
+    def __init__(self, problem: str, code: str = "invalid_prompt") -> None:
+        self.code = code
+        super().__init__(problem)
+
+
 class BudgetError(EngineError):
     """The limit of calls or tokens that the user set is reached."""
 

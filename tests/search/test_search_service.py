@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from scripted_models import Doubler
 
-from luthier.errors import EngineError
+from luthier.errors import EngineError, PromptError
 from luthier.models.protocol import Completion, Progress, Prompt, Samplings
 from luthier.sandbox import Sandbox
 from served_completions import Served, openai, wait_for
@@ -142,6 +142,7 @@ def test_beyond_loopback_a_key_is_asked_of_everybody(model: Slow, box: Sandbox, 
                 assert refused.json()["error"] == {
                     "message": "send the key of this service as `Authorization: Bearer KEY`",
                     "type": "invalid_request_error",
+                    "param": None,
                     "code": "invalid_api_key",
                 }
         assert http.get(f"{service.url}/models", headers={b"authorization": b"bearer " + sent}).status_code == 200
@@ -185,3 +186,33 @@ def test_a_service_that_stops_ends_its_search(served: Served) -> None:
     served.gate.set()
     thread.join(20)
     assert not thread.is_alive()
+
+
+class Reading(Slow):
+    """Tells how it reads prompts, as engines of this machine do."""
+
+    room = 40
+
+    def render(self, prompt: Prompt) -> str:
+        if [message.role for message in prompt.messages] == ["user", "user"]:
+            raise PromptError("doubler: the chat template refuses the messages: roles must alternate")
+        return " ".join(str(message.content) for message in prompt.messages)
+
+    def encode(self, text: str) -> list[int]:
+        return [len(word) for word in text.split()]
+
+
+def test_what_the_model_cannot_read_is_the_clients_to_mend(box: Sandbox) -> None:
+    service = serving(Reading(), box)
+    try:
+        for messages, part, code in (
+            ("word " * 50, "has room for 40", "context_length_exceeded"),
+            ([{"role": "user", "content": "One?"}, {"role": "user", "content": "Two?"}], "roles must alternate", "invalid_prompt"),
+        ):
+            with pytest.raises(openai.BadRequestError, match=part) as told:
+                service.ask(messages)
+            assert told.value.code == code
+        assert service.client.models.retrieve("luthier/rethink-16:doubler").id == "luthier/rethink-16:doubler"
+        assert service.ask(PROMPT + "\n" + "word " * 50).usage.luthier["searched"]  # a search writes prompts of its own
+    finally:
+        service.close()

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from luthier.errors import BadRowError, LuthierError, SettingsError
+from luthier.errors import BadRowError, EngineError, LuthierError, SettingsError
 from luthier.models.grammar import FORMS, calls_grammar, can_guide
 from luthier.models.protocol import Completion, LanguageModel, Prompt, Sampling
 from luthier.records import JSON, Tool, ToolCall
@@ -158,7 +158,10 @@ def _prompt(body: JSON, form: str) -> tuple[Prompt, bool]:
         raise SettingsError(f"a tool is strict, and of this model's calls ({form}) no grammar is made; leave strict out, or choose a tool")
     if least or strict:
         written = _written(form)
-        grammar = calls_grammar(offered, calls=(1, 1 if one_call else MOST_CALLS), text=not least, whole=True, form=written)
+        try:
+            grammar = calls_grammar(offered, calls=(1, 1 if one_call else MOST_CALLS), text=not least, whole=True, form=written)
+        except EngineError as problem:
+            raise SettingsError(f"tools: {problem}") from problem
         return Prompt(read.messages, offered, grammar=grammar), one_call
     return Prompt(read.messages, offered, json_schema=schema), one_call
 

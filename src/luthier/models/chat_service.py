@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from luthier.errors import SettingsError
+from luthier.models.chat_checks import check_bound, check_prompt
 from luthier.models.chat_requests import ChatRequest, chat_answer, check_able, read_chat
 from luthier.models.completions_service import Job, Worker, application, check_extra, serve
 from luthier.models.grammar import family_form
@@ -82,6 +83,7 @@ def chat_application(model: LanguageModel, settings: ChatServeSettings) -> Starl
 
     def read(body: object) -> ChatJob:
         asked = check_able(read_chat(body, names, form=form, max_tokens=settings.max_tokens, longest=settings.longest), model)
+        asked = check_prompt(check_bound(asked, model), model)
         return ChatJob(asked=asked, streamed=asked.streamed, with_usage=asked.with_usage)
 
     return application(ChatWorker(model, settings.queue), read, names, settings)

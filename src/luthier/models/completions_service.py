@@ -2,10 +2,11 @@
 
     POST /v1/chat/completions   a whole answer, or a stream of it
     GET  /v1/models             the names that may be asked
+    GET  /v1/models/NAME        one of them
     GET  /health                how many wait, and what is under way
 
-Status 400 is a field that is wrong or a foreign Host, 401 no key where one is asked, 404 an unknown model, 413 a body over a MiB, 502 a model that
-fails, 503 a full queue or a service that stops.
+Status 400 is a field that is wrong, a prompt that the model cannot read (`context_length_exceeded`, `invalid_prompt`) or a foreign Host, 401 no key where
+one is asked, 404 an unknown model or path, 413 a body over a MiB, 502 a model that fails, 503 a full queue or a service that stops.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from luthier.errors import LuthierError, SettingsError
+from luthier.errors import EngineError, LuthierError, PromptError, SettingsError
 from luthier.models.chat_requests import UnknownModelError, chunks
 from luthier.models.service_settings import ListeningSettings
 from luthier.records import JSON
@@ -149,9 +150,12 @@ class Keyed:
 def application(worker: Worker[Wanted], read: Callable[[object], Wanted], names: Sequence[str], settings: ListeningSettings) -> Starlette:
     """The service as an ASGI application. read: a body as a job; it raises SettingsError and UnknownModelError. names: that may be asked."""
     from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.routing import Route
+
+    reading = asyncio.Lock()
 
     @asynccontextmanager
     async def living(app: Starlette) -> AsyncIterator[None]:
@@ -160,28 +164,45 @@ def application(worker: Worker[Wanted], read: Callable[[object], Wanted], names:
 
     async def completions(request: Request) -> Response:
         try:
-            job = read(await _json_body(request))
-        except UnknownModelError as problem:
-            return _error(404, str(problem), "model_not_found")
+            body = await _json_body(request)
+            async with (
+                reading
+            ):  # off the loop, since prompts are rendered and counted; one at a time, since tokenizers are not made for more
+                job = await asyncio.to_thread(read, body)
         except _TooLargeError:
             return _error(413, f"the body is over {LARGEST} bytes")
-        except LuthierError as problem:
-            return _error(400, str(problem))
+        except Exception as problem:
+            return _refused(problem)
         if not worker.take(job):
             return _error(503, "too many requests wait; come again", "queue_full", {"retry-after": "5"})
         return _streamed(job) if job.streamed else await _whole(job, request)
 
     async def models(request: Request) -> Response:
-        return _reply({"object": "list", "data": [{"id": name, "object": "model", "created": 0, "owned_by": "luthier"} for name in names]})
+        return _reply({"object": "list", "data": [_told_of(name) for name in names]})
+
+    async def one_model(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in names:
+            return _error(404, f"the model {name!r:.100} is not served; ask {', '.join(names)}", "model_not_found", param="model")
+        return _reply(_told_of(name))
+
+    async def unknown(request: Request, problem: Exception) -> Response:
+        status = getattr(problem, "status_code", 500)
+        return _error(status, f"{request.method} {request.url.path:.100} is not served here", headers=getattr(problem, "headers", None))
 
     async def health(request: Request) -> Response:
         return _reply({"waiting": worker.waiting.qsize(), "answering": len(worker.now)})
 
-    routes = [Route("/v1/chat/completions", completions, methods=["POST"]), Route("/v1/models", models), Route("/health", health)]
+    routes = [
+        Route("/v1/chat/completions", completions, methods=["POST"]),
+        Route("/v1/models", models),
+        Route("/v1/models/{name:path}", one_model),
+        Route("/health", health),
+    ]
     own = own_names(settings.host)
     hosts = ["*"] if own is None else sorted(own)
     guards = [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(Keyed, key=settings.key())]
-    app = Starlette(routes=routes, lifespan=living, middleware=guards)
+    app = Starlette(routes=routes, lifespan=living, middleware=guards, exception_handlers={HTTPException: unknown})
     app.state.worker = worker
     return app
 
@@ -212,9 +233,13 @@ async def _json_body(request: Request) -> object:
         if len(data) > LARGEST:
             raise _TooLargeError
     try:
-        return json.loads(data)
+        body = json.loads(data)
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise SettingsError("the body holds half of a surrogate pair, which is no character") from None
     except (ValueError, RecursionError):
         raise SettingsError("the body is no JSON") from None
+    return body
 
 
 async def _whole(job: Job, request: Request) -> Response:
@@ -226,12 +251,29 @@ async def _whole(job: Job, request: Request) -> Response:
 
 
 def _failed(job: Job) -> Response:
-    if isinstance(job.problem, StoppedError):
-        return _error(503, "the service stops", "stopping")
-    if isinstance(job.problem, LuthierError):
+    if isinstance(job.problem, LuthierError) and not isinstance(job.problem, PromptError):
         return _error(502, str(job.problem))
-    logging.getLogger("luthier").error("an answer failed", exc_info=job.problem)
-    return _error(500, f"{type(job.problem).__name__}: {job.problem}")
+    return _refused(job.problem)
+
+
+def _refused(problem: Exception | None) -> Response:
+    """What a request, or its answer, ended with: whose fault it is."""
+    if isinstance(problem, StoppedError):
+        return _error(503, "the service stops", "stopping")
+    if isinstance(problem, UnknownModelError):
+        return _error(404, str(problem), "model_not_found", param="model")
+    if isinstance(problem, PromptError):
+        return _error(400, str(problem), problem.code, param="messages")
+    if isinstance(problem, LuthierError):
+        return _error(502 if isinstance(problem, EngineError) else 400, str(problem))
+    if isinstance(problem, RecursionError):
+        return _error(400, "the body is nested too deeply")
+    logging.getLogger("luthier").error("an answer failed", exc_info=problem)
+    return _error(500, f"{type(problem).__name__}: {problem}")
+
+
+def _told_of(name: str) -> JSON:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "luthier"}
 
 
 def _streamed(job: Job) -> Response:
@@ -258,13 +300,15 @@ def _streamed(job: Job) -> Response:
     return StreamingResponse(pieces(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
-def _reply(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def _reply(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     from starlette.responses import JSONResponse
 
     return JSONResponse(value, status, headers)
 
 
-def _error(status: int, message: str, code: str | None = None, headers: dict[str, str] | None = None) -> Response:
+def _error(
+    status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None, *, param: str | None = None
+) -> Response:
     """In the form that clients of OpenAI's servers read."""
     kind = "invalid_request_error" if status < 500 else "server_error"
-    return _reply({"error": {"message": message, "type": kind, "code": code}}, status, headers)
+    return _reply({"error": {"message": message, "type": kind, "param": param, "code": code}}, status, headers)

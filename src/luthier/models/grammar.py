@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher
     from numpy.typing import NDArray
 
-    from luthier.models.protocol import LanguageModel
+    from luthier.models.protocol import LanguageModel, Prompt
 
 MAX_STRING, MAX_ITEMS, MAX_DEPTH = 80, 20, 8
 TRIES = 64  # tokens without room for an ending that are tried before the known ending is taken
@@ -331,6 +331,20 @@ class GrammarMask:
             return first
         self.endings[row] = known[1:]
         return known[0] if known else self.engine.stop_ids[0]
+
+
+def why_unusable(prompt: Prompt) -> str:
+    """Why llguidance cannot follow what binds an answer; "" where it can, or nothing does."""
+    import llguidance
+
+    if prompt.json_schema is not None:
+        made = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(prompt.json_schema))
+    elif prompt.grammar is not None:
+        made = llguidance.LLMatcher.grammar_from_lark(prompt.grammar)
+    else:
+        return ""
+    lines = str(llguidance.LLMatcher.validate_grammar(made)).strip().splitlines()
+    return lines[0] if lines else ""
 
 
 class GrammarEngine:

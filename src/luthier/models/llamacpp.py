@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from luthier.errors import EngineError, LuthierError, MissingFileError
+from luthier.errors import TOO_LONG, EngineError, LuthierError, MissingFileError, PromptError
 from luthier.models.base_model import check_base
 from luthier.models.gguf_lora import write_lora
 from luthier.models.local import LocalModel
@@ -36,6 +36,7 @@ class LlamaCppModel(ReadsAsTransformers):
     """
 
     supports: frozenset[Capability] = frozenset({"generate", "grammar", "json_schema", "score"})
+    guided_by = "llguidance"
 
     def __init__(
         self, file: Path | str, folder: Path | str, *, adapter: Path | str | None = None, batch_size: int = 16, name: str | None = None
@@ -94,8 +95,8 @@ class LlamaCppModel(ReadsAsTransformers):
         """What the jobs give, in order; as many at a time as the context holds. needs: tokens of each."""
         longest = max(needs, default=0)
         if longest > self.room:
-            raise EngineError(
-                f"{self.name}: a prompt and its answer take {longest:,} tokens where there is room for {self.room:,}; shorten it"
+            raise PromptError(
+                f"{self.name}: a prompt and its answer take {longest:,} tokens where there is room for {self.room:,}; shorten it", TOO_LONG
             )
         if not jobs:
             return []

@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from luthier.errors import EngineError, MissingFileError
+from luthier.errors import TOO_LONG, EngineError, MissingFileError, PromptError
 from luthier.models.base_model import check_base
 from luthier.models.chat_template import ChatTemplate
 from luthier.models.decoding import RowProcessor, decode
 from luthier.models.grammar import GrammarEngine, GrammarMask
 from luthier.models.hardware import Hardware, HardwareSettings, check_hardware, input_device
-from luthier.models.loading import loading
+from luthier.models.loading import loading, reason
 from luthier.models.protocol import GREEDY, Capability, Completion, Draw, Progress, Prompt, Sampling, Samplings, Score, Usage, draws
 from luthier.models.weights import load_weights, note_loaded, placed, reading_dtype, training_dtype
 
@@ -39,6 +39,7 @@ class LocalModel:
     """
 
     supports: frozenset[Capability] = frozenset({"generate", "grammar", "json_schema", "score", "module"})
+    guided_by = "llguidance"
 
     def __init__(
         self,
@@ -134,10 +135,16 @@ class LocalModel:
         return list(ids) if isinstance(ids, list | tuple) else [ids]
 
     def render(self, prompt: Prompt) -> str:
-        """The prompt as the model reads it, up to where its answer begins."""
+        """The prompt as the model reads it, up to where its answer begins. Raises PromptError where the template refuses this one, EngineError where
+        it renders nothing."""
         rows, template = [message.to_row() for message in prompt.messages], self.template
         with loading(self.folder, "chat template", "mend the template, or give another model"):
-            return template.render(rows, [tool.to_row() for tool in prompt.tools], generate=True)
+            try:
+                return template.render(rows, [tool.to_row() for tool in prompt.tools], generate=True)
+            except Exception as problem:
+                if not template.works:
+                    raise
+                raise PromptError(f"{self.name}: the chat template refuses the messages: {reason(problem)}") from problem
 
     def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt. Batches go from long to short; results and seeds follow the order given. sampling: one for all, or one a
@@ -218,12 +225,16 @@ class LocalModel:
         answered = zip(answers, encoded, prompts, strict=True)
         return [self._completion(row, len(ids), sampling, bool(prompt.tools)) for row, ids, prompt in answered]
 
+    @property
+    def room(self) -> int:
+        """Tokens that one prompt with its answer may take: past its positions a model fails, or says nothing that it was trained for."""
+        return int(getattr(self.config, "max_position_embeddings", None) or sys.maxsize)
+
     def _room(self, length: int) -> int:
-        """Tokens that fit behind so many: past its positions a model fails, or says nothing that it was trained for. Raises EngineError where none do."""
-        context = getattr(self.config, "max_position_embeddings", None) or sys.maxsize
-        if length >= context:
-            raise EngineError(f"{self.name}: a prompt of {length:,} tokens, and the model has room for {context:,}; shorten it")
-        return int(context) - length
+        """Tokens that fit behind so many. Raises PromptError where none do."""
+        if length >= self.room:
+            raise PromptError(f"{self.name}: a prompt of {length:,} tokens, and the model has room for {self.room:,}; shorten it", TOO_LONG)
+        return self.room - length
 
     def _has_stop(self, stops: Sequence[str], ids: list[int], cache: Any) -> bool:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)

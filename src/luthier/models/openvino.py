@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from luthier.errors import EngineError, SettingsError
+from luthier.errors import TOO_LONG, EngineError, PromptError, SettingsError
 from luthier.models.ebnf import ebnf
 from luthier.models.local import LocalModel
 from luthier.models.openvino_export import adapter_scale, exported
@@ -81,7 +81,7 @@ class OpenVinoModel(ReadsAsTransformers):
         self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None, *, logprobs: bool = False
     ) -> list[Spoken]:
         """As `generate`; with logprobs each answer's log-probabilities at temperature 1, as they were when it was generated, an adapter among them."""
-        encoded = [self._encode(self.reader.render(prompt)) for prompt in prompts]
+        encoded = [self.encode(self.reader.render(prompt)) for prompt in prompts]
         drawn = draws(sampling, len(prompts))
         self._check_room(max((len(ids) + one.sampling.max_tokens for ids, one in zip(encoded, drawn, strict=True)), default=0))
         stops = stop_ids(self.folder, self.tokenizer)
@@ -117,9 +117,7 @@ class OpenVinoModel(ReadsAsTransformers):
             raise EngineError("the openvino engine cannot score with an adapter; use the local engine")
         if len(prompts) != len(continuations):
             raise EngineError(f"{len(prompts)} prompts but {len(continuations)} continuations to score")
-        pairs = [
-            (self._encode(self.reader.render(prompt)), self._encode(text)) for prompt, text in zip(prompts, continuations, strict=True)
-        ]
+        pairs = [(self.encode(self.reader.render(prompt)), self.encode(text)) for prompt, text in zip(prompts, continuations, strict=True)]
         order = sorted(range(len(pairs)), key=lambda index: -sum(map(len, pairs[index])))
         scores: dict[int, Score] = {}
         while order:
@@ -127,9 +125,6 @@ class OpenVinoModel(ReadsAsTransformers):
             batch, order = order[:size], order[size:]
             scores.update(zip(batch, self._score_batch([pairs[index] for index in batch]), strict=True))
         return [scores[index] for index in range(len(pairs))]
-
-    def _encode(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     @property
     def room(self) -> int:
@@ -141,7 +136,8 @@ class OpenVinoModel(ReadsAsTransformers):
         form, room = read_form(self.folder), self.room
         if longest > room:
             why = " (its attention window, which this engine does not slide)" if form.windowed and room == form.context else ""
-            raise EngineError(f"a prompt and its answer take {longest} tokens where the model has room for {room}{why}; shorten it")
+            told = f"a prompt and its answer take {longest} tokens where the model has room for {room}{why}; shorten it"
+            raise PromptError(told, TOO_LONG)
 
     def _completion(self, ids: list[int], stops: list[int], prompt_tokens: int, sampling: Sampling, tools: bool = False) -> Completion:
         ended = bool(ids) and ids[-1] in stops

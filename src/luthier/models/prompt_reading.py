@@ -29,3 +29,7 @@ class ReadsAsTransformers:
     def render(self, prompt: Prompt) -> str:
         """The prompt as the model reads it, up to where its answer begins."""
         return self.reader.render(prompt)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text as it stands, without special tokens before or after it."""
+        return self.reader.encode(text)

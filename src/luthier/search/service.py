@@ -7,9 +7,10 @@ Beside OpenAI's fields a request may bring `tests` (assertions) and `entry_point
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, get_args
 
+from luthier.models.chat_checks import check_bound, check_prompt
 from luthier.models.chat_requests import chat_answer, check_able
 from luthier.models.completions_service import Job, StoppedError, Worker, application, check_extra, serve
 from luthier.models.grammar import family_form
@@ -84,7 +85,9 @@ def search_application(model: LanguageModel, box: Sandbox, settings: ServeSettin
 
     def job(body: object) -> SearchJob:
         asked = read(body, model.name, how, form)
-        check_able(asked.chat, model)
+        chat = check_bound(check_able(asked.chat, model), model)
+        if asked.posed is None:  # a search writes prompts of its own
+            asked = replace(asked, chat=check_prompt(chat, model))
         return SearchJob(asked=asked, streamed=asked.chat.streamed, with_usage=asked.chat.with_usage)
 
     names = [model.name, *(f"luthier/{strategy}-16:{model.name}" for strategy in get_args(Strategy))]
