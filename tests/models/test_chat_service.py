@@ -165,6 +165,42 @@ def test_how_tokens_are_drawn_is_told_to_the_model(served: Served, model: Told) 
     ]
 
 
+def test_without_a_seed_drawn_answers_get_a_fresh_one_that_is_told(served: Served, model: Told) -> None:
+    told = []
+    for _ in range(4):
+        made = served.ask(USER, temperature=1, n=2)
+        first, second = (sampling for _, sampling in model.asked[-1])
+        assert made.usage.luthier["seed"] == first.seed
+        assert second.seed == (first.seed + 1) % 2**32
+        told.append(first.seed)
+    assert len(set(told)) == 4
+    assert served.ask(USER, temperature=1, seed=told[0]).usage.luthier["seed"] == told[0] == model.asked[-1][0][1].seed
+    assert "seed" not in served.ask(USER).usage.luthier
+
+
+@pytest.mark.parametrize(
+    ("more", "temperature"),
+    [({}, 0.0), ({"n": 3}, 1.0), ({"n": 3, "temperature": 0}, 0.0), ({"temperature": 0.3}, 0.3), ({"n": 1, "temperature": 1}, 1.0)],
+)
+def test_one_answer_is_greedy_and_several_are_drawn_where_no_temperature_is_given(
+    served: Served, model: Told, more: dict[str, Any], temperature: float
+) -> None:
+    served.ask(USER, **more)
+    assert {sampling.temperature for _, sampling in model.asked[-1]} == {temperature}
+
+
+def test_several_answers_of_a_real_model_differ() -> None:
+    service = serving(open_model("bundled"))
+    try:
+        made = service.ask("Name a river.", n=3, max_tokens=12)
+        texts = [choice.message.content for choice in made.choices]
+        assert len(set(texts)) > 1
+        again = service.ask("Name a river.", n=3, max_tokens=12, seed=made.usage.luthier["seed"])
+        assert [choice.message.content for choice in again.choices] == texts
+    finally:
+        service.close()
+
+
 def test_no_answer_is_longer_than_the_service_allows(model: Told) -> None:
     service = serving(model, max_tokens=20, longest=30)
     try:
@@ -231,7 +267,14 @@ def test_a_family_whose_calls_no_grammar_is_made_of_cannot_be_strict() -> None:
 @pytest.mark.parametrize(
     ("more", "part"),
     [
-        ({"n": 0}, "n is 0"),
+        ({"n": 0}, "n is 0; give 1 to 16"),
+        ({"n": 17}, "n is 17; give 1 to 16"),
+        ({"max_tokens": 0}, "max_tokens is 0; give 1 or more"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens is 0; give 1 or more"),
+        ({"max_tokens": -5}, "max_tokens is -5; give 1 or more"),
+        ({"max_completion_tokens": 5, "max_tokens": 0}, "max_tokens is 0; give 1 or more"),
+        ({"seed": -1}, "seed is -1; give 0 to 4,294,967,295"),
+        ({"seed": 2**32}, "seed is 4294967296; give 0 to"),
         ({"frequency_penalty": 0.5}, "frequency_penalty is 0.5"),
         ({"logprobs": True}, "logprobs is True"),
         ({"verbosity": "low"}, "verbosity is 'low'"),

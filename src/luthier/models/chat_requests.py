@@ -6,6 +6,7 @@ A field is understood, or says nothing about the answer (`user`, `metadata`), or
 from __future__ import annotations
 
 import json
+import secrets
 import time
 import uuid
 from collections.abc import Collection, Sequence
@@ -22,6 +23,7 @@ from luthier.records.patterns import validator_class
 
 Value = TypeVar("Value")
 MOST_ANSWERS = 16
+SEEDS = 2**32  # seeds there are
 MOST_CALLS = 8  # of an answer that must call
 MOST_STOPS = 16
 _READ = (
@@ -205,16 +207,17 @@ def _schema(wanted: Any) -> JSON | None:
 
 
 def _samplings(body: JSON, max_tokens: int, most: int | None) -> tuple[Sampling, ...]:
-    """One an answer, each with a seed of its own."""
-    count = field(body, "n", int, 1)
-    if not 1 <= count <= MOST_ANSWERS:
-        raise SettingsError(f"n is {count}; give 1 to {MOST_ANSWERS}")
-    longest = field(body, "max_completion_tokens", int, 0) or field(body, "max_tokens", int, 0) or max_tokens
-    seed = field(body, "seed", int, 0)
-    if longest < 1 or not 0 <= seed < 2**32:
-        raise SettingsError("max_tokens or seed is out of its range")
+    """One an answer, each with a seed of its own. Where none is given, drawn answers get a fresh one; greedy ones need none, and stay the same request."""
+    count = _whole(body, "n", 1, 1, MOST_ANSWERS)
+    given = [_whole(body, name, 0, 1) for name in ("max_completion_tokens", "max_tokens")]
+    longest = next((one for one in given if one), max_tokens)
     longest = longest if most is None else min(longest, most)  # an answer that is cut says so
-    heat, top_p, top_k = _number(body, "temperature", 0.0, 5.0), _number(body, "top_p", 1.0, 1.0), field(body, "top_k", int, 0)
+    heat, top_p, top_k = (
+        _number(body, "temperature", 0.0 if count == 1 else 1.0, 5.0),
+        _number(body, "top_p", 1.0, 1.0),
+        field(body, "top_k", int, 0),
+    )
+    seed = _whole(body, "seed", secrets.randbelow(SEEDS) if heat > 0 else 0, 0, SEEDS - 1)
     if top_p == 0:
         raise SettingsError("top_p is 0; give a share above 0")
     if not -1 <= top_k <= 1_000_000:
@@ -223,7 +226,15 @@ def _samplings(body: JSON, max_tokens: int, most: int | None) -> tuple[Sampling,
     stops = [stop] if isinstance(stop, str) else stop
     if not isinstance(stops, list) or len(stops) > MOST_STOPS or not all(isinstance(one, str) and one for one in stops):
         raise SettingsError(f"stop is no text and no list of up to {MOST_STOPS} texts")
-    return tuple(Sampling(longest, heat, top_p, max(0, top_k), (seed + place) % 2**32, tuple(stops)) for place in range(count))
+    return tuple(Sampling(longest, heat, top_p, max(0, top_k), (seed + place) % SEEDS, tuple(stops)) for place in range(count))
+
+
+def _whole(body: JSON, name: str, default: int, least: int, most: int | None = None) -> int:
+    """A whole number of a body, `default` where it is absent or null; what is given is held against its range."""
+    value = field(body, name, int, default)
+    if body.get(name) is not None and (value < least or (most is not None and value > most)):
+        raise SettingsError(f"{name} is {value}; give {f'{least} or more' if most is None else f'{least} to {most:,}'}")
+    return value
 
 
 def _number(body: JSON, name: str, default: float, most: float) -> float:
@@ -246,12 +257,15 @@ def field(body: JSON, name: str, kind: type[Value], default: Value) -> Value:
 
 
 def chat_answer(asked: ChatRequest, completions: Sequence[Completion], told: JSON) -> JSON:
-    """The answers as a chat completion: calls where a text holds some and tools were on offer. told: beside the usage, under `luthier`."""
+    """The answers as a chat completion: calls where a text holds some and tools were on offer. told: beside the usage, under `luthier`, with the seed of
+    answers that were drawn."""
     choices, dropped, unread = [], 0, 0
     for place, one in enumerate(completions):
         message, finish, left, lost = _said(asked, one)
         dropped, unread = dropped + left, unread + lost
         choices.append({"index": place, "message": message, "finish_reason": finish, "logprobs": None})
+    if (first := asked.samplings[0]).temperature > 0:
+        told = {**told, "seed": first.seed}
     told = {**told, **({"calls_left_out": dropped} if dropped else {}), **({"calls_not_read": unread} if unread else {})}
     spent = sum(one.prompt_tokens for one in completions), sum(one.completion_tokens for one in completions)
     return completion(asked.name, choices, *spent, told)
