@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from luthier.errors import DiskError, MissingFileError, SettingsError
+from luthier.models.adapter_parts import reading_of
 from luthier.models.card import card
 from luthier.models.chat_template import ChatTemplate
 from luthier.models.gguf_writing import Weights
@@ -127,13 +128,13 @@ def _license(source: Source, settings: ExportSettings) -> str:
 
 def _modelfile(source: Source, license_id: str) -> tuple[str, str]:
     """The Modelfile, and what it does with tools."""
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
     from luthier.models.modelfile import modelfile, told_of_tools
     from luthier.models.modelfile_turns import turns_of
     from luthier.models.openvino import stop_ids
 
-    tokenizer = AutoTokenizer.from_pretrained(source.tokenizer, local_files_only=True)
+    tokenizer = reading_of(source.folder, source.adapter).tokenizer
     config = AutoConfig.from_pretrained(source.folder, local_files_only=True)
     stops = [str(tokenizer.convert_ids_to_tokens(token)) for token in stop_ids(source.folder, tokenizer)]
     context = getattr(config, "max_position_embeddings", None)

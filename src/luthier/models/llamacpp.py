@@ -143,6 +143,7 @@ class LlamaCppModel(ReadsAsTransformers):
 
         adapter = Path(self.reader.adapter)
         check_base(adapter, self.folder)
+        self.reader.refuse_rows()
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / "adapter.gguf"
             write_lora(adapter, self.folder, file)

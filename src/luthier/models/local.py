@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from luthier.errors import TOO_LONG, EngineError, MissingFileError, PromptError
+from luthier.models.adapter_parts import Reading, fit_rows, needs_rows, reading_of
 from luthier.models.base_model import check_base
 from luthier.models.chat_template import ChatTemplate
 from luthier.models.decoding import RowProcessor, decode
@@ -60,6 +61,7 @@ class LocalModel:
         self.usage = Usage()
         self._module: Any = None
         self._tokenizer: Any = None
+        self.reading: Reading | None = None
         self._grammar: GrammarEngine | None = None
 
     @classmethod
@@ -69,21 +71,49 @@ class LocalModel:
         model = cls.__new__(cls)
         model.folder, model.adapter, model.batch_size, model.hardware = path, None, 32, HardwareSettings()
         model.name, model.usage, model._grammar = name or path.name, Usage(), None
-        model._module, model._tokenizer = module.eval(), _for_generation(tokenizer)
+        model._module, model._tokenizer, model.reading = module.eval(), _for_generation(tokenizer), None
         return model
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer, with left padding set for generation."""
+        """The tokenizer, with left padding set for generation; that of the adapter where it brings another one (`adapter_parts.reading_of`)."""
         if self._tokenizer is None:
-            from transformers import AutoTokenizer
-
-            with loading(self.folder, "tokenizer"):
-                tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-            if tokenizer.chat_template is None:
+            found = reading_of(self.folder, self.adapter)
+            if found.tokenizer.chat_template is None:
                 raise EngineError(f"{self.folder}: the tokenizer has no chat template; use an instruct model")
-            self._tokenizer = _for_generation(tokenizer)
+            self.reading = found._replace(tokenizer=_for_generation(found.tokenizer))
+            self._tokenizer = self.reading.tokenizer
         return self._tokenizer
+
+    @property
+    def lacks_rows(self) -> bool:
+        """Whether the adapter brings tokens that the base has no rows for."""
+        return (
+            self.adapter is not None
+            and self.tokenizer is not None
+            and self.reading is not None
+            and needs_rows(self._base_rows, self.reading)
+        )
+
+    @property
+    def _base_rows(self) -> int:
+        from transformers import AutoConfig
+
+        with loading(self.folder, "configuration"):
+            return int(AutoConfig.from_pretrained(self.folder, local_files_only=True).get_text_config().vocab_size)
+
+    def refuse_rows(self) -> None:
+        """Raises EngineError where the adapter brings tokens that weights which cannot be fitted have no rows for."""
+        if self.lacks_rows:
+            raise EngineError(f"{self.adapter}: brings tokens that the base has no rows for; merge it with `luthier export --to gguf`")
+
+    def base_alone(self) -> LocalModel | None:
+        """The base without the adapter in float32, reading as this model does; None where there is no adapter, or no row for what it reads."""
+        if self.adapter is None or self.lacks_rows:
+            return None
+        bare = LocalModel(self.folder, dtype="float32")
+        bare._tokenizer = self.tokenizer
+        return bare
 
     @property
     def config(self) -> PreTrainedConfig:
@@ -291,6 +321,7 @@ def _adapted(module: Any, adapter: Path, folder: Path, *, merge: bool) -> Any:
     from peft import PeftModel
 
     check_base(adapter, folder)
+    fit_rows(module, folder, adapter)
     tuned = PeftModel.from_pretrained(module, str(adapter))
     return tuned.merge_and_unload() if merge else tuned.get_base_model()
 

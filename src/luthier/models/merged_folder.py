@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from luthier.models.adapter_parts import reading_of
 from luthier.models.chat_template import without_markers
 from luthier.models.gguf_writing import Weights, write_gguf
 from luthier.models.loading import loading
@@ -24,7 +25,7 @@ def write_merged(source: Source, made: Path, *, dtype: str = "auto", progress: P
     merged = merge(source.folder, source.adapter)
     stored = AutoConfig.from_pretrained(source.folder, local_files_only=True).dtype or torch.float32
     save_merged(merged, made, dtype=stored if dtype == "auto" else getattr(torch, dtype))
-    copy_tokenizer(source.tokenizer, made)
+    copy_tokenizer(source, made)
     told: JSON = {"dtype": str(merged.model.dtype).removeprefix("torch.")}
     if source.adapter is not None:
         told["largest_difference_of_a_logit"] = f"{merged.difference:.1e} of the largest, in float32, before rounding"
@@ -33,12 +34,13 @@ def write_merged(source: Source, made: Path, *, dtype: str = "auto", progress: P
     return told
 
 
-def copy_tokenizer(source: Path, made: Path) -> None:
-    """The tokenizer's files as they are, and the template without marks."""
+def copy_tokenizer(source: Source, made: Path) -> None:
+    """The tokenizer's files as they are, and the template that goes with it, without marks."""
     from transformers import AutoTokenizer
 
-    with loading(source, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
+    with loading(source.tokenizer, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(source.tokenizer, local_files_only=True)
+    tokenizer.chat_template = reading_of(source.folder, source.adapter).tokenizer.chat_template
     if isinstance(tokenizer.chat_template, str):
         tokenizer.chat_template = without_markers(tokenizer.chat_template)
     tokenizer.save_pretrained(made)

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from luthier.errors import EngineError
+from luthier.models.adapter_parts import fit_rows, reading_of
 from luthier.models.base_model import check_base
 from luthier.models.loading import loading
 
 EXACT = 1e-4  # of the largest logit: what float32 sums in another order are off by
+FRESH = 64  # of the tokens that an adapter adds, as many as are tried
 PROBES = ("The capital of France is", "def add(a, b):\n    return a", "12345 + 678 =")
 
 
@@ -31,19 +33,19 @@ def merge(folder: Path, adapter: Path | None) -> Merged:
     """The model of a folder with an adapter in its weights. Raises EngineError where merging changed what the model says."""
     import torch
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     with loading(folder, "model"):
         base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
     if adapter is None:
         return Merged(base, 0.0, False)
     check_base(adapter, folder)
+    fresh = fit_rows(base, folder, adapter)
     with loading(adapter, "adapter", f"give a PEFT adapter of {folder}"):
         warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")  # that is what `_untie` is for
         tuned = PeftModel.from_pretrained(base, str(adapter)).eval()
-    with loading(folder, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in PROBES] + [_trained_tokens(tuned)]
+    tokenizer = reading_of(folder, adapter).tokenizer
+    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in PROBES] + [_trained_tokens(tuned), fresh[:FRESH]]
     before = _logits(tuned, ids)
     untied = _untie(tuned)
     model = tuned.merge_and_unload()

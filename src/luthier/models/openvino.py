@@ -154,12 +154,14 @@ class OpenVinoModel(ReadsAsTransformers):
             scheduler = genai.SchedulerConfig()
             scheduler.cache_size, scheduler.max_num_seqs = CACHE_GIB, self.batch_size
             settings = _device_settings()
-            scale = None if self.adapter is None else adapter_scale(self.adapter)
+            # tokens that the adapter adds have rows once it is merged
+            scale = None if self.adapter is None or self.reader.lacks_rows else adapter_scale(self.adapter)
             if self.adapter is not None and scale is not None:
                 # static: the adapter becomes part of the graph, a third faster than one that can be exchanged
                 lora, mode = genai.Adapter(self.adapter / "adapter_model.safetensors"), genai.AdapterConfig.Mode.MODE_STATIC
                 settings["adapters"] = genai.AdapterConfig(lora, scale, mode)
-            folder = exported(self.folder, self.weights, self.tokenizer, merged=self.adapter if scale is None else None)
+            own = self.adapter if self.tokenizer is not None and self.reader.reading is not None and self.reader.reading.own else None
+            folder = exported(self.folder, self.weights, self.tokenizer, merged=self.adapter if scale is None else None, tokens_of=own)
             self._pipeline = genai.ContinuousBatchingPipeline(folder, scheduler, "CPU", settings)
         return self._pipeline
 

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import torch
 
 
-def exported(folder: Path, weights: str, tokenizer: Any, merged: Path | None = None) -> Path:
-    """The model's OpenVINO files in the cache, made on first use (seconds). merged: an adapter that is put into the weights. Raises DiskError
-    where they cannot be written, EngineError for an adapter that cannot be merged exactly."""
-    target = cache_folder() / "openvino" / fingerprint(folder, weights, merged)
+def exported(folder: Path, weights: str, tokenizer: Any, merged: Path | None = None, tokens_of: Path | None = None) -> Path:
+    """The model's OpenVINO files in the cache, made on first use (seconds). merged: an adapter that is put into the weights; tokens_of: one whose
+    tokenizer this is. Raises DiskError where they cannot be written, EngineError for an adapter that cannot be merged exactly."""
+    target = cache_folder() / "openvino" / fingerprint(folder, weights, merged, tokens_of)
     if is_kept(target):
         return target
     read_form(folder)  # what cannot be run is refused before anything is merged
@@ -58,7 +58,7 @@ def stored_dtype(folder: Path) -> torch.dtype:
     return found
 
 
-def fingerprint(folder: Path, weights: str, merged: Path | None = None) -> str:
+def fingerprint(folder: Path, weights: str, merged: Path | None = None, tokens_of: Path | None = None) -> str:
     """Changes with the configuration, the tokenizer, the weights' files and the versions that read them."""
     digest = hashlib.sha256(f"{luthier.__version__} {metadata.version('openvino')} {weights}".encode())
     for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"):
@@ -69,6 +69,9 @@ def fingerprint(folder: Path, weights: str, merged: Path | None = None) -> str:
         digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}".encode())
     for file in sorted(merged.glob("adapter_*")) if merged is not None else ():
         digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        if tokens_of is not None and (tokens_of / name).is_file():
+            digest.update(name.encode() + (tokens_of / name).read_bytes())
     return digest.hexdigest()[:16]
 
 

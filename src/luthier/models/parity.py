@@ -161,7 +161,7 @@ def compare(
 ) -> Iterator[Case]:
     """The differences on each prompt, those of precision among them. Raises EngineError where the other side does not answer."""
     sampling = Sampling(max_tokens=max_tokens)
-    bare = LocalModel(trained.folder, dtype="float32") if trained.adapter is not None else None
+    bare = trained.base_alone()
     for prompt in prompts:
         yield _compared(trained, bare, side, prompt, sampling=sampling, weights=weights)
         progress.advance()

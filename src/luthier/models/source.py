@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from luthier.errors import LuthierError, MissingFileError
+from luthier.models.adapter_parts import has_tokenizer
 from luthier.models.base_model import Base, base_of, read_base
 from luthier.models.hub import hub_named
 from luthier.models.known import find_known
@@ -25,9 +26,8 @@ class Source(NamedTuple):
 
     @property
     def tokenizer(self) -> Path:
-        """Where the tokenizer and the template lie: with the adapter where it has them."""
-        held = self.adapter is not None and (self.adapter / "tokenizer_config.json").is_file()
-        return self.adapter if held and self.adapter is not None else self.folder
+        """Where the tokenizer's files lie: with the adapter where it has them. What of them is another's than the base's `adapter_parts` tells."""
+        return self.adapter if self.adapter is not None and has_tokenizer(self.adapter) else self.folder
 
     @property
     def data(self) -> list[Path]:
