@@ -72,7 +72,11 @@ def test_a_program_is_judged_by_tests_in_code_and_in_rows(tmp_path: Path) -> Non
     write_jsonl(rows, [{"test": "assert square(2) == 4"}, {"test": "assert square(2) == 5"}])
     ended = luthier(*words, "--tests", rows, ok=False)
     assert ended.code == 1
-    assert ended.stdout.splitlines() == ["test 1: passed", "test 2: wrong_answer (assert square(2) == 5)", "wrong_answer (assert square(2) == 5)"]
+    assert ended.stdout.splitlines() == [
+        "test 1: passed",
+        "test 2: wrong_answer (assert square(2) == 5)",
+        "wrong_answer (assert square(2) == 5)",
+    ]
     script = written(tmp_path / "s.py", "print(int(input()) + 1)\n")
     write_jsonl(rows, [{"input": "1", "output": "2"}, {"input": "5", "output": "6"}])
     assert luthier("sandbox", "judge", script, "--tests", rows, "--quiet").stdout.splitlines()[-1] == "passed"

@@ -11,10 +11,10 @@ import pytest
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.models.local import LocalModel
-from luthier.records import Conversation, Message, to_pair
+from luthier.records import Conversation, Message, SkippedRows, to_pair
 from luthier.records.account import Account
 from luthier.train.preference.tuning import chosen_by_method
-from luthier.train.rows import read_training, read_training_pairs
+from luthier.train.rows import RefusedRowError, placing, read_training, read_training_pairs
 from luthier.train.sft import SftSettings, fine_tune
 from luthier.train.turn_weights import row_weight
 
@@ -87,3 +87,34 @@ def test_a_folder_goes_on_with_what_it_was_begun_with(tiny_model_folder: Path, t
             fine_tune(rows, model, tmp_path, settings)
     rows = [one.to_row() for one in conversations("tea")]
     assert fine_tune(rows, model, str(tmp_path), replace(SETTINGS, least_steps=2)).loss == made.loss
+
+
+def test_bad_rows_are_set_aside_and_columns_named(tmp_path: Path) -> None:
+    good, bad = {"Question": "tea?", "Reply": "four"}, {"Question": "tea?"}
+    path = rows_file(tmp_path / "a.jsonl", good, bad, good)
+    skipped = SkippedRows(tmp_path / "bad.jsonl")
+    read = read_training([path], {"question": "Question", "answer": "Reply"}, skipped)
+    assert [one.messages[-1].content for one in read] == ["four", "four"]
+    assert [number for _, number in read.places] == [1, 3]
+    assert skipped.count == 1
+    with pytest.raises(BadRowError, match=r"a\.jsonl:3: too odd"), placing(read):
+        raise RefusedRowError("too odd", 2, read[1])
+
+
+def test_the_command_sets_rows_aside(tiny_model_folder: Path, tmp_path: Path) -> None:
+    from luthier.train.runs import run
+    from luthier.train.settings import SftRunSettings
+
+    path = rows_file(tmp_path / "a.jsonl", *({"q": f"tea {n}?", "a": "four"} for n in range(3)), {"q": 5})
+    settings = SftRunSettings(
+        (str(path),),
+        model=str(tiny_model_folder),
+        mapped=("question=q", "answer=a"),
+        skip_bad=str(tmp_path / "bad.jsonl"),
+        rank=2,
+        method="none",
+        sft={"max_steps": 1},
+    )
+    made = run(settings, tmp_path / "run")
+    assert made.results("train")["rows"] == 3
+    assert (tmp_path / "bad.jsonl").read_text().count("\n") == 1

@@ -62,10 +62,10 @@ def run(settings: InfusionRunSettings, out: Path, progress: Progress = quiet) ->
     statements, conversations = folder / STATEMENTS, folder / CONVERSATIONS
     lessons = Lessons(
         [str(row["text"]) for _, row in read_rows(Path(statements))],
-        list(read_training([conversations])),
-        list(read_training(settings.general)),
+        taught := read_training([conversations]),
+        general := read_training(settings.general),
     )
-    with placing((lessons.conversations, [conversations]), (lessons.general, settings.general)):
+    with placing(taught, general):
         for stage in settings.chosen:  # with the base's tokenizer, which is that of what the first stage makes
             prepare_stage(stage, base, out / stage, settings, lessons)
     reads: list[Read] = [statements, conversations, *settings.general, *settings.reads()]

@@ -3,64 +3,94 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from luthier.errors import BadRowError
-from luthier.records import Conversation, PreferencePair, read_rows
+from luthier.records import JSON, Conversation, PreferencePair, SkippedRows, read_rows
 from luthier.records.account import note, note_row
+from luthier.records.files import set_aside
 from luthier.records.filled_nulls import FILLED_NULLS
-from luthier.records.formats import understand
+from luthier.records.formats import Read, understand
 from luthier.records.pairs import understand_pair
 
+Row = TypeVar("Row", Conversation, PreferencePair)
+T = TypeVar("T")
 MUTE = "rows in which the assistant says and calls nothing: an end at once is what they teach"
 
 
-def read_training(paths: Iterable[str | Path]) -> Iterator[Conversation]:
-    """The conversations of files. Raises MissingFileError, and BadRowError for what is no conversation or says that it is a bad one."""
+@dataclass(frozen=True)
+class TrainingRows(Sequence[Row]):
+    """Rows in order, each with the file and line that it came from."""
+
+    rows: list[Row] = field(default_factory=list)
+    places: list[tuple[str | Path, int]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self.rows[at]
+
+
+def read_training(
+    paths: Iterable[str | Path], columns: Mapping[str, str] | None = None, skipped: SkippedRows | None = None
+) -> TrainingRows[Conversation]:
+    """The conversations of files. columns: names of fields, and the columns that hold them. skipped: takes the bad rows.
+
+    Raises MissingFileError, and BadRowError for what is no conversation or says that it is a bad one.
+    """
+    made = TrainingRows[Conversation]()
+    for path, number, read in _read(paths, _conversation, columns, skipped):
+        note_row(f"rows of the layout {read.layout}", read.carried, path, number)
+        for reason in read.left_out:
+            note("left out", reason, path, number)
+        turns = [message for message in read.conversation.messages if message.role == "assistant"]
+        if turns and not any((message.content or "").strip() or message.tool_calls for message in turns):
+            note("understood", MUTE, path, number)
+        made.rows.append(read.conversation)
+        made.places.append((path, number))
+    return made
+
+
+def read_training_pairs(
+    paths: Iterable[str | Path], columns: Mapping[str, str] | None = None, skipped: SkippedRows | None = None
+) -> TrainingRows[PreferencePair]:
+    """The same of preference pairs."""
+    made = TrainingRows[PreferencePair]()
+    for path, number, read in _read(paths, understand_pair, columns, skipped):
+        note_row(f"pairs of {read.layout}", read.carried, path, number)
+        if read.filled:
+            note("left out", FILLED_NULLS, path, number)
+        made.rows.append(read.pair)
+        made.places.append((path, number))
+    return made
+
+
+def _conversation(row: JSON) -> Read:
+    bad = "label" if "completion" in row else "kto_tag"
+    if row.get(bad) in (False, "false", "False"):  # a label of other layouts may mean anything
+        raise BadRowError(f"{bad!r} says that this answer is a bad one; leave such rows out, or make pairs for `train preference`")
+    return understand(row)
+
+
+def _read(
+    paths: Iterable[str | Path], convert: Callable[[JSON], T], columns: Mapping[str, str] | None, skipped: SkippedRows | None
+) -> Iterator[tuple[str | Path, int, T]]:
     for path in paths:
-        for number, row in read_rows(Path(path)):
-            with _placed(path, number):
+        for number, row in read_rows(Path(path), skipped, columns):
+            try:
                 json.dumps(row, ensure_ascii=False, default=str).encode()
-                bad = "label" if "completion" in row else "kto_tag"
-                if row.get(bad) in (False, "false", "False"):  # a label of other layouts may mean anything
-                    raise BadRowError(
-                        f"{bad!r} says that this answer is a bad one; leave such rows out, or make pairs for `train preference`"
-                    )
-                read = understand(row)
-            note_row(f"rows of the layout {read.layout}", read.carried, path, number)
-            for reason in read.left_out:
-                note("left out", reason, path, number)
-            turns = [message for message in read.conversation.messages if message.role == "assistant"]
-            if turns and not any((message.content or "").strip() or message.tool_calls for message in turns):
-                note("understood", MUTE, path, number)
-            yield read.conversation
-
-
-def read_training_pairs(paths: Iterable[str | Path]) -> Iterator[PreferencePair]:
-    """The preference pairs of files. Raises MissingFileError, BadRowError."""
-    for path in paths:
-        for number, row in read_rows(Path(path)):
-            with _placed(path, number):
-                json.dumps(row, ensure_ascii=False, default=str).encode()
-                read = understand_pair(row)
-            note_row(f"pairs of {read.layout}", read.carried, path, number)
-            if read.filled:
-                note("left out", FILLED_NULLS, path, number)
-            yield read.pair
-
-
-@contextmanager
-def _placed(path: str | Path, number: int) -> Iterator[None]:
-    try:
-        yield
-    except UnicodeEncodeError:
-        raise BadRowError("half of a surrogate pair, which is no character", path, number) from None
-    except BadRowError as problem:
-        raise problem.at(path, number) from None
+                read = convert(row)
+            except UnicodeEncodeError:
+                set_aside(BadRowError("half of a surrogate pair, which is no character", path, number), row, skipped)
+            except BadRowError as problem:
+                set_aside(problem.at(path, number), row, skipped)
+            else:
+                yield path, number, read
 
 
 class RefusedRowError(BadRowError):
@@ -73,14 +103,13 @@ class RefusedRowError(BadRowError):
 
 
 @contextmanager
-def placing(*read: tuple[Sequence[Any], Sequence[str | Path]]) -> Iterator[None]:
-    """Around what encodes rows of `read_training`: a refused one is named by its file and line. read: rows, and the files they came from."""
+def placing(*read: TrainingRows[Any]) -> Iterator[None]:
+    """Around what encodes rows of `read_training`: a refused one is named by its file and line."""
     try:
         yield
     except RefusedRowError as refused:
-        for rows, paths in read:
-            at = next((at for at, row in enumerate(rows) if row is refused.row), None)
+        for some in read:
+            at = next((at for at, row in enumerate(some.rows) if row is refused.row), None)
             if at is not None:
-                places = ((path, number) for path in paths for number, _ in read_rows(Path(path)))
-                raise refused.at(*next(islice(places, at, None))) from refused
+                raise refused.at(*some.places[at]) from refused
         raise

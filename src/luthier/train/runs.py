@@ -30,9 +30,10 @@ def run(settings: SftRunSettings, out: Path, progress: Progress = quiet) -> Run:
     """
     from luthier.train.sft import prepare, train
 
-    rows, held = list(read_training(settings.data)), list(read_training(settings.evaluation))
+    columns, skipped = settings.columns(), settings.skipped([*settings.data, *settings.evaluation])
+    rows, held = read_training(settings.data, columns, skipped), read_training(settings.evaluation, columns, skipped)
     model: LocalModel = settings.open()
-    with placing((rows, settings.data), (held, settings.evaluation)):
+    with placing(rows, held):
         prepared = prepare(rows, model, out, settings, evaluation=held)
     reads: list[Read] = [*settings.data, *settings.evaluation, *settings.reads()]
     files = [page.METRICS, "checkpoints", settings.made, *(["plan.json"] if settings.seconds is not None else [])]
@@ -58,9 +59,9 @@ def run_sharpness(settings: SharpnessSettings, out: Path, progress: Progress = q
     for adapter in filter(None, settings.adapters):
         check_adapter(str(adapter_folder(adapter)))
     model: LocalModel = settings.open()
-    read = list(read_training([settings.data]))
+    read = read_training([settings.data])
     chosen = evenly(read, settings.rows or None)
-    with placing((read, [settings.data])):
+    with placing(read):
         rows = [row for row in encode_all(chosen, model) if any(label >= 0 for label in row["labels"])]
     if not rows:
         raise SettingsError(f"{settings.data}: no row has a target token; give rows with an assistant turn")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from luthier.errors import SettingsError
 from luthier.models.hardware import Attention
 from luthier.models.opening import ModelSettings
-from luthier.records import JSON
+from luthier.records import JSON, SkippedRows
+from luthier.records.files import mapping, refuse_same
 from luthier.records.fusion_suite import STAGES, Stage
 from luthier.settings import REQUIRED, argument, check, option, section, seed_option
 
@@ -112,8 +116,27 @@ class SftSettings(TuningSettings):
         return {"seed": self.seed, **_joined("flat", self.flat, backend=("--backend", self.backend))}
 
 
+@dataclass(frozen=True, kw_only=True)
+class RowSettings:
+    """How commands read the files that they train on."""
+
+    mapped: tuple[str, ...] = option((), "Which column holds a field, where it is called otherwise.", "--map", metavar="FIELD=COLUMN")
+    skip_bad: str | None = option(None, "Set bad rows aside in this file instead of stopping.", metavar="FILE")
+
+    def columns(self) -> Mapping[str, str]:
+        """Names of fields, and the columns that hold them. Raises SettingsError."""
+        return mapping(self.mapped)
+
+    def skipped(self, read: Iterable[str]) -> SkippedRows | None:
+        """What takes the bad rows of these files; only the first of several processes writes them. Raises SettingsError where it is one of them."""
+        if self.skip_bad is None:
+            return None
+        refuse_same(self.skip_bad, list(read))
+        return SkippedRows(Path(self.skip_bad) if os.environ.get("RANK", "0") == "0" else None)
+
+
 @dataclass(frozen=True)
-class SftRunSettings(SftSettings, ModelSettings):
+class SftRunSettings(RowSettings, SftSettings, ModelSettings):
     """Train a LoRA adapter on DATA, files of conversations, with TRL's SFTTrainer on what the assistant says.
 
     Started by torchrun or accelerate, every process trains. A stopped run continues with the same command.
@@ -171,7 +194,7 @@ class PreferenceSettings(TuningSettings):
 
 
 @dataclass(frozen=True)
-class PreferenceRunSettings(PreferenceSettings, ModelSettings):
+class PreferenceRunSettings(RowSettings, PreferenceSettings, ModelSettings):
     """Tune a model on DATA, files of preference pairs (prompt, chosen, rejected), with DPO-BMC or any of its parts.
 
     `luthier synthesize pairs` makes such files. A stopped run continues with the same command.

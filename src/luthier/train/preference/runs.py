@@ -26,9 +26,10 @@ def run(settings: PreferenceRunSettings, out: Path, progress: Progress = quiet) 
     """
     from luthier.train.preference.tuning import REFERENCE, prepare, train
 
-    pairs, held = list(read_training_pairs(settings.data)), list(read_training_pairs(settings.evaluation))
+    columns, skipped = settings.columns(), settings.skipped([*settings.data, *settings.evaluation])
+    pairs, held = read_training_pairs(settings.data, columns, skipped), read_training_pairs(settings.evaluation, columns, skipped)
     model: LocalModel = settings.open()
-    with placing((pairs, settings.data), (held, settings.evaluation)):
+    with placing(pairs, held):
         prepared = prepare(pairs, model, out, settings, evaluation=held)
     reads: list[Read] = [*settings.data, *settings.evaluation, *settings.reads()]
     kept = prepared.config.reference_cache == str(out / REFERENCE) and prepared.config.loss not in REFERENCE_FREE
