@@ -161,6 +161,17 @@ def test_milliseconds_among_seconds_are_sorted_with_them(tmp_path: Path) -> None
     assert "times of several units are told apart by their size and brought to seconds, 1 of them" in log.notes
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("1577869200,5", 1577869200.5), ("0,125", 0.125), (" 12 ", 12.0), ("1.500", 1.5)])
+def test_decimal_commas_of_times(tmp_path: Path, text: str, seconds: float) -> None:
+    log = read_answers([csv(tmp_path / "a.csv", f"a;x;1;{text}", head=f"{HEAD},timestamp".replace(",", ";"))])
+    assert log.time.tolist() == [seconds]
+
+
+def test_a_comma_before_three_digits_may_part_thousands(tmp_path: Path) -> None:
+    with pytest.raises(BadRowError, match=r"a.csv:2: the time '12,345' is neither"):
+        read_answers([csv(tmp_path / "a.csv", "a;x;1;12,345", head=f"{HEAD},timestamp".replace(",", ";"))])
+
+
 DATES = ["13/01/2020 09:00", "1/2/2020 10:06", "12/01/2020 23:59"]
 
 

@@ -81,6 +81,7 @@ def test_names_choose_for_all_tasks_or_for_one() -> None:
             Wanted(("x",)),
             "t: what --metric or --filter names does not score all of a, b",
         ),
+        ([Scored("a", {Rule("t", "s", key="x"): 1.0})], Wanted(("z",)), "--metric z: nothing here was scored by it; there are s.x"),
         ([scored("a", x=1.0)], Wanted(("y",)), "--metric y: nothing here was scored by it; there are x"),
         ([scored("a", none__x=1.0)], Wanted((), ("strict",)), "--filter strict: nothing here was scored by it; there are none"),
         ([scored("a", x=1.0)], Wanted(("u=x",)), "--metric u=x: no task 'u' here"),
@@ -93,6 +94,12 @@ def test_what_cannot_be_held_against_each_other_is_named(answers: list[Scored], 
     with pytest.raises(SettingsError) as raised:
         choose(answers, wanted=wanted)
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["y", "s.y", "t=y"])
+def test_a_value_of_a_scorer_is_named_by_itself_or_with_its_scorer(name: str) -> None:
+    answers = [Scored("a", {Rule("t", "s", key=key): 1.0 for key in "xy"})]
+    assert chosen(*answers, metrics=(name,)) == "s.y"
 
 
 def test_records_say_which_way_is_up() -> None:
@@ -217,6 +224,14 @@ def test_less_is_better_where_the_record_says_so(tmp_path: Path) -> None:
     assert "FAILED" in luthier(
         "compare", tmp_path / "b", tmp_path / "a", "--out", tmp_path / "other", "--quiet", "--fail-if-worse", "1", ok=False
     ).stdout  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [f"results_{WHEN}.json", f"results_{WHEN}.json.gz", "results_2025.json", "results.json"])
+def test_records_lie_beside_samples_packed_or_of_another_time(tmp_path: Path, name: str) -> None:
+    harness(tmp_path / "a", {"rate": 0.75}, task="asr", suffix=".gz" if name.endswith(".gz") else "")
+    record = json.dumps({"model_name": "org/model", "higher_is_better": {"asr": {"rate": False}}}).encode()
+    (tmp_path / "a" / name).write_bytes(gzip.compress(record) if name.endswith(".gz") else record)
+    assert scores(tmp_path / "a") == [("org/model" if WHEN in name else "a", [0.25])]
 
 
 def test_options_name_what_counts(tmp_path: Path) -> None:

@@ -83,7 +83,9 @@ def test_numbers_of_parquet_meet_those_of_text(tmp_path: Path) -> None:
 def test_items_of_numbers_get_their_texts(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(separated(","))
     (tmp_path / "items.json").write_text(json.dumps([{"item": 1, "text": "one"}, {"item": 2.0, "text": "two"}]))
-    assert [item.text for item in read_results([tmp_path / "t.csv"], tmp_path / "items.json").catalogue.items] == ["one", "two"]
+    (tmp_path / "items.csv").write_text("item,text\n1.0,one\n2.0,two\n")
+    for name in ("items.json", "items.csv"):
+        assert [item.text for item in read_results([tmp_path / "t.csv"], tmp_path / name).catalogue.items] == ["one", "two"]
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,15 @@ def test_what_is_no_answer_is_named(tmp_path: Path, name: str, text: str, words:
     with pytest.raises(BadRowError) as raised:
         told(tmp_path / name)
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.json"])
+def test_times_are_numbers_or_dates(tmp_path: Path, name: str) -> None:
+    times = ["2020-01-13T09:00:00", "13/01/2020 08:00", "1578906060"]
+    table = [{"learner": "a", "item": str(at), "correct": 1, "timestamp": time} for at, time in enumerate(times)]
+    text = "learner,item,correct,timestamp\n" + "".join(",".join(map(str, row.values())) + "\n" for row in table)
+    (tmp_path / name).write_text(text if name == "t.csv" else json.dumps(table))
+    assert read_results([tmp_path / name]).time.tolist() == [1578902400.0, 1578906000.0, 1578906060.0]
 
 
 def test_a_learner_of_refused_rows_alone_is_none(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def draw(run: RunRecord) -> Page:
     values = {
         "comparisons": [_comparison(run, one, flips) for one in found["comparisons"]],
         "sides": [{**side, "time": duration(side["seconds"]) if side.get("seconds") else ""} for side in found["sides"]],
-        "scored_by": found["scored_by"],
+        "scored_by": found.get("scored_by", []),  # runs of before said nothing of it
         "flips": FLIPS,
     }
     return Page(TITLE, "trace/compare.html.j2", values)
@@ -31,7 +31,7 @@ def draw(run: RunRecord) -> Page:
 
 def lines(run: RunRecord) -> list[str]:
     """What the command says when it is done."""
-    told = list(run.results("compare")["scored_by"])
+    told = list(run.results("compare").get("scored_by", []))
     for one in run.results("compare")["comparisons"]:
         told += _told(one)
         if run.settings.get("fail_if_worse") is not None:

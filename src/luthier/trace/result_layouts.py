@@ -175,29 +175,28 @@ def harness_answers(path: Path, name: str | None, skipped: SkippedRows | None) -
 
 
 def _harness_model(path: Path, when: str) -> str:
-    file = path.with_name(f"results_{when}.json")
-    if file.is_file():
-        told = _told(file)
-        if told.get("model_name"):
-            return str(told["model_name"])
-    return path.parent.name
+    told = next((told for file in _records(path, when) if (told := _told(file).get("model_name"))), None)
+    return path.parent.name if told is None else str(told)
+
+
+def _records(path: Path, when: str) -> list[Path]:
+    """The records of the run of a samples file, packed or not."""
+    return [file for file in (path.with_name(f"results_{when}.json"), path.with_name(f"results_{when}.json.gz")) if file.is_file()]
 
 
 def harness_directions(path: Path) -> Iterator[tuple[str, str, bool]]:
-    """(task, metric, whether higher is better) of the task of a samples file, as the record of its run says: the one of its time, else the only one."""
+    """(task, metric, whether higher is better) of the task of a samples file, as the record of its run says: the one of its time, else all beside it."""
     match = _SAMPLES.fullmatch(_bare(path))
-    file = path.with_name(f"results_{match[2]}.json") if match else path.with_name("results.json")
-    if not file.is_file():
-        found = sorted(path.parent.glob("results*.json"))
-        if len(found) != 1:
-            return
-        file = found[0]
+    files = (_records(path, match[2]) if match else []) or sorted(
+        [*path.parent.glob("results*.json"), *path.parent.glob("results*.json.gz")]
+    )
     task = match[1] if match else _bare(path).removesuffix(".jsonl").removeprefix("samples_")
-    told = _told(file).get("higher_is_better")
-    of_task = told.get(task) if isinstance(told, dict) else None
-    for metric, higher in of_task.items() if isinstance(of_task, dict) else ():
-        if isinstance(higher, bool):
-            yield task, str(metric).split(",")[0], higher
+    for file in files:
+        told = _told(file).get("higher_is_better")
+        of_task = told.get(task) if isinstance(told, dict) else None
+        for metric, higher in of_task.items() if isinstance(of_task, dict) else ():
+            if isinstance(higher, bool):
+                yield task, str(metric).split(",")[0], higher
 
 
 def _harness_values(row: JSON, task: str) -> dict[Rule, Value]:
@@ -378,7 +377,7 @@ def _choice_model(path: Path) -> str:
 def _told(file: Path) -> JSON:
     """What a file beside the answers says of them; nothing where it cannot be read."""
     try:
-        told = parse_value(file.read_bytes())
+        told = parse_value(read_whole(file))
     except BadRowError:
         return {}
     return told if isinstance(told, dict) else {}

@@ -189,7 +189,7 @@ def _chosen(task: str, offers: list[_Offer], wanted: Wanted) -> list[_Offer] | N
 
 
 def _metric_is(rule: Rule, name: str) -> bool:
-    return name in (rule.metric, rule.name)
+    return name in (rule.metric, rule.name, rule.key)
 
 
 def _filter_is(rule: Rule, name: str) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ from luthier.errors import BadRowError
 from luthier.records.account import note
 from luthier.records.files import SkippedRows, set_aside
 from luthier.records.lines import parse_text
+from luthier.texts.dates import shown_order
 from luthier.trace.answers import Item
 from luthier.trace.readers.places import RecordLines, dialect_of, header_of, lines_of
-from luthier.trace.readers.values import label_of, number_of
+from luthier.trace.readers.values import label_of, times_of
 from luthier.trace.writings import name_of, whole_names
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("learner", "item", "correct")
 KNOWN = frozenset({*COLUMNS, "timestamp", "text", "concepts", "concept"})
+TIMES = "give a number, seconds for example, or a date like 2024-05-17T09:30:00"
 LABELS = "give true or false, yes or no, correct or incorrect, or a number; it must lie between 0 and 1"
 
 
@@ -52,7 +55,7 @@ def read_answer_table(path: Path, columns: Mapping[str, str], skipped: SkippedRo
     correct = np.where(_empty(coded["correct"]), math.nan, shares[_codes(coded["correct"])])
     time, bad_time = _times(coded.get("timestamp"))
     problems = {
-        **{int(at): f"timestamp is {coded['timestamp'][int(at)].as_py()!r}; give a number, seconds for example" for at in bad_time},
+        **{int(at): f"timestamp is {coded['timestamp'][int(at)].as_py()!r}; {TIMES}" for at in bad_time},
         **{int(at): f"correct is {coded['correct'][int(at)].as_py()!r}; {LABELS}" for at in np.flatnonzero(np.isnan(correct))},
         **{int(at): f"the {name} is empty" for name in COLUMNS[:2] for at in np.flatnonzero(_empty(coded[name]))},
     }
@@ -127,22 +130,16 @@ def _named(column: Any) -> Any:
 
 
 def _times(column: Any) -> tuple[NDArray[np.float64] | None, NDArray[np.int64]]:
-    """The times of the answers, and the rows whose time is no number."""
+    """The times of the answers, and the rows whose time is neither a number nor a date."""
     import numpy as np
 
     if column is None:
         return None, np.array([], dtype=np.int64)
-    values = np.array([_number(text) for text in column.dictionary.to_pylist()] or [math.nan])
+    order = cache(lambda: shown_order(column.dictionary.to_pylist()).order)  # looked for once, and only where a date is open
+    found = times_of(column.dictionary, order)
+    values = np.where(np.isfinite(found), found, math.nan) if len(found) else np.array([math.nan])
     times = np.where(_empty(column), math.nan, values[_codes(column)])
     return times, np.flatnonzero(np.isnan(times))
-
-
-def _number(text: str) -> float:
-    try:
-        value = number_of(text)
-    except ValueError:
-        return math.nan
-    return value if math.isfinite(value) else math.nan
 
 
 def _codes(column: Any) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ table with the columns learner, item, correct.
 from __future__ import annotations
 
 import json
+import math
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,8 +20,10 @@ from luthier.records.account import Account, note, note_strange
 from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_lines, read_rows, set_aside
 from luthier.records.lines import parse_row
+from luthier.records.numbers import shown
 from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Item
 from luthier.trace.readers.places import header_of, is_table, opened
+from luthier.trace.readers.values import time_or_nan
 from luthier.trace.result_layouts import (
     SIDES,
     Answered,
@@ -33,8 +36,8 @@ from luthier.trace.result_layouts import (
     repeated_runs,
 )
 from luthier.trace.result_rules import NOTHING_WANTED, Choice, Rules, Scored, Wanted, choose
-from luthier.trace.result_tables import COLUMNS, KNOWN, LABELS, concepts_of, correct_of, read_answer_table
-from luthier.trace.writings import name_of
+from luthier.trace.result_tables import COLUMNS, KNOWN, LABELS, TIMES, concepts_of, correct_of, read_answer_table
+from luthier.trace.writings import name_of, whole_names
 
 LAYOUTS = (
     "BFCL score files, samples_*.jsonl of lm-evaluation-harness, logs of Inspect, *_eval_results.json of EvalPlus, judged answers of `luthier "
@@ -296,20 +299,20 @@ def _time(row: JSON) -> float | None:
     time = row.get("timestamp")
     if time is None:
         return None
-    if isinstance(time, bool) or not isinstance(time, int | float):
-        raise BadRowError(f"timestamp is {time!r}; give a number, seconds for example")
-    try:
-        return float(time)
-    except OverflowError:
-        raise BadRowError("timestamp is a number beyond all times") from None
+    found = math.nan if isinstance(time, bool) or not isinstance(time, str | int | float) else time_or_nan(time)
+    if math.isnan(found):
+        raise BadRowError(f"timestamp is {shown(time)}; {TIMES}")
+    return found
 
 
 def _read_items(path: str | Path) -> dict[str, Item]:
     found: dict[str, Item] = {}
-    for line, row in read_rows(path):
+    rows = list(read_rows(path))
+    for line, row in rows:
         if not isinstance(row.get("item"), str | int | float):
             raise BadRowError("an item needs its name in `item`; beside it may stand `text` and `concepts`", path, line)
-        name = name_of(row["item"])
+    names = whole_names([name_of(row["item"]) for _, row in rows])
+    for name, (line, row) in zip(names, rows, strict=True):
         found[name] = Item(name, str(row.get("text") or ""), concepts_of(row.get("concepts", row.get("concept"))))
         note_strange("items", row, KNOWN, path, line)
     return found

@@ -215,7 +215,7 @@ class RelateSettings(AnswerSettings):
     encoder: str = option("minilm", "Finds the candidates, on the model's device.")
 
 
-METRIC = "What counts where results were scored in several ways: a metric, a scorer or scorer.key of Inspect, plus or base of EvalPlus."
+METRIC = "What counts where results were scored in several ways: a metric, a scorer of Inspect or the name of a value that it gives, plus or base of EvalPlus."
 FILTER = "Of lm-evaluation-harness, the filter that counts, such as strict-match."
 RESULT_FIELDS = ("learner", "item", "correct", "timestamp", "concepts", "text")  # of a table
 

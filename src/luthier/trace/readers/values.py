@@ -22,6 +22,9 @@ WRONG = frozenset({"0", "0.0", "false", "f", "no", "n", "incorrect", "wrong", "f
 _COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 
 
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")  # or a decimal comma before three digits
+
+
 def number_of(text: str) -> float:
     """A number in a table, with a decimal comma too. Raises ValueError."""
     return float(text.replace(",", ".") if _COMMA.fullmatch(text) else text)
@@ -58,7 +61,9 @@ def time_of(value: Any, order: Callable[[], Order | None] = unknown_order) -> fl
     from datetime import UTC, datetime
 
     try:
-        seconds = number_of(value) if isinstance(value, str) else float(value)
+        if isinstance(value, str) and _THOUSANDS.fullmatch(value.strip()):
+            raise ValueError(value)  # nothing shows which it is
+        seconds = number_of(value.strip()) if isinstance(value, str) else float(value)
     except OverflowError:
         raise BadRowError(f"the time {shown(value)} is no moment") from None
     except (TypeError, ValueError):
@@ -90,10 +95,11 @@ def times_of(column: Any, order: Callable[[], Order | None] = unknown_order) -> 
         numbers: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
         return numbers
     except pa.ArrowInvalid:
-        return np.array([_time_or_nan(text, order) for text in column.to_pylist()], dtype=np.float64)
+        return np.array([time_or_nan(text, order) for text in column.to_pylist()], dtype=np.float64)
 
 
-def _time_or_nan(text: str | None, order: Callable[[], Order | None]) -> float:
+def time_or_nan(text: str | float | None, order: Callable[[], Order | None] = unknown_order) -> float:
+    """The time of a cell; NaN where there is none."""
     try:
         return float("nan") if text is None else time_of(text, order)
     except BadRowError:

@@ -94,14 +94,14 @@ def _actor(row: JSON) -> str:
     found = found or next((actor[name] for name in ("mbox", "mbox_sha1sum", "openid", "name") if actor.get(name)), None)
     if not found:
         raise BadRowError("the statement names no actor (account, mbox, mbox_sha1sum or openid)")
-    return hashlib.sha256(str(found).encode()).hexdigest()[:16]
+    return hashlib.sha256(str(found).strip().encode()).hexdigest()[:16]
 
 
 def _object(row: JSON) -> str:
     found = _part(row, "object").get("id")
     if not found:
         raise BadRowError("the statement's object has no id")
-    return str(found)
+    return str(found).strip()
 
 
 def _concepts(row: JSON) -> list[str]:
