@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import io
 import json
 import re
 import time
@@ -311,7 +312,7 @@ class _Job:
 def _patch(file: str, before: bytes, after: bytes) -> bytes:
     """A patch as `git apply` reads it, byte for byte."""
     end = "\t" if " " in file else ""
-    old, new = (re.findall(rb"[^\n]*\n|[^\n]+", content) for content in (before, after))
+    old, new = (io.BytesIO(content).readlines() for content in (before, after))
     lines = difflib.diff_bytes(difflib.unified_diff, old, new, f"a/{file}{end}".encode(), f"b/{file}{end}".encode())
     return b"".join(line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n" for line in lines)
 

@@ -21,6 +21,8 @@ MOST_ITEMS = 3
 _DEFAULT_SHARE = 0.05  # of the values that are the schema's default: said, they teach little
 _OPPOSITES = {"min": "max", "minimum": "maximum", "lowest": "highest", "from": "to", "lower": "upper"}
 _ENDS = {"from": "to", "source": "target", "origin": "destination", "base": "quote", "old": "new"}
+_FIRST = frozenset(("earliest", "first", "start", "begin", "beginning", "from", "min", "minimum", "least", "lowest"))
+_LAST = frozenset(("latest", "last", "end", "to", "until", "max", "maximum", "most", "highest"))
 _TRIES = 4
 _NO_CENTS = frozenset(("CLP", "ISK", "JPY", "KRW", "PYG", "RWF", "UGX", "VND", "XAF", "XOF", "XPF"))
 _SUM = re.compile(r"\b(amount|balance|budget|cost|deposit|fee|premium|price|refund|salary|sum|total)\b")
@@ -258,10 +260,8 @@ def _tuple(schema: JSON, name: str, path: str, draft: Draft) -> Any:
     values = [draw(part if isinstance(part, dict) else {}, name, f"{path}[]", draft) for part in schema["prefixItems"]]
     if any(value is NOTHING for value in values):
         return NOTHING
-    ordered = re.search(
-        r"(?i)\b(earliest|first|start|begin|from|min|least|lowest)\w*\b.*\b(latest|last|end|to|until|max|most|highest)",
-        str(schema.get("description") or ""),
-    )
+    words = set(re.findall(r"[a-z]+", str(schema.get("description") or "").lower()))
+    ordered = bool(words & _FIRST and words & _LAST)
     alike = all(map(_is_number, values)) or all(map(_is_clock, values))
     return sorted(values) if ordered and alike and schema["prefixItems"][1:] == schema["prefixItems"][:-1] else values
 
