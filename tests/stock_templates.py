@@ -77,9 +77,10 @@ MISTRALS = {
 }
 """What Mistral's templates do that others do not: ids of nine signs, whole functions as JSON, the system turn before the last user's, tools there too."""
 UNKNOWN_TO_TRL = ("llama3_1", "llama3_2", "gemma4")  # no training template
-_SPECIAL = re.compile(
-    r"<\|[^|>'\"{}\s]*\|>|<｜[^｜>]*｜>|<[a-z_]+_of_turn>|<turn\|>|<\|turn>|<sop>|\[gMASK\]|\[/?[A-Z_]+\]|<\|tool_call>|<tool_call\|>"
-)
+_SPECIAL = re.compile(r"<\|[^|>'\"{}\s]*\|>|<｜[^｜>]*｜>|<[a-z_]+_of_turn>|<turn\|>|<\|turn>|<sop>|\[gMASK\]|<\|tool_call>|<tool_call\|>")
+
+
+_OF_MISTRAL = re.compile(r"\[/?[A-Z_]+\]")
 
 
 @cache
@@ -99,9 +100,7 @@ def _trained() -> Any:
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
-    special = sorted(
-        {"<s>", "</s>", "<|im_start|>", "<|im_end|>", *(token for name in (*STOCK, *MISTRALS) for token in _SPECIAL.findall(stock(name)))}
-    )
+    special = sorted({"<s>", "</s>", "<|im_start|>", "<|im_end|>", *(token for name in STOCK for token in _SPECIAL.findall(stock(name)))})
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=special, initial_alphabet=alphabet, min_frequency=1, show_progress=False)
     bpe.train_from_iterator(CORPUS, trainer)
@@ -114,6 +113,7 @@ def tokenizer_with(template: str) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     text, special = _trained()
+    special = [*special, *sorted({token for token in _OF_MISTRAL.findall(template) if template in MISTRALS.values()})]
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(text),
         bos_token="<s>",

@@ -13,7 +13,6 @@ import pytest
 
 from command import luthier
 from luthier.errors import SettingsError
-from luthier.models.chat_template import ChatTemplate
 from luthier.models.local import LocalModel
 from luthier.models.merged_folder import write_model_gguf
 from luthier.models.openvino import OpenVinoModel
@@ -84,7 +83,8 @@ class Altered(EngineSide):
         messages, tools = [m.to_row() for m in prompt.messages], [tool.to_row() for tool in prompt.tools]
         if self.rows is not None:
             messages, tools = self.rows(messages, tools)
-        made = ChatTemplate.of(self.model.tokenizer).render(messages, tools, generate=True)
+        # as a server does it: the template itself, which nothing fits the messages to
+        made = str(self.model.tokenizer.apply_chat_template(messages, tools=tools or None, add_generation_prompt=True, tokenize=False))
         return made if self.text is None else self.text(made)
 
     def tokens(self, text: str) -> list[int]:
@@ -313,7 +313,7 @@ FOLDER_FAULTS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     ),
     "system turn left out": (
         lambda base, to: copied_template(base, to, ("{{- messages[0]['content'] }}", "")),
-        "what the system turn says is left out",
+        "prompt: what the system turn says stands elsewhere",  # where a template loses it, the engine reads it before the first user turn
     ),
     "arguments as text": (
         lambda base, to: copied_template(base, to, ("tool_call.arguments | tojson", "tool_call.arguments | tojson | tojson")),
