@@ -12,6 +12,7 @@ from luthier.models.chat_template import ChatTemplate
 from luthier.models.local import LocalModel
 from luthier.models.turn_places import CALL_TEXTS, CALL_THOUGHTS, THOUGHTS
 from luthier.records import Conversation, Message, PreferencePair, ToolCall
+from luthier.records.account import Account
 from luthier.train.preference.pairs import encode_pairs
 from luthier.train.sft import encode_all
 from stock_templates import MISTRALS, STOCK, stock, tokenizer_with, write_architecture
@@ -107,6 +108,17 @@ def test_what_is_left_out_of_training_is_counted_and_said_once(model: LocalModel
             "the chat template has no place for thoughts before calls: 1 in 1 row, left out",
             "the chat template has no place for text beside calls: 1 in 1 row, left out",
         ]
+
+
+def test_the_account_of_a_command_has_it(model: LocalModel, caplog: pytest.LogCaptureFixture) -> None:
+    with Account() as account:
+        encode_all(ROWS, model)
+    assert caplog.messages == []
+    assert {(entry.reason.partition(",")[0], entry.rows) for entry in account.of("left out")} == {
+        (THOUGHTS, 2),
+        (CALL_THOUGHTS, 1),
+        (CALL_TEXTS, 1),
+    }
 
 
 def test_pairs_are_counted_too(model: LocalModel, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from luthier.records import JSON
+from luthier.records.account import current, note
 from luthier.records.turns import REASONING
 
 THOUGHTS, CALL_THOUGHTS, CALL_TEXTS = "thoughts before answers", "thoughts before calls", "text beside calls"
@@ -88,9 +89,14 @@ class LeftOut:
         self.rows.update(set(lost))
 
     def say(self) -> None:
+        """Into the account of the command, which says it under --quiet too and keeps it in run.json; else as a warning."""
         for kind, turns in self.turns.items():
-            rows = f"{self.rows[kind]} row{'' if self.rows[kind] == 1 else 's'}"
-            logging.getLogger("luthier").warning("%s: %d in %s, left out", no_place(self.name, kind), turns, rows)
+            rows = self.rows[kind]
+            if current() is not None:
+                note("left out", f"{kind}, for which the chat template has no place", rows=rows)
+            else:
+                told = f"{turns} in {rows} row{'' if rows == 1 else 's'}"
+                logging.getLogger("luthier").warning("%s: %s, left out", no_place(self.name, kind), told)
 
 
 def _thought(row: JSON) -> str:
