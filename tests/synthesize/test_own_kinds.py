@@ -347,6 +347,17 @@ def test_values_are_drawn_from_what_the_definition_allows() -> None:
     assert all(first <= last for first, last in made)
 
 
+@pytest.mark.parametrize(
+    ("owner", "some"),
+    [("suggest purchase", "many people ask for it"), ("return an order", "it was charged twice"), ("cordon a node", "it is out of date")],
+)
+def test_reasons_are_of_what_is_done(owner: str, some: str) -> None:
+    schema = {"type": "object", "properties": {"reason": {"type": "string"}}, "required": ["reason"]}
+    found = {draw_arguments(schema, Draft(Scene(Random(seed))), owner)["reason"] for seed in range(60)}
+    assert some in found
+    assert len({one for one in found if one in ("many people ask for it", "it was charged twice", "it is out of date")}) == 1
+
+
 def test_sums_in_a_currency_without_cents_are_whole() -> None:
     amount = {"type": "number", "minimum": 0.5, "maximum": 900}
     schema = {"type": "object", "properties": {"price": amount, "weight": amount, "currency": {"type": "string", "enum": ["JPY"]}}}

@@ -83,6 +83,10 @@ _NOT_ALONE = re.compile(r"(?i)\b(letters?|characters?|hex|up to|at least|at most
 _OPTIONS = re.compile(r"(?:\bone of:?|\beither|\bcan be:?|\bpossible values:?|\ballowed values:?|\bvalues:|:)\s+(.+)", re.IGNORECASE)
 _LISTED = re.compile(r"((?:[\w-]{2,24}, )*[\w-]{2,24},? or [\w-]{2,24})")  # all that a description says: morning, afternoon or night
 _OPTION = re.compile(r"[\"'`]?([A-Za-z][\w-]{1,24})[\"'`]?")
+_WISHED = re.compile(r"(suggest|propose|recommend|request|apply|ask|nominate)\b")
+_TRADED = re.compile(
+    r"\b(orders?|returns?|refunds?|purchases?|parcels?|deliver\w*|products?|goods|bookings?|reservations?|rentals?|invoices?|charges?|payments?)\b"
+)
 _ID_WORDS = re.compile(r" (id|ids|code|codes|number|numbers|no|key|ref|reference|uuid|identifier)$")
 
 
@@ -127,6 +131,8 @@ def _makers(schema: JSON, name: str, draft: Draft, owner: str) -> Iterator[Calla
     options = options_in(told)
     if options:
         yield lambda: scene.random.choice(options)
+    if meaning == "reason":
+        yield lambda: scene.of(_reasons_of(owner))
     if is_known(meaning):
         yield lambda: value_of(meaning, scene)
     if example:
@@ -143,6 +149,11 @@ def _makers(schema: JSON, name: str, draft: Draft, owner: str) -> Iterator[Calla
     yield lambda: scene.of("messages")
     yield lambda: f"{scene.of('notes')} {scene.of('messages')} {scene.of('notes')} {scene.of('reviews')}"
     yield lambda: "".join(scene.random.choices("abcdefghijkmnpqrstuvwxyz23456789", k=int(schema.get("minLength", 1))))
+
+
+def _reasons_of(owner: str) -> str:
+    """The list of reasons for what an operation does: somebody wishes for something, sends something back, or none of these."""
+    return "wishes" if _WISHED.match(owner) else "reasons" if _TRADED.search(owner) else "plain_reasons"
 
 
 def another_like(example: str, scene: Scene) -> str:
