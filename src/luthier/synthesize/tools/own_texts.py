@@ -131,10 +131,8 @@ def _makers(schema: JSON, name: str, draft: Draft, owner: str) -> Iterator[Calla
     options = options_in(told)
     if options:
         yield lambda: scene.random.choice(options)
-    if meaning == "reason":
-        yield lambda: scene.of(_reasons_of(owner))
     if is_known(meaning):
-        yield lambda: value_of(meaning, scene)
+        yield lambda: scene.of(_reasons_of(owner)) if meaning == "reason" else value_of(meaning, scene)
     if example:
         yield lambda: example
     if "pattern" in schema:
