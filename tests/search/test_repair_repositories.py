@@ -12,7 +12,8 @@ from luthier.models.protocol import Completion, Progress, Prompt, Samplings, Usa
 from luthier.run import RunRecord
 from luthier.sandbox import Sandbox
 from luthier.search import repair_page, repairing
-from luthier.search.repairing import RepairSettings
+from luthier.search.edits import Edit, Refused, edited, function_at
+from luthier.search.repairing import RepairSettings, patch
 from luthier.search.worktree import Worktree
 from luthier.texts.sources import Source
 
@@ -97,30 +98,64 @@ def test_tests_that_failed_before_do_not_end_the_suite(root: Path) -> None:
         WRONG.rstrip("\n").encode(),
     ],
 )
-def test_whatever_form_a_file_has_it_keeps(content: bytes, root: Path) -> None:
-    (root / "cart.py").write_bytes(content)
+def test_whatever_form_a_file_has_it_keeps(content: bytes, tmp_path: Path) -> None:
+    before, wanted = Source.of(content), content.replace(b" + 1", b"")
+    after = before.written(before.text.replace(" + 1", ""))
+    assert after == wanted
+    (tmp_path / "cart.py").write_bytes(content)
+    (tmp_path / "fix.patch").write_bytes(patch("cart.py", content, after))
+    subprocess.run(["git", "apply", "fix.patch"], cwd=tmp_path, check=True)
+    assert (tmp_path / "cart.py").read_bytes() == wanted
+
+
+def test_a_file_with_carriage_returns_and_marks_is_repaired(root: Path) -> None:
+    (root / "cart.py").write_bytes(b"\xef\xbb\xbfA = 1\r\n\x0c\r\n" + WRONG.replace("\n", "\r\n").encode())
     told, _, _ = repaired(root, RIGHT)
     assert "fixed in cart.py" in told
     applied(root)
-    assert (root / "cart.py").read_bytes().rstrip(b"\r\n") == content.replace(b" + 1", b"").rstrip(b"\r\n")
+    assert (root / "cart.py").read_bytes() == b"\xef\xbb\xbfA = 1\r\n\x0c\r\n" + RIGHT.replace("\n", "\r\n").encode()
+
+
+def edit_of(root: Path, answer: str) -> Edit | Refused:
+    """What an answer makes of the function in cart.py."""
+    with Worktree(root) as tree:
+        line = next(number for number, text in enumerate(tree.read("cart.py").split("\n"), 1) if text.startswith("def total"))
+        one = function_at(tree, "cart.py", line)
+        assert one is not None
+        return edited(tree, [one], answer)
 
 
 def test_a_character_that_the_file_cannot_hold_is_no_edit(root: Path) -> None:
     (root / "cart.py").write_bytes(("# coding: latin-1\n" + WRONG).encode("latin-1"))
-    told, record, _ = repaired(root, "def total(items):\n    return sum(items)  # →")
-    assert "no fix found" in told
-    assert "characters that cart.py cannot hold" in str(list(record.rows("programs.jsonl")))
+    edit = edit_of(root, "def total(items):\n    return sum(items)  # →")
+    assert isinstance(edit, Refused)
+    assert "characters that cart.py cannot hold" in edit.why
 
 
-def test_imports_of_an_answer_come_along_where_they_are_used(root: Path) -> None:
-    (root / "cart.py").write_text('"""Carts."""\n\nfrom __future__ import annotations\n\nimport os\n\n\n' + WRONG)
-    told, _, _ = repaired(root, f"import json\nimport math as m\nfrom your_module import other\n\n{RIGHT.replace('sum(', 'm.fsum(')}")
-    assert "fixed in cart.py" in told
-    applied(root)
-    text = (root / "cart.py").read_text()
-    assert "import os\nimport math as m\n" in text
-    assert "json" not in text
-    assert "your_module" not in text
+@pytest.mark.parametrize(
+    ("head", "wanted"),
+    [
+        ('"""Carts."""\n\nfrom __future__ import annotations\n\nimport os\n\n\n', "import os\nimport math as m\n"),
+        ('"""Carts."""\n\n\n', '"""Carts."""\nimport math as m\n'),
+        ("#!/usr/bin/env python\n# coding: utf-8\n\n", "# coding: utf-8\nimport math as m\n"),
+        ("", "import math as m\ndef total"),
+    ],
+)
+def test_imports_of_an_answer_come_along_where_they_are_used(head: str, wanted: str, root: Path) -> None:
+    (root / "cart.py").write_text(head + WRONG)
+    answer = f"import json\nimport math as m\nfrom your_module import other\n\n{RIGHT.replace('sum(', 'm.fsum(')}"
+    edit = edit_of(root, answer)
+    assert isinstance(edit, Edit)
+    assert wanted in edit.files["cart.py"]
+    assert "json" not in edit.files["cart.py"]
+    assert "your_module" not in edit.files["cart.py"]
+
+
+def test_what_the_file_knows_is_not_imported_again(root: Path) -> None:
+    (root / "cart.py").write_text("def m():\n    return 1\n\n\n" + WRONG)
+    edit = edit_of(root, f"import math as m\n\n{RIGHT.replace('sum(', 'm.fsum(')}")
+    assert isinstance(edit, Edit)
+    assert "import" not in edit.files["cart.py"]
 
 
 def test_links_inside_are_there_and_others_are_named(root: Path) -> None:
@@ -160,7 +195,7 @@ def test_a_test_that_hangs_is_one_that_fails(root: Path) -> None:
     assert "no end within" in model.asked[0]
 
 
-@pytest.mark.parametrize("options", ["--ff", "--lf -x", "-n 2", "-p no:randomly"])
+@pytest.mark.parametrize("options", ["--ff -n 2"])
 def test_settings_of_pytest_do_not_hide_the_test(options: str, root: Path) -> None:
     (root / "pytest.ini").write_text(f"[pytest]\naddopts = {options}\n")
     assert "fixed in cart.py" in repaired(root, RIGHT)[0]

@@ -303,13 +303,13 @@ class _Job:
         with atomic_write(self.out / PATCH, "wb") as file:
             file.write(
                 b"".join(
-                    _patch(name, self.tree.content(name), self.tree.written(name, text)) for name, text in sorted(made["files"].items())
+                    patch(name, self.tree.content(name), self.tree.written(name, text)) for name, text in sorted(made["files"].items())
                 )
             )
         return {"fixed": True, "lines": made["lines"], "file": ", ".join(sorted(made["files"]))}
 
 
-def _patch(file: str, before: bytes, after: bytes) -> bytes:
+def patch(file: str, before: bytes, after: bytes) -> bytes:
     """A patch as `git apply` reads it, byte for byte."""
     end = "\t" if " " in file else ""
     old, new = (io.BytesIO(content).readlines() for content in (before, after))

@@ -13,6 +13,7 @@ from luthier.records import JSON, Message, SkippedRows, Tool, read_rows, to_conv
 from luthier.records.account import note
 from luthier.records.files import set_aside
 from luthier.records.pairs import is_pair
+from luthier.records.parquet import ColumnRow
 
 Fields = Literal["all", "prompt", "response"]
 
@@ -106,7 +107,8 @@ def rows_at(source: str | Path | Iterable[JSON], numbers: Container[int]) -> dic
 def quality_of(row: JSON, column: str) -> float | None:
     """The number in a column of scores or weights, as a number or its text; None where there is none. Raises BadRowError without a place."""
     value = row.get(column)
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):  # NaN is how data frames write none
+    missing = isinstance(row, ColumnRow) and isinstance(value, float) and math.isnan(value)  # as data frames write what is not there
+    if value is None or value == "" or missing:
         return None
     try:
         number = math.nan if isinstance(value, bool | list | dict) else float(value)
