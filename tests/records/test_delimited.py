@@ -117,7 +117,7 @@ def test_tables_as_spreadsheets_save_them(text: str, tmp_path: Path) -> None:
 def test_a_last_column_without_a_name_that_holds_something_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("q,answer,\ntea,four,\nbun,two,x\n")
-    assert [cells for _, cells in filled(read_delimited(path))] == [["q", "answer"], ["tea", "four"], ["bun", "two", "x"]]
+    assert [cells for _, cells in filled(read_delimited(path))] == [["q", "answer", ""], ["tea", "four", ""], ["bun", "two", "x"]]
 
 
 @pytest.mark.parametrize(("encoding", "advice"), [("utf-16", "iconv -f utf-16"), ("cp1252", "iconv -f cp1252")])

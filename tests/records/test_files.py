@@ -331,6 +331,18 @@ def test_a_folder_of_parts_is_read_in_order(below: str, tmp_path: Path) -> None:
         list(read_rows(tmp_path / "set"))
 
 
+def test_parts_are_all_there_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for part in range(11):
+        write_jsonl(tmp_path / f"train-{part}-of-11.jsonl", [{"n": part}])
+    (tmp_path / "train-3-of-11.jsonl").write_text('{"n": 3}\nno row\n')
+    skipped = SkippedRows()
+    assert [row["n"] for _, row in read_rows(tmp_path, skipped)] == list(range(11))
+    assert skipped.count == 1
+    (tmp_path / "train-5-of-11.jsonl").unlink()
+    with pytest.raises(MissingFileError, match="10 parts, which are not all of one set"):
+        list(read_rows(tmp_path))
+
+
 def test_parts_may_be_lines(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "train-0-of-2.jsonl", [{"text": "a"}])
     write_jsonl(tmp_path / "train-1-of-2.jsonl.gz", [{"text": "b"}])

@@ -11,6 +11,7 @@ from luthier.errors import BadRowError
 from luthier.records import Message, read_rows
 from luthier.records.formats import to_conversation
 from luthier.records.pairs import to_pair
+from luthier.select.rows import row_text
 
 ASKED = [{"role": "user", "content": "tea?"}, {"role": "assistant", "content": "four"}]
 
@@ -47,8 +48,29 @@ def test_a_system_prompt_stands_before_pairs_too() -> None:
 def test_what_was_thought_is_of_the_answer(row: dict[str, Any], name: str) -> None:
     assert to_conversation(row | {name: "two and two"}).messages[-1].reasoning == "two and two"
     assert to_conversation(row | {name: None}).messages[-1].reasoning is None
-    with pytest.raises(BadRowError, match="the reasoning is list, not text"):
-        to_conversation(row | {name: [1]})
+    assert to_conversation(row | {name: True}).extra == {name: True}  # a switch, not a thought
+
+
+def test_a_thought_without_a_place_is_carried_along() -> None:
+    row = {"prompt": "a", "completion": [{"role": "assistant", "content": c} for c in "bc"], "thinking": "T"}
+    assert to_conversation(row).extra == {"thinking": "T"}
+    row = {"prompt": "a", "completion": [{"role": "assistant", "content": "b", "reasoning_content": "own"}], "thinking": "T"}
+    assert to_conversation(row).extra == {"thinking": "T"}
+
+
+def test_a_number_of_a_system_prompt_is_no_text_of_one() -> None:
+    assert to_conversation({"messages": ASKED, "system_prompt": 7}).extra == {"system_prompt": 7}
+
+
+def test_columns_of_pairs_beside_a_conversation_are_carried_along() -> None:
+    row = {"prompt": "q", "response": "r", "response_a": "a", "response_b": "b"}
+    assert row_text(row) == "user: q\nassistant: r\n"
+    assert to_conversation(row).extra == {"response_a": "a", "response_b": "b"}
+
+
+def test_a_history_that_is_no_list_is_a_field_like_others() -> None:
+    pair = to_pair({"prompt": "q", "chosen": "a", "rejected": "b", "history": "some plain text"})
+    assert (len(pair.prompt), pair.extra) == (1, {"history": "some plain text"})
 
 
 def test_lists_of_turns_have_one_length() -> None:

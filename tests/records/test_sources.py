@@ -9,7 +9,8 @@ import pytest
 
 from luthier.errors import SettingsError
 from luthier.records import Conversation, Message, write_jsonl
-from luthier.records.sources import conversations_in, pairs_in, rows_in
+from luthier.records.sources import rows_in
+from luthier.train.rows import conversations_in, pairs_in
 
 ROW = {"instruction": "tea?", "input": None, "output": "four"}
 READ = (Message("user", "tea?"), Message("assistant", "four"))

@@ -358,3 +358,12 @@ def test_a_file_is_the_same_by_each_of_its_names(tmp_path: Path, monkeypatch: py
     assert calls.count("one") == 1
     with pytest.raises(SettingsError, match=r"colour was .chats\.jsonl., is .base."):
         go(tmp_path / "run", calls, Settings(colour="./base/"), reads=["chats.jsonl"])
+
+
+def test_a_file_that_a_run_makes_is_named_as_before_it_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    calls: list[str] = []
+    go(tmp_path / "run", calls, Settings(colour="./bad.jsonl"))
+    (tmp_path / "bad.jsonl").write_text("{}\n")
+    go(tmp_path / "run", calls, Settings(colour="./bad.jsonl"))
+    assert calls.count("one") == 1

@@ -69,6 +69,26 @@ def test_a_test_is_never_what_is_edited(root: Path) -> None:
     assert "assert total([1, 2]) == 3" in model.asked[0]
 
 
+def test_code_with_examples_of_its_own_is_edited(root: Path) -> None:
+    (root / "pytest.ini").write_text("[pytest]\naddopts = --doctest-modules\n")
+    (root / "cart.py").write_text(
+        'def total(items):\n    """All.\n\n    >>> total([])\n    0\n    """\n    return sum(items) + bool(items)\n'
+    )
+    (root / "linked").symlink_to(root / "cart.py")
+    told, _, _ = repaired(root, 'def total(items):\n    """All.\n\n    >>> total([])\n    0\n    """\n    return sum(items)')
+    assert "fixed in cart.py" in told
+
+
+def test_a_folder_of_code_that_a_link_names_is_patched_where_it_lies(root: Path) -> None:
+    (root / "src" / "shop").mkdir(parents=True)
+    (root / "cart.py").rename(root / "src" / "shop" / "cart.py")
+    (root / "shop").symlink_to("src/shop")
+    (root / "test_cart.py").write_text(TEST.replace("from cart", "from shop.cart"))
+    told, _, _ = repaired(root, RIGHT)
+    assert "fixed in src/shop/cart.py" in told
+    applied(root)
+
+
 def test_a_module_that_cannot_be_imported_hides_no_other(root: Path) -> None:
     (root / "test_cart.py").write_text(TEST + EMPTY)
     (root / "test_a.py").write_text("import a_package_that_is_not_here\n")

@@ -142,6 +142,24 @@ def test_an_example_tells_right_from_wrong(head: str, right: str, wrong: str, do
         assert judged.passed is passes, (one.posed.public, judged)
 
 
+def test_a_long_chain_of_examples_is_read_at_once() -> None:
+    chain = ">>> x0 = 1\n" + "".join(f">>> x{n} = x{n - 1}\n" for n in range(1, 300)) + ">>> f(x299)\n1\n"
+    (test,) = examples(chain, "f")
+    assert test.count("\n") == 300
+
+
+@pytest.mark.parametrize(
+    ("doc", "test"),
+    [
+        (">>> f(1)  # doctest: -ELLIPSIS\n3", "assert f(1) == 3"),
+        (">>> print(f(2))\n  b", "assert ' '.join(map(str, [f(2)])) == '  b'"),
+        (">>> for i in [1]: y = i\n>>> f(y)\n4", "for i in [1]:\n    y = i\nassert f(y) == 4"),
+    ],
+)
+def test_an_example_as_an_assertion(doc: str, test: str) -> None:
+    assert list(examples(doc, "f")) == [test]
+
+
 def test_examples_that_cannot_be_said_as_assertions_are_none() -> None:
     told = ">>> f(1)\nTraceback (most recent call last):\nValueError: no\n>>> f(2)  # doctest: +SKIP\n2\n>>> print(f(1), end='')\n1\n>>> 1 + 1\n2\n"
     assert list(examples(told, "f")) == []
@@ -159,6 +177,8 @@ def test_examples_that_cannot_be_said_as_assertions_are_none() -> None:
             "def add(a, b): return a + b\n",
             1,
         ),
+        ("def test_data(): return 2\n\nassert area(test_data()) == 4\n", "area", "def area(x): return x * x\n", 1),
+        ("from __main__ import area\n\nassert area(2) == 4\n", "area", "def area(x): return x * x\n", 1),
         ("def close(a, b): return abs(a - b) < 1e-6\n\nassert close(area(2), 4)\n", "area", "def area(x): return x * x\n", 1),
     ],
 )

@@ -14,7 +14,7 @@ from luthier.models.local import LocalModel
 from luthier.records import Conversation, Message, SkippedRows, to_pair
 from luthier.records.account import Account
 from luthier.train.preference.tuning import chosen_by_method
-from luthier.train.rows import RefusedRowError, placing, read_training, read_training_pairs
+from luthier.train.rows import RefusedRowError, conversations_in, placing, read_training, read_training_pairs
 from luthier.train.sft import SftSettings, fine_tune
 from luthier.train.turn_weights import row_weight
 
@@ -53,6 +53,12 @@ def test_an_answer_that_is_marked_as_bad_is_refused(row: dict[str, Any], tmp_pat
     path = rows_file(tmp_path / "kto.jsonl", row | {next(reversed(row)): True}, row)
     with pytest.raises(BadRowError, match=r"kto\.jsonl:2: .* says that this answer is a bad one"):
         list(read_training([path]))
+
+
+def test_python_refuses_what_the_command_refuses_and_names_the_row() -> None:
+    with pytest.raises(BadRowError, match=r"the rows:2: 'label' says that this answer is a bad one"):
+        conversations_in([{"prompt": "a", "completion": "b"}, {"prompt": "a", "completion": "b", "label": False}])
+    assert len(conversations_in([{"prompt": "a", "completion": "b", "label": 0}])) == 1  # a class, not a verdict
 
 
 def test_a_label_of_another_layout_may_mean_anything(tmp_path: Path) -> None:

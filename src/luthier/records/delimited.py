@@ -84,6 +84,7 @@ def filled(rows: Iterator[Row]) -> Iterator[Row]:
     for line, cells in rows:
         if not width:  # the names
             width, whole = len(_without_last(cells)), len(cells)
+            width = whole if whole - width == 1 else width  # a single column without a name is one
         if any(cells):
             yield line, cells[:width] if len(cells) == whole and not any(cells[width:]) else cells
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal, TypeVar, cast
+from typing import IO, Any, Literal, NamedTuple, TypeVar, cast
 
 from luthier.errors import BadRowError, DiskError, MissingFileError, SettingsError
 from luthier.records.account import note, note_refusal
@@ -191,7 +191,7 @@ def _rows(path: str | Path, skipped: SkippedRows | None) -> Iterator[tuple[int, 
             return hub_rows(named)
         raise MissingFileError(f"{path} does not exist")
     if source.is_dir():
-        return _folder_rows(source)
+        return _folder_rows(source, skipped)
     kind = Path(source.name.lower().removesuffix(".gz")).suffix
     if kind == ".parquet":
         return _parquet_rows(source)
@@ -251,7 +251,7 @@ def _packed(path: str | Path, file: IO[bytes]) -> AbstractContextManager[IO[byte
 
 
 LONGEST_LINE = 256 << 20  # bytes; a line without end, or one that a few packed bytes stand for, must not fill the memory
-_PART = re.compile(r"([\w.]+?)-\d{1,6}-of-\d{1,6}\b")
+_PART = re.compile(r"([\w.]+?)-(\d{1,6})-of-(\d{1,6})\b")
 LARGEST_ARRAY = 4 << 30  # bytes of a .json file, which is read whole
 
 
@@ -335,7 +335,7 @@ def _parquet_rows(source: Path) -> Iterator[tuple[int, JSON]]:
         raise MissingFileError(f"cannot read {source}: {str(error).splitlines()[0]}") from error
 
 
-def _folder_rows(source: Path) -> Iterator[tuple[int, JSON]]:
+def _folder_rows(source: Path, skipped: SkippedRows | None = None) -> Iterator[tuple[int, JSON]]:
     if (source / "dataset_dict.json").exists():
         splits = json.loads((source / "dataset_dict.json").read_bytes())["splits"]
         raise MissingFileError(f"{source} holds the splits {', '.join(splits)}; name one of them, e.g. {source / splits[0]}")
@@ -349,16 +349,23 @@ def _folder_rows(source: Path) -> Iterator[tuple[int, JSON]]:
     splits = sorted({split_of(path) for path in parts})
     if len(splits) > 1:
         raise MissingFileError(f"{source} holds the splits {', '.join(splits)}; give a folder with one of them, or its files")
-    return enumerate((row for path in parts for _, row in read_rows(path)), 1)
+    numbers = [part_of(path) for path in parts]
+    if [number.at for number in numbers] not in (list(range(len(parts))), list(range(1, len(parts) + 1))) or {
+        one.of for one in numbers
+    } != {len(parts)}:
+        raise MissingFileError(
+            f"{source} holds {len(parts)} parts, which are not all of one set: {parts[0].name} to {parts[-1].name}; fetch the rest, or name files"
+        )
+    return enumerate((row for path in parts for _, row in read_rows(path, skipped)), 1)
 
 
 def shards(folder: Path) -> list[Path]:
     """The files of a data set that is kept in parts, as hubs keep it: Parquet, else JSONL, in the folder or in `data` below it, in order."""
     for place in (folder, folder / "data"):
         for endings in ((".parquet",), (".jsonl", ".jsonl.gz")):
-            found = sorted(path for path in place.glob("*") if path.is_file() and path.name.lower().endswith(endings) and split_of(path))
+            found = [path for path in place.glob("*") if path.is_file() and path.name.lower().endswith(endings) and split_of(path)]
             if found:
-                return found
+                return sorted(found, key=lambda path: (split_of(path), part_of(path), path.name))
     return []
 
 
@@ -366,6 +373,19 @@ def split_of(path: Path) -> str:
     """The split that a part is of: `train` of `train-00000-of-00002.parquet`; empty where the name does not say."""
     found = _PART.match(path.name)
     return found[1] if found else ""
+
+
+class Part(NamedTuple):
+    """Which part of how many a file is."""
+
+    at: int
+    of: int
+
+
+def part_of(path: Path) -> Part:
+    """Of a file whose name says so."""
+    found = _PART.match(path.name)
+    return Part(int(found[2]), int(found[3])) if found else Part(0, 1)
 
 
 def _dataset_rows(source: Path) -> Iterator[tuple[int, JSON]]:

@@ -77,7 +77,7 @@ def understand(row: JSON, format: str = "auto") -> Read:  # noqa: A002
     if not found.messages:
         raise BadRowError("a conversation without messages")
     messages = found.messages if cleaned is row else with_meant_nulls(found.messages, found.tools)
-    used = {*layout.needs, *layout.may}
+    used = {*layout.needs, *layout.may} - {name for name in (*_SYSTEM[1:], *_THOUGHT) if not _is_placed(name, row, found.messages)}
     extra = {key: value for key, value in row.items() if key not in used} | dict(found.extra)
     refuse_media(extra, messages)
     conversation = Conversation(messages, found.tools, without_written(extra, ("messages", "tools"), name))
@@ -218,17 +218,23 @@ def _from_xlam(row: JSON) -> Parts:
 
 def system_of(row: JSON) -> tuple[Message, ...]:
     """The system message that stands in a field of its own. Raises BadRowError where it is no text, or two differ."""
-    return system_turn(_one_of(row, *_SYSTEM))
+    named = [name for name in _SYSTEM if name == "system" or isinstance(row.get(name), str)]  # the other may be a number of one
+    return system_turn(_one_of(row, *named))
 
 
 def _thought(row: JSON, answer: tuple[Message, ...]) -> tuple[Message, ...]:
     """An answer with what was thought before it, where a field of the row beside it says so."""
-    told = _one_of(row, *_THOUGHT)
+    told = _one_of(row, *(name for name in _THOUGHT if isinstance(row.get(name), str)))
     if told is None or len(answer) != 1 or answer[0].reasoning is not None:
         return answer
-    if not isinstance(told, str):
-        raise BadRowError(f"the reasoning is {type(told).__name__}, not text; {seen(row)}")
     return (replace(answer[0], reasoning=told),)
+
+
+def _is_placed(name: str, row: JSON, messages: Sequence[Message]) -> bool:
+    """Whether what a field beside the turns says is in them; else it is carried along like any other."""
+    value = row.get(name)
+    told = [message.content for message in messages if message.role == "system"] if name in _SYSTEM else [one.reasoning for one in messages]
+    return value in (None, "") or (isinstance(value, str) and (value in told or not value.strip()))
 
 
 def _with_tools(system: tuple[Message, ...], messages: tuple[Message, ...], row: JSON) -> Parts:

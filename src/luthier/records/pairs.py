@@ -76,6 +76,12 @@ def understand_pair(row: JSON) -> ReadPair:
     """The preference pair in a row, and how it was read."""
     sides = _sides(row)
     if sides is None:
+        for (one, two), verdict, first, second in VERDICTS:
+            if row.get(one) is not None and row.get(two) is not None:
+                known = ", ".join(map(repr, (*first, *second)))
+                raise BadRowError(
+                    f"not a preference pair: `{verdict}` is {shown(row.get(verdict))}, and does not say which answer is better; {known} do"
+                )
         raise BadRowError(f"not a preference pair: prompt, chosen and rejected are expected; {seen(row)}")
     (better, worse), used = sides
     cleaned, filled = without_filled_nulls(row, (*used, *PROMPTS))
@@ -125,9 +131,6 @@ def _sides(row: JSON) -> tuple[tuple[str, str], tuple[str, ...]] | None:
                 return (one, two), (one, two, verdict)
             if told in second and not isinstance(told, bool):
                 return (two, one), (one, two, verdict)
-            raise BadRowError(
-                f"not a preference pair: `{verdict}` is {shown(told)}, and does not say which answer is better; {', '.join(map(repr, (*first, *second)))} do"
-            )
     return None
 
 
@@ -148,9 +151,14 @@ def _prompt(row: JSON) -> tuple[tuple[Message, ...], tuple[Tool, ...], tuple[str
         return (*history_turns(row.get("history")), Message("user", asked)), (), ("instruction", "input", "history")
     if name in ("conversations", "messages"):
         return messages_from(value), (), (name,)
-    if row.get("history") and isinstance(value, str):
+    if _is_listed(row.get("history")) and isinstance(value, str):
         return (*history_turns(row["history"]), Message("user", value)), (), (name, "history")
     return turns_from(value, "user"), (), (name,)
+
+
+def _is_listed(value: Any) -> bool:
+    """Whether a history is a list, or the JSON text of one; any other text is a field like others."""
+    return isinstance(value, list) or (isinstance(value, str) and value.lstrip().startswith("["))
 
 
 def _answers(value: Any) -> tuple[Message, ...]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from luthier.errors import SettingsError
+from luthier.errors import BadRowError, SettingsError
 from luthier.records.conversations import JSON, Conversation, PreferencePair
 from luthier.records.files import read_rows
-from luthier.records.formats import read_conversations, to_conversation
 from luthier.records.hub import column_rows
-from luthier.records.pairs import read_pairs, to_pair
 
+T = TypeVar("T")
 Source = str | Path | Iterable[Any]
 TAKEN = "a file, rows as dictionaries, a Dataset of datasets, or a DataFrame"
 
@@ -41,22 +40,18 @@ def rows_in(source: Source) -> Iterator[tuple[int, JSON]]:
                 raise SettingsError(f"row {number} is {type(row).__name__}; give {TAKEN}")
 
 
-def conversations_in(source: Source) -> list[Conversation]:
-    """Conversations from anywhere; those that are already typed stay as they are. Raises SettingsError, BadRowError, MissingFileError."""
-    if isinstance(source, str | Path):
-        return list(read_conversations(source))
-    if isinstance(source, list | tuple) and all(isinstance(row, Conversation) for row in source):
+def typed(source: Source, kind: type[T], convert: Callable[[JSON], T]) -> list[T]:
+    """What `convert` makes of rows from anywhere; those that are of the kind already stay. Raises SettingsError, MissingFileError, and BadRowError
+    with file and line, or position."""
+    if isinstance(source, list | tuple) and all(isinstance(row, kind) for row in source):
         return list(source)
-    return [to_conversation(row) for _, row in rows_in(source)]
-
-
-def pairs_in(source: Source) -> list[PreferencePair]:
-    """The same of preference pairs."""
-    if isinstance(source, str | Path):
-        return list(read_pairs(source))
-    if isinstance(source, list | tuple) and all(isinstance(row, PreferencePair) for row in source):
-        return list(source)
-    return [to_pair(row) for _, row in rows_in(source)]
+    made: list[T] = []
+    for number, row in rows_in(source):
+        try:
+            made.append(convert(row))
+        except BadRowError as problem:
+            raise problem.at(source if isinstance(source, str | Path) else "the rows", number) from None
+    return made
 
 
 def _present(value: Any) -> Any:

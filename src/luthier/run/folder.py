@@ -244,7 +244,9 @@ class Run(RunRecord):
             if old.get(name) != new[name]:
                 return f"{name} {old.get(name)}, not {new[name]}"
         for part in ("settings", "inputs"):
-            before, now = old.get(part) or {}, new[part]
+            before, now = (
+                {str(_by_one_name(name)): value for name, value in _by_one_name(side).items()} for side in (old.get(part) or {}, new[part])
+            )
             for name in sorted({*before, *now} - self._aside):
                 if before.get(name) != now.get(name):
                     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from luthier.texts.programs import parsed
 
@@ -17,7 +18,7 @@ def examples(text: str, entry_point: str) -> Iterator[str]:
         found = doctest.DocTestParser().get_examples(ast.get_docstring(defined[0]) or "" if defined else text)
     except ValueError:
         return
-    before: list[ast.stmt] = []
+    before: list[_Known] = []
     for example in found:
         code = parsed(example.source)
         if code is None or example.exc_msg or example.options.get(doctest.SKIP):
@@ -27,26 +28,34 @@ def examples(text: str, entry_point: str) -> Iterator[str]:
             asserted = _asserted(code.body[0].value, example)
             if asserted:
                 yield "\n".join([*map(ast.unparse, needed), asserted])
-        before += code.body
+        before += map(_Known.of, code.body)
 
 
-def _needed(before: Sequence[ast.stmt], code: Sequence[ast.stmt]) -> list[ast.stmt]:
+def _needed(before: Sequence[_Known], code: Sequence[ast.stmt]) -> list[ast.stmt]:
     """Earlier statements that code builds on: those that give a name that it uses, and those that use one with them."""
-    names, found = _used(code), list[ast.stmt]()
-    while True:
-        more = [node for node in before if node not in found and (_given(node) & names or (_used([node]) & names & _all_given(before)))]
-        if not more:
-            return [node for node in before if node in found]
-        found += more
-        names |= _used(more)
+    given = set().union(*(one.gives for one in before)) if before else set[str]()
+    names, kept, grew = _used(code), set[int](), True
+    while grew:
+        grew = False
+        for at in reversed(range(len(before))):
+            if at not in kept and (before[at].gives & names or before[at].uses & names & given):
+                kept.add(at)
+                names |= before[at].uses
+                grew = True
+    return [one.node for at, one in enumerate(before) if at in kept]
 
 
-def _all_given(nodes: Sequence[ast.stmt]) -> set[str]:
-    return set().union(*map(_given, nodes)) if nodes else set()
+class _Known(NamedTuple):
+    """A statement of an earlier example, the names that it gives a meaning, and those that stand in it."""
 
+    node: ast.stmt
+    gives: frozenset[str]
+    uses: frozenset[str]
 
-def _given(node: ast.stmt) -> set[str]:
-    return set(names_bound(ast.Module([node], [])))
+    @classmethod
+    def of(cls, node: ast.stmt) -> _Known:
+        stored = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
+        return cls(node, names_bound(ast.Module([node], [])) | stored, frozenset(_used([node])))
 
 
 def _used(nodes: Sequence[ast.stmt]) -> set[str]:
@@ -60,17 +69,19 @@ def _calls(name: str, nodes: Sequence[ast.stmt]) -> bool:
 
 def _asserted(value: ast.expr, example: doctest.Example) -> str:
     """That an expression is, or prints, what an example says; empty where this cannot be said without running it as a doctest."""
-    said, wanted = ast.get_source_segment(example.source, value) or ast.unparse(value), example.want.strip()
+    said, wanted = ast.get_source_segment(example.source, value) or ast.unparse(value), example.want.removesuffix("\n")
+    loosely = any(example.options.values())
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "print":
         if value.keywords:
             return ""
         said = f"' '.join(map(str, [{', '.join(map(ast.unparse, value.args))}]))"
         literal = False
     else:
+        wanted = wanted.strip()
         expected = parsed(wanted)
         literal = expected is not None and len(expected.body) == 1 and isinstance(expected.body[0], ast.Expr) and "\n" not in wanted
-        said = said if literal and not example.options else f"repr({said})"
-    if any(example.options.values()):
+        said = said if literal and not loosely else f"repr({said})"
+    if loosely:
         flags = sum(flag for flag, on in example.options.items() if on)
         return f"import doctest\nassert doctest.OutputChecker().check_output({example.want!r}, {said} + '\\n', {flags})"
     wanted = wanted.replace("<BLANKLINE>", "")

@@ -151,12 +151,16 @@ def _with_imports(text: str, answer: ast.Module, own: str) -> str:
     at = max((node.end_lineno or 0 for node in heads), default=0)
     if not heads:  # behind the remarks at the top, which may say what runs the file and how it is encoded
         at = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
-    return "".join([*lines[:at], *(f"{line}\n" for line in dict.fromkeys(wanted)), *lines[at:]])
+    before = "".join(lines[:at])
+    before = before if not before or before.endswith("\n") else f"{before}\n"
+    return "".join([before, *(f"{line}\n" for line in dict.fromkeys(wanted)), *lines[at:]])
 
 
 def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
     """What belongs to a module's own scope."""
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue  # not there when it runs
         yield child
         if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
             yield from _outside_functions(child)

@@ -203,14 +203,22 @@ def _tests(folder: Path, name: str) -> tuple[Test, ...]:
     for node in tree.body:
         if isinstance(node, ast.Assert):
             found.append((len(lead), ast.unparse(node)))
-        elif isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
-            if node.args.args or node.decorator_list:
-                raise SettingsError(f"{code}:{node.lineno}: {node.name} takes arguments or is decorated; give functions that stand alone")
-            functions.append(node)
         elif not _imports_answer(node):
             lead.append(ast.unparse(node))
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
+                functions.append(node)
+    if found:  # beside assertions, functions that these call or that assert nothing serve them
+        asserted_by = " ".join(text for _, text in found)
+        functions = [node for node in functions if f"{node.name}(" not in asserted_by and _asserts(node)]
+    if (odd := next((node for node in functions if node.args.args or node.decorator_list), None)) is not None:
+        raise SettingsError(f"{code}:{odd.lineno}: {odd.name} takes arguments or is decorated; give functions that stand alone")
     asserted = ["\n".join([*lead[:before], text]) for before, text in found]
-    return tuple(asserted + ["\n".join([*lead, ast.unparse(node), f"{node.name}()"]) for node in functions])
+    return tuple(asserted + ["\n".join([*lead, f"{node.name}()"]) for node in functions])
+
+
+def _asserts(node: ast.FunctionDef) -> bool:
+    """Whether a function is a test that stands alone."""
+    return not node.args.args and not node.decorator_list and any(isinstance(one, ast.Assert) for one in ast.walk(node))
 
 
 def _keeps_object(test: str, entry: str) -> bool:
@@ -240,7 +248,7 @@ def _imports_answer(node: ast.stmt) -> bool:
     if not isinstance(node, ast.ImportFrom) or not node.module:
         return isinstance(node, ast.ImportFrom)  # from . import
     top = node.module.partition(".")[0]
-    return node.level > 0 or (top not in sys.stdlib_module_names and find_spec(top) is None)
+    return node.level > 0 or top == "__main__" or (top not in sys.stdlib_module_names and find_spec(top) is None)
 
 
 def _module(path: Path, name: str) -> Iterator[Held]:

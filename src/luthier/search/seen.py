@@ -18,7 +18,7 @@ FOLLOW = os.environ.get("LUTHIER_FOLLOW") == "1"
 SECONDS = float(os.environ.get("LUTHIER_SECONDS", "60"))  # of the first test that comes to no end; each further one has half as many
 MOST = 400  # functions of one test
 _left = [SECONDS]
-seen: dict[str, Any] = {"tests": {}, "functions": [], "called": {}, "frames": {}, "lines": {}}
+seen: dict[str, Any] = {"tests": {}, "functions": [], "called": {}, "frames": {}, "lines": {}, "doctests": []}
 _places: dict[CodeType, int] = {}
 _called: dict[CodeType, set[int]] = {}
 
@@ -38,6 +38,11 @@ def pytest_configure(config: Any) -> None:
     """One process, whatever the repository asks of pytest-xdist: what other processes run is not seen here."""
     if getattr(config.option, "dist", "no") != "no":
         config.option.dist, config.option.tx, config.option.numprocesses = "no", [], 0
+
+
+def pytest_itemcollected(item: Any) -> None:
+    if type(item).__name__ == "DoctestItem":  # a test that stands in the code itself
+        seen["doctests"].append(item.nodeid)
 
 
 def _calls(frame: FrameType, event: str, argument: object) -> Any:

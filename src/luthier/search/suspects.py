@@ -21,7 +21,7 @@ def editable(tree: Worktree, failing: Ran, near: Ran, most: int, tests: Set[str]
     first = min(failing.failed)
     places = dict.fromkeys((*reversed(failing.frames.get(first, ())), *reversed(failing.called.get(first, ()))))
     worth = suspicion(near)
-    tests = {name.partition("::")[0] for name in (*failing.tests, *near.tests)} | tests
+    tests = failing.files | near.files | tests
     found: dict[tuple[str, int], tuple[float, int, Editable]] = {}
     for order, place in enumerate(places):
         one = function_at(tree, place.file, place.line) if _is_source(place.file) and place.file not in tests else None

@@ -49,7 +49,7 @@ class Place(NamedTuple):
 class Ran:
     """What a run of tests came to. tests: outcome by node id; texts: what was said of those that failed; called, frames: by node id the
     functions that a test called, in their order, and those of its traceback, where it was followed; lines: files and lines that it ran; said: the end of the output where
-    pytest did not get to its end."""
+    pytest did not get to its end; doctests: which of the tests are examples of docstrings."""
 
     tests: Mapping[str, str]
     texts: Mapping[str, str]
@@ -57,6 +57,12 @@ class Ran:
     frames: Mapping[str, tuple[Place, ...]]
     lines: Mapping[str, frozenset[tuple[str, int]]] = field(default_factory=dict)
     said: str = ""
+    doctests: frozenset[str] = frozenset()
+
+    @property
+    def files(self) -> frozenset[str]:
+        """Those that hold nothing but tests."""
+        return frozenset(name.partition("::")[0] for name in self.tests.keys() - self.doctests)
 
     @property
     def passed(self) -> frozenset[str]:
@@ -124,11 +130,14 @@ class Worktree:
             if now.get(name) == self._states[name]:
                 continue
             path, kept = self.path / name, self._kept / name
-            if path.is_dir() and not path.is_symlink():
+            folder, was_folder = (one.is_dir() and not one.is_symlink() for one in (kept, path))
+            if was_folder and not folder:
                 shutil.rmtree(path)
-            path.unlink(missing_ok=True)
-            if kept.is_dir() and not kept.is_symlink():
-                path.mkdir()
+            elif not was_folder:
+                path.unlink(missing_ok=True)
+            if folder:
+                path.mkdir(exist_ok=True)
+                shutil.copymode(kept, path)
             else:
                 shutil.copy2(kept, path, follow_symlinks=False)
             self._states[name] = _state(path)
@@ -158,16 +167,27 @@ class Worktree:
             told = json.loads((self.path / SEEN).read_text(encoding="utf-8"))
             tests = {str(name): str(each["outcome"]) for name, each in told["tests"].items()}
             texts = {str(name): str(each["text"]) for name, each in told["tests"].items()}
-            functions = [_place(row) for row in told["functions"]]
+            functions = [self._place(row) for row in told["functions"]]
             called = {str(name): tuple(functions[at] for at in own) for name, own in told["called"].items()}
             lines = {
-                str(name): frozenset((_inside(file), int(line)) for file, own in files.items() for line in own)
+                str(name): frozenset((self._inside(file), int(line)) for file, own in files.items() for line in own)
                 for name, files in told["lines"].items()
             }
-            frames = {str(name): tuple(map(_place, rows)) for name, rows in told["frames"].items()}
+            frames = {str(name): tuple(map(self._place, rows)) for name, rows in told["frames"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
             return Ran({}, {}, {}, {}, said=said or "pytest said nothing")
-        return Ran(tests, texts, called, frames, lines, said if not tests else "")
+        return Ran(tests, texts, called, frames, lines, said if not tests else "", frozenset(map(str, told["doctests"])))
+
+    def _place(self, row: Sequence[object]) -> Place:
+        file, name, line = row
+        return Place(self._inside(str(file)), str(name), int(str(line)))
+
+    def _inside(self, file: str) -> str:
+        """A file inside the copy by its own name, whatever links led to it; others as they are."""
+        name = file.removeprefix(f"{INSIDE}/")
+        if name == file or not (self._kept / name).exists():
+            return name
+        return str((self._kept / name).resolve().relative_to(self._kept.resolve()))
 
     def _command(self, words: Sequence[str], seconds: float, *, follow: bool) -> list[str]:
         plugin = Path(__file__).with_name("seen.py")
@@ -190,7 +210,7 @@ class Worktree:
             ("LUTHIER_ROOT", f"{INSIDE}/"),
             ("LUTHIER_OUT", f"{INSIDE}/{SEEN}"),
             ("LUTHIER_FOLLOW", "1" if follow else "0"),
-            ("LUTHIER_SECONDS", f"{seconds / 3:g}"),
+            ("LUTHIER_SECONDS", f"{seconds / 1.5 if follow else seconds / 3:g}"),  # what is followed takes its time
         ):
             made += ["--setenv", name, value]
         for folder in folders:
@@ -245,7 +265,7 @@ def _states(folder: Path) -> dict[str, tuple[int, ...]]:
 
 def _state(path: Path) -> tuple[int, ...]:
     status = path.lstat()
-    mode = stat.S_IFMT(status.st_mode)
+    mode = status.st_mode
     return (mode,) if stat.S_ISDIR(status.st_mode) else (mode, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
@@ -258,12 +278,3 @@ def _folders(python: str) -> list[str]:
     if "/" in wanted:
         raise SettingsError(f"{python}: lies at the root of the file system, all of which would be seen inside; give another --python")
     return [one for one in sorted(wanted) if not any(one != outer and Path(one).is_relative_to(outer) for outer in wanted)]
-
-
-def _place(row: Sequence[object]) -> Place:
-    file, name, line = row
-    return Place(_inside(str(file)), str(name), int(str(line)))
-
-
-def _inside(file: str) -> str:
-    return file.removeprefix(f"{INSIDE}/")

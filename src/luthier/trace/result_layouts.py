@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from luthier.errors import BadRowError, FetchError
 from luthier.packages import BFCL, unpack_wheel
-from luthier.records.account import note_strange
+from luthier.records.account import Account, note_strange
 from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_lines, read_rows, read_whole, set_aside
 from luthier.records.inspect_logs import inspect_head, inspect_scores, is_inspect_log
@@ -205,7 +205,7 @@ def _harness_values(row: JSON, task: str) -> dict[Rule, Value]:
     metrics = dict.fromkeys([*named, *(metric for metric in METRICS if metric in row and not named)])
     if not metrics and not isinstance(row.get("metrics"), list):
         raise BadRowError(f"no metric that is a number; known are {', '.join(METRICS)}")
-    chosen = str(row.get("filter") or "")
+    chosen = str(row.get("filter") or "none")
     return {Rule(task, metric, chosen): _number(row.get(metric)) for metric in metrics}
 
 
@@ -421,4 +421,19 @@ def repeated_runs(files: Sequence[tuple[str | None, Path, Reader]]) -> set[Path]
                 head = inspect_head(path)
                 finished = head.status == "success"
                 runs.setdefault((name, head.model, head.task, head.arguments, path.parent), []).append((finished, head.created, path))
-    return {path for each in runs.values() for _, _, path in sorted(each)[:-1]}
+    earlier: set[Path] = set()
+    for each in runs.values():
+        *before, (_, _, last) = sorted(each)
+        earlier.update(path for _, _, path in before if not _is_inspect(path, files) or _samples_of(path) <= _samples_of(last))
+    return earlier
+
+
+def _is_inspect(path: Path, files: Sequence[tuple[str | None, Path, Reader]]) -> bool:
+    return any(reader is inspect_answers for _, one, reader in files if one == path)
+
+
+def _samples_of(path: Path) -> set[str]:
+    """Which items a log of Inspect has answers to: parts of a task, as `--limit` makes them, are no retries of each other."""
+    with suppress(BadRowError), Account(apart=True):  # looking is not reading
+        return {str(row["id"]) for _, row in inspect_scores(path, SkippedRows())}
+    return set()

@@ -18,7 +18,6 @@ from luthier.texts.dates import shown_order
 from luthier.trace.answers import Item
 from luthier.trace.readers.places import RecordLines, dialect_of, header_of, lines_of
 from luthier.trace.readers.values import label_of, times_of
-from luthier.trace.writings import name_of, whole_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,7 +100,7 @@ def _read(path: Path, columns: Mapping[str, str]) -> Any:
 
     names = {column: name for name, column in columns.items()}
     header = header_of(path)
-    if twice := next((name for name in header if header.count(name) > 1), None):
+    if (twice := next((name for name in header if header.count(name) > 1), None)) is not None:
         raise BadRowError(f"two columns are called {twice!r}; rename one", path, 1)
     dialect = dialect_of(next(lines_of(path))[1])
     parsing = tables.ParseOptions(delimiter=dialect.sign, quote_char='"' if dialect.quoted else False, newlines_in_values=dialect.quoted)
@@ -122,10 +121,10 @@ def _read(path: Path, columns: Mapping[str, str]) -> Any:
 
 
 def _named(column: Any) -> Any:
-    """A column of names without blanks around them and points behind whole numbers; what is empty then is null."""
+    """A column of names without blanks around them; what is empty then is null. Whether `1.0` is 1 is settled over all files."""
     import pyarrow as pa
 
-    names = whole_names([name_of(name) for name in column.dictionary.to_pylist()])
+    names = [name.strip() for name in column.dictionary.to_pylist()]
     return pa.DictionaryArray.from_arrays(column.indices, pa.array([name or None for name in names], pa.string()))
 
 

@@ -212,11 +212,16 @@ class _Gathered:
             self._note(Answered("", known.item, None, known.text, known.concepts))
 
     def log(self, given: dict[str, Item]) -> AnswerLog:
+        self.notes += self.answers.settle()
+        found: dict[str, Item] = {}
+        for name, item in zip(whole_names(list(self.items)), self.items.values(), strict=True):
+            if name not in found or (item.text and not found[name].text):
+                found[name] = Item(name, item.text, item.concepts)
         items = [
-            item if (known := given.get(item.item)) is None else Item(item.item, known.text or item.text, known.concepts or item.concepts)
-            for item in self.items.values()
+            item if (known := given.get(name)) is None else Item(name, known.text or item.text, known.concepts or item.concepts)
+            for name, item in found.items()
         ]
-        items += [item for name, item in given.items() if name not in self.items]
+        items += [item for name, item in given.items() if name not in found]
         chosen = self.rules.lines() if any(choice.others or choice.lower for choice in self.rules.choices.values()) else []
         return self.answers.log(Catalogue.of(items), [*self.notes, *chosen])
 
@@ -292,7 +297,7 @@ def _cells(row: JSON) -> tuple[str, str, float]:
     share = correct_of(correct)
     if share is None:
         raise BadRowError(f"correct is {correct!r}; {LABELS}")
-    return name_of(row["learner"]), name_of(row["item"]), share
+    return str(row["learner"]).strip(), str(row["item"]).strip(), share
 
 
 def _time(row: JSON) -> float | None:

@@ -15,7 +15,8 @@ from luthier.records.account import note, note_row
 from luthier.records.files import set_aside
 from luthier.records.filled_nulls import FILLED_NULLS
 from luthier.records.formats import Read, understand
-from luthier.records.pairs import understand_pair
+from luthier.records.pairs import to_pair, understand_pair
+from luthier.records.sources import Source, typed
 
 Row = TypeVar("Row", Conversation, PreferencePair)
 T = TypeVar("T")
@@ -70,9 +71,20 @@ def read_training_pairs(
     return made
 
 
+def conversations_in(source: Source) -> list[Conversation]:
+    """Conversations from anywhere in Python, as `read_training` takes them. Raises SettingsError, MissingFileError, BadRowError."""
+    return typed(source, Conversation, lambda row: _conversation(row).conversation)
+
+
+def pairs_in(source: Source) -> list[PreferencePair]:
+    """The same of preference pairs."""
+    return typed(source, PreferencePair, to_pair)
+
+
 def _conversation(row: JSON) -> Read:
     bad = "label" if "completion" in row else "kto_tag"
-    if row.get(bad) in (False, "false", "False"):  # a label of other layouts may mean anything
+    value = row.get(bad)
+    if value is False or value in ("false", "False"):  # a label of other layouts may mean anything
         raise BadRowError(f"{bad!r} says that this answer is a bad one; leave such rows out, or make pairs for `train preference`")
     return understand(row)
 

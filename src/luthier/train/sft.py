@@ -23,8 +23,8 @@ from luthier.models.loading import loading
 from luthier.models.local import LocalModel
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, Conversation
-from luthier.records.sources import Source, conversations_in
-from luthier.train.rows import RefusedRowError
+from luthier.records.sources import Source
+from luthier.train.rows import RefusedRowError, conversations_in
 from luthier.train.settings import SftSettings
 from luthier.train.shared_prompts import Encoded, collate, share_prompts
 from luthier.train.start import (

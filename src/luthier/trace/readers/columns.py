@@ -183,11 +183,11 @@ def _list_in(cell: object) -> list[object] | None:
     text = cell.strip() if isinstance(cell, str) else ""
     if not (text.startswith("[") and text.endswith("]") and len(text) <= LONGEST_LIST):
         return None
-    if _ARRAY.fullmatch(text):
-        return [part[1:-1] for part in _PARTS.findall(text)]
     try:
         found = parse_text(text, nan=True)
     except BadRowError:
+        if _ARRAY.fullmatch(text) and len(parts := _PARTS.findall(text)) > 1:  # without commas, as numpy shows one
+            return [part[1:-1] for part in parts]
         try:
             found = ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):

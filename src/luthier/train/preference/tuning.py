@@ -11,10 +11,11 @@ from luthier.models.loading import loading
 from luthier.models.local import LocalModel
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, PreferencePair, to_pair
-from luthier.records.sources import Source, pairs_in
+from luthier.records.sources import Source
 from luthier.train.preference.config import PreferenceConfig
 from luthier.train.preference.pairs import EncodedPair, PairCounts
 from luthier.train.preference.trainer import PreferenceTrainer, kept_pairs
+from luthier.train.rows import pairs_in
 from luthier.train.settings import PreferenceMethod, PreferenceSettings
 from luthier.train.start import check_start, checked, defaults, lora_config, refused_by, starting_weights, trainer_config
 from luthier.train.steps import METRICS, MetricsCallback, full_disk_named, refuse_broken, resumed, save
