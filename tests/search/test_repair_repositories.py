@@ -210,7 +210,7 @@ def test_what_one_edit_does_to_the_tree_is_undone_before_the_next(root: Path) ->
 
 def test_a_test_that_hangs_is_one_that_fails(root: Path) -> None:
     (root / "cart.py").write_text("def total(items):\n    while True:\n        pass\n")
-    told, _, model = repaired(root, RIGHT, suite_seconds=12.0)
+    told, _, model = repaired(root, RIGHT, suite_seconds=9.0)
     assert "fixed in cart.py" in told
     assert "no end within" in model.asked[0]
 

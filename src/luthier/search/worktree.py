@@ -210,7 +210,7 @@ class Worktree:
             ("LUTHIER_ROOT", f"{INSIDE}/"),
             ("LUTHIER_OUT", f"{INSIDE}/{SEEN}"),
             ("LUTHIER_FOLLOW", "1" if follow else "0"),
-            ("LUTHIER_SECONDS", f"{seconds / 1.5 if follow else seconds / 3:g}"),  # what is followed takes its time
+            ("LUTHIER_SECONDS", f"{seconds / 2 if follow else seconds / 3:g}"),  # what is followed takes its time
         ):
             made += ["--setenv", name, value]
         for folder in folders:
