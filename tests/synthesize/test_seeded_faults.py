@@ -49,7 +49,7 @@ def clean() -> list[Conversation]:
     """The sample API and everyday tools; of calls, half go on with their answers."""
     tools = [*import_apis(("sample",)), ORDER]
     own = [row for row in own_dialogues(400, tools, seed=2) if any(one.role == "tool" for one in row.messages)][:50]
-    plain = list(own_dialogues(60, tools, seed=1))
+    plain = list(own_dialogues(80, tools, seed=1))
     return [*own, *plain, *synthesize_dialogues(COUNT - len(own) - len(plain), seed=4)]
 
 
