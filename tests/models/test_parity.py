@@ -460,3 +460,12 @@ def test_a_broken_call_in_an_answer_that_ended_is_an_error() -> None:
     for calls, cut in (([_call("pay", '{"card": "LC')], False), ([_call("pay", "{"), _call("pay", "{}")], True)):
         with pytest.raises(json.JSONDecodeError):
             said_text({"tool_calls": calls}, cut=cut)
+
+
+def test_calls_are_the_same_in_whatever_order_their_arguments_come() -> None:
+    from luthier.models.parity import _plain
+    from luthier.records import ToolCall
+
+    assert (
+        _plain([ToolCall("f", {"a": 1, "b": 2})]) == _plain([ToolCall("f", {"b": 2, "a": 1})]) != _plain([ToolCall("f", {"b": 1, "a": 2})])
+    )
