@@ -19,7 +19,7 @@ from luthier.synthesize.tools.meanings import meaning_of
 from luthier.synthesize.tools.operations import imperative, operation
 from luthier.synthesize.tools.own_details import asked_for, detail
 from luthier.synthesize.tools.own_dialogues import own_dialogues
-from luthier.synthesize.tools.own_texts import another_like, digits_in
+from luthier.synthesize.tools.own_texts import another_like, digits_in, options_in
 from luthier.synthesize.tools.own_values import draw_arguments
 
 
@@ -299,6 +299,8 @@ def test_digits_are_those_of_a_statement_of_its_own(told: str, count: int) -> No
         ("duration_minutes", 15, "integer", ("duration", "15 minutes", "for 15 minutes")),
         ("grace_period_seconds", 58, "integer", ("grace period", "58 seconds", "with a grace period of 58 seconds")),
         ("term_months", 24, "integer", ("term", "24 months", "with a term of 24 months")),
+        ("number_of_days", 12, "integer", ("days", "12 days", "for 12 days")),
+        ("waiting_minutes", 12, "integer", ("waiting time", "12 minutes", "with a waiting time of 12 minutes")),
         ("notify_owner", False, "boolean", ("notify owner", "no", ", notify owner: no")),
         ("valve_ids", [90213, 81664], "array", ("valve ids", "90213 and 81664", "")),
     ],
@@ -323,6 +325,20 @@ def test_a_rate_a_span_and_a_flag_are_said_with_what_belongs_to_them(name: str, 
 )
 def test_a_question_names_what_is_called_by_a_preposition(name: str, schema: dict[str, Any], asked: str) -> None:
     assert asked_for(name, schema) == asked
+
+
+@pytest.mark.parametrize(
+    ("told", "options"),
+    [
+        ("morning, afternoon or night", ("morning", "afternoon", "night")),
+        ("Username or email.", ()),
+        ("Name, email or phone", ()),
+        ("title or author", ()),
+        ("Either red or blue", ("red", "blue")),
+    ],
+)
+def test_options_are_told_from_what_a_value_is(told: str, options: tuple[str, ...]) -> None:
+    assert options_in(told) == options
 
 
 def drawn_values(schema: dict[str, Any], name: str = "x") -> set[Any]:

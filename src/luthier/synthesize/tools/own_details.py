@@ -18,6 +18,7 @@ PREPOSITIONS = frozenset(("to", "from", "on", "at", "by", "for", "in", "until", 
 _BARE = frozenset(("from", "to", "since", "until", "before", "after"))
 _BOUNDS = frozenset(("after", "before", "since", "until", "from", "to", "above", "below", "over", "under"))  # of a number
 _TIMES = frozenset(("nights", "days", "hours", "minutes", "weeks", "months", "years", "people", "persons", "guests", "passengers"))
+_COUNTED = re.compile(r"num|number|(?:total )?number of|no of|total|count|how many")
 _SPANS = frozenset(("seconds", "minutes", "hours", "days", "weeks", "months", "years"))
 _ADJECTIVE = re.compile(r"(e|ic|al|ed|able|ible|ive|ful|less|ous|ing|y|ent|ant)$")
 _PARTICIPLE = re.compile(r"(ed|en|sold|bought|born|built|paid|sent|made|left|held|sown|shown|spent|lent|met|set|kept|lost|found)$")
@@ -264,7 +265,10 @@ def _with_unit(label: str, text: str) -> tuple[str, str, str]:
         unit = f"{_UNITS[rate[2]] if rate[2] else ''} per {_UNITS.get(rate[3], rate[3])}".strip()
         return rate[1], f"{text} {unit}", ""
     head, _, last = label.rpartition(" ")
+    if last in _SPANS and _COUNTED.fullmatch(head):  # number of days
+        return last, f"{text} {last}", f"for {text} {last}"
     if head and last in _SPANS and not is_verb(head) and head.partition(" ")[0] not in _LIMITS:
+        head = f"{head} time" if head.endswith("ing") else head  # waiting minutes
         short = head in ("duration", "length", "time", "period")
         return (
             head,

@@ -81,7 +81,9 @@ _DIGITS = re.compile(
 )
 _NOT_ALONE = re.compile(r"(?i)\b(letters?|characters?|hex|up to|at least|at most|between|over|case|e\.g|example|before|after)\b")
 _OPTIONS = re.compile(r"(?:\bone of:?|\beither|\bcan be:?|\bpossible values:?|\ballowed values:?|\bvalues:|:)\s+(.+)", re.IGNORECASE)
-_LISTED = re.compile(r"((?:[\w-]{2,24}, )*[\w-]{2,24},? or [\w-]{2,24})")  # all that a description says: morning, afternoon or night
+_LISTED = re.compile(
+    r"((?:[\w-]{2,24}, )+[\w-]{2,24},? or [\w-]{2,24})"
+)  # three or more are all that a description says: morning, afternoon or night
 _OPTION = re.compile(r"[\"'`]?([A-Za-z][\w-]{1,24})[\"'`]?")
 _WISHED = re.compile(r"(suggest|propose|recommend|request|apply|ask|nominate)\b")
 _TRADED = re.compile(
@@ -229,8 +231,8 @@ def examples_in(told: str, *, codes: bool = False) -> tuple[str, ...]:
 def options_in(told: str) -> tuple[str, ...]:
     """The options that a description lists: "Kind of trip: single, return or open." has three."""
     found = _OPTIONS.search(told) or _LISTED.fullmatch(told.rstrip(". "))
-    if not found:
-        return ()
+    if not found or (found.re is _LISTED and any(meaning_of(word) for word in re.findall(r"[\w-]+", told) if word != "or")):
+        return ()  # "Name, email or phone" says what it is, not what it may be
     parts = [part.strip() for part in re.split(r",|\bor\b|\||/", found[1].rstrip(". "))]
     fitting = [match[1] for part in parts if (match := _OPTION.fullmatch(part))]
     return tuple(dict.fromkeys(fitting)) if len(fitting) >= 2 and len(fitting) == len([part for part in parts if part]) else ()
