@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from scripted_models import Says
 
-from luthier.models.protocol import Completion, Progress, Prompt, Samplings, Usage
 from luthier.run import RunRecord
 from luthier.sandbox import Sandbox
 from luthier.search import repair_page, repairing
@@ -21,22 +20,6 @@ WRONG = "def total(items):\n    return sum(items) + 1\n"
 RIGHT = "def total(items):\n    return sum(items)\n"
 TEST = "from cart import total\n\n\ndef test_total():\n    assert total([1, 2]) == 3\n"
 EMPTY = "\n\ndef test_empty():\n    assert total([]) == 0\n"
-
-
-class Says:
-    """A model that gives these answers in turn."""
-
-    name, supports, usage = "says", frozenset({"generate"}), Usage()
-
-    def __init__(self, *answers: str) -> None:
-        self.answers, self.asked = answers, []
-
-    def generate(self, prompts: Sequence[Prompt], sampling: Samplings = (), progress: Progress | None = None) -> list[Completion]:
-        made = []
-        for prompt in prompts:
-            made.append(Completion(f"```python\n{self.answers[len(self.asked) % len(self.answers)]}\n```", "stop", 10, 10))
-            self.asked.append(prompt.messages[-1].content or "")
-        return made
 
 
 @pytest.fixture

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from scripted_models import Says
 
 from luthier.errors import SettingsError
-from luthier.models.protocol import Completion, Progress, Prompt, Samplings, Usage
 from luthier.run import RunRecord
 from luthier.sandbox import Sandbox
 from luthier.search import repair_page, repairing
@@ -50,26 +49,16 @@ def test_add():
 """
 
 
-class Fixer:
+class Fixer(Says):
     """Breaks another test first, then writes something that is no function of the repository, then a large fix, then the smallest."""
 
-    name, supports, usage = "fixer", frozenset({"generate"}), Usage()
-    answers = (
-        "def add(values):\n    return sum(values) - 1",
-        "def nothing():\n    pass",
-        'def total(self):\n    """All\n    of\n    them."""\n    found = add(self.values)\n    return found',
-        'def total(self):\n    """All of them."""\n    return add(self.values)',
-    )
-
     def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def generate(self, prompts: Sequence[Prompt], sampling: Samplings = (), progress: Progress | None = None) -> list[Completion]:
-        made = []
-        for prompt in prompts:
-            made.append(Completion(f"```python\n{self.answers[len(self.asked) % len(self.answers)]}\n```", "stop", 100, 30))
-            self.asked.append(prompt.messages[-1].content or "")
-        return made
+        super().__init__(
+            "def add(values):\n    return sum(values) - 1",
+            "def nothing():\n    pass",
+            'def total(self):\n    """All\n    of\n    them."""\n    found = add(self.values)\n    return found',
+            'def total(self):\n    """All of them."""\n    return add(self.values)',
+        )
 
 
 @pytest.fixture
@@ -129,7 +118,7 @@ def test_what_went_wrong_is_told_to_the_next_attempt(repository: Path, tmp_path:
 
 def test_a_line_is_written_anew_without_being_seen(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Fixer()
-    model.answers = ("return add(self.values)",)  # type: ignore[assignment]
+    model.answers = ("return add(self.values)",)
     settings = RepairSettings("tests/test_sums.py::test_total", root=str(repository), lines="only", budget="4 calls")
     made = repairing.run(settings, tmp_path / "run", model=model)  # type: ignore[arg-type]
     assert "fixed in sums.py, 2 lines changed" in repair_page.lines(made)[0]
