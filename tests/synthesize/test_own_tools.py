@@ -319,6 +319,19 @@ def test_the_assistant_asks_for_exactly_what_is_missing(rows: list[Any]) -> None
             assert set(row.extra["missing"]) <= required
 
 
+def test_beside_a_request_that_lacks_a_value_stands_the_same_one_with_it(rows: list[Any]) -> None:
+    lacking = [(number, row) for number, row in enumerate(rows) if row.extra["type"] == "missing_argument"]
+    paired = 0
+    for number, row in lacking:
+        later = [one for one in rows[number : number + 12] if one.extra.get("subtype") == "complete"]
+        whole = next((one for one in later if one.tools == row.tools), None)
+        if whole is not None:
+            call = whole.messages[1].tool_calls[0]
+            assert set(row.extra["missing"]) <= set(call.arguments)
+            paired += 1
+    assert paired > len(lacking) / 2
+
+
 def test_the_same_seed_gives_the_same_rows_and_another_seed_others_that_are_held_out() -> None:
     first = [row.to_row() for row in own_dialogues(80, CLINIC, seed=5)]
     assert first == [row.to_row() for row in own_dialogues(80, CLINIC, seed=5)]

@@ -166,6 +166,21 @@ def test_lists_of_tools_carry_calls_and_refusals_in_a_row() -> None:
     assert {len(group[0].tools) for group in lists} >= {1, 2, 3}
 
 
+def test_beside_a_request_that_lacks_a_value_stands_the_same_one_with_it() -> None:
+    rows = list(synthesize_dialogues(900, [], seed=4, real_share=0.0))
+    lacking = [(number, row) for number, row in enumerate(rows) if row.extra["type"] == "missing_argument"]
+    whole = [
+        later
+        for number, row in lacking
+        for later in rows[number : number + PER_LIST]
+        if later.tools == row.tools
+        and later.extra["type"] == "single"
+        and row.extra["missing"][0] in later.messages[1].tool_calls[0].arguments
+    ]
+    assert len(lacking) > 20
+    assert len(whole) > len(lacking) / 2
+
+
 def test_labels_agree_with_content_and_rows_survive_the_disk_layout() -> None:
     for row in synthesize_dialogues(300, [ROOMS] * 1, seed=2):
         answer = row.messages[-1]

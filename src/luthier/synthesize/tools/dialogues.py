@@ -110,9 +110,15 @@ def _on_one_list(blueprint: Blueprint, others: list[Blueprint], types: list[Dial
     asks = {one.ask for one in listed}
     absent = [other for other in others if other.tool.name not in names and other.ask not in asks]
     rows: dict[str, Conversation] = {}
-    for number, kind in enumerate(types):
+    able = [one for one in listed if _askable(one)]
+    whole: list[Conversation] = []  # requests that lacked something, in full
+    for number, kind in enumerate(sorted(types, key=lambda kind: kind != "missing_argument")):
         asked = blueprint if number == 0 else source.random.choice(listed)
-        row = _dialogue(kind, asked, listed, absent, source)
+        if kind == "missing_argument" and able:
+            row, complete = _missing_argument(asked if asked in able else source.random.choice(able), [one.tool for one in listed], source)
+            whole.append(complete)
+        else:
+            row = whole.pop() if kind == "single" and whole else _dialogue(kind, asked, listed, absent, source)
         rows.setdefault(str(row.messages[0].content), row)
     return list(rows.values())
 
@@ -133,9 +139,6 @@ def _listed(blueprint: Blueprint, others: list[Blueprint], count: int, source: S
 
 def _dialogue(kind: DialogueType, blueprint: Blueprint, listed: list[Blueprint], absent: list[Blueprint], source: Source) -> Conversation:
     tools = [one.tool for one in listed]
-    needed = _askable(blueprint)
-    if kind == "missing_argument" and needed:
-        return _missing_argument(blueprint, needed, tools, source)
     if kind == "irrelevant":
         return _irrelevant(blueprint, absent, tools, source)
     if kind == "parallel" and (row := _parallel(blueprint, listed, tools, source)) is not None:
@@ -156,15 +159,18 @@ def _parallel(blueprint: Blueprint, listed: list[Blueprint], tools: list[Tool], 
     return made and _row("parallel", made.text, _calls(made.calls), tools, blueprint)
 
 
-def _missing_argument(blueprint: Blueprint, needed: list[str], tools: list[Tool], source: Source) -> Conversation:
-    missing = source.random.choice(needed)
+def _missing_argument(blueprint: Blueprint, tools: list[Tool], source: Source) -> tuple[Conversation, Conversation]:
+    """A request that lacks a value, which the assistant asks for, and the same request with it: the value alone decides whether to call."""
+    missing = source.random.choice(_askable(blueprint))
     arguments = draw_arguments(blueprint, source, 0.4)
-    asked = request(blueprint, arguments, source, without=missing)
+    wording = source.random.getrandbits(32)
+    asked = request(blueprint, arguments, Source(wording), without=missing)
+    whole = request(blueprint, arguments, Source(wording))
     words = next(slot.words for slot in blueprint.slots if slot.name == missing)
     answer = Message("assistant", source.random.choice(_QUESTIONS).format(missing=words))
     row = _row("missing_argument", asked.text, answer, tools, blueprint)
     row.extra["missing"] = [missing]
-    return row
+    return row, _row("single", whole.text, _calls([(blueprint.tool.name, arguments)]), tools, blueprint)
 
 
 def _irrelevant(blueprint: Blueprint, absent: list[Blueprint], tools: list[Tool], source: Source) -> Conversation:

@@ -18,6 +18,7 @@ PREPOSITIONS = frozenset(("to", "from", "on", "at", "by", "for", "in", "until", 
 _BARE = frozenset(("from", "to", "since", "until", "before", "after"))
 _BOUNDS = frozenset(("after", "before", "since", "until", "from", "to", "above", "below", "over", "under"))  # of a number
 _TIMES = frozenset(("nights", "days", "hours", "minutes", "weeks", "months", "years", "people", "persons", "guests", "passengers"))
+_MANY = frozenset(("people", "children", "men", "women"))  # plural without an s
 _COUNTED = re.compile(r"num|number|(?:total )?number of|no of|total|count|how many")
 _SPANS = frozenset(("seconds", "minutes", "hours", "days", "weeks", "months", "years"))
 _ADJECTIVE = re.compile(r"(e|ic|al|ed|able|ible|ive|ful|less|ous|ing|y|ent|ant)$")
@@ -134,7 +135,7 @@ def asked_for(name: str, schema: JSON) -> str:
         return f"{'day' if last == 'on' else 'time'} it {head}"
     if words in ("body", "payload", "request body", "data") and (schema.get("type") == "object" or "anyOf" in schema):
         return "details"
-    counted = schema.get("type") == "integer" and words.endswith("s") and not words.endswith(("ss", "us", "is"))
+    counted = schema.get("type") == "integer" and is_plural(words)
     return f"number of {words}" if counted else words
 
 
@@ -280,7 +281,7 @@ def _with_unit(label: str, text: str) -> tuple[str, str, str]:
     unit = _UNITS[last]
     if head:
         return head, f"{text} {unit}", ""
-    return label, text, "" if last == "celsius" else f"with {text} {unit}"
+    return label, text, "" if last == "celsius" else f"{'for' if last in _TIMES else 'with'} {text} {unit}"
 
 
 def _measure(label: str, value: float, text: str, random: Random) -> str:
@@ -291,13 +292,9 @@ def _measure(label: str, value: float, text: str, random: Random) -> str:
         return f"{random.choice(('at', 'to'))} {text} degrees Celsius"
     last = label.rsplit(" ", 1)[-1]
     limit, _, counted = label.partition(" ")
-    if limit in _LIMITS and (counted in _TIMES or last in ("children", "people") or is_plural(counted)):
+    if limit in _LIMITS and (counted in _TIMES or is_plural(counted)):
         return f"with {_LIMITS[limit]} {text} {counted}"
-    if (
-        isinstance(value, int)
-        and value >= 0
-        and (last in ("children", "people", "nights") or (last.endswith("s") and not last.endswith(("ss", "us", "is"))))
-    ):
+    if isinstance(value, int) and value >= 0 and is_plural(last):
         one = singular(last)
         counted = label if value != 1 else f"{label[: len(label) - len(last)]}{one}"
         number = _NUMBERS[value] if 0 < value <= 12 and random.random() < 0.4 else text
@@ -306,6 +303,6 @@ def _measure(label: str, value: float, text: str, random: Random) -> str:
 
 
 def is_plural(label: str) -> bool:
-    if label.endswith(("people", "children", "men")):
+    if label.rpartition(" ")[2] in _MANY or label.endswith(("people", "children")):
         return True
     return label.endswith("s") and not label.endswith(("ss", "us", "is", "species", "series"))

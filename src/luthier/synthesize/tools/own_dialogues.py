@@ -10,7 +10,8 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from random import Random
+from typing import Any, NamedTuple
 
 from luthier.records import JSON, Conversation, Message, Tool, ToolCall
 from luthier.synthesize.tools.callable_tools import callable_tools
@@ -81,6 +82,14 @@ def own_dialogues(
         idle = 0 if made > before else idle + 1
 
 
+class _Pair(NamedTuple):
+    """A call whose request was written without a value that it needs. wording: seed of the request's words."""
+
+    asked: Operation
+    call: ToolCall
+    wording: float
+
+
 class _Writer:
     """Writes rows on one list after another; keeps what was planned, and which texts were written."""
 
@@ -95,6 +104,8 @@ class _Writer:
         self._whole_share, self._seed = whole_share, seed
         self._index = NeighbourIndex(fitting)
         self._texts: set[str] = set()
+        self._turns: list[Operation] = []
+        self._pair: _Pair | None = None
         self._chains = chains(self.operations)
         self._stems = {one.name: frozenset(stems(f"{words_of(one.name)} {one.tool.description}")) for one in self.operations}
         self._ideas = [(idea, frozenset(stems(f"{idea.ask} {idea.noun}")) - _COMMON) for idea in ideas()]
@@ -105,8 +116,9 @@ class _Writer:
         wants_chain = "dependent" in types and self._chains
         chain = self.random.choice(self._chains) if wants_chain else None
         listed = self._listed(sum(kind in ("single", "parallel", "recovery") for kind in types), chain)
+        self._pair = None
         rows = []
-        for kind in types:
+        for kind in sorted(types, key=lambda kind: kind != "missing_argument"):  # its single call, with nothing left out, comes after it
             row = self._new_row(kind, listed, chain)
             if row is not None:
                 rows.append(row)
@@ -134,6 +146,8 @@ class _Writer:
 
     def _new_row(self, kind: Any, listed: list[Operation], chain: Any) -> Conversation | None:
         """A row whose request was not written before."""
+        if kind == "single" and self._pair is not None:
+            return self._paired(self._pair, listed)
         turn = self._turns.pop() if kind in ("single", "parallel", "recovery") and self._turns else self.random.choice(listed)
         for _ in range(_TRIES):
             row = self._row(kind, turn, listed, chain)
@@ -247,7 +261,7 @@ class _Writer:
 
     def _missing(self, listed: list[Operation]) -> Conversation | None:
         """Some required values are withheld, and the assistant asks for exactly these."""
-        able = [one for one in listed if one.required]
+        able = [one for one in self._turns if one.required] or [one for one in listed if one.required]
         if not able:
             return None
         asked = self.random.choice(able)
@@ -256,8 +270,24 @@ class _Writer:
         if call is None or not withheld:
             return None
         missing = withheld[: self.random.choice((1, 1, 1, 2))]
-        question = self._clarified(asked, call, missing)
+        wording = self.random.random()
+        question = self._clarified(asked, call, missing, wording)
+        self._pair = _Pair(asked, call, wording)
         return self._made("missing_argument", question, listed, asked, missing=[name for name in asked.required_order if name in missing])
+
+    def _paired(self, pair: _Pair, listed: list[Operation]) -> Conversation | None:
+        """The request of the last question with nothing withheld, in the same words as far as they are the same: the value alone decides whether to call."""
+        self._pair = None
+        if pair.asked in self._turns:
+            self._turns.remove(pair.asked)
+        text = request_text(pair.asked, pair.call.arguments, Random(pair.wording))
+        if text in self._texts:
+            return None
+        self._texts.add(text)
+        self._plan.gave(pair.asked, pair.call.arguments)
+        return self._made(
+            "single", [Message("user", text), Message("assistant", None, (pair.call,))], listed, pair.asked, subtype="complete"
+        )
 
     def _withheld(self, asked: Operation, arguments: JSON) -> list[str]:
         """Required parameters whose absence can be seen, in a random order: no other value could be taken for theirs."""
@@ -274,8 +304,9 @@ class _Writer:
         ]
         return self.random.sample(able, len(able))
 
-    def _clarified(self, asked: Operation, call: ToolCall, missing: Sequence[str]) -> list[Message]:
-        text = request_text(asked, call.arguments, self.random, without=missing)
+    def _clarified(self, asked: Operation, call: ToolCall, missing: Sequence[str], wording: float | None = None) -> list[Message]:
+        """A request without some values, and the question for them. wording: seed of the request's words, where another request is to share them."""
+        text = request_text(asked, call.arguments, self.random if wording is None else Random(wording), without=missing)
         properties = asked.tool.parameters["properties"]
         names = [asked_for(name, properties[name]) for name in asked.required_order if name in missing]
         question = self.random.choice(QUESTIONS if len(names) == 1 else SEVERAL).format(missing=" and the ".join(names))
