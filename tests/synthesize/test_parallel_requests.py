@@ -42,6 +42,26 @@ def test_calls_differ_and_pass_every_rule(seed: int, tools: int) -> None:
     assert check(conversation(made, listed)) == []
 
 
+def test_a_value_may_be_that_of_the_tool_before_and_one_tool_may_be_asked_for_several() -> None:
+    source = Source(11)
+    about_places = [idea for idea in ideas() if "city" in idea.parameters]
+    carried = mixed = 0
+    for _ in range(300):
+        listed = [everyday_blueprint(idea, source) for idea in source.random.sample(about_places, 2)]
+        made = parallel_request(listed[0], listed, source)
+        if made is None:
+            continue
+        names = Counter(call.name for call in made.calls)
+        mixed += len(names) == 2 and max(names.values()) > 1 and len(made.calls) < 5
+        if " the same " in made.text and len(made.calls) == 2 and len(names) == 2:
+            first, second = (call.arguments for call in made.calls)
+            carried += any(
+                value in second.values() and made.text.count(str(value)) == 1 for value in first.values() if isinstance(value, str)
+            )
+    assert carried > 5
+    assert mixed > 20
+
+
 def place(name: str, values: tuple[str, ...], *said: str) -> Slot:
     return Slot(name, {"type": "string"}, True, lambda source: source.random.choice(values), said, said)
 
@@ -68,7 +88,11 @@ def test_values_are_listed_given_respectively_and_said_again() -> None:
         and "," not in one.text
     )
     assert len({(call.arguments["city"], call.arguments["day"]) for call in every.calls}) == 4
-    shared = next(one for one in made if one is not None and "in Lisbon and Porto" in one.text and "respectively" not in one.text)
+    shared = next(
+        one
+        for one in made
+        if one is not None and "in Lisbon and Porto" in one.text and len(one.calls) == 2 and "respectively" not in one.text
+    )
     assert [call.arguments["city"] for call in shared.calls] == ["Lisbon", "Porto"]
     assert len({call.arguments["day"] for call in shared.calls}) == 1
 
@@ -78,7 +102,7 @@ def test_what_calls_have_in_common_is_said_once_at_the_end_or_in_the_first() -> 
     [tool] = blueprints(source, 1)
     slots = (place("gas", ("helium", "neon"), "with {v}"), place("place", ("Lisbon", "Porto", "Rome"), "in {v}"))
     tool = Blueprint(tool.tool, slots, "compute the pressure", "", tool.domain)
-    made = [one for _ in range(400) if (one := parallel_request(tool, [tool], source)) is not None]
+    made = [one for _ in range(800) if (one := parallel_request(tool, [tool], source)) is not None]
     once = [
         one
         for one in made
@@ -97,11 +121,11 @@ def test_a_tool_without_parameters_that_stands_alone_is_not_called_twice() -> No
     assert parallel_request(bare, [bare], source) is None
 
 
-@pytest.mark.parametrize("share", [0.1, 0.4])
-def test_dialogues_of_several_tools_come_in_the_share_that_is_told(share: float) -> None:
-    rows = list(synthesize_dialogues(900, seed=6, shares=with_shares(TYPE_SHARES, {"parallel": share})))
+@pytest.mark.parametrize(("share", "of_several"), [(0.1, 0.13), (0.4, 0.3)])  # most lists with one such request hold one tool
+def test_dialogues_of_several_tools_come_in_the_share_that_is_told(share: float, of_several: float) -> None:
+    rows = list(synthesize_dialogues(1500, seed=6, shares=with_shares(TYPE_SHARES, {"parallel": share})))
     parallel = [row for row in rows if row.extra["type"] == "parallel"]
     assert len(parallel) / len(rows) == pytest.approx(share, abs=0.04)
     kinds = Counter(len({call.name for call in row.messages[1].tool_calls}) > 1 for row in parallel)
-    assert kinds[True] > len(parallel) / 5
+    assert kinds[True] > of_several * len(parallel)
     assert kinds[False] > len(parallel) / 5

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
 
 from luthier.records import JSON
 from luthier.synthesize.tools.blueprints import Blueprint, Slot
 from luthier.synthesize.tools.requests import draw_arguments, mention, request, value_text
-from luthier.synthesize.tools.values import Source
+from luthier.synthesize.tools.values import Source, kinds
 
 OPTIONAL_SHARE = 0.4  # of the optional parameters: several calls are long enough
 SEVERAL_TOOLS = 0.65  # of the parallel requests on a list of several tools
+IN_PARTS, CARRIED_OVER = 0.3, 0.4  # of those: one tool for several values, one with a value of the one before
+MOST = 5  # calls
 EACH_WITH_EACH = 0.5  # of the requests that list values in two places: "in Lisbon and Porto on Monday and Friday" are four calls
+_CARRIED = """city country state street person author user university company bank language dish fruit vegetable drink car maker artwork genre sport team
+animal event substance invention""".split()  # noqa: SIM905  # kinds of values of which one says "the same"
 _COUNTS = (2, 2, 2, 3, 3, 4)
 _LISTED = (2, 2, 2, 3, 3, 4, 5)  # values in one place: short, so more of them
 _LINKS = (" Also, ", " And then: ", " ", " Then ", "\n", " After that, ", " In addition, ", " And ")
@@ -81,13 +86,55 @@ def parallel_request(blueprint: Blueprint, listed: Sequence[Blueprint], source: 
 
 
 def _of_several(blueprint: Blueprint, listed: Sequence[Blueprint], source: Source) -> Parallel | None:
-    """Each said in full; a tool may be asked twice."""
+    """Each said in full, and a tool may be asked twice; or one of them for several values, or one with a value of the one before."""
     others = [one for one in listed if one is not blueprint]
+    form = source.random.random()
+    if form < IN_PARTS and (made := _in_parts((blueprint, source.random.choice(others)), source)) is not None:
+        return made
+    if form > 1 - CARRIED_OVER and (made := _carried_over(blueprint, others, source)) is not None:
+        return made
     count = source.random.choice(_COUNTS)
     chosen = [blueprint, source.random.choice(others)]
     chosen += source.random.choices(listed, k=count - 2)
     source.random.shuffle(chosen)
     return _in_turn(chosen, source)
+
+
+def _in_parts(chosen: Sequence[Blueprint], source: Source) -> Parallel | None:
+    """Each tool in a sentence of its own, some of them for several values: "the weather in Lisbon and Porto. Also, book a table"."""
+    random = source.random
+    parts: list[Parallel] = []
+    for one in random.sample(chosen, len(chosen)):
+        varied = [slot for slot in one.slots if _can_stand_among_others(slot)]
+        form = random.choice((_listed_values, _again)) if varied and random.random() < 0.6 else None
+        arguments = draw_arguments(one, source, OPTIONAL_SHARE)
+        whole = Parallel(request(one, arguments, source).text, (Call(one.tool.name, arguments),))
+        parts.append((form and form(one, varied, source)) or whole)
+    calls = tuple(call for part in parts for call in part.calls)
+    return Parallel(_joined([part.text for part in parts], source), calls) if len(calls) <= MOST else None
+
+
+def _carried_over(blueprint: Blueprint, others: Sequence[Blueprint], source: Source) -> Parallel | None:
+    """Two tools that take a value of one kind, which is said once: "the weather in Lisbon. Also, find hotels in the same city"."""
+    draws = {kinds()[name].draw: name for name in _CARRIED}
+    able = [
+        (one, slot, like)
+        for one in others
+        for slot in one.slots
+        for like in blueprint.slots
+        if slot.draw in draws and slot.draw is like.draw and slot.said == like.said and _unquoted(slot).said
+        if sum(slot.draw is another.draw for another in blueprint.slots) == 1
+    ]
+    if not able:
+        return None
+    then, slot, like = source.random.choice(able)
+    shared = slot.draw(source)
+    first = {**draw_arguments(blueprint, source, OPTIONAL_SHARE), like.name: shared}
+    second = {**draw_arguments(then, source, OPTIONAL_SHARE), slot.name: shared}
+    unnamed = replace(_unquoted(slot), named=_unquoted(slot).said, ahead=False)
+    spoken = replace(then, slots=tuple(unnamed if one is slot else one for one in then.slots))
+    texts = [request(blueprint, first, source).text, request(spoken, second | {slot.name: f"the same {like.words}"}, source).text]
+    return Parallel(_joined(texts, source), (Call(blueprint.tool.name, first), Call(then.tool.name, second)))
 
 
 def _of_one(blueprint: Blueprint, source: Source) -> Parallel | None:
@@ -149,6 +196,12 @@ def _can_stand_among_others(slot: Slot) -> bool:
     return all("{v}" in way and not way.startswith("[") for way in (*slot.said, *slot.named))
 
 
+def _unquoted(slot: Slot) -> Slot:
+    """The slot without the ways to say a value in quotes: they hold one value, no list and no "the same city"."""
+    said, named = (tuple(way for way in ways if not re.search("['\"`]", way)) for ways in (slot.said, slot.named))
+    return replace(slot, said=said, named=named)
+
+
 def _listed_values(blueprint: Blueprint, varied: Sequence[Slot], source: Source) -> Parallel | None:
     """Said once, with two to five values in one place; or in two places, "respectively" or each with each."""
     random = source.random
@@ -157,6 +210,9 @@ def _listed_values(blueprint: Blueprint, varied: Sequence[Slot], source: Source)
     if not places:
         return None
     places = random.sample(places, 2 if len(places) > 1 and random.random() < 0.35 else 1)
+    bare = {slot.name: _unquoted(slot) for slot in places}
+    if not all(slot.said and slot.named for slot in bare.values()):
+        return None
     found = {slot.name: _different(slot, random.choice(_LISTED), source) for slot in places}
     count = min(map(len, found.values()))
     if count < 2:
@@ -169,7 +225,7 @@ def _listed_values(blueprint: Blueprint, varied: Sequence[Slot], source: Source)
         chosen = list(zip(*(values[:count] for values in found.values()), strict=True))
     calls = [Call(blueprint.tool.name, shared | dict(zip(found, values, strict=True))) for values in chosen]
     spoken = shared | {name: _listing(values[:count], source) for name, values in found.items()}
-    text = request(blueprint, spoken, source).text
+    text = request(replace(blueprint, slots=tuple(bare.get(slot.name, slot) for slot in blueprint.slots)), spoken, source).text
     if len(places) > 1 and not each_with_each:
         text = re.sub(r"([.?]?)\Z", r", respectively\1", text, count=1)
     return Parallel(text, tuple(calls))

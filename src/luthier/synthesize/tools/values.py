@@ -147,6 +147,24 @@ def _variable(s: Source) -> str:
     return words[0] + "".join(capital[1:]) if style < 0.85 else "".join(capital)
 
 
+def _expression(s: Source) -> str:
+    """A value as programs write it: `new OrderItem(4)`, `user.profile`, `State.OPEN`, `row => row.key`."""
+    first, second = s.random.sample(_CODE_WORDS, 2)
+    number = s.random.randint(0, 120)
+    return s.random.choice(
+        (
+            f"new {first.capitalize()}{second.capitalize()}({s.random.choice(('', number))})",
+            f"{first}.{second}",
+            f"{first}.get{second.capitalize()}()",
+            f"{first}s[{number}]",
+            f"{first.capitalize()}.{second.upper()}",
+            f"{first} => {first}.{second}",
+            f"{first.capitalize()}::{second}",
+            f"{first}.{second} > {number}",
+        )
+    )
+
+
 def topic_text(kind: str, source: Source) -> str:
     """A value of a kind as a sentence is about it: "the Moon landing"."""
     return ("the " if kind == "event" else "") + str(kinds()[kind].draw(source))
@@ -319,6 +337,7 @@ def _draws() -> dict[str, tuple[str, Draw]]:
         "invention": (text, _pick(*_words()["invention"]["values"])),
         "crime": (text, _pick(*_words()["crime"]["values"])),
         "variable": (text, _variable),
+        "expression": (text, _expression),
         "substance": (
             text,
             _pick(
