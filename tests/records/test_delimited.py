@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthier.errors import BadRowError, MissingFileError
-from luthier.records.delimited import filled, inert, read_delimited
+from luthier.records.delimited import filled, inert, read_delimited, told_separator
 from luthier.records.files import read_rows
 
 cells = st.text(st.sampled_from("ab \"',;\n\r\té"), max_size=8)
@@ -112,6 +112,18 @@ def test_tables_as_spreadsheets_save_them(text: str, tmp_path: Path) -> None:
     assert [cells[-2:] for _, cells in rows][1:] == [["tea, hot", "four"]]
     assert len(rows[0][1]) == 2
     assert rows[-1][0] == text.splitlines().index(next(line for line in text.splitlines() if line.startswith("tea"))) + 1
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;\r"])
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+def test_a_first_line_that_names_the_separator(first: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(f'{first}\nq;answer\n"tea; hot";four\n'.encode())
+    assert list(read_delimited(tmp_path / name)) == [(2, ["q", "answer"]), (3, ["tea; hot", "four"])]
+
+
+@pytest.mark.parametrize("first", ["sep=", "sep=;;", "sep=a", "separator=;", '"sep=;', ""])
+def test_a_line_that_names_no_separator_is_a_row(first: str) -> None:
+    assert told_separator(first) is None
 
 
 def test_a_last_column_without_a_name_that_holds_something_is_kept(tmp_path: Path) -> None:

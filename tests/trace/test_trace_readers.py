@@ -48,6 +48,8 @@ TABLES = {
         "user_id,question_id,is_correct,time,skill\n8,q3,false,5,c\n7,q1,true,10,a\n7,q2,false,20,a\n7,q2,false,20,b\n7,q1,true,30,a\n",
     ),
     "long.tsv": ("long", LONG.replace(",", "\t")),
+    "excel.csv": ("long", "sep=;\n" + LONG.replace(",", ";")),
+    "excel.tsv": ("long", "sep=\t\n" + LONG.replace(",", "\t")),
     "dates.csv": (
         "long",
         LONG.replace(",10,", ",2024-05-17T09:30:00Z,")
@@ -264,6 +266,15 @@ def test_a_bad_row_is_named_or_set_aside(tmp_path: Path, row: str) -> None:
     log = read_answers([path], skipped=skipped)
     assert rows_of(log) == [("1", 'q, with "quotes"\nand a line', 1), ("1", "r", 0)]
     assert (skipped.count, json.loads((tmp_path / "bad.jsonl").read_text())["line"]) == (1, 5)
+
+
+def test_a_bad_row_is_named_by_its_line_behind_one_that_names_the_separator(tmp_path: Path) -> None:
+    path = written(tmp_path, "t.csv", 'sep=;\r\nlearner;item;correct\r\n1;"q; of\r\ntwo lines";1\r\n1;r;2\r\n1;s;0\r\n1;t\r\n')
+    with pytest.raises(BadRowError, match=r"t\.csv:7: the row has 2 cells and the header 3"):
+        read_answers([path])
+    skipped = SkippedRows(tmp_path / "bad.jsonl")
+    assert [item for _, item, _ in rows_of(read_answers([path], skipped=skipped))] == ["q; of\r\ntwo lines", "s"]
+    assert [json.loads(line)["line"] for line in (tmp_path / "bad.jsonl").read_text().splitlines()] == [5, 7]
 
 
 @pytest.mark.parametrize(

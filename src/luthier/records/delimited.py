@@ -19,7 +19,7 @@ from luthier.records.encodings import not_utf8
 Row = tuple[int, list[str]]
 LARGEST = 4 << 30  # bytes of a table, which is held whole
 COMMAS = (",", ";", "\t")
-_SEPARATOR = re.compile(r"sep=([,;\t])\r?\n")
+_SEPARATOR = re.compile(r'("?)sep=([,;\t])\1', re.IGNORECASE)
 _IN_QUOTES = re.compile(r'"[^"]*+"')
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -37,15 +37,22 @@ def read_delimited(path: Path) -> Iterator[Row]:
     """
     kind = Path(path.name.lower().removesuffix(".gz")).suffix
     text = _text(path)
-    if kind == ".csv":
-        told = _SEPARATOR.match(text)  # a first line of Excel's, which names the separator
-        head = _IN_QUOTES.sub("", text.partition("\n")[0])
-        delimiter, start = (told[1], told.end()) if told else (max(COMMAS, key=head.count), 0)
-        yield from _quoted(text, delimiter, path, start)
+    first, end, _ = text.partition("\n")
+    told = told_separator(first) if kind in (".csv", ".tsv") else None
+    if told is not None:
+        yield from _quoted(text, told, path, len(first) + len(end))
+    elif kind == ".csv":
+        yield from _quoted(text, max(COMMAS, key=_IN_QUOTES.sub("", first).count), path)
     elif kind == ".tsv" and _has_quotes(text):
         yield from _quoted(text, "\t", path)
     else:
         yield from _bare(text, "\t" if kind == ".tsv" else None)
+
+
+def told_separator(line: str) -> str | None:
+    """What the first line of a table says that stands between its cells, as Excel reads and writes it: `sep=;`; None where it says nothing of it."""
+    told = _SEPARATOR.fullmatch(line.rstrip("\r\n"))
+    return None if told is None else told[2]
 
 
 def _text(path: Path) -> str:

@@ -16,7 +16,7 @@ from luthier.records.files import SkippedRows, set_aside
 from luthier.records.lines import parse_text
 from luthier.texts.dates import shown_order
 from luthier.trace.answers import Item
-from luthier.trace.readers.places import RecordLines, dialect_of, header_of, lines_of
+from luthier.trace.readers.places import RecordLines, head_of, header_of
 from luthier.trace.readers.values import label_of, times_of
 
 if TYPE_CHECKING:
@@ -99,18 +99,18 @@ def _read(path: Path, columns: Mapping[str, str]) -> Any:
     from pyarrow import csv as tables
 
     names = {column: name for name, column in columns.items()}
-    header = header_of(path)
+    head, header = head_of(path), header_of(path)
     if (twice := next((name for name in header if header.count(name) > 1), None)) is not None:
-        raise BadRowError(f"two columns are called {twice!r}; rename one", path, 1)
-    dialect = dialect_of(next(lines_of(path))[1])
+        raise BadRowError(f"two columns are called {twice!r}; rename one", path, head.line)
+    dialect = head.dialect
     parsing = tables.ParseOptions(delimiter=dialect.sign, quote_char='"' if dialect.quoted else False, newlines_in_values=dialect.quoted)
     types = {name: pa.dictionary(pa.int32(), pa.string()) for name in header}
     options = tables.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=[""], quoted_strings_can_be_null=True)
-    with path.open("rb") as head:
-        packed = head.read(2) == b"\x1f\x8b"
+    with path.open("rb") as start:
+        packed = start.read(2) == b"\x1f\x8b"
     try:
         with pa.input_stream(str(path), compression="gzip" if packed else None) as stream:
-            reading = tables.ReadOptions(use_threads=False)
+            reading = tables.ReadOptions(use_threads=False, skip_rows=head.line - 1)
             table = tables.read_csv(stream, reading, parsing, options).unify_dictionaries()
     except (pa.ArrowException, OSError) as problem:
         told = " ".join(str(problem).split())

@@ -8,10 +8,12 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from luthier.errors import BadRowError, MissingFileError
+from luthier.records.delimited import told_separator
 from luthier.records.encodings import not_utf8
 
 _QUOTED = re.compile(r'"[^"]*+"')
@@ -71,13 +73,31 @@ class Dialect(NamedTuple):
         return csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
 
 
-def dialect_of(header: str) -> Dialect:
-    """The dialect that a header line shows."""
-    if "\t" in header:
+def dialect_of(header: str, told: str | None = None) -> Dialect:
+    """The dialect that a header line shows, or that the line before it has `told`."""
+    if told == "\t" or (told is None and "\t" in header):
         cells = header.strip("\r\n").split("\t")
         return Dialect("\t", all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells))
     bare = _QUOTED.sub("", header)
-    return Dialect(";" if bare.count(";") > bare.count(",") else ",", True)
+    return Dialect(told or (";" if bare.count(";") > bare.count(",") else ","), True)
+
+
+class Head(NamedTuple):
+    """How a table begins: the line of its header, 2 where a line of Excel's such as `sep=;` stands first, the header, and its dialect."""
+
+    line: int
+    header: str
+    dialect: Dialect
+
+
+def head_of(path: Path) -> Head:
+    """Raises as `lines_of` does."""
+    lines = lines_of(path)
+    line, header = next(lines, (1, ""))
+    told = told_separator(header)
+    if told is not None:
+        line, header = next(lines, (2, ""))
+    return Head(line, header, dialect_of(header, told))
 
 
 class Record(NamedTuple):
@@ -89,16 +109,16 @@ class Record(NamedTuple):
 
 def records_of(path: Path) -> Iterator[Record]:
     """The rows of a table after its header, blank lines left out; a cell may hold line breaks."""
+    head = head_of(path)
     with closing(opened(path)) as stream:
-        dialect = dialect_of(stream.readline().decode("utf-8-sig", "replace"))
-        text = (line.decode("utf-8", "replace") for line in stream)
-        reader = csv.reader(text, delimiter=dialect.sign, quoting=dialect.quoting)  # type: ignore[arg-type]
-        start = 2
+        text = (line.decode("utf-8", "replace") for line in islice(stream, head.line, None))
+        reader = csv.reader(text, delimiter=head.dialect.sign, quoting=head.dialect.quoting)  # type: ignore[arg-type]
+        start = first = head.line + 1
         try:
             for cells in reader:
                 if cells:
                     yield Record(start, cells)
-                start = 2 + reader.line_num
+                start = first + reader.line_num
         except csv.Error as problem:
             raise BadRowError(f"not a row of a table ({problem})", path, start) from None
 
@@ -125,19 +145,19 @@ class RecordLines:
 
 def header_of(path: Path) -> list[str]:
     """The names of a table's columns. Raises BadRowError for an empty file."""
-    first = next(lines_of(path), (1, ""))[1]
-    if not first.strip():
-        raise BadRowError("the file has no header; give columns such as learner, item, correct", path, 1)
-    cells = header_cells(first)
+    head = head_of(path)
+    if not head.header.strip():
+        raise BadRowError("the file has no header; give columns such as learner, item, correct", path, head.line)
+    cells = header_cells(head.header, head.dialect)
     if cells is None:
-        raise BadRowError("the header is not a row of a table; lines must end with a line feed", path, 1)
+        raise BadRowError("the header is not a row of a table; lines must end with a line feed", path, head.line)
     return cells
 
 
-def header_cells(line: str) -> list[str] | None:
+def header_cells(line: str, dialect: Dialect | None = None) -> list[str] | None:
     """The names in a header line; None where it is none."""
     try:
-        dialect = dialect_of(line)
+        dialect = dialect or dialect_of(line)
         read = csv.reader([line], delimiter=dialect.sign, quoting=dialect.quoting)  # type: ignore[arg-type]
         return [name.strip() for name in next(read, [])]
     except csv.Error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import SkippedRows, write_jsonl
 from luthier.records.account import note
+from luthier.records.delimited import told_separator
 from luthier.texts.dates import ORDERS, DateOption, Order
 from luthier.trace.answers import AnswerLog, Catalogue
 from luthier.trace.readers.catalogue import named_concepts, read_catalogue_files
@@ -150,4 +151,5 @@ def _head(path: Path) -> list[str]:
             lines = [line for _, line in zip(range(6), stream, strict=False)]
         except (OSError, EOFError, zlib.error):
             raise BadRowError("the packed data is damaged or cut off; make or fetch the file again", path) from None
-    return [line.decode("utf-8-sig", "replace").rstrip("\r\n") for line in lines]
+    texts = [line.decode("utf-8-sig", "replace").rstrip("\r\n") for line in lines]
+    return texts[1:] if texts and told_separator(texts[0]) else texts  # Excel's `sep=;` says nothing of the layout

@@ -21,7 +21,7 @@ from luthier.trace.readers.columns import COMPONENT, Columns, Left, find_columns
 from luthier.trace.readers.places import (
     Clock,
     RecordLines,
-    dialect_of,
+    head_of,
     header_cells,
     header_of,
     is_table,
@@ -226,16 +226,16 @@ def _open_columns(path: Path, width: int, wanted: list[int], narrow: list[str] |
             narrow.append(row.text)
         return "skip"
 
-    dialect, codes = dialect_of(next(lines_of(path))[1]), [str(at) for at in range(width)]
+    head, codes = head_of(path), [str(at) for at in range(width)]
     parse = arrow_csv.ParseOptions(
-        delimiter=dialect.sign,
-        quote_char='"' if dialect.quoted else False,
-        newlines_in_values=dialect.quoted,
+        delimiter=head.dialect.sign,
+        quote_char='"' if head.dialect.quoted else False,
+        newlines_in_values=head.dialect.quoted,
         invalid_row_handler=None if narrow is None else leave,
     )
     return arrow_csv.open_csv(
         pa.input_stream(str(path), compression="detect"),
-        arrow_csv.ReadOptions(column_names=codes, skip_rows=1, block_size=1 << 24),
+        arrow_csv.ReadOptions(column_names=codes, skip_rows=head.line, block_size=1 << 24),
         parse,
         arrow_csv.ConvertOptions(
             include_columns=[str(at) for at in wanted], column_types=dict.fromkeys(codes, pa.string()), strings_can_be_null=True
