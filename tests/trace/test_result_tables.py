@@ -12,6 +12,7 @@ import pytest
 from command import luthier
 from luthier.errors import BadRowError
 from luthier.records import SkippedRows, write_parquet
+from luthier.records.account import Account
 from luthier.trace.results import read_results
 
 ROWS = [("x", "1", 1.0), ("x", "2", 0.0), ("y", "1", 0.5), ("y", "2", 1.0)]
@@ -119,6 +120,39 @@ def test_times_are_numbers_or_dates(tmp_path: Path, name: str) -> None:
     text = "learner,item,correct,timestamp\n" + "".join(",".join(map(str, row.values())) + "\n" for row in table)
     (tmp_path / name).write_text(text if name == "t.csv" else json.dumps(table))
     assert read_results([tmp_path / name]).time.tolist() == [1578902400.0, 1578906000.0, 1578906060.0]
+
+
+def dated(path: Path, *times: str) -> Path:
+    table = [{"learner": "a", "item": str(at), "correct": 1, "timestamp": time} for at, time in enumerate(times)]
+    if path.suffix == ".parquet":
+        write_parquet(path, table)
+    elif path.suffix == ".csv":
+        path.write_text("learner,item,correct,timestamp\n" + "".join(",".join(map(str, row.values())) + "\n" for row in table))
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in table))
+    return path
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.json", "t.parquet"])
+def test_a_date_of_the_column_shows_what_stands_first(tmp_path: Path, name: str) -> None:
+    assert read_results([dated(tmp_path / name, "01/02/2024", "25/12/2024")]).time.tolist() == [1706745600.0, 1735084800.0]
+    assert read_results([dated(tmp_path / name, "01/02/2024", "12/25/2024")]).time.tolist() == [1704153600.0, 1735084800.0]
+    with pytest.raises(
+        BadRowError, match=rf"{name}:[12]: timestamp is '01/02/2024'; it may be day or month first, and the others of its column"
+    ):
+        read_results([dated(tmp_path / name, "01/02/2024", "03/02/2024")])
+
+
+def test_rows_that_are_read_again_for_their_dates_are_counted_once(tmp_path: Path) -> None:
+    path = dated(tmp_path / "t.jsonl", "01/02/2024", "25/12/2024", "02/02/2024")
+    path.write_text(
+        path.read_text() + '{"learner": "a"}\n{"learner": "a", "item": "y", "correct": 1, "timestamp": "05/02/2024", "more": 1}\n'
+    )
+    skipped = SkippedRows(tmp_path / "bad.jsonl")
+    with Account() as account:
+        assert len(read_results([path], skipped=skipped)) == 4
+    assert skipped.count == 1
+    assert sorted((entry.fate, entry.rows) for entry in account.entries) == [("left out", 1), ("refused", 1), ("understood", 4)]
 
 
 def test_a_learner_of_refused_rows_alone_is_none(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from luthier.errors import BadRowError
 from luthier.records.account import note
 from luthier.records.files import SkippedRows, set_aside
 from luthier.records.lines import parse_text
-from luthier.texts.dates import shown_order
+from luthier.records.numbers import shown
+from luthier.texts.dates import is_open, shown_order
 from luthier.trace.answers import Item
 from luthier.trace.readers.places import RecordLines, head_of, header_of
 from luthier.trace.readers.values import label_of, times_of
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("learner", "item", "correct")
 KNOWN = frozenset({*COLUMNS, "timestamp", "text", "concepts", "concept"})
-TIMES = "give a number, seconds for example, or a date like 2024-05-17T09:30:00"
+_TIMES = "give a number, seconds for example, or a date like 2024-05-17T09:30:00"
+_OPEN = "it may be day or month first, and the others of its column do not show which; write it as 2024-05-17"
 LABELS = "give true or false, yes or no, correct or incorrect, or a number; it must lie between 0 and 1"
 
 
@@ -54,7 +56,7 @@ def read_answer_table(path: Path, columns: Mapping[str, str], skipped: SkippedRo
     correct = np.where(_empty(coded["correct"]), math.nan, shares[_codes(coded["correct"])])
     time, bad_time = _times(coded.get("timestamp"))
     problems = {
-        **{int(at): f"timestamp is {coded['timestamp'][int(at)].as_py()!r}; {TIMES}" for at in bad_time},
+        **{int(at): time_problem(coded["timestamp"][int(at)].as_py()) for at in bad_time},
         **{int(at): f"correct is {coded['correct'][int(at)].as_py()!r}; {LABELS}" for at in np.flatnonzero(np.isnan(correct))},
         **{int(at): f"the {name} is empty" for name in COLUMNS[:2] for at in np.flatnonzero(_empty(coded[name]))},
     }
@@ -82,6 +84,11 @@ def correct_of(value: Any) -> float | None:
             return label_of(value)
         return None
     return float(value) if isinstance(value, bool | int | float) and 0 <= value <= 1 else None
+
+
+def time_problem(given: Any) -> str:
+    """What is wrong with a time that is no moment."""
+    return f"timestamp is {shown(given)}; {_OPEN if isinstance(given, str) and is_open(given) else _TIMES}"
 
 
 def concepts_of(given: Any) -> tuple[str, ...]:

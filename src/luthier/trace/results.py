@@ -10,8 +10,9 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,7 @@ from luthier.records.account import Account, note, note_strange
 from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_lines, read_rows, set_aside
 from luthier.records.lines import parse_row
-from luthier.records.numbers import shown
+from luthier.texts.dates import Order, shown_order
 from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Item
 from luthier.trace.readers.places import header_of, is_table, opened
 from luthier.trace.readers.values import time_or_nan
@@ -36,7 +37,7 @@ from luthier.trace.result_layouts import (
     repeated_runs,
 )
 from luthier.trace.result_rules import NOTHING_WANTED, Choice, Rules, Scored, Wanted, choose
-from luthier.trace.result_tables import COLUMNS, KNOWN, LABELS, TIMES, concepts_of, correct_of, read_answer_table
+from luthier.trace.result_tables import COLUMNS, KNOWN, LABELS, concepts_of, correct_of, read_answer_table, time_problem
 from luthier.trace.writings import name_of, whole_names
 
 LAYOUTS = (
@@ -188,10 +189,11 @@ class _Gathered:
         if is_table(path):
             self._columns(path, name, skipped)
             return
+        order = cache(lambda: shown_order(_times(path, self.columns)).order)  # looked for once, and only where a date is open
         for line, row in read_rows(path, skipped, self.columns):
             try:
                 learner, item, correct = _cells(row)
-                self.answers.add(name or learner, item, correct, _time(row), line=line)
+                self.answers.add(name or learner, item, correct, _time(row, order), line=line)
             except BadRowError as problem:
                 set_aside(problem.at(path, line), row, skipped)
                 continue
@@ -300,14 +302,21 @@ def _cells(row: JSON) -> tuple[str, str, float]:
     return str(row["learner"]).strip(), str(row["item"]).strip(), share
 
 
-def _time(row: JSON) -> float | None:
+def _time(row: JSON, order: Callable[[], Order | None]) -> float | None:
     time = row.get("timestamp")
     if time is None:
         return None
-    found = math.nan if isinstance(time, bool) or not isinstance(time, str | int | float) else time_or_nan(time)
+    found = math.nan if isinstance(time, bool) or not isinstance(time, str | int | float) else time_or_nan(time, order)
     if math.isnan(found):
-        raise BadRowError(f"timestamp is {shown(time)}; {TIMES}")
+        raise BadRowError(time_problem(time))
     return found
+
+
+def _times(path: Path, columns: Mapping[str, str]) -> Iterator[str]:
+    """The times of a table that is read row by row, as they stand."""
+    with Account(apart=True):  # its rows are counted where they are read as answers
+        for _, row in read_rows(path, SkippedRows(), columns):
+            yield str(row.get("timestamp"))
 
 
 def _read_items(path: str | Path) -> dict[str, Item]:
