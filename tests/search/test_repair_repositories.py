@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scripted_models import Says
 
+from luthier.progress import Progress, quiet
 from luthier.run import RunRecord
 from luthier.sandbox import Sandbox
 from luthier.search import repair_page, repairing
 from luthier.search.edits import Edit, Refused, edited, function_at
 from luthier.search.repairing import RepairSettings, patch
-from luthier.search.worktree import Worktree
+from luthier.search.worktree import Ran, Worktree
 from luthier.texts.sources import Source
 
 WRONG = "def total(items):\n    return sum(items) + 1\n"
@@ -31,11 +33,24 @@ def root(tmp_path: Path, box: Sandbox) -> Path:
     return root
 
 
+class Said(Progress):
+    """Keeps what is said."""
+
+    command, replace = "", False
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
 def repaired(root: Path, *answers: str, test: str = "test_cart.py::test_total", **more: object) -> tuple[str, RunRecord, Says]:
     """What the command says, its record and its model."""
     model, out = Says(*answers), root.parent / "run"
+    progress = more.pop("progress", quiet)
     how = {"lines": "never", "strategy": "best-of-n", "budget": f"{len(answers)} calls", "suite_seconds": 60.0} | more
-    made = repairing.run(RepairSettings(test, root=str(root), **how), out, model=model)  # type: ignore[arg-type]
+    made = repairing.run(RepairSettings(test, root=str(root), **how), out, progress, model=model)  # type: ignore[arg-type]
     return repair_page.lines(made)[0], RunRecord.read(out), model
 
 
@@ -196,6 +211,47 @@ def test_a_test_that_hangs_is_one_that_fails(root: Path) -> None:
     told, _, model = repaired(root, RIGHT, suite_seconds=9.0)
     assert "fixed in cart.py" in told
     assert "no end within" in model.asked[0]
+
+
+SLOW = "import sys, time\nfrom cart import total\n\n\ndef test_total():\n    if sys.gettrace():\n        time.sleep(99)\n    assert total([1, 2]) == 3\n"
+
+
+def test_a_test_that_comes_to_no_end_when_it_is_followed_is_told_and_its_traceback_goes(root: Path) -> None:
+    (root / "cart.py").write_text(
+        "def total(items):\n    return sum(items) + one(items)\n\n\ndef one(items):\n    raise ValueError(items)\n"
+    )
+    (root / "test_cart.py").write_text(SLOW)
+    told = Said()
+    fix = "def total(items):\n    return sum(items)\n"
+    line, record, _ = repaired(root, fix, suite_seconds=8.0, apart=False, progress=told)
+    assert "fixed in cart.py" in line
+    assert record.results("search")["functions"] == ["cart.py:5 one", "cart.py:1 total"]
+    assert any("when it was followed, the failing test came to no end within 4 s" in one for one in told.said)
+
+
+class Mute(Worktree):
+    """One whose followed runs are ended from outside."""
+
+    def test(self, *args: Any, follow: bool = False, **more: Any) -> Ran:
+        return Ran({}, {}, {}, {}, said="no end within 8 s") if follow else super().test(*args, **more)
+
+
+@pytest.mark.parametrize("lines", ["never", "only"])
+def test_a_test_that_tells_nothing_when_it_is_followed_is_repaired_by_its_traceback(
+    root: Path, lines: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repairing, "Worktree", Mute)
+    (root / "cart.py").write_text("def total(items):\n    return sum(items) + one\n")
+    told = Said()
+    assert "fixed in cart.py" in repaired(root, RIGHT, lines=lines, progress=told)[0]
+    assert any("the failing test told nothing (no end within 8 s), so that its traceback alone is known" in one for one in told.said)
+    assert any("the tests of its file told nothing" in one for one in told.said)
+
+
+def test_where_neither_following_nor_the_traceback_knows_a_function_it_is_said_why(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repairing, "Worktree", Mute)
+    with pytest.raises(repairing.SettingsError, match=r"no function that could be edited: .*no end within 8 s.*--suite-seconds"):
+        repaired(root, RIGHT)
 
 
 @pytest.mark.parametrize("options", ["--ff -n 2"])

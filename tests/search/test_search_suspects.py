@@ -15,7 +15,7 @@ from luthier.search import Posed, SearchSettings
 from luthier.search.edits import Editable
 from luthier.search.infill import MARK, Hole, holes, infill, prompt
 from luthier.search.steps import Search
-from luthier.search.suspects import line_suspicion, suspicion
+from luthier.search.suspects import as_followed, cut_short, line_suspicion, suspicion
 from luthier.search.wants import Say, Steps, Tested, Tried
 from luthier.search.worktree import Place, Ran
 
@@ -49,6 +49,21 @@ def test_what_failing_tests_call_and_passing_ones_do_not_is_suspect() -> None:
     assert suspicion(near) == {("a.py", 1): pytest.approx(1 / sqrt(3)), ("a.py", 2): 1.0}
     assert line_suspicion(ran({"t1": "failed"}, {"t1": [1, 4]}), near) == {("a.py", 1): pytest.approx(1 / sqrt(3)), ("a.py", 4): 0.0}
     assert suspicion(ran({"t1": "failed"}, {})) == {}
+
+
+def test_a_test_that_was_followed_keeps_its_own_end() -> None:
+    frames = {"t1": (Place("a.py", "f1", 3), Place("a.py", "f2", 9))}
+    plain = Ran({"t1": "failed"}, {"t1": "E assert 1 == 2"}, {}, frames)
+    seen = Ran(
+        {"t1": "failed"}, {"t1": "E NoEnd: no end within 2.5 s"}, {"t1": (Place("a.py", "f1", 1),)}, {}, {"t1": frozenset({("a.py", 2)})}
+    )
+    both = as_followed(plain, seen)
+    assert (both.texts, both.frames, both.called, both.lines) == (plain.texts, frames, seen.called, seen.lines)
+    assert "came to no end within 2.5 s, so that only what it ran until then is known" in cut_short(plain, seen)
+    assert cut_short(plain, plain) == cut_short(seen, seen) == ""
+    nothing = Ran({}, {}, {}, {}, said="no end within 5 s")
+    assert as_followed(plain, nothing).lines == {"t1": frozenset({("a.py", 3), ("a.py", 9)})}
+    assert "told nothing (no end within 5 s)" in cut_short(plain, nothing)
 
 
 def made(worth: Mapping[int, float]) -> list[Hole]:

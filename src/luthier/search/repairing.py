@@ -34,7 +34,7 @@ from luthier.search.runs import search_results
 from luthier.search.settings import SearchSettings
 from luthier.search.solving import ANSWERS, VERDICTS, Solved, search_all
 from luthier.search.steps import Search
-from luthier.search.suspects import editable, line_suspicion
+from luthier.search.suspects import as_followed, cut_short, editable, line_suspicion
 from luthier.search.wants import Behave, Behaviour, Look, Steps, Tested, Timed, Trials, Tried, Try, Watched
 from luthier.search.worktree import Ran, Worktree
 from luthier.settings import REQUIRED, argument, check, option
@@ -85,11 +85,12 @@ class RepairSettings(ServedModelSettings, SearchSettings):
 
 @dataclass(frozen=True)
 class _Baseline:
-    """How the tree stands: the failing test, all tests of its file, and the suite."""
+    """How the tree stands: the failing test, all tests of its file, and the suite. cut: how following the failing test ended early."""
 
     failing: Ran
     near: Ran
     suite: Ran
+    cut: str = ""
 
     @property
     def files(self) -> frozenset[str]:
@@ -114,7 +115,7 @@ def run(settings: RepairSettings, out: Path, progress: Progress = quiet, model: 
         stands = _baseline(tree, settings)
         for told in _kept_from(tree, stands):
             progress.say(told)
-        functions = editable(tree, stands.failing, stands.near, settings.functions, stands.files)
+        functions = editable(tree, stands.failing, stands.near, settings.functions, stands.files, cut=stands.cut)
         groups = [[one] for one in functions] if settings.apart else [functions]
         files = sorted({root / one.file for one in functions} | {root / settings.test.partition("::")[0]})
         asked = model or settings.open()
@@ -140,8 +141,7 @@ def _baseline(tree: Worktree, settings: RepairSettings) -> _Baseline:
     near = tree.test([settings.test.partition("::")[0]], changes={}, seconds=seconds, follow=True)
     told = {name: suite.tests.get(name, outcome) for name, outcome in near.tests.items()}  # following makes slow tests fail
     followed = tree.test([settings.test], changes={}, seconds=seconds, follow=True)
-    failing = replace(followed, tests=failing.tests, texts=failing.texts)
-    return _Baseline(failing, replace(near, tests=told), suite)
+    return _Baseline(as_followed(failing, followed), replace(near, tests=told), suite, cut_short(failing, followed))
 
 
 def _no_test(said: str) -> str:
@@ -155,8 +155,12 @@ def _no_test(said: str) -> str:
 
 
 def _kept_from(tree: Worktree, stands: _Baseline) -> Iterator[str]:
-    """What a fix cannot be held against, in sentences."""
+    """What the search does not know and what a fix cannot be held against, in sentences."""
     row = stands.to_row()
+    if stands.cut:
+        yield f"{stands.cut}; a larger --suite-seconds may tell more"
+    if not stands.near.tests:
+        yield f"the tests of its file told nothing when they were followed ({' '.join(stands.near.said.split())[-200:]}): no function is less suspect for passing ones"
     if row["not_imported"]:
         yield f"not held against a fix, because they cannot be imported as it is: {', '.join(row['not_imported'])}"
     if not row["passed"]:

@@ -87,8 +87,7 @@ def pytest_runtest_teardown(item: Any) -> None:
 
 
 def pytest_exception_interact(node: Any, call: Any, report: Any) -> None:
-    if FOLLOW:
-        seen["frames"].setdefault(node.nodeid, [[str(entry.path), entry.name, entry.lineno + 1] for entry in call.excinfo.traceback])
+    seen["frames"].setdefault(node.nodeid, [[str(entry.path), entry.name, entry.lineno + 1] for entry in call.excinfo.traceback])
 
 
 def pytest_runtest_logreport(report: Any) -> None:

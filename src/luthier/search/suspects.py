@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Set
+from dataclasses import replace
 from pathlib import Path
 
 from luthier.errors import SettingsError
 from luthier.search.edits import Editable, function_at
 from luthier.search.worktree import Ran, Worktree
 
+_NO_END = re.compile(r"no end within [0-9.e+-]{1,20} s")
 
-def editable(tree: Worktree, failing: Ran, near: Ran, most: int, tests: Set[str] = frozenset()) -> list[Editable]:
+
+def as_followed(failing: Ran, followed: Ran) -> Ran:
+    """A failing test with the functions and lines that it ran when it was followed; where following told nothing, with the lines of its traceback.
+
+    Its outcome and its traceback stay those of the run that was not followed: following may make a test fail in another place, for want of time.
+    """
+    known = followed.lines or {name: frozenset((place.file, place.line) for place in places) for name, places in failing.frames.items()}
+    return replace(failing, called=followed.called, lines=known)
+
+
+def cut_short(failing: Ran, followed: Ran) -> str:
+    """How a failing test ended early when it was followed, in words; empty where it did not."""
+    if not followed.tests:
+        return f"when it was followed, the failing test told nothing ({' '.join(followed.said.split())[-200:]}), so that its traceback alone is known"
+    ends = (_NO_END.search(followed.texts.get(name, "")) for name in failing.failed if not _NO_END.search(failing.texts.get(name, "")))
+    end = next((found for found in ends if found is not None), None)
+    return "" if end is None else f"when it was followed, the failing test came to {end[0]}, so that only what it ran until then is known"
+
+
+def editable(tree: Worktree, failing: Ran, near: Ran, most: int, tests: Set[str] = frozenset(), *, cut: str = "") -> list[Editable]:
     """Functions of the repository that the failing test ran, the most suspect first.
 
-    failing: the test by itself; near: the tests of its file; both followed. tests: files that hold tests, whatever they are called. Equals are in
-    the order of the traceback, the innermost first, then the last called first. Raises SettingsError where the test runs none.
+    failing: the test by itself; near: the tests of its file; both followed. tests: files that hold tests, whatever they are called. cut: as
+    `cut_short` tells it. Equals are in the order of the traceback, the innermost first, then the last called first. Raises SettingsError where
+    the test runs none, or none is known.
     """
     first = min(failing.failed)
     places = dict.fromkeys((*reversed(failing.frames.get(first, ())), *reversed(failing.called.get(first, ()))))
@@ -30,6 +53,8 @@ def editable(tree: Worktree, failing: Ran, near: Ran, most: int, tests: Set[str]
             before = found.get((one.file, one.first))
             found[one.file, one.first] = (max(own, before[0]), before[1], one) if before else (own, order, one)
     if not found:
+        if cut:
+            raise SettingsError(f"no function that could be edited: {cut}; --suite-seconds may be too few")
         raise SettingsError("the failing test runs no function of the repository that could be edited")
     return [one for _, _, one in sorted(found.values(), key=lambda each: (-each[0], each[1]))][:most]
 

@@ -47,9 +47,9 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Ran:
-    """What a run of tests came to. tests: outcome by node id; texts: what was said of those that failed; called, frames: by node id the
-    functions that a test called, in their order, and those of its traceback, where it was followed; lines: files and lines that it ran; said: the end of the output where
-    pytest did not get to its end; doctests: which of the tests are examples of docstrings."""
+    """What a run of tests came to. tests: outcome by node id; texts: what was said of those that failed; frames: by node id
+    the functions of their tracebacks; called, lines: where tests were followed, the functions that each called, in their order, and the files and lines that it ran; said: the end of
+    the output where pytest did not get to its end; doctests: which of the tests are examples of docstrings."""
 
     tests: Mapping[str, str]
     texts: Mapping[str, str]
