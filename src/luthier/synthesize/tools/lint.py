@@ -54,6 +54,12 @@ def plainly_valid(schema: Any) -> bool:
     return isinstance(schema, dict) and all(key in _FORMS and _FORMS[key](value) for key, value in schema.items())
 
 
+def untyped(schema: JSON) -> bool:
+    """Whether a parameter, or a field inside it, has no type, which A2 refuses."""
+    inside = (value for _, node in walk(schema, "") for value in node.get("properties", {}).values())
+    return any(not _is_typed(value) for value in (schema, *inside))
+
+
 def walk(schema: Any, path: str) -> Iterator[tuple[str, JSON]]:
     """Every schema inside a schema with its path, outermost first."""
     stack: list[tuple[str, Any]] = [(path, schema)]
@@ -116,6 +122,10 @@ def _property_findings(schema: JSON, path: str, described: bool) -> Iterator[Fin
         yield from _node_findings(node, place, around.get(id(node), frozenset()))
 
 
+def _is_typed(schema: Any) -> bool:
+    return isinstance(schema, dict) and any(keyword in schema for keyword in _TYPED_BY)
+
+
 def _fields_around(schema: JSON) -> dict[int, frozenset[str]]:
     """By the id of each branch of a union: the properties of the schemas that it is a branch of, which it may require."""
     around: dict[int, frozenset[str]] = {}
@@ -129,7 +139,7 @@ def _fields_around(schema: JSON) -> dict[int, frozenset[str]]:
 def _node_findings(node: JSON, path: str, around: frozenset[str]) -> Iterator[Finding]:
     properties = node.get("properties", {})
     for name, value in properties.items():
-        if not isinstance(value, dict) or not any(keyword in value for keyword in _TYPED_BY):
+        if not _is_typed(value):
             yield Finding("A2", "a parameter has no type", f"{path}.{name}")
     if properties or node.get("additionalProperties") is False:
         for name in node.get("required", []):

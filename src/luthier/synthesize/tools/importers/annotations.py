@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from luthier.records import JSON
+from luthier.records.account import note
 from luthier.records.dialects import finite, type_keywords, type_of, with_null
 from luthier.records.schema import normalise_schema
 from luthier.synthesize.tools.importers.constraints import constraints
@@ -188,6 +189,9 @@ def _from_class(annotation: Any, names: Names, level: int) -> JSON:
 def _object(annotation: Any, fields: Mapping[str, Any], required: list[str], level: int) -> JSON:
     names = vars(sys.modules.get(annotation.__module__, types))
     properties = {name: annotation_schema(kind, names, level + 1) for name, kind in fields.items()}
+    for name in [name for name, schema in properties.items() if not schema and name not in required]:
+        note("left out", f"field {name!r} of {annotation.__name__!r}, of a type that is no value of JSON; it may be left out of calls")
+        del properties[name]
     known: JSON = {"type": "object", "properties": properties}
     return {**known, "required": required, "additionalProperties": False} if required else {**known, "additionalProperties": False}
 

@@ -7,6 +7,7 @@ parameters have no types come out incomplete, and the pool's lint (A2) turns the
 from __future__ import annotations
 
 import enum
+import functools
 import importlib
 import inspect
 import json
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from luthier.errors import ToolSpecError
 from luthier.records import JSON, Tool
@@ -23,6 +24,7 @@ from luthier.synthesize.tools.importers.annotations import annotation_schema
 from luthier.synthesize.tools.importers.constraints import constraints, field_default
 from luthier.synthesize.tools.importers.docstrings import parse_docstring
 from luthier.synthesize.tools.importers.wording import described, named_words, parameter_words
+from luthier.synthesize.tools.lint import untyped
 
 _SKIPPED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -33,7 +35,7 @@ def import_python(source: str | ModuleType | Iterable[Callable[..., Any]], licen
     license: SPDX id; the standard library's is known. Raises ToolSpecError where the module cannot be imported.
     """
     module = imported(source) if isinstance(source, str) else source
-    functions = _public_functions(module) if isinstance(module, ModuleType) else list(module)
+    functions = list(_public_functions(module) if isinstance(module, ModuleType) else map(_handed_in, module))
     tools = [tool for function in functions if (tool := _tool(function, license)) is not None]
     if not tools:
         raise ToolSpecError(f"{source if isinstance(source, str) else 'the functions'}: no public function to make a tool of")
@@ -59,47 +61,104 @@ def imported(name: str) -> ModuleType:
     return module
 
 
-def _public_functions(module: ModuleType) -> list[Callable[..., Any]]:
-    names = getattr(module, "__all__", None) or [name for name in sorted(vars(module)) if not name.startswith("_")]
-    members = [getattr(module, name, None) for name in names]
-    return [member for member in members if inspect.isroutine(member) and getattr(member, "__module__", None) in (module.__name__, None)]
+class _Function(NamedTuple):
+    """A function under the name that its module gives it. bound: parameters to which a partial has given values for good."""
+
+    call: Callable[..., Any]
+    name: str
+    module: str
+    doc: str
+    bound: tuple[str, ...] = ()
 
 
-def _tool(function: Callable[..., Any], license_id: str) -> Tool | None:
+def _public_functions(module: ModuleType) -> Iterator[_Function]:
+    listed = getattr(module, "__all__", None)
+    for name in listed or [name for name in sorted(vars(module)) if not name.startswith("_")]:
+        member = getattr(module, name, None)
+        if isinstance(member, functools.partial):
+            if (found := _of_partial(member, name, module.__name__)) is not None:
+                yield found
+        elif inspect.isroutine(member):
+            if getattr(member, "__module__", None) in (module.__name__, None):
+                yield _handed_in(member)
+        elif callable(member) and not inspect.isclass(member) and type(member).__module__ == module.__name__:
+            note("left out", f"object {name!r} that can be called, and is neither a function nor a partial of one")
+
+
+def _handed_in(function: Callable[..., Any]) -> _Function:
+    if isinstance(function, functools.partial):
+        inner = function.func
+        found = _of_partial(function, str(getattr(function, "__name__", None) or _called(inner)), getattr(inner, "__module__", None) or "")
+        if found is not None:
+            return found
+    return _Function(function, _called(function), getattr(function, "__module__", None) or "", inspect.getdoc(function) or "")
+
+
+def _called(function: Callable[..., Any]) -> str:
+    return str(getattr(function, "__name__", None) or type(function).__name__)
+
+
+def _of_partial(partial: functools.partial[Any], name: str, module: str) -> _Function | None:
+    """What a partial leaves open of its function, whose words it has unless it has its own."""
+    if not inspect.isroutine(partial.func):
+        note("left out", f"partial {name!r} of what is no function")
+        return None
+    words = partial.func if partial.__doc__ == functools.partial.__doc__ else partial
     try:
-        signature = inspect.signature(function)
+        bound = (*list(inspect.signature(partial.func).parameters)[: len(partial.args)], *partial.keywords)
+    except (ValueError, TypeError):
+        bound = tuple(partial.keywords)
+    return _Function(partial, name, module, inspect.getdoc(words) or "", bound)
+
+
+def _tool(function: _Function, license_id: str) -> Tool | None:
+    try:
+        signature = inspect.signature(function.call)
     except (ValueError, TypeError):
         note("left out", "function that keeps its signature to itself")
         return None
-    doc = parse_docstring(inspect.getdoc(function) or "")
-    module = getattr(function, "__module__", None) or ""
-    names = getattr(inspect.unwrap(function), "__globals__", {})
+    doc, module = parse_docstring(function.doc), function.module
+    inner = function.call.func if isinstance(function.call, functools.partial) else function.call
+    names = getattr(inspect.unwrap(inner), "__globals__", {})
     properties: JSON = {}
     required: list[str] = []
-    for parameter in signature.parameters.values():
-        if parameter.kind in _SKIPPED:
-            note("left out", "parameter that takes any arguments (`*args`, `**kwargs`)")
-            continue
-        if parameter.name in ("self", "cls"):
-            continue
+    for parameter in _open_parameters(signature, function):
         stated, told = doc.types.get(parameter.name, ""), doc.parameters.get(parameter.name, "")
-        properties[parameter.name] = _parameter_schema(parameter, stated, told, names)
+        schema = _parameter_schema(parameter, stated, told, names)
         field = field_default(parameter.default)
         if parameter.default is inspect.Parameter.empty or (field is not None and field.required):
             required.append(parameter.name)
+        elif (stated or parameter.annotation is not inspect.Parameter.empty) and untyped(schema):
+            note(
+                "left out",
+                f"parameter {parameter.name!r} of {function.name!r}, of a type that is no value of JSON; it may be left out of calls",
+            )
+            continue
+        properties[parameter.name] = schema
     standard = module.split(".")[0] in sys.stdlib_module_names and module != "__main__"
     returns = _annotated(signature.return_annotation, names) or annotation_schema(doc.returns, names)
-    words, made = named_words(doc.summary, function.__name__)
+    words, made = named_words(doc.summary, function.name)
     if made:
         note("understood", "function without a description, told by its name")
     return Tool(
-        name=function.__name__ if module in ("", "__main__") else f"{module}.{function.__name__}",
+        name=function.name if module in ("", "__main__") else f"{module}.{function.name}",
         description=words,
         parameters=described({"type": "object", "properties": properties, "required": required, "additionalProperties": False}),
         returns=returns or None,
         source=f"python {module}".strip(),
         license=license_id or ("PSF-2.0" if standard else ""),
     )
+
+
+def _open_parameters(signature: inspect.Signature, function: _Function) -> Iterator[inspect.Parameter]:
+    """The parameters that a call gives values to."""
+    for parameter in signature.parameters.values():
+        if parameter.kind in _SKIPPED:
+            note("left out", "parameter that takes any arguments (`*args`, `**kwargs`)")
+        elif parameter.name not in ("self", "cls", *function.bound):
+            yield parameter
+    if function.bound:
+        note("left out", f"parameters of {function.name!r} whose values the partial has: {', '.join(function.bound)}")
 
 
 def _parameter_schema(parameter: inspect.Parameter, stated_type: str, text: str, names: Mapping[str, Any]) -> JSON:
