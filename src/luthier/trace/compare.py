@@ -25,6 +25,7 @@ from luthier.statistics.multiplicity import holm
 from luthier.statistics.rates import mcnemar
 from luthier.trace import compare_page
 from luthier.trace.answers import AnswerLog
+from luthier.trace.result_documents import Documents
 from luthier.trace.result_rules import Rules, Wanted
 from luthier.trace.settings import FILTER, METRIC, RESULT_FIELDS, SKIP_BAD
 
@@ -129,7 +130,8 @@ def run(settings: CompareSettings, out: Path, progress: Progress = quiet) -> Run
         raise SettingsError(f"{', '.join(settings.results)}: answers of one model, {log.learners[0]}; give those of another too")
     first = set(_means(log, 0))
     if apart := next((name for at, name in enumerate(log.learners) if at and not first & set(_means(log, at))), None):
-        raise SettingsError(f"no item that both {log.learners[0]} and {apart} answered; are these the same tasks?")
+        told = "".join(f" ({note})" for note in log.notes if "doc_hash" in note)
+        raise SettingsError(f"no item that both {log.learners[0]} and {apart} answered; are these the same tasks?{told}")
     reads = dict.fromkeys([str(path) for _, path, _ in files] + ([settings.items] if settings.items else []))
     with Run(out, "compare", settings, reads=list(reads), progress=progress, draw=compare_page.draw) as made:
         uses = ("results", "items", "mapped", "metrics", "filters", "seed")
@@ -259,7 +261,7 @@ def _compare(settings: CompareSettings, log: AnswerLog, rules: Rules, named: Seq
         "comparisons": [one.to_row() for one in found],
         "sides": [_side(name, named) for name in log.learners],
         "flips": len(rows),
-        "scored_by": [*rules.lines(), *rules.notes],
+        "scored_by": list(dict.fromkeys([*rules.lines(), *log.notes])),
         "rules": [choice.to_row() for choice in rules.choices.values()],
     }
 
@@ -284,11 +286,12 @@ def _answers(named: Sequence[str], columns: Mapping[str, str], rules: Rules) -> 
     from luthier.trace.results import by_rules, result_files
 
     said: dict[tuple[str, str], str] = {}
+    documents = Documents()
     with Account(apart=True):  # they have been read and counted before
         for name, path, reader in result_files(named, columns):
             if reader == "table":
                 continue
-            for _, answered in by_rules(reader(path, name, SkippedRows()), rules, path, SkippedRows()):
+            for _, answered in documents.named(by_rules(reader(path, name, SkippedRows()), rules, path, SkippedRows()), path):
                 said.setdefault((answered.learner, answered.item), answered.said)
     return said
 

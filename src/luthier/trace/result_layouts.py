@@ -29,7 +29,8 @@ from luthier.trace.result_rules import METRICS, Rule, Value
 class Answered(NamedTuple):
     """One answer; correct is None where the sample was not scored. said: the answer itself, where the file has it.
 
-    values: its scores by rule, where the program gives several; `correct` then waits for the rule that counts.
+    values: its scores by rule, where the program gives several; `correct` then waits for the rule that counts. document: what tells the item's
+    document from others of its number, where the program says it.
     """
 
     learner: str
@@ -39,6 +40,7 @@ class Answered(NamedTuple):
     concepts: tuple[str, ...] = ()
     said: str = ""
     values: Mapping[Rule, Value] | None = None
+    document: str = ""
 
 
 Reader = Callable[[Path, str | None, SkippedRows | None], Iterator[tuple[int, Answered]]]
@@ -169,7 +171,8 @@ def harness_answers(path: Path, name: str | None, skipped: SkippedRows | None) -
             values = _harness_values(row, task)
             note_strange("samples of lm-evaluation-harness", row, _HARNESS.union(rule.metric for rule in values), path, line)
             skills, said = _skills(row["doc"]) or (task,), _first_text(row.get("filtered_resps"))
-            yield line, Answered(learner, f"{task}/{row['doc_id']}", None, _harness_text(row), skills, said, values)
+            document = f"{task}:{row['doc_hash']}" if row.get("doc_hash") else ""
+            yield line, Answered(learner, f"{task}/{row['doc_id']}", None, _harness_text(row), skills, said, values, document)
         except BadRowError as problem:
             set_aside(problem.at(path, line), row, skipped)
 

@@ -25,6 +25,7 @@ from luthier.texts.dates import Order, shown_order
 from luthier.trace.answers import AnswerCollector, AnswerLog, Catalogue, Item
 from luthier.trace.readers.places import header_of, is_table, opened
 from luthier.trace.readers.values import time_or_nan
+from luthier.trace.result_documents import Documents
 from luthier.trace.result_layouts import (
     SIDES,
     Answered,
@@ -159,13 +160,14 @@ class _Gathered:
         self.answers = AnswerCollector()
         self.items: dict[str, Item] = {}
         self.notes = list(rules.notes)
+        self.documents = Documents()
 
     def read(self, path: Path, reader: Reader | Literal["table"], name: str | None, skipped: SkippedRows | None) -> None:
         if reader == "table":
             self._table(path, name, skipped)
             return
         count, unscored = 0, 0
-        for line, answered in by_rules(reader(path, name, skipped), self.rules, path, skipped):
+        for line, answered in self.documents.named(by_rules(reader(path, name, skipped), self.rules, path, skipped), path):
             if answered.correct is None:
                 unscored += 1
                 note("left out", "samples that were not scored", path, line)
@@ -214,7 +216,7 @@ class _Gathered:
             self._note(Answered("", known.item, None, known.text, known.concepts))
 
     def log(self, given: dict[str, Item]) -> AnswerLog:
-        self.notes += self.answers.settle()
+        self.notes += [*self.documents.notes, *self.answers.settle()]
         found: dict[str, Item] = {}
         for name, item in zip(whole_names(list(self.items)), self.items.values(), strict=True):
             if name not in found or (item.text and not found[name].text):
