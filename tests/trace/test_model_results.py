@@ -173,9 +173,29 @@ def test_bfcl_ids_come_from_the_result_file_where_the_package_has_none(tmp_path:
     assert told(read_results([tmp_path])) == [("m", "bfcl/kv_0", 1), ("m", "bfcl/kv_1", 0), ("m", "bfcl/kv_2", 1)]
 
 
-def test_a_score_file_that_does_not_add_up_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadRowError, match="keep the `result` folder"):
-        read_results([score_file(tmp_path, 3, ("kv_1",))])
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("packed", ["score", "result", "both"])
+def test_packed_score_and_result_files_of_bfcl_are_read(tmp_path: Path, packed: str, beside: bool) -> None:
+    file = score_file(tmp_path, 3, ("kv_1",), ("kv_0", "kv_1", "kv_2"))
+    (results,) = tmp_path.rglob("*_result.json")
+    results = results.replace(file.with_name(results.name)) if beside else results
+    for kind, one in (("score", file), ("result", results)):
+        if packed in (kind, "both"):
+            one.with_name(f"{one.name}.gz").write_bytes(gzip.compress(one.read_bytes()))
+            one.unlink()
+    wanted = [("m", "bfcl/kv_0", 1), ("m", "bfcl/kv_1", 0), ("m", "bfcl/kv_2", 1)]
+    assert told(read_results([tmp_path])) == wanted
+    assert told(read_results([next(file.parent.glob("*_score.json*"))])) == wanted
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_score_file_that_does_not_add_up_is_refused(tmp_path: Path, packed: bool) -> None:
+    file = score_file(tmp_path, 3, ("kv_1",))
+    if packed:
+        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        file = file.with_name(f"{file.name}.gz")
+    with pytest.raises(BadRowError, match=r"keep the `result` folder .* or BFCL_v4_memory_kv_result\.json beside it"):
+        read_results([file])
 
 
 # --- lm-evaluation-harness, Inspect, EvalPlus ---------------------------------------------------------------------------------

@@ -76,9 +76,9 @@ _SAMPLES = re.compile(r"samples_(.+)_(\d{4}-\d\d-\d\dT[^_]+)\.jsonl")
 
 def layout_of(path: Path) -> Reader | None:
     """The reader of a file by its name and first row; None where it is none of these."""
-    if _SCORE.fullmatch(path.name):
-        return bfcl_answers
     name = _bare(path)
+    if _SCORE.fullmatch(name):
+        return bfcl_answers
     if name.startswith("samples_") and name.endswith(".jsonl"):
         return harness_answers
     if name.endswith((".eval", ".json")) and is_inspect_log(path):
@@ -101,7 +101,7 @@ def bfcl_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> I
 
     Raises BadRowError where the numbers do not agree.
     """
-    match = _SCORE.fullmatch(path.name)
+    match = _SCORE.fullmatch(_bare(path))
     category = match[1] if match else ""
     failed: dict[str, int] = {}
     said: dict[str, str] = {}
@@ -115,14 +115,17 @@ def bfcl_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> I
             note_strange("failures of BFCL", row, _BFCL, path, line)
         else:
             set_aside(BadRowError("a failure without an `id`", path, line), row, skipped)
-    learner = name or next((each.name for each in path.parents if each.name not in _GROUPS), path.stem)
+    learner = name or next((each.name for each in path.parents if each.name not in _GROUPS), _bare(path).removesuffix(".json"))
     texts = _bfcl_texts(category)
     results = _bfcl_results(path, category)
     ids = list(texts) if results is None else results
     total = header.get("total_count")
     if total != len(ids) or not set(failed) <= set(ids):
         raise BadRowError(
-            f"it scores {total} items, and {len(ids)} are known of {category}; keep the `result` folder beside the `score` folder", path, 1
+            f"it scores {total} items and lists the wrong ones alone, and {len(ids)} are known of {category}; keep the `result` folder beside the `score` "
+            f"folder, or {_result_name(path)} beside it",
+            path,
+            1,
         )
     for each in ids:
         answered = Answered(learner, f"bfcl/{each}", float(each not in failed), texts.get(each, ""), (category,), said.get(each, ""))
@@ -147,13 +150,18 @@ def _asked(turns: Any) -> str:
 
 
 def _bfcl_results(path: Path, category: str) -> list[str] | None:
-    """Ids of the answered items, from the result file that belongs to a score file; None where it is not there."""
-    parts = list(path.parts)
-    if "score" not in parts:
-        return None
-    at = len(parts) - 1 - parts[::-1].index("score")
-    file = Path(*parts[:at], "result", *parts[at + 1 :]).with_name(path.name.replace("_score.json", "_result.json"))
-    return [str(row["id"]) for _, row in read_rows(file)] if file.is_file() else None
+    """Ids of the answered items, from the result file that belongs to a score file, packed or not; None where it is not there."""
+    parts, folders = path.parts, [path.parent]
+    if "score" in parts:
+        at = len(parts) - 1 - parts[::-1].index("score")
+        folders.insert(0, Path(*parts[:at], "result", *parts[at + 1 :]).parent)
+    files = [folder / f"{_result_name(path)}{packed}" for folder in folders for packed in ("", ".gz")]
+    file = next((file for file in files if file.is_file()), None)
+    return None if file is None else [str(row["id"]) for _, row in read_rows(file)]
+
+
+def _result_name(path: Path) -> str:
+    return _bare(path).replace("_score.json", "_result.json")
 
 
 def harness_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> Iterator[tuple[int, Answered]]:
