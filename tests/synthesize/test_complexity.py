@@ -134,7 +134,7 @@ def test_easy_dialogues_are_made_harder_and_stay_true(dialogues: list[Conversati
         assert len(one.steps) <= 3
         assert check(one.dialogue) == []
     assert sum(one.inside for one in found) > sum(BOUNDS.distance(old) == 0 for old in before)
-    assert {name for one in found for name, _ in one.steps} >= {"+candidate", "+call"}
+    assert {name for one in found for name, _ in one.steps} >= {"+candidate", "+call", "+nested"}
     again = steer(dialogues, BOUNDS, Ruler(), seed=1)
     assert [one.to_row(BOUNDS, "m") for one in again] == [one.to_row(BOUNDS, "m") for one in found]
 

@@ -1,7 +1,7 @@
 """Dialogues made harder or easier until the learner's loss on them lies in the range that is worth training on (arXiv 2409.00920, sec. 3.4).
 
-Harder: one more tool that could be meant, one more call, a value that must not be used. Easier: one tool less, or the last step taken
-back. Every operator is a pure function of a dialogue that keeps it true: what comes out passes the rules, or is not taken.
+Harder: one more tool that could be meant, one more call, a value that must not be used, a value without its parameter's name, arguments inside an
+object. Easier: one tool less, an object's fields as parameters, or the last step taken back. Every operator is a pure function of a dialogue that keeps it true: what comes out passes the rules, or is not taken.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from luthier.records import JSON, Conversation, Tool, ToolCall
 from luthier.synthesize.tools.checks import check
 from luthier.synthesize.tools.complexity import Complexity, ComplexityRange
+from luthier.synthesize.tools.complications import flattened, nested, without_names
 from luthier.synthesize.tools.similarity import NeighbourIndex
 
 MOST_STEPS = 3  # of a dialogue
@@ -104,6 +105,8 @@ class _Operators:
             ("+candidate", self.more_candidates),
             ("+call", self.more_calls),
             ("+distractor value", self.other_value),
+            ("+paraphrase", lambda dialogue, random: without_names(dialogue, random) if _calls(dialogue) else None),
+            ("+nested", lambda dialogue, random: nested(dialogue, random) if _calls(dialogue) else None),
         ]
         random.shuffle(ways)
         for name, way in ways:
@@ -113,8 +116,14 @@ class _Operators:
         return None
 
     def easier(self, path: _Path, random: Random) -> tuple[str, Conversation] | None:
-        made = fewer_candidates(path.last.dialogue, random)
-        return None if made is None or check(made) else ("-candidate", made)
+        dialogue = path.last.dialogue
+        for name, made in (
+            ("-candidate", fewer_candidates(dialogue, random)),
+            ("-nested", flattened(dialogue, random) if _calls(dialogue) else None),
+        ):
+            if made is not None and not check(made):
+                return name, made
+        return None
 
     def more_candidates(self, dialogue: Conversation, random: Random) -> Conversation | None:
         """One more tool that is like the one that is called."""
