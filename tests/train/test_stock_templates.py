@@ -16,10 +16,12 @@ from luthier.models.chat_template import ChatTemplate, has_markers, without_mark
 from luthier.models.known import chat_template
 from luthier.models.local import LocalModel
 from luthier.records import Conversation, Message, PreferencePair, Tool, ToolCall
+from luthier.records.account import Account
+from luthier.train.encoding import encode_parts
 from luthier.train.preference.pairs import encode_pairs
 from luthier.train.rows import RefusedRowError
 from luthier.train.settings import SftSettings
-from luthier.train.sft import encode, encode_all, fine_tune
+from luthier.train.sft import encode, encode_all, fine_tune, prepare
 from stock_templates import ARCHITECTURES, MISTRALS, STOCK, UNKNOWN_TO_TRL, stock, tokenizer_with, write_architecture
 
 TALK = Conversation(
@@ -115,12 +117,66 @@ def test_prefixes_agree_with_trl_but_for_white_space_after_the_end(name: str, mo
     assert not tokenizer.decode([row["input_ids"][at] for at in differ]).strip()
 
 
-def test_a_template_whose_turns_change_is_refused_by_row(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_a_template_whose_turns_change_is_trained_turn_by_turn(folders: dict[str, Path], tmp_path: Path) -> None:
     changing = "{% for m in messages %}{{ m.role }}: {{ m.content if loop.last or m.role == 'user' else '(said before)' }}\n{% endfor %}"
     model = LocalModel(with_template(folders["llama"], changing, tmp_path / "model"))
-    assert said(encode(SHORT, model.tokenizer), model.tokenizer)  # nothing follows, so nothing changes
-    with pytest.raises(RefusedRowError, match=r"row 2: its turns are rendered otherwise .* generation .* add marks"):
-        encode_all([SHORT, TALK], model)
+    with Account() as account:
+        short, first, last = encode_all([SHORT, TALK], model)
+    assert [said(row, model.tokenizer).strip() for row in (short, first, last)] == [
+        f"assistant: {text}" for text in ("At 19:30 for 12.", "Please say which day.", "It will rain.")
+    ]
+    assert "Please say" not in model.tokenizer.decode(last["input_ids"])  # as it is asked for
+    (told,) = (entry for entry in account.of("understood") if "renders otherwise once others follow" in entry.reason)
+    assert told.rows == 1
+    with pytest.raises(BadRowError, match="rendered otherwise"):
+        encode(TALK, model.tokenizer)
+
+
+def test_rows_of_one_conversation_share_its_prompt(folders: dict[str, Path], tmp_path: Path) -> None:
+    changing = "{% for m in messages %}{{ m.role }}: {{ m.content if loop.last or m.role == 'user' else '-' }}\n{% endfor %}"
+    model = LocalModel(with_template(folders["llama"], changing, tmp_path / "model"))
+    prepared = prepare([SHORT, TALK], model, tmp_path / "run", SftSettings(branches=2, by_length=True))
+    assert [max(row["branch"]) for row in prepared.rows] == [2, 0]  # three rows: of two the beginning is read once
+
+
+def test_weights_go_with_the_turns_that_are_trained_one_by_one(folders: dict[str, Path], tmp_path: Path) -> None:
+    changing = "{% for m in messages %}{{ m.role }}: {{ m.content if loop.last or m.role == 'user' else '-' }}\n{% endfor %}"
+    model = LocalModel(with_template(folders["llama"], changing, tmp_path / "model"))
+    user, one, again, other = TALK.messages
+    half = Conversation((user, replace(one, weight=0.5), again, other), extra={"weight": 4})
+    assert [{w for w, label in zip(row["weights"], row["labels"], strict=True) if label >= 0} for row in encode_all([half], model)] == [
+        {2.0},
+        {4.0},
+    ]
+    (row,) = encode_all([Conversation((user, replace(one, weight=0), again, other))], model)
+    assert "It will rain." in said(row, model.tokenizer)
+
+
+def test_a_template_that_tells_no_turn_apart_is_refused_by_row(folders: dict[str, Path], tmp_path: Path) -> None:
+    counted = "{{ messages | length }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    model = LocalModel(with_template(folders["llama"], counted, tmp_path / "model"))
+    with pytest.raises(RefusedRowError, match=r"row 1: its turns are rendered otherwise .* generation .* add marks"):
+        encode_all([TALK], model)
+
+
+@pytest.mark.parametrize("name", ["mistral_v3", "mistral_nemo"])
+def test_rows_whose_tools_move_with_the_last_user_are_trained_as_they_are_asked(name: str) -> None:
+    tokenizer = tokenizer_with(stock(name))
+    template = ChatTemplate.of(tokenizer)
+    row = replace(CALL, messages=(*CALL.messages, Message("user", "And in Porto?"), Message("assistant", "Sun.")))
+    turns, tools = row.to_row()["messages"], row.to_row()["tools"]
+    parts = encode_parts(row, tokenizer)
+    assert len(parts) == 2  # up to the answer before the second user, whose call and answer stand as they were asked for, and the whole
+    for part, ends in zip(parts, ((2, 4), (6,)), strict=True):
+        learned = [at for at, label in enumerate(part["labels"]) if label >= 0]
+        for at in ends:
+            asked = template.ids(turns[:at], tools, generate=True)
+            assert part["input_ids"][: len(asked)] == asked
+            assert len(asked) in learned
+            assert len(asked) - 1 not in learned
+        assert part["input_ids"] == template.ids(turns[: ends[-1] + 1], tools)
+    spoken = "".join(said(part, tokenizer) for part in parts)
+    assert [spoken.count(word) for word in ("get_weather", "It will rain.", "Sun.", "</s>")] == [1, 1, 1, 3]
 
 
 def test_what_is_saved_has_no_marks_and_renders_the_same(folders: dict[str, Path], tmp_path: Path) -> None:

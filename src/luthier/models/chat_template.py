@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
 
 from luthier.errors import BadRowError
@@ -31,6 +31,10 @@ _FOOT = (
     '<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
 )
 _KEPT = "_luthier_template"  # on a tokenizer, with which it goes
+_MOVES = (
+    "its turns are rendered otherwise once others follow, the chat template has no {% generation %} marks and TRL has no "
+    "training template for it, so what the assistant says cannot be told apart; add marks to the template"
+)
 _WORD = "xqzv"  # stands in no template
 _TWICE = re.compile(rf"""\\["']{_WORD}a|'{_WORD}a'\s?:""")  # arguments within a text, or as Python shows a mapping
 
@@ -64,6 +68,14 @@ class Masked:
 
     ids: list[int]
     mask: list[int]
+
+
+class Part(NamedTuple):
+    """A conversation up to one of its turns. turns: the places, among those of the assistant, of the turns that are marked: each stands there as it does
+    where it is asked for."""
+
+    made: Masked
+    turns: tuple[int, ...]
 
 
 class ChatTemplate:
@@ -211,6 +223,14 @@ class ChatTemplate:
 
     def masked(self, messages: Sequence[JSON], tools: Sequence[JSON] | None = None) -> Masked:
         """A conversation with what the assistant says marked. Raises BadRowError where it cannot be told apart, and what the template raises."""
+        *earlier, last = self.parts(messages, tools)
+        if earlier:
+            raise BadRowError(_MOVES)
+        return last.made
+
+    def parts(self, messages: Sequence[JSON], tools: Sequence[JSON] | None = None) -> list[Part]:
+        """The same where turns are rendered otherwise once others follow: the conversation up to some of its turns, with each turn of the assistant marked
+        in the last part in which it stands as it was asked for. One part, the whole, where nothing changes."""
         rows, offered = self.fit(messages, tools)
         if self.masks == "prefixes":
             return self._by_prefixes(rows, offered)
@@ -218,7 +238,8 @@ class ChatTemplate:
         made = self.tokenizer.apply_chat_template(
             rows, tools=offered, chat_template=template, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
         )
-        return Masked(list(made["input_ids"]), list(made["assistant_masks"]))
+        turns = tuple(range(sum(row["role"] == "assistant" for row in rows)))
+        return [Part(Masked(list(made["input_ids"]), list(made["assistant_masks"])), turns)]
 
     def before(self, messages: Sequence[JSON], count: int, tools: Sequence[JSON] | None = None) -> list[int]:
         """Ids of the first so many messages, none where these are only a system turn that stands elsewhere."""
@@ -256,24 +277,32 @@ class ChatTemplate:
         ends = {self.tokenizer.eos_token_id, *self.tokenizer.all_special_ids, *self.tokenizer.added_tokens_decoder}
         return any(token in ends for token in said[-3:])
 
-    def _by_prefixes(self, rows: list[JSON], tools: list[JSON] | None) -> Masked:
-        """What stands between the prompt of each assistant turn and its end, in a rendering that begins with both."""
+    def _by_prefixes(self, rows: list[JSON], tools: list[JSON] | None) -> list[Part]:
+        """What stands between the prompt of each assistant turn and its end, in a rendering that begins with both: the whole one, or that up to the turn."""
 
+        @cache
         def render(count: int, generate: bool = False) -> str:
             return str(self.tokenizer.apply_chat_template(rows[:count], tools=tools, add_generation_prompt=generate, tokenize=False))
 
-        whole, spans = render(len(rows)), []
-        for at, row in enumerate(rows):
-            if row["role"] != "assistant":
-                continue
+        def span(at: int, whole: str) -> tuple[int, int] | None:
             closed, through = (self._open(render(at), whole) if at else ""), self._open(render(at + 1), whole)
-            start = _common(render(at, True), whole) if at else self._opening(row, tools, whole)
-            if start < len(closed) or not whole.startswith(through):
-                raise BadRowError(
-                    "its turns are rendered otherwise once others follow, the chat template has no {% generation %} marks and TRL has no "
-                    "training template for it, so what the assistant says cannot be told apart; add marks to the template"
-                )
-            spans.append((start, self._end(whole, start, len(through))))
+            start = _common(render(at, True), whole) if at else self._opening(rows[at], tools, whole)
+            return None if start < len(closed) or not whole.startswith(through) else (start, self._end(whole, start, len(through)))
+
+        turns = [at for at, row in enumerate(rows) if row["role"] == "assistant"]
+        left, end, parts = turns, len(rows), list[Part]()
+        while left or not parts:
+            whole = render(end)
+            spans = {at: found for at in left if (found := span(at, whole)) is not None}
+            if spans or not left:
+                parts.append(Part(self._marked(whole, list(spans.values())), tuple(turns.index(at) for at in spans)))
+            elif end == left[-1] + 1:
+                raise BadRowError(_MOVES)
+            left = [at for at in left if at not in spans]
+            end = left[-1] + 1 if left else 0
+        return parts[::-1]
+
+    def _marked(self, whole: str, spans: Sequence[tuple[int, int]]) -> Masked:
         made = self.tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
         mask = [int(any(start < right and left < end for start, end in spans)) for left, right in made["offset_mapping"]]
         return Masked(list(made["input_ids"]), mask)

@@ -164,7 +164,7 @@ def statement_rows(statements: Sequence[str], tokenizer: Any, pack: int) -> list
 
 def general_rows(general: Sequence[Conversation], rows: Sequence[Row], tokenizer: Any, settings: InfusionSettings) -> list[Row]:
     """As many conversations, drawn by the seed, as make up the wanted share of all tokens. None where none are given."""
-    from luthier.train.sft import encode
+    from luthier.train.encoding import encode_parts
 
     if not general or settings.share == 0:
         return []
@@ -174,11 +174,10 @@ def general_rows(general: Sequence[Conversation], rows: Sequence[Row], tokenizer
         if sum(len(row["input_ids"]) for row in chosen) >= wanted:
             break
         try:
-            row = encode(one, tokenizer)
+            rows_of_it = encode_parts(one, tokenizer)
         except BadRowError as problem:
             raise RefusedRowError(problem.problem, position, one) from problem
-        if len(row["input_ids"]) <= 2 * settings.pack:
-            chosen.append(row)
+        chosen += [row for row in rows_of_it if len(row["input_ids"]) <= 2 * settings.pack]
     return chosen
 
 

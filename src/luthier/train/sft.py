@@ -7,8 +7,7 @@ bf16 where the device computes it fast, the adapters in float32, under autocast.
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,15 +15,14 @@ from random import Random
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from luthier.errors import BadRowError, SettingsError
-from luthier.models.chat_template import ChatTemplate, refused
+from luthier.errors import SettingsError
 from luthier.models.hardware import attention_kernel, takes_masks
-from luthier.models.loading import loading
 from luthier.models.local import LocalModel
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, Conversation
 from luthier.records.sources import Source
-from luthier.train.rows import RefusedRowError, conversations_in
+from luthier.train.encoding import encode, encode_all, encode_each
+from luthier.train.rows import conversations_in
 from luthier.train.settings import SftSettings
 from luthier.train.shared_prompts import Encoded, collate, share_prompts
 from luthier.train.start import (
@@ -39,12 +37,12 @@ from luthier.train.start import (
     starting_weights,
     trainer_config,
 )
-from luthier.train.turn_weights import IGNORED, token_weights, weighing_collator, weighted_row, with_weights
+from luthier.train.turn_weights import IGNORED, weighing_collator, with_weights
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
-__all__ = ["FineTuned", "Prepared", "SftSettings", "encode", "fine_tune", "fine_tune_rows", "prepare"]
+__all__ = ["FineTuned", "Prepared", "SftSettings", "encode", "encode_all", "fine_tune", "fine_tune_rows", "prepare"]
 
 ROW_TOKENS = 2  # a row with a shared prompt may be so many times `max_length` long
 OWN = ("output_dir", "neftune_noise_alpha")  # set here
@@ -99,45 +97,6 @@ class Prepared:
     lora: Any
 
 
-def encode(conversation: Conversation, tokenizer: Any) -> Encoded:
-    """`input_ids` and `labels` of a conversation; labels are -100 outside what the assistant says, and where a turn or the row weighs 0.
-
-    `weights`, a number a token, where others than 0 and 1 are given. Raises BadRowError for a row that the chat template refuses or does not
-    tell apart, and for weights that cannot be placed.
-    """
-    row, template = conversation.to_row(), ChatTemplate.of(tokenizer)
-    messages, tools = row["messages"], row.get("tools")
-    try:
-        made = template.masked(messages, tools)
-    except Exception as problem:
-        if not template.works:
-            raise
-        raise refused(problem) from problem
-    labels = [token if said else IGNORED for token, said in zip(made.ids, made.mask, strict=True)]
-    weights = token_weights(conversation, made.mask, lambda count: template.before(messages, count, tools), made.ids)
-    return weighted_row(made.ids, labels, weights)
-
-
-def encode_all(conversations: Iterable[Conversation], model: LocalModel) -> list[Encoded]:
-    """The same of many. Raises EngineError for a template that renders nothing, BadRowError with the row's position for one that it refuses."""
-    rows: list[Encoded] = []
-    with loading(model.folder, "chat template", "mend the template, or give another model"):
-        left = model.template.counting()
-        for position, one in enumerate(conversations, 1):
-            model.template.count(one.to_row()["messages"], left, trained=True)
-            try:
-                rows.append(encode(one, model.tokenizer))
-            except BadRowError as problem:
-                raise RefusedRowError(problem.problem, position, one) from problem
-        left.say()
-        if rows and not model.template.trains_stop():
-            logging.getLogger("luthier").warning(
-                "%s: the chat template's {%% generation %%} marks leave out the token that ends a turn, so stopping is not learned",
-                model.folder,
-            )
-    return rows
-
-
 def fine_tune(
     conversations: Source,
     model: LocalModel,
@@ -181,9 +140,10 @@ def prepare(
 ) -> Prepared:
     """Everything that can be refused before weights are loaded; writes nothing."""
     check_start(model, full=settings.full, lora=settings.lora_settings())
-    encoded, held = encode_all(conversations, model), encode_all(evaluation, model)
+    each, held = encode_each(conversations, model), encode_all(evaluation, model)
     keys = [json.dumps([one.to_row().get("tools"), _system(one)]) for one in conversations] if settings.branches > 1 else None
-    return prepare_rows(encoded, model, folder, settings, keys=keys, evaluation=held)
+    repeated = None if keys is None else [key for key, rows in zip(keys, each, strict=True) for _ in rows]
+    return prepare_rows([row for rows in each for row in rows], model, folder, settings, keys=repeated, evaluation=held)
 
 
 def prepare_rows(
