@@ -142,6 +142,7 @@ def test_whatever_is_drawn_is_valid(schema: dict[str, Any], name: str, seed: int
         ("guest_last_name", "", "last_name"),
         ("airport", "IATA code.", "airport"),
         ("country", "ISO 3166 alpha-2.", "country"),
+        ("country", "Country name, written out.", "country_name"),
         ("checkOut", "Departure day.", "end_date"),
         ("pickup_date", "", "start_date"),
         ("contactPhone", "", "phone"),

@@ -203,6 +203,7 @@ _TOLD: tuple[tuple[str, str], ...] = (
     (r"\biata\b|airport code", "airport"),
     (r"iso.?3166.*(alpha.?3|three.letter)|three.letter country", "country3"),
     (r"iso.?3166|(two|2).letter country|country code", "country"),
+    (r"^(the )?country name\b", "country_name"),
     (r"iso.?4217|currency code", "currency"),
     (r"iso.?639|language code", "language"),
     (r"\be\.?164\b", "phone"),

@@ -13,6 +13,7 @@ from luthier.records import JSON
 from luthier.records.dialects import ANY, type_set
 from luthier.synthesize.tools.drafts import NOTHING, Draft, parameters_of
 from luthier.synthesize.tools.meanings import meaning_of, singular, words_of
+from luthier.synthesize.tools.own_agreements import agree
 from luthier.synthesize.tools.own_maps import entries
 from luthier.synthesize.tools.own_numbers import draw_number
 from luthier.synthesize.tools.own_texts import draw_text, examples_in, options_in, owner_in
@@ -138,6 +139,7 @@ def _object(schema: JSON, name: str, path: str, draft: Draft, owner: str) -> Any
     if any(one not in values for one in required):
         return NOTHING
     _differ(values, properties, path, inner, owner)
+    agree(values, properties, owner, inner, _fits)
     _order(values, properties)
     _whole(values, properties)
     return values if properties or not path else _open_object(schema, name, draft)
