@@ -110,10 +110,14 @@ def check_options(options: Sequence[str]) -> None:
 
 
 def match_option(answer: str, options: Sequence[str]) -> int | None:
-    """Which option an answer names: its words, its letter alone, or its letter before its words. None where it names none."""
-    for place, option in enumerate(options):
-        if same_answer(answer, option):
-            return place
+    """Which option an answer names: its words, its letter alone, or its letter before its words. None where it names none.
+
+    The option whose words it is goes before those that say the same, of which there must be one."""
+    folded = " ".join(answer.split()).casefold()
+    alike = [place for place, option in enumerate(options) if " ".join(option.split()).casefold() == folded]
+    alike = alike or [place for place, option in enumerate(options) if same_answer(answer, option)]
+    if alike:
+        return alike[0] if len(alike) == 1 else None
     found = _LETTER_ALONE.fullmatch(answer) or _LETTER_FIRST.match(answer)
     letter = found[found.lastindex or 1] if found else None
     if letter is not None and LETTERS.index(letter.upper()) < len(options):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
+from luthier.texts.counts import SCALES, is_part, spelled
+from luthier.texts.signs import FUNCTIONS
 from luthier.texts.values import keys_of, same, unit_of
 
 Verdict = Literal["same", "different", "unclear"]
@@ -17,13 +20,20 @@ _OVER = re.compile(r"\s?/\s?(\d++)(?![\d.,])")
 _MIXED = re.compile(r"\s(\d++)\s?/\s?(\d++)(?![\d.,])")
 _TIMES_TEN = re.compile(r"\s?[*×x·]\s?10\s?\^\s?\(?([-+]?\d{1,3})\)?(?!\d)")
 _POWER = re.compile(r"\s?(?:\^|\*\*)\s?\(?([-+]?\d{1,3})\)?(?!\d)")
-_SCALE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_UNIT = re.compile(r"\s?([%°]?[^\W\d_]*+(?:[\s/.^*²³-][^\W\d_]++[²³]?)*+[²³]?)\.?")
+_UNIT = re.compile(r"\s?((?:%|°\s?)?[^\W\d_]*+(?:(?:[\s/.*]|-(?=[^\W\d_]{3}))[^\W\d_]++(?:\^[23])?)*+(?:\^[23])?)\.?")
 _UNCLEAR_DIGITS = re.compile(r"\d{1,3}(?:\.\d{3})+|\d++,\d++")  # 1.000 and 1,2 are read one way here and another there
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_COUNTS = {**{word: n for n, word in enumerate(_ONES.split())}, **{word: 10 * (n + 2) for n, word in enumerate(_TENS.split())}}
-_ORDINALS, _SHORT_UNITS = ("st", "nd", "rd", "th"), "gmshwvlcfkjn"
+_ORDINALS, _LETTER_UNITS = ("st", "nd", "rd", "th"), "gmshwvlcfkjn"
+_SHORT = (  # other words of two letters, and of three without a vowel, are letters of a formula
+    "mm cm dm km nm um µm mg kg ug µg ml cl dl kl hl hz kw mw gw kj mj ev kv mv ma ah wh kn pa lb lbs oz ft yd mi in pt qt ha hr hrs yr yrs mo wk min "
+    "sec ms ns us am pm db rpm mph kph kmh kwh fps mpg gb mb kb tb pb usd eur gbp bn cal kcal mol sq cu °c °f pts px dpi tsp tbsp mhz ghz khz"
+)
+_SHORT_UNITS = frozenset(_SHORT.split())
+_OTHERS = (  # words behind a number that make another of it
+    "or and to plus minus times over divided squared cubed factorial less more most least than not below above under mod modulo pi theta alpha beta root"
+)
+_CHANGING = (FUNCTIONS - {"min", "sec"}) | frozenset(_OTHERS.split())
+_MONEY_SCALES = {"k": 10**3, "m": 10**6, "mn": 10**6, "b": 10**9, "bn": 10**9, "t": 10**12, "tn": 10**12}
+_VOWEL = re.compile("[aeiouyäöüéèà]")
 _SPELLINGS = ({"%", "percent", "per cent"},)
 _SAME_MONEY = {
     "$": {"$", "usd", "dollar", "dollars", "us dollars"},
@@ -33,11 +43,13 @@ _SAME_MONEY = {
 
 
 class Quantity(NamedTuple):
-    """A number, the unit behind or the money before it, and with how many decimals it was written, -1 for a fraction."""
+    """A number, the unit behind or the money before it, with how many decimals it was written, -1 for a fraction, and whether the unit is a
+    letter right behind it: 2m may be two metres, two millions or twice m, and 5k thousands."""
 
     value: Fraction
     unit: str
     decimals: int
+    open: bool = False
 
 
 def compare_quantities(a: str, b: str) -> Verdict | None:
@@ -48,18 +60,28 @@ def compare_quantities(a: str, b: str) -> Verdict | None:
     if any(_UNCLEAR_DIGITS.fullmatch(text.strip("-+$€£ ")) for text in (a, b)) and one.value != two.value:
         return "unclear"
     units = _units(one, two)
+    if one.open != two.open and not (one.unit and two.unit):
+        return _in_thousands(one, two)
     if one.value == two.value:
-        return units
+        return units if units != "unclear" else _converted(a, b) or "unclear"
     if units == "unclear" or _rounded(one, two) or Fraction(100) in (abs(one.value / (two.value or 1)), abs(two.value / (one.value or 1))):
         return _converted(a, b) or "unclear"
     return _converted(a, b) or "different"
 
 
+def _in_thousands(one: Quantity, two: Quantity) -> Verdict:
+    """A number with a letter right behind it, beside a bare one."""
+    lettered, bare = (one, two) if one.open else (two, one)
+    if lettered.unit == "k" and lettered.value * 1_000 == bare.value:
+        return "same"
+    meant = (lettered.value * scale for scale in (1, 10**3, 10**6, 10**9))
+    return "unclear" if bare.value in meant else "different"
+
+
 def quantity(text: str) -> Quantity | None:
     """A number with a unit or without: digits with thousands, fractions, powers of ten, or words."""
-    spelled = _spelled(text)
-    if spelled is not None:
-        return spelled
+    if (words := spelled(text)) is not None:
+        return Quantity(words.value, " ".join(words.rest), 0 if words.exact else -1) if _is_unit(words.rest, 2) else None
     match = _NUMBER.match(text)
     found = None if match is None else _number(text, match)
     if match is None or found is None:
@@ -67,13 +89,29 @@ def quantity(text: str) -> Quantity | None:
     value, decimals, at = found
     rest = text[at:]
     scale, _, more = rest.strip().partition(" ")
-    if scale in _SCALE:
-        value, rest = value * _SCALE[scale], more
+    if scale in SCALES:
+        value, rest = value * SCALES[scale], more
     unit = _UNIT.fullmatch(rest)
-    if unit is None or (rest[:1].isalpha() and (unit[1] in _ORDINALS or (len(unit[1]) == 1 and unit[1] not in _SHORT_UNITS))):
+    if unit is None or (rest[:1].isalpha() and unit[1] in _ORDINALS) or not _is_unit(re.findall(r"[^\W\d_]+", unit[1]), 9):
         return None
+    behind = unit[1].strip().replace("° ", "°")
+    if match["money"] and behind in _MONEY_SCALES:
+        value, behind = value * _MONEY_SCALES[behind], ""
     value = -value if match["sign"] == "-" else value
-    return Quantity(value, f"{match['money']}{unit[1]}".strip(), decimals)
+    return Quantity(value, f"{match['money']}{behind}".strip(), decimals, len(behind) == 1 and behind.isalpha() and rest[:1] == behind)
+
+
+def _is_unit(words: Sequence[str], most: int) -> bool:
+    """Whether words behind a number are what is counted or measured: neither letters of a formula nor words that make another number of it."""
+    return len(words) <= most and all(
+        word not in _CHANGING
+        and (
+            word in _SHORT_UNITS or word in _LETTER_UNITS
+            if len(word) < 3
+            else len(word) > 3 or word in _SHORT_UNITS or bool(_VOWEL.search(word))
+        )
+        for word in words
+    )
 
 
 def _number(text: str, match: re.Match[str]) -> tuple[Fraction, int, int] | None:
@@ -94,38 +132,18 @@ def _number(text: str, match: re.Match[str]) -> tuple[Fraction, int, int] | None
     return value, len((match["part"] or ".")[1:]), match.end()
 
 
-def is_count(word: str) -> bool:
-    """Whether a word is a number in words."""
-    return word in _COUNTS
-
-
-def _spelled(text: str) -> Quantity | None:
-    """Numbers in words, up to hundreds of thousands, and fractions of one half."""
-    words = text.replace("-", " ").replace(" and ", " ").split()
-    total, current, used = 0, 0, 0
-    for word in words:
-        if word in _COUNTS:
-            current += _COUNTS[word]
-        elif word == "hundred" and used:
-            current *= 100
-        elif word in _SCALE and used:
-            total, current = total + current * _SCALE[word], 0
-        else:
-            break
-        used += 1
-    if text in ("half", "one half"):
-        return Quantity(Fraction(1, 2), "", -1)
-    return Quantity(Fraction(total + current), " ".join(words[used:]), 0) if used and len(words) - used <= 2 else None
-
-
 def _units(one: Quantity, two: Quantity) -> Verdict:
     a, b = one.unit, two.unit
-    if a == b or any({a, b} <= spellings for spellings in (*_SPELLINGS, *_SAME_MONEY.values())) or a.rstrip("s") == b.rstrip("s"):
+    if a == b or any({a, b} <= spellings for spellings in (*_SPELLINGS, *_SAME_MONEY.values())) or _singular(a) == _singular(b):
         return "same"
     if not a or not b:
-        return "unclear" if "%" in (a, b) or "percent" in (a, b) else "same"
+        return "unclear" if "%" in (a, b) or "percent" in (a, b) or any(map(is_part, (a or b).split())) else "same"
     money = [next((sign for sign, spellings in _SAME_MONEY.items() if unit in spellings), None) for unit in (a, b)]
     return "different" if None not in money and money[0] != money[1] else "unclear"
+
+
+def _singular(unit: str) -> str:
+    return unit[:-1] if unit.endswith("s") and (len(unit) > 3 or unit in ("lbs", "hrs", "yrs")) else unit
 
 
 def _converted(a: str, b: str) -> Verdict | None:
