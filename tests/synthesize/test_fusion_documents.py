@@ -12,7 +12,7 @@ import pytest
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import SkippedRows
 from luthier.synthesize.fusion import Columns, KnowledgeBase
-from luthier.synthesize.fusion.documents import LARGEST_TEXT, Reading, Row, Text, flat_rows, pipe_tables, read_documents
+from luthier.synthesize.fusion.documents import LARGEST_TEXT, Reading, Row, Text, flat_rows, read_documents
 
 TABLE = [("Nova 3", "2025-09-19", "180 g"), ("Nova 2", "2022-03-04", "171 g"), ("Orion 7", "2025-11-30", "n/a")]
 
@@ -67,12 +67,6 @@ def test_nested_rows_inherit_what_is_outside_them():
     row = {"product": "P", "tags": ["a"], "releases": [{"cycle": 1}, {"cycle": 2, "product": "Q"}]}
     assert list(flat_rows(row)) == [{"product": "P", "cycle": 1}, {"product": "Q", "cycle": 2}]
     assert list(flat_rows({"a": 1, "b": []})) == [{"a": 1, "b": []}]
-
-
-def test_pipe_tables_keep_escaped_pipes_and_leave_the_text():
-    text, tables = pipe_tables("before\n| a | b |\n|---|---|\n| x \\| y | 2 |\n\nafter | not a table")
-    assert tables == [[["a", "b"], ["x | y", "2"]]]
-    assert text == "before\n\nafter | not a table"
 
 
 def test_empty_documents_are_counted_and_nothing_at_all_is_an_error(tmp_path: Path):

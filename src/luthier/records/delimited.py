@@ -49,6 +49,11 @@ def read_delimited(path: Path) -> Iterator[Row]:
         yield from _bare(text, "\t" if kind == ".tsv" else None)
 
 
+def is_quoted(path: Path) -> bool:
+    """Whether the cells of a tab-separated file are written with quotes. Raises as `read_delimited`."""
+    return _has_quotes(_text(path))
+
+
 def told_separator(line: str) -> str | None:
     """What the first line of a table says that stands between its cells, as Excel reads and writes it: `sep=;`; None where it says nothing of it."""
     told = _SEPARATOR.fullmatch(line.rstrip("\r\n"))

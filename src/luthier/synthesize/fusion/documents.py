@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import html.parser
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,9 +18,11 @@ from typing import Any
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import JSON, SkippedRows, read_rows
 from luthier.records.account import note
+from luthier.records.delimited import is_quoted, read_delimited
 from luthier.records.encodings import not_utf8
 from luthier.records.files import set_aside
-from luthier.synthesize.fusion.markup import Markup
+from luthier.synthesize.fusion.markup import Markup, tables_of
+from luthier.synthesize.fusion.pages import HtmlPage
 from luthier.texts.dates import Order, order_in
 
 TEXTS = (".txt", ".md", ".markdown", ".html", ".htm", ".rst")
@@ -30,8 +31,6 @@ LARGEST_TEXT = 32 << 20  # bytes of a text that is read whole; rows are streamed
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_]?(\d\d)[-_]?(\d\d)(?!\d)")
 _FRONT = re.compile(r"\A---[^\S\n]*+\n(.*?)\n---[^\S\n]*+\n", re.DOTALL)
 _FRONT_DATE = re.compile(r"^(?:date|updated|published|last_modified)\s*:\s*['\"]?(\d{4}-\d\d-\d\d)", re.MULTILINE | re.IGNORECASE)
-_CITATION = re.compile(r"\[[^\[\]]{1,12}\]")  # in <sup>: [1], [note 2]
-_RULE = re.compile(r"\|?\s*+:?-{2,}+:?(?:\s*+\|\s*+:?-{2,}+:?)*+\s*+\|?")  # of a stripped line
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,9 @@ class Reading:
     files: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     repeated: int = 0  # cells of columns that stand twice in a header, with two values
+    beyond: int = 0  # cells behind the last column of their table
+    struck: int = 0  # texts that are struck out
+    notes: int = 0  # raised signs that stand for notes
 
 
 def read_documents(paths: Iterable[str | Path], reading: Reading | None = None, skipped: SkippedRows | None = None) -> Iterator[Row | Text]:
@@ -118,15 +120,15 @@ def _text(path: Path, kind: str, date: str | None, reading: Reading) -> Iterator
         date = stated[1] if stated else date
         text = text[front.end() :]
     if kind in (".html", ".htm"):
-        page = _Page()
-        page.feed(text)
-        page.close()
+        seen: HtmlPage | Markup = (page := HtmlPage(text))
         date, text, tables = page.date or date, page.text(), page.tables
     else:
-        text, tables = pipe_tables(text)
+        text, tables, beyond = tables_of(text, comments=kind not in (".md", ".markdown"))
+        reading.beyond += beyond
+        seen = markup = Markup(text)
         if kind in (".md", ".markdown"):
-            markup = Markup(text)
             text, tables = markup.text(text), [[[markup.plain(cell) for cell in row] for row in table] for table in tables]
+    reading.struck, reading.notes = reading.struck + seen.struck, reading.notes + seen.notes
     for number, table in enumerate(tables, 1):
         yield from (Row(cells, date, f"{path}#table{number}") for cells in _headed(table, reading))
     if text.strip():
@@ -148,39 +150,43 @@ def _whole(path: Path) -> str:
 
 
 def _separated(path: Path, kind: str, skipped: SkippedRows | None, reading: Reading) -> Iterator[tuple[int, JSON]]:
-    """Rows of a CSV or TSV file by line; one that does not fit its header is bad. In TSV a quote is a letter like others."""
+    """Rows of a CSV or TSV file by line; one that does not fit its header is bad. Whether TSV has quotes its cells show."""
     with _opened(path) as raw:
         lines = io.TextIOWrapper(raw, "utf-8-sig", newline="")  # type: ignore[type-var]
-        table = _Table(path, lines, kind == ".tsv")
-        header = next(table, None)
-        for cells in table if header else ():
-            problem = _misfit(cells, header or [], table)
+        table: Iterator[tuple[int, list[str]]] = _Table(path, lines) if kind == ".csv" else _tabbed(path)
+        _, header = next(table, (0, list[str]()))
+        for line, cells in table if header else ():
+            problem = _misfit(cells, header, table.lines if isinstance(table, _Table) else 1 + "".join(cells).count("\n"))
             if problem:
-                set_aside(BadRowError(problem, path, table.line), ",".join(cells), skipped)
+                set_aside(BadRowError(problem, path, line), ",".join(cells), skipped)
             elif cells:
-                yield table.line, _named(header or [], cells, reading)
+                yield line, _named(header, cells, reading)
+
+
+def _tabbed(path: Path) -> Iterator[tuple[int, list[str]]]:
+    quoted = is_quoted(path)
+    for line, cells in read_delimited(path):
+        yield line, cells if quoted else [_unquoted(cell) for cell in cells]
 
 
 class _Table:
-    """Lists of cells with the line on which each begins. Raises BadRowError with that line."""
+    """Lists of cells of CSV with the line on which each begins. Raises BadRowError with that line."""
 
-    def __init__(self, path: Path, lines: Iterable[str], bare: bool) -> None:
+    def __init__(self, path: Path, lines: Iterable[str]) -> None:
         self.line, self.lines = 1, 0
-        self._path, self._bare, self._read = path, bare, list[str]()
+        self._path, self._read = path, list[str]()
         read = iter(self._kept(lines))
         try:
             header = next(read, "")
         except UnicodeDecodeError:
             raise BadRowError(not_utf8(_beginning(path)), path, _undecodable(path)) from None
-        sign = "\t" if bare else ";" if ";" in header and "," not in header else ","  # where commas stand within numbers
-        self._reader = csv.reader(
-            chain([header] if header else [], read), delimiter=sign, quoting=csv.QUOTE_NONE if bare else csv.QUOTE_MINIMAL
-        )
+        sign = ";" if ";" in header and "," not in header else ","  # where commas stand within numbers
+        self._reader = csv.reader(chain([header] if header else [], read), delimiter=sign)
 
     def __iter__(self) -> _Table:
         return self
 
-    def __next__(self) -> list[str]:
+    def __next__(self) -> tuple[int, list[str]]:
         self.line = self._reader.line_num + 1
         if self._reader.line_num:  # else the header was looked at before
             self._read = []
@@ -191,9 +197,9 @@ class _Table:
             raise BadRowError(not_utf8(_beginning(self._path)), self._path, _undecodable(self._path)) from None
         except csv.Error as problem:
             raise BadRowError(f"not readable as CSV ({problem})", self._path, self.line) from None
-        if not self._bare and _never_closed(self._read):
+        if _never_closed(self._read):
             raise BadRowError("a quote opens here that is not closed", self._path, self.line)
-        return [_unquoted(cell) for cell in cells] if self._bare else cells
+        return self.line, cells
 
     def _kept(self, lines: Iterable[str]) -> Iterator[str]:
         for line in lines:
@@ -212,27 +218,27 @@ def _never_closed(lines: list[str]) -> bool:
     return False
 
 
-def _misfit(cells: list[str], header: list[str], table: _Table) -> str:
+def _misfit(cells: list[str], header: list[str], lines: int) -> str:
     """What is wrong with a row; empty where nothing is."""
     if len(cells) > len(header):
         return f"{len(cells)} cells under {len(header)} columns"
-    if table.lines > 1 and len(cells) < len(header):
-        return f"a quote takes {table.lines} lines into one row of {len(cells)} cells under {len(header)} columns"
+    if lines > 1 and len(cells) < len(header):
+        return f"a quote takes {lines} lines into one row of {len(cells)} cells under {len(header)} columns"
     return ""
 
 
 def _unquoted(cell: str) -> str:
-    """A cell of TSV that a spreadsheet has quoted, as it was meant."""
+    """A cell of TSV that stands in quotes where others do not, as it was meant."""
     inner = cell[1:-1]
     quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
     return inner.replace('""', '"') if quoted else cell
 
 
 def _named(header: Sequence[str], cells: Sequence[Any], reading: Reading) -> JSON:
-    """Cells by their column. Of a column that stands twice the cells must agree; else neither is taken, and it is counted."""
+    """Cells by their column; those that a short row lacks are empty. Of a column that stands twice the cells must agree; else neither is taken, and it is counted."""
     row: JSON = {}
     torn = set[str]()
-    for name, cell in zip(header, cells, strict=False):
+    for name, cell in zip(header, [*cells, *[""] * (len(header) - len(cells))], strict=False):
         if name in row and row[name] != cell and name.strip():
             torn.add(name) if cell and row[name] else None
             cell = row[name] or cell  # noqa: PLW2901
@@ -273,88 +279,13 @@ def flat_rows(row: JSON) -> Iterator[JSON]:
             yield {**outer, **inner}
 
 
-def pipe_tables(text: str) -> tuple[str, list[list[list[str]]]]:
-    """A Markdown text without its tables, and these, each as lines of cells, the header first."""
-    lines, kept, tables = text.split("\n"), list[str](), list[list[list[str]]]()
-    at = 0
-    while at < len(lines):
-        if at + 1 < len(lines) and "|" in lines[at] and _RULE.fullmatch(lines[at + 1].strip()):
-            table = [_cells(lines[at])]
-            at += 2
-            while at < len(lines) and "|" in lines[at] and lines[at].strip():
-                table.append(_cells(lines[at]))
-                at += 1
-            tables.append(table)
-        else:
-            kept.append(lines[at])
-            at += 1
-    return "\n".join(kept), tables
-
-
-def _cells(line: str) -> list[str]:
-    bare = line.strip().removeprefix("|").removesuffix("|")
-    return [cell.replace("\\|", "|").strip() for cell in re.split(r"(?<!\\)\|", bare)]
-
-
 def _headed(table: list[list[str]], reading: Reading) -> Iterator[JSON]:
     header, *rows = table
     for cells in rows:
+        reading.beyond += sum(map(bool, cells[len(header) :]))
         yield _named(header, cells, reading)
 
 
 def _named_date(name: str) -> str | None:
     found = _DATE.search(name)
     return f"{found[1]}-{found[2]}-{found[3]}" if found else None
-
-
-class _Page(html.parser.HTMLParser):
-    """The visible text, the tables and the date of an HTML page. Scripts and styles are passed over."""
-
-    BREAKS = frozenset(("p", "div", "br", "li", "h1", "h2", "h3", "h4", "h5", "h6", "section", "article", "tr"))
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tables: list[list[list[str]]] = []
-        self.date: str | None = None
-        self._parts: list[str] = []
-        self._silent = self._raised = 0
-        self._open: list[list[list[str]]] = []
-
-    def text(self) -> str:
-        return re.sub(r"(?<![ \t])[ \t]*+\n\s*\n\s*", "\n\n", "".join(self._parts)).strip()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        if tag in ("script", "style", "template", "head"):
-            self._silent += tag != "head"
-        elif tag == "time" or (tag == "meta" and "date" in (given.get("name", "") + given.get("property", "")).lower()):
-            stated = _DATE.search(given.get("datetime", "") or given.get("content", ""))
-            self.date = self.date or (f"{stated[1]}-{stated[2]}-{stated[3]}" if stated else None)
-        elif tag == "table":
-            self._open.append([])
-        elif tag == "tr" and self._open:
-            self._open[-1].append([])
-        elif tag in ("td", "th") and self._open and self._open[-1]:
-            self._open[-1][-1].append("")
-        elif tag == "sup":
-            self._raised += 1
-        elif tag in self.BREAKS:
-            self._parts.append("\n\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("script", "style", "template"):
-            self._silent = max(0, self._silent - 1)
-        elif tag == "sup":
-            self._raised = max(0, self._raised - 1)
-        elif tag == "table" and self._open:
-            table = [row for row in self._open.pop() if row]
-            self.tables += [table] if len(table) > 1 else []
-
-    def handle_data(self, data: str) -> None:
-        if self._silent or (self._raised and _CITATION.fullmatch(data.strip())):
-            return
-        if self._open:
-            if self._open[-1] and self._open[-1][-1]:
-                self._open[-1][-1][-1] = " ".join(f"{self._open[-1][-1][-1]} {data}".split())
-        else:
-            self._parts.append(data)

@@ -17,13 +17,14 @@ from typing import NamedTuple
 
 from luthier.errors import SettingsError
 from luthier.records import JSON, SkippedRows
+from luthier.records.account import note
 from luthier.records.fusion import Fact
+from luthier.synthesize.fusion.columns import EMPTY, FLAGS
+from luthier.synthesize.fusion.columns import Columns as SeenColumns
 from luthier.synthesize.fusion.documents import Reading, Row, Text, read_documents
 from luthier.texts.dates import Order, Shown, is_open, read_moment, shown_order
 from luthier.texts.values import Kind, keys_of, kind_of, mentions, plain_words, states
 
-EMPTY = frozenset(("", "-", "–", "—", "n/a", "na", "none", "null", "nan", "?", "unknown", "tbd", "tba"))
-FLAGS = frozenset(("true", "false", "yes", "no"))
 FLAG = "yes or no, which is no value to ask for"
 OPEN = "date that may be day or month first, which no other of its column or document shows (say --dates day-first or month-first)"
 NO_DATE = "date of a row that cannot be read, so that its facts have none"
@@ -34,7 +35,7 @@ _COMPACT = re.compile(r"((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?:[T
 _EPOCH = re.compile(r"\d{9,10}(?:\.\d+)?|\d{12,13}")
 _SECONDS = 10  # digits; more are milliseconds
 _NUMBERED = re.compile(r"\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d\d)(?!\d)")
-_PLACE = re.compile(r"(.*?)(?::\d+|#table\d+)", re.DOTALL)  # of a row
+_PLACE = re.compile(r"(.*?)(?::(\d+)|#table\d+)", re.DOTALL)  # of a row
 _WEEKDAY = re.compile(r"^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s", re.IGNORECASE)
 _SIGNS = {"+": "plus", "#": "sharp", "%": "percent", "&": "and", "*": "star", "@": "at", "$": "dollar", "€": "euro", "£": "pound"}
 
@@ -97,6 +98,9 @@ class KnowledgeBase:
         found = table_facts(rows(), chosen, dropped)
         dropped["empty document"] += len(reading.empty)
         dropped["column told twice with two values"] += reading.repeated
+        dropped["cell beyond the columns of its table"] += reading.beyond
+        dropped["text that is struck out"] += reading.struck
+        dropped["raised sign of a note"] += reading.notes
         made = merged(found, dropped)
         if not made.facts and not made.updates and not texts:
             told = ", ".join(f"{count} {reason}" for reason, count in made.dropped.items()) or "no rows"
@@ -120,29 +124,56 @@ def fact_id(subject: str, attribute: str) -> str:
 def table_facts(rows: Iterable[Row], columns: Columns, dropped: Counter[str]) -> list[Fact]:
     """A fact a filled cell. Kinds are of whole attributes: a version among numbers makes all of them versions."""
     found: list[_Told] = []
-    orders = _Orders(columns.order)
-    for row in rows:
-        cells = {name.strip(): value for name, value in row.cells.items()}
-        if any(str(cells.get(column, "")).casefold() != text.casefold() for column, text in columns.where):
-            dropped["row not asked for"] += 1
-            continue
-        subject = _subject(cells, columns.subject or tuple(cells)[:1])
+    orders, seen, left_out = _Orders(columns.order), SeenColumns(), _LeftOut(dropped)
+    asked = list(_asked(rows, columns, seen, left_out))  # a cell is judged by the others of its column
+    for row, cells in asked:
+        document = _document(row.place)
+        subject = _subject(document, cells, columns.subject or tuple(cells)[:1], seen)
         if not subject:
-            dropped["row without a subject"] += 1
+            told = " ".join(
+                filter(None, (_text(cells.get(name)) for each in columns.subject or tuple(cells)[:1] for name in each.split("|")))
+            )
+            left_out.add("row without a subject", row.place, told)
             continue
         date_column = columns.date or next((name for name in cells if name.casefold().replace(" ", "_") in DATE_COLUMNS), None)
         day = _text(cells.get(date_column)) if date_column else ""
         orders.see(row.place, date_column or "", [day])
         for column, name in columns.attributes or _all_attributes(cells, columns, date_column):
             values = _values(cells.get(column))
-            problem = _problem(values, subject)
+            problem = _problem(values, subject, bool(values) and seen.is_code(document, column, values[0]))
             if problem:
-                dropped[problem] += 1
+                left_out.add(problem, row.place, values[0] if values else "", column)
                 continue
             orders.see(row.place, column, values)
             fact = Fact(fact_id(subject, name), subject, name, values[0], "text", row.date, row.place, tuple(values[1:]))
             found.append(_Told(fact, column, date_column or "", day))
     return _with_kinds(list(_dated(found, orders, dropped)))
+
+
+def _asked(rows: Iterable[Row], columns: Columns, seen: SeenColumns, left_out: _LeftOut) -> Iterator[tuple[Row, JSON]]:
+    """Rows that are asked for, with their cells, which are seen column by column."""
+    for row in rows:
+        cells = {name.strip(): value for name, value in row.cells.items()}
+        if any(str(cells.get(column, "")).casefold() != text.casefold() for column, text in columns.where):
+            left_out.add("row not asked for", row.place)
+            continue
+        for column, cell in cells.items():
+            if isinstance(cell, str):
+                seen.see(_document(row.place), column, _text(cell))
+        yield row, cells
+
+
+class _LeftOut(NamedTuple):
+    """What is left out: counted by reason, and noted with its place in the account of what was read."""
+
+    dropped: Counter[str]
+
+    def add(self, reason: str, place: str, said: str = "", column: str = "") -> None:
+        self.dropped[reason] += 1
+        where = _PLACE.fullmatch(place)
+        line = int(where[2]) if where and where[2] else None
+        said = f": {said[:40]!r}" if said and said.casefold() in EMPTY | FLAGS else ""
+        note("left out", f"{reason}{f', {column}' if column else ''}{said}", where[1] if where and line else place, line)
 
 
 class _Told(NamedTuple):
@@ -258,12 +289,13 @@ def _meaning(fact: Fact) -> frozenset[str]:
     return keys_of(fact.value, fact.kind)
 
 
-def _subject(cells: JSON, columns: Sequence[str]) -> str:
+def _subject(document: str, cells: JSON, columns: Sequence[str], seen: SeenColumns) -> str:
     """The cells of the columns, joined; one that the next begins to repeat ("Motorola", "Motorola edge") is left out."""
     parts: list[str] = []
     for column in columns:
-        filled = [_text(cells.get(name.strip())) for name in column.split("|")]
-        part = next((text for text in filled if text.casefold() not in EMPTY | FLAGS), "")
+        named = [(name.strip(), cells.get(name.strip())) for name in column.split("|")]
+        filled = [(name, _text(cell)) for name, cell in named if not isinstance(cell, bool)]
+        part = next((text for name, text in filled if seen.is_name(document, name, text)), "")
         if not part:
             return ""
         if parts and part.split()[0].casefold() in parts[-1].casefold().split():
@@ -297,11 +329,11 @@ def _text(cell: object) -> str:
     return "" if cell is None or isinstance(cell, list | dict) else " ".join(str(cell).split())
 
 
-def _problem(values: Sequence[str], subject: str) -> str:
-    """Why a cell is no fact; empty where it is one."""
+def _problem(values: Sequence[str], subject: str, is_code: bool) -> str:
+    """Why a cell is no fact; empty where it is one. is_code: whether the others of its column are codes as it may be."""
     if not values or values[0].casefold() in EMPTY:
         return "missing or empty cell"
-    if values[0].casefold() in FLAGS:
+    if values[0].casefold() in FLAGS and not is_code:
         return FLAG
     if len(values[0]) > LONGEST:
         return "value too long"
