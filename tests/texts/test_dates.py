@@ -70,3 +70,33 @@ def test_a_day_is_open_where_it_could_be_a_month(when, sign, month_first):
 def test_dates_within_a_text():
     assert order_in("Released on 05/06/2024, tested on 25/06/2024.").order == "day"
     assert order_in("See 1/2/2024/3 and v13/01/2024-2, price 13/01.").order is None
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2018-08-01 00:00:00 UTC", "2018-08-01T00:00:00+00:00"),
+        ("2018-08-01 09:30:00.250000 UTC", "2018-08-01T09:30:00.25+00:00"),
+        ("2018-08-01 09:30:00.123456789 UTC", "2018-08-01T09:30:00.123456+00:00"),
+        ("2018-08-01T09:30:00Z", "2018-08-01T09:30:00+00:00"),
+        ("2018-08-01 09:30 GMT", "2018-08-01T09:30:00+00:00"),
+        ("2018-08-01 09:30:00 +00:00", "2018-08-01T09:30:00+00:00"),
+        ("2018-08-01 09:30:00+08", "2018-08-01T09:30:00+08:00"),
+        ("2018-08-01 09:30:00 -0430", "2018-08-01T09:30:00-04:30"),
+        ("2018-08-01 09:30:00 UTC+8", None),
+        ("2018-08-01 09:30:00 UTC+08:00", "2018-08-01T09:30:00+08:00"),
+        ("13/08/2018 9:30 PM GMT", "2018-08-13T21:30:00+00:00"),
+        ("2018/08/01 09:30:00 utc", "2018-08-01T09:30:00+00:00"),
+        ("2018-08-01 09:30:00 +99:00", None),
+        ("2018-08-01 09:30:00 CST", None),
+        ("2018-08-01 UTC", None),
+    ],
+)
+def test_a_clock_may_name_its_zone(text: str, moment: str | None):
+    assert read_moment(text) == (None if moment is None else datetime.fromisoformat(moment))
+
+
+@pytest.mark.parametrize("zone", ["", " UTC", "Z", " GMT", " +02:00"])
+def test_dates_with_a_zone_show_what_stands_first(zone: str):
+    assert is_open(f"05/06/2024 10:00{zone}")
+    assert shown_order([f"05/06/2024 10:00{zone}", f"25/06/2024 10:00{zone}"]).order == "day"

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from luthier.errors import BadRowError, LuthierError, MissingFileError, SettingsError
 from luthier.records import SkippedRows, write_jsonl, write_parquet
+from luthier.records.account import Account
 from luthier.trace.answers import AnswerLog, Concept
 from luthier.trace.readers import FORMATS, read_answers
 from luthier.trace.readers.reading import guess_layout
@@ -173,8 +175,57 @@ def test_xapi_statements_become_answers_without_names(tmp_path: Path, form: str)
 
 
 @pytest.mark.parametrize(
+    ("result", "share"),
+    [
+        ({"score": {"raw": 3, "max": 4}}, 0.75),
+        ({"score": {"raw": 3, "min": 2, "max": 4}}, 0.5),
+        ({"score": {"raw": -1.5, "min": -2, "max": 0}}, 0.25),
+        ({"score": {"raw": 3, "max": 4, "scaled": 0.5}}, 0.5),
+        ({"score": {"raw": 3, "max": 4}, "success": True}, 0.75),
+        ({"score": {"raw": 3}, "success": True}, 1.0),
+        ({"score": {"raw": 4, "min": None, "max": 4}}, 1.0),
+        ({"score": {"max": 4}, "success": False}, 0.0),
+    ],
+)
+def test_a_raw_score_is_a_share_of_its_most(tmp_path: Path, result: dict[str, Any], share: float) -> None:
+    path = written(tmp_path, "s.jsonl", json.dumps(statement(ANN, "answered", "q1", result, "2024-05-17T09:30:00Z")))
+    with Account() as account:
+        assert [row[2] for row in rows_of(read_answers([path]))] == [pytest.approx(share)]
+    assert account.of("left out") == []
+
+
+def test_a_score_without_its_max_is_counted_for_itself(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, "s.json", json.dumps([*STATEMENTS, statement(ANN, "answered", "q9", {"score": {"raw": 3}}, "2024-05-17T09:30:00Z")])
+    )
+    assert read_answers([path]).notes == ("1 statements are no answers", "1 statements have a score without its max")
+
+
+@pytest.mark.parametrize("at", ["2024-05-17 09:30:00 UTC", "2024-05-17T09:30:00.000 GMT", "2024-05-17 11:30:00 +02:00"])
+def test_statements_of_tables_name_their_zone(tmp_path: Path, at: str) -> None:
+    path = written(tmp_path, "s.jsonl", json.dumps(statement(ANN, "answered", "q1", {"success": True}, at)))
+    assert read_answers([path]).time.tolist() == [datetime.fromisoformat("2024-05-17T09:30:00+00:00").timestamp()]
+
+
+@pytest.mark.parametrize("zone", [" UTC", " GMT", "Z", "+00:00", " +0000", ".250 UTC"])
+def test_times_of_a_warehouse_are_read(tmp_path: Path, zone: str) -> None:
+    path = written(
+        tmp_path,
+        "a.csv",
+        f"timestamp_TW,uuid,ucid,upid,is_correct\n2018-08-01 00:15:00{zone},a,c,p,True\n2018-08-01 00:00:00{zone},a,c,q,False\n",
+    )
+    log = read_answers([path])
+    assert [row[1:] for row in rows_of(log)] == [("q", 0), ("p", 1)]
+    assert log.time[1] == datetime.fromisoformat("2018-08-01T00:15:00+00:00").timestamp() + (0.25 if "." in zone else 0)
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"result": {"score": {"raw": 5, "max": 4}}}, "the raw score 5 does not lie between 0 and 4"),
+        ({"result": {"score": {"raw": 0, "max": 0}}}, "the raw score 0 does not lie between 0 and 0"),
+        ({"result": {"score": {"raw": "3", "max": 4}}}, "raw, min and max of the score must be numbers"),
+        ({"result": {"score": {"raw": 10**400, "max": 4}}}, "raw, min and max of the score must be numbers"),
         ({"actor": {}}, "names no actor"),
         ({"actor": "ann"}, "actor is not an object"),
         ({"object": {}}, "no id"),

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Literal, NamedTuple
 
 Order = Literal["day", "month"]
 DateOption = Literal["auto", "day-first", "month-first"]
 ORDERS: dict[DateOption, Order | None] = {"auto": None, "day-first": "day", "month-first": "month"}
-_CLOCK = r"(?:(?:T|,?\s{1,3})(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<part>\d{1,6})\d{0,6})?)?(?:\s?(?P<half>[ap])\.?m\.?)?)?"
+_ZONE = r"(?:\s?(?P<zone>Z|(?:UTC|GMT)?[+-]\d\d(?::?\d\d)?|UTC|GMT))?"
+_CLOCK = rf"(?:(?:T|,?\s{{1,3}})(?P<hour>\d{{1,2}}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<part>\d{{1,6}})\d{{0,6}})?)?(?:\s?(?P<half>[ap])\.?m\.?)?{_ZONE})?"
 _NUMBERED = re.compile(rf"(?P<one>\d{{1,2}})(?P<sign>[./-])(?P<two>\d{{1,2}})(?P=sign)(?P<year>\d{{4}}|\d\d){_CLOCK}", re.IGNORECASE)
 _YEAR_FIRST = re.compile(rf"(?P<year>\d{{4}})(?P<sign>[./-])(?P<two>\d{{1,2}})(?P=sign)(?P<one>\d{{1,2}}){_CLOCK}", re.IGNORECASE)
 _IN_TEXT = re.compile(r"(?<![\w./-])\d{1,2}([./-])\d{1,2}\1\d{4}(?![\w/-]|\.\d)")
@@ -64,7 +65,7 @@ def is_open(text: str) -> bool:
 
 
 def read_moment(text: str, order: Order | None = None) -> datetime | None:
-    """The moment of a date of numbers, with or without a time of day; order: of those that are open. None for anything else, and for an open
+    """The moment of a date of numbers, with or without a time of day and its zone (`UTC`, `GMT`, `Z`, `+01:00`); order: of those that are open. None for anything else, and for an open
     date without an order."""
     match = _YEAR_FIRST.fullmatch(text.strip())
     if match is not None:
@@ -97,6 +98,15 @@ def _moment(match: re.Match[str], order: Order | None) -> datetime | None:
         hour = hour % 12 + (12 if match["half"].lower() == "p" else 0)
     part = int((match["part"] or "0").ljust(6, "0"))
     try:
-        return datetime(year, int(month), int(day), hour, int(match["minute"] or 0), int(match["second"] or 0), part)
+        return datetime(year, int(month), int(day), hour, int(match["minute"] or 0), int(match["second"] or 0), part, _zone(match["zone"]))
     except ValueError:
         return None
+
+
+def _zone(text: str | None) -> timezone | None:
+    """The zone that a clock names. Raises ValueError for one of a day or more."""
+    if text is None:
+        return None
+    offset = text.upper().removeprefix("UTC").removeprefix("GMT").replace(":", "").removeprefix("Z")
+    minutes = int(offset[1:3]) * 60 + int(offset[3:5] or 0) if offset else 0
+    return timezone(timedelta(minutes=-minutes if offset.startswith("-") else minutes))

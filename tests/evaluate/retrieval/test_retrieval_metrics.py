@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -169,6 +170,17 @@ def test_unknown_names_are_named(metrics, ties, message):
 def test_scores_that_are_no_numbers_are_refused():
     with pytest.raises(SettingsError, match="no numbers"):
         evaluate_run({"q": {"a": math.nan}}, {"q": {"a": 1}})
+
+
+@pytest.mark.parametrize("score", [10**400, -(10**400), Fraction(10**400, 3), 1e39, 10**39, -1e300])
+def test_scores_beyond_what_a_run_holds_are_refused_by_name(score):
+    with pytest.raises(SettingsError, match=r"query 'q', document 'b': the score .* is larger than a float of 32 bits holds"):
+        evaluate_run({"q": {"a": 1, "b": score}}, {"q": {"a": 1}})
+
+
+@pytest.mark.parametrize("score", [10**38, -3.4e38, math.inf, -math.inf, 0])
+def test_scores_that_a_run_holds_are_read(score):
+    assert evaluate_run({"q": {"a": 1, "b": score}}, {"q": {"a": 1}}, ("recall@2",)).values.tolist() == [[1.0]]
 
 
 def test_repeats_and_empty_judgements_are_refused():

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Ties = Literal["trec", "expected", "best", "worst"]
 TIES: tuple[str, ...] = get_args(Ties)
 NAMES = ("ndcg", "map", "recall", "precision", "mrr", "success", "judged")
+LARGEST_SCORE = (2 - 2**-23) * 2.0**127  # of a float of 32 bits
 DEFAULT = ("ndcg@10", "map@10", "recall@10", "recall@100", "mrr@10")
 
 
@@ -308,8 +309,12 @@ def _grade(query: str, name: str, value: Any) -> int:
 
 
 def _numbers(query: str, found: Mapping[str, Any]) -> Mapping[str, float]:
+    """The scores as they are, each of which a float of 32 bits holds: beyond, all would be one infinity."""
     if not set(map(type, found.values())) <= {int, float}:
         for name, value in found.items():
             if isinstance(value, bool) or not isinstance(value, numbers.Real):
                 raise SettingsError(f"query {query!r}, document {name!r}: the score {value!r} is no number")
+    for name, value in found.items():
+        if LARGEST_SCORE < abs(value) != math.inf:
+            raise SettingsError(f"query {query!r}, document {name!r}: the score {shown(value)} is larger than a float of 32 bits holds")
     return found

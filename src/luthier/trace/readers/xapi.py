@@ -12,11 +12,13 @@ from luthier.errors import BadRowError
 from luthier.records import JSON, SkippedRows, read_rows
 from luthier.records.account import note_strange
 from luthier.records.files import set_aside
+from luthier.records.numbers import finite_number
+from luthier.texts.dates import read_moment
 from luthier.trace.answers import AnswerCollector, AnswerLog
 from luthier.trace.readers.places import Clock, located, place_of
 
 _ACTOR = frozenset(["actor", "account", "name", "homePage", "mbox", "mbox_sha1sum", "openid"])
-_RESULT = frozenset(["result", "success", "score", "scaled"])
+_RESULT = frozenset(["result", "success", "score", "scaled", "raw", "min", "max"])
 _KNOWN = _ACTOR | _RESULT | {"verb", "id", "object", "context", "contextActivities", "grouping", "timestamp", "stored"}
 VERBS = ("answered", "attempted", "passed", "failed", "completed")
 
@@ -32,14 +34,15 @@ def is_statements(path: Path) -> bool:
 
 def read_statements(paths: Sequence[Path], skipped: SkippedRows | None = None) -> AnswerLog:
     """The answers among statements; others are counted in the log's notes. Raises BadRowError with file and line."""
-    collector, clock, other = AnswerCollector(), Clock(), 0
+    collector, clock, other, unscaled = AnswerCollector(), Clock(), 0, 0
     for file, path in enumerate(paths):
         for number, row in _statements(path, skipped):
             try:
                 verb = str(_part(row, "verb").get("id", "")).rstrip("/").rsplit("/", 1)[-1]
                 correct = _result(row, verb)
                 if verb not in VERBS or correct is None:
-                    other += 1
+                    open_score = verb in VERBS and _part(_part(row, "result"), "score").get("raw") is not None
+                    other, unscaled = other + (not open_score), unscaled + open_score
                     continue
                 actor, item, time = _actor(row), _object(row), _time(row)
                 clock.check(time is not None)
@@ -49,8 +52,10 @@ def read_statements(paths: Sequence[Path], skipped: SkippedRows | None = None) -
                     collector.add(actor, item, correct, time, concept, place_of(file, number))
             except BadRowError as problem:
                 set_aside(problem.at(path, number), row, skipped)
+    told = [f"{other} statements are no answers"] if other else []
+    told += [f"{unscaled} statements have a score without its max"] if unscaled else []
     try:
-        return collector.log(notes=[f"{other} statements are no answers"] if other else [], once=True)
+        return collector.log(notes=told, once=True)
     except BadRowError as problem:
         raise located(problem, paths) from None
 
@@ -77,13 +82,31 @@ def _part(row: JSON, name: str) -> JSON:
 
 
 def _result(row: JSON, verb: str) -> float | None:
+    """The share that was right: the scaled score, else the raw one between its least and its most, else the success, else the verb."""
     result = _part(row, "result")
-    scaled = _part(result, "score").get("scaled")
-    if isinstance(scaled, int | float) and not isinstance(scaled, bool):
-        return float(min(1.0, max(0.0, scaled)))
+    score = _part(result, "score")
+    scaled = finite_number(score.get("scaled"))
+    if scaled is not None:
+        return min(1.0, max(0.0, scaled))
+    share = _share(score)
+    if share is not None:
+        return share
     if isinstance(result.get("success"), bool):
         return float(result["success"])
     return {"passed": 1.0, "failed": 0.0}.get(verb)
+
+
+def _share(score: JSON) -> float | None:
+    """A raw score from 0, or its least, to its most; None where it or its most is not told. Raises BadRowError."""
+    if score.get("raw") is None or score.get("max") is None:
+        return None
+    raw, least, most = (finite_number(score.get(name)) for name in ("raw", "min", "max"))
+    least = 0.0 if score.get("min") is None else least
+    if raw is None or least is None or most is None:
+        raise BadRowError("raw, min and max of the score must be numbers")
+    if not least <= raw <= most or least == most:
+        raise BadRowError(f"the raw score {raw:g} does not lie between {least:g} and {most:g}")
+    return (raw - least) / (most - least)
 
 
 def _actor(row: JSON) -> str:
@@ -118,5 +141,8 @@ def _time(row: JSON) -> float | None:
     try:
         when = datetime.fromisoformat(str(text))
     except ValueError:
-        raise BadRowError(f"the timestamp {str(text)[:40]!r} is not an ISO 8601 time") from None
+        found = read_moment(str(text))
+        if found is None:
+            raise BadRowError(f"the timestamp {str(text)[:40]!r} is not an ISO 8601 time") from None
+        when = found
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
