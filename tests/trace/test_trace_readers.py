@@ -146,6 +146,18 @@ def test_pykt_names_are_as_they_were(tmp_path: Path) -> None:
     assert members_of(log) == {"x_1": ("add,carry",), "x_2": ("y_z", "add,carry")}
 
 
+@pytest.mark.parametrize("data", ["\0\n\0", "fold,questions,responses\n0,1,1\n"])
+def test_sequences_without_learners_are_refused(tmp_path: Path, data: str) -> None:
+    with pytest.raises(BadRowError, match=r"t\.csv:1: no column uid, which names the learner; the columns are '"):
+        read_answers([written(tmp_path, "t.csv", data)], layout="pykt-sequences")
+
+
+def test_answers_of_ednet_without_their_columns_are_refused(tmp_path: Path) -> None:
+    questions = written(tmp_path, "questions.csv", "question_id,correct_answer\nq1,a\n")
+    with pytest.raises(BadRowError, match=r"u1\.csv:1: no column question_id, user_answer; the columns are 'timestamp, answer'"):
+        read_answers([written(tmp_path, "u1.csv", "timestamp,answer\n1,a\n")], layout="ednet", items=questions)
+
+
 def statement(who: Any, verb: str, item: str, result: dict[str, Any] | None, at: str | None) -> dict[str, Any]:
     row = {"actor": who, "verb": {"id": f"http://adlnet.gov/expapi/verbs/{verb}"}, "object": {"id": item}}
     some = {"contextActivities": {"grouping": [{"id": name} for name in MEMBERS.get(item, ())]}}

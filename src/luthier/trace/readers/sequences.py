@@ -9,6 +9,7 @@ from typing import NamedTuple
 from luthier.errors import BadRowError, SettingsError
 from luthier.records import SkippedRows
 from luthier.records.files import set_aside
+from luthier.records.numbers import shown
 from luthier.trace.answers import AnswerCollector, AnswerLog
 from luthier.trace.readers.columns import KEY, Left, plain
 from luthier.trace.readers.places import header_cells, header_of, located, place_of, records_of
@@ -57,6 +58,8 @@ def read_sequences(paths: Sequence[Path], skipped: SkippedRows | None = None) ->
         names = {plain(name): at for at, name in enumerate(header)}
         if len(names) != len(header):
             raise BadRowError(f"two columns have the same name ({', '.join(header)[:120]}); rename one", path, 1)
+        if "uid" not in names:
+            raise BadRowError(f"no column uid, which names the learner; the columns are {shown(', '.join(header), 120)}", path, 1)
         left.columns |= dict.fromkeys(name for name in header if plain(name) not in SEQUENCE[:7])
         for line, cells in records_of(path):
             try:
@@ -122,6 +125,9 @@ def read_ednet(paths: Sequence[Path], questions: Path | None, skipped: SkippedRo
     key, collector, left = _key(questions), AnswerCollector(), Left()
     for file, path in enumerate(paths):
         header = [plain(name) for name in header_of(path)]
+        lacking = [told for told in ("timestamp", "question_id", "user_answer") if plain(told) not in header]
+        if lacking:
+            raise BadRowError(f"no column {', '.join(lacking)}; the columns are {shown(', '.join(header_of(path)), 120)}", path, 1)
         places = {name: header.index(name) for name in ("timestamp", "questionid", "useranswer")}
         left.columns |= dict.fromkeys(name for name in header_of(path) if plain(name) not in places)
         for line, cells in records_of(path):
