@@ -105,7 +105,7 @@ def _from_node(node: ast.expr, names: Names, level: int) -> JSON:
     if isinstance(node, ast.Call) and _name(node.func) in _CONSTRAINED:
         return _with_constraints(annotation_schema(_CONSTRAINED[_name(node.func)], names, level), [_told(node)])
     meant = _looked_up(node, names)
-    return annotation_schema(meant, names, level) if meant is not None else type_keywords(_name(node))
+    return annotation_schema(meant, names, level) if meant is not None else _keywords(_name(node))
 
 
 def _with_constraints(schema: JSON, metadata: Iterable[Any]) -> JSON:
@@ -164,8 +164,6 @@ def _is_open(argument: Any) -> bool:
 def _from_class(annotation: Any, names: Names, level: int) -> JSON:
     if issubclass(annotation, enum.Enum):
         return _enum(annotation)
-    if level >= MAX_LEVELS:
-        return {"type": "object"}
     if callable(getattr(annotation, "model_json_schema", None)):
         return _pydantic(annotation)
     if dataclasses.is_dataclass(annotation):
@@ -181,12 +179,14 @@ def _from_class(annotation: Any, names: Names, level: int) -> JSON:
         return _object(annotation, {name: _stated(annotation).get(name) for name in annotation._fields}, must, level)
     if (named := _NAMED.get(annotation.__name__)) is not None:
         return dict(named)
-    own = type_keywords(annotation.__name__)
+    own = _keywords(annotation.__name__)
     base = next((each for each in (bool, int, float, str, list, dict) if issubclass(annotation, each)), None)
     return own or (type_keywords(base.__name__) if base is not None else {})
 
 
 def _object(annotation: Any, fields: Mapping[str, Any], required: list[str], level: int) -> JSON:
+    if level >= MAX_LEVELS:
+        return {"type": "object"}
     names = vars(sys.modules.get(annotation.__module__, types))
     properties = {name: annotation_schema(kind, names, level + 1) for name, kind in fields.items()}
     for name in [name for name, schema in properties.items() if not schema and name not in required]:
@@ -197,10 +197,24 @@ def _object(annotation: Any, fields: Mapping[str, Any], required: list[str], lev
 
 
 def _required_keys(annotation: Any) -> list[str]:
-    """Keys a TypedDict must have; Python does not see `NotRequired` in annotations that are texts."""
-    texts = {name: kind.__forward_arg__ if isinstance(kind, typing.ForwardRef) else "" for name, kind in _stated(annotation).items()}
-    optional = {name for name, text in texts.items() if re.match(r"(?:\w+\.)*NotRequired\[", text)}
-    return [name for name in texts if name in annotation.__required_keys__ and name not in optional]
+    """Keys a TypedDict must have; Python does not see `Required` and `NotRequired` in annotations that are texts."""
+    said = {name: _need(kind.__forward_arg__) if isinstance(kind, typing.ForwardRef) else "" for name, kind in _stated(annotation).items()}
+    return [name for name, need in said.items() if need == "required" or (not need and name in annotation.__required_keys__)]
+
+
+def _need(text: str) -> str:
+    """`required` or `notrequired` where an annotation begins so, around or within `Annotated` and `ReadOnly`; else nothing."""
+    try:
+        node = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return _need(node.value)
+    while isinstance(node, ast.Subscript) and (name := _name(node.value).lower()) in _BARE:
+        if name in ("required", "notrequired"):
+            return name
+        node = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
+    return ""
 
 
 def _stated(annotation: type) -> dict[str, Any]:
@@ -230,6 +244,11 @@ def _name(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def _keywords(name: str) -> JSON:
+    """What the name of a type stands for; every value of Python is an `object`."""
+    return type_keywords("any" if name == "object" else name)
 
 
 def _generic(name: str, schemas: list[JSON]) -> JSON:
