@@ -317,7 +317,7 @@ def test_nan_of_a_table_is_no_value_and_an_infinity_is_named(tmp_path: Path) -> 
     assert "NaN in column 'q' as no value" in "\n".join(account.lines())
     assert len(list(select(path, budget="3 rows", method="score", quality="q").picks)) <= 3
     pq.write_table(pa.table({"text": texts, "q": pa.array([0.5, float("inf"), 2.0])}), path)
-    with pytest.raises(BadRowError, match=r"pool\.parquet:2: cannot be written as JSON"):
+    with pytest.raises(BadRowError, match=r"pool\.parquet:2: field 'q' holds NaN or infinity"):
         select(path, budget="3 rows").save(tmp_path / "other.jsonl")
 
 

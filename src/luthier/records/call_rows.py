@@ -9,7 +9,7 @@ from typing import Any
 
 from luthier.errors import BadRowError
 from luthier.records.conversations import JSON, ToolCall
-from luthier.records.lines import decoded
+from luthier.records.lines import decoded, plain
 
 ARGUMENTS = ("arguments", "args", "input", "parameters", "kwargs", "tool_input", "tool_args", "tool_parameters")
 _NAMES = ("name", "tool_name", "tool", "function_name")
@@ -58,4 +58,7 @@ def _arguments(function: JSON, what: str) -> tuple[list[str], JSON]:
     arguments = given[0] if given else {}
     if not isinstance(arguments, dict):
         raise BadRowError(f"{what} are not an object")
-    return used, arguments
+    try:
+        return used, plain(arguments)
+    except BadRowError as error:
+        raise BadRowError(f"{what} {error.problem}") from None

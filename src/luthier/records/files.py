@@ -11,6 +11,7 @@ import errno
 import fcntl
 import gzip
 import json
+import math
 import os
 import re
 import zlib
@@ -24,6 +25,7 @@ from luthier.errors import BadRowError, DiskError, MissingFileError, SettingsErr
 from luthier.records.account import note, note_refusal
 from luthier.records.conversations import JSON
 from luthier.records.delimited import filled, read_delimited
+from luthier.records.dialects import finite
 from luthier.records.hub import column_rows, dataset_named, hub_rows
 from luthier.records.lines import as_row, parse_row, parse_value, to_line
 from luthier.records.parquet import ColumnRow, table_rows, to_table
@@ -188,13 +190,13 @@ def _rows(path: str | Path, skipped: SkippedRows | None) -> Iterator[tuple[int, 
     source = Path(path)
     if not source.exists():
         if (named := dataset_named(path)) is not None:
-            return hub_rows(named)
+            return finite_rows(hub_rows(named), path, skipped)
         raise MissingFileError(f"{path} does not exist")
     if source.is_dir():
         return _folder_rows(source, skipped)
     kind = Path(source.name.lower().removesuffix(".gz")).suffix
     if kind == ".parquet":
-        return _parquet_rows(source)
+        return finite_rows(_parquet_rows(source, skipped), path, skipped)
     if kind == ".json":
         return _json_rows(source, skipped)
     if kind in (".csv", ".tsv"):
@@ -324,11 +326,43 @@ def _json_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int,
             yield number, row
 
 
-def _parquet_rows(source: Path) -> Iterator[tuple[int, JSON]]:
+def finite_rows(rows: Iterable[tuple[int, JSON]], path: str | Path, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
+    """The rows without those that no line of JSON could hold: a number in them is infinite, or is none.
+
+    NaN in a column of its own stays: so tables write a value that is not there.
+    """
+    for number, row in rows:
+        wrong = next((name for name, value in row.items() if not finite(value) and not is_nan(value)), None)
+        if wrong is None:
+            yield number, row
+        else:
+            set_aside(BadRowError(f"field {wrong!r} holds NaN or infinity, which is no JSON number", path, number), row, skipped)
+
+
+def is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def nan_as_null(row: JSON, path: str | Path | None, number: int) -> JSON:
+    """The row with null where a column holds NaN, as data frames write what is missing; it is noted."""
+    missing = [name for name, value in row.items() if is_nan(value)]
+    for name in missing:
+        note("understood", f"NaN in column {name!r} as no value", path, number)
+    if not missing:
+        return row
+    given = row | dict.fromkeys(missing)
+    return ColumnRow(given, row.json) if isinstance(row, ColumnRow) else given
+
+
+def _parquet_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int, JSON]]:
     import pyarrow as pa
 
     try:
-        yield from enumerate(table_rows(source), 1)
+        for number, (row, problem) in enumerate(table_rows(source), 1):
+            if problem is None:
+                yield number, row
+            else:
+                set_aside(problem.at(source, number), row, skipped)
     except pa.ArrowException as error:
         raise BadRowError(f"not a readable Parquet file: {str(error).splitlines()[0]}", source) from None
     except OSError as error:
@@ -340,7 +374,7 @@ def _folder_rows(source: Path, skipped: SkippedRows | None = None) -> Iterator[t
         splits = json.loads((source / "dataset_dict.json").read_bytes())["splits"]
         raise MissingFileError(f"{source} holds the splits {', '.join(splits)}; name one of them, e.g. {source / splits[0]}")
     if (source / "state.json").exists():
-        return _dataset_rows(source)
+        return finite_rows(_dataset_rows(source), source, skipped)
     parts = shards(source)
     if not parts:
         raise MissingFileError(

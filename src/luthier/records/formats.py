@@ -17,7 +17,7 @@ from luthier.errors import BadRowError, SettingsError
 from luthier.records.account import note, note_row
 from luthier.records.call_rows import calls_from
 from luthier.records.conversations import JSON, Conversation, Message, Tool
-from luthier.records.files import SkippedRows, read_rows, set_aside
+from luthier.records.files import SkippedRows, nan_as_null, read_rows, set_aside
 from luthier.records.filled_nulls import FILLED_NULLS, with_meant_nulls, without_filled_nulls
 from luthier.records.lines import decoded
 from luthier.records.numbers import finite_number
@@ -138,7 +138,7 @@ def seen(row: JSON) -> str:
 def converted(path: str | Path, number: int, row: JSON, convert: Callable[[JSON], T], skipped: SkippedRows | None) -> Sequence[T]:
     """What `convert` makes of a row, or nothing where the row was set aside."""
     try:
-        return (convert(row),)
+        return (convert(nan_as_null(row, path, number)),)
     except BadRowError as error:
         set_aside(error.at(path, number), row, skipped)
         return ()

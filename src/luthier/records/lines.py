@@ -39,6 +39,17 @@ def to_text(value: Any, *, nan: bool = False) -> str:
     return text
 
 
+def plain(value: Any) -> Any:
+    """The value as it comes back from JSON text: what columns hold and JSON does not in the form that `to_text` writes. Raises BadRowError."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return json.loads(to_text(value))
+
+
 def to_line(row: JSON) -> bytes:
     """A row as one line, newline included."""
     return to_text(as_row(row)).encode() + b"\n"

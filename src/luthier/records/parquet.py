@@ -49,8 +49,8 @@ class ColumnRow(dict[str, Any]):
         self.json = json
 
 
-def table_rows(path: Path) -> Iterator[JSON]:
-    """Stream the rows of a Parquet file, whoever wrote it; raises pyarrow's errors."""
+def table_rows(path: Path) -> Iterator[tuple[JSON, BadRowError | None]]:
+    """Stream the rows of a Parquet file, whoever wrote it, each with what is wrong with the JSON in it; raises pyarrow's errors."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
@@ -60,7 +60,11 @@ def table_rows(path: Path) -> Iterator[JSON]:
         absent = json.loads((schema.metadata or {}).get(_ABSENT_KEY, b"[]"))
         for batch in file.iter_batches(_BATCH):
             for row in batch.to_pylist(maps_as_pydicts="strict"):
-                yield _decoded(row if own else ColumnRow(row, frozenset(encoded)), encoded, absent)
+                try:
+                    made, problem = _decoded(row if own else ColumnRow(row, frozenset(encoded)), encoded, absent), None
+                except BadRowError as error:
+                    made, problem = row, error
+                yield made, problem
 
 
 def _holds_json(kind: Any) -> bool:
@@ -138,5 +142,8 @@ def _decoded(row: JSON, encoded: Mapping[str, Any], absent: Sequence[str]) -> JS
             del row[name]
     for name, kind in encoded.items():
         if row.get(name) is not None:
-            row[name] = _parsed(row[name], kind)
+            try:
+                row[name] = _parsed(row[name], kind)
+            except BadRowError as error:
+                raise BadRowError(f"field {name!r}: {error.problem}") from None
     return row

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.records.conversations import JSON, Conversation, PreferencePair
-from luthier.records.files import read_rows
+from luthier.records.files import finite_rows, is_nan, read_rows
 from luthier.records.hub import column_rows
 
 T = TypeVar("T")
@@ -24,10 +23,10 @@ def rows_in(source: Source) -> Iterator[tuple[int, JSON]]:
     elif isinstance(source, Mapping) and hasattr(source, "column_names"):
         raise SettingsError(f"these are the splits {', '.join(map(str, source))} of a data set; give one of them")
     elif hasattr(source, "column_names") and hasattr(source, "features"):
-        yield from column_rows(source)
+        yield from finite_rows(column_rows(source), "the rows", None)
     elif hasattr(source, "to_dict") and hasattr(source, "columns"):
         for number, row in enumerate(source.to_dict("records"), 1):
-            yield number, {str(name): _present(value) for name, value in row.items()}
+            yield number, {str(name): None if is_nan(value) else value for name, value in row.items()}
     elif isinstance(source, Mapping) or not isinstance(source, Iterable):
         raise SettingsError(f"rows cannot be read from {type(source).__name__}; give {TAKEN}")
     else:
@@ -52,7 +51,3 @@ def typed(source: Source, kind: type[T], convert: Callable[[JSON], T]) -> list[T
         except BadRowError as problem:
             raise problem.at(source if isinstance(source, str | Path) else "the rows", number) from None
     return made
-
-
-def _present(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value

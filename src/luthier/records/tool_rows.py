@@ -10,7 +10,7 @@ from typing import Any
 
 from luthier.errors import BadRowError
 from luthier.records.conversations import JSON, Tool
-from luthier.records.lines import decoded
+from luthier.records.lines import decoded, plain
 
 SCHEMAS = (
     "parameters",
@@ -51,7 +51,10 @@ def tools_from(value: Any) -> tuple[Tool, ...]:
 def tool_from_row(row: Any) -> Tool:
     """A tool in any of the layouts, or as JSON text of one."""
     row = decoded(row, "a tool")
-    outer = row if isinstance(row, dict) else {}
+    try:
+        outer = plain(row) if isinstance(row, dict) else {}
+    except BadRowError as error:
+        raise BadRowError(f"a tool {error.problem}") from None
     wrapper = next((key for key in _WRAPPERS if isinstance(outer.get(key), dict)), None)
     function = outer[wrapper] if wrapper else outer
     name_key = next((key for key in _NAMES if isinstance(function.get(key), str)), None)

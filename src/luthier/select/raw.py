@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from luthier.errors import BadRowError
 from luthier.records import JSON, SkippedRows, atomic_write, read_rows, write_parquet
-from luthier.records.account import note
-from luthier.records.files import read_lines
+from luthier.records.files import nan_as_null, read_lines
 from luthier.records.filled_nulls import as_said
 from luthier.records.formats import LAYOUTS
 from luthier.records.lines import to_line
@@ -34,11 +32,8 @@ def raw_lines(source: str | Path | Sequence[JSON]) -> Iterator[tuple[int, bytes]
 
 def _line(row: JSON, source: str | Path | None, number: int) -> bytes:
     """A row as JSON text; NaN, as data frames write what is missing, is null. Raises BadRowError with the place."""
-    missing = [name for name, value in row.items() if isinstance(value, float) and math.isnan(value)]
-    for name in missing:
-        note("understood", f"NaN in column {name!r} as no value", source, number)
     try:
-        return to_line(row | dict.fromkeys(missing))[:-1]
+        return to_line(nan_as_null(row, source, number))[:-1]
     except BadRowError as problem:
         raise problem.at(source or "the rows", number) from None
 
@@ -48,7 +43,7 @@ def write_rows(source: str | Path | Sequence[JSON], numbers: Sequence[int], out:
     target = Path(out)
     if target.suffix == ".parquet":
         found = rows_at(source, set(numbers))
-        write_parquet(target, [found[number] for number in numbers])
+        write_parquet(target, [dict(as_said(found[number], SPOKEN)) for number in numbers])
         return
     place = {number: at for at, number in enumerate(numbers)}
     lines: list[bytes] = [b""] * len(place)

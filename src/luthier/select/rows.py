@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Literal, NamedTuple
 from luthier.errors import BadRowError
 from luthier.records import JSON, Message, SkippedRows, Tool, read_rows, to_conversation, to_pair
 from luthier.records.account import note
-from luthier.records.files import set_aside
+from luthier.records.files import finite_rows, is_nan, set_aside
+from luthier.records.lines import to_text
 from luthier.records.pairs import is_pair
 from luthier.records.parquet import ColumnRow
 
@@ -87,7 +87,7 @@ def read_pool(source: str | Path | Iterable[JSON], fields: Fields = "all", skipp
     Raises BadRowError, with file and line, for a row of no known layout; with `skipped` it is set aside and counted.
     """
     path = source if isinstance(source, str | Path) else "rows"
-    numbered = read_rows(source, skipped) if isinstance(source, str | Path) else enumerate(source, 1)
+    numbered = read_rows(source, skipped) if isinstance(source, str | Path) else finite_rows(enumerate(source, 1), path, skipped)
     for number, row in numbered:
         try:
             turns = () if _is_text(row) else _turns(row)
@@ -107,7 +107,7 @@ def rows_at(source: str | Path | Iterable[JSON], numbers: Container[int]) -> dic
 def quality_of(row: JSON, column: str) -> float | None:
     """The number in a column of scores or weights, as a number or its text; None where there is none. Raises BadRowError without a place."""
     value = row.get(column)
-    missing = isinstance(row, ColumnRow) and isinstance(value, float) and math.isnan(value)  # as data frames write what is not there
+    missing = isinstance(row, ColumnRow) and is_nan(value)  # as data frames write what is not there
     if value is None or value == "" or missing:
         return None
     try:
@@ -136,7 +136,7 @@ def _turn(message: Message) -> str:
 
 
 def _said(message: Message) -> str:
-    calls = [json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False) for call in message.tool_calls]
+    calls = [to_text({"name": call.name, "arguments": call.arguments}) for call in message.tool_calls]
     return " ".join(part for part in (message.content, *calls) if part and part.strip())
 
 

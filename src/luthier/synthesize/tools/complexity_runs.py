@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +14,7 @@ from luthier.progress import Progress, quiet
 from luthier.records import JSON, Conversation, Journal, read_conversations, write_jsonl
 from luthier.records.account import note
 from luthier.records.files import evenly
+from luthier.records.lines import to_text
 from luthier.run import Run
 from luthier.run.folder import Read
 from luthier.synthesize.tools import complexity_page as page
@@ -148,5 +148,5 @@ def _measured(rows: Sequence[Conversation], learner: LocalModel, journal: Path, 
 
 
 def _digest(row: Conversation) -> str:
-    text = json.dumps([row.to_row()[name] for name in ("messages", "tools") if name in row.to_row()], ensure_ascii=False)
+    text = to_text([row.to_row()[name] for name in ("messages", "tools") if name in row.to_row()], nan=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]

@@ -13,6 +13,7 @@ from luthier.errors import BadRowError
 from luthier.records import JSON, Conversation, Message
 from luthier.records.calls import render_calls
 from luthier.records.conversations import Tool, ToolCall
+from luthier.records.lines import to_text
 
 Format = Literal["openai", "trl", "hermes", "sharegpt", "toolace", "xlam", "hammer"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -49,7 +50,7 @@ def _openai(conversation: Conversation) -> JSON:
             for call in message.tool_calls:
                 number += 1
                 waiting.append(call.id or f"call_{number}")
-                function = {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}
+                function = {"name": call.name, "arguments": to_text(call.arguments)}
                 row["tool_calls"].append({"id": waiting[-1], "type": "function", "function": function})
         if message.role == "tool":
             row["tool_call_id"] = message.tool_call_id or (waiting.pop(0) if waiting else f"call_{number}")
@@ -65,13 +66,13 @@ def _trl(conversation: Conversation) -> JSON:
 
 def _hermes(conversation: Conversation) -> JSON:
     """ShareGPT turns with the tools between `<tools>` tags in the system text, calls and answers between tags."""
-    listed = "\n".join(json.dumps(tool.to_row(), ensure_ascii=False) for tool in conversation.tools)
+    listed = "\n".join(to_text(tool.to_row()) for tool in conversation.tools)
     system = [message.content or "" for message in conversation.messages if message.role == "system"]
     turns = [{"from": "system", "value": "\n".join([*system, f"{HERMES}\n<tools>\n{listed}\n</tools>"])}]
     for message in conversation.messages:
         if message.role == "tool":
             answer = {"name": message.name, "content": _value(message.content)}
-            turns.append({"from": "tool", "value": f"<tool_response>\n{json.dumps(answer, ensure_ascii=False)}\n</tool_response>"})
+            turns.append({"from": "tool", "value": f"<tool_response>\n{to_text(answer)}\n</tool_response>"})
         elif message.role != "system":
             turns.append({"from": _SPEAKERS[message.role], "value": _tagged(message)})
     return {"conversations": turns}
@@ -87,29 +88,24 @@ def _sharegpt(conversation: Conversation) -> JSON:
             if message.content:
                 raise BadRowError("a turn with text and calls")
             calls = [{"name": call.name, "arguments": call.arguments} for call in message.tool_calls]
-            turns.append({"from": "function_call", "value": json.dumps(calls, ensure_ascii=False)})
+            turns.append({"from": "function_call", "value": to_text(calls)})
         elif message.role == "system":
             continue
         else:
             turns.append({"from": _SPEAKERS[message.role], "value": message.content or ""})
     system = next((message.content for message in conversation.messages if message.role == "system"), None)
-    row: JSON = {"conversations": turns, "tools": json.dumps([_plain(tool) for tool in conversation.tools], ensure_ascii=False)}
+    row: JSON = {"conversations": turns, "tools": to_text([_plain(tool) for tool in conversation.tools])}
     return row if system is None else {**row, "system": system}
 
 
 def _toolace(conversation: Conversation) -> JSON:
     """The tools as JSON in the system text, calls in brackets, answers as a list of `name` and `results`."""
     system = "\n".join(message.content or "" for message in conversation.messages if message.role == "system")
-    listed = json.dumps([_plain(tool) for tool in conversation.tools], ensure_ascii=False)
+    listed = to_text([_plain(tool) for tool in conversation.tools])
     turns: list[JSON] = []
     for message in conversation.messages:
         if message.role == "tool":
-            turns.append(
-                {
-                    "from": "tool",
-                    "value": json.dumps([{"name": message.name or "", "results": _value(message.content)}], ensure_ascii=False),
-                }
-            )
+            turns.append({"from": "tool", "value": to_text([{"name": message.name or "", "results": _value(message.content)}])})
         elif message.tool_calls:
             if message.content:
                 raise BadRowError("a turn with text and calls")
@@ -124,16 +120,16 @@ def _xlam(conversation: Conversation) -> JSON:
     query, calls = _one_turn(conversation)
     tools = [_plain(tool) for tool in conversation.tools]
     answers = [{"name": call.name, "arguments": call.arguments} for call in calls]
-    return {"query": query, "tools": json.dumps(tools, ensure_ascii=False), "answers": json.dumps(answers, ensure_ascii=False)}
+    return {"query": query, "tools": to_text(tools), "answers": to_text(answers)}
 
 
 def _hammer(conversation: Conversation) -> JSON:
     """The task, the tools, the form of the answer and the question in one instruction; the calls as a JSON list."""
     query, calls = _one_turn(conversation)
-    tools = json.dumps([_plain(tool) for tool in conversation.tools], ensure_ascii=False)
+    tools = to_text([_plain(tool) for tool in conversation.tools])
     parts = (("TASK INSTRUCTION", HAMMER_TASK), ("AVAILABLE TOOLS", tools), ("FORMAT INSTRUCTION", HAMMER_FORMAT), ("QUERY", query))
     instruction = "\n\n".join(f"[BEGIN OF {name}]\n{text}\n[END OF {name}]" for name, text in parts)
-    output = json.dumps([{"name": call.name, "arguments": call.arguments} for call in calls], ensure_ascii=False)
+    output = to_text([{"name": call.name, "arguments": call.arguments} for call in calls])
     return {"instruction": instruction, "input": "", "output": output}
 
 
@@ -159,7 +155,7 @@ def _one_turn(conversation: Conversation) -> tuple[str, tuple[ToolCall, ...]]:
 
 def _tagged(message: Message) -> str:
     calls = [{"name": call.name, "arguments": call.arguments} for call in message.tool_calls]
-    tagged = [f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>" for call in calls]
+    tagged = [f"<tool_call>\n{to_text(call)}\n</tool_call>" for call in calls]
     return "\n".join([*([message.content] if message.content else []), *tagged])
 
 
