@@ -261,6 +261,51 @@ def test_a_base_with_a_discriminator_stands_for_the_schemas_that_extend_it(read,
     assert parameters["required"] == ["kind"]
 
 
+def _stating(kind, field, *, nested):
+    stated = {"type": "object", "required": ["kind"], "properties": {"kind": {"type": "string"} | kind, field: {"type": "integer"}}}
+    return {"allOf": [{"type": "object", "properties": {"kind": {"type": "string"}}}, stated]} if nested else stated
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("kind", [{"const": "cat"}, {"enum": ["cat"]}, {"const": "cat", "default": "cat"}])
+@pytest.mark.parametrize("mapping", [None, {"cat": "#/components/schemas/Cat"}, {"feline": "Cat"}])
+def test_a_value_that_a_branch_states_goes_before_its_name(read, nested, kind, mapping):
+    schemas = {"Cat": _stating(kind, "lives", nested=nested), "Dog": _stating({"const": "dog"}, "barks", nested=nested)}
+    union = {"oneOf": REFERENCES, "discriminator": {"propertyName": "kind"} | ({"mapping": mapping} if mapping else {})}
+    document = posting({"type": "object", "properties": {"pet": {"description": "P.", **union}}}, components={"schemas": schemas})
+    valid = Draft202012Validator(only(read, document)).is_valid
+    assert valid({"pet": {"kind": "cat", "lives": 9}})
+    assert valid({"pet": {"kind": "dog", "barks": 1}})
+    assert not valid({"pet": {"kind": "Cat", "lives": 9}})
+
+
+def test_an_heir_that_states_its_value_is_called_by_it(read):
+    base = {"type": "object", "required": ["kind"], "properties": {"kind": {"type": "string"}}, "discriminator": {"propertyName": "kind"}}
+    heirs = {
+        name: {
+            "allOf": [{"$ref": "#/components/schemas/Pet"}, {"type": "object", "properties": {"kind": kind, field: {"type": "integer"}}}]
+        }
+        for name, kind, field in (("Cat", {"const": "cat"}, "lives"), ("Dog", {}, "barks"))
+    }
+    parameters = only(read, posting({"$ref": "#/components/schemas/Pet"}, components={"schemas": {"Pet": base, **heirs}}))
+    valid = Draft202012Validator(parameters).is_valid
+    assert [kind for kind in ("cat", "Cat", "dog", "Dog") if valid({"kind": kind})] == ["cat", "Dog"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "valid"),
+    [
+        ([{"enum": ["a", "b"]}, {"const": "a"}], "a"),
+        ([{"const": "a"}, {"enum": ["a", "b"]}], "a"),
+        ([{"const": "a"}, {"enum": ["b"]}], "a"),
+        ([{"enum": ["b"]}, {"const": "a"}], "b"),
+    ],
+)
+def test_some_value_fits_an_allof_of_one_value_and_several(read, parts, valid):
+    found = only(read, posting({"type": "object", "properties": {"x": {"type": "string", "allOf": parts}}}))["properties"]["x"]
+    assert [value for value in "abc" if Draft202012Validator(found).is_valid(value)] == [valid]
+
+
 values = st.sampled_from([{"type": "string"}, {"enum": ["x", "y"]}, {"const": "x"}])
 objects = st.builds(
     lambda fields, needed: {"type": "object", "properties": fields, "required": sorted(needed)},

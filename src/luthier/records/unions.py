@@ -50,6 +50,12 @@ def merge_keyword(merged: JSON, key: str, value: Any) -> None:
         merged[key] = known + [item for item in value if item not in known]
     elif key == "enum" and isinstance(value, list) and isinstance(known, list):
         merged[key] = [item for item in known if item in value] or known
+    elif key == "enum" and "const" in merged:
+        return  # one value is stated already; names that a discriminator makes up are none of it
+    elif key == "const" and isinstance(known := merged.get("enum"), list):
+        if value in known:
+            del merged["enum"]
+            merged[key] = value
     elif key == "additionalProperties" and value is False:
         return  # a closed part of an allOf would forbid what its siblings add
     elif value is not None:
