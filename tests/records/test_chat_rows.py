@@ -372,7 +372,7 @@ def test_layouts_that_say_the_same(row):
     assert "messages" not in found.extra
 
 
-@pytest.mark.parametrize("text", ["[{'role': 'user', 'content': 'Riga?'}]", "Riga?", '{"role": "king"}', "[1, 2]", '"text"'])
+@pytest.mark.parametrize("text", ["[{'role': 'user', 'content': Riga}]", "Riga?", '{"role": "king"}', "[1, 2]", '"text"'])
 def test_text_in_a_field_of_messages_is_never_a_turn(text):
     with pytest.raises(BadRowError):
         to_conversation({"messages": text})

@@ -6,6 +6,7 @@ reason where it is not. Knows nothing about files; `luthier.records.files` and `
 
 from __future__ import annotations
 
+import ast
 import base64
 import datetime as dt
 import json
@@ -82,6 +83,17 @@ def parse_text(text: str, *, nan: bool = False) -> Any:
     if text.count("{") + text.count("[") > MOST_NESTED and _depth(value) > MOST_NESTED:
         raise BadRowError(f"not readable as JSON: nested too deeply, more than {MOST_NESTED} levels", line=1)
     return value
+
+
+def python_value(text: str) -> Any:
+    """The value that a text writes as Python does, `[{'role': 'user'}]`, as JSON has it; None where it is none.
+
+    Also an array of numpy's, which has line ends where a list has commas.
+    """
+    try:
+        return plain(ast.literal_eval(text.strip().replace("}\n {", "},\n {")))
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, BadRowError):
+        return None
 
 
 def decoded(value: Any, what: str) -> Any:

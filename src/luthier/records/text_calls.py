@@ -5,7 +5,6 @@ Used where a row says which tools it has, in a column or in its system text; els
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 from luthier.errors import BadRowError
 from luthier.records.call_rows import calls_from
 from luthier.records.conversations import Message
-from luthier.records.lines import parse_text, to_text
+from luthier.records.lines import parse_text, python_value, to_text
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _ANSWER, _ANSWERED = "<tool_response>", "</tool_response>"
@@ -102,17 +101,10 @@ def _object(text: str, number: int) -> Any:
     try:
         return parse_text(text)
     except BadRowError as error:
-        value = _literal(text)
+        value = python_value(text)
         if isinstance(value, dict):
             return value
         raise BadRowError(f"message {number}: a <tool_call> that is {error.problem}") from None
-
-
-def _literal(text: str) -> Any:
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
 
 
 def _values(text: str) -> list[Any]:
@@ -123,7 +115,7 @@ def _values(text: str) -> list[Any]:
         try:
             value, at = reader.raw_decode(text, at)
         except (ValueError, RecursionError):
-            value = _literal(text)
+            value = python_value(text)
             return value if isinstance(value, list) else []
         found += value if isinstance(value, list) else [value]
         at = _SPACES.match(text, at).end()  # type: ignore[union-attr]

@@ -5,13 +5,14 @@ A field that is not understood is carried along in `Message.extra`. Everything r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from luthier.errors import BadRowError
 from luthier.records.call_rows import calls_from
 from luthier.records.conversations import JSON, Message, Role, ToolCall
-from luthier.records.lines import decoded, to_text
+from luthier.records.lines import decoded, parse_text, python_value, to_text
 from luthier.records.numbers import finite_number, shown
 
 CONTENTS = ("content", "value", "text")
@@ -26,12 +27,13 @@ _SPEAKERS: dict[Role, str] = {
 }
 _ROLES: dict[str, Role] = {word: role for role, words in _SPEAKERS.items() for word in words.split()}
 _CALLERS = ("function_call", "function-call", "tool_call", "tool_calls", "tool-call")
+_WRITTEN = re.compile(r"\s*+(?P<list>\[\s*+)?+\{\s*+[\"'](?P<key>\w*+)[\"']")
 _TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 _THOUGHTS = {"thinking": "thinking", "reasoning": "reasoning"}
 
 
 def turns_from(value: Any, speaker: Role) -> tuple[Message, ...]:
-    """Messages from a list of them, one of them, either as JSON text, or a plain string said by `speaker`."""
+    """Messages from a list of them, one of them, either as text in JSON or Python's writing, or a plain string said by `speaker`."""
     if isinstance(value, str):
         listed = _listed(value)
         if listed is None:
@@ -45,7 +47,9 @@ def turns_from(value: Any, speaker: Role) -> tuple[Message, ...]:
 
 def messages_from(value: Any) -> tuple[Message, ...]:
     """The messages in a field that holds nothing else: text there is a list of them written as JSON, never a turn."""
-    listed = decoded(value, "the messages")
+    listed = _listed(value) if isinstance(value, str) else value
+    if listed is None:
+        listed = decoded(value, "the messages")
     if isinstance(listed, str):
         raise BadRowError("messages are a list of objects, not text")
     return turns_from(_by_turns(listed), "user")
@@ -68,13 +72,21 @@ def system_turn(text: Any) -> tuple[Message, ...]:
 
 
 def _listed(text: str) -> list[Any] | None:
-    """The messages that a text holds as JSON; None where it is a text like any other."""
-    if not text.lstrip().startswith("[{"):
+    """The messages that a text writes, as JSON or as Python does; None where it is a text like any other.
+
+    Raises BadRowError for what begins and ends like a list of messages, and cannot be read.
+    """
+    begun = _WRITTEN.match(text)
+    if begun is None:
         return None
     try:
-        value = decoded(text, "the messages")
-    except BadRowError:
-        return None
+        value = parse_text(text)
+    except BadRowError as error:
+        value = python_value(text)
+        if value is None and begun["list"] and begun["key"] in ("role", "from", *CONTENTS) and text.rstrip().endswith("]"):
+            raise BadRowError(f"a text that begins like a list of messages cannot be read as one: {error.problem}") from None
+    if isinstance(value, dict) and any(key in value for key in (*CONTENTS, *_CALLS)):
+        value = [value]
     return value if isinstance(value, list) and value and all(isinstance(each, dict) and _role(each) in _ROLES for each in value) else None
 
 
