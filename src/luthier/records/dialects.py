@@ -5,8 +5,10 @@ Pure functions over single keywords and values; `schema.py` walks whole schemas 
 
 from __future__ import annotations
 
+import ast
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from luthier.records.conversations import JSON
@@ -16,7 +18,7 @@ ANY = ["string", "number", "boolean", "object", "array", "null"]
 
 _TYPE_NAMES: dict[str, str] = {
     **dict.fromkeys(["object", "dict", "map", "mapping", "hash", "hashmap", "record", "struct", "json"], "object"),
-    **dict.fromkeys(["array", "list", "tuple", "set", "sequence", "iterable", "arraylist", "vector"], "array"),
+    **dict.fromkeys(["array", "list", "tuple", "set", "sequence", "iterable", "arraylist", "vector", "ndarray", "frozenset"], "array"),
     **dict.fromkeys(["string", "str", "text", "char", "varchar", "bytes", "binary", "file", "uuid"], "string"),
     **dict.fromkeys(["date", "datetime", "timestamp", "date-time", "time"], "string"),
     **dict.fromkeys(["integer", "int", "long", "short", "bigint", "int32", "int64", "uint", "byte"], "integer"),
@@ -33,19 +35,23 @@ _IMPLIED_FORMATS = {
     "uuid": "uuid",
 }
 _STRING_FORMATS = frozenset({"date", "date-time", "time", "duration", "email", "uri", "hostname", "ipv4", "ipv6", "uuid", "byte"})
-_GENERIC = re.compile(r"^\s*(\w+)\s*[\[<](.+)[\]>]\s*$", re.DOTALL)
+_GENERIC = re.compile(r"^\s*([\w.]+)\s*[\[<](.+)[\]>]\s*$", re.DOTALL)
+_MOST_WRITTEN = 500  # characters of a type name that are read as one
 
 
 def type_keywords(name: object) -> JSON:
     """The keywords that one type name stands for: `int` -> integer, `list[str]` -> array of strings. Unknown names give nothing."""
-    if not isinstance(name, str):
+    if not isinstance(name, str) or len(name) > _MOST_WRITTEN:
         return {}
+    lowered = name.strip().lower()
+    if lowered in ("any", "typing.any", "object | string", "mixed"):
+        return {"type": list(ANY)}
+    if len(options := _parted(name, "|")) > 1:
+        return _union_keywords(options)
     generic = _GENERIC.match(name)
     if generic:
-        return _generic_keywords(generic[1].lower(), generic[2])
-    lowered = name.strip().lower()
-    if lowered in ("any", "object | string", "mixed"):
-        return {"type": list(ANY)}
+        return _generic_keywords(generic[1].rpartition(".")[2].lower(), generic[2])
+    lowered = lowered.rpartition(".")[2]
     if lowered not in _TYPE_NAMES:
         return {}
     keywords: JSON = {"type": _TYPE_NAMES[lowered]}
@@ -55,17 +61,73 @@ def type_keywords(name: object) -> JSON:
 
 
 def _generic_keywords(outer: str, inner: str) -> JSON:
+    parts = _parted(inner, ",")
     if outer == "optional":
         keywords = type_keywords(inner)
         return with_null(keywords) if keywords else {}
+    if outer == "union":
+        return _union_keywords(parts)
+    if outer == "literal":
+        return _literal_keywords(inner)
     kind = _TYPE_NAMES.get(outer)
     if kind == "array":
-        items = type_keywords(inner.split(",", maxsplit=1)[0])
+        if outer == "tuple" and len(parts) > 1 and parts[-1] != "...":
+            return _tuple_keywords([type_keywords(part) for part in parts])
+        items = type_keywords(parts[0])
         return {"type": "array", "items": items} if items else {"type": "array"}
     if kind == "object":
-        values = type_keywords(inner.rsplit(",", maxsplit=1)[-1])
+        values = type_keywords(parts[-1])
         return {"type": "object", "additionalProperties": values} if values else {"type": "object"}
     return {}
+
+
+def _parted(text: str, sign: str) -> list[str]:
+    """The text parted at a sign that stands in no brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[<(") - (letter in "]>)")
+        if letter == sign and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+def _union_keywords(names: Sequence[str]) -> JSON:
+    """Of whichever type; nothing where one is not known."""
+    branches = [type_keywords(name) for name in names]
+    others = [branch for branch in branches if branch != {"type": "null"}]
+    if not others or not all(branches):
+        return {}
+    united = others[0]
+    if len(others) > 1:
+        plain = all(set(branch) == {"type"} for branch in others)
+        united = {"type": list(dict.fromkeys(kind for one in others for kind in _types(one)))} if plain else {"anyOf": others}
+    return with_null(united) if len(others) < len(branches) else united
+
+
+def _types(schema: JSON) -> list[str]:
+    return [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+
+
+def _literal_keywords(inner: str) -> JSON:
+    """`Literal['a', 'b']` as the values that it lists."""
+    try:
+        values = ast.literal_eval(f"[{inner}]")
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return {}
+    if not values or not all(isinstance(value, str | int | float | None) and finite(value) for value in values):
+        return {}
+    kinds = list(dict.fromkeys(type_of(value) for value in values))
+    return {"type": kinds[0] if len(kinds) == 1 else kinds, "enum": values}
+
+
+def _tuple_keywords(parts: list[JSON]) -> JSON:
+    """So many values, each of its own kind."""
+    count = {"minItems": len(parts), "maxItems": len(parts)}
+    if not all(parts):
+        return {"type": "array", **count}
+    return {"type": "array", **({"items": parts[0]} if all(part == parts[0] for part in parts) else {"prefixItems": parts}), **count}
 
 
 def with_null(schema: JSON) -> JSON:

@@ -5,11 +5,14 @@ A field that is not understood is carried along in `Tool.extra`. Everything rais
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from luthier.errors import BadRowError
+from luthier.records.account import note
 from luthier.records.conversations import JSON, Tool
+from luthier.records.dialects import type_keywords
 from luthier.records.lines import decoded, plain
 
 SCHEMAS = (
@@ -22,24 +25,17 @@ SCHEMAS = (
     "arguments",
     "args",
 )
+# Cohere, smolagents and others; where one of SCHEMAS is there, such a field says something else.
+_OTHER_SCHEMAS = ("parameter_definitions", "inputs", "params", "input_parameters")
+_SCHEMA_WRAPPERS = ("json", "jsonSchema", "json_schema", "schema")  # Bedrock, the AI SDK
+_HOLDING = re.compile(r"param|argument|input", re.IGNORECASE)
 _WRAPPERS = ("function", "functionDeclaration", "function_declaration", "toolSpec")
 LISTS = ("functionDeclarations", "function_declarations", "functions", "tools")
 _NAMES, _DESCRIPTIONS = ("name", "api_name", "tool_name"), ("description", "api_description", "desc")
 _EMPTY: JSON = {"type": "object", "properties": {}}
 _KINDS = (None, "function", "tool", "custom")  # Anthropic calls its tools `custom`
 # Words that tell a schema from a map of parameters; a parameter may be called `title` or `items`, and then has an object behind it.
-_SCHEMA_WORDS = (
-    "$ref",
-    "$defs",
-    "definitions",
-    "anyOf",
-    "oneOf",
-    "allOf",
-    "required",
-    "additionalProperties",
-    "$schema",
-    "patternProperties",
-)
+_SCHEMA_WORDS = ("$ref", "$defs", "definitions", "anyOf", "oneOf", "allOf", "additionalProperties", "$schema", "patternProperties")
 
 
 def tools_from(value: Any) -> tuple[Tool, ...]:
@@ -88,7 +84,9 @@ def json_schema_types(schema: Any) -> Any:
             continue  # no keyword of a schema is null; columns put it where a row has none
         if key == "type" and isinstance(value, str):
             name = value if value in _JSON_NAMES else _JSON_NAME.get(value.lower(), value)
-            if name:
+            if _WRITTEN_TYPE.search(name):
+                fixed |= _named_type(name)
+            elif name:
                 fixed[key] = name
         elif key in ("properties", "$defs", "patternProperties") and isinstance(value, dict):
             fixed[key] = {name: json_schema_types(part) for name, part in value.items() if part is not None}
@@ -106,6 +104,8 @@ def takes_null(schema: Any) -> bool:
     return isinstance(schema, Mapping) and "type" in schema and _takes_null(schema)
 
 
+_WRITTEN_TYPE = re.compile(r"[\[<|.]")  # `Union[int, float]`, `np.ndarray`
+_OWN_WORDS = ("properties", "required", "additionalProperties", "$defs", "definitions")
 _JSON_NAMES = ("object", "array", "string", "integer", "number", "boolean", "null")
 _OTHER_NAMES = {
     "object": "object dict map",
@@ -144,36 +144,58 @@ def _parameters(function: JSON, name: str) -> tuple[list[str], JSON]:
         listed = [(function.get(f"{way}_parameters") or [], way == "required") for way in ("required", "optional")]
         rows = [{**each, "required": must} for part, must in listed for each in part if isinstance(each, dict)]
         return [*given, "required_parameters", "optional_parameters"], _schema_of_list(rows, name)
+    given = given or [key for key in _OTHER_SCHEMAS if isinstance(function.get(key), dict | list | str)][:1]
+    if not given and isinstance(function.get("properties"), dict):
+        words = [word for word in _OWN_WORDS if word in function]
+        return words, {"type": "object"} | {word: function[word] for word in words}
     if not given:
+        holder = next((key for key, value in function.items() if _HOLDING.search(key) and isinstance(value, dict | list) and value), None)
+        if holder is not None:
+            raise BadRowError(f"tool {name!r} has no parameters; it has {', '.join(map(repr, function))}; call {holder!r} 'parameters'")
         return [key for key in SCHEMAS if key in function], dict(_EMPTY)
     value = decoded(function[given[0]], f"tool {name!r}: the parameters")
     if len(given) > 1 and any(decoded(function[key], f"tool {name!r}: the {key}") != value for key in given[1:]):
         raise BadRowError(f"tool {name!r} has {' and '.join(given)}, which differ; keep one of them")
-    if isinstance(value, dict) and set(value) == {"json"} and isinstance(value["json"], dict):  # as Bedrock wraps it
-        value = value["json"]
+    if isinstance(value, dict) and len(value) == 1 and (key := next(iter(value))) in _SCHEMA_WRAPPERS and _is_schema(value[key]):
+        value = value[key]
     if isinstance(value, list):
         return given, _schema_of_list(value, name)
     if not isinstance(value, dict):
         raise BadRowError(f"tool {name!r}: parameters are not an object")
-    return given, _schema(value, name)
+    return given, _schema(value, name, given[0])
 
 
-def _schema(value: JSON, name: str) -> JSON:
+def _is_schema(value: Any) -> bool:
+    """Whether an object is a JSON Schema, and no map whose parameters may be called `type`, `required` or `properties`."""
+    if not isinstance(value, dict):
+        return False
+    if isinstance(value.get("type"), str | list) or isinstance(value.get("required"), list | bool):
+        return True
+    if isinstance(value.get("properties"), dict) and not _is_parameter(value["properties"]):
+        return True
+    return any(
+        word in value and (word[0] == "$" or word == "additionalProperties" or not _is_parameter(value[word])) for word in _SCHEMA_WORDS
+    )
+
+
+def _is_parameter(part: Any) -> bool:
+    """Whether an object says what one parameter is; in a map of parameters such words have objects behind them."""
+    return isinstance(part, dict) and any(isinstance(part.get(word), str | list) for word in ("type", "description"))
+
+
+def _schema(value: JSON, name: str, holder: str) -> JSON:
     if not value:
         return dict(_EMPTY)
-    if (
-        isinstance(value.get("type"), str | list)
-        or isinstance(value.get("properties"), dict)
-        or any(word in value for word in _SCHEMA_WORDS)
-    ):
+    if _is_schema(value):
         return value
     if all(isinstance(each, dict) for each in value.values()):
-        return _schema_of_map(value)
+        return _schema_of_map(value, holder)
     raise BadRowError(f"tool {name!r}: the parameters are no JSON Schema; they have {', '.join(map(repr, value))}")
 
 
-def _schema_of_map(value: JSON) -> JSON:
-    """xLAM's form: from each parameter to its `type` ("int, optional"), `description` and `default`."""
+def _schema_of_map(value: JSON, holder: str) -> JSON:
+    """xLAM's form: from each parameter to its `type` ("int, optional"), `description` and `default`. Cohere's say what is required,
+    smolagents' what may be null."""
     properties: JSON = {}
     required = []
     for name, part in value.items():
@@ -181,6 +203,8 @@ def _schema_of_map(value: JSON) -> JSON:
             [word.strip() for word in part["type"].split(",")] if isinstance(part.get("type"), str) and "optional" in part["type"] else []
         )
         optional = words[-1:] == ["optional"] or part.get("required") is False
+        optional = optional or (holder == "parameter_definitions" and part.get("required") is not True)
+        optional = optional or (holder == "inputs" and part.get("nullable") is True)
         properties[name] = _typed({**part, "type": ",".join(words[:-1])} if words[-1:] == ["optional"] else part)
         if not optional:
             required.append(name)
@@ -201,12 +225,20 @@ def _schema_of_list(rows: list[Any], tool: str) -> JSON:
 
 def _typed(part: JSON) -> JSON:
     """A parameter with its type as JSON Schema says it; `list[str]` becomes an array of strings."""
-    from luthier.records.dialects import type_keywords
-
     part = {key: value for key, value in part.items() if key != "required" or not isinstance(value, bool)}
-    if not isinstance(part.get("type"), str) or part["type"].lower() in _JSON_NAME:
+    stated = part.get("type")
+    if not isinstance(stated, str) or stated.lower() in _JSON_NAME:
         return part
-    return {**part, **(type_keywords(part["type"]) or {"type": part["type"].lower()})}
+    rest = {key: value for key, value in part.items() if key != "type"}
+    return {**rest, **_named_type(stated)}
+
+
+def _named_type(stated: str) -> JSON:
+    """What the name of a type says; nothing, and it is noted, where it is none of JSON."""
+    keywords = type_keywords(stated)
+    if not keywords:
+        note("left out", f"type {stated[:60]!r} of a parameter, which is none of JSON")
+    return keywords
 
 
 def _takes_null(schema: Mapping[str, Any]) -> bool:
