@@ -64,7 +64,7 @@ _DEEPSEEK = re.compile(
 _HARMONY = re.compile(r"to=functions\.([\w.\-/]++)[^{]{0,200}?<\|message\|>\s*+(?=\{)")
 _GEMMA = "<|tool_call>call:"
 _ATTEMPTS = re.compile(
-    r"\[TOOL_CALLS\]|<\|python_tag\|>|<function=|<\|tool_call|<tool_call|<invoke name=|<function_call|to=functions\.|<｜tool▁call"
+    r"\[TOOL_CALLS\]|<\|python_tag\|>|<function=|<\|tool_call|<tool_call|<invoke name=|<function_?call|to=functions\.|<｜tool▁call"
 )
 
 
@@ -88,7 +88,12 @@ def read_calls(text: str, names: Sequence[str] = ()) -> Reading:
             continue
         if form:
             return Reading(calls, form, bool(calls))
-    return Reading(None, "", is_call_attempt(said) or _ATTEMPTS.search(said) is not None)
+    return Reading(None, "", is_call_attempt(said) or attempts_by_mark(said))
+
+
+def attempts_by_mark(text: str) -> bool:
+    """Whether a mark of calls stands in a text."""
+    return _ATTEMPTS.search(text) is not None
 
 
 _Found = tuple[str, tuple[ToolCall, ...]]
@@ -252,7 +257,7 @@ def _objects(text: str) -> tuple[ToolCall, ...]:
     except BadRowError:
         values = _literals(text)
     flat = [one for value in values for one in (value if isinstance(value, list) else [value])]
-    if not flat or not all(_is_call(one) for one in flat):
+    if not flat or not all(is_call(one) for one in flat):
         raise BadRowError("no calls")
     return calls_from(flat, 1)
 
@@ -265,7 +270,8 @@ def _literals(text: str) -> list[Any]:
         raise BadRowError("no JSON") from None
 
 
-def _is_call(value: Any) -> bool:
+def is_call(value: Any) -> bool:
+    """Whether an object names what it calls, and has arguments."""
     inner = value.get("function", value) if isinstance(value, dict) else None
     named = inner if isinstance(inner, dict) else value
     return isinstance(named, dict) and isinstance(named.get("name"), str) and any(key in named for key in ARGUMENTS)

@@ -21,13 +21,15 @@ from luthier.records.files import SkippedRows, nan_as_null, read_rows, set_aside
 from luthier.records.filled_nulls import FILLED_NULLS, with_meant_nulls, without_filled_nulls
 from luthier.records.lines import decoded
 from luthier.records.numbers import finite_number
-from luthier.records.text_calls import has_tags, split_listed_tools, tagged_turns
+from luthier.records.text_calls import split_listed_tools, tagged_turns
 from luthier.records.tool_rows import tools_from
 from luthier.records.toolace import call_turns, split_tools
+from luthier.records.turn_calls import seems_to_call, with_calls
 from luthier.records.turns import messages_from, system_turn, turns_from
 
 T = TypeVar("T")
 TEXT_CALLS = "calls that stay text: the row has no tools"
+PART_CALLS = "calls that stay text: not all of a turn could be read as calls"
 _MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 _SHOWN = re.compile(r"<(?:image|video|audio)>")
 
@@ -81,8 +83,9 @@ def understand(row: JSON, format: str = "auto") -> Read:  # noqa: A002
     extra = {key: value for key, value in row.items() if key not in used} | dict(found.extra)
     refuse_media(extra, messages)
     conversation = Conversation(messages, found.tools, without_written(extra, ("messages", "tools"), name))
-    text_calls = has_tags(messages) and not found.tools
-    carried = (*carried_fields(extra, messages, found.tools), *([TEXT_CALLS] if text_calls else []))
+    names = [tool.name for tool in found.tools]
+    unread = any(seems_to_call(message, names) for message in messages)
+    carried = (*carried_fields(extra, messages, found.tools), *([PART_CALLS if names else TEXT_CALLS] if unread else []))
     return Read(conversation, name, (FILLED_NULLS,) if filled else (), carried)
 
 
@@ -251,7 +254,8 @@ def _with_tools(system: tuple[Message, ...], messages: tuple[Message, ...], row:
         whole = (*((replace(whole[0], content=text),) if text or whole[0].extra else ()), *whole[1:])
     if not tools:
         return Parts(whole)
-    turns = tuple(turn for number, message in enumerate(whole, 1) for turn in tagged_turns(message, number))
+    names = [tool.name for tool in tools]
+    turns = tuple(with_calls(turn, names) for number, message in enumerate(whole, 1) for turn in tagged_turns(message, number))
     return Parts(turns, tools, {"tools_text": taken} if taken else {})
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from luthier.errors import BadRowError
@@ -67,10 +67,6 @@ def tagged_turns(message: Message, number: int) -> Iterator[Message]:
             yield _answer(part, message)
     else:
         yield message
-
-
-def has_tags(messages: Sequence[Message]) -> bool:
-    return any(_OPEN in (message.content or "") for message in messages if message.role == "assistant")
 
 
 def _answer(text: str, message: Message) -> Message:

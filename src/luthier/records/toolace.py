@@ -6,28 +6,51 @@ Calls are `[name(argument=value), ...]` with Python literals (`luthier.records.c
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from luthier.errors import BadRowError
 from luthier.records.calls import CallSyntaxError, is_call_attempt, parse_calls
 from luthier.records.conversations import Message
-from luthier.records.lines import to_text
+from luthier.records.lines import parse_text, python_value, to_text
+
+_LIST = re.compile(r"\[\s*+\{")
+_SIGN = re.compile(r"\\.|[\"'\[\]]", re.DOTALL)  # an escaped sign is none
+_MOST_LISTS = 8  # that a text is searched for one of tools
 
 
 def split_tools(text: Any) -> tuple[str, list[Any], str]:
     """A system text parted around the JSON list of tools in it; an empty list where there is none."""
-    start = text.find("[{") if isinstance(text, str) else -1
-    if start < 0:
-        return (text if isinstance(text, str) else ""), [], ""
-    try:
-        value, end = json.JSONDecoder().raw_decode(text, start)
-    except (ValueError, RecursionError):
-        return text, [], ""
-    if not all(isinstance(tool, dict) and "name" in tool for tool in value):
-        return text, [], ""
-    return text[:start], value, text[end:]
+    if not isinstance(text, str):
+        return "", [], ""
+    for found in islice(_LIST.finditer(text), _MOST_LISTS):
+        start, end = found.start(), _end(text, found.start())
+        try:
+            value = parse_text(text[start:end])
+        except BadRowError:
+            value = python_value(text[start:end])
+        if isinstance(value, list) and all(isinstance(tool, dict) and "name" in tool for tool in value):
+            return text[:start], value, text[end:]
+    return text, [], ""
+
+
+def _end(text: str, start: int) -> int:
+    """Where the list ends that begins there, in JSON or in Python's writing."""
+    depth, quote = 0, ""
+    for sign in _SIGN.finditer(text, start):
+        letter = sign[0]
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        elif letter in "[]":
+            depth += 1 if letter == "[" else -1
+            if depth == 0:
+                return sign.end()
+    return len(text)
 
 
 def call_turns(message: Message, names: Sequence[str]) -> Iterator[Message]:
