@@ -28,7 +28,7 @@ APART = {
     ],
     "behind": [
         ("3!", "3"), ("n!", "n"), ("(n+1)!", "n+1"), ("f'(x)", "f(x)"), ("x'", "x"), ("A*", "A"), ("x!!", "x!"), ("5'", '5"'), ("5%", "5"), ("5+", "5"),
-        ("n³", "n3"), ("x²", "x2"), ("x₂", "x2"), ("x₂", "x²"),
+        ("n³", "n3"), ("x²", "x2"), ("x₂", "x²"),
     ],
     "before": [("-x", "x"), ("¬p", "p"), ("!p", "p"), ("~p", "p"), ("±5", "5"), ("√x", "x"), ("∛x", "√x"), ("|x|", "x"), ("|-5|", "-5"), ("#5", "*5")],
     "between": [
@@ -55,6 +55,7 @@ ALIKE = {
         ("World War II", "World War 2"), ("World War Two", "World War 2"), ("the first president", "1st president"), ("a million", "1000000"),
     ],
     "times": [("12:00", "noon"), ("12 p.m.", "noon"), ("midnight", "00:00"), ("15:00", "3 pm"), ("3:30 PM", "15:30"), ("12 am", "midnight")],
+    "indices": [("H₂O", "H2O"), ("C₆H₁₂O₆", "C6H12O6"), ("x₂", "x2")],
     "prose": [("St. Louis", "St Louis"), ("T-shirt", "T shirt"), ("Paris (France)", "Paris France"), ("Newton's law", "Newton’s law")],
 }  # fmt: skip
 

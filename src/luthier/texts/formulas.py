@@ -10,6 +10,7 @@ from luthier.texts.signs import brackets
 
 _FORMULA = re.compile(r"\\[a-z]|\d\s*+[\^*/+·×]|[\^√π]|[a-z]\s*+[-+*/=]\s*+\d|sqrt|\d\s*+-\s*+\d|\d\(")
 _READ = re.compile(r"(?:[a-z0-9\s{}()+\-*/^.|_√π·×∞°%]|\\[a-z])++")  # the signs whose meaning the parser does not pass over
+_INDEXED = re.compile(r"(?<![a-z\\])[a-z]\d")  # x2 may be an index, and how people type a square
 _LONGEST_FORMULA, _DEEPEST, _MOST_COMMANDS = 80, 3, 8  # signs, brackets within one another, and names after a backslash
 _LONGEST_WITH_FUNCTION = 40  # a function without brackets may take any part of what follows it
 _FUNCTION = re.compile(r"\\(?!(?:d?frac|sqrt|pi|cdot|times|left|right|infty)(?![a-z]))[a-z]")
@@ -27,7 +28,7 @@ def compare_formulas(a: str, b: str) -> Verdict | None:
     """Formulas that have one value, or are the same for all values of their letters."""
     if not (is_formula(a) or is_formula(b)):
         return None
-    if not all(_READ.fullmatch(text) and brackets(text) != "{}" and _is_light(text) for text in (a, b)):
+    if not all(_READ.fullmatch(text) and not _INDEXED.search(text) and brackets(text) != "{}" and _is_light(text) for text in (a, b)):
         return "unclear"
     try:
         return _compared(_parsed(a), _parsed(b))

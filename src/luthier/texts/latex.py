@@ -62,8 +62,6 @@ _NUMERIC_FRACTION = re.compile(r"\\frac\s*+\{\s*+(-?\d++)\s*+\}\s*+\{\s*+(\d++)\
 _MIXED = re.compile(r"(\d)(?=\\frac\s*+\{)")
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _RAISED_RUN = re.compile(r"(?<=[\w)\]|])[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]++")
-_LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-_LOWERED_RUN = re.compile(r"(?<=\w)[₀₁₂₃₄₅₆₇₈₉]++")
 _POWER_BRACES = re.compile(r"\^\s*+\{\s*+(-?\d++)\s*+\}")
 _VULGAR = {
     "½": "1/2",
@@ -97,6 +95,5 @@ def plain_math(text: str) -> str:
     text = _MIXED.sub(r"\1 ", text)
     text = _NUMERIC_FRACTION.sub(r"\1/\2", text)
     text = _RAISED_RUN.sub(lambda match: "^" + match[0].translate(_RAISED), text)
-    text = _LOWERED_RUN.sub(lambda match: "_" + match[0].translate(_LOWERED), text)
     text = _POWER_BRACES.sub(r"^\1", text)
     return _VULGAR_SIGN.sub(lambda match: (" " if match.start() and text[match.start() - 1].isdigit() else "") + _VULGAR[match[0]], text)
