@@ -1,6 +1,7 @@
 """Shares of sources and languages: what is warned about, and what a cap holds."""
 
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -68,6 +69,21 @@ def test_shares_without_meaning_are_refused(told: str) -> None:
         SelectSettings(budget=3, max_share=tuple(told.split(" ")))
 
 
-def test_a_column_that_no_row_has_is_refused() -> None:
-    with pytest.raises(SettingsError, match="no row of the pool has a column 'tpoic'"):
-        select(rows(), budget=3, max_share=("tpoic=0.5",))
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"max_share": ("tpoic=0.5",)}, "--max-share tpoic=…"),
+        ({"quality": "tpoic"}, "--quality tpoic"),
+        ({"quality": "tpoic", "method": "score"}, "--quality tpoic"),
+        ({"quality": "tpoic", "method": "zip"}, "--quality tpoic"),
+    ],
+)
+def test_a_column_that_no_row_has_is_refused_with_those_there_are(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingsError, match=f"{told}: no row of the pool has a column 'tpoic'; there are 'text', 'topic'"):
+        select(rows(), budget=3, **settings)
+
+
+def test_a_column_that_is_empty_everywhere_is_one() -> None:
+    made = select([row | {"stars": None} for row in rows()], budget=3, quality="stars", **OPEN)
+    assert not made.picks
+    assert {dropped.gate for dropped in made.dropped.values()} == {"quality"}

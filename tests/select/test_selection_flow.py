@@ -297,6 +297,14 @@ def test_a_null_that_was_meant_stays(tmp_path: Path) -> None:
     assert sorted(map(json.dumps, arguments)) == ['{"a": 2, "b": 1}', '{"a": null, "b": 1}']
 
 
+def test_a_selection_of_nothing_is_no_success(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "pool.jsonl", [{"text": f"row {n} of the pool", "stars": 0} for n in range(3)])
+    done = command("run", "pool.jsonl", "--budget", "2 rows", "--quality", "stars", "--out", "none", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[:3] == ["no row was chosen", "0 of 3 rows -> none/selected.jsonl", "left out before: 3 quality"]
+    assert json.loads((tmp_path / "none" / "run.json").read_text())["status"] == "done"
+
+
 def test_an_empty_pool_is_no_pool(tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").touch()
     done = command("run", "none.jsonl", "--out", "best", "--budget", "1 rows", "--quiet", cwd=tmp_path)

@@ -43,6 +43,11 @@ def draw(run: RunRecord) -> Page:
     return Page(title, "select/page.html.j2", values, (pool,), _journey(report))
 
 
+def code(run: RunRecord) -> int:
+    """1 where no row was chosen, which is no success."""
+    return int(bool(run.results("choose")) and run.results("choose")["rows"] == 0)
+
+
 def lines(run: RunRecord) -> list[str]:
     """What the command says when it is done, or with --dry-run what it would do."""
     if plan := run.results("plan"):
@@ -52,6 +57,7 @@ def lines(run: RunRecord) -> list[str]:
     gone = ", ".join(f"{count:,} {gate}" for gate, count in report["dropped"].items()) or "none"
     ratios = ", ".join(f"{name} {value:.2f}" for name, value in report["ratio"].items())
     return [
+        *(["no row was chosen"] if code(run) else []),
         f"{report['rows']:,} of {report['pool_rows']:,} rows -> {run.path / run.results('rows')['file']}",
         f"left out before: {gone}",
         f"compression ratio by window: {ratios}",

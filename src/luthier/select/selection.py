@@ -172,10 +172,12 @@ def read_texts(source: str | Path | Iterable[JSON], settings: ChoiceSettings, sk
     kept = source if isinstance(source, str | Path) else [row for _, row in rows_in(source)]
     texts, numbers, groups, quality = TextPool(), array("Q"), list[str](), list[float | None]()
     mute: set[int] = set()
+    known: dict[str, None] = {}
     methods = getattr(settings, "methods", None) or (getattr(settings, "method", ""),)
     columns: dict[str, list[str]] = {name: [] for name in settings.shares() if name not in (LANGUAGE, settings.group)}
     number_of = weight_of if any(method.startswith("zip") for method in methods) else quality_of
     for row in read_pool(kept, settings.fields, skipped):
+        known |= dict.fromkeys(row.row)
         try:
             quality.append(None if settings.quality is None else number_of(row.row, settings.quality))
         except BadRowError as problem:
@@ -189,9 +191,13 @@ def read_texts(source: str | Path | Iterable[JSON], settings: ChoiceSettings, sk
         groups.append(str(row.row.get(settings.group, "")))
         for name, values in columns.items():
             values.append(str(row.row.get(name, "")))
-    absent = next((name for name, values in columns.items() if values and not any(values)), None)
+    asked = {
+        **{name: f"--max-share {name}=…" for name in columns},
+        **({settings.quality: f"--quality {settings.quality}"} if settings.quality else {}),
+    }
+    absent = next((name for name in asked if known and name not in known), None)
     if absent is not None:
-        raise SettingsError(f"--max-share {absent}=…: no row of the pool has a column {absent!r}")
+        raise SettingsError(f"{asked[absent]}: no row of the pool has a column {absent!r}; there are {', '.join(map(repr, known))}")
     if not numbers and isinstance(kept, str | Path):
         raise SettingsError(
             f"{kept}: no rows there to choose from" + (", all were set aside" if skipped is not None and skipped.count else "")
