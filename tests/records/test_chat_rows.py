@@ -474,3 +474,11 @@ def test_pairs_of_whole_dialogues_under_names_of_messages():
     }
     pair = to_pair(row)
     assert [turn.content for side in (pair.prompt, pair.chosen, pair.rejected) for turn in side] == ["q", "a", "b"]
+
+
+def test_an_empty_list_of_messages_beside_a_full_one_and_tools_that_are_the_text_null() -> None:
+    told = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yes?"}]
+    read = to_conversation({"messages": [], "conversations": told, "tools": "null"})
+    assert [turn.content for turn in read.messages] == ["Hi", "Yes?"]
+    assert read.tools == ()
+    assert "messages" not in read.extra

@@ -119,3 +119,30 @@ def test_calls_and_tools_of_pairs():
     pair = to_pair(row)
     assert pair.chosen == (Message("assistant", None, (ToolCall("weather", {"city": "Riga"}),)),)
     assert pair.tools[0].parameters == CITY
+
+
+def test_a_prompt_that_ends_with_the_mark_of_the_answer_is_turns():
+    pair = to_pair({"prompt": "\n\nHuman: one\n\nAssistant: two\n\nHuman: Q\n\nAssistant:", "chosen": " A", "rejected": " B"})
+    assert [(turn.role, turn.content) for turn in pair.prompt] == [("user", "one"), ("assistant", "two"), ("user", "Q")]
+    assert (pair.chosen[0].content, pair.rejected[0].content) == ("A", "B")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "before"),
+    [
+        ("Q", [{"role": "system", "content": "S"}]),
+        ("Q", [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]),
+        ([{"role": "user", "content": "Q"}], [{"role": "system", "content": "S"}]),
+        ([{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}], []),
+    ],
+)
+def test_a_prompt_is_cut_from_whole_dialogues_and_what_they_begin_with_belongs_to_it(prompt, before):
+    sides = {
+        side: [*before, {"role": "user", "content": "Q"}, {"role": "assistant", "content": text}]
+        for side, text in (("chosen", "A"), ("rejected", "B"))
+    }
+    pair = to_pair({"prompt": prompt, **sides})
+    assert [turn.content for turn in pair.chosen] == ["A"]
+    assert [turn.content for turn in pair.rejected] == ["B"]
+    assert pair.prompt[-1].content == "Q"
+    assert len(pair.prompt) == max(len(before) + 1, 1 if isinstance(prompt, str) else len(prompt))

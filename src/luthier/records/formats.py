@@ -166,6 +166,8 @@ def _known(name: str) -> str:
 
 def _detect(row: JSON) -> str:
     for name, layout in LAYOUTS.items():
+        if name == "messages" and row.get("messages") == [] and row.get("conversations"):
+            continue  # of a table that was joined from two
         if all(row.get(field) is not None for field in layout.needs) and (name != "toolace" or split_tools(row["system"])[1]):
             return name
     known = "; ".join(f"{name} ({', '.join(layout.needs)})" for name, layout in LAYOUTS.items())

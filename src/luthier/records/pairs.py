@@ -6,6 +6,7 @@ The prompt may stand in many fields; the two answers are named by what they are 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +62,7 @@ class ReadPair(NamedTuple):
 def to_pair(row: JSON) -> PreferencePair:
     """The preference pair in a row. Two answers that are the same, or an empty one, are a pair: training counts and leaves them out.
 
-    A prompt that the answers repeat is cut from them; without a prompt, what both answers begin with is the prompt (as in TRL), at least all
+    A prompt that the answers repeat is cut from them, and where they begin with more than it, that is the prompt; without a prompt, what both answers begin with is the prompt (as in TRL), at least all
     before the last answer. Raises BadRowError without a place.
     """
     return understand_pair(row).pair
@@ -90,8 +91,9 @@ def understand_pair(row: JSON) -> ReadPair:
         prompt, chosen, rejected = _human_texts(row[better], row[worse])
     else:
         chosen, rejected = (_answers(cleaned[side]) for side in (better, worse))
-    if not prompt:
-        prompt = _shared(chosen, rejected)
+        if str(cleaned.get(prompt_used[0])).rstrip().endswith(_ASSISTANT.strip()):  # which a blank follows
+            chosen, rejected = _stripped(chosen), _stripped(rejected)
+    prompt = _whole_prompt(prompt, _shared(chosen, rejected))
     chosen, rejected = _without(prompt, chosen), _without(prompt, rejected)
     if not prompt:
         raise BadRowError(f"a preference pair without a prompt: the two answers begin with nothing in common; {seen(row)}")
@@ -153,6 +155,9 @@ def _prompt(row: JSON) -> tuple[tuple[Message, ...], tuple[Tool, ...], tuple[str
         return messages_from(value), (), (name,)
     if _is_listed(row.get("history")) and isinstance(value, str):
         return (*history_turns(row["history"]), Message("user", value)), (), (name, "history")
+    marked = _marked_turns(value) if isinstance(value, str) else None
+    if marked is not None:  # full-hh-rlhf: "\n\nHuman: … \n\nAssistant:", with the answers apart
+        return marked[:-1] if marked[-1] == Message("assistant", "") else marked, (), (name,)
     return turns_from(value, "user"), (), (name,)
 
 
@@ -208,5 +213,18 @@ def _shared(one: Sequence[Message], two: Sequence[Message]) -> tuple[Message, ..
     return tuple(longer[:count])
 
 
+def _stripped(answer: tuple[Message, ...]) -> tuple[Message, ...]:
+    return tuple(replace(turn, content=turn.content and turn.content.strip()) for turn in answer)
+
+
+def _whole_prompt(prompt: tuple[Message, ...], shared: tuple[Message, ...]) -> tuple[Message, ...]:
+    """All that both answers begin with, where there is no prompt or it is a part of that: the last question of a dialogue, or one without its system
+    turn."""
+    places = range(1, len(shared) - len(prompt) + 1)
+    return shared if not prompt or any(shared[at : at + len(prompt)] == prompt for at in places) else prompt
+
+
 def _without(prompt: tuple[Message, ...], answer: tuple[Message, ...]) -> tuple[Message, ...]:
-    return answer[len(prompt) :] if answer[: len(prompt)] == prompt else answer
+    """The answer without the prompt that it repeats, be it without the system turn."""
+    asked = prompt[1:] if prompt[:1] and prompt[0].role == "system" and answer[:1] != prompt[:1] else prompt
+    return answer[len(asked) :] if asked and answer[: len(asked)] == asked else answer

@@ -40,7 +40,7 @@ _SCHEMA_WORDS = ("$ref", "$defs", "definitions", "anyOf", "oneOf", "allOf", "add
 
 def tools_from(value: Any) -> tuple[Tool, ...]:
     """The tools in a `tools` field: a list, a single one, Gemini's lists of declarations, or tools by name, as objects or JSON text."""
-    listed = decoded(value or [], "the tools")
+    listed = decoded(value or [], "the tools") or []  # also the text "null"
     return tuple(tool_from_row(tool) for tool in _listed(listed))
 
 
