@@ -221,9 +221,12 @@ def test_less_is_better_where_the_record_says_so(tmp_path: Path) -> None:
     assert "a → b: 10 % → 90 % of 4 items" in said
     assert "passed" in said
     assert "less is better" in (tmp_path / "run" / "report.html").read_text()
-    assert "FAILED" in luthier(
-        "compare", tmp_path / "b", tmp_path / "a", "--out", tmp_path / "other", "--quiet", "--fail-if-worse", "1", ok=False
-    ).stdout  # fmt: skip
+    assert (
+        "FAILED"
+        in luthier(
+            "compare", tmp_path / "b", tmp_path / "a", "--out", tmp_path / "other", "--quiet", "--fail-if-worse", "1", ok=False
+        ).stdout
+    )
 
 
 @pytest.mark.parametrize("name", [f"results_{WHEN}.json", f"results_{WHEN}.json.gz", "results_2025.json", "results.json"])
@@ -240,9 +243,17 @@ def test_options_name_what_counts(tmp_path: Path) -> None:
     assert found["comparisons"][0]["total"]["before"] == 1.0
     assert ModelsSettings(tuple(sides), metrics=("gsm8k=exact_match",)).metrics == ("gsm8k=exact_match",)
     assert "there are exact_match" in luthier("compare", *sides, "--metric", "acc", "--out", tmp_path / "none", ok=False).stderr
-    assert "no score that all share" in luthier(
-        "compare", harness(tmp_path / "c", {"acc": 1.0}), harness(tmp_path / "d", {"acc_norm": 1.0}), "--out", tmp_path / "none", ok=False
-    ).stderr  # fmt: skip
+    assert (
+        "no score that all share"
+        in luthier(
+            "compare",
+            harness(tmp_path / "c", {"acc": 1.0}),
+            harness(tmp_path / "d", {"acc_norm": 1.0}),
+            "--out",
+            tmp_path / "none",
+            ok=False,
+        ).stderr
+    )
 
 
 @pytest.mark.parametrize("status", ["error", "success"])

@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_CANONICAL = {
-    "<->": "↔", "<=>": "⇔", "->": "→", "=>": "⇒", "<=": "≤", ">=": "≥", "=/=": "≠", "!=": "≠", "==": "=", "&&": "∧", "||": "∥",
-    "≦": "≤", "≧": "≥", "⩽": "≤", "⩾": "≥", "−": "-", "–": "-", "⁄": "/", "’": "'", "‘": "'", "′": "'", "″": '"', "“": '"', "”": '"',
-    "„": '"', "«": '"', "»": '"', "∨": "∥",
-}  # fmt: skip
+_SIGNS = """<-> ↔ <=> ⇔ -> → => ⇒ <= ≤ >= ≥ =/= ≠ != ≠ == = && ∧ || ∥ ≦ ≤ ≧ ≥ ⩽ ≤ ⩾ ≥ − - – - ⁄ / ’ ' ‘ ' ′ ' ″ " “ " ” " „ " « " » " ∨ ∥""".split()  # noqa: SIM905
+_CANONICAL = dict(zip(_SIGNS[::2], _SIGNS[1::2], strict=True))
 _SPELLING = re.compile("|".join(re.escape(sign) for sign in sorted(_CANONICAL, key=len, reverse=True)))
 _RELATION = re.compile(r"[<>=≤≥≠≈≡≅∼∝∈∉⊂⊃⊆⊇→←↔⇒⇐⇔]")
 _TURNED = dict(zip("<>≤≥→←⇒⇐⊂⊃⊆⊇", "><≥≤←→⇐⇒⊃⊂⊇⊆", strict=True))
