@@ -18,7 +18,7 @@ from luthier.errors import FetchError
 
 # No deadline: these machines are shared. CI draws the same examples every time, and fewer, so it judges the change and not its luck.
 CI = "CI" in os.environ
-settings.register_profile("luthier", deadline=None, derandomize=CI, max_examples=30 if CI else 100)
+settings.register_profile("luthier", deadline=None, derandomize=CI, max_examples=20 if CI else 100)
 settings.load_profile("luthier")
 
 # The tokenizer learns its merges here: words, numbers, brackets and letters outside ASCII, all of which the tests use.

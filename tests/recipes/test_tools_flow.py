@@ -44,9 +44,9 @@ WORDS = [
     "--selected",
     "16",
     "--items",
-    "4",
+    "3",
     "--own-items",
-    "5",
+    "3",
     "--steps",
     "2",
 ]
@@ -109,7 +109,7 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
     ]
     assert {(score["category"], score["decoding"], score["items"]) for score in scores if "official" in score} == {
         (category, decoding, items)
-        for category, items in (("simple_python", 4), ("multiple", 1), ("irrelevance", 1))
+        for category, items in (("simple_python", 3), ("multiple", 1), ("irrelevance", 1))
         for decoding in ("free", "constrained")
     }
     constrained = [json.loads(text) for text in (run / "after" / "answers.jsonl").read_text().splitlines()]
