@@ -331,6 +331,7 @@ def test_beside_a_request_that_lacks_a_value_stands_the_same_one_with_it(rows: l
             assert set(row.extra["missing"]) <= set(call.arguments)
             paired += 1
     assert paired > len(lacking) / 2
+    assert not any(row.extra.get("subtype") == "complete" for row in own_dialogues(100, CLINIC, seed=2, paired=False))
 
 
 def test_the_same_seed_gives_the_same_rows_and_another_seed_others_that_are_held_out() -> None:

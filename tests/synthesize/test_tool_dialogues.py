@@ -179,6 +179,8 @@ def test_beside_a_request_that_lacks_a_value_stands_the_same_one_with_it() -> No
     ]
     assert len(lacking) > 20
     assert len(whole) > len(lacking) / 2
+    texts = {row.messages[0].content for row in whole}
+    assert texts.isdisjoint(row.messages[0].content for row in synthesize_dialogues(900, [], seed=4, real_share=0.0, plain=True))
 
 
 def test_labels_agree_with_content_and_rows_survive_the_disk_layout() -> None:

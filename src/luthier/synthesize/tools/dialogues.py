@@ -81,7 +81,7 @@ def synthesize_dialogues(
             source.random.choice(known), source
         )
         others = [other for other in recent if other.tool.name != blueprint.tool.name and other.ask != blueprint.ask]
-        for row in _on_one_list(blueprint, others, spread(shares, per_list, source), source)[: count - made]:
+        for row in _on_one_list(blueprint, others, spread(shares, per_list, source), source, paired=not plain)[: count - made]:
             yield row
             made += 1
         recent = [*recent[-200:], blueprint]
@@ -101,7 +101,9 @@ def spread(shares: Mapping[DialogueType, float], count: int, source: Source) -> 
     return types
 
 
-def _on_one_list(blueprint: Blueprint, others: list[Blueprint], types: list[DialogueType], source: Source) -> list[Conversation]:
+def _on_one_list(
+    blueprint: Blueprint, others: list[Blueprint], types: list[DialogueType], source: Source, *, paired: bool
+) -> list[Conversation]:
     """Dialogues of the given types, with different requests, on one list: the blueprint's tool and some distractors."""
     listed = _listed(
         blueprint, others, source.random.choice(_PARALLEL_DISTRACTORS if types.count("parallel") > 1 else _DISTRACTORS), source
@@ -116,7 +118,7 @@ def _on_one_list(blueprint: Blueprint, others: list[Blueprint], types: list[Dial
         asked = blueprint if number == 0 else source.random.choice(listed)
         if kind == "missing_argument" and able:
             row, complete = _missing_argument(asked if asked in able else source.random.choice(able), [one.tool for one in listed], source)
-            whole.append(complete)
+            whole += [complete] if paired else []  # the smallest models learn less of what is simple from them, and to ask from neither
         else:
             row = whole.pop() if kind == "single" and whole else _dialogue(kind, asked, listed, absent, source)
         rows.setdefault(str(row.messages[0].content), row)

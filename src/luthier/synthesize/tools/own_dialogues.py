@@ -66,13 +66,14 @@ def own_dialogues(
     whole_share: float = WHOLE_SHARE,
     shares: Mapping[Any, float] = OWN_SHARES,
     per_list: int = PER_LIST,
+    paired: bool = True,
 ) -> Iterator[Conversation]:
     """Up to `count` dialogues about the tools, all of which are kept whole; fewer where no other requests can be made.
 
     least: calls of each tool and values of each parameter before anything repeats. whole_share: of the lists that hold all the tools, as they will be
-    served; the others hold a few. Each row's `extra` has id, type and the source of its tools. The same arguments give the same dialogues.
+    served; the others hold a few. paired: whether a request that lacks a value stands beside the same one with it. Each row's `extra` has id, type and the source of its tools. The same arguments give the same dialogues.
     """
-    writer = _Writer(tools, seed, least, whole_share)
+    writer = _Writer(tools, seed, least, whole_share, paired=paired)
     made = idle = 0
     while made < count and writer.operations and idle < 40:
         before = made
@@ -93,7 +94,7 @@ class _Pair(NamedTuple):
 class _Writer:
     """Writes rows on one list after another; keeps what was planned, and which texts were written."""
 
-    def __init__(self, tools: Sequence[Tool], seed: int, least: int, whole_share: float) -> None:
+    def __init__(self, tools: Sequence[Tool], seed: int, least: int, whole_share: float, *, paired: bool) -> None:
         self.source = Source(seed)
         self.random = self.source.random
         fitting, _ = callable_tools(tools, seed)
@@ -106,6 +107,7 @@ class _Writer:
         self._texts: set[str] = set()
         self._turns: list[Operation] = []
         self._pair: _Pair | None = None
+        self._paired_too = paired
         self._chains = chains(self.operations)
         self._stems = {one.name: frozenset(stems(f"{words_of(one.name)} {one.tool.description}")) for one in self.operations}
         self._ideas = [(idea, frozenset(stems(f"{idea.ask} {idea.noun}")) - _COMMON) for idea in ideas()]
@@ -272,7 +274,7 @@ class _Writer:
         missing = withheld[: self.random.choice((1, 1, 1, 2))]
         wording = self.random.random()
         question = self._clarified(asked, call, missing, wording)
-        self._pair = _Pair(asked, call, wording)
+        self._pair = _Pair(asked, call, wording) if self._paired_too else None
         return self._made("missing_argument", question, listed, asked, missing=[name for name in asked.required_order if name in missing])
 
     def _paired(self, pair: _Pair, listed: list[Operation]) -> Conversation | None:

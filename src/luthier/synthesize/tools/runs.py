@@ -206,7 +206,13 @@ def _drawn(  # noqa: PLR0917
         return synthesize_dialogues(count, tools, seed=seed, shares=shares, real_share=share, plain=settings.plain)
     wanted = round(share * count)
     about = own_dialogues(
-        wanted, tools[:own], seed=seed, least=settings.each, whole_share=settings.whole_lists, shares=with_shares(OWN_SHARES, told)
+        wanted,
+        tools[:own],
+        seed=seed,
+        least=settings.each,
+        whole_share=settings.whole_lists,
+        shares=with_shares(OWN_SHARES, told),
+        paired=not settings.plain,
     )
     others = synthesize_dialogues(count - wanted, tools[own:], seed=seed, shares=shares, real_share=REAL_SHARE, plain=settings.plain)
     return _mixed(about, others, share, seed)

@@ -124,7 +124,9 @@ class DialogueSettings(TypeShareSettings, WritingSettings):
         0.3, "Share of the lists that hold all your tools, as they will be served; the others hold a few.", least=0, most=1
     )
     plain: bool = option(
-        False, "Everyday tools without objects and names of variables as arguments, for a model that has yet to learn to call."
+        False,
+        "Everyday tools without objects and names of variables as arguments, and no request beside the same one without a value: for a model that"
+        " has yet to learn to call.",
     )
     seed: int = seed_option()
 
