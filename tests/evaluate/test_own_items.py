@@ -178,6 +178,17 @@ def test_whole_dialogues_are_counted_where_some_have_several_decisions(tmp_path:
     assert line.to_row()["dialogues"]["rate"] == 0.5
 
 
+def test_a_type_that_is_called_as_a_category_of_the_benchmark_has_a_row_of_its_own():
+    told = {"decoding": "free", "strict": True, "form": "", "attempted": False, "called": True, "abstain": False}
+    own = [{**told, "id": str(n), "dialogue": str(n), "category": kind, "right": True} for n, kind in enumerate(("parallel", "single"))]
+    others = [{**told, "id": f"parallel_{n}", "category": "parallel", "official": n > 0} for n in range(3)]
+    found = {score.category: score for score in scores([*own, *others])}
+    assert list(found) == ["own dialogues", "own parallel", "single", "parallel"]
+    assert found["parallel"].official is not None
+    assert found["parallel"].official.items == 3
+    assert [score.category for score in scores(own)] == ["own dialogues", "parallel", "single"]
+
+
 def test_constrained_answers_may_always_be_a_sentence():
     first = (prompt_for(item(BOOKED), "constrained").grammar or "").splitlines()[0]
     assert "SENTENCE" in first

@@ -187,14 +187,16 @@ def prompt_for(item: AnyItem, decoding: Decoding, form: str = "brackets") -> Pro
 
 def scores(rows: Sequence[JSON]) -> list[Score]:
     """The table of judged rows: one line per category and decoding, in order of appearance; before them one of all own dialogues, where these
-    are of several types."""
+    are of several types. A type that is called as a category of the benchmark that stands beside it (parallel) is "own parallel"."""
     groups: dict[tuple[str, str], list[JSON]] = defaultdict(list)
     own = [row for row in rows if "right" in row]
     if len({row["category"] for row in own}) > 1:
         for row in own:
             groups[OWN, row["decoding"]].append(row)
+    benchmark = {row["category"] for row in rows if "right" not in row}
     for row in rows:
-        groups[row["category"], row["decoding"]].append(row)
+        category = f"own {row['category']}" if "right" in row and row["category"] in benchmark else row["category"]
+        groups[category, row["decoding"]].append(row)
     return [_score(category, decoding, group) for (category, decoding), group in groups.items()]
 
 
