@@ -146,3 +146,9 @@ def test_a_prompt_is_cut_from_whole_dialogues_and_what_they_begin_with_belongs_t
     assert [turn.content for turn in pair.rejected] == ["B"]
     assert pair.prompt[-1].content == "Q"
     assert len(pair.prompt) == max(len(before) + 1, 1 if isinstance(prompt, str) else len(prompt))
+
+
+def test_a_prompt_with_marks_of_its_own_is_text_and_its_answers_keep_their_blanks():
+    pair = to_pair({"prompt": "User: Q\n\nAssistant:", "chosen": " A", "rejected": " B"})
+    assert [(turn.role, turn.content) for turn in pair.prompt] == [("user", "User: Q\n\nAssistant:")]
+    assert (pair.chosen[0].content, pair.rejected[0].content) == (" A", " B")

@@ -91,7 +91,8 @@ def understand_pair(row: JSON) -> ReadPair:
         prompt, chosen, rejected = _human_texts(row[better], row[worse])
     else:
         chosen, rejected = (_answers(cleaned[side]) for side in (better, worse))
-        if str(cleaned.get(prompt_used[0])).rstrip().endswith(_ASSISTANT.strip()):  # which a blank follows
+        asked = cleaned.get(prompt_used[0])
+        if isinstance(asked, str) and asked.rstrip().endswith(_ASSISTANT) and _marked_turns(asked):  # a blank follows the mark
             chosen, rejected = _stripped(chosen), _stripped(rejected)
     prompt = _whole_prompt(prompt, _shared(chosen, rejected))
     chosen, rejected = _without(prompt, chosen), _without(prompt, rejected)

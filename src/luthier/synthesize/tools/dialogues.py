@@ -118,7 +118,9 @@ def _on_one_list(
         asked = blueprint if number == 0 else source.random.choice(listed)
         if kind == "missing_argument" and able:
             row, complete = _missing_argument(asked if asked in able else source.random.choice(able), [one.tool for one in listed], source)
-            whole += [complete] if paired else []  # the smallest models learn less of what is simple from them, and to ask from neither
+            whole += (
+                [complete] if paired else []
+            )  # one run with them taught the bundled model less, or had bad luck; it asks for nothing either way
         else:
             row = whole.pop() if kind == "single" and whole else _dialogue(kind, asked, listed, absent, source)
         rows.setdefault(str(row.messages[0].content), row)

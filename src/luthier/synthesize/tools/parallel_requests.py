@@ -116,7 +116,7 @@ def _in_parts(chosen: Sequence[Blueprint], source: Source) -> Parallel | None:
 
 def _carried_over(blueprint: Blueprint, others: Sequence[Blueprint], source: Source) -> Parallel | None:
     """Two tools that take a value of one kind, which is said once: "the weather in Lisbon. Also, find hotels in the same city"."""
-    draws = {kinds()[name].draw: name for name in _CARRIED}
+    draws = {kinds()[name].draw for name in _CARRIED}
     able = [
         (one, slot, like)
         for one in others
