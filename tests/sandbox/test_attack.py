@@ -44,3 +44,14 @@ def test_an_attack_that_gets_through_is_told(box: Sandbox) -> None:
     (result,) = run_attacks(box, [Attack("cheats", "honest", "def f(x):\n    return x * x\n", ("blocked",))])
     assert not result.held
     assert result.next_passed
+
+
+def test_an_attack_that_had_too_little_time_is_run_again_with_more(box: Sandbox) -> None:
+    """A machine that fills memory slowly: no fault of the wall against it."""
+    slow = "import time\n\ndef f(x):\n    time.sleep(0.8)\n    return bytearray(10**11)\n"
+    endless = "import time\n\ndef f(x):\n    time.sleep(60)\n"
+    with Sandbox(workers=2, limits=Limits(wall=0.5, cpu=0.5)) as hasty:
+        late, never = run_attacks(hasty, [Attack("availability", name, text, ("memory",)) for name, text in (("a", slow), ("b", endless))])
+    assert late.held, late.outcome
+    assert never.outcome.kind == "timeout"
+    assert not never.held

@@ -59,6 +59,30 @@ def test_rows_that_share_their_system_prompt_or_tools_are_no_near_duplicates(lay
     assert near_duplicates([*rows, again], 0.7) == {20: 4}
 
 
+INSTRUCTION = " ".join(f"Rule {number} says that part {number * 7} of each entry is to be named by its kind." for number in range(12))
+
+
+@pytest.mark.parametrize("words", [20, 200, 900])
+def test_rows_that_share_a_long_instruction_are_no_near_duplicates(words):
+    rng = random.Random(words)
+    rule = " ".join(rng.choices(INSTRUCTION.split(), k=words))
+    inputs = [" ".join(rng.choices(("amber", "birch", "cedar", "delta", "ember", "fjord"), k=24)) for _ in range(40)]
+    rows = [
+        row_text({"messages": [{"role": "user", "content": f"{rule}\n\nEntry: {text}"}, {"role": "assistant", "content": text[:5]}]})
+        for text in inputs
+    ]
+    assert near_duplicates([row.encode() for row in rows]) == {}
+    again = f"{rows[7]} indeed"
+    assert near_duplicates([row.encode() for row in (*rows, again)]) == {40: 7}
+
+
+def test_long_texts_that_many_rows_repeat_are_near_duplicates():
+    rng = random.Random(4)
+    text = rng.choices([f"word{number}" for number in range(400)], k=300)
+    rows = [" ".join([*text[:at], "changed", *text[at + 1 :]]).encode() for at in range(3, 300, 9)]
+    assert len(near_duplicates(rows)) >= 0.9 * len(rows)  # those whose change stands just where a shared beginning ends may be missed
+
+
 def test_a_row_of_nothing_but_a_system_turn_is_what_it_says():
     rows = [row_text({"messages": [{"role": "system", "content": text}]}).encode() for text in (RULES, RULES + " Indeed.", "Other rules.")]
     assert near_duplicates(rows) == {1: 0}

@@ -80,6 +80,36 @@ paths:
     assert properties["none"]["type"] == ["string", "null"]
 
 
+def test_yaml_numbers_are_texts_where_the_schema_says_so(read):
+    """`1.10` names another version than `1.1`."""
+    text = """
+openapi: 3.1.0
+paths:
+  /a:
+    post:
+      operationId: add
+      summary: Add a thing to the list
+      parameters:
+        - {name: version, in: query, description: V., schema: {type: string, enum: [1.10, 1.2, 1e3, 100, true], default: 1.10}}
+        - {name: maybe, in: query, description: M., schema: {type: [string, "null"], enum: [2.0, null]}}
+        - {name: number, in: query, description: N., schema: {type: number, enum: [1.10, 1e3]}}
+        - {name: either, in: query, description: E., schema: {type: [string, number], enum: [1.50, "1.50"]}}
+      requestBody:
+        content:
+          application/json:
+            schema: {type: object, required: [1.10, true], properties: {1.10: {type: string}, true: {type: string}}}
+      responses: {200: {description: ok}}
+"""
+    parameters = only(read, text, "api.yaml")
+    properties = parameters["properties"]
+    assert properties["version"]["enum"] == ["1.10", "1.2", "1e3", "100", "true"]
+    assert properties["version"]["default"] == "1.10"
+    assert properties["maybe"]["enum"] == ["2.0", None]
+    assert properties["number"]["enum"] == [1.1, 1000]
+    assert properties["either"]["enum"] == [1.5, "1.50"]
+    assert {"1.10", "true"} <= set(parameters["required"])
+
+
 def test_yaml_keys_stay_as_they_are_written(read):
     text = """
 openapi: 3.0.3

@@ -89,6 +89,20 @@ def test_semicolons_part_the_cells_where_commas_stand_within_numbers(tmp_path: P
     ]
 
 
+@pytest.mark.parametrize("first", ["", "sep={sign}\n", '"sep={sign}"\r\n', "SEP={sign}\n"])
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_a_table_may_tell_what_stands_between_its_cells(tmp_path: Path, sign: str, first: str) -> None:
+    lines = [("name", "released"), ("Nova", "2025"), ('"Vega\nII"', "2024")]
+    path = tmp_path / "a.csv"
+    path.write_text(first.format(sign=sign) + "\n".join(sign.join(cells) for cells in lines), newline="")
+    rows = [one for one in read_documents([path]) if isinstance(one, Row)]
+    assert [row.cells for row in rows] == [{"name": "Nova", "released": "2025"}, {"name": "Vega\nII", "released": "2024"}]
+    assert [row.place for row in rows] == [f"{path}:{number + bool(first)}" for number in (2, 3)]
+    path.write_text(path.read_text() + f"\nOrion{sign}2023{sign}extra\n")
+    with pytest.raises(BadRowError, match=rf"a\.csv:{5 + bool(first)}"):
+        list(read_documents([path]))
+
+
 @pytest.mark.parametrize(
     ("name", "data", "line"),
     [

@@ -42,7 +42,7 @@ def read_delimited(path: Path) -> Iterator[Row]:
     if told is not None:
         yield from _quoted(text, told, path, len(first) + len(end))
     elif kind == ".csv":
-        yield from _quoted(text, max(COMMAS, key=_IN_QUOTES.sub("", first).count), path)
+        yield from _quoted(text, separator_of(first), path)
     elif kind == ".tsv" and _has_quotes(text):
         yield from _quoted(text, "\t", path)
     else:
@@ -58,6 +58,11 @@ def told_separator(line: str) -> str | None:
     """What the first line of a table says that stands between its cells, as Excel reads and writes it: `sep=;`; None where it says nothing of it."""
     told = _SEPARATOR.fullmatch(line.rstrip("\r\n"))
     return None if told is None else told[2]
+
+
+def separator_of(header: str) -> str:
+    """What stands most often between the cells of a header, outside quotes; a comma where nothing does."""
+    return max(COMMAS, key=_IN_QUOTES.sub("", header).count)
 
 
 def _text(path: Path) -> str:

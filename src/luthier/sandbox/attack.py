@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
-from luthier.sandbox.box import Sandbox
+from luthier.sandbox.box import Backend, Sandbox
 from luthier.sandbox.outcome import Limits, Outcome, Task
 
 Aim = Literal["cheats", "availability", "confinement", "works"]
 TESTS = ("assert f(2) == 4", "assert f(3) == 9")
 HONEST = "import json, math, random\n\ndef f(x):\n    assert sorted([x, 1]) == [1, x] and json.loads('[1]') == [1]\n    return int(math.pow(x, 2))\n"
 LIMITS = Limits(wall=1.5, cpu=1.0)
+PATIENCE = 4
+"""How many times longer an attack may take that ran out of time before it did its harm: on a busy machine memory fills slowly."""
 _HEAD = re.compile(r"^### (?P<name>[^:\n]+)(?:: (?P<expected>[a-z_ ]+))?\n", re.MULTILINE)
 
 
@@ -56,11 +58,22 @@ def attacks(aim: Aim | None = None) -> list[Attack]:
 
 
 def run_attacks(box: Sandbox, suite: list[Attack]) -> Iterator[Held]:
-    """Run each attack, as many at a time as the sandbox has workers, each followed by an honest program."""
+    """Run each attack, as many at a time as the sandbox has workers, each followed by an honest program.
+
+    One that only ran out of time, where time is not what it is after, is run again alone with `PATIENCE` times as long.
+    """
     tasks = [Task(program, TESTS, "f") for attack in suite for program in (attack.program, HONEST)]
     verdicts = box.judge_many(tasks)
     for attack, verdict, after in zip(suite, verdicts, verdicts, strict=False):
-        yield Held(attack, verdict.outcome, after.passed, box.backend == "monty")
+        held = Held(attack, verdict.outcome, after.passed, box.backend == "monty")
+        yield held if held.held or verdict.outcome.kind != "timeout" else _patiently(box, attack)
+
+
+def _patiently(box: Sandbox, attack: Attack) -> Held:
+    longer = replace(box.limits, wall=box.limits.wall * PATIENCE, cpu=box.limits.cpu * PATIENCE)
+    with Sandbox(cast(Backend, box.backend), workers=1, limits=longer) as patient:
+        verdict, after = patient.judge_many([Task(attack.program, TESTS, "f"), Task(HONEST, TESTS, "f")])
+    return Held(attack, verdict.outcome, after.passed, box.backend == "monty")
 
 
 def _read(aim: Aim) -> list[Attack]:

@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHINGLE = 3  # words
+SHARED_BY = 20  # rows that begin with the same words: an instruction, and no text that is said again
 DIGEST = 16  # bytes
 LOCAL = Local()
 
@@ -62,19 +64,21 @@ def near_duplicates(rows: Sequence[bytes], threshold: float = 0.8, skip: Contain
 
     threshold: Jaccard index of the runs of three words, above 0 and at most 1, from which rows count as near-duplicates; it is exact
     for every pair that is found. Of the pairs just at the threshold one in a thousand may be missed. skip: rows that neither match nor
-    are matched, as are rows without words. System turns say nothing of their row, as many rows have the same, and signs count as words
-    (`signed_words`). Keeps 0.5 kB a row. Raises SettingsError.
+    are matched, as are rows without words. What many rows have in common says nothing of one: system turns, and the beginning that
+    `SHARED_BY` rows share, an instruction above their inputs, are left out, and signs count as words (`signed_words`).
+    Keeps 0.7 kB a row. Raises SettingsError.
     """
     import numpy as np
 
     if not 0 < threshold <= 1:
         raise SettingsError(f"the Jaccard index of near-duplicates is {threshold}; it lies above 0 and at 1 at most")
-    columns = engine.columns(signatures, rows)
+    words = _OwnWords(_shared_heads(engine.columns(heads, rows)["heads"], skip))
+    columns = engine.columns(words.signatures, rows)
     places = [index for index in np.flatnonzero(columns["words"]).tolist() if index not in skip]
 
     @lru_cache(maxsize=1024)
     def shingles(at: int) -> frozenset[int]:
-        return frozenset(_shingles(_own_words(rows[places[at]])).tolist())
+        return frozenset(_shingles(words.of(rows[places[at]])).tolist())
 
     twins = first_twins(
         columns["signature"][places], threshold, lambda later, earlier: jaccard(shingles(later), shingles(earlier)) >= threshold
@@ -82,16 +86,58 @@ def near_duplicates(rows: Sequence[bytes], threshold: float = 0.8, skip: Contain
     return {places[later]: places[earlier] for later, earlier in twins.items()}
 
 
-def signatures(rows: Sequence[bytes]) -> dict[str, NDArray[Any]]:
-    """`signature`, (rows, 128) uint32, the MinHash of each row's runs of three words, and `words`, (rows,) bool: whether there are any."""
+def heads(rows: Sequence[bytes]) -> dict[str, NDArray[Any]]:
+    """`heads`, (rows, sizes) uint64: a hash of the first words of each row, for each of `_HEADS` that leaves some over; 0 for the others."""
     import numpy as np
 
-    made = np.zeros((len(rows), SIZE), dtype=np.uint32)
-    found = np.zeros(len(rows), dtype=bool)
+    made = np.zeros((len(rows), len(_HEADS)), dtype=np.uint64)
     for index, row in enumerate(rows):
-        if words := _own_words(row):
-            made[index], found[index] = signature(_shingles(words)), True
-    return {"signature": made, "words": found}
+        found = _heads(word_hashes(_words_without_system(row)))
+        made[index, : len(found)] = found
+    return {"heads": made}
+
+
+def _heads(words: NDArray[np.uint64]) -> list[int]:
+    """The hash of each of `_HEADS` that leaves words over, in their order."""
+    return [int(gram_hashes(words[:size], size)[0]) for size in _HEADS if size <= len(words) - SHINGLE]
+
+
+def _shared_heads(made: NDArray[np.uint64], skip: Container[int]) -> frozenset[int]:
+    """The heads that `SHARED_BY` rows have, without the rows to skip. made: (rows, sizes)."""
+    import numpy as np
+
+    kept = made[[index not in skip for index in range(len(made))]]
+    shared: set[int] = set()
+    for column in kept.T:
+        values, counts = np.unique(column[column > 0], return_counts=True)
+        shared.update(values[counts >= SHARED_BY].tolist())
+    return frozenset(shared)
+
+
+@dataclass(frozen=True)
+class _OwnWords:
+    """What a row alone says. shared: hashes of the beginnings that say nothing, of `_HEADS` words each."""
+
+    shared: frozenset[int]
+
+    def of(self, row: bytes) -> tuple[str, ...]:
+        """Its words without its system turns, or with them where there is nothing else, and without the longest shared beginning."""
+        words = _words_without_system(row)
+        if self.shared:
+            known = [size for size, head in zip(_HEADS, _heads(word_hashes(words)), strict=False) if head in self.shared]
+            words = words[known[-1] :] if known else words
+        return words
+
+    def signatures(self, rows: Sequence[bytes]) -> dict[str, NDArray[Any]]:
+        """`signature`, (rows, 128) uint32, the MinHash of each row's runs of three words, and `words`, (rows,) bool: whether there are any."""
+        import numpy as np
+
+        made = np.zeros((len(rows), SIZE), dtype=np.uint32)
+        found = np.zeros(len(rows), dtype=bool)
+        for index, row in enumerate(rows):
+            if words := self.of(row):
+                made[index], found[index] = signature(_shingles(words)), True
+        return {"signature": made, "words": found}
 
 
 def repeats_of(rows: Sequence[bytes], paths: Sequence[str]) -> dict[int, str]:
@@ -176,8 +222,7 @@ def _first_place(hashes: NDArray[np.uint64], known: Sequence[_Grams], paths: Seq
     return None
 
 
-def _own_words(row: bytes) -> tuple[str, ...]:
-    """The words of a row without its system turns, or with them where there is nothing else."""
+def _words_without_system(row: bytes) -> tuple[str, ...]:
     text = _text(row)
     if "system: " not in text:
         return signed_words(text)
@@ -195,4 +240,5 @@ def _text(row: bytes) -> str:
     return row.decode("utf-8", "replace")
 
 
+_HEADS = tuple(sorted({round(24 * 1.12**step) for step in range(44)}))  # words, to 3,100: at most an eighth of an instruction is left
 _TURN = re.compile(r"(?m)^(system|user|assistant|tool): ")  # as row_text writes them

@@ -18,7 +18,7 @@ from typing import Any
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import JSON, SkippedRows, read_rows
 from luthier.records.account import note
-from luthier.records.delimited import is_quoted, read_delimited
+from luthier.records.delimited import is_quoted, read_delimited, separator_of, told_separator
 from luthier.records.encodings import not_utf8
 from luthier.records.files import set_aside
 from luthier.synthesize.fusion.markup import Markup, tables_of
@@ -178,21 +178,23 @@ class _Table:
         read = iter(self._kept(lines))
         try:
             header = next(read, "")
+            sign = told_separator(header)
+            self._before = 0 if sign is None else 1  # the line that tells it
+            header = header if sign is None else next(read, "")
         except UnicodeDecodeError:
             raise BadRowError(not_utf8(_beginning(path)), path, _undecodable(path)) from None
-        sign = ";" if ";" in header and "," not in header else ","  # where commas stand within numbers
-        self._reader = csv.reader(chain([header] if header else [], read), delimiter=sign)
+        self._reader = csv.reader(chain([header] if header else [], read), delimiter=sign or separator_of(header))
 
     def __iter__(self) -> _Table:
         return self
 
     def __next__(self) -> tuple[int, list[str]]:
-        self.line = self._reader.line_num + 1
+        self.line = self._before + self._reader.line_num + 1
         if self._reader.line_num:  # else the header was looked at before
             self._read = []
         try:
             cells = next(self._reader)
-            self.lines = self._reader.line_num - self.line + 1
+            self.lines = self._before + self._reader.line_num - self.line + 1
         except UnicodeDecodeError:
             raise BadRowError(not_utf8(_beginning(self._path)), self._path, _undecodable(self._path)) from None
         except csv.Error as problem:

@@ -20,19 +20,19 @@ from luthier.synthesize.tools.drafts import NOTHING, Draft
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
 from luthier.synthesize.tools.grounding import letters, stems
 from luthier.synthesize.tools.meaning_values import FIRST_DAY, Scene
-from luthier.synthesize.tools.meanings import meaning_of, words_of
+from luthier.synthesize.tools.meanings import words_of
 from luthier.synthesize.tools.mocks import Fault, Mock, tool_text
 from luthier.synthesize.tools.operations import Operation, examples_of, operation
 from luthier.synthesize.tools.own_chains import carried, chains, holds_several, that_one, value_in
-from luthier.synthesize.tools.own_details import asked_for, is_plural
-from luthier.synthesize.tools.own_phrases import CHAT, HELLO, LINKS, OPEN, QUESTIONS, SEVERAL
+from luthier.synthesize.tools.own_phrases import CHAT, HELLO, LINKS, OPEN
+from luthier.synthesize.tools.own_questions import Questions
 from luthier.synthesize.tools.own_requests import request_text
 from luthier.synthesize.tools.own_summaries import summary
 from luthier.synthesize.tools.own_values import draw_arguments
 from luthier.synthesize.tools.plan import OPTIONAL_SHARE, Plan
 from luthier.synthesize.tools.requests import draw_arguments as draw_everyday
 from luthier.synthesize.tools.similarity import NeighbourIndex
-from luthier.synthesize.tools.spoken_values import is_day, said
+from luthier.synthesize.tools.spoken_values import is_day
 from luthier.synthesize.tools.values import Source, topic_text
 
 OWN_SHARES: Mapping[Any, float] = {
@@ -100,6 +100,7 @@ class _Writer:
         fitting, _ = callable_tools(tools, seed)
         self.operations = [operation(tool) for tool in fitting]
         self._by_name = {one.name: one for one in self.operations}
+        self._questions = Questions(self.random)
         self._plan = Plan(self.operations, least, self.random)
         self._examples = examples_of(tools)
         self._whole_share, self._seed = whole_share, seed
@@ -188,9 +189,9 @@ class _Writer:
         told = request_text(asked, call.arguments, self.random)
         turns = [Message("user", told), Message("assistant", None, (call,))]
         subtype = ""
-        withheld = self._withheld(asked, call.arguments)
+        withheld = self._questions.withheld(asked, call.arguments)
         if withheld and self.random.random() < CLARIFIED_SHARE:
-            turns = [*self._clarified(asked, call, withheld[:1]), self._told(asked, call, withheld[0]), turns[-1]]
+            turns = [*self._questions.asked_without(asked, call, withheld[:1]), self._questions.told(asked, call, withheld[0]), turns[-1]]
             subtype = "clarified"
         if self.random.random() < ANSWERED_SHARE:
             turns += self._answered([call])
@@ -268,12 +269,12 @@ class _Writer:
             return None
         asked = self.random.choice(able)
         call = self._call(asked)
-        withheld = [] if call is None else self._withheld(asked, call.arguments)
+        withheld = [] if call is None else self._questions.withheld(asked, call.arguments)
         if call is None or not withheld:
             return None
         missing = withheld[: self.random.choice((1, 1, 1, 2))]
         wording = self.random.random()
-        question = self._clarified(asked, call, missing, wording)
+        question = self._questions.asked_without(asked, call, missing, wording)
         self._pair = _Pair(asked, call, wording) if self._paired_too else None
         return self._made("missing_argument", question, listed, asked, missing=[name for name in asked.required_order if name in missing])
 
@@ -290,42 +291,6 @@ class _Writer:
         return self._made(
             "single", [Message("user", text), Message("assistant", None, (pair.call,))], listed, pair.asked, subtype="complete"
         )
-
-    def _withheld(self, asked: Operation, arguments: JSON) -> list[str]:
-        """Required parameters whose absence can be seen, in a random order: no other value could be taken for theirs."""
-        properties = asked.tool.parameters["properties"]
-        meanings = {
-            name: (meaning_of(name, str(properties[name].get("description") or "")), properties[name].get("format"))
-            for name in arguments
-            if name in properties
-        }
-        able = [
-            name
-            for name in asked.required_order
-            if (name in arguments and list(meanings.values()).count(meanings[name]) == 1) or meanings.get(name) == ("", None)
-        ]
-        return self.random.sample(able, len(able))
-
-    def _clarified(self, asked: Operation, call: ToolCall, missing: Sequence[str], wording: float | None = None) -> list[Message]:
-        """A request without some values, and the question for them. wording: seed of the request's words, where another request is to share them."""
-        text = request_text(asked, call.arguments, self.random if wording is None else Random(wording), without=missing)
-        properties = asked.tool.parameters["properties"]
-        names = [asked_for(name, properties[name]) for name in asked.required_order if name in missing]
-        question = self.random.choice(QUESTIONS if len(names) == 1 else SEVERAL).format(missing=" and the ".join(names))
-        question = question.replace("What is", "What are") if is_plural(names[0]) else question
-        return [Message("user", text), Message("assistant", question)]
-
-    def _told(self, asked: Operation, call: ToolCall, name: str) -> Message:
-        """The value that was asked for."""
-        schema = asked.tool.parameters["properties"][name]
-        value = said(call.arguments[name], schema, name, self.random)
-        if len(value) > 60 or value.endswith((".", "!", "?")):
-            return Message("user", f"The {words_of(name)}: {value}")
-        label = asked_for(name, schema)
-        several = is_plural(label) and isinstance(call.arguments[name], list)
-        text = self.random.choice(("{v}", "It's {v}.", "{v}, please.", "The {label} is {v}.", "Sorry, {v}."))
-        text = text.replace("It's", "These are").replace(" is ", " are ") if several else text
-        return Message("user", text.format(v=value, label=label))
 
     def _irrelevant(self, listed: list[Operation]) -> Conversation | None:
         """What none of the tools on the list can do: another of the user's tools, another trade, or a question that needs no tool."""

@@ -96,7 +96,27 @@ class _Reader:
             if key.value in made:
                 self.repeated.append((key.value, key.start_mark.line + 1))
             made[key.value] = self.value(part, inside)
-        return {**merged, **made} if merged else made
+        made = {**merged, **made} if merged else made
+        for name in _texts_in(made):
+            for key, part in node.value:
+                if key.value == name:
+                    made[name] = self._as_written(part, made[name])
+        return made
+
+    def _as_written(self, node: Any, value: Any) -> Any:
+        """A value that is to be text, or a list of such, as the document spells it; what is null, a mapping or an alias of one stays."""
+        if node.id == "sequence" and isinstance(value, list):
+            return [self._as_written(part, one) for part, one in zip(node.value, value, strict=True)]
+        return node.value if node.id == "scalar" and isinstance(value, bool | int | float) else value
+
+
+def _texts_in(schema: dict[str, Any]) -> tuple[str, ...]:
+    """The fields of a JSON schema that hold texts whatever they look like: `1.10` is no number where the type is string."""
+    names = ("required",) if isinstance(schema.get("required"), list) and isinstance(schema.get("properties"), dict) else ()
+    kinds = schema.get("type")
+    if kinds == "string" or (isinstance(kinds, list) and "string" in kinds and set(kinds) <= {"string", "null"}):
+        return (*names, "enum", "const", "default", "example", "examples")
+    return names
 
 
 @cache
