@@ -6,6 +6,7 @@ import pytest
 
 from luthier.errors import BadRowError
 from luthier.records import Message, PreferencePair, ToolCall, read_pairs, to_pair, write_jsonl
+from luthier.records.account import Account
 
 U, A, B = {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}, {"role": "assistant", "content": "B"}
 Q, YES, NO = Message("user", "Q"), Message("assistant", "A"), Message("assistant", "B")
@@ -152,3 +153,46 @@ def test_a_prompt_with_marks_of_its_own_is_text_and_its_answers_keep_their_blank
     pair = to_pair({"prompt": "User: Q\n\nAssistant:", "chosen": " A", "rejected": " B"})
     assert [(turn.role, turn.content) for turn in pair.prompt] == [("user", "User: Q\n\nAssistant:")]
     assert (pair.chosen[0].content, pair.rejected[0].content) == (" A", " B")
+
+
+TOOLS = [{"type": "function", "function": {"name": "weather", "description": "The weather.", "parameters": CITY}}]
+OSLO, ROME = (json.dumps({"name": "weather", "arguments": {"city": city}}) for city in ("Oslo", "Rome"))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "<tool_call>\n{call}\n</tool_call>",
+        "[TOOL_CALLS][{call}]",
+        "<functioncall> {call} <|endoftext|>",
+        "<|python_tag|>{call}<|eom_id|>",
+        "```json\n{call}\n```",
+        "{call}",
+    ],
+)
+def test_calls_in_the_text_of_answers_are_calls_where_the_pair_has_tools(form):
+    row = {"prompt": "Q", "chosen": form.format(call=OSLO), "rejected": form.format(call=ROME), "tools": TOOLS}
+    pair = to_pair(row)
+    assert [turn.tool_calls for turn in (*pair.chosen, *pair.rejected)] == [
+        (ToolCall("weather", {"city": "Oslo"}),),
+        (ToolCall("weather", {"city": "Rome"}),),
+    ]
+    assert not any(turn.content for turn in (*pair.chosen, *pair.rejected))
+
+
+def test_answers_that_differ_in_their_writing_alone_or_are_broken_stay_text(tmp_path):
+    told = f"<tool_call>\n{OSLO}\n</tool_call>"
+    broken = "<tool_call>\n{'name': \n</tool_call>"
+    written = to_pair({"prompt": "Q", "chosen": told, "rejected": OSLO, "tools": TOOLS})
+    assert (written.chosen, written.rejected) == ((Message("assistant", told),), (Message("assistant", OSLO),))
+    worse = to_pair({"prompt": "Q", "chosen": told, "rejected": broken, "tools": TOOLS})
+    assert worse.chosen[0].tool_calls == (ToolCall("weather", {"city": "Oslo"}),)
+    assert worse.rejected == (Message("assistant", broken),)
+    with pytest.raises(BadRowError):
+        to_pair({"prompt": "Q", "chosen": broken, "rejected": told, "tools": TOOLS})
+    path = tmp_path / "pairs.jsonl"
+    write_jsonl(path, [{"prompt": "Q", "chosen": told, "rejected": "No."}])
+    with Account() as account:
+        (bare,) = read_pairs(path)
+    assert bare.chosen == (Message("assistant", told),)
+    assert "calls that stay text: the row has no tools" in [entry.reason for entry in account.entries]

@@ -16,6 +16,8 @@ from luthier.records.conversations import JSON, Message, PreferencePair, Tool
 from luthier.records.files import SkippedRows, read_rows
 from luthier.records.filled_nulls import FILLED_NULLS, with_meant_nulls, without_filled_nulls
 from luthier.records.formats import (
+    PART_CALLS,
+    TEXT_CALLS,
     carried_fields,
     converted,
     history_turns,
@@ -27,7 +29,9 @@ from luthier.records.formats import (
     without_written,
 )
 from luthier.records.numbers import shown
+from luthier.records.text_calls import tagged_turns
 from luthier.records.tool_rows import tools_from
+from luthier.records.turn_calls import seems_to_call, with_calls
 from luthier.records.turns import messages_from, turns_from
 
 SIDES = (
@@ -100,13 +104,16 @@ def understand_pair(row: JSON) -> ReadPair:
         raise BadRowError(f"a preference pair without a prompt: the two answers begin with nothing in common; {seen(row)}")
     prompt = _with_system(system_of(row), prompt)
     tools = one_list(tools, tools_from(row.get("tools")))
-    parts = [prompt, chosen, rejected]
+    names = [tool.name for tool in tools]
+    parts = _with_calls([prompt, chosen, rejected], names)
     if cleaned is not row:
         parts = [with_meant_nulls(part, tools) for part in parts]
     used = (*used, *prompt_used, "system", "system_prompt", "tools")
     extra = {key: value for key, value in row.items() if key not in used}
-    refuse_media(extra, [turn for part in parts for turn in part])
-    carried = tuple(carried_fields(extra, [turn for part in parts for turn in part], tools))
+    turns = [turn for part in parts for turn in part]
+    refuse_media(extra, turns)
+    unread = any(seems_to_call(turn, names) for turn in turns)
+    carried = (*carried_fields(extra, turns, tools), *([PART_CALLS if names else TEXT_CALLS] if unread else []))
     written = without_written(extra, ("prompt", "chosen", "rejected"), "of preference pairs")
     return ReadPair(PreferencePair(parts[0], parts[1], parts[2], tools, written), f"{better} and {worse}", filled, carried)
 
@@ -171,6 +178,26 @@ def _answers(value: Any) -> tuple[Message, ...]:
     if isinstance(value, str) or not value:
         return turns_from(value or [], "assistant")
     return messages_from(value)
+
+
+def _with_calls(parts: list[tuple[Message, ...]], names: Sequence[str]) -> list[tuple[Message, ...]]:
+    """Prompt, better and worse answer, with the calls that stand in their text as calls.
+
+    Answers that differ only in how they write one stay text, and so does a worse answer whose calls are broken. Raises BadRowError for the others.
+    """
+
+    def read(part: tuple[Message, ...]) -> tuple[Message, ...]:
+        return tuple(with_calls(turn, names) for number, message in enumerate(part, 1) for turn in tagged_turns(message, number))
+
+    if not names:
+        return parts
+    prompt, chosen, rejected = parts
+    try:
+        worse = read(rejected)
+    except BadRowError:
+        worse = rejected
+    better = read(chosen)
+    return [read(prompt), chosen, rejected] if better == worse and chosen != rejected else [read(prompt), better, worse]
 
 
 def _with_system(system: tuple[Message, ...], prompt: tuple[Message, ...]) -> tuple[Message, ...]:
