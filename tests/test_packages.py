@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,15 @@ def test_a_wheel_that_cannot_be_unpacked_is_named(shelf: Path):
     (cache_folder() / "unpacked").write_text("")
     with pytest.raises(FetchError, match=r"cannot unpack small-wheel 1\.2 into .*unpacked.*LUTHIER_CACHE"):
         unpack_wheel(wheel)
+
+
+def test_a_damaged_folder_that_many_find_at_once_is_made_again(shelf: Path):
+    wheel = put_wheel(shelf)
+    folder = unpack_wheel(wheel)
+    for number in range(20):
+        (folder / f"small_wheel/more{number}").mkdir()
+        (folder / f"small_wheel/more{number}/code.py").write_text("")
+    with ThreadPoolExecutor(8) as several:
+        assert {each.result() for each in [several.submit(unpack_wheel, wheel) for _ in range(8)]} == {folder}
+    assert sorted(path.name for path in (folder / "small_wheel").iterdir()) == ["data.txt"]
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]

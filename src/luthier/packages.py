@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -143,13 +142,20 @@ def publish_folder(made: Path, target: Path) -> None:
 
 
 def is_kept(folder: Path) -> bool:
-    """Whether a folder of the cache is there and as it was published. One that is damaged is said so and removed, to be made again."""
+    """Whether a folder of the cache is there and as it was published. One that is damaged is said so and removed, to be made again.
+
+    Raises FetchError where it cannot be removed.
+    """
     if not folder.is_dir():
         return False
     if _is_intact(folder):
         return True
     logging.getLogger("luthier").warning("%s: has changed since it was made, so it is made again", folder)
-    shutil.rmtree(folder)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as scratch, contextlib.suppress(FileNotFoundError):
+            folder.rename(Path(scratch) / "damaged")  # in one step: another process may be at it too
+    except OSError as problem:
+        raise FetchError(f"{folder}: has changed since it was made, and cannot be removed: {problem.strerror}") from problem
     return False
 
 

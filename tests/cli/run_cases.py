@@ -215,7 +215,7 @@ CASES: dict[str, Callable[[Materials], list[Any]]] = {
     "evaluate retrieval build": lambda at: ["doc2code", Path(__file__).parents[2] / "src" / "luthier" / "statistics"],
     "evaluate retrieval train": lambda at: [at.task, "--base", at.encoder, "--epochs", 1],
     "synthesize tools": lambda at: ["--api", at.api, "--count", 12],
-    "synthesize complexity": lambda at: [at.conversations, "--limit", 4, "--prior", 2],
+    "synthesize complexity": lambda at: [at.conversations, "--model", at.model, "--limit", 4, "--prior", 2],
     "tools evolve": lambda at: ["sample", "--count", 8],
     "synthesize pairs": lambda at: [at.mistakes, "--bridge", "answer-swap"],
     "synthesize fusion": lambda at: [at.documents, "--subject", "device", "--per-scenario", 4],

@@ -19,10 +19,20 @@ from luthier.cli.commands import COMMANDS, RunCommand
 from luthier.errors import FetchError
 from luthier.packages import BFCL, fetch_wheel
 from luthier.sandbox import Sandbox
+from luthier.search import worktree
 
+pytestmark = pytest.mark.xdist_group("every run")  # each command runs once
 OWN = {"run.json", "report.html", ".lock"}
 NEEDS_SANDBOX = {"evaluate code", "search run", "search compare", "search repair"}
 NEEDS_BFCL = {"evaluate tools", "synthesize tools"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_plugins() -> Iterator[None]:
+    """The repository that is repaired needs none of the plugins of pytest in this environment, which take most of the time of a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(worktree.ENVIRONMENT, "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from luthier.errors import SandboxUnavailable
 from luthier.sandbox import Limits, Sandbox
-from luthier.search import Posed
+from luthier.search import Posed, worktree
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +25,9 @@ def box() -> Iterator[Sandbox]:
 def doubling() -> Posed:
     text = 'def double(x):\n    """Twice x.\n    >>> double(3)\n    6\n    """\n'
     return Posed("double", text, "double", ("assert double(3) == 6", "assert double(0) == 0", "assert double(-2) == -4"))
+
+
+@pytest.fixture
+def without_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small repositories need none of the plugins of pytest in this environment, which take nine tenths of the time of a run."""
+    monkeypatch.setitem(worktree.ENVIRONMENT, "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")

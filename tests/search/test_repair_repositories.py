@@ -12,7 +12,7 @@ from scripted_models import Says
 from luthier.progress import Progress, quiet
 from luthier.run import RunRecord
 from luthier.sandbox import Sandbox
-from luthier.search import repair_page, repairing
+from luthier.search import repair_page, repairing, worktree
 from luthier.search.edits import Edit, Refused, edited, function_at
 from luthier.search.repairing import RepairSettings, patch
 from luthier.search.worktree import Ran, Worktree
@@ -25,7 +25,7 @@ EMPTY = "\n\ndef test_empty():\n    assert total([]) == 0\n"
 
 
 @pytest.fixture
-def root(tmp_path: Path, box: Sandbox) -> Path:
+def root(tmp_path: Path, box: Sandbox, without_plugins: None) -> Path:
     root = tmp_path / "repository"
     root.mkdir()
     (root / "cart.py").write_text(WRONG)
@@ -208,7 +208,7 @@ def test_what_one_edit_does_to_the_tree_is_undone_before_the_next(root: Path) ->
 
 def test_a_test_that_hangs_is_one_that_fails(root: Path) -> None:
     (root / "cart.py").write_text("def total(items):\n    while True:\n        pass\n")
-    told, _, model = repaired(root, RIGHT, suite_seconds=9.0)
+    told, _, model = repaired(root, RIGHT, suite_seconds=6.0)
     assert "fixed in cart.py" in told
     assert "no end within" in model.asked[0]
 
@@ -223,10 +223,10 @@ def test_a_test_that_comes_to_no_end_when_it_is_followed_is_told_and_its_traceba
     (root / "test_cart.py").write_text(SLOW)
     told = Said()
     fix = "def total(items):\n    return sum(items)\n"
-    line, record, _ = repaired(root, fix, suite_seconds=8.0, apart=False, progress=told)
+    line, record, _ = repaired(root, fix, suite_seconds=6.0, apart=False, progress=told)
     assert "fixed in cart.py" in line
     assert record.results("search")["functions"] == ["cart.py:5 one", "cart.py:1 total"]
-    assert any("when it was followed, the failing test came to no end within 4 s" in one for one in told.said)
+    assert any("when it was followed, the failing test came to no end within 3 s" in one for one in told.said)
 
 
 class Mute(Worktree):
@@ -255,7 +255,8 @@ def test_where_neither_following_nor_the_traceback_knows_a_function_it_is_said_w
 
 
 @pytest.mark.parametrize("options", ["--ff -n 2"])
-def test_settings_of_pytest_do_not_hide_the_test(options: str, root: Path) -> None:
+def test_settings_of_pytest_do_not_hide_the_test(options: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(worktree.ENVIRONMENT, "PYTEST_DISABLE_PLUGIN_AUTOLOAD")  # `-n` is one's of xdist
     (root / "pytest.ini").write_text(f"[pytest]\naddopts = {options}\n")
     assert "fixed in cart.py" in repaired(root, RIGHT)[0]
 

@@ -62,7 +62,7 @@ class Fixer(Says):
 
 
 @pytest.fixture
-def repository(tmp_path: Path, box: Sandbox) -> Path:
+def repository(tmp_path: Path, box: Sandbox, without_plugins: None) -> Path:
     root = tmp_path / "repository"
     (root / "tests").mkdir(parents=True)
     (root / "sums.py").write_text(SOURCE)

@@ -16,7 +16,7 @@ from luthier.records import write_jsonl
 from luthier.select import select
 from luthier.select.budget import Allowance, Budget
 from luthier.select.cluster import PackedRows, RayEngine
-from luthier.select.duplicates import digests, signatures
+from luthier.select.duplicates import OwnWords, digests, heads
 from luthier.select.long_window import AddedBytes, LongZip
 from luthier.select.replica import Local
 from luthier.select.shards import shard_picks
@@ -53,7 +53,7 @@ def test_ray_listens_on_the_loopback_address_alone(engine: RayEngine) -> None:
 
 def test_columns_are_those_of_one_process(engine: RayEngine) -> None:
     rows = ROWS * 5  # several batches for each worker
-    for scorer in (digests, signatures):
+    for scorer in (digests, heads, OwnWords(frozenset()).signatures):
         ours, theirs = engine.columns(scorer, rows), Local().columns(scorer, rows)
         assert ours.keys() == theirs.keys()
         for name, column in theirs.items():

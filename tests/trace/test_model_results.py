@@ -128,6 +128,7 @@ def bfcl_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     from luthier.evaluate import bfcl
 
     monkeypatch.setenv("BFCL_PROJECT_ROOT", str(tmp_path / "bfcl"))  # it makes its folders when imported
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a file more in the cache would be damage
     try:
         bfcl._load()
     except FetchError as problem:

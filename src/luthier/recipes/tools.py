@@ -50,7 +50,7 @@ LEAST_ITEMS = 0.3  # share of the items that a slow machine scores all the same
 LONGEST = 2560  # tokens of a dialogue, of one on a list of all tools too; longer ones are left out of training
 WHOLE_LISTS = 0.15  # share of the lists about the APIs that hold all their tools: each costs as much as many short ones
 AROUND_SECONDS = 30.0  # loading models, writing the report
-TRIED = 4  # items of each kind answered to measure the machine
+TRIED = 4  # items of each kind answered to measure the machine, at most
 LARGE = 600_000_000  # bytes of weights
 RANK, ALPHA = 16, 32  # ToolACE (arXiv 2409.00920), section 4
 NONDETERMINISM = (
@@ -286,8 +286,11 @@ def _trial_answers(settings: ToolsSettings, out: Path) -> tuple[float, float]:
     from luthier.records.bfcl import load_items
 
     model = ToolsEvaluationSettings(model=settings.model, **settings.hardware()).open()
-    own: list[AnyItem] = [*read_own_items([str(out / "dialogues" / HELD_OUT)], TRIED)] if settings.own_items else []
-    return _answer_seconds(model, own, settings), _answer_seconds(model, load_items("simple_python", TRIED), settings)
+    own: list[AnyItem] = []
+    if settings.own_items:
+        own += read_own_items([str(out / "dialogues" / HELD_OUT)], min(TRIED, settings.own_items))
+    others = load_items("simple_python", TRIED if settings.full else min(TRIED, settings.items))
+    return _answer_seconds(model, own, settings), _answer_seconds(model, others, settings)
 
 
 def _answer_seconds(model: LanguageModel, items: Sequence[AnyItem], settings: ToolsSettings) -> float:

@@ -29,6 +29,14 @@ LEFT_OUT = frozenset(
 )
 LARGEST = 64 << 20  # of a file that is copied
 MEMORY, FILE = 4 << 30, 256 << 20
+ENVIRONMENT = {
+    "PYTHONPATH": f"/luthier:{INSIDE}/src:{INSIDE}",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "OMP_NUM_THREADS": "1",
+    "HOME": "/tmp",  # noqa: S108
+    "LANG": "C.UTF-8",
+}
+"""What the tests find in their environment, beside PATH."""
 _LIMITED = (
     "import os, resource, sys\n"
     "for what, most in ((resource.RLIMIT_AS, {memory}), (resource.RLIMIT_FSIZE, {file}), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_CPU, {cpu})):\n"
@@ -202,11 +210,9 @@ class Worktree:
             "ALL",
             "--clearenv",
         ]
-        made += ["--setenv", "PATH", f"{Path(self.python).parent}:/usr/bin:/bin", "--setenv", "HOME", "/tmp", "--setenv", "LANG", "C.UTF-8"]  # noqa: S108
         for name, value in (
-            ("PYTHONPATH", f"/luthier:{INSIDE}/src:{INSIDE}"),
-            ("PYTHONDONTWRITEBYTECODE", "1"),
-            ("OMP_NUM_THREADS", "1"),
+            *ENVIRONMENT.items(),
+            ("PATH", f"{Path(self.python).parent}:/usr/bin:/bin"),
             ("LUTHIER_ROOT", f"{INSIDE}/"),
             ("LUTHIER_OUT", f"{INSIDE}/{SEEN}"),
             ("LUTHIER_FOLLOW", "1" if follow else "0"),

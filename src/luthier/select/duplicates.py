@@ -72,7 +72,7 @@ def near_duplicates(rows: Sequence[bytes], threshold: float = 0.8, skip: Contain
 
     if not 0 < threshold <= 1:
         raise SettingsError(f"the Jaccard index of near-duplicates is {threshold}; it lies above 0 and at 1 at most")
-    words = _OwnWords(_shared_heads(engine.columns(heads, rows)["heads"], skip))
+    words = OwnWords(_shared_heads(engine.columns(heads, rows)["heads"], skip))
     columns = engine.columns(words.signatures, rows)
     places = [index for index in np.flatnonzero(columns["words"]).tolist() if index not in skip]
 
@@ -115,7 +115,7 @@ def _shared_heads(made: NDArray[np.uint64], skip: Container[int]) -> frozenset[i
 
 
 @dataclass(frozen=True)
-class _OwnWords:
+class OwnWords:
     """What a row alone says. shared: hashes of the beginnings that say nothing, of `_HEADS` words each."""
 
     shared: frozenset[int]
