@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -89,6 +91,17 @@ def test_turns_of_no_weight_are_not_asked_and_ids_stay_apart(tmp_path: Path):
 def test_a_limit_takes_evenly_spaced_dialogues_whole(tmp_path: Path):
     rows = [{**TWO_STEPS, "id": f"d{number}"} for number in range(10)]
     assert {item.dialogue for item in read_own_items([written(tmp_path, *rows)], 5)} == {"d0", "d2", "d4", "d6", "d8"}
+
+
+def test_a_limit_leaves_each_type_its_share(tmp_path: Path):
+    kinds = ["single"] * 30 + ["irrelevant", "parallel"] * 5 + ["missing_argument"] * 10
+    Random(1).shuffle(kinds)
+    rows = [{**TWO_STEPS, "type": kind, "id": f"d{number}"} for number, kind in enumerate(kinds)]
+    items = read_own_items([written(tmp_path, *rows)], 10)
+    dialogues = {item.dialogue: item.category for item in items}
+    assert Counter(dialogues.values()) == {"single": 6, "missing_argument": 2, "irrelevant": 1, "parallel": 1}
+    assert list(dialogues) == sorted(dialogues, key=lambda name: int(name[1:]))
+    assert len(read_own_items([written(tmp_path, *rows)], 99)) == len(rows) * 3
 
 
 def test_files_without_tool_dialogues_and_broken_rows_are_named(tmp_path: Path):

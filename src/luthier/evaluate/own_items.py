@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from luthier.errors import SettingsError
@@ -45,7 +46,8 @@ class OwnItem:
 
 
 def read_own_items(paths: Sequence[str], limit: int | None = None) -> list[OwnItem]:
-    """The decisions in files of dialogues, in any layout that training reads; with a limit, of that many evenly spaced dialogues of each file.
+    """The decisions in files of dialogues, in any layout that training reads; with a limit, of that many dialogues of each file, evenly spaced within
+    each type, so that each has its share.
 
     Raises SettingsError where a file has no tool dialogue, and what reading the rows raises.
     """
@@ -54,12 +56,16 @@ def read_own_items(paths: Sequence[str], limit: int | None = None) -> list[OwnIt
         rows = list(_with_tools(path))
         if not rows:
             raise SettingsError(f"{path}: no dialogues with tools there; give rows with `messages` and `tools`")
-        for number, row in evenly(rows, limit):
+        for number, row in sorted(evenly(sorted(rows, key=_kind), limit), key=itemgetter(0)):
             place = f"{Path(path).name.split('.')[0]}-{number}"
             name = str(row.extra.get("id") or place)
             name = name if name not in found else f"{name} ({place})"
             found[name] = list(_items(row, name))
     return [item for items in found.values() for item in items]
+
+
+def _kind(row: tuple[int, Conversation]) -> str:
+    return str(row[1].extra.get("type") or "")
 
 
 def _with_tools(path: str) -> Iterator[tuple[int, Conversation]]:

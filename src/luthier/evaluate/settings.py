@@ -34,8 +34,8 @@ class ToolsEvaluationSettings(ServedModelSettings):
     )
     items: tuple[str, ...] = option(
         (),
-        "Your own dialogues, scored at every turn of the assistant; or how many items of each category and file, evenly spaced, or of one "
-        "category as multiple=50: all where left out.",
+        "Your own dialogues, scored at every turn of the assistant; or how many items of each category and file, evenly spaced (of "
+        "dialogues within each type), or of one category as multiple=50: all where left out.",
         metavar="FILE|N|CATEGORY=N",
     )
     decodings: tuple[Decoding, ...] = option(
