@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.select.pool import TextPool
+from luthier.select.pool import PoolPart, TextPool
 
 
 @given(st.lists(st.text()))
@@ -30,3 +30,10 @@ def test_texts_may_be_added_after_reading() -> None:
 
 def test_half_a_surrogate_pair_has_bytes_too() -> None:
     assert TextPool(["a\ud800b"])[0] == b"a?b"
+
+
+def test_a_part_of_a_pool_is_some_of_its_texts() -> None:
+    part = PoolPart(TextPool(["a", "b", "c", "d"]), [3, 1])
+    assert (list(part), part[-1], part[:1], len(part)) == ([b"d", b"b"], b"b", [b"d"], 2)
+    with pytest.raises(IndexError):
+        part[2]

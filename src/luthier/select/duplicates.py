@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.records import read_rows
+from luthier.select.pool import PoolPart
 from luthier.select.replica import Engine, Local
 from luthier.select.rows import row_text
 from luthier.texts.grams import GRAM, SHORTEST_INSIDE, gram_hashes, normalised_words, signed_words, word_hashes
@@ -72,8 +73,11 @@ def near_duplicates(rows: Sequence[bytes], threshold: float = 0.8, skip: Contain
 
     if not 0 < threshold <= 1:
         raise SettingsError(f"the Jaccard index of near-duplicates is {threshold}; it lies above 0 and at 1 at most")
-    words = OwnWords(_shared_heads(engine.columns(heads, rows)["heads"], skip))
-    columns = engine.columns(words.signatures, rows)
+    columns = engine.columns(signatures, rows)
+    words = OwnWords(_shared_heads(columns["heads"], skip))
+    under = np.flatnonzero(np.isin(columns["heads"], list(words.shared)).any(axis=1)).tolist() if words.shared else []
+    if under:  # read again, without what they begin with
+        columns["signature"][under] = engine.columns(words.signatures, PoolPart(rows, under))["signature"]
     places = [index for index in np.flatnonzero(columns["words"]).tolist() if index not in skip]
 
     @lru_cache(maxsize=1024)
@@ -86,23 +90,41 @@ def near_duplicates(rows: Sequence[bytes], threshold: float = 0.8, skip: Contain
     return {places[later]: places[earlier] for later, earlier in twins.items()}
 
 
-def heads(rows: Sequence[bytes]) -> dict[str, NDArray[Any]]:
-    """`heads`, (rows, sizes) uint64: a hash of the first words of each row, for each of `_HEADS` that leaves some over; 0 for the others."""
+def signatures(rows: Sequence[bytes]) -> dict[str, NDArray[Any]]:
+    """`signature`, (rows, 128) uint32, the MinHash of each row's runs of three words, `words`, (rows,) bool: whether there are any, and `heads`,
+    (rows, sizes) uint32: a hash of its first words for each of `_HEADS` that leaves some over, 0 for the others."""
     import numpy as np
 
-    made = np.zeros((len(rows), len(_HEADS)), dtype=np.uint64)
+    columns = {
+        "signature": np.zeros((len(rows), SIZE), dtype=np.uint32),
+        "words": np.zeros(len(rows), dtype=bool),
+        "heads": np.zeros((len(rows), len(_HEADS)), dtype=np.uint32),
+    }
     for index, row in enumerate(rows):
-        found = _heads(word_hashes(_words_without_system(row)))
-        made[index, : len(found)] = found
-    return {"heads": made}
+        if words := _words_without_system(row):
+            hashes = word_hashes(words)
+            columns["words"][index] = True
+            columns["signature"][index] = signature(gram_hashes(hashes, min(SHINGLE, len(words))))
+            found = _heads(hashes)
+            columns["heads"][index, : len(found)] = found
+    return columns
 
 
 def _heads(words: NDArray[np.uint64]) -> list[int]:
-    """The hash of each of `_HEADS` that leaves words over, in their order."""
-    return [int(gram_hashes(words[:size], size)[0]) for size in _HEADS if size <= len(words) - SHINGLE]
+    """A hash of the first words for each of `_HEADS` that leaves some over, in their order."""
+    import numpy as np
+
+    ends = [size - 1 for size in _HEADS if size <= len(words) - SHINGLE]
+    if not ends:
+        return []
+    first = words[: ends[-1] + 1]
+    powers = np.full(len(first), _FACTOR, dtype=np.uint64).cumprod()  # modulo 2**64, as is the sum
+    sums = (first * powers).cumsum()[ends]
+    found: list[int] = (sums >> np.uint64(32)).tolist()  # the bits that depend on all words
+    return found
 
 
-def _shared_heads(made: NDArray[np.uint64], skip: Container[int]) -> frozenset[int]:
+def _shared_heads(made: NDArray[np.uint32], skip: Container[int]) -> frozenset[int]:
     """The heads that `SHARED_BY` rows have, without the rows to skip. made: (rows, sizes)."""
     import numpy as np
 
@@ -129,15 +151,10 @@ class OwnWords:
         return words
 
     def signatures(self, rows: Sequence[bytes]) -> dict[str, NDArray[Any]]:
-        """`signature`, (rows, 128) uint32, the MinHash of each row's runs of three words, and `words`, (rows,) bool: whether there are any."""
+        """`signature`, (rows, 128) uint32: the MinHash of what each row alone says in runs of three words."""
         import numpy as np
 
-        made = np.zeros((len(rows), SIZE), dtype=np.uint32)
-        found = np.zeros(len(rows), dtype=bool)
-        for index, row in enumerate(rows):
-            if words := self.of(row):
-                made[index], found[index] = signature(_shingles(words)), True
-        return {"signature": made, "words": found}
+        return {"signature": np.array([signature(_shingles(self.of(row))) for row in rows], dtype=np.uint32).reshape(-1, SIZE)}
 
 
 def repeats_of(rows: Sequence[bytes], paths: Sequence[str]) -> dict[int, str]:
@@ -240,5 +257,6 @@ def _text(row: bytes) -> str:
     return row.decode("utf-8", "replace")
 
 
+_FACTOR = 0x9E3779B97F4A7C15  # odd, so that no bit is lost
 _HEADS = tuple(sorted({round(24 * 1.12**step) for step in range(44)}))  # words, to 3,100: at most an eighth of an instruction is left
 _TURN = re.compile(r"(?m)^(system|user|assistant|tool): ")  # as row_text writes them

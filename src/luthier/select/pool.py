@@ -28,6 +28,19 @@ class Texts(Sequence[bytes]):
     def _at(self, index: int) -> bytes: ...
 
 
+class PoolPart(Texts):
+    """Some texts of a pool by their index there, read when they are asked for."""
+
+    def __init__(self, texts: Sequence[bytes], indices: Sequence[int]) -> None:
+        self._texts, self._indices = texts, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def _at(self, index: int) -> bytes:
+        return self._texts[self._indices[index]]
+
+
 class TextPool(Texts):
     """UTF-8 texts by index. What is not encodable (half a surrogate pair) becomes "?", so that every text has bytes.
 
