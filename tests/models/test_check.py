@@ -41,7 +41,7 @@ ENDS = {
 @pytest.mark.parametrize("name", [*STOCK, *MISTRALS])
 def test_every_stock_template_is_told_in_a_line_each(name: str, folder: Path) -> None:
     found = look(folder, stock(name), ["</s>", *([ENDS[name]] if name in ENDS else ["<|im_end|>"])])
-    assert list(found) == ["model", "tokens", "template", "system", "stop", "tools", "calls", "thoughts", "masks"]
+    assert list(found) == ["model", "weights", "tokens", "template", "system", "stop", "tools", "calls", "thoughts", "masks"]
     assert all("\n" not in one.told for one in found.values())
     assert found["masks"].good, found["masks"]
     assert found["calls"].good, found["calls"]
@@ -75,7 +75,10 @@ def test_what_is_wrong_is_told_with_its_cure(folder: Path) -> None:
     assert "gemma" not in look(folder, stock("gemma"))["system"].told
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 100}))
-    assert "have no row" in look(folder, stock("qwen2_5"))["tokens"].told
+    wrong = look(folder, stock("qwen2_5"))
+    assert "have no row" in wrong["tokens"].told
+    assert not wrong["weights"].good
+    assert "in place of 100x" in wrong["weights"].told
     (folder / "config.json").write_text(json.dumps(config))
 
 

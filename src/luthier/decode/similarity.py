@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import MissingFileError
 from luthier.models.hardware import chosen_device, input_device
+from luthier.models.loading import POOLER, load_module
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +44,7 @@ class StateEncoder:
             raise MissingFileError(f"{folder}: no encoder here (config.json is missing); give a transformers folder")
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            module = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+            module = load_module(AutoModel, Path(folder), without=POOLER).eval()
         except (OSError, ValueError) as problem:
             raise MissingFileError(f"{folder}: the encoder cannot be loaded: {str(problem).splitlines()[0]}") from problem
         return cls(module.to(chosen_device(device)), tokenizer, layer=layer, name=Path(folder).name)

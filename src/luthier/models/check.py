@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from luthier.errors import EngineError
 from luthier.models.chat_template import CallWay, ChatTemplate
 from luthier.models.grammar import FORMS
-from luthier.models.loading import loading
+from luthier.models.loading import load_module, loading
 from luthier.models.opening import MODEL, hub_label, model_folder
 from luthier.models.openvino import stop_ids
 from luthier.models.token_rows import output_matrix, unlearned
@@ -67,7 +68,7 @@ def check_model(folder: Path) -> list[Finding]:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
     with loading(folder, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    found = [_model(config), _tokens(config, tokenizer)]
+    found = [_model(config), _weights(folder), _tokens(config, tokenizer)]
     if tokenizer.chat_template is None:
         return [*found, Finding("template", "none: a base model, or a folder without chat_template.jinja; use an instruct model", False)]
     template = ChatTemplate.of(tokenizer)
@@ -84,6 +85,17 @@ def _model(config: PretrainedConfig) -> Finding:
     tied = "tied" if getattr(config, "tie_word_embeddings", False) else "apart"
     size = f"{text.num_hidden_layers} layers, {text.hidden_size} wide, output {tied}"
     return Finding("model", f"{config.model_type}: {size}, context {context or 'not told'}", True)
+
+
+def _weights(folder: Path) -> Finding:
+    """Whether they are the model that the configuration describes; names and shapes alone are read."""
+    from transformers import AutoModelForCausalLM
+
+    try:
+        module = load_module(AutoModelForCausalLM, folder, device_map="meta")
+    except EngineError as problem:
+        return Finding("weights", str(problem).removeprefix(f"{folder}: "), False)
+    return Finding("weights", f"all there, {sum(one.numel() for one in module.parameters()) / 1e6:,.1f}M parameters", True)
 
 
 def _tokens(config: PretrainedConfig, tokenizer: Any) -> Finding:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from luthier.errors import EngineError
 from luthier.models.chat_template import without_markers
-from luthier.models.loading import loading
+from luthier.models.loading import load_module, loading
 from luthier.records import JSON
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ PRE_TOKENIZERS = {  # llama.cpp's names of ways to split text, by what splits it
 def write_gguf(folder: Path, to: Path, *, weights: Weights = "f16", name: str = "", license: str = "") -> None:  # noqa: A002
     """Write a folder's model. Raises EngineError for an architecture, a tokenizer or a rotary embedding that this does not know."""
     import gguf
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     with loading(folder, "configuration"):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -46,6 +46,7 @@ def write_gguf(folder: Path, to: Path, *, weights: Weights = "f16", name: str = 
     rotary = rope.get("rope_type", "default")
     if rotary != "default":
         raise EngineError(f"{folder}: {_unknown(f'a rotary embedding of the type {rotary}')}")
+    load_module(AutoModelForCausalLM, folder, device_map="meta")  # reads names alone
     writer = gguf.GGUFWriter(str(to), kind)
     if name:
         writer.add_name(name)

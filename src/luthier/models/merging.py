@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from luthier.errors import EngineError
 from luthier.models.adapter_parts import fit_rows, reading_of
 from luthier.models.base_model import check_base
-from luthier.models.loading import loading
+from luthier.models.loading import load_module, loading
 
 EXACT = 1e-4  # of the largest logit: what float32 sums in another order are off by
 FRESH = 64  # of the tokens that an adapter adds, as many as are tried
@@ -35,8 +35,7 @@ def merge(folder: Path, adapter: Path | None) -> Merged:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    with loading(folder, "model"):
-        base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+    base = load_module(AutoModelForCausalLM, folder, dtype=torch.float32).eval()
     if adapter is None:
         return Merged(base, 0.0, False)
     check_base(adapter, folder)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from luthier.errors import MissingFileError, SettingsError
 from luthier.models.embedder import Kind, fingerprint_of, unit_rows
 from luthier.models.hardware import chosen_device
-from luthier.models.loading import loading
+from luthier.models.loading import POOLER, load_module, loading
 from luthier.packages import file_sha256
 
 if TYPE_CHECKING:
@@ -97,8 +97,7 @@ class TransformerEmbedder:
         import torch
         from transformers import AutoModel
 
-        with loading(self.folder, "model"):
-            module = AutoModel.from_pretrained(self.folder, dtype=torch.float32, local_files_only=True)
+        module: PreTrainedModel = load_module(AutoModel, self.folder, without=POOLER, dtype=torch.float32)
         return module.to(chosen_device(self.device)).eval()
 
     def encode(self, texts: Sequence[str], kind: Kind = "document") -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.models.hardware import HardwareSettings, attention_kernel, chosen_device, input_device, is_spread
-from luthier.models.loading import loading
+from luthier.models.loading import load_module, loading
 from luthier.models.precision import fast_dtype
 from luthier.records import JSON
 from luthier.run.machine import note_model
@@ -62,8 +62,7 @@ def load_weights(folder: Path, asked: HardwareSettings, dtype: torch.dtype | str
     if asked.quantize is not None:
         told["quantization_config"] = _quantized(asked.quantize, dtype)
         told.setdefault("device_map", {"": _place(chosen_device(asked.device))})
-    with loading(folder, "model"):
-        module = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **told)
+    module: PreTrainedModel = load_module(AutoModelForCausalLM, folder, **told)
     if asked.quantize is not None:
         _keep_layout(module)
     return module
