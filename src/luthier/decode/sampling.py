@@ -70,7 +70,8 @@ def sample_replies(
 ) -> list[Reply]:
     """One reply to each prompt, in order. numbers: fix the draw of each prompt with the seed, whatever its batch; its index where left out.
 
-    truncation: {"top_p": 0.95} and the like, applied after the temperature. Raises SettingsError where the head is another model's.
+    truncation: {"top_p": 0.95} and the like, applied after the temperature. Raises SettingsError where the head is another model's, PromptError where
+    one is too long for the model.
     """
     encoded = [model.encode(model.render(one)) for one in prompts]
     numbers = range(len(prompts)) if numbers is None else numbers
@@ -109,7 +110,7 @@ def _sample(
             model.module,
             inputs["input_ids"],
             inputs["attention_mask"],
-            max_tokens=max_tokens,
+            max_tokens=min(max_tokens, model.room_behind(max(map(len, encoded)))),
             stop_ids=model.stop_ids,
             processors=[processor, *after],
         )

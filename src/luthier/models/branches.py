@@ -6,12 +6,13 @@ a mask by position, `rollback` walks it with one cache that is cropped at each t
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from luthier.errors import EngineError
+from luthier.errors import TOO_LONG, EngineError, PromptError
 from luthier.models.hardware import attention_kernel, input_device, takes_masks
 
 if TYPE_CHECKING:
@@ -93,17 +94,29 @@ def read_tree(module: Any, tree: TokenTree, heads: Sequence[Head], mode: Mode = 
     """The next-token logits at `heads`.
 
     cache, cached: keys and values of the first `cached` tokens of the trunk, as generation left them; they are as before afterwards. Heads
-    cannot lie among them. mode `auto` takes the cheapest way that gives this model's own numbers. Raises EngineError where a mode cannot.
+    cannot lie among them. mode `auto` takes the cheapest way that gives this model's own numbers. Raises EngineError where a mode cannot, PromptError where a path is longer than the model's context.
     """
     import torch
 
     if cache is not None and any(head.segment == 0 and head.token < cached for head in heads):
         raise EngineError("logits at places already read cannot be had from a cache")
+    longest = max(start + len(one.ids) for start, one in zip(tree.starts(), tree.segments, strict=True))
+    if longest > (room := context_room(module.config.get_text_config())):
+        raise too_long(str(module.config._name_or_path or module.config.model_type), longest, room)
     if mode == "auto":
-        mode = reading_mode(module, max(start + len(one.ids) for start, one in zip(tree.starts(), tree.segments, strict=True)))[0]
+        mode = reading_mode(module, longest)[0]
     read = {"packed": _packed, "rollback": _rollback, "naive": _naive}[mode]
     with torch.inference_mode():
         return read(module, tree, heads, cache, cached)
+
+
+def context_room(config: Any) -> int:
+    """Tokens that a model of this configuration, of what reads text, has positions for; a very large number where it tells none."""
+    return int(getattr(config, "max_position_embeddings", None) or sys.maxsize)
+
+
+def too_long(name: str, length: int, room: int) -> PromptError:
+    return PromptError(f"{name}: a prompt of {length:,} tokens, and the model has room for {room:,}; shorten it", TOO_LONG)
 
 
 def reading_mode(module: Any, longest: int) -> tuple[Mode, str]:

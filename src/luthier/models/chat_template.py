@@ -95,8 +95,14 @@ class ChatTemplate:
 
     @cached_property
     def works(self) -> bool:
-        """Whether it renders the simplest prompt."""
-        return self._tried([{"role": "user", "content": _WORD}]) is not None
+        """Whether it renders the simplest prompt, with what the user says in it."""
+        return _WORD in (self._tried([{"role": "user", "content": _WORD}]) or "")
+
+    @cached_property
+    def answers(self) -> bool:
+        """Whether it renders what the assistant says; one that refuses the question is judged by the real conversations."""
+        told = self._tried([{"role": "user", "content": "?"}, {"role": "assistant", "content": _WORD}])
+        return told is None or _WORD in told
 
     @cached_property
     def takes_system(self) -> bool:

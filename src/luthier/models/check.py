@@ -74,8 +74,7 @@ def check_model(folder: Path) -> list[Finding]:
     template = ChatTemplate.of(tokenizer)
     if not template.works:
         return [*found, Finding("template", "refuses the simplest prompt; mend it, or give another model", False)]
-    stops = stop_ids(folder, tokenizer)
-    found += [_template(template), _system(template), _stop(template, stops), _tools(template), _calls(template), _thoughts(template)]
+    found += [_template(template), _system(template), _stop(template, folder), _tools(template), _calls(template), _thoughts(template)]
     return [*found, _masks(template), *_marks(folder, template)]
 
 
@@ -119,8 +118,12 @@ def _system(template: ChatTemplate) -> Finding:
     )
 
 
-def _stop(template: ChatTemplate, stops: list[int]) -> Finding:
+def _stop(template: ChatTemplate, folder: Path) -> Finding:
     tokenizer = template.tokenizer
+    try:
+        stops = stop_ids(folder, tokenizer)
+    except EngineError as problem:
+        return Finding("stop", str(problem).removeprefix(f"{folder}: "), False)
     said = _served(template).rpartition(_WORD)[2]
     end = next((token for token in tokenizer(said, add_special_tokens=False)["input_ids"] if token in tokenizer.added_tokens_decoder), None)
     names = ", ".join(str(tokenizer.convert_ids_to_tokens(token)) for token in stops)

@@ -6,16 +6,16 @@ It turns prompts into token ids by the model's own chat template, batches them b
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from luthier.errors import TOO_LONG, EngineError, MissingFileError, PromptError
+from luthier.errors import EngineError, MissingFileError, PromptError
 from luthier.models.adapter_parts import Reading, fit_rows, needs_rows, reading_of
 from luthier.models.base_model import check_base
+from luthier.models.branches import context_room, too_long
 from luthier.models.chat_template import ChatTemplate
 from luthier.models.decoding import RowProcessor, decode
 from luthier.models.grammar import GrammarEngine, GrammarMask
@@ -71,7 +71,7 @@ class LocalModel:
         model = cls.__new__(cls)
         model.folder, model.adapter, model.batch_size, model.hardware = path, None, 32, HardwareSettings()
         model.name, model.usage, model._grammar = name or path.name, Usage(), None
-        model._module, model._tokenizer, model.reading = module.eval(), _for_generation(tokenizer), None
+        model._module, model._tokenizer, model.reading = module.eval(), _for_generation(tokenizer, path), None
         return model
 
     @property
@@ -81,7 +81,7 @@ class LocalModel:
             found = reading_of(self.folder, self.adapter)
             if found.tokenizer.chat_template is None:
                 raise EngineError(f"{self.folder}: the tokenizer has no chat template; use an instruct model")
-            self.reading = found._replace(tokenizer=_for_generation(found.tokenizer))
+            self.reading = found._replace(tokenizer=_for_generation(found.tokenizer, self.folder))
             self._tokenizer = self.reading.tokenizer
         return self._tokenizer
 
@@ -159,10 +159,8 @@ class LocalModel:
 
     @property
     def stop_ids(self) -> list[int]:
-        """Token ids that end an answer."""
-        ids = self.module.generation_config.eos_token_id
-        ids = [self.tokenizer.eos_token_id] if ids is None else ids
-        return list(ids) if isinstance(ids, list | tuple) else [ids]
+        """Token ids that end an answer. Raises EngineError where none is told."""
+        return told_stops(self.module.generation_config.eos_token_id, self.tokenizer, self.folder)
 
     def render(self, prompt: Prompt) -> str:
         """The prompt as the model reads it, up to where its answer begins. Raises PromptError where the template refuses this one, EngineError where
@@ -170,11 +168,14 @@ class LocalModel:
         rows, template = [message.to_row() for message in prompt.messages], self.template
         with loading(self.folder, "chat template", "mend the template, or give another model"):
             try:
-                return template.render(rows, [tool.to_row() for tool in prompt.tools], generate=True)
+                text = template.render(rows, [tool.to_row() for tool in prompt.tools], generate=True)
             except Exception as problem:
                 if not template.works:
                     raise
                 raise PromptError(f"{self.name}: the chat template refuses the messages: {reason(problem)}") from problem
+            if not template.works:
+                raise EngineError(f"{self.folder}: the chat template renders nothing of what is said; mend it, or give another model")
+            return text
 
     def generate(self, prompts: Sequence[Prompt], sampling: Samplings = GREEDY, progress: Progress | None = None) -> list[Completion]:
         """Answer every prompt. Batches go from long to short; results and seeds follow the order given. sampling: one for all, or one a
@@ -234,7 +235,7 @@ class LocalModel:
         import torch
 
         sampling = drawn[0].sampling
-        limit = min(sampling.max_tokens, self._room(max(map(len, encoded))))
+        limit = min(sampling.max_tokens, self.room_behind(max(map(len, encoded))))
         inputs = self.tokenizer.pad({"input_ids": encoded}, return_tensors="pt").to(self.device)
         seeds = [one.sampling.seed for one in drawn]
         draw = SeededDraw(sampling, [one.place for one in drawn], seeds) if sampling.temperature > 0 else None
@@ -258,12 +259,12 @@ class LocalModel:
     @property
     def room(self) -> int:
         """Tokens that one prompt with its answer may take: past its positions a model fails, or says nothing that it was trained for."""
-        return int(getattr(self.config, "max_position_embeddings", None) or sys.maxsize)
+        return context_room(self.config)
 
-    def _room(self, length: int) -> int:
+    def room_behind(self, length: int) -> int:
         """Tokens that fit behind so many. Raises PromptError where none do."""
         if length >= self.room:
-            raise PromptError(f"{self.name}: a prompt of {length:,} tokens, and the model has room for {self.room:,}; shorten it", TOO_LONG)
+            raise too_long(self.name, length, self.room)
         return self.room - length
 
     def _has_stop(self, stops: Sequence[str], ids: list[int], cache: Any) -> bool:
@@ -298,7 +299,7 @@ class LocalModel:
         import torch
 
         joined = [before + after for before, after in pairs]
-        self._room(max(map(len, joined)) - 1)
+        self.room_behind(max(map(len, joined)) - 1)
         inputs = self.tokenizer.pad({"input_ids": joined}, return_tensors="pt").to(self.device)
         positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
         longest = max(len(after) for _, after in pairs)
@@ -309,11 +310,24 @@ class LocalModel:
         return [Score(tuple(after), tuple(row[longest - len(after) :].tolist())) for (_, after), row in zip(pairs, logprobs, strict=True)]
 
 
-def _for_generation(tokenizer: Any) -> Any:
+def _for_generation(tokenizer: Any, folder: Path) -> Any:
+    """The tokenizer, which pads before a text. Raises EngineError where it has nothing to pad with."""
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise EngineError(
+                f"{folder}: the tokenizer names neither a token that ends an answer nor one that pads; write eos_token into tokenizer_config.json"
+            )
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def told_stops(ids: Any, tokenizer: Any, folder: Path) -> list[int]:
+    """Token ids that end an answer: those of a configuration, else the tokenizer's. Raises EngineError where neither tells one."""
+    ids = tokenizer.eos_token_id if ids is None else ids
+    if ids is None:
+        raise EngineError(f"{folder}: nothing tells which token ends an answer; write eos_token_id into generation_config.json")
+    return list(ids) if isinstance(ids, list | tuple) else [ids]
 
 
 def _adapted(module: Any, adapter: Path, folder: Path, *, merge: bool) -> Any:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from luthier.errors import TOO_LONG, EngineError, PromptError, SettingsError
 from luthier.models.ebnf import ebnf
-from luthier.models.local import LocalModel
+from luthier.models.local import LocalModel, told_stops
 from luthier.models.openvino_export import adapter_scale, exported
 from luthier.models.openvino_form import read_form
 from luthier.models.prompt_reading import ReadsAsTransformers
@@ -190,14 +190,12 @@ def token_room(form: Form) -> int:
 
 
 def stop_ids(folder: Path, tokenizer: Any) -> list[int]:
-    """Token ids that end an answer, as transformers would take them."""
+    """Token ids that end an answer, as transformers would take them. Raises EngineError where none is told."""
     from transformers import AutoConfig, GenerationConfig
 
     known = (folder / "generation_config.json").is_file()
     source = GenerationConfig if known else AutoConfig
-    ids = source.from_pretrained(folder, local_files_only=True).eos_token_id
-    ids = tokenizer.eos_token_id if ids is None else ids
-    return list(ids) if isinstance(ids, list | tuple) else [ids]
+    return told_stops(source.from_pretrained(folder, local_files_only=True).eos_token_id, tokenizer, folder)
 
 
 def _device_settings() -> dict[str, Any]:

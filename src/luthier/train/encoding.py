@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from luthier.errors import BadRowError
+from luthier.errors import BadRowError, EngineError
 from luthier.models.chat_template import ChatTemplate, Masked, refused
 from luthier.models.loading import loading
 from luthier.models.local import LocalModel
@@ -53,6 +53,10 @@ def encode_each(conversations: Iterable[Conversation], model: LocalModel) -> lis
     """The rows of each conversation."""
     rows: list[list[Encoded]] = []
     with loading(model.folder, "chat template", "mend the template, or give another model"):
+        if not model.template.answers:
+            raise EngineError(
+                f"{model.folder}: the chat template renders nothing of what the assistant says; mend it, or give another model"
+            )
         left = model.template.counting()
         for position, one in enumerate(conversations, 1):
             model.template.count(one.to_row()["messages"], left, trained=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luthier.errors import SettingsError
+from luthier.models.branches import too_long
 from luthier.models.opening import adapter_folder, hub_label
 from luthier.progress import Progress, quiet
 from luthier.records import JSON
@@ -65,6 +66,8 @@ def run_sharpness(settings: SharpnessSettings, out: Path, progress: Progress = q
         rows = [row for row in encode_all(chosen, model) if any(label >= 0 for label in row["labels"])]
     if not rows:
         raise SettingsError(f"{settings.data}: no row has a target token; give rows with an assistant turn")
+    if (longest := max(len(row["input_ids"]) for row in rows)) > model.room:
+        raise too_long(model.name, longest, model.room)
     reads: list[Read] = [settings.data, *settings.reads(), *((hub_label(place), adapter_folder(place)) for place in settings.places[:-1])]
     with Run(out, "probe sharpness", settings, reads=reads, progress=progress, draw=sharpness_page.draw) as made:
         made.step("sharpness", partial(_measure, settings, model, rows, progress))

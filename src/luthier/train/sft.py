@@ -160,13 +160,15 @@ def prepare_rows(
     from trl import SFTConfig
 
     check_start(model, full=settings.full, lora=settings.lora_settings())
-    given = defaults(settings.seed, learning_rate=5e-4, warmup_steps=0.03, max_length=1024) | checked(
+    given = defaults(settings.seed, learning_rate=5e-4, warmup_steps=0.03, max_length=min(1024, model.room)) | checked(
         section, settings.sft_settings(), SFTConfig, OWN
     )
     if (idle := next((name for name in NO_EFFECT if name in settings.sft), None)) is not None:
         raise SettingsError(f"{section}.{idle} has no effect here: rows are read by the model's own chat template; leave it out")
     _checked_flat(settings)
     longest = given["max_length"]
+    if longest is not None and longest > model.room:
+        raise SettingsError(f"{section}.max_length is {longest}, and {model.name} has room for {model.room:,} tokens")
     if settings.way == "neftune":
         given["neftune_noise_alpha"] = settings.amount
     if settings.ordered:
@@ -185,7 +187,9 @@ def prepare_rows(
     kept, held = ([at for at, row in enumerate(some) if _fits(row, longest)] for some in (encoded, evaluation))
     for some, found, purpose in ((encoded, kept, "train on"), (evaluation, held, "evaluate")):
         if not found and (some or some is encoded):
-            raise SettingsError(f"none of {len(some)} rows has an assistant turn within {longest} tokens; nothing to {purpose}")
+            silent = some and not any(label >= 0 for row in some for label in row["labels"])
+            where = "to learn from (turns of no weight are none)" if silent else f"within {longest} tokens"
+            raise SettingsError(f"none of {len(some)} rows has an assistant turn {where}; nothing to {purpose}")
     rows, judged = [encoded[at] for at in kept], [evaluation[at] for at in held]
     if settings.ordered:
         same = [at if keys is None else keys[at] for at in kept]
