@@ -15,6 +15,7 @@ from luthier.synthesize.tools.blueprints import spoken
 from luthier.synthesize.tools.checks import check
 from luthier.synthesize.tools.dialogues import PER_LIST, TYPE_SHARES, synthesize_dialogues
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
+from luthier.synthesize.tools.own_dialogues import own_dialogues
 from luthier.synthesize.tools.real_tools import real_blueprint
 from luthier.synthesize.tools.requests import draw_arguments, mention, request
 from luthier.synthesize.tools.slots import idea_slot
@@ -217,3 +218,19 @@ def test_kinds_are_guessed_by_name_and_type(name: str, schema: dict[str, str], k
 def test_values_are_drawn_from_the_given_seed_alone() -> None:
     Random(1).random()
     assert [kinds()["city"].draw(Source(4)) for _ in range(3)] == [kinds()["city"].draw(Source(4))] * 3
+
+
+def test_what_is_said_in_place_of_a_call_begins_alike():
+    """Greedy decoding takes the likeliest first token: a call would win against many beginnings, each of a small share."""
+    parameters = {
+        "type": "object",
+        "properties": {"guest": {"type": "string"}, "nights": {"type": "integer"}, "city": {"type": "string"}},
+        "required": ["guest", "nights"],
+    }
+    own = [Tool(f"book_{noun}", f"Book a {noun} for a guest.", parameters) for noun in ("room", "boat", "table")]
+    said = {
+        str(row.messages[1].content).split()[0].partition("'")[0]
+        for row in (*synthesize_dialogues(400, seed=2), *own_dialogues(200, own, seed=2))
+        if row.extra["type"] in {"irrelevant", "missing_argument"}
+    }
+    assert said == {"I"}

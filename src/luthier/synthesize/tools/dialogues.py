@@ -38,21 +38,23 @@ _OPEN = (
     "How many kinds of {topic} are there?",
     "Write a short poem about {topic}.",
 )
+# A greedy decoder takes the likeliest token. Where each wording began otherwise, a call would win against all of them together: these all begin alike.
 REFUSALS = (
-    "None of the available functions can {ask}.",
-    "I have no function to {ask}.",
-    "No function here fits: none of them can {ask}.",
-    "The functions on offer cannot {ask}.",
     "I can't {ask} with these functions.",
-    "There is no suitable function to {ask}.",
+    "I have no function to {ask}.",
+    "I see no function here that can {ask}.",
+    "I cannot {ask}: none of the available functions does that.",
+    "I can't {ask}; the functions on offer do other things.",
+    "I do not have a suitable function to {ask}.",
 )
-_QUESTIONS = (
-    "Please tell me the {missing}.",
+QUESTIONS = (
+    "I need the {missing} for that. Could you tell me?",
     "I need one more detail: the {missing}.",
-    "What is the {missing}?",
-    "The {missing} is missing. Could you give it to me?",
-    "Which {missing} should I use?",
+    "I still need the {missing}.",
+    "I can do that once I know the {missing}.",
+    "I don't know the {missing} yet. Could you tell me?",
 )
+SEVERAL = tuple(one for one in QUESTIONS if "one more" not in one)
 
 
 def synthesize_dialogues(
@@ -171,7 +173,7 @@ def _missing_argument(blueprint: Blueprint, tools: list[Tool], source: Source) -
     asked = request(blueprint, arguments, Source(wording), without=missing)
     whole = request(blueprint, arguments, Source(wording))
     words = next(slot.words for slot in blueprint.slots if slot.name == missing)
-    answer = Message("assistant", source.random.choice(_QUESTIONS).format(missing=words))
+    answer = Message("assistant", source.random.choice(QUESTIONS).format(missing=words))
     row = _row("missing_argument", asked.text, answer, tools, blueprint)
     row.extra["missing"] = [missing]
     return row, _row("single", whole.text, _calls([(blueprint.tool.name, arguments)]), tools, blueprint)

@@ -2,19 +2,6 @@
 
 from __future__ import annotations
 
-QUESTIONS = (
-    "Please tell me the {missing}.",
-    "I need one more detail: the {missing}.",
-    "What is the {missing}?",
-    "Could you give me the {missing}?",
-    "To do that I need the {missing}. Could you tell me?",
-)
-SEVERAL = (
-    "Please tell me the {missing}.",
-    "I still need the {missing}.",
-    "Could you give me the {missing}?",
-    "To do that I need the {missing}.",
-)
 LINKS = ("{a} Also, {b}", "{a} And {b}", "{a}\n{B}", "{a} {B}", "{a} Then {b}")
 THINGS = ("topic", "substance", "animal", "sport", "genre", "organ")
 OPEN: tuple[tuple[str, tuple[str, ...]], ...] = (

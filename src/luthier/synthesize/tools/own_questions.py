@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from random import Random
 
 from luthier.records import JSON, Message, ToolCall
+from luthier.synthesize.tools.dialogues import QUESTIONS, SEVERAL
 from luthier.synthesize.tools.meanings import meaning_of, words_of
 from luthier.synthesize.tools.operations import Operation
 from luthier.synthesize.tools.own_details import asked_for, is_plural
-from luthier.synthesize.tools.own_phrases import QUESTIONS, SEVERAL
 from luthier.synthesize.tools.own_requests import request_text
 from luthier.synthesize.tools.spoken_values import said
 
@@ -46,7 +46,6 @@ class Questions:
         properties = asked.tool.parameters["properties"]
         names = [asked_for(name, properties[name]) for name in asked.required_order if name in missing]
         question = self._random.choice(QUESTIONS if len(names) == 1 else SEVERAL).format(missing=" and the ".join(names))
-        question = question.replace("What is", "What are") if is_plural(names[0]) else question
         return [Message("user", text), Message("assistant", question)]
 
     def told(self, asked: Operation, call: ToolCall, name: str) -> Message:
