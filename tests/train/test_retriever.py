@@ -46,7 +46,7 @@ def test_a_killed_training_continues_to_the_same_weights(tmp_path: Path):
 def test_a_transformer_is_trained_too_and_time_may_run_out(tiny_model_folder: Path, tmp_path: Path):
     from luthier.models.transformer_embedder import TransformerEmbedder
 
-    settings = RetrieverSettings(epochs=50, batch_size=8, max_length=16, seconds=0, device="cpu")
+    settings = RetrieverSettings(epochs=50, batch_size=8, max_length=16, seconds=0, warmup=0, device="cpu")
     result = train_retriever(PAIRS[:16], tiny_model_folder, tmp_path / "out", settings)
     assert result.steps == 1
     before, after = (TransformerEmbedder(folder).encode(["w1 w2"]) for folder in (tiny_model_folder, tmp_path / "out"))

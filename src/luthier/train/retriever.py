@@ -16,6 +16,7 @@ from typing import Any
 from luthier.errors import EngineError, SettingsError
 from luthier.models.hardware import DEVICE, chosen_device
 from luthier.records import JSON
+from luthier.train.warmup import warming_trainer
 
 CHECKPOINTS = "checkpoints"
 
@@ -156,7 +157,7 @@ def _trainer(
         dataloader_pin_memory=False,
         use_cpu=static or chosen_device(settings.device) == "cpu",
     )
-    trainer = SentenceTransformerTrainer(
+    trainer = warming_trainer(SentenceTransformerTrainer)(
         model=model,
         args=arguments,
         train_dataset=rows,

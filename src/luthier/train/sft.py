@@ -38,6 +38,7 @@ from luthier.train.start import (
     trainer_config,
 )
 from luthier.train.turn_weights import IGNORED, weighing_collator, with_weights
+from luthier.train.warmup import SHORT, short_warmup, warming_trainer
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -371,6 +372,7 @@ def _trainer(prepared: Prepared, model: LocalModel, folder: Path, settings: SftS
     kind = SFTTrainer if any(name in settings.sft for name in OTHER_LOSS) else answer_head_trainer()
     if settings.way == "lora-sam":
         kind = sam_trainer(kind, settings.amount)
+    kind = warming_trainer(kind)
     adapter = {name: weight.data for name, weight in base.named_parameters() if weight.requires_grad} if model.hardware.quantize else {}
     with refused_by("TRL"):
         trainer = kind(
@@ -414,7 +416,8 @@ def _plan(base: Any, rows: list[Encoded], folder: Path, settings: SftSettings, c
         )
     config.max_steps = planned
     if 0 < config.warmup_steps < 1:  # a share, of which transformers would take the next whole step
-        config.warmup_steps = max(1, round(config.warmup_steps * planned))
+        share = config.warmup_steps
+        config.warmup_steps = short_warmup(share, planned) if planned < SHORT else max(1, round(share * planned))
 
 
 def _callbacks(settings: SftSettings, folder: Path, config: Any, progress: Progress) -> Iterator[TrainerCallback]:

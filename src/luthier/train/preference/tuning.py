@@ -19,6 +19,7 @@ from luthier.train.rows import pairs_in
 from luthier.train.settings import PreferenceMethod, PreferenceSettings
 from luthier.train.start import check_start, checked, defaults, lora_config, refused_by, starting_weights, trainer_config
 from luthier.train.steps import METRICS, MetricsCallback, full_disk_named, refuse_broken, resumed, save
+from luthier.train.warmup import warming_trainer
 
 METHODS: dict[PreferenceMethod, tuple[bool, str]] = {  # whether the bridged answer is the chosen one, and the weights
     "dpo": (False, "none"),
@@ -158,7 +159,7 @@ def _trainer(prepared: Prepared, model: LocalModel, folder: Path, settings: Pref
         callbacks.append(FlatLoraCallback(settings.sigma, seed=settings.seed, backend=settings.backend or "auto"))
     base = starting_weights(model, full=settings.full, attention=settings.attention)
     with refused_by("transformers"):
-        trainer = PreferenceTrainer(
+        trainer = warming_trainer(PreferenceTrainer)(
             base,
             config,
             prepared.rows,
