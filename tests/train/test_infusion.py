@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from luthier.errors import SettingsError
 from luthier.models.local import LocalModel
 from luthier.records import Conversation, Message
-from luthier.train.infusion import Lessons, end_of_text, general_rows, infuse, statement_rows
+from luthier.train.infusion import Lessons, end_of_text, general_rows, infuse, prepare_stage, statement_rows
 from luthier.train.settings import InfusionSettings, SftSettings
 from luthier.train.sft import encode
 
@@ -52,9 +52,10 @@ def test_general_text_makes_up_its_share(tiny_model_folder: Path, share: float):
     tokenizer = LocalModel(tiny_model_folder).tokenizer
     rows = statement_rows(STATEMENTS * 40, tokenizer, 100)
     general = [talk(f"What is {n}?", f"It is {n}, and {n + 1} comes next.") for n in range(400)]
-    mixed = general_rows(general, rows, tokenizer, InfusionSettings(share=share))
+    mixed, passed = general_rows(general, rows, tokenizer, InfusionSettings(share=share))
     ours, theirs = (sum(len(row["input_ids"]) for row in some) for some in (rows, mixed))
     assert theirs / (ours + theirs) == pytest.approx(share, abs=0.02)
+    assert passed == 0
     assert all(-100 in row["labels"] for row in mixed)  # only what the assistant says is learned
 
 
@@ -104,6 +105,29 @@ def _answer_loss(model: LocalModel, talks: list[Conversation]) -> float:
 def test_settings_without_meaning_are_refused(tiny_model_folder: Path, tmp_path: Path, settings: dict, message: str):
     with pytest.raises(SettingsError, match=message):
         infuse("continued", LocalModel(tiny_model_folder), tmp_path, InfusionSettings(**settings), lessons=Lessons(STATEMENTS))
+
+
+def test_rows_are_as_long_as_pack_says(tiny_model_folder: Path, tmp_path: Path):
+    model = LocalModel(tiny_model_folder)
+    lessons = Lessons(STATEMENTS * 60, general=[talk("How are you?", "Fine, thank you. " * 90)] * 9)
+    for pack in (160, 1500, 2500):
+        prepared, general, passed = prepare_stage("continued", model, tmp_path, InfusionSettings(pack=pack), lessons)
+        assert prepared.left_out == 0
+        assert sum(len(row["input_ids"]) for row in prepared.rows[: len(prepared.rows) - general]) > 3000
+        assert (general > 0, passed) == ((False, 9) if pack == 160 else (True, 0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pack": 100_000}, "--pack 100000 makes rows of .* tokens, and tiny reads 4096; give --pack 4096 or less"),
+        ({"pack": 300, "continued": {"max_length": 200}}, "continued.max_length is 200; give --pack 200 or less"),
+        ({"pack": 3, "continued": {"max_length": 4}}, "rows has a statement within 4 tokens"),
+    ],
+)
+def test_statements_that_would_be_left_out_are_refused(tiny_model_folder: Path, tmp_path: Path, settings: dict, message: str):
+    with pytest.raises(SettingsError, match=message):
+        prepare_stage("continued", LocalModel(tiny_model_folder), tmp_path, InfusionSettings(**settings), Lessons(STATEMENTS * 80))
 
 
 def test_nothing_to_learn_is_an_error(tiny_model_folder: Path, tmp_path: Path):

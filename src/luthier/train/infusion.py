@@ -30,21 +30,24 @@ END = "<|endoftext|>"
 Row = dict[str, list[int]]
 EPOCHS: dict[Stage, float] = {"continued": 14, "supervised": 3}
 ROWS: dict[Stage, int] = {"continued": 2, "supervised": 4}  # of a step: many small steps store more than few large ones
+LONGEST = 1024  # tokens of a row at least, where --pack asks for no more
 RATES = {"full": 1e-4, "lora": 1e-3}
 SECTIONS: dict[Stage, Stage] = {"continued": "supervised", "supervised": "continued"}  # settings that a stage does not depend on
 
 
 @dataclass(frozen=True)
 class Infused:
-    """What a stage did: as `FineTuned`, and how many rows were general text."""
+    """What a stage did: as `FineTuned`, how many rows were general text, and how many more were drawn and too long."""
 
     tuned: FineTuned
     stage: Stage
     way: str
     general_rows: int
+    general_left_out: int
 
     def to_row(self) -> JSON:
-        return {**self.tuned.to_row(), "stage": self.stage, "way": self.way, "general_rows": self.general_rows}
+        general = {"general_rows": self.general_rows, "general_left_out": self.general_left_out}
+        return {**self.tuned.to_row(), "stage": self.stage, "way": self.way, **general}
 
 
 @dataclass(frozen=True)
@@ -112,24 +115,27 @@ def infuse(
     """
     from luthier.train.sft import train
 
-    prepared, general = prepare_stage(stage, model, folder, settings, lessons)
+    prepared, *general = prepare_stage(stage, model, folder, settings, lessons)
     tuned = train(prepared, model, folder, stage_settings(stage, settings, model), progress)
-    return Infused(tuned, stage, "flat" if settings.sigma else settings.way, general)
+    return Infused(tuned, stage, "flat" if settings.sigma else settings.way, *general)
 
 
-def prepare_stage(stage: Stage, model: LocalModel, folder: Path, settings: InfusionSettings, lessons: Lessons) -> tuple[Prepared, int]:
-    """Everything that can be refused before weights are loaded, and how many rows are general text; writes nothing."""
+def prepare_stage(stage: Stage, model: LocalModel, folder: Path, settings: InfusionSettings, lessons: Lessons) -> tuple[Prepared, int, int]:
+    """Everything that can be refused before weights are loaded, how many rows are general text, and how many were too long for it; writes nothing."""
     from luthier.train.sft import encode_all, prepare_rows
 
-    chosen = stage_settings(stage, settings, model)
+    chosen, mixed, passed = stage_settings(stage, settings, model), list[Row](), 0
     if stage == "continued":
         rows = statement_rows(lessons.statements, model.tokenizer, settings.pack)
-        mixed = general_rows(lessons.general, rows, model.tokenizer, settings)
+        _check_pack(rows, settings, model)
+        mixed, passed = general_rows(
+            lessons.general, rows, model.tokenizer, settings, longest=chosen.sft.get("max_length", min(LONGEST, model.room))
+        )
     else:
-        rows, mixed = encode_all(lessons.conversations, model), []
+        rows = encode_all(lessons.conversations, model)
     if not rows:
         raise SettingsError(f"nothing to learn in the stage {stage!r}; the suite infuses no facts")
-    return prepare_rows([*rows, *mixed], model, folder, chosen, section=stage), len(mixed)
+    return prepare_rows([*rows, *mixed], model, folder, chosen, section=stage), len(mixed), passed
 
 
 def stage_settings(stage: Stage, settings: InfusionSettings, model: LocalModel) -> SftSettings:
@@ -142,6 +148,8 @@ def stage_settings(stage: Stage, settings: InfusionSettings, model: LocalModel) 
         "per_device_train_batch_size": ROWS[stage],
         "gradient_accumulation_steps": 1,
     }
+    if stage == "continued" and (longest := min(2 * settings.pack, model.room)) > LONGEST:  # else packed rows would be left out
+        own["max_length"] = longest
     given = settings.continued if stage == "continued" else settings.supervised
     fresh = settings.way != "full" and model.adapter is None
     lora = {"r": 32, "lora_alpha": 64, **settings.lora} if fresh else {}
@@ -162,14 +170,29 @@ def statement_rows(statements: Sequence[str], tokenizer: Any, pack: int) -> list
     return [*rows, {"input_ids": current, "labels": list(current)}] if current else rows
 
 
-def general_rows(general: Sequence[Conversation], rows: Sequence[Row], tokenizer: Any, settings: InfusionSettings) -> list[Row]:
-    """As many conversations, drawn by the seed, as make up the wanted share of all tokens. None where none are given."""
+def _check_pack(rows: Sequence[Row], settings: InfusionSettings, model: LocalModel) -> None:
+    """Raises SettingsError where statements are packed into rows that would be left out."""
+    packed = max((len(row["input_ids"]) for row in rows if len(row["input_ids"]) <= settings.pack), default=0)
+    given = settings.continued.get("max_length")
+    for longest, what in ((model.room, f"{model.name} reads"), (given, "continued.max_length is")):
+        if isinstance(longest, int | float) and packed > longest:
+            raise SettingsError(
+                f"--pack {settings.pack} makes rows of {packed} tokens, and {what} {longest}; give --pack {longest} or less"
+            )
+
+
+def general_rows(
+    general: Sequence[Conversation], rows: Sequence[Row], tokenizer: Any, settings: InfusionSettings, *, longest: int | None = LONGEST
+) -> tuple[list[Row], int]:
+    """As many conversations, drawn by the seed, as make up the wanted share of all tokens, and how many more rows were drawn and longer than
+    `longest` or two packed ones. None where none are given."""
     from luthier.train.encoding import encode_parts
 
     if not general or settings.share == 0:
-        return []
+        return [], 0
     wanted = sum(len(row["input_ids"]) for row in rows) * settings.share / (1 - settings.share)
     chosen: list[Row] = []
+    most, passed = 2 * settings.pack if longest is None else min(2 * settings.pack, longest), 0
     for position, one in enumerate(Random(settings.seed).sample(list(general), len(general)), 1):
         if sum(len(row["input_ids"]) for row in chosen) >= wanted:
             break
@@ -177,8 +200,10 @@ def general_rows(general: Sequence[Conversation], rows: Sequence[Row], tokenizer
             rows_of_it = encode_parts(one, tokenizer)
         except BadRowError as problem:
             raise RefusedRowError(problem.problem, position, one) from problem
-        chosen += [row for row in rows_of_it if len(row["input_ids"]) <= 2 * settings.pack]
-    return chosen
+        fitting = [row for row in rows_of_it if len(row["input_ids"]) <= most]
+        chosen += fitting
+        passed += len(rows_of_it) - len(fitting)
+    return chosen, passed
 
 
 def end_of_text(tokenizer: Any) -> int:

@@ -24,6 +24,12 @@ def lines(run: RunRecord) -> list[str]:
         made = run.results(name)
         told = f"{name}: {made['steps']} steps on {made['rows']} rows, {made['general_rows']} of them general; loss {made['loss']:.3f}"
         said.append(f"{told}   {run.path / name / made['made']}")
+        if made["left_out"]:
+            said.append(f"{made['left_out']} rows of {name} were left out: too long, or with nothing to learn")
+        if made.get("general_left_out"):
+            said.append(
+                f"{made['general_left_out']} rows of general text were passed over: longer than max_length, or than two rows of --pack"
+            )
     return [*said, str(run.path / "report.html")]
 
 

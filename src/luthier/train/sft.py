@@ -186,11 +186,12 @@ def prepare_rows(
         _check_weighed(settings)
         config.remove_unused_columns = False
     kept, held = ([at for at, row in enumerate(some) if _fits(row, longest)] for some in (encoded, evaluation))
+    learned = "a statement" if section == "continued" else "an assistant turn"
     for some, found, purpose in ((encoded, kept, "train on"), (evaluation, held, "evaluate")):
         if not found and (some or some is encoded):
             silent = some and not any(label >= 0 for row in some for label in row["labels"])
             where = "to learn from (turns of no weight are none)" if silent else f"within {longest} tokens"
-            raise SettingsError(f"none of {len(some)} rows has an assistant turn {where}; nothing to {purpose}")
+            raise SettingsError(f"none of {len(some)} rows has {learned} {where}; nothing to {purpose}")
     rows, judged = [encoded[at] for at in kept], [evaluation[at] for at in held]
     if settings.ordered:
         same = [at if keys is None else keys[at] for at in kept]
