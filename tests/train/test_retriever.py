@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,6 +78,44 @@ def test_a_device_that_does_not_train_is_refused(device: str, static: bool, told
         train_retriever(PAIRS, tmp_path, tmp_path / "out", RetrieverSettings(device=device), static=static)
 
 
+def resaved(base: Path, folder: Path, pooling: str) -> Path:
+    """The base as a folder of sentence-transformers of its own, of 24 tokens a text."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    inner = Transformer(str(base))
+    inner.modality_config.pop("message", None)
+    SentenceTransformer(modules=[inner, Pooling(64, pooling)], device="cpu").save(str(folder), create_model_card=False)
+    told = folder / "sentence_bert_config.json"
+    told.write_text(json.dumps({**json.loads(told.read_text()), "max_seq_length": 24}))
+    return folder
+
+
+@pytest.mark.parametrize("pooling", [None, "weightedmean", "lasttoken", "cls"])
+def test_where_nothing_is_learned_a_transformer_reads_as_before(tiny_model_folder: Path, tmp_path: Path, pooling: str | None):
+    from sentence_transformers import SentenceTransformer
+
+    from luthier.models.transformer_embedder import TransformerEmbedder
+
+    base = tiny_model_folder if pooling is None else resaved(tiny_model_folder, tmp_path / "base", pooling)
+    settings = RetrieverSettings(epochs=1, batch_size=8, max_length=16, learning_rate=1e-30, device="cpu")
+    train_retriever(PAIRS[:16], base, tmp_path / "out", settings)
+    texts = ["w1 w2", "What is the weather in Lisbon?", "w3 " * 40]
+    before, after = (TransformerEmbedder(folder, device="cpu") for folder in (base, tmp_path / "out"))
+    assert (before.pooling, before.max_length) == (after.pooling, after.max_length)
+    assert (before.encode(texts) == after.encode(texts)).all()
+    library = SentenceTransformer(str(tmp_path / "out"), device="cpu")  # reads it in the same way, and so did training
+    assert abs(library.encode(texts, normalize_embeddings=True) - after.encode(texts)).max() < 1e-5
+
+
+def test_a_base_that_is_cut_short_is_named(tiny_model_folder: Path, tmp_path: Path):
+    base = Path(shutil.copytree(tiny_model_folder, tmp_path / "base"))
+    weights = base / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    with pytest.raises(EngineError, match="base: the model cannot be loaded: "):
+        train_retriever(PAIRS, base, tmp_path / "out", RetrieverSettings(device="cpu"))
+
+
 def test_a_base_that_is_none_is_named(tmp_path: Path):
-    with pytest.raises(EngineError, match="cannot be read"):
+    with pytest.raises(EngineError, match="the model cannot be loaded"):
         train_retriever(PAIRS, tmp_path, tmp_path / "out")

@@ -6,19 +6,25 @@ stopped training continues from its checkpoint.
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from luthier.errors import EngineError, SettingsError
+from luthier.errors import SettingsError
 from luthier.models.hardware import DEVICE, chosen_device
+from luthier.models.loading import loading
 from luthier.records import JSON
 from luthier.train.warmup import warming_trainer
 
+if TYPE_CHECKING:
+    from luthier.models.transformer_embedder import TransformerEmbedder
+
 CHECKPOINTS = "checkpoints"
+POOLING = {"mean": "mean", "weighted-mean": "weightedmean", "last": "lasttoken", "cls": "cls"}  # as sentence-transformers calls it
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ def train_retriever(
     model = _open(base, static, chosen)
     trainer = _trainer(model, pairs, folder, chosen, static=static, progress=progress)
     result = trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
-    model.save(str(folder), safe_serialization=True, create_model_card=False)
+    _save(model, folder, None if static else _reader(base))
     shutil.rmtree(checkpoints, ignore_errors=True)
     return TrainedRetriever(
         pairs=len(pairs),
@@ -114,15 +120,49 @@ def _open(base: Path, static: bool, settings: RetrieverSettings) -> Any:
         source = StaticEmbedder(base)
         model = SentenceTransformer(modules=[StaticEmbedding(source.tokenizer, embedding_weights=source.table)], device="cpu")
     else:
-        try:
-            device = chosen_device(settings.device)
+        device = chosen_device(settings.device)
+        with loading(base, "model"):
             model = SentenceTransformer(str(base), local_files_only=True, trust_remote_code=False, device=device)
-        except (OSError, ValueError) as problem:
-            raise EngineError(f"{base}: cannot be read ({str(problem).splitlines()[0]})") from problem
+        if (reader := _reader(base)) is not None:
+            _read_as(model, reader)
         if settings.max_length is not None:
             model.max_seq_length = settings.max_length
     model.model_card_data.generate_widget_examples = False  # the user's texts do not belong in a card
     return model
+
+
+def _reader(base: Path) -> TransformerEmbedder | None:
+    """What reads the base elsewhere, and so what training makes of it; None where sentence-transformers itself does."""
+    from luthier.models.opening import open_embedder
+    from luthier.models.transformer_embedder import TransformerEmbedder
+
+    found = open_embedder(base)
+    return found if isinstance(found, TransformerEmbedder) else None
+
+
+def _read_as(model: Any, reader: TransformerEmbedder) -> None:
+    """Texts as they stand and the pooling of `reader`: of a folder that is not its own, sentence-transformers would take a causal model's last token,
+    and put each text into a chat where the model has a template."""
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    for module in model:
+        if isinstance(module, Transformer):
+            module.modality_config.pop("message", None)
+        elif isinstance(module, Pooling):
+            module.pooling_mode = POOLING[reader.pooling]
+
+
+def _save(model: Any, folder: Path, reader: TransformerEmbedder | None) -> None:
+    """Save the model, to be read by as many tokens as the base is."""
+    if reader is not None:
+        model.max_seq_length = reader.max_length
+    model.save(str(folder), safe_serialization=True, create_model_card=False)
+    if reader is not None:  # sentence-transformers writes the length into the tokenizer alone
+        told = folder / "sentence_bert_config.json"
+        told.write_text(
+            json.dumps({**json.loads(told.read_bytes()), "max_seq_length": reader.max_length}, indent=2) + "\n", encoding="utf-8"
+        )
 
 
 def _trainer(
