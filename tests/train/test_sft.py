@@ -159,6 +159,31 @@ def test_a_half_written_checkpoint_is_passed_over(model: LocalModel, whole: tupl
     assert_same_adapter(tmp_path, whole[0])
 
 
+@pytest.mark.parametrize("part", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "adapter_model.safetensors"])
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_checkpoint_without_a_part_is_passed_over_and_that_is_said(
+    model: LocalModel, whole: tuple[Path, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture, part: str, cut: bool
+):
+    """The older one is taken; without one, training starts again. Either way the bits are those of the run that nothing stopped."""
+    killed(model, tmp_path, 5, SETTINGS if cut else replace(SETTINGS, sft={**SFT, "save_total_limit": 2}))
+    checkpoint = tmp_path / "checkpoints" / "checkpoint-4"
+    held = (checkpoint / part).read_bytes()
+    (checkpoint / part).unlink()
+    if cut:
+        (checkpoint / part).write_bytes(held[: len(held) // 2])
+    watch = Watched()
+    fine_tune(ROWS, model, tmp_path, SETTINGS if cut else replace(SETTINGS, sft={**SFT, "save_total_limit": 2}), progress=watch)
+    assert watch.seen == ([1, 2, 3, 4, 5, 6] if cut else [3, 4, 5, 6])
+    assert_same_adapter(tmp_path, whole[0])
+    assert losses(tmp_path) == losses(whole[0])
+    assert f"{checkpoint}: is no whole checkpoint (" in caplog.text
+
+
+def test_checkpoints_without_what_a_run_goes_on_with_are_refused(model: LocalModel, tmp_path: Path):
+    with pytest.raises(SettingsError, match="save_only_model leaves out"):
+        fine_tune(ROWS, model, tmp_path, SftSettings(sft={"save_only_model": True}))
+
+
 def test_a_finished_run_is_not_trained_further(model: LocalModel, whole: tuple[Path, Any], tmp_path: Path):
     folder = tmp_path / "again"
     shutil.copytree(whole[0], folder)

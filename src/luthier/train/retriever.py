@@ -81,12 +81,12 @@ def train_retriever(
     if chosen.batch_size < 2 or chosen.epochs <= 0:
         raise SettingsError("batch_size must be 2 or more and epochs above 0")
     check_device(chosen.device, static=static)
-    from transformers.trainer_utils import get_last_checkpoint
+    from luthier.train.steps import latest_checkpoint
 
     start, checkpoints = time.process_time(), folder / CHECKPOINTS
     model = _open(base, static, chosen)
     trainer = _trainer(model, pairs, folder, chosen, static=static, progress=progress)
-    result = trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
+    result = trainer.train(resume_from_checkpoint=latest_checkpoint(checkpoints))
     _save(model, folder, None if static else _reader(base))
     shutil.rmtree(checkpoints, ignore_errors=True)
     return TrainedRetriever(

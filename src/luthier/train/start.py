@@ -61,6 +61,8 @@ def trainer_config(
     """
     from transformers.integrations import get_reporting_integration_callbacks
 
+    if given.get("save_only_model"):
+        raise SettingsError("save_only_model leaves out of checkpoints what a stopped training goes on with; leave it out")
     device = chosen_device(model.hardware.device)
     place = {"use_cpu": device == "cpu", "dataloader_pin_memory": device.startswith("cuda")}
     chosen = {**place, **_half(model, given), **({"eval_strategy": "epoch"} if evaluated else {}), **given}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import time
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -27,6 +29,7 @@ from luthier.train.answer_head import answer_loss
 from luthier.train.flat import FlatNoise
 from luthier.train.shared_prompts import collate
 
+logger = logging.getLogger("luthier")
 FULL = 4 << 20  # bytes: less free space than a checkpoint part needs
 PLAN, METRICS, CHECKPOINTS = "plan.json", "metrics.jsonl", "checkpoints"
 STARTED = "started.json"  # of what the checkpoints are
@@ -86,10 +89,45 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
         self.progress.update(state.global_step, state.max_steps, f"loss {logs['loss']:.3f}")
 
 
-def latest_checkpoint(folder: Path) -> str | None:
-    """The newest complete checkpoint; one that a kill cut short lacks its state file, or the end of it, and is passed over."""
-    found = [path for path in folder.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
-    return str(max(found, key=lambda path: int(path.name.split("-")[1]))) if found else None
+def latest_checkpoint(folder: Path, *, told: bool = True) -> str | None:
+    """The newest complete checkpoint, None where there is none. told: whether newer ones that are passed over are said."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
+    for path in sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")), reverse=True):
+        if (part := _lacking(path)) is None:
+            return str(path)
+        if told:
+            logger.warning("%s: is no whole checkpoint (%s), so training goes on from an older one, or from the start", path, part)
+    return None
+
+
+def _lacking(checkpoint: Path) -> str | None:
+    """What a training misses that would go on from a checkpoint, None for a whole one: without its state, an optimizer, say, would start afresh.
+
+    The trainer's state is written last, so one that a kill cut short lacks it, or the end of it.
+    """
+    if not _is_json(checkpoint / "trainer_state.json"):
+        return "trainer_state.json is missing or cut short"
+    sharded = (checkpoint / "latest").is_file()  # by DeepSpeed, into folders of its own
+    parts = ["rng_state*.pth"] if sharded else ["optimizer*", "scheduler.pt", "rng_state*.pth"]
+    for part in parts:
+        if not (held := list(checkpoint.glob(part))):
+            return f"{part.replace('*', '')} is missing"
+        if torn := [path.name for path in held if path.suffix in (".pt", ".pth") and not zipfile.is_zipfile(path)]:
+            return f"{torn[0]} is cut short"
+    return None if sharded else _lacking_weights(checkpoint)
+
+
+def _lacking_weights(checkpoint: Path) -> str | None:
+    from safetensors import SafetensorError, safe_open
+
+    held = [*checkpoint.rglob("*.safetensors"), *checkpoint.glob("pytorch_model*"), *checkpoint.glob("adapter_model.*")]
+    for path in held:
+        try:
+            if path.suffix == ".safetensors":
+                safe_open(str(path), framework="pt")
+        except (OSError, SafetensorError):
+            return f"{path.name} is cut short"
+    return None if held else "its weights are missing"
 
 
 def resumed(folder: Path, rows: Iterable[Any], settings: Any, model: LocalModel, *, writes: bool) -> str | None:
@@ -107,7 +145,7 @@ def resumed(folder: Path, rows: Iterable[Any], settings: Any, model: LocalModel,
         "settings": json.loads(json.dumps(told, default=str)),
         "base": [str(Path(place).resolve()) for place in (model.folder, model.adapter) if place],
     }
-    note, found = folder / CHECKPOINTS / STARTED, latest_checkpoint(folder / CHECKPOINTS)
+    note, found = folder / CHECKPOINTS / STARTED, latest_checkpoint(folder / CHECKPOINTS, told=writes)
     if found is not None and note.is_file() and (kept := json.loads(note.read_bytes())) != started:
         others = [name for name in started if kept.get(name) != started[name]]
         raise SettingsError(
