@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import LuthierError, SettingsError
 from luthier.models.adapter_parts import fit_rows
+from luthier.models.base_model import check_base
 from luthier.models.hardware import chosen_device
 from luthier.models.loading import loading, reason
 from luthier.models.local import LocalModel
@@ -208,6 +209,7 @@ def _base(model: LocalModel, dtype: Any, attention: str | None = None) -> PreTra
 def _with_adapter(base: Any, adapter: str, model: LocalModel) -> PeftModel:
     from peft import PeftModel
 
+    check_base(Path(adapter), model.folder)
     fit_rows(base, model.folder, adapter)
     with loading(adapter, "adapter", f"give a PEFT adapter of {model.name}"):
         return PeftModel.from_pretrained(base, adapter, is_trainable=True)
