@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from luthier.errors import SettingsError
+from luthier.records.files import draft_name
 from luthier.train.flat import FlatLoraCallback
 from luthier.train.preference import LOSSES, WEIGHTINGS, PreferenceConfig, PreferenceTrainer
 from luthier.train.preference.reference import fingerprint
@@ -219,10 +221,41 @@ def test_text_that_is_not_an_answer_is_not_trained_on(base: Any, tokenizer: Any,
 
 
 def test_a_damaged_cache_is_named(base: Any, tokenizer: Any, tmp_path: Path):
-    (tmp_path / "reference").mkdir()
-    (tmp_path / "reference" / "x.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(SettingsError, match=r"x.safetensors: not a cache of reference log-probabilities"):
-        trainer_of(base, tokenizer, tmp_path, reference_cache=str(tmp_path / "reference"))
+    cache = tmp_path / "reference"
+    trainer_of(base, tokenizer, tmp_path, reference_cache=str(cache), max_steps=1).train()
+    (shard,) = cache.iterdir()
+    shard.write_bytes(shard.read_bytes()[:-9])
+    with pytest.raises(SettingsError, match=f"{shard.stem}.safetensors: a damaged part of a cache .* delete that file, it is made again"):
+        trainer_of(base, tokenizer, tmp_path, lora=False, reference_cache=str(cache))
+
+
+@pytest.mark.parametrize("kind", ["model", "notes", "file", "weights beside", "weights by the name of a shard"])
+def test_what_is_no_cache_is_never_to_be_deleted(base: Any, tokenizer: Any, tmp_path: Path, tiny_model_folder: Path, kind: str):
+    place = tmp_path / "place"
+    if kind == "file":
+        place.write_text("Mine.")
+    elif kind == "model":
+        shutil.copytree(tiny_model_folder, place)
+    else:
+        place.mkdir()
+        (place / "notes.md").write_text("Mine.")
+    if kind.startswith("weights"):
+        (place / "notes.md").unlink()
+        name = "adapter_model" if kind == "weights beside" else "0" * 16
+        shutil.copy(tiny_model_folder / "model.safetensors", place / f"{name}.safetensors")
+    with pytest.raises(
+        SettingsError, match="not a cache of reference log-probabilities; name another place with --reference-cache"
+    ) as told:
+        trainer_of(base, tokenizer, tmp_path, reference_cache=str(place))
+    assert "delete" not in str(told.value)
+
+
+def test_a_cache_may_be_an_empty_folder_and_what_a_kill_left_is_passed_over(base: Any, tokenizer: Any, tmp_path: Path):
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / draft_name("0" * 16 + ".safetensors")).write_bytes(b"a part")
+    trainer_of(base, tokenizer, tmp_path, reference_cache=str(place), max_steps=1).train()
+    assert len(list(place.glob("*.safetensors"))) == 1
 
 
 def test_an_adapter_is_its_own_reference_or_its_base_is(tiny_model_folder: Path, tokenizer: Any, tmp_path: Path):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
 SHARD = 256  # pairs: what a kill can lose
 MODEL = "model"
+SHARD_NAME = re.compile(r"[0-9a-f]{16}\.safetensors")
 
 
 class ReferenceCache:
     """What the reference says of each pair, by the pair's key.
 
-    model: hash of the reference's weights; folder: None keeps it in memory. Raises SettingsError where the folder belongs to another model.
+    model: hash of the reference's weights; folder: None keeps it in memory. Raises SettingsError where the folder belongs to another model, or holds
+    something else.
     """
 
     def __init__(self, model: str, folder: Path | None) -> None:
@@ -36,9 +39,17 @@ class ReferenceCache:
 
     def load(self) -> None:
         """Read every shard, also those of other processes."""
-        if self.folder is None or not self.folder.is_dir():
+        if self.folder is None or not self.folder.exists():
             return
-        for path in sorted(self.folder.glob("*.safetensors")):
+        if not self.folder.is_dir():
+            raise _no_cache(self.folder)
+        held = [path for path in sorted(self.folder.iterdir()) if not path.name.startswith(".")]  # as what a kill leaves does
+        shards = [path for path in held if SHARD_NAME.fullmatch(path.name)]
+        others = [path for path in held if path not in shards]
+        weights = [path for path in others if path.suffix == ".safetensors"]
+        if weights or (others and not shards):
+            raise _no_cache((weights or others)[0])
+        for path in shards:
             self.known |= self._read(path)
 
     def missing(self, pairs: Iterable[EncodedPair]) -> list[EncodedPair]:
@@ -83,11 +94,13 @@ class ReferenceCache:
 
         try:
             with safe_open(str(path), framework="numpy") as shard:
-                owner = (shard.metadata() or {}).get(MODEL)
+                if (owner := (shard.metadata() or {}).get(MODEL)) is None:
+                    raise _no_cache(path)
                 keys, lengths, logps = (shard.get_tensor(name) for name in ("keys", "lengths", "logps"))
         except (OSError, SafetensorError) as problem:
             raise SettingsError(
-                f"{path}: not a cache of reference log-probabilities ({str(problem).splitlines()[0]}); delete it, it is made again"
+                f"{path}: a damaged part of a cache of reference log-probabilities ({str(problem).splitlines()[0]});"
+                " delete that file, it is made again, or name another place with --reference-cache"
             ) from problem
         if owner != self.model:
             raise SettingsError(
@@ -170,6 +183,11 @@ def _configurations(model: Any, without_adapter: bool) -> list[Any]:
         else [{name: str(getattr(config, name, None)) for name in shaping} for config in getattr(model, "peft_config", {}).values()]
     )
     return [json.loads(json.dumps(own, default=str, sort_keys=True)), adapters]
+
+
+def _no_cache(path: Path) -> SettingsError:
+    """Of a place that may hold anything, a model even: nobody is told to delete it."""
+    return SettingsError(f"{path}: not a cache of reference log-probabilities; name another place with --reference-cache")
 
 
 def _length(pair: EncodedPair) -> int:
