@@ -116,6 +116,17 @@ def test_a_base_that_is_cut_short_is_named(tiny_model_folder: Path, tmp_path: Pa
         train_retriever(PAIRS, base, tmp_path / "out", RetrieverSettings(device="cpu"))
 
 
+def test_a_base_that_lacks_weights_is_named(tiny_model_folder: Path, tmp_path: Path):
+    from safetensors.torch import load_file, save_file
+
+    base = Path(shutil.copytree(tiny_model_folder, tmp_path / "base"))
+    held = load_file(base / "model.safetensors")
+    del held["model.layers.1.mlp.up_proj.weight"]
+    save_file(held, base / "model.safetensors", {"format": "pt"})
+    with pytest.raises(EngineError, match=r"base: the weights lack layers\.1\.mlp\.up_proj\.weight"):
+        train_retriever(PAIRS, base, tmp_path / "out", RetrieverSettings(device="cpu"))
+
+
 def test_a_base_that_is_none_is_named(tmp_path: Path):
     with pytest.raises(EngineError, match="the model cannot be loaded"):
         train_retriever(PAIRS, tmp_path, tmp_path / "out")

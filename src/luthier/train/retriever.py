@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import SettingsError
 from luthier.models.hardware import DEVICE, chosen_device
-from luthier.models.loading import loading
+from luthier.models.loading import POOLER, load_module, loading
 from luthier.records import JSON
 from luthier.train.warmup import warming_trainer
 
@@ -120,10 +120,13 @@ def _open(base: Path, static: bool, settings: RetrieverSettings) -> Any:
         source = StaticEmbedder(base)
         model = SentenceTransformer(modules=[StaticEmbedding(source.tokenizer, embedding_weights=source.table)], device="cpu")
     else:
+        from transformers import AutoModel
+
         device = chosen_device(settings.device)
         with loading(base, "model"):
             model = SentenceTransformer(str(base), local_files_only=True, trust_remote_code=False, device=device)
         if (reader := _reader(base)) is not None:
+            load_module(AutoModel, base, without=POOLER)  # refuses a folder that lacks weights, which the line above made up
             _read_as(model, reader)
         if settings.max_length is not None:
             model.max_seq_length = settings.max_length
