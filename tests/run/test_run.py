@@ -223,10 +223,34 @@ def test_files_of_somebody_else_are_not_written_over(name: str, tmp_path: Path) 
 
 
 def test_what_a_kill_left_of_a_write_is_swept(tmp_path: Path) -> None:
-    (tmp_path / ".run.json.part").write_text("half")
-    (tmp_path / ".other.part").write_text("half")
+    go(tmp_path, [])
+    for name in (".run.json.part", ".report.html.part", ".two.txt.part"):
+        (tmp_path / name).write_text("half")
     go(tmp_path, [])
     assert not list(tmp_path.glob(".*.part"))
+
+
+def test_drafts_of_others_stay(tmp_path: Path) -> None:
+    for name in (".keep.part", ".run.json.part"):
+        (tmp_path / name).write_text("mine")
+    (tmp_path / "two.txt").write_text("mine")
+    with pytest.raises(SettingsError, match="not of this run"):
+        go(tmp_path, [])
+    (tmp_path / "two.txt").unlink()
+    for _ in range(2):
+        go(tmp_path, [])
+    assert (tmp_path / ".keep.part").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", '{"my": "experiment log"}', '{"name": "mine", "steps": {}}', '{"luthier": 1, "name": "test", "status": "done"}']
+)
+def test_a_folder_whose_run_json_is_of_something_else_is_left_as_it_is(text: str, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(text)
+    (tmp_path / ".run.json.part").write_text("mine")
+    with pytest.raises(SettingsError, match=r"run\.json: not a run record of Luthier; move the folder away or choose another with --out"):
+        go(tmp_path, [], progress=Replacing())
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"run.json": text, ".run.json.part": "mine"}
 
 
 @hypothesis_settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -26,7 +26,7 @@ from luthier.errors import BadRowError, DiskError, LuthierError, SettingsError
 from luthier.progress import Progress, quiet
 from luthier.records import JSON
 from luthier.records.account import current
-from luthier.records.files import atomic_write, disk_error
+from luthier.records.files import atomic_write, disk_error, draft_name
 from luthier.records.fingerprints import fingerprint
 from luthier.records.locks import FileLock
 from luthier.run.machine import device, give_memory_back, models_noted, peak_memory_mib, versions
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 Read = str | Path | tuple[str, str | Path]
 OTHER = "choose another --out, or --replace"
 LONGEST_PATH = 4096  # characters
+WRITTEN = {"luthier": str, "name": str, "status": str, "steps": dict}  # in every run record
 
 
 class Run(RunRecord):
@@ -108,8 +109,7 @@ class Run(RunRecord):
             elif replaced := self._kept.record.get("replaced"):
                 self.record["replaced"] = replaced
             self._origin = self._replaced()
-            for draft in self.path.glob(".*.part"):
-                draft.unlink()
+            self._sweep()
         except OSError as problem:
             self._close()
             raise SettingsError(f"{self.path}: cannot be a run folder ({problem.strerror}); choose another with --out") from problem
@@ -221,6 +221,7 @@ class Run(RunRecord):
                 raise SettingsError(f"{self.path / name}: is a symbolic link; a run folder holds files of its own, choose another --out")
         if not (self.path / RECORD).exists() and (self.path / REPORT).exists():
             raise SettingsError(f"{self.path}: holds a {REPORT} that is not a run's; choose another --out")
+        self._own()  # a record of something else is refused before even a lock stands beside it
         self._lock = FileLock(self.path / LOCK, str(self.path))
         self._lock.__enter__()
 
@@ -233,9 +234,20 @@ class Run(RunRecord):
         if not (self.path / RECORD).is_file():
             return RunRecord(self.path, {})
         try:
-            return RunRecord.read(self.path)
+            found = RunRecord.read(self.path)
+            if not all(isinstance(found.record.get(field), kind) for field, kind in WRITTEN.items()):
+                raise BadRowError("not a run record of Luthier", self.path / RECORD)
         except LuthierError as problem:
             raise SettingsError(f"{problem}; move the folder away or choose another with --out") from problem
+        return found
+
+    def _sweep(self) -> None:
+        """Remove what a kill left of writing the record, the page and the files of steps; drafts of others in the folder stay."""
+        files = {file for step in self._kept.steps.values() for file in step.get("files", ())}
+        for file in {RECORD, REPORT, *files} if self._kept.record else ():
+            draft = self.path / Path(file).with_name(draft_name(Path(file).name))
+            if draft.is_file():
+                draft.unlink()
 
     def _difference(self) -> str:
         """The first thing in which the run in the folder is another one; empty where it is this one."""
