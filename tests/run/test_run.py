@@ -158,6 +158,36 @@ def test_a_run_that_failed_before_anything_was_done_is_begun_anew(tmp_path: Path
     assert run.results("step") == {"left": False}
 
 
+@pytest.mark.parametrize(
+    ("files", "left", "kept"),
+    [
+        (["metrics.jsonl", "checkpoints", "adapter"], "checkpoints/checkpoint-7/trainer_state.json", True),
+        (["stage"], "stage/checkpoints/checkpoint-1/trainer_state.json", True),
+        (["answers.jsonl"], "answers.jsonl", True),
+        (["metrics.jsonl", "checkpoints", "adapter"], "checkpoints/started.json", False),
+        (["metrics.jsonl", "checkpoints", "adapter"], "metrics.jsonl", False),
+    ],
+)
+def test_what_a_failed_run_can_go_on_from_is_not_lost_to_another(files: list[str], left: str, kept: bool, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    def fail() -> dict[str, int]:
+        (out / left).parent.mkdir(parents=True, exist_ok=True)
+        (out / left).write_text("{}\n")
+        raise LuthierError("no power")
+
+    with pytest.raises(LuthierError, match="no power"), Run(out, "test", Settings()) as run:
+        run.step("step", fail, files=files)
+    assert RunRecord.read(out).status == "failed"
+    if kept:
+        with pytest.raises(SettingsError, match="size was 1, is 2"), Run(out, "test", Settings(size=2)):
+            pass
+        assert (out / left).is_file()
+    with Run(out, "test", Settings(size=2), progress=Replacing()) as run:
+        assert run.step("step", lambda: {"left": (out / left).exists()}, files=files) == {"left": False}
+    assert (tmp_path / "run.1" / left).is_file() == kept
+
+
 def test_a_failed_run_says_why(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), Run(tmp_path, "test", Settings()) as run:
         run.step("step", lambda: {"x": 1 // 0})

@@ -6,7 +6,7 @@ A run may still be going on, so a missing step or file is noted, never an error.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from luthier.errors import BadRowError, MissingFileError
@@ -16,6 +16,7 @@ from luthier.records.lines import as_row, parse_value
 from luthier.records.locks import is_locked
 
 RECORD, LOCK, REPORT = "run.json", ".lock", "report.html"
+CHECKPOINTS = "checkpoints"  # the folder in which a training keeps where it goes on from
 
 
 class RunRecord:
@@ -72,8 +73,19 @@ class RunRecord:
 
     @property
     def is_worth_keeping(self) -> bool:
-        """Whether there is work in it: a finished step, or one that did not fail at once."""
-        return any("results" in step for step in self.steps.values()) or bool(self.steps and self.record.get("status") != "failed")
+        """Whether there is work in it: a finished step, one that did not fail, or one that failed and left something to go on from."""
+        if any("results" in step for step in self.steps.values()) or (self.steps and self.record.get("status") != "failed"):
+            return True
+        return any(self._goes_on(step) for step in self.steps.values())
+
+    def _goes_on(self, step: JSON) -> bool:
+        """Whether a step has checkpoints, or rows of a journal; a training's own metrics are nothing to go on from."""
+        files: Sequence[str] = step.get("files", ())
+        places = [self.path / file for file in files]
+        if any(True for place in places if place.is_dir() for _ in place.rglob("checkpoint-*")):
+            return True
+        journals = [] if CHECKPOINTS in files else [place for place in places if place.suffix == ".jsonl" and place.is_file()]
+        return any(place.stat().st_size for place in journals)
 
     def is_finished(self, step: str) -> bool:
         return "results" in self.steps.get(step, {})
