@@ -75,6 +75,64 @@ def test_nothing_is_computed_twice_and_a_lost_file_is_made_again(tmp_path: Path)
     assert calls[4:] == ["one"]
 
 
+@pytest.mark.parametrize("harm", ["lost", "cut", "grown", "a folder"])
+def test_a_step_whose_folder_has_lost_something_is_made_again(harm: str, tmp_path: Path) -> None:
+    weights = tmp_path / "adapter" / "deep" / "weights.safetensors"
+    made: list[bool] = []
+
+    def train() -> dict[str, int]:
+        made.append(weights.exists())
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        if weights.is_dir():
+            weights.rmdir()
+        weights.write_bytes(b"x" * 1000)
+        return {}
+
+    def go_on() -> None:
+        with Run(tmp_path, "test", Settings()) as run:
+            run.step("train", train, files=["adapter"])
+
+    go_on()
+    (tmp_path / "adapter" / "README.md").write_text("of the person")
+    go_on()
+    assert len(made) == 1
+    if harm in ("lost", "a folder"):
+        weights.unlink()
+    else:
+        weights.write_bytes(b"x" * (100 if harm == "cut" else 1001))
+    if harm == "a folder":
+        weights.mkdir()
+    go_on()
+    assert (len(made), weights.stat().st_size) == (2, 1000)
+    assert (tmp_path / "adapter" / "README.md").is_file()
+
+
+def test_a_damaged_step_of_the_run_that_is_replaced_is_not_taken_over(tmp_path: Path) -> None:
+    calls: list[str] = []
+    out = tmp_path / "run"
+    go(out, calls)
+    (out / "one.txt").write_text("o")
+    go(out, calls, Settings(size=2), Replacing())
+    assert calls[4:] == ["one", "two", "three"]
+
+
+def test_checkpoints_may_go_once_a_run_is_done_and_a_record_without_sizes_is_taken(tmp_path: Path) -> None:
+    def train() -> dict[str, int]:
+        (tmp_path / "checkpoints" / "checkpoint-1").mkdir(parents=True)
+        (tmp_path / "checkpoints" / "checkpoint-1" / "state.json").write_text("{}")
+        return {}
+
+    for change in ("none", "checkpoints", "sizes"):
+        if change == "checkpoints":
+            (tmp_path / "checkpoints" / "checkpoint-1" / "state.json").unlink()
+        elif change == "sizes":
+            record = json.loads((tmp_path / "run.json").read_text())
+            del record["steps"]["train"]["sizes"]
+            (tmp_path / "run.json").write_text(json.dumps(record))
+        with Run(tmp_path, "test", Settings()) as run:
+            run.step("train", train, files=["checkpoints"])
+
+
 def test_a_run_of_other_settings_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     calls: list[str] = []
     go(tmp_path, calls)

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -30,7 +31,7 @@ from luthier.records.files import atomic_write, disk_error, draft_name
 from luthier.records.fingerprints import fingerprint
 from luthier.records.locks import FileLock
 from luthier.run.machine import device, give_memory_back, models_noted, peak_memory_mib, versions
-from luthier.run.record import LOCK, RECORD, REPORT, RunRecord
+from luthier.run.record import CHECKPOINTS, LOCK, RECORD, REPORT, RunRecord
 from luthier.settings import SPOKEN, recorded
 from luthier.texts.secrets import without_secrets
 
@@ -169,6 +170,7 @@ class Run(RunRecord):
         results: JSON = json.loads(json.dumps(work()))
         give_memory_back()
         self.record["steps"][name] |= {"seconds": round(spent + time.perf_counter() - start, 2), "results": results}
+        self.record["steps"][name]["sizes"] = self._sizes(files)
         self.save()
         return results
 
@@ -322,7 +324,25 @@ class Run(RunRecord):
 
     @staticmethod
     def _is_whole(known: RunRecord, step: JSON, files: Sequence[str]) -> bool:
-        return "results" in step and all((known.path / file).exists() for file in files)
+        """Whether a step has ended and its files are there, those inside its folders too, each as long as it was written; more may lie beside them.
+
+        Records of earlier versions tell no sizes.
+        """
+        return (
+            "results" in step
+            and all((known.path / file).exists() for file in files)
+            and all(_size(known.path / file) == size for file, size in step.get("sizes", {}).items())
+        )
+
+    def _sizes(self, files: Sequence[str]) -> dict[str, int]:
+        """Of each file of a step, also below its folders, by its name in the run. Checkpoints only lead to what is made: who has that may remove them."""
+        found: dict[str, int] = {}
+        for place in (self.path / file for file in files):
+            for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+                name = path.relative_to(self.path)
+                if CHECKPOINTS not in name.parts and not path.name.startswith(".") and (size := _size(path)) is not None:
+                    found[str(name)] = size
+        return found
 
     def _keep(self, name: str, step: JSON) -> JSON:
         self.record["steps"][name] = step
@@ -362,6 +382,15 @@ def _by_one_name(value: Any) -> Any:
     if isinstance(value, str) and os.sep in value and len(value) < LONGEST_PATH and "\0" not in value and os.path.exists(value):  # noqa: PTH110 - of names that are too long it says no
         return str(Path(value))
     return value
+
+
+def _size(path: Path) -> int | None:
+    """Of a file; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _named(read: Read) -> tuple[str, str | Path]:
