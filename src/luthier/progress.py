@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """A watcher of a run. command: the caller's own words, "" from Python; replace: move a run of other data or settings aside."""
+    """A watcher of a run. command: the caller's own words, "" from Python; replace: move a run of other data or settings aside, and write over files that are there already."""
 
     command: str
     replace: bool

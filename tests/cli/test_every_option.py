@@ -154,3 +154,10 @@ def test_help_lists_every_option_with_its_choices(words: str) -> None:
         assert entry.word in text
         if get_origin(plain(entry.type)) is Literal:
             assert "|".join(map(str, get_args(plain(entry.type)))) in text.replace(" ", "") or entry.spoken.metavar
+
+
+def test_every_command_that_writes_a_file_of_a_name_can_be_told_to_replace_it() -> None:
+    asked = {words: command for words, command in TABLE.items() if isinstance(command, Question)}
+    named = {words for words, command in asked.items() if "out" in [each.field.name for each in entries(load(command.settings))]}
+    folders = {"export"}  # whose folder is new in any case
+    assert (named - folders) | {"trace export"} == {words for words, command in asked.items() if command.writes}

@@ -293,6 +293,17 @@ def test_human_replies_alone_are_labelled_without_asking_the_model(tiny_model_fo
     assert "Good day" in (out / "report.html").read_text()
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "notes.jsonl"])
+def test_replies_are_not_written_over_what_is_there_unless_told(name: str, tiny_model_folder: Path, tmp_path: Path):
+    notes = tmp_path / name
+    notes.write_text('{"my": "notes"}\n')
+    words = ["generate", "Hi", "--model", str(tiny_model_folder), "--max-tokens", "2", "--out", str(notes)]
+    assert f"{notes}: is there already; choose another --out, or --replace" in luthier(*words, ok=False).stderr
+    assert notes.read_text() == '{"my": "notes"}\n'
+    luthier(*words, "--replace")
+    assert json.loads(notes.read_text())["prompt"] == "Hi"
+
+
 def test_an_output_that_is_read_is_refused(head: Path, tmp_path: Path):
     asked = tmp_path / "asked.jsonl"
     write_jsonl(asked, [{"prompt": "Book a table"}])

@@ -107,7 +107,7 @@ def test_errors_put_in_are_judged_by_a_tree(questions: Path, tiny_model_folder: 
     said = luthier("probe", "tree", "fit", out, "--out", tree, "--least", 3)
     assert "precision" in said
     assert "48 chains, 24 wrong" in said
-    found = json.loads(luthier("probe", "tree", "fit", out, "--out", tree, "--least", 3, "--json"))
+    found = json.loads(luthier("probe", "tree", "fit", out, "--out", tree, "--least", 3, "--json", "--replace"))
     assert 0 <= found["precision"]["low"] <= found["precision"]["high"] <= 1
     assert "of 72 chains flagged" in luthier("probe", "tree", "apply", run, tree, "--out", tmp_path / "judged.jsonl")
     assert len(list(read_rows(tmp_path / "judged.jsonl"))) == 72

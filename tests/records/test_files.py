@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthier.errors import BadRowError, DiskError, MissingFileError, SettingsError
-from luthier.records.files import SkippedRows, atomic_write, read_rows, write_jsonl, write_parquet
+from luthier.records.files import SkippedRows, atomic_write, read_rows, refuse_taken, write_jsonl, write_parquet
 
 TEXT = st.text(max_size=8)
 VALUES = st.recursive(
@@ -347,3 +347,18 @@ def test_parts_may_be_lines(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "train-0-of-2.jsonl", [{"text": "a"}])
     write_jsonl(tmp_path / "train-1-of-2.jsonl.gz", [{"text": "b"}])
     assert [row["text"] for _, row in read_rows(tmp_path)] == ["a", "b"]
+
+
+def test_what_is_there_already_is_taken_unless_it_is_empty_or_to_be_replaced(tmp_path: Path) -> None:
+    read, folder, empty = tmp_path / "read.jsonl", tmp_path / "folder", tmp_path / "empty"
+    read.write_text("{}\n")
+    (folder / "deep").mkdir(parents=True)
+    empty.touch()
+    for out in (read, folder):
+        with pytest.raises(SettingsError, match="is there already; choose another --out, or --replace"):
+            refuse_taken(out)
+        refuse_taken(out, replace=True)
+    for free in (empty, folder / "deep", tmp_path / "new" / "file", Path("/dev/null")):
+        refuse_taken(free, [read])
+    with pytest.raises(SettingsError, match="is read and would be written over"):
+        refuse_taken(folder / ".." / "read.jsonl", [read], replace=True)

@@ -27,10 +27,14 @@ class RunCommand:
 
 @dataclass(frozen=True)
 class Question:
-    """settings, answer: `module:name` of the settings class and of `answer(settings, progress) -> Told`."""
+    """settings, answer: `module:name` of the settings class and of `answer(settings, progress) -> Told`.
+
+    writes: whether it writes a file that its settings name, and refuses one that is there already unless it is told to replace it.
+    """
 
     settings: str
     answer: str
+    writes: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,9 @@ COMMANDS: dict[str, Command] = {
     "synthesize fusion": RunCommand(
         "luthier.synthesize.fusion.settings:FusionSettings", "luthier.recipes.suite:run", "luthier.synthesize.fusion.page", "runs/fusion"
     ),
-    "tools import": Question("luthier.synthesize.tools.pool_settings:ImportSettings", "luthier.synthesize.tools.pool_answers:import_pool"),
+    "tools import": Question(
+        "luthier.synthesize.tools.pool_settings:ImportSettings", "luthier.synthesize.tools.pool_answers:import_pool", writes=True
+    ),
     "tools evolve": RunCommand(
         "luthier.synthesize.tools.pool_settings:EvolveSettings",
         "luthier.synthesize.tools.evolution_runs:run",
@@ -106,7 +112,7 @@ COMMANDS: dict[str, Command] = {
     "tools lint": Question("luthier.synthesize.tools.pool_settings:LintSettings", "luthier.synthesize.tools.pool_answers:lint_tools"),
     "tools stats": Question("luthier.synthesize.tools.pool_settings:StatsSettings", "luthier.synthesize.tools.pool_answers:count_tools"),
     "tools export": Question(
-        "luthier.synthesize.tools.pool_settings:ExportSettings", "luthier.synthesize.tools.pool_answers:export_dialogues"
+        "luthier.synthesize.tools.pool_settings:ExportSettings", "luthier.synthesize.tools.pool_answers:export_dialogues", writes=True
     ),
     "tools review": Question("luthier.synthesize.tools.pool_settings:ReviewSettings", "luthier.synthesize.tools.reviews:review"),
     "select run": RunCommand("luthier.select.settings:SelectionSettings", "luthier.select.runs:run", "luthier.select.page", "runs/select"),
@@ -115,7 +121,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "select ratio": Question("luthier.select.settings:RatioSettings", "luthier.select.answers:ratio"),
     "select explain": Question("luthier.select.settings:ExplainSettings", "luthier.select.answers:explain"),
-    "select law": Question("luthier.select.settings:LawSettings", "luthier.select.law_page:law"),
+    "select law": Question("luthier.select.settings:LawSettings", "luthier.select.law_page:law", writes=True),
     "train sft": RunCommand("luthier.train.settings:SftRunSettings", "luthier.train.runs:run", "luthier.train.page", "runs/sft"),
     "train preference": RunCommand(
         "luthier.train.settings:PreferenceRunSettings",
@@ -137,16 +143,16 @@ COMMANDS: dict[str, Command] = {
         "runs/decode/compare",
     ),
     "decode chat": Own("luthier.cli.chat:command"),
-    "decode export": Question("luthier.decode.settings:ExportSettings", "luthier.decode.replies:export"),
-    "generate": Question("luthier.decode.settings:GenerateSettings", "luthier.decode.replies:generate"),
+    "decode export": Question("luthier.decode.settings:ExportSettings", "luthier.decode.replies:export", writes=True),
+    "generate": Question("luthier.decode.settings:GenerateSettings", "luthier.decode.replies:generate", writes=True),
     "probe run": RunCommand("luthier.probe.settings:ProbeSettings", "luthier.probe.runs:run", "luthier.probe.page", "runs/probe"),
     "probe online": RunCommand(
         "luthier.probe.settings:OnlineSettings", "luthier.probe.early_exit:run", "luthier.probe.early_exit_page", "runs/probe-online"
     ),
-    "probe tree fit": Question("luthier.probe.settings:TreeFitSettings", "luthier.probe.judging:fit_tree"),
-    "probe tree apply": Question("luthier.probe.settings:TreeApplySettings", "luthier.probe.judging:apply_tree"),
-    "probe select": Question("luthier.probe.settings:ChoosingSettings", "luthier.probe.judging:choose_chains"),
-    "probe export": Question("luthier.probe.settings:ExportSettings", "luthier.probe.judging:inspect_log"),
+    "probe tree fit": Question("luthier.probe.settings:TreeFitSettings", "luthier.probe.judging:fit_tree", writes=True),
+    "probe tree apply": Question("luthier.probe.settings:TreeApplySettings", "luthier.probe.judging:apply_tree", writes=True),
+    "probe select": Question("luthier.probe.settings:ChoosingSettings", "luthier.probe.judging:choose_chains", writes=True),
+    "probe export": Question("luthier.probe.settings:ExportSettings", "luthier.probe.judging:inspect_log", writes=True),
     "probe sharpness": RunCommand(
         "luthier.train.settings:SharpnessSettings", "luthier.train.runs:run_sharpness", "luthier.train.sharpness_page", "runs/sharpness"
     ),
@@ -194,7 +200,7 @@ COMMANDS: dict[str, Command] = {
         "luthier.evaluate.retrieval.settings:SearchSettings", "luthier.evaluate.retrieval.look:answer_search"
     ),
     "evaluate retrieval export": Question(
-        "luthier.evaluate.retrieval.settings:ExportSettings", "luthier.evaluate.retrieval.look:answer_export"
+        "luthier.evaluate.retrieval.settings:ExportSettings", "luthier.evaluate.retrieval.look:answer_export", writes=True
     ),
     "trace import": RunCommand(
         "luthier.trace.settings:ImportSettings", "luthier.trace.runs:import_answers", "luthier.trace.answers_page", "runs/trace-import"
@@ -211,7 +217,7 @@ COMMANDS: dict[str, Command] = {
     "trace relate": RunCommand(
         "luthier.trace.settings:RelateSettings", "luthier.trace.relate:run", "luthier.trace.relate_page", "runs/trace-relations"
     ),
-    "trace export": Question("luthier.trace.settings:ExportSettings", "luthier.trace.learners:export_step"),
+    "trace export": Question("luthier.trace.settings:ExportSettings", "luthier.trace.learners:export_step", writes=True),
     "trace serve": Own("luthier.cli.trace:serve"),
     "trace models": RunCommand(
         "luthier.trace.settings:ModelsSettings", "luthier.trace.models:run", "luthier.trace.models_page", "runs/trace-models"
@@ -226,7 +232,7 @@ COMMANDS: dict[str, Command] = {
         "luthier.search.comparison_page",
         "runs/search-compare",
     ),
-    "search export": Question("luthier.search.commands:SearchExportSettings", "luthier.search.exporting:export"),
+    "search export": Question("luthier.search.commands:SearchExportSettings", "luthier.search.exporting:export", writes=True),
     "search repair": RunCommand(
         "luthier.search.repairing:RepairSettings", "luthier.search.repairing:run", "luthier.search.repair_page", "runs/search-repair"
     ),
@@ -234,7 +240,7 @@ COMMANDS: dict[str, Command] = {
     "serve search": Own("luthier.cli.serve:search"),
     "sandbox doctor": Question("luthier.sandbox.settings:DoctorSettings", "luthier.sandbox.answers:doctor"),
     "sandbox run": Question("luthier.sandbox.settings:ScriptSettings", "luthier.sandbox.answers:script"),
-    "sandbox judge": Question("luthier.sandbox.settings:JudgeSettings", "luthier.sandbox.answers:judge"),
+    "sandbox judge": Question("luthier.sandbox.settings:JudgeSettings", "luthier.sandbox.answers:judge", writes=True),
     "sandbox attack": Question("luthier.sandbox.settings:AttackSettings", "luthier.sandbox.answers:attack"),
     "export": Question("luthier.models.export:ExportSettings", "luthier.models.export:answer"),
     "doctor": Question("luthier.recipes.doctor:DoctorSettings", "luthier.recipes.doctor:doctor"),

@@ -20,6 +20,7 @@ from luthier.report.wording import THIN
 from luthier.settings import configured
 
 QUIET = click.Option(["--quiet"], is_flag=True, help="No progress.")
+REPLACE = click.Option(["--replace"], is_flag=True, help="Write over what is there already.")
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="For machines.")
 
 
@@ -38,7 +39,7 @@ def click_command(words: str, command: RunCommand | Question | Own) -> click.Com
             QUIET,
         ]
     else:
-        params += [JSON, QUIET]
+        params += [*([REPLACE] if isinstance(command, Question) and command.writes else []), JSON, QUIET]
 
     def call() -> None:
         context = click.get_current_context()
@@ -86,7 +87,8 @@ def _run(command: RunCommand, settings: Any, params: dict[str, Any]) -> None:
 def _answer(command: Question, settings: Any, params: dict[str, Any]) -> None:
     from luthier.cli.progress import Watch
 
-    with Account() as account, Watch(params["quiet"] or params["as_json"], shlex.join(["luthier", *sys.argv[1:]])) as watch:
+    words, replace = shlex.join(["luthier", *sys.argv[1:]]), params.get("replace", False)
+    with Account() as account, Watch(params["quiet"] or params["as_json"], words, replace) as watch:
         told = load(command.answer)(settings, watch)
     _account(account, params["quiet"] or params["as_json"])
     if params["as_json"]:

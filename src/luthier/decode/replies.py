@@ -11,7 +11,7 @@ from luthier.decode.settings import ChatSettings, DecodingSettings, ExportSettin
 from luthier.models.opening import open_model, require
 from luthier.progress import Progress, quiet
 from luthier.records import Message, write_jsonl
-from luthier.records.files import refuse_same
+from luthier.records.files import refuse_taken
 from luthier.report.wording import Told
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def generate(settings: GenerateSettings, progress: Progress = quiet) -> Told:
     """A row for each prompt and each context of the file: `prompt`, `text`, `temperature`; in `out` where it is given."""
     from luthier.decode.contexts import read_contexts
 
-    if settings.out is not None and settings.file is not None:
-        refuse_same(settings.out, [settings.file])
+    if settings.out is not None:
+        refuse_taken(settings.out, filter(None, [settings.file]), replace=progress.replace)
     asked: list[tuple[Message, ...]] = [(Message("user", text),) for text in settings.prompts]
     asked += [context.messages for context in read_contexts(settings.file)] if settings.file is not None else []
     if settings.head is None and (settings.endpoint is not None or settings.engine != "transformers"):
@@ -148,6 +148,6 @@ def export(settings: ExportSettings, progress: Progress = quiet) -> Told:
     from luthier.decode.portable import PortableHead
 
     source = Path(settings.head) / "portable.json"
-    refuse_same(settings.out, [source])
+    refuse_taken(settings.out, [source], replace=progress.replace)
     PortableHead.load(source).save(settings.out)
     return Told([settings.out], {"out": settings.out})

@@ -12,7 +12,7 @@ from luthier.probe.runs import journal_name, read_traces
 from luthier.probe.settings import ChoosingSettings, ExportSettings, TreeApplySettings, TreeFitSettings
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, write_jsonl
-from luthier.records.files import refuse_same
+from luthier.records.files import refuse_taken
 from luthier.report.wording import Told, points, rate
 from luthier.run.record import RunRecord
 
@@ -34,6 +34,7 @@ def fit_tree(settings: TreeFitSettings, progress: Progress = quiet) -> Told:
     from luthier.statistics.ranks import area_under_curve
     from luthier.statistics.rates import wilson
 
+    refuse_taken(settings.out, replace=progress.replace)
     traces = read_traces(Path(settings.run))
     wrong = _labels(traces, settings, progress)
     kept = [(trace, bool(mark)) for trace, mark in zip(traces, wrong, strict=True) if mark is not None]
@@ -82,7 +83,7 @@ def apply_tree(settings: TreeApplySettings, progress: Progress = quiet) -> Told:
     from luthier.probe.judge import ChainJudge
     from luthier.statistics.rates import wilson
 
-    refuse_same(settings.out, [settings.tree])
+    refuse_taken(settings.out, [settings.tree], replace=progress.replace)
     judge, traces = ChainJudge.load(Path(settings.tree)), read_traces(Path(settings.run))
     rows = [
         {
@@ -111,6 +112,7 @@ def choose_chains(settings: ChoosingSettings, progress: Progress = quiet) -> Tol
     """Every strategy on the chains of a run, or with `strategy` its answers in the file `out`."""
     run, tree = Path(settings.run), None if settings.tree is None else Path(settings.tree)
     if settings.out is not None:
+        refuse_taken(settings.out, filter(None, [settings.tree]), replace=progress.replace)
         count = write_jsonl(settings.out, answers(run, settings.strategy, score=settings.score, tree=tree))
         return Told([f"{count} answers   {settings.out}"], {"answers": count, "out": settings.out})
     rows = compare_strategies(run, score=settings.score, tree=tree, seed=settings.seed)
@@ -206,6 +208,7 @@ def inspect_log(settings: ExportSettings, progress: Progress = quiet) -> Told:
     from luthier.probe.chain_trace import measures
     from luthier.records.inspect_logs import write_inspect_log
 
+    refuse_taken(settings.out, replace=progress.replace)
     record, traces = RunRecord.read(settings.run, "probe run"), read_traces(Path(settings.run))
     samples = [
         {

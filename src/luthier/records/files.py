@@ -225,6 +225,15 @@ def refuse_same(out: str | Path, inputs: Iterable[str | Path]) -> None:
             raise SettingsError(f"{out}: is read and would be written over; choose another --out")
 
 
+def refuse_taken(out: str | Path, inputs: Iterable[str | Path] = (), *, replace: bool = False) -> None:
+    """Raises SettingsError where an output is also an input, or, unless `replace`, something that is there already: a file or folder that is not empty."""
+    refuse_same(out, inputs)
+    place = Path(out)
+    held = any(place.iterdir()) if place.is_dir() else place.is_file() and place.stat().st_size > 0
+    if held and not replace:
+        raise SettingsError(f"{out}: is there already; choose another --out, or --replace")
+
+
 def disk_error(error: OSError, path: str | Path) -> DiskError:
     """What went wrong while writing `path`, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from luthier.errors import MissingFileError, SandboxError, SandboxUnavailable, SettingsError
 from luthier.progress import Progress, quiet
-from luthier.records.files import read_rows, refuse_same, write_jsonl
+from luthier.records.files import read_rows, refuse_taken, write_jsonl
 from luthier.records.problems import note_fields
 from luthier.report.wording import Told
 from luthier.sandbox.attack import LIMITS, Held, attacks, run_attacks
@@ -51,7 +51,7 @@ def judge(settings: JudgeSettings, progress: Progress = quiet) -> Told:
     """The verdict on each program. Raises SettingsError for tests that cannot judge, SandboxError where the sandbox fails twice."""
     tasks = _tasks(settings)
     if settings.out:
-        refuse_same(settings.out, [settings.programs, *([settings.tests] if settings.tests else [])])
+        refuse_taken(settings.out, filter(None, [settings.programs, settings.tests]), replace=progress.replace)
     progress.step("Judging programs", len(tasks))
     verdicts = []
     with _opened(settings) as box:

@@ -8,7 +8,7 @@ from pathlib import Path
 from luthier.errors import SettingsError
 from luthier.progress import Progress, quiet
 from luthier.records import JSON
-from luthier.records.files import read_rows, write_jsonl
+from luthier.records.files import read_rows, refuse_taken, write_jsonl
 from luthier.report.wording import Told
 from luthier.run.record import RunRecord
 from luthier.search import prompts
@@ -20,6 +20,7 @@ from luthier.search.readers import read_all
 
 def export(settings: SearchExportSettings, progress: Progress = quiet) -> Told:
     """Write the rows. Raises MissingFileError where RUN is no search, SettingsError where it found nothing of the kind."""
+    refuse_taken(settings.out, replace=progress.replace)
     run = RunRecord.read(Path(settings.run), name="search run")
     told = run.settings
     problems = {one.task: one.posed for one in read_all(told["problems"], told.get("public"), told.get("limit"))}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.progress import Progress, quiet
 from luthier.records import JSON
-from luthier.records.files import refuse_same
+from luthier.records.files import refuse_taken
 from luthier.report.charts import plot, ticks
 from luthier.report.page import Page, write_page
 from luthier.report.wording import Told, number
@@ -32,7 +32,7 @@ def law(settings: LawSettings, progress: Progress = quiet) -> Told:
         told.append(f"{settings.ledger}: no versions yet; train with an EntropyLawCallback")
     if settings.out is None:
         return Told(told, groups)
-    refuse_same(settings.out, [settings.ledger])
+    refuse_taken(settings.out, [settings.ledger], replace=progress.replace)
     out = Path(settings.out)
     record = Run(out.parent, "select law", settings, reads=[settings.ledger], progress=progress)
     record.record["status"] = "done"

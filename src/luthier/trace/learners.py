@@ -14,7 +14,7 @@ from luthier.models.opening import embedder_reads
 from luthier.progress import Progress, quiet
 from luthier.records import JSON, Journal, atomic_write
 from luthier.records.delimited import inert
-from luthier.records.files import refuse_same
+from luthier.records.files import refuse_taken
 from luthier.report.wording import Told
 from luthier.run import Run
 from luthier.trace import learners_page
@@ -82,7 +82,7 @@ def export_step(settings: ExportSettings, progress: Progress = quiet) -> Told:
     """One step of a tracer as an ONNX graph; see `luthier.trace.onnx_export`."""
     from luthier.trace.onnx_export import export_onnx
 
-    refuse_same(settings.target, settings.folder().glob("*"))
+    refuse_taken(settings.target, settings.folder().glob("*"), replace=progress.replace)
     path = export_onnx(open_tracer(settings), settings.target)
     return Told([str(path)], {"out": str(path)})
 

@@ -14,7 +14,7 @@ from luthier.evaluate.retrieval.settings import ExportSettings, SearchSettings
 from luthier.evaluate.retrieval.task import Qrels, Task, Texts
 from luthier.progress import Progress, quiet
 from luthier.records import read_rows
-from luthier.records.files import refuse_same
+from luthier.records.files import refuse_taken
 from luthier.report.wording import Told
 
 LINES = 6  # of a document that are shown
@@ -58,7 +58,7 @@ def answer_search(settings: SearchSettings, progress: Progress = quiet) -> Told:
 
 def answer_export(settings: ExportSettings, progress: Progress = quiet) -> Told:
     """Write the task for another tool; tells the folder."""
-    refuse_same(settings.out, [settings.task])
+    refuse_taken(settings.out, [settings.task], replace=progress.replace)
     task = open_task(settings.task, settings)
     out = str(export(task.merged() if settings.merged else task, settings.out, settings.layout))
     return Told([out], {"out": out})

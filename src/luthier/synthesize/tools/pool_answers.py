@@ -10,7 +10,7 @@ from pathlib import Path
 from luthier.errors import BadRowError, SettingsError
 from luthier.progress import Progress
 from luthier.records import JSON, Account, Tool, read_conversations, write_jsonl
-from luthier.records.files import refuse_same
+from luthier.records.files import refuse_taken
 from luthier.report.wording import Told, number
 from luthier.synthesize.tools.apis import import_apis
 from luthier.synthesize.tools.callable_tools import callable_tools
@@ -43,7 +43,7 @@ class PoolStats:
 
 def import_pool(settings: ImportSettings, progress: Progress) -> Told:
     """Raises MissingFileError or ToolSpecError for what is no description of APIs, and SettingsError where no tool can be used."""
-    refuse_same(settings.out, [spec for spec in settings.specs if ":" not in spec])
+    refuse_taken(settings.out, [spec for spec in settings.specs if ":" not in spec], replace=progress.replace)
     progress.step("Collecting tools")
     own, left = own_pool(import_apis(settings.specs))
     others = shipped_pool().pool if settings.builtin_apis else ToolPool(())
@@ -125,7 +125,7 @@ def stats_of(tools: list[Tool]) -> PoolStats:
 
 def export_dialogues(settings: ExportSettings, progress: Progress) -> Told:
     """Raises MissingFileError and BadRowError for what holds no dialogues."""
-    refuse_same(settings.out, [settings.dialogues])
+    refuse_taken(settings.out, [settings.dialogues], replace=progress.replace)
     progress.step("Writing dialogues")
     left: Counter[str] = Counter()
 
