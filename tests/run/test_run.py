@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from luthier.errors import LuthierError, SettingsError
+from luthier.errors import EngineError, LuthierError, SettingsError
 from luthier.progress import Progress, quiet
 from luthier.records.locks import FileLock
 from luthier.report.page import Page
@@ -244,6 +244,22 @@ def test_what_a_failed_run_can_go_on_from_is_not_lost_to_another(files: list[str
     with Run(out, "test", Settings(size=2), progress=Replacing()) as run:
         assert run.step("step", lambda: {"left": (out / left).exists()}, files=files) == {"left": False}
     assert (tmp_path / "run.1" / left).is_file() == kept
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_is_not_finite_is_named_and_the_record_stays_readable(number: float, tmp_path: Path) -> None:
+    with (
+        pytest.raises(EngineError, match=rf"the step 'step' came to no finite number, measured\.1\.loss is {number}"),
+        Run(tmp_path, "test", Settings()) as run,
+    ):
+        run.step("step", lambda: {"measured": [{"loss": 1.5}, {"loss": number}]})
+    assert RunRecord.read(tmp_path).status == "failed"
+    with (
+        pytest.raises(EngineError, match=r"the run came to no finite number, share is"),
+        Run(tmp_path / "noted", "test", Settings()) as run,
+    ):
+        run.note(share=number)
+    assert "share" not in RunRecord.read(tmp_path / "noted").record
 
 
 def test_a_failed_run_says_why(tmp_path: Path) -> None:

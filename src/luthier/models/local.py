@@ -22,7 +22,7 @@ from luthier.models.grammar import GrammarEngine, GrammarMask
 from luthier.models.hardware import Hardware, HardwareSettings, check_hardware, input_device
 from luthier.models.loading import loading, reason
 from luthier.models.protocol import GREEDY, Capability, Completion, Draw, Progress, Prompt, Sampling, Samplings, Score, Usage, draws
-from luthier.models.weights import load_weights, note_loaded, placed, reading_dtype, training_dtype
+from luthier.models.weights import load_weights, note_loaded, placed, reading_dtype, refuse_broken_adapter, training_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -335,6 +335,7 @@ def _adapted(module: Any, adapter: Path, folder: Path, *, merge: bool) -> Any:
     from peft import PeftModel
 
     check_base(adapter, folder)
+    refuse_broken_adapter(adapter)
     fit_rows(module, folder, adapter)
     tuned = PeftModel.from_pretrained(module, str(adapter))
     return tuned.merge_and_unload() if merge else tuned.get_base_model()

@@ -14,6 +14,7 @@ from luthier.errors import EngineError
 from luthier.models.adapter_parts import fit_rows, reading_of
 from luthier.models.base_model import check_base
 from luthier.models.loading import load_module, loading
+from luthier.models.weights import refuse_broken, refuse_broken_adapter
 
 EXACT = 1e-4  # of the largest logit: what float32 sums in another order are off by
 FRESH = 64  # of the tokens that an adapter adds, as many as are tried
@@ -30,15 +31,18 @@ class Merged(NamedTuple):
 
 
 def merge(folder: Path, adapter: Path | None) -> Merged:
-    """The model of a folder with an adapter in its weights. Raises EngineError where merging changed what the model says."""
+    """The model of a folder with an adapter in its weights. Raises EngineError where merging changed what the model says, or where weights or what
+    they say are not finite."""
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     base = load_module(AutoModelForCausalLM, folder, dtype=torch.float32).eval()
+    refuse_broken(base.named_parameters(), folder)
     if adapter is None:
         return Merged(base, 0.0, False)
     check_base(adapter, folder)
+    refuse_broken_adapter(adapter)
     fresh = fit_rows(base, folder, adapter)
     with loading(adapter, "adapter", f"give a PEFT adapter of {folder}"):
         warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")  # that is what `_untie` is for
@@ -52,6 +56,8 @@ def merge(folder: Path, adapter: Path | None) -> Merged:
         model.config.tie_word_embeddings = False
     model.tie_weights()
     after = _logits(model, ids)
+    if not all(bool(one.isfinite().all()) for one in (*before, *after)):
+        raise EngineError(f"{adapter}: on {folder} it gives logits that are not finite; train it again, or give another one")
     largest = max(float(one.abs().max()) for one in before)
     difference = max(float((one - other).abs().max()) for one, other in zip(before, after, strict=True)) / max(largest, 1e-6)
     if difference > EXACT:

@@ -6,10 +6,12 @@ What was loaded is noted for the record of a run. Adapters are put on by the cal
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from luthier.errors import EngineError
 from luthier.models.hardware import HardwareSettings, attention_kernel, chosen_device, input_device, is_spread
 from luthier.models.loading import load_module, loading
 from luthier.models.precision import fast_dtype
@@ -52,7 +54,7 @@ def training_dtype(asked: HardwareSettings) -> torch.dtype:
 def load_weights(folder: Path, asked: HardwareSettings, dtype: torch.dtype | str) -> PreTrainedModel:
     """The causal language model of a folder; one of full precision lies on the CPU until `placed`, unless it is spread by a map.
 
-    dtype: of torch, or "auto" as stored. Raises EngineError.
+    dtype: of torch, or "auto" as stored. Raises EngineError, also where a weight is not finite.
     """
     from transformers import AutoModelForCausalLM
 
@@ -65,7 +67,32 @@ def load_weights(folder: Path, asked: HardwareSettings, dtype: torch.dtype | str
     module: PreTrainedModel = load_module(AutoModelForCausalLM, folder, **told)
     if asked.quantize is not None:
         _keep_layout(module)
+    refuse_broken(module.named_parameters(), folder)
     return module
+
+
+def refuse_broken(weights: Iterable[tuple[str, torch.Tensor]], place: Path | str) -> None:
+    """Raises EngineError where weights hold a number that is not finite, of which no answer, loss or score can be made.
+
+    A sum is not finite where one of its numbers is not, and reads each once, with no copy of them.
+    """
+    import torch
+
+    for name, weight in weights:
+        if not weight.is_floating_point() or weight.is_meta or weight.itemsize == 1:  # elsewhere yet, or packed
+            continue
+        if not bool(weight.detach().sum(dtype=torch.float32).isfinite()) and not bool(weight.isfinite().all()):
+            raise EngineError(f"{place}: the weights of {name} are not finite, so it gives no numbers; train it again, or give another one")
+
+
+def refuse_broken_adapter(adapter: Path | str) -> None:
+    """The same of an adapter as it is stored."""
+    from safetensors import safe_open
+
+    file = Path(adapter) / "adapter_model.safetensors"
+    if file.is_file():
+        with loading(adapter, "adapter", "give a PEFT adapter"), safe_open(file, framework="pt") as stored:
+            refuse_broken(((name, stored.get_tensor(name)) for name in stored.keys()), adapter)  # noqa: SIM118 - it is no dictionary
 
 
 def _place(device: str) -> int | str:

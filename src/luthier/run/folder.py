@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -23,7 +24,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from luthier import __version__
-from luthier.errors import BadRowError, DiskError, LuthierError, SettingsError
+from luthier.errors import BadRowError, DiskError, EngineError, LuthierError, SettingsError
 from luthier.progress import Progress, quiet
 from luthier.records import JSON
 from luthier.records.account import current
@@ -167,7 +168,7 @@ class Run(RunRecord):
         self.record["steps"][name] = {"key": key, "seconds": spent, "files": list(files)}
         self.save()
         start = time.perf_counter()
-        results: JSON = json.loads(json.dumps(work()))
+        results: JSON = self._plain(work(), f"the step {name!r}")
         give_memory_back()
         self.record["steps"][name] |= {"seconds": round(spent + time.perf_counter() - start, 2), "results": results}
         self.record["steps"][name]["sizes"] = self._sizes(files)
@@ -187,7 +188,7 @@ class Run(RunRecord):
 
     def note(self, **fields: Any) -> None:
         """Keep something beside the steps."""
-        self.record |= json.loads(json.dumps(fields))
+        self.record |= self._plain(fields, "the run")
         if not self.rank:
             self.save()
 
@@ -201,8 +202,17 @@ class Run(RunRecord):
             self.record["models"] = models
         waiting = {name: step for name, step in self._kept.steps.items() if name not in self.steps}
         with atomic_write(self.path / RECORD) as stream:
-            json.dump({**self.record, "steps": {**self.steps, **waiting}}, stream, indent=1, ensure_ascii=False)
+            json.dump({**self.record, "steps": {**self.steps, **waiting}}, stream, indent=1, ensure_ascii=False, allow_nan=False)
             stream.write("\n")
+
+    def _plain(self, results: Any, of: str) -> Any:
+        """As JSON gives it back. Raises EngineError for a number that is not finite, which run.json could not be read with."""
+        for place, number in _numbers(results):
+            if not math.isfinite(number):
+                raise EngineError(
+                    f"{self.path}: {of} came to no finite number, {place} is {number}; look for a damaged model or data, or gentler settings"
+                )
+        return json.loads(json.dumps(results))
 
     def _models(self) -> list[JSON]:
         """What the models of this run computed on, and in which form; also those of earlier invocations."""
@@ -382,6 +392,15 @@ def _by_one_name(value: Any) -> Any:
     if isinstance(value, str) and os.sep in value and len(value) < LONGEST_PATH and "\0" not in value and os.path.exists(value):  # noqa: PTH110 - of names that are too long it says no
         return str(Path(value))
     return value
+
+
+def _numbers(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers with a point in what becomes JSON, by their places: `measured.0.loss`."""
+    if isinstance(value, float):
+        yield place, value
+    elif isinstance(value, Mapping | list | tuple):
+        for name, each in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _numbers(each, f"{place}.{name}" if place else str(name))
 
 
 def _size(path: Path) -> int | None:

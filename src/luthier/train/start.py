@@ -18,7 +18,7 @@ from luthier.models.hardware import chosen_device
 from luthier.models.loading import loading, reason
 from luthier.models.local import LocalModel
 from luthier.models.token_rows import unlearned
-from luthier.models.weights import load_weights, note_loaded, placed, with_attention
+from luthier.models.weights import load_weights, note_loaded, placed, refuse_broken_adapter, with_attention
 from luthier.records import JSON
 from luthier.records.numbers import finite_number, shown
 
@@ -210,6 +210,7 @@ def _with_adapter(base: Any, adapter: str, model: LocalModel) -> PeftModel:
     from peft import PeftModel
 
     check_base(Path(adapter), model.folder)
+    refuse_broken_adapter(adapter)
     fit_rows(base, model.folder, adapter)
     with loading(adapter, "adapter", f"give a PEFT adapter of {model.name}"):
         return PeftModel.from_pretrained(base, adapter, is_trainable=True)
