@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from scripted_models import Says
 
+from luthier.errors import MissingFileError
 from luthier.progress import Progress, quiet
 from luthier.run import RunRecord
 from luthier.sandbox import Sandbox
@@ -190,6 +191,29 @@ def test_links_inside_are_there_and_others_are_named(root: Path) -> None:
     with Worktree(root) as tree:
         assert (tree.path / "data").is_symlink()
         assert not (tree.path / "outside").exists()
+
+
+def test_temporary_files_inside_the_repository_are_no_part_of_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / "build" / "tmp"
+    deep.mkdir(parents=True)
+    (deep / "notes.txt").write_text("mine")
+    (tmp_path / "cart.py").write_text(WRONG)
+    for place in (deep, tmp_path):
+        monkeypatch.setattr("tempfile.tempdir", str(place))
+        with Worktree(tmp_path) as tree:
+            assert sorted(str(path.relative_to(tree.path)) for path in tree.path.rglob("*") if path.is_file()) == [
+                "build/tmp/notes.txt",
+                "cart.py",
+            ]
+            assert tree.left_out == ()
+
+
+def test_a_test_file_that_is_not_there_is_named_before_anything_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cart.py").write_text(WRONG)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))  # no copy could be made
+    with pytest.raises(MissingFileError, match=r"test_m\.py: no such file; name the test as PATH::TEST, its path from --root"):
+        repairing.run(RepairSettings("test_m.py::test_f", model="nothing", root=str(tmp_path)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_one_edit_does_to_the_tree_is_undone_before_the_next(root: Path) -> None:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from luthier.errors import SettingsError
+from luthier.errors import MissingFileError, SettingsError
 from luthier.models.budget import Budget, Spent
 from luthier.models.opening import ServedModelSettings
 from luthier.progress import Progress, quiet
@@ -106,10 +106,12 @@ class _Baseline:
 def run(settings: RepairSettings, out: Path, progress: Progress = quiet, model: LanguageModel | None = None) -> Run:
     """Search, and keep `fix.patch` where one is found, the tree and `report.html` in `out`; a stopped run continues.
 
-    model: in place of the one that the settings name, already open. Raises SettingsError where the test passes or does not exist,
+    model: in place of the one that the settings name, already open. Raises MissingFileError where there is no file of the test, SettingsError where the test passes or does not exist,
     SandboxUnavailable where nothing can be confined here.
     """
-    root = Path(settings.root)
+    root, named = Path(settings.root), settings.test.partition("::")[0]
+    if root.is_dir() and not (root / named).is_file():
+        raise MissingFileError(f"{root / named}: no such file; name the test as PATH::TEST, its path from --root")
     with Worktree(root, settings.python) as tree:
         progress.step("Running the suite as it is")
         stands = _baseline(tree, settings)
@@ -117,7 +119,7 @@ def run(settings: RepairSettings, out: Path, progress: Progress = quiet, model: 
             progress.say(told)
         functions = editable(tree, stands.failing, stands.near, settings.functions, stands.files, cut=stands.cut)
         groups = [[one] for one in functions] if settings.apart else [functions]
-        files = sorted({root / one.file for one in functions} | {root / settings.test.partition("::")[0]})
+        files = sorted({root / one.file for one in functions} | {root / named})
         asked = model or settings.open()
         with Run(out, "search repair", settings, reads=[*files, *settings.reads()], progress=progress, draw=repair_page.draw) as made:
             job = _Job(tree, stands, groups, settings, out)

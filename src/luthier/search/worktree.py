@@ -233,12 +233,16 @@ class Worktree:
 
 
 def _copied(repository: Path, target: Path) -> tuple[str, ...]:
-    """Copy a repository with the links that stay inside it; what is left out of the copy, by name."""
+    """Copy a repository with the links that stay inside it; what is left out of the copy, by name. The folder that holds the copy may lie in the
+    repository, where temporary files go there, and is no part of it."""
     left: list[str] = []
     links: list[Path] = []
+    holder = target.resolve().parent
 
     def left_out(folder: str, names: list[str]) -> set[str]:
         apart = set(LEFT_OUT.intersection(names))
+        if holder.parent == Path(folder):
+            apart.add(holder.name)
         for path in (Path(folder, name) for name in names if name not in apart):
             if path.is_symlink():
                 links.append(path.relative_to(repository))
