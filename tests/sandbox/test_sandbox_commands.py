@@ -105,14 +105,42 @@ def test_rows_of_programs_are_judged_and_kept(tmp_path: Path) -> None:
         ({"program": "x"}, "without tests"),
         ({"tests": ["a"]}, "neither program nor completion"),
         ({"program": "x", "tests": "assert f()"}, "entry"),
+        ({"program": SQUARE, "tests": ["pass"], "entry_point": "square"}, "test 1 never calls the program, so it cannot judge it"),
+        ({"program": SQUARE, "tests": ["assert square(1) == 1", "1==2"], "entry_point": "square"}, "test 2 never calls the program"),
+        ({"program": SQUARE, "tests": ["assert square("], "entry_point": "square"}, "test 1 is not Python"),
+        ({"program": SQUARE, "tests": ["assert len('a') == 1"], "entry_point": "square"}, "test 1 never calls the program"),
     ],
 )
 def test_rows_that_cannot_be_judged_are_named(tmp_path: Path, row: dict[str, object], said: str) -> None:
     rows = tmp_path / "rows.jsonl"
     write_jsonl(rows, [{"program": SQUARE, "tests": ["assert square(2) == 4"], "entry_point": "square"}, row])
-    told = luthier("sandbox", "judge", rows, ok=False).stderr
+    told = luthier("sandbox", "judge", rows, "--out", tmp_path / "out.jsonl", "--quiet", ok=False).stderr
     assert "rows.jsonl:2: " in told
     assert said in told
+    assert len(told.strip().splitlines()) == 1
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_all_rows_that_turn_out_to_judge_nothing_are_named_at_once(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    good, idle = ({"program": SQUARE, "tests": [test], "entry_point": "square"} for test in ("assert square(2) == 4", "print(1)"))
+    write_jsonl(rows, [idle, good, good, idle, idle, good, idle])
+    told = luthier("sandbox", "judge", rows, "--quiet", ok=False).stderr
+    assert [number for number in range(1, 8) if f"rows.jsonl:{number}: test 1 never calls" in told] == [1, 4, 5]
+    assert "and 1 more like them" in told
+
+
+def test_a_test_file_that_judges_nothing_is_named(tmp_path: Path) -> None:
+    program, tests = written(tmp_path / "p.py", SQUARE), written(tmp_path / "t.py", "assert 1 == 1\n")
+    told = luthier("sandbox", "judge", program, "--tests", tests, "--entry-point", "square", "--quiet", ok=False).stderr
+    assert "t.py: test 1 never calls the program" in told
+
+
+def test_a_program_that_is_called_as_a_decorator_is_judged(tmp_path: Path) -> None:
+    program = written(tmp_path / "p.py", "def twice(f):\n    return 2\n")
+    tests = written(tmp_path / "t.py", "@twice\ndef made():\n    pass\n\nassert made == 2\n")
+    words = ("sandbox", "judge", program, "--tests", tests, "--entry-point", "twice", "--judge", "inprocess", "--quiet")
+    assert luthier(*words).stdout.splitlines()[-1] == "passed"
 
 
 def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +20,9 @@ from luthier.sandbox.outcome import Check, InputOutput, Judgement, Task
 from luthier.sandbox.rewards import TESTS, make_test, task_of
 from luthier.sandbox.settings import AttackSettings, BoxSettings, DoctorSettings, JudgeSettings, LimitSettings, ScriptSettings
 from luthier.sandbox.verdicts import harmless
+from luthier.texts.programs import parsed
 
+SHOWN_IDLE = 3  # rows whose tests cannot judge, by their names
 FIELDS = frozenset(("program", "completion", "prompt", "entry_point", *TESTS))
 
 
@@ -48,16 +51,27 @@ def script(settings: ScriptSettings, progress: Progress = quiet) -> Told:
 
 
 def judge(settings: JudgeSettings, progress: Progress = quiet) -> Told:
-    """The verdict on each program. Raises SettingsError for tests that cannot judge, SandboxError where the sandbox fails twice."""
-    tasks = _tasks(settings)
+    """The verdict on each program. Raises SettingsError for tests that cannot judge, by the places of their rows and with no verdict written, SandboxError
+    where the sandbox fails twice."""
+    placed = _tasks(settings)
     if settings.out:
         refuse_taken(settings.out, filter(None, [settings.programs, settings.tests]), replace=progress.replace)
-    progress.step("Judging programs", len(tasks))
-    verdicts = []
+    progress.step("Judging programs", len(placed))
+    verdicts: list[Judgement] = []
+    idle: list[str] = []
     with _opened(settings) as box:
-        for verdict in box.judge_many(tasks):
-            verdicts.append(verdict)
-            progress.advance()
+        while (done := len(verdicts) + len(idle)) < len(placed):
+            try:
+                for verdict in box.judge_many(task for _, task in placed[done:]):
+                    verdicts.append(verdict)
+                    progress.advance()
+            except (
+                SettingsError
+            ) as problem:  # a test that passed and never called the program: the others are tried, so that all are named at once
+                idle.append(f"{placed[len(verdicts) + len(idle)][0]}: {problem}")
+    if idle:
+        more = f", and {len(idle) - SHOWN_IDLE} more like them" if len(idle) > SHOWN_IDLE else ""
+        raise SettingsError(f"{'; '.join(idle[:SHOWN_IDLE])}{more}; mend or leave out what cannot judge")
     if settings.out:
         write_jsonl(settings.out, (verdict.to_row() for verdict in verdicts))
     failed = Path(settings.programs).suffix == ".py" and not all(verdict.passed for verdict in verdicts)
@@ -110,12 +124,19 @@ def _opened(settings: BoxSettings) -> Sandbox:
     return Sandbox(settings.backend, workers=settings.workers, limits=limits, modules=settings.modules)
 
 
-def _tasks(settings: JudgeSettings) -> list[Task]:
+def _tasks(settings: JudgeSettings) -> list[tuple[str, Task]]:
+    """The tasks, each with the place of its tests."""
     if settings.tests:
-        return [Task(_read(settings.programs), _tests(settings.tests), settings.entry_point, settings.judge)]
+        task = Task(_read(settings.programs), _tests(settings.tests), settings.entry_point, settings.judge)
+        try:
+            _refuse_idle(task)
+        except SettingsError as problem:
+            raise SettingsError(f"{settings.tests}: {problem}") from None
+        return [(settings.tests, task)]
     tasks = []
     for number, row in read_rows(settings.programs):
-        tasks.append(_row_task(f"{settings.programs}:{number}", row, settings))
+        place = f"{settings.programs}:{number}"
+        tasks.append((place, _row_task(place, row, settings)))
         note_fields("program", row, FIELDS, settings.programs, number)
     if not tasks:
         raise SettingsError(f"{settings.programs}: no programs there")
@@ -131,10 +152,22 @@ def _row_task(place: str, row: dict[str, Any], settings: JudgeSettings) -> Task:
             task = task_of(row["completion"], tests, entry, row.get("prompt") or "")
         else:
             raise SettingsError("has neither program nor completion")
-        task.listed  # noqa: B018 - refuses tests that cannot judge
+        _refuse_idle(task)
     except SettingsError as problem:
         raise SettingsError(f"{place}: {problem}") from None
     return Task(task.program, task.tests, task.entry_point, settings.judge)
+
+
+def _refuse_idle(task: Task) -> None:
+    """Raises SettingsError for tests that cannot judge, as far as their text tells: what a test does call is only seen when it runs."""
+    for number, test in enumerate(task.listed, 1):
+        if not isinstance(test, str):
+            continue
+        tree = parsed(test)
+        if tree is None:
+            raise SettingsError(f"test {number} is not Python")
+        if not any(isinstance(node, ast.Call) or getattr(node, "decorator_list", ()) for node in ast.walk(tree)):
+            raise SettingsError(f"test {number} never calls the program, so it cannot judge it")
 
 
 def _tests(path: str) -> tuple[str | InputOutput, ...]:
