@@ -294,6 +294,7 @@ def test_what_the_bundled_model_knows_is_left_out(documents: Path, bundled_model
         (["synthesize", "fusion", "{documents}", "--retriever", "static"], "'static' is not one of 'bm25'"),
         (["synthesize", "fusion", "{documents}", "--where", "maker"], "--where maker: write each as COLUMN=TEXT"),
         (["synthesize", "fusion", "{documents}", "--split-date", "July"], "--split-date is 'July'"),
+        (["synthesize", "fusion", "{documents}", "--split-date", "2024-13-45"], "--split-date is '2024-13-45'"),
         (["synthesize", "fusion", "{documents}", "--holdout", "nan"], "--holdout is nan; give a number from 0"),
         (["synthesize", "fusion", "{here}"], "which is read; choose another --out"),
         (["train", "infuse", "{here}"], "no fusion suite here"),

@@ -196,6 +196,8 @@ def test_a_date_decides_and_what_has_none_is_left_out(tmp_path: Path):
     assert {fact.date >= "2020-01-01" for fact in split.external.all} == {True}  # type: ignore[operator]
     assert split.dropped == {"fact without a date": 1}
     assert split_facts(kb, by="date").settings["at"] == "2020-05-05"
+    with pytest.raises(SettingsError, match="the split is at '2015-02-31'; give a date"):
+        split_facts(kb, by="date", at="2015-02-31")
 
 
 def test_near_duplicate_passages_stay_on_one_side(tmp_path: Path):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.texts.dates import is_open, order_in, read_moment, shown_order
+from luthier.texts.dates import is_date, is_open, order_in, read_moment, shown_order
 
 
 @pytest.mark.parametrize(
@@ -100,3 +100,33 @@ def test_a_clock_may_name_its_zone(text: str, moment: str | None):
 def test_dates_with_a_zone_show_what_stands_first(zone: str):
     assert is_open(f"05/06/2024 10:00{zone}")
     assert shown_order([f"05/06/2024 10:00{zone}", f"25/06/2024 10:00{zone}"]).order == "day"
+
+
+@given(st.dates())
+def test_each_day_that_there_is_is_a_date_and_so_are_its_month_and_year(day):
+    text = day.isoformat()
+    assert is_date(text)
+    assert is_date(text[:7])
+    assert is_date(text[:4])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "July",
+        "2024-13",
+        "2024-13-45",
+        "2015-02-31",
+        "2023-02-29",
+        "2024-00-10",
+        "2024-01-00",
+        "0000",
+        "24-01-01",
+        "2024-1-1",
+        "2024-01-01T00",
+        "２０２４",
+    ],
+)
+def test_what_is_no_date_is_told(text):
+    assert not is_date(text)

@@ -17,6 +17,7 @@ _ZONE = r"(?:\s?(?P<zone>Z|(?:UTC|GMT)?[+-]\d\d(?::?\d\d)?|UTC|GMT))?"
 _CLOCK = rf"(?:(?:T|,?\s{{1,3}})(?P<hour>\d{{1,2}}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<part>\d{{1,6}})\d{{0,6}})?)?(?:\s?(?P<half>[ap])\.?m\.?)?{_ZONE})?"
 _NUMBERED = re.compile(rf"(?P<one>\d{{1,2}})(?P<sign>[./-])(?P<two>\d{{1,2}})(?P=sign)(?P<year>\d{{4}}|\d\d){_CLOCK}", re.IGNORECASE)
 _YEAR_FIRST = re.compile(rf"(?P<year>\d{{4}})(?P<sign>[./-])(?P<two>\d{{1,2}})(?P=sign)(?P<one>\d{{1,2}}){_CLOCK}", re.IGNORECASE)
+_ISO = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
 _IN_TEXT = re.compile(r"(?<![\w./-])\d{1,2}([./-])\d{1,2}\1\d{4}(?![\w/-]|\.\d)")
 _CENTURY = 69  # years of two digits from here on are of the century before
 
@@ -46,6 +47,18 @@ def shown_order(texts: Iterable[str]) -> Shown:
             if len(found) == 2:
                 break
     return Shown(found.get("day"), found.get("month"))
+
+
+def is_date(text: str) -> bool:
+    """Whether a text is a year, month or day that there is, as `2024`, `2024-07` or `2024-07-01`."""
+    if _ISO.fullmatch(text) is None:
+        return False
+    year, month, day = (int(part) for part in (*text.split("-"), "1", "1")[:3])
+    try:
+        datetime(year, month, day)
+    except ValueError:
+        return False
+    return True
 
 
 def order_in(text: str) -> Shown:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,10 +13,9 @@ from luthier.synthesize.fusion.facts import Columns
 from luthier.synthesize.fusion.questions import FORMS
 from luthier.synthesize.fusion.splitting import Way
 from luthier.synthesize.fusion.suite import SuiteSettings, check_suite
-from luthier.texts.dates import ORDERS, DateOption
+from luthier.texts.dates import ORDERS, DateOption, is_date
 
 Retriever = Literal["bm25", "bm25:word", "bm25:stem", "bm25:code"]
-_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class FusionSettings(HardwareSettings):
         check_suite(self.suite)
         if self.columns.where and not all(column and text for column, text in self.columns.where):
             raise SettingsError(f"--where {', '.join(self.where)}: write each as COLUMN=TEXT")
-        if self.at is not None and (self.by != "date" or not _DATE.fullmatch(self.at)):
+        if self.at is not None and (self.by != "date" or not is_date(self.at)):
             raise SettingsError(f"--split-date is {self.at!r}; it is a date such as 2024-07-01, and for --split-by date")
         if self.endpoint is not None and not (self.reader or self.writer or self.untrained):
             raise SettingsError("--endpoint serves --reader, --writer or --untrained; name one of them")

@@ -14,6 +14,7 @@ from luthier.errors import SettingsError
 from luthier.records import JSON
 from luthier.records.fusion import Fact
 from luthier.synthesize.fusion.facts import KnowledgeBase, Update
+from luthier.texts.dates import is_date
 from luthier.texts.grams import gram_hashes, normalised_words, windows, word_hashes
 from luthier.texts.minhash import first_twins, jaccard, signature
 from luthier.texts.values import plain_words
@@ -58,6 +59,8 @@ def split_facts(
     """
     if by not in WAYS:
         raise SettingsError(f"the split is by {by!r}; choose one of {', '.join(WAYS)}")
+    if at is not None and not is_date(at):
+        raise SettingsError(f"the split is at {at!r}; give a date such as 2024-07-01")
     if not 0 <= holdout < 1 or not 0 < train < 1:
         raise SettingsError("holdout must be from 0 to below 1, and the share for training between 0 and 1")
     if by == "date" and at is None:
