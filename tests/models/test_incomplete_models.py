@@ -107,7 +107,13 @@ def test_what_is_longer_than_the_context_is_told(short: Path, data: dict[str, Pa
     segment = tree.add(range(5, 6 + ROOM))
     with pytest.raises(PromptError, match=f"a prompt of {ROOM + 1} tokens, and the model has room for {ROOM}"):
         read_tree(model.module, tree, [Head(segment, 0)])
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(json.dumps({"prompt": "Is it?", "chosen": "So it is, as I said. " * 12, "rejected": "No."}) + "\n")
     commands: dict[str, list[object]] = {
+        "left out: 1 too long": ["train", "preference", pairs, "--out", tmp_path / "d"],
+        f"training.max_length is 100, and {short} has room for {ROOM} tokens": [
+            *("train", "preference", pairs, "--set", "training.max_length=100", "--out", tmp_path / "e")
+        ],
         f"room for {ROOM}": ["generate", "Is it so, or is it not? " * 9],
         f"none of 1 rows has an assistant turn within {ROOM} tokens": ["train", "sft", data["chats"], "--out", tmp_path / "a"],
         f"sft.max_length is 100, and {short} has room for {ROOM} tokens": [

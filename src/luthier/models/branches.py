@@ -116,6 +116,7 @@ def context_room(config: Any) -> int:
 
 
 def too_long(name: str, length: int, room: int) -> PromptError:
+    """What is said of a prompt of `length` tokens to a model that has room for fewer."""
     return PromptError(f"{name}: a prompt of {length:,} tokens, and the model has room for {room:,}; shorten it", TOO_LONG)
 
 

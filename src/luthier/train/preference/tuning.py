@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from luthier.errors import SettingsError
 from luthier.models.loading import loading
 from luthier.models.local import LocalModel
 from luthier.progress import Progress, quiet
@@ -96,8 +97,11 @@ def prepare(
     """Everything that can be refused before weights are loaded; writes nothing."""
     check_start(model, full=settings.full, lora=settings.lora_settings())
     bridged, weighting = METHODS[settings.method]
-    own = defaults(settings.seed, learning_rate=5e-5, warmup_steps=0.1, reference_cache=str(folder / REFERENCE))
+    room = min(PreferenceConfig.max_length or model.room, model.room)
+    own = defaults(settings.seed, learning_rate=5e-5, warmup_steps=0.1, max_length=room, reference_cache=str(folder / REFERENCE))
     given = own | checked("training", settings.training_settings(), PreferenceConfig, OWN) | {"weighting": settings.weighting or weighting}
+    if (given["max_length"] or 0) > model.room:
+        raise SettingsError(f"training.max_length is {given['max_length']}, and {model.name} has room for {model.room:,} tokens")
     config = trainer_config(PreferenceConfig, model, folder, given, evaluated=bool(evaluation))
     lora = None if settings.full or model.adapter is not None else lora_config(settings.lora_settings())
     shown, held = ([chosen_by_method(pair, bridged) for pair in some] for some in (pairs, evaluation))
