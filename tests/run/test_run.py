@@ -86,6 +86,7 @@ def test_a_step_whose_folder_has_lost_something_is_made_again(harm: str, tmp_pat
         if weights.is_dir():
             weights.rmdir()
         weights.write_bytes(b"x" * 1000)
+        (tmp_path / "adapter" / "README.md").write_text("of the library")
         return {}
 
     def go_on() -> None:
@@ -93,9 +94,11 @@ def test_a_step_whose_folder_has_lost_something_is_made_again(harm: str, tmp_pat
             run.step("train", train, files=["adapter"])
 
     go_on()
-    (tmp_path / "adapter" / "README.md").write_text("of the person")
+    (tmp_path / "adapter" / "README.md").write_text("of a person")
+    (tmp_path / "adapter" / "notes.txt").write_text("of a person")
     go_on()
     assert len(made) == 1
+    assert (tmp_path / "adapter" / "README.md").read_text() == "of a person"
     if harm in ("lost", "a folder"):
         weights.unlink()
     else:
@@ -104,7 +107,6 @@ def test_a_step_whose_folder_has_lost_something_is_made_again(harm: str, tmp_pat
         weights.mkdir()
     go_on()
     assert (len(made), weights.stat().st_size) == (2, 1000)
-    assert (tmp_path / "adapter" / "README.md").is_file()
 
 
 def test_a_damaged_step_of_the_run_that_is_replaced_is_not_taken_over(tmp_path: Path) -> None:

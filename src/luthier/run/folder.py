@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 Read = str | Path | tuple[str, str | Path]
 OTHER = "choose another --out, or --replace"
 LONGEST_PATH = 4096  # characters
+CARD = "README.md"
 WRITTEN = {"luthier": str, "name": str, "status": str, "steps": dict}  # in every run record
 
 
@@ -345,12 +346,18 @@ class Run(RunRecord):
         )
 
     def _sizes(self, files: Sequence[str]) -> dict[str, int]:
-        """Of each file of a step, also below its folders, by its name in the run. Checkpoints only lead to what is made: who has that may remove them."""
+        """Of each file of a step, also below its folders, by its name in the run. Checkpoints only lead to what is made: who has that may remove them;
+        and a card (README.md) is for people to write on."""
         found: dict[str, int] = {}
         for place in (self.path / file for file in files):
             for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
                 name = path.relative_to(self.path)
-                if CHECKPOINTS not in name.parts and not path.name.startswith(".") and (size := _size(path)) is not None:
+                if (
+                    CHECKPOINTS not in name.parts
+                    and not path.name.startswith(".")
+                    and path.name != CARD
+                    and (size := _size(path)) is not None
+                ):
                     found[str(name)] = size
         return found
 
