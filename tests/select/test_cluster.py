@@ -16,7 +16,7 @@ from luthier.records import write_jsonl
 from luthier.select import select
 from luthier.select.budget import Allowance, Budget
 from luthier.select.cluster import PackedRows, RayEngine
-from luthier.select.duplicates import OwnWords, digests, near_duplicates, signatures
+from luthier.select.duplicates import OwnWords, digests, signatures
 from luthier.select.long_window import AddedBytes, LongZip
 from luthier.select.replica import Local
 from luthier.select.shards import shard_picks
@@ -49,12 +49,6 @@ def test_ray_listens_on_the_loopback_address_alone(engine: RayEngine) -> None:
     if "RAY_ADDRESS" in os.environ:
         pytest.skip("a cluster of one's own is in use")
     assert {node["NodeManagerAddress"] for node in ray.nodes()} == {"127.0.0.1"}
-
-
-def test_near_duplicates_under_one_instruction_are_those_of_one_process(engine: RayEngine) -> None:
-    rule = " ".join(f"rule{number}" for number in range(80))
-    rows = [f"user: {rule}\n{row['messages'][0]['content']} {at % 25}".encode() for at, row in enumerate(make_rows(60))]
-    assert near_duplicates(rows, engine=engine) == near_duplicates(rows)
 
 
 def test_columns_are_those_of_one_process(engine: RayEngine) -> None:
