@@ -30,7 +30,7 @@ LEAST_SHARED = 0.6  # of the stems of the template's words that are no values; a
 MOST_LONGER = 1.6
 _MORE_LETTERS = 40
 _TOKENS = 256
-_NAMED = re.compile(r"[^\W\d_][\w'’-]*|[^\s\d]{0,40}\d\S*")
+_NAMED = re.compile(r"[^\W\d_][\w'’-]*+|[^\s\d]{0,40}+\d\S*+")
 _ASSISTANT = re.compile(
     r"^(sure|surely|certainly|of course|here (is|are)|okay|great)\b|\b(as an ai|i can help|i will|i'll|we will|we'll|would you like|do you want|how (can|may) i|i have (booked|found|cancel)|rewrite|request:|please contact|contact us|let us know|you (should|need to|will|may)\b|your (booking|request|order)\b)",
     re.IGNORECASE,
