@@ -103,6 +103,20 @@ def test_the_ledger_is_never_drawn_over(ledger: Path) -> None:
     assert ledger.read_bytes() == before
 
 
+def test_a_page_is_drawn_again_as_the_ledger_grows_and_no_other_file_is_drawn_over(ledger: Path, tmp_path: Path) -> None:
+    page, other = tmp_path / "law.html", tmp_path / "notes.html"
+    law(LawSettings(str(ledger), out=str(page)))
+    before = page.read_text()
+    add_version(ledger, replace(RISKY, group="h"))
+    law(LawSettings(str(ledger), out=str(page)))
+    assert "Group h" in page.read_text()
+    assert "Group h" not in before
+    other.write_text("<!doctype html><p>mine")
+    with pytest.raises(SettingsError, match="is there already; choose another --out, or --replace"):
+        law(LawSettings(str(ledger), out=str(other)))
+    assert other.read_text() == "<!doctype html><p>mine"
+
+
 def test_several_groups_are_told_apart(ledger: Path, tmp_path: Path) -> None:
     add_version(ledger, replace(RISKY, group="h"))
     assert [(group.group, len(group.versions)) for group in law_of(ledger)] == [("g", 8), ("h", 1)]

@@ -21,6 +21,8 @@ from luthier.select.settings import LawSettings
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+NAME = "select law"
+HEAD = 1 << 18  # bytes of a page that hold its style and its heading
 LABELS = 8  # version numbers on an axis at most, so that they do not touch on a phone
 
 
@@ -32,11 +34,20 @@ def law(settings: LawSettings, progress: Progress = quiet) -> Told:
         told.append(f"{settings.ledger}: no versions yet; train with an EntropyLawCallback")
     if settings.out is None:
         return Told(told, groups)
-    refuse_taken(settings.out, [settings.ledger], replace=progress.replace)
     out = Path(settings.out)
-    record = Run(out.parent, "select law", settings, reads=[settings.ledger], progress=progress)
+    refuse_taken(out, [settings.ledger], replace=progress.replace or _is_law(out))
+    record = Run(out.parent, NAME, settings, reads=[settings.ledger], progress=progress)
     record.record["status"] = "done"
     return Told([*told, str(write_page(draw(groups, settings.ledger), record, out))], groups)
+
+
+def _is_law(place: Path) -> bool:
+    """Whether a file is the page of an earlier call: a ledger grows, and is drawn again after each version."""
+    try:
+        with place.open("rb") as page:
+            return f"<span>{NAME}</span>".encode() in page.read(HEAD)
+    except OSError:
+        return False
 
 
 def _table(group: JSON) -> list[str]:
