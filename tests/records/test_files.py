@@ -159,6 +159,24 @@ def test_bad_rows_are_not_set_aside_over_their_own_file(tmp_path):
     assert path.read_text() == "oops\n"
 
 
+@pytest.mark.parametrize("there", ['{"id": 1}\n', "notes of mine\n", "[1, 2]\n", "\xff\n", '{"file": "a"}\n', "7\n"])
+def test_bad_rows_are_not_set_aside_over_a_file_of_something_else(tmp_path, there):
+    path, mine = tmp_path / "rows.jsonl", tmp_path / "mine.jsonl"
+    path.write_text("oops\n")
+    mine.write_bytes(there.encode("latin-1"))
+    with pytest.raises(SettingsError, match="holds something else; name another file"):
+        rows_of(path, SkippedRows(mine))
+    assert mine.read_bytes() == there.encode("latin-1")
+
+
+def test_rows_set_aside_before_give_way_to_those_of_now(tmp_path):
+    path, aside = tmp_path / "rows.jsonl", tmp_path / "aside.jsonl"
+    for text in ("oops\nnot json\n", f"[{'1,' * 600_000}1]\n", "again\n"):  # one of them longer than what is looked at
+        path.write_text(text)
+        rows_of(path, SkippedRows(aside))
+        assert [row["raw"] for row in rows_of(aside)] == text.splitlines()
+
+
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.jsonl.gz", "rows.json.gz"])
 def test_byte_order_mark_windows_line_ends_and_empty_files(tmp_path, name):
     path = tmp_path / name

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from luthier.records import Tool, to_conversation
-from luthier.synthesize.tools.blueprints import spoken
+from luthier.synthesize.tools.blueprints import PLACE, spoken
 from luthier.synthesize.tools.checks import check
 from luthier.synthesize.tools.dialogues import PER_LIST, TYPE_SHARES, synthesize_dialogues
 from luthier.synthesize.tools.everyday import everyday_blueprint, ideas
 from luthier.synthesize.tools.own_dialogues import own_dialogues
 from luthier.synthesize.tools.real_tools import real_blueprint
 from luthier.synthesize.tools.requests import draw_arguments, mention, request
-from luthier.synthesize.tools.slots import idea_slot
+from luthier.synthesize.tools.slots import idea_slot, token_name
 from luthier.synthesize.tools.values import Source, guess_kind, kinds, topic_text
 
 ROOMS = Tool(
@@ -61,6 +61,51 @@ def test_every_idea_makes_a_valid_tool() -> None:
         assert [slot.name for slot in blueprint.slots] == list(blueprint.tool.parameters["properties"])
         assert any(slot.required for slot in blueprint.slots), idea
     assert len({idea.domain for idea in ideas()}) >= 30
+
+
+def test_questions_are_about_parameters_of_their_idea_and_carry_their_values() -> None:
+    asked = [idea for idea in ideas() if idea.questions]
+    assert len(asked) > 100
+    for idea in asked:
+        names = [token_name(token) for token in idea.parameters]
+        assert all(set(PLACE.findall(one)) <= set(names) for one in idea.questions), idea
+        assert all(one.count("?") == 1 or "{" in one for one in idea.questions), idea
+    capital = next(idea for idea in asked if idea.ask == "find the capital")
+    source = Source(5)
+    blueprint = everyday_blueprint(capital, source)
+    name = blueprint.slots[0].name
+    assert f"Which city is the capital of {{{name}}}?" in blueprint.questions
+    texts = {request(blueprint, {name: "Malta"}, source).text for _ in range(80)}
+    assert {"Which city is the capital of Malta?", "From where is Malta governed?"} < texts
+    assert all("Malta" in text for text in texts)
+    withheld = {request(blueprint, {name: "Malta"}, source, without=name).text for _ in range(40)}
+    assert not any("Malta" in text or "governed" in text for text in withheld)
+
+
+def test_what_a_question_does_not_hold_follows_it() -> None:
+    ruler = next(idea for idea in ideas() if idea.ask == "get the biography of a scientist")
+    for seed in range(60):
+        source = Source(seed)
+        blueprint = everyday_blueprint(ruler, source)
+        arguments = draw_arguments(blueprint, source, 1.0)
+        text = request(blueprint, arguments, source).text
+        assert all(str(value) in text for value in arguments.values() if isinstance(value, str)), text
+        assert "?." not in text
+        assert "  " not in text
+
+
+@pytest.mark.parametrize(
+    ("token", "name"),
+    [
+        ("city", "city"),
+        ("date=first?", "first"),
+        ("enum:room=single/double?", "room"),
+        ("num:mass(kg)", "mass"),
+        ("fields:filter(city year?)", "filter"),
+    ],
+)
+def test_a_parameter_of_an_idea_is_called_by_its_name_or_its_kind(token: str, name: str) -> None:
+    assert token_name(token) == name
 
 
 def test_objects_and_lists_of_objects_are_said_field_by_field() -> None:

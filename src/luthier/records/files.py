@@ -31,13 +31,14 @@ from luthier.records.lines import as_row, parse_row, parse_value, to_line
 from luthier.records.parquet import ColumnRow, table_rows, to_table
 
 T = TypeVar("T")
+_LONGEST_ASIDE = 1 << 20  # bytes that are read of a file to see whether it holds rows set aside
 
 
 @dataclass
 class SkippedRows:
     """Counts bad rows and sets them aside: in `where`, one JSON line each (file, line, problem, raw text), if a path is given.
 
-    The file is begun afresh at the first bad row. `problems` keeps every message.
+    A file of rows that were set aside before is begun afresh at the first bad row; any other is refused. `problems` keeps every message.
     """
 
     where: Path | None = None
@@ -45,12 +46,14 @@ class SkippedRows:
     problems: list[str] = field(default_factory=list)
 
     def add(self, error: BadRowError, raw: str) -> None:
-        """Set one row aside. Raises SettingsError where `where` is the very file that is being read."""
+        """Set one row aside. Raises SettingsError where `where` is the very file that is being read, or holds something else than rows set aside."""
         if self.where is not None:
             if error.path is not None and self.where.exists() and Path(error.path).exists() and self.where.samefile(error.path):
                 raise SettingsError(f"bad rows cannot be set aside in {self.where}: it is the file they come from")
             row = {"file": str(error.path), "line": error.line, "problem": error.problem, "raw": raw}
             try:
+                if not self.count:
+                    self._refuse_other(self.where, set(row))
                 self.where.parent.mkdir(parents=True, exist_ok=True)
                 with self.where.open("ab" if self.count else "wb") as file:
                     file.write(to_line(row))
@@ -58,6 +61,19 @@ class SkippedRows:
                 raise disk_error(problem, self.where) from problem
         self.count += 1
         self.problems.append(str(error))
+
+    @staticmethod
+    def _refuse_other(where: Path, fields: set[str]) -> None:
+        if not where.is_file():
+            return
+        with where.open("rb") as file:
+            first = file.readline(_LONGEST_ASIDE)
+        try:
+            mine = not first or set(json.loads(first)) == fields
+        except (ValueError, TypeError):
+            mine = len(first) == _LONGEST_ASIDE and first.startswith(b'{"file":')  # a row with a very long raw text
+        if not mine:
+            raise SettingsError(f"bad rows cannot be set aside in {where}: it holds something else; name another file")
 
 
 @contextmanager

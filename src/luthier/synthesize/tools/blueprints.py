@@ -13,6 +13,8 @@ from typing import Any
 from luthier.records import JSON, Tool
 from luthier.synthesize.tools.values import Source
 
+PLACE = re.compile(r"\{(\w+)\}")  # a parameter in a question
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -36,13 +38,15 @@ class Slot:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """A tool and how to ask for it. ask: imperatives ("book a hotel room"); noun: what one asks to be told, or empty."""
+    """A tool and how to ask for it. ask: imperatives ("book a hotel room"); noun: what one asks to be told, or empty; questions: what people ask
+    without saying what to do, with parameters in braces ("Who ruled {country} in {year}?")."""
 
     tool: Tool
     slots: tuple[Slot, ...]
     ask: str
     noun: str
     domain: str
+    questions: tuple[str, ...] = ()
 
 
 def spoken(name: str) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from random import Random
 
 from luthier.records import Tool
-from luthier.synthesize.tools.blueprints import Blueprint, Slot
-from luthier.synthesize.tools.slots import TOKEN, idea_slot
+from luthier.synthesize.tools.blueprints import PLACE, Blueprint, Slot
+from luthier.synthesize.tools.slots import TOKEN, idea_slot, token_name
 from luthier.synthesize.tools.values import Source
 
 EVERYDAY_SOURCE = "luthier everyday ideas"
@@ -53,12 +54,13 @@ _SMALL_WORDS = {"a", "an", "the", "of", "for", "to", "in", "on", "at", "by", "is
 
 @dataclass(frozen=True)
 class Idea:
-    """A line of the list: what the tool does and which parameters it could have."""
+    """A line of the list: what the tool does, which parameters it could have, and what people ask without saying what to do."""
 
     domain: str
     ask: str
     noun: str
     parameters: tuple[str, ...]
+    questions: tuple[str, ...] = ()
 
 
 @cache
@@ -71,8 +73,9 @@ def ideas() -> tuple[Idea, ...]:
         if line.startswith("["):
             domain = line.strip("[]")
         elif line and not line.startswith("#"):
-            ask, noun, parameters = (part.strip() for part in line.split("|"))
-            found.append(Idea(domain, ask, noun, tuple(TOKEN.findall(parameters))))
+            ask, noun, parameters, *questions = (part.strip() for part in line.split("|"))
+            asked = tuple(one.strip() for part in questions for one in part.split(";"))
+            found.append(Idea(domain, ask, noun, tuple(TOKEN.findall(parameters)), asked))
     return tuple(found)
 
 
@@ -86,12 +89,23 @@ def everyday_blueprint(idea: Idea, source: Source) -> Blueprint:
     """One variation of an idea: its own name, descriptions, parameter names and choice of optional parameters."""
     random = source.random
     camel = random.random() < 0.2
-    slots = [idea_slot(token, random) for token in _tokens(idea, random)]
-    slots = [slot for slot in slots if slot.required or random.random() < 0.7]
+    keyed = [(token_name(token), idea_slot(token, random)) for token in _tokens(idea, random)]
+    keyed = [(key, slot) for key, slot in keyed if slot.required or random.random() < 0.7]
     if random.random() < SHUFFLED_SHARE:  # optional parameters may stand anywhere in a signature
-        random.shuffle(slots)
-    slots = _without_equal_names([replace(slot, name=_styled(slot.name, camel)) for slot in slots])
-    return Blueprint(_tool(idea, slots, random, camel), tuple(slots), idea.ask, idea.noun, idea.domain)
+        random.shuffle(keyed)
+    keyed = _without_equal_names([(key, replace(slot, name=_styled(slot.name, camel))) for key, slot in keyed])
+    slots = [slot for _, slot in keyed]
+    questions = _questions(idea, {key: slot.name for key, slot in keyed})
+    return Blueprint(_tool(idea, slots, random, camel), tuple(slots), idea.ask, idea.noun, idea.domain, questions)
+
+
+def _questions(idea: Idea, names: Mapping[str, str]) -> tuple[str, ...]:
+    """The idea's questions about parameters that this variation has, by the names that they have here."""
+    return tuple(
+        PLACE.sub(lambda place: f"{{{names[place[1]]}}}", question)
+        for question in idea.questions
+        if all(key in names for key in PLACE.findall(question))
+    )
 
 
 def _tokens(idea: Idea, random: Random) -> list[str]:
@@ -133,6 +147,8 @@ def _styled(name: str, camel: bool) -> str:
     return head + "".join(part.capitalize() for part in tail)
 
 
-def _without_equal_names(slots: list[Slot]) -> list[Slot]:
-    seen: set[str] = set()
-    return [slot for slot in slots if not (slot.name in seen or seen.add(slot.name))]  # type: ignore[func-returns-value]
+def _without_equal_names(keyed: list[tuple[str, Slot]]) -> list[tuple[str, Slot]]:
+    first: dict[str, tuple[str, Slot]] = {}
+    for key, slot in keyed:
+        first.setdefault(slot.name, (key, slot))
+    return list(first.values())

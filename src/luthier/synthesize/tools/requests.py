@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.records import JSON
-from luthier.synthesize.tools.blueprints import Blueprint, Slot, spoken
+from luthier.synthesize.tools.blueprints import PLACE, Blueprint, Slot, spoken
 from luthier.synthesize.tools.values import Source, kinds
 
 NAMED_SHARE = 0.35
 AHEAD_SHARE = 0.45
+QUESTION_SHARE = 0.5  # of the requests for tools that people ask a question for
 _BEFORE_NOUN = re.compile(r"^[a-z]+ (?:(?:up|out|for|on|off|back) )?((?:a|an|the) )?([a-z]+)")
 _ABOUT = re.compile(r"(information|facts|details) (about|of) ?")
 _NUMBER_WORDS: dict[Any, str] = dict(enumerate("two three four five six seven eight nine ten eleven twelve".split(), 2))  # noqa: SIM905
@@ -88,14 +89,49 @@ def draw_arguments(blueprint: Blueprint, source: Source, optional_share: float =
 def request(blueprint: Blueprint, arguments: JSON, source: Source, *, without: str | None = None) -> Request:
     """A request that carries the arguments; `without` names one that it withholds."""
     slots = [slot for slot in blueprint.slots if slot.name in arguments and slot.name != without]
+    question = _question(blueprint, slots, source)
+    if question:
+        return Request(_asked(question, slots, arguments, source), arguments, tuple(slots))
     ask, noun, first = _led_ask(blueprint, slots, arguments, source)
-    rest = [slot for slot in slots if slot is not first]
-    alike = Counter(slot.said for slot in rest)
-    named = [alike[slot.said] > 1 or source.random.random() < NAMED_SHARE for slot in rest]  # two like values must be told apart
-    mentions = [mention(slot, arguments[slot.name], source, named=by) for slot, by in zip(rest, named, strict=True)]
+    mentions = _mentions([slot for slot in slots if slot is not first], arguments, source)
+    return Request(_sentence(ask, noun, mentions, source), arguments, tuple(slots))
+
+
+def _mentions(slots: list[Slot], arguments: JSON, source: Source) -> list[str]:
+    alike = Counter(slot.said for slot in slots)
+    named = [alike[slot.said] > 1 or source.random.random() < NAMED_SHARE for slot in slots]  # two like values must be told apart
+    mentions = [mention(slot, arguments[slot.name], source, named=by) for slot, by in zip(slots, named, strict=True)]
     if len(mentions) > 1 and source.random.random() < 0.3:
         source.random.shuffle(mentions)
-    return Request(_sentence(ask, noun, mentions, source), arguments, tuple(slots))
+    return mentions
+
+
+def _question(blueprint: Blueprint, slots: list[Slot], source: Source) -> str | None:
+    """A question of which all parts are known, where the tool has one, for half of the requests."""
+    known = {slot.name for slot in slots}
+    fitting = [one for one in blueprint.questions if known.issuperset(PLACE.findall(one))]
+    return source.random.choice(fitting) if fitting and source.random.random() < QUESTION_SHARE else None
+
+
+def _asked(question: str, slots: list[Slot], arguments: JSON, source: Source) -> str:
+    """The question with its values; what else is known follows inside it ("... in 1510") or as sentences of their own ("Without images.")."""
+    inside = set(PLACE.findall(question))
+    text = PLACE.sub(lambda place: value_text(arguments[place[1]], source), question)
+    mentions = _mentions([slot for slot in slots if slot.name not in inside], arguments, source)
+    if mentions and mentions[0].split(" ")[0] in _LEADS and '"' not in text and source.random.random() < 0.6:
+        text = f"{text.removesuffix('?')} {mentions.pop(0)}?"
+    values = tuple(str(value) for value in arguments.values())
+    for detail in mentions:
+        text = _followed(text, detail, values)
+    return _tidy(text)
+
+
+def _followed(text: str, detail: str, values: tuple[str, ...] = ()) -> str:
+    """The text and a detail after it, as a sentence of its own; one that begins with one of the values keeps its first letter."""
+    extra = detail.strip(" -,()").removeprefix("and ")
+    if not extra.startswith(values):
+        extra = extra[:1].upper() + extra[1:]
+    return f"{text.rstrip('.')}. {extra}." if text[-1] in ".?" else f"{text}. {extra}."
 
 
 def _led_ask(blueprint: Blueprint, slots: list[Slot], arguments: JSON, source: Source) -> tuple[str, str, Slot | None]:
@@ -188,8 +224,7 @@ def _sentence(ask: str, noun: str, mentions: list[str], source: Source) -> str:
         frame = random.choice(_ORDERS)
         text = frame.replace("{A}", ask[:1].upper() + ask[1:]).replace("{a}", ask)
     for detail in late:
-        extra = detail.strip(" -,()")
-        text = f"{text.rstrip('.')}. {extra[:1].upper()}{extra[1:]}." if text[-1] in ".?" else f"{text}. {extra[:1].upper()}{extra[1:]}."
+        text = _followed(text, detail)
     return _tidy(text)
 
 

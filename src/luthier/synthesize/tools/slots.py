@@ -20,6 +20,12 @@ _NOT_AHEAD = frozenset(
 )
 
 
+def token_name(token: str) -> str:
+    """What questions call the parameter: its name, or its kind where it has none (`city`, `date=first` and `enum:room=single/double?`)."""
+    prefix, colon, rest = token.removesuffix("?").partition(":")
+    return re.split(r"[=(]", rest)[0] if colon else prefix.rpartition("=")[2]
+
+
 def idea_slot(token: str, random: Random) -> Slot:
     required, token = not token.endswith("?"), token.removesuffix("?")
     prefix, colon, rest = token.partition(":")

@@ -26,7 +26,7 @@ class TypeShareSettings:
         "Share of the dialogues that no tool on their list answers.",
         least=0,
         most=MOST,
-        shown="0.34, of those about your APIs 0.2",
+        shown="0.24, of those about your APIs 0.2",
         later=True,
     )
     missing_argument: float | None = option(
@@ -34,7 +34,7 @@ class TypeShareSettings:
         "Share of the dialogues whose request lacks a required value, which the assistant asks for.",
         least=0,
         most=MOST,
-        shown="0.05, of those about your APIs 0.1",
+        shown="0.06, of those about your APIs 0.1",
         later=True,
     )
     parallel: float | None = option(
@@ -42,7 +42,7 @@ class TypeShareSettings:
         "Share of the dialogues that ask for several calls at once.",
         least=0,
         most=MOST,
-        shown="0.07, of those about your APIs 0.1",
+        shown="0.1, of those about your APIs 0.1",
         later=True,
     )
 
