@@ -12,13 +12,15 @@ from safetensors.torch import load_file, save_file
 
 from command import luthier
 from luthier.errors import EngineError
+from luthier.models.hardware import Dtype
 from luthier.models.local import LocalModel
 from luthier.models.merging import merge
-from luthier.models.protocol import Prompt
+from luthier.models.protocol import Prompt, Sampling
 from luthier.models.weights import refuse_broken
 from luthier.records import Message, write_jsonl
 from luthier.train.start import adapted_model
 
+FORMS: tuple[Dtype, ...] = ("float32", "bfloat16")
 CHATS = [{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Good day"}]}] * 4
 
 
@@ -105,3 +107,38 @@ def test_each_number_that_is_not_finite_is_seen_and_large_sums_are_not_taken_for
     large[500] = number
     with pytest.raises(EngineError, match="here: the weights of large are not finite"):
         refuse_broken([("large", large)], "here")
+
+
+@pytest.fixture(scope="module")
+def wide(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with numbers in its middle that float32 holds and float16 does not."""
+    folder = tmp_path_factory.mktemp("wide") / "base"
+    shutil.copytree(tiny_model_folder, folder)
+    weights = load_file(folder / "model.safetensors")
+    raised = {name: weight * 3000 if "up_proj" in name or "down_proj" in name else weight for name, weight in weights.items()}
+    save_file(raised, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_numbers_that_a_format_does_not_hold_end_in_a_line_that_names_another(wide: Path, temperature: float) -> None:
+    prompt, sampling = Prompt((Message("user", "Hi"),)), Sampling(temperature=temperature, max_tokens=4)
+    for form in FORMS:
+        assert LocalModel(wide, dtype=form).generate([prompt], sampling)[0].completion_tokens > 0
+    half = LocalModel(wide, dtype="float16")
+    with pytest.raises(EngineError, match=r"not finite in float16, .* give --dtype float32 or bfloat16"):
+        half.generate([prompt], sampling)
+    with pytest.raises(EngineError, match="not finite in float16"):
+        half.score([prompt], ["Good day"])
+
+
+def test_a_token_that_a_model_rules_out_is_no_overflow(tiny_model_folder: Path) -> None:
+    model = LocalModel(tiny_model_folder)
+    with torch.no_grad():
+        row = model.tokenizer("Good", add_special_tokens=False)["input_ids"][0]
+        bias = torch.zeros(model.module.config.vocab_size)
+        bias[row] = float("-inf")
+        model.module.lm_head.register_forward_hook(lambda _, __, logits: logits + bias)
+        [score] = model.score([Prompt((Message("user", "Hi"),))], ["Good day"])
+    assert score.logprobs[0] == float("-inf")
+    assert score.logprobs[-1] > float("-inf")

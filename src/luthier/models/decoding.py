@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from luthier.errors import EngineError
 from luthier.models.hardware import is_spread
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def decode(
     may_shrink = not any(cache.is_linear)
     for _ in range(max_tokens):
         scores = logits.float()
+        refuse_overflow(module, scores.amax(-1))
         for processor in processors:
             scores = processor(input_ids, scores)
         tokens = scores.argmax(-1)
@@ -82,6 +84,15 @@ def decode(
         )
         logits = output.logits[:, -1]
     return answers
+
+
+def refuse_overflow(module: Any, numbers: torch.Tensor) -> None:
+    """Raises EngineError where what a model computed, one number a row, is infinite or none at all: float16 ends at 65,504."""
+    if bool(numbers.isfinite().all()):
+        return
+    form = str(getattr(module, "dtype", "")).removeprefix("torch.")
+    cure = "give --dtype float32 or bfloat16, which hold larger ones" if form == "float16" else "look for a damaged model or adapter"
+    raise EngineError(f"the model computes numbers that are not finite{f' in {form}' if form else ''}, so no token can be chosen; {cure}")
 
 
 def _select(module: Any, cache: Any, rows: torch.Tensor) -> None:

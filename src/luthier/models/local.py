@@ -17,7 +17,7 @@ from luthier.models.adapter_parts import Reading, fit_rows, needs_rows, reading_
 from luthier.models.base_model import check_base
 from luthier.models.branches import context_room, too_long
 from luthier.models.chat_template import ChatTemplate
-from luthier.models.decoding import RowProcessor, decode
+from luthier.models.decoding import RowProcessor, decode, refuse_overflow
 from luthier.models.grammar import GrammarEngine, GrammarMask
 from luthier.models.hardware import Hardware, HardwareSettings, check_hardware, input_device
 from luthier.models.loading import loading, reason
@@ -307,7 +307,10 @@ class LocalModel:
             logits = self.module(**inputs, position_ids=positions, logits_to_keep=longest + 1).logits[:, :-1].float()
         targets = inputs["input_ids"][:, inputs["input_ids"].shape[1] - longest :]
         logprobs = logits.gather(-1, targets[..., None])[..., 0] - logits.logsumexp(-1)
-        return [Score(tuple(after), tuple(row[longest - len(after) :].tolist())) for (_, after), row in zip(pairs, logprobs, strict=True)]
+        kept = [row[longest - len(after) :] for (_, after), row in zip(pairs, logprobs, strict=True)]
+        for row in kept:
+            refuse_overflow(self.module, row.clamp(min=-1e30))  # a token that a model rules out has minus infinity
+        return [Score(tuple(after), tuple(row.tolist())) for (_, after), row in zip(pairs, kept, strict=True)]
 
 
 def _for_generation(tokenizer: Any, folder: Path) -> Any:
