@@ -129,3 +129,21 @@ def test_dialogues_of_several_tools_come_in_the_share_that_is_told(share: float,
     kinds = Counter(len({call.name for call in row.messages[1].tool_calls}) > 1 for row in parallel)
     assert kinds[True] > of_several * len(parallel)
     assert kinds[False] > len(parallel) / 5
+
+
+def test_neither_a_list_nor_the_same_stands_inside_quotes() -> None:
+    source = Source(17)
+    asked = [idea for idea in ideas() if any(f"'{{{mark}" in one or f'"{{{mark}' in one for one in idea.questions for mark in "tsaw")]
+    assert len(asked) > 5
+    listed = 0
+    for number in range(400):
+        blueprint = everyday_blueprint(asked[number % len(asked)], source)
+        made = parallel_request(blueprint, [blueprint], source)
+        if made is None:
+            continue
+        values = {str(value) for call in made.calls for value in call.arguments.values()}
+        assert not any(
+            f" and {value}{mark}" in made.text and f"{mark}{value}" not in made.text for value in values for mark in ("'", '"')
+        ), made
+        listed += sum(f" and {value}" in made.text for value in values) > 0
+    assert listed > 50

@@ -7,7 +7,7 @@ after another takes "in Lisbon, Porto and Rome" for one call with a list.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
@@ -132,7 +132,7 @@ def _carried_over(blueprint: Blueprint, others: Sequence[Blueprint], source: Sou
     first = {**draw_arguments(blueprint, source, OPTIONAL_SHARE), like.name: shared}
     second = {**draw_arguments(then, source, OPTIONAL_SHARE), slot.name: shared}
     unnamed = replace(_unquoted(slot), named=_unquoted(slot).said, ahead=False)
-    spoken = replace(then, slots=tuple(unnamed if one is slot else one for one in then.slots))
+    spoken = _bare(then, {slot.name: unnamed})
     texts = [request(blueprint, first, source).text, request(spoken, second | {slot.name: f"the same {like.words}"}, source).text]
     return Parallel(_joined(texts, source), (Call(blueprint.tool.name, first), Call(then.tool.name, second)))
 
@@ -202,6 +202,13 @@ def _unquoted(slot: Slot) -> Slot:
     return replace(slot, said=said, named=named)
 
 
+def _bare(blueprint: Blueprint, slots: Mapping[str, Slot]) -> Blueprint:
+    """The blueprint with these slots in place of its own, and without the questions that say a value of them in quotes."""
+    quoted = {f"{mark}{{{name}}}{mark}" for name in slots for mark in ("'", '"')}
+    questions = tuple(one for one in blueprint.questions if not any(place in one for place in quoted))
+    return replace(blueprint, slots=tuple(slots.get(slot.name, slot) for slot in blueprint.slots), questions=questions)
+
+
 def _listed_values(blueprint: Blueprint, varied: Sequence[Slot], source: Source) -> Parallel | None:
     """Said once, with two to five values in one place; or in two places, "respectively" or each with each."""
     random = source.random
@@ -225,7 +232,7 @@ def _listed_values(blueprint: Blueprint, varied: Sequence[Slot], source: Source)
         chosen = list(zip(*(values[:count] for values in found.values()), strict=True))
     calls = [Call(blueprint.tool.name, shared | dict(zip(found, values, strict=True))) for values in chosen]
     spoken = shared | {name: _listing(values[:count], source) for name, values in found.items()}
-    text = request(replace(blueprint, slots=tuple(bare.get(slot.name, slot) for slot in blueprint.slots)), spoken, source).text
+    text = request(_bare(blueprint, bare), spoken, source).text
     if len(places) > 1 and not each_with_each:
         text = re.sub(r"([.?]?)\Z", r", respectively\1", text, count=1)
     return Parallel(text, tuple(calls))
