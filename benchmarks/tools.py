@@ -1,11 +1,10 @@
 """The adapter of a finished run on all 400 BFCL simple_python items beside the model it started from, free and constrained.
 
-The default run scores 100 of them; the line also gives the 300 that it never sees. --quick: a tiny run of the whole flow instead.
+The default run scores 100 of them; the line also gives the 300 that it never sees. What was answered before a stop is kept. --quick: a tiny run of the whole flow instead.
 """
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -52,8 +51,7 @@ def _all_items(run: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for name, adapter in (("before", None), ("after", str(run / "sft" / "adapter"))):
         folder = RESULTS / f"tools-{name}"
-        shutil.rmtree(folder, ignore_errors=True)
-        with Watch() as watch:
+        with Watch(replace=True) as watch:  # the same adapter's answers go on; those of another are moved aside
             made = run_tools(ToolsEvaluationSettings(adapter=adapter), folder, watch)
         unseen = scores([row for row in made.rows(ANSWERS) if row["id"] not in seen])
         figures[name] = {row["decoding"]: row for row in made.results("answers")["scores"]}
