@@ -19,7 +19,7 @@ from luthier.synthesize.tools.requests import draw_arguments, request
 from luthier.synthesize.tools.values import Source, topic_text
 
 DialogueType = Literal["single", "parallel", "missing_argument", "irrelevant"]
-TYPE_SHARES: Mapping[DialogueType, float] = {"single": 0.60, "parallel": 0.10, "missing_argument": 0.06, "irrelevant": 0.24}
+TYPE_SHARES: Mapping[DialogueType, float] = {"single": 0.57, "parallel": 0.09, "missing_argument": 0.06, "irrelevant": 0.28}
 REAL_SHARE = 0.25
 NEAR_SHARE, OPEN_SHARE = 0.35, 0.15
 OPTIONAL_SHARE = 0.75  # of the optional parameters a request mentions: people list a parameter because they use it

@@ -26,7 +26,7 @@ class TypeShareSettings:
         "Share of the dialogues that no tool on their list answers.",
         least=0,
         most=MOST,
-        shown="0.24, of those about your APIs 0.2",
+        shown="0.28, of those about your APIs 0.2",
         later=True,
     )
     missing_argument: float | None = option(
@@ -42,7 +42,7 @@ class TypeShareSettings:
         "Share of the dialogues that ask for several calls at once.",
         least=0,
         most=MOST,
-        shown="0.1, of those about your APIs 0.1",
+        shown="0.09, of those about your APIs 0.1",
         later=True,
     )
 
