@@ -43,6 +43,7 @@ Read = str | Path | tuple[str, str | Path]
 OTHER = "choose another --out, or --replace"
 LONGEST_PATH = 4096  # characters
 CARD = "README.md"
+MOMENT = 0.25  # seconds: what a shorter step holds is little, and to look for it takes as long
 WRITTEN = {"luthier": str, "name": str, "status": str, "steps": dict}  # in every run record
 
 
@@ -170,7 +171,8 @@ class Run(RunRecord):
         self.save()
         start = time.perf_counter()
         results: JSON = self._plain(work(), f"the step {name!r}")
-        give_memory_back()
+        if time.perf_counter() - start > MOMENT:
+            give_memory_back()
         self.record["steps"][name] |= {"seconds": round(spent + time.perf_counter() - start, 2), "results": results}
         self.record["steps"][name]["sizes"] = self._sizes(files)
         self.save()
