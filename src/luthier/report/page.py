@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,6 +69,7 @@ def render(page: Page, run: Drawn) -> str:
     return environment().get_template(page.template).render(**_shell(page, run), **page.values)
 
 
+@cache
 def environment() -> Environment:
     """Jinja's environment: templates of this package, and of a bench as `BENCH/NAME`. A name that a template does not know is an error."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined

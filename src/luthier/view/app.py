@@ -60,9 +60,9 @@ def application(root: Path, draw: Draw, hosts: tuple[str, ...] = ("127.0.0.1", "
 class _View:
     def __init__(self, catalogue: Catalogue, draw: Draw) -> None:
         self.catalogue, self.draw = catalogue, draw
-        self._environment = environment()
-        self._environment.filters["url"] = lambda text: quote(str(text), safe="/")
-        self._environment.filters["shown"] = _shown
+        self._environment = environment().overlay()
+        more = {"url": lambda text: quote(str(text), safe="/"), "shown": _shown}
+        self._environment.filters = {**self._environment.filters, **more}
 
     def index(self, request: Request) -> Response:
         words = request.query_params.get("q", "")
