@@ -497,3 +497,14 @@ def test_a_file_that_a_run_makes_is_named_as_before_it_was_there(tmp_path: Path,
     (tmp_path / "bad.jsonl").write_text("{}\n")
     go(tmp_path / "run", calls, Settings(colour="./bad.jsonl"))
     assert calls.count("one") == 1
+
+
+@pytest.mark.parametrize(("moment", "times"), [(-1.0, 4), (float("inf"), 0)])
+def test_memory_is_given_back_after_steps_that_took_a_moment(
+    moment: float, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[bool] = []
+    monkeypatch.setattr("luthier.run.folder.MOMENT", moment)
+    monkeypatch.setattr("luthier.run.folder.give_memory_back", lambda: given.append(True))
+    go(tmp_path, [])
+    assert len(given) == times
