@@ -51,7 +51,7 @@ class Habit:
 
 
 USUAL = Mix(None, None, None, 1.5e-3, plain=True)
-LIGHT = Mix(0.07, 0.08, 0.33, 2e-4)
+LIGHT = Mix(0.09, 0.05, 0.33, 2e-4)
 
 
 def mix(settings: ToolsSettings, called: float | None) -> Mix:
