@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -30,6 +31,14 @@ CORPUS = (
     "user assistant system tool What is the weather in Lisbon on Tuesday? Please book a table for 12 people at 19:30.",
     "0 1 2 3 4 5 6 7 8 9 10 100 1000 -5 3.14 naïve façade 日本語 emoji 🎻 \"quoted\" 'single' back\\slash",
 )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where tests run in several processes (`-n`)."""
+    from scheduling import whole_files
+
+    return whole_files(config, log) if config.getvalue("dist") == "load" else None
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import grimp
 import pytest
 
 import luthier
+from scheduling import WHOLE
 
 SOURCE = Path(luthier.__file__).parent
 UNTYPED = ("dict", "JSON", "Any")
@@ -66,3 +67,7 @@ def test_a_wrong_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'tune'"):
         luthier.tune  # noqa: B018
     assert (SOURCE / "py.typed").is_file()
+
+
+def test_files_that_run_as_a_whole_are_there() -> None:
+    assert [name for name in WHOLE if not (Path(__file__).parent / name).is_file()] == []

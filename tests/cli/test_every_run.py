@@ -21,7 +21,6 @@ from luthier.packages import BFCL, fetch_wheel
 from luthier.sandbox import Sandbox
 from luthier.search import worktree
 
-pytestmark = pytest.mark.xdist_group("every run")  # each command runs once
 OWN = {"run.json", "report.html", ".lock"}
 NEEDS_SANDBOX = {"evaluate code", "search run", "search compare", "search repair"}
 NEEDS_BFCL = {"evaluate tools", "synthesize tools"}

@@ -22,8 +22,6 @@ from luthier.decode.page import draw
 from luthier.records import read_rows, write_jsonl
 from run_folders import drawn, run_folder
 
-pytestmark = pytest.mark.xdist_group("decoding flow")  # what they share is made once
-
 
 def label_words(model: Path, out: Path) -> list[str]:
     return [

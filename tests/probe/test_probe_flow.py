@@ -14,8 +14,6 @@ from interruption import kill_after
 from luthier.models.gguf_writing import write_gguf
 from luthier.records import read_rows, write_jsonl
 
-pytestmark = pytest.mark.xdist_group("probe flow")  # what they share is made once
-
 COLOURS = ("red", "green", "blue", "grey")
 
 

@@ -15,8 +15,6 @@ from interruption import kill_after
 from luthier.records import read_rows
 from luthier.records.fusion_suite import read_suite
 
-pytestmark = pytest.mark.xdist_group("fusion flow")  # what they share is made once
-
 QUICK = [
     "--set",
     "continued.num_train_epochs=2",

@@ -13,8 +13,6 @@ from interruption import kill_after
 from luthier.records import read_rows, write_jsonl
 from luthier.synthesize.pairs import final_answer
 
-pytestmark = pytest.mark.xdist_group("preference flow")  # what they share is made once
-
 COLOURS = ["red", "green", "blue", "grey"]
 QUICK = [
     "--set",

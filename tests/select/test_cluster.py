@@ -23,10 +23,7 @@ from luthier.select.shards import shard_picks
 from luthier.select.zip import SetSizes, Zip
 from select_rows import make_rows
 
-pytestmark = [
-    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed; pip install 'luthier[cluster]'"),
-    pytest.mark.xdist_group("cluster"),  # one Ray for all of them
-]
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed; pip install 'luthier[cluster]'")
 ROWS = [b"", *(str(row).encode() for row in make_rows(900)), b"\xff\x00", b""]
 
 

@@ -19,8 +19,6 @@ from luthier.records import write_jsonl
 from luthier.trace.answers import AnswerLog
 from model_answers import planted
 
-pytestmark = pytest.mark.xdist_group("trace models flow")  # what they share is made once
-
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7*7 }}"
 
 

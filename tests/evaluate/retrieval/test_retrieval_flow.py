@@ -15,8 +15,6 @@ from luthier.evaluate.retrieval import load_task, save_task
 from luthier.records import write_jsonl
 from retrieval_tasks import WORDS, small_task, static_folder
 
-pytestmark = pytest.mark.xdist_group("retrieval flow")  # what they share is made once
-
 
 def luthier(*words: str, ok: bool = True) -> Said:
     """`luthier evaluate retrieval WORDS`."""
