@@ -49,10 +49,7 @@ WORDS = [
     "2",
     "--steps",
     "2",
-    "--learning-rate",
-    "1e-3",
 ]
-TOLD = ["--irrelevant", "0.25", "--missing-argument", "0.05", "--parallel", "0.1"]  # nothing is left that depends on what the model can do
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +66,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
     code = "from luthier.cli import main; main()"
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", code, *WORDS, *TOLD], cwd=folder, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, *WORDS], cwd=folder, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
 
 
@@ -96,7 +93,7 @@ def test_a_killed_run_continues_and_ends_with_a_report(tmp_path: Path, weights: 
     assert {name: (run / name).read_bytes() for name in kept} == kept
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "done"
-    assert list(record["steps"]) == ["dialogues", "select", "trial", "before", "sft", "after", "skills"]
+    assert list(record["steps"]) == ["habit", "dialogues", "select", "trial", "before", "sft", "after", "skills"]
     assert "simple_python" in out
 
     selected = list(read_conversations(run / "selected.jsonl"))
