@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gold import gold_calls
 from jsonschema import Draft202012Validator
 
+from gold import gold_calls
 from luthier.errors import SettingsError
 from luthier.evaluate.bfcl import Decoded, official_verdict, source_text
 from luthier.evaluate.bfcl_decoding import decode

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from gold import gold_calls
 
+from gold import gold_calls
 from luthier.errors import EngineError, SettingsError
 from luthier.evaluate.tool_verdicts import judge
 from luthier.evaluate.tools import CHUNK, balances, evaluate_tools, prompt_for, scores

@@ -184,6 +184,17 @@ def test_maps_are_objects(tmp_path):
     assert [row for _, row in read_rows(tmp_path / "in.parquet")] == [{"m": {"a": 1, "b": 2}}]
 
 
+def test_a_map_that_names_a_key_twice_is_a_bad_row_of_its_own(tmp_path):
+    maps = pa.array([[("a", 1)], [("a", 1), ("a", 2)], [("b", 3)]], pa.map_(pa.string(), pa.int64()))
+    pq.write_table(pa.table({"m": maps, "messages": [[ASKED, {"role": "assistant", "content": "y"}]] * 3}), tmp_path / "in.parquet")
+    with pytest.raises(BadRowError, match=r"in\.parquet:2: .*names one of its keys twice"):
+        list(read_conversations(tmp_path / "in.parquet"))
+    skipped = SkippedRows(tmp_path / "bad.jsonl")
+    read = list(read_conversations(tmp_path / "in.parquet", skipped=skipped))
+    assert [row.extra["m"] for row in read] == [{"a": 1}, {"b": 3}]
+    assert skipped.count == 1
+
+
 def test_a_bad_row_with_a_date_or_a_number_without_a_form_in_json_is_set_aside(tmp_path):
     source = as_parquet(tmp_path, {"foo": [dt.date(2026, 1, 2), dt.date(2026, 1, 3)], "n": [math.nan, 1.0]})
     skipped = SkippedRows(tmp_path / "bad.jsonl")

@@ -10,7 +10,7 @@ from jsonschema.exceptions import SchemaError
 
 from luthier.errors import ToolSpecError
 from luthier.records.patterns import usable_pattern
-from luthier.records.schema import lookup, normalise_schema, parameters_schema
+from luthier.records.schema import SchemaReader, lookup, normalise_schema, parameters_schema
 from luthier.synthesize.tools.lint import plainly_valid
 
 KEYWORDS = [
@@ -108,6 +108,92 @@ def test_all_of_is_merged_and_stays_satisfiable():
     assert schema["required"] == ["id", "name"]
     assert Draft202012Validator(schema).is_valid({"id": 1, "name": "x"})
     assert not Draft202012Validator(schema).is_valid({"id": 1, "name": "x", "other": 1})
+
+
+PARTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["integer", "number", "string", ["string", "null"], "array", ["integer", "array"]]),
+        "minimum": st.integers(-3, 6),
+        "maximum": st.integers(0, 9),
+        "exclusiveMinimum": st.integers(-3, 6),
+        "minLength": st.integers(0, 3),
+        "maxLength": st.integers(1, 5),
+        "enum": st.just([1, 2, "a", "ab"]),
+        "items": st.sampled_from([{"type": "string"}, {"enum": ["a", "b"]}, {"minLength": 2}]),
+        "maxItems": st.integers(0, 3),
+        "uniqueItems": st.booleans(),
+    },
+)
+VALUES = [-1, 0, 1, 2, 4, 5, 7, 2.5, "", "a", "ab", "abcd", None, [], ["a"], ["a", "a"], ["ab", "c"], ["abc", "b", "a"]]
+
+
+@given(typed=st.sampled_from(["integer", "number", "string", "array"]), parts=st.lists(PARTS, min_size=1, max_size=3))
+def test_what_fits_all_parts_merged_fits_each_of_them(typed, parts):
+    """Unless a condition is told to be left out, nothing fits the merged schema that one of the parts refuses."""
+    loose, left = {"allOf": [{"type": typed}, *parts]}, []
+    merged = SchemaReader(lambda reference: {}, leave=left.append).read(loose)
+    strict, original = Draft202012Validator(merged), Draft202012Validator(loose)
+    fitting = [value for value in VALUES if strict.is_valid(value)]
+    impossible = not any(original.is_valid(value) for value in VALUES)  # parts that contradict each other: the first stands
+    if not left and not impossible:
+        assert [value for value in fitting if not original.is_valid(value)] == []
+        assert {repr(value) for value in VALUES if original.is_valid(value)} <= {repr(value) for value in fitting}
+
+
+@pytest.mark.parametrize(
+    ("parts", "merged"),
+    [
+        ([{"type": "integer", "minimum": 1}, {"minimum": 5, "maximum": 9}], {"type": "integer", "minimum": 5, "maximum": 9}),
+        ([{"type": "string", "maxLength": 50}, {"maxLength": 5}], {"type": "string", "maxLength": 5}),
+        ([{"type": "number"}, {"type": "integer"}], {"type": "integer"}),
+        ([{"type": ["string", "null"]}, {"type": "string"}], {"type": "string"}),
+        (
+            [{"type": "array", "items": {"type": "string"}}, {"items": {"enum": ["a", "b"]}}],
+            {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}},
+        ),
+    ],
+)
+def test_the_tighter_of_two_conditions_holds(parts, merged):
+    assert normalise_schema({"allOf": parts}) == merged
+    assert normalise_schema({"allOf": parts[::-1]}) == merged
+    assert normalise_schema({**parts[0], "allOf": parts[1:]}) == merged
+    both = [{"type": "object", "properties": {"v": part}} for part in parts]
+    assert normalise_schema({"allOf": both})["properties"]["v"] == merged
+
+
+@pytest.mark.parametrize(
+    ("schema", "read", "told"),
+    [
+        ({"allOf": [{"type": "string", "pattern": "^a"}, {"pattern": "b$"}]}, {"type": "string", "pattern": "^a"}, "another 'pattern'"),
+        ({"allOf": [{"type": "string"}, {"type": "integer"}]}, {"type": "string"}, "another 'type'"),
+        (
+            {"type": "object", "patternProperties": {"^x-": {"type": "string"}}, "additionalProperties": False},
+            {"type": "object", "additionalProperties": {"type": "string"}},
+            "patterns of the keys",
+        ),
+        (
+            {"type": "object", "properties": {"a": {"type": "null"}}, "patternProperties": {"^x": {}}, "additionalProperties": False},
+            {"type": "object", "properties": {"a": {"type": "null"}}, "additionalProperties": False},
+            "by the pattern of their name",
+        ),
+        (
+            {"type": "object", "properties": {"a": False, "b": {"type": "string"}}},
+            {"type": "object", "properties": {"b": {"type": "string"}}, "additionalProperties": False},
+            "may not be there",
+        ),
+        (
+            {"type": "array", "prefixItems": [{"type": "integer"}], "items": False},
+            {"type": "array", "prefixItems": [{"type": "integer"}], "maxItems": 1},
+            "",
+        ),
+    ],
+)
+def test_conditions_that_go_are_told(schema, read, told):
+    left = []
+    assert SchemaReader(lambda reference: {}, leave=left.append).read(schema) == read
+    assert told in " ".join(left)
+    assert bool(told) == bool(left)
 
 
 def test_any_of_beside_properties_accepts_what_the_original_accepts():

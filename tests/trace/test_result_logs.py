@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from luthier.errors import BadRowError, LuthierError
 from luthier.records import Account, SkippedRows, write_jsonl, write_parquet
 from luthier.records.choices import read_choices
+from luthier.trace.readers import read_answers
 from luthier.trace.results import read_results
 
 WHEN = "2026-01-02T03-04-05.678901"
@@ -350,3 +351,14 @@ def test_a_field_added_to_an_answer_is_told(name: str, data: st.DataObject, valu
         or any("zzfield" in entry.reason for entry in account.entries)
         or (skipped.count and "zzfield" in skipped.problems[0])
     )
+
+
+@pytest.mark.parametrize("cell", ["a;b", "a|b", "['a' 'b']", "('a', 'b')", "a~~b"])
+@pytest.mark.parametrize("column", ["concepts", "concept"])
+def test_concepts_are_read_as_those_of_learners_are(tmp_path: Path, cell: str, column: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f'learner,item,correct,{column}\nA,x,1,"{cell}"\nB,x,0,"{cell}"\n')
+    [item] = read_results([path]).catalogue.items
+    [same] = read_answers([path]).catalogue.items
+    assert item.concepts == same.concepts
+    assert item.concepts == (("a", "b") if column == "concepts" or "[" in cell or "(" in cell or "~" in cell else (cell,))

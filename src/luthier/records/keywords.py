@@ -39,7 +39,7 @@ def add_limits(schema: Mapping[str, Any], result: JSON, leave: Callable[[str], N
     """Copy lengths, bounds, pattern and format where they fit the types of `result` and make sense. leave: is told of what is left out."""
     if _LIMITS.isdisjoint(schema):
         return
-    types = type_set(result)
+    types = type_set(result) or TYPES  # where no type is said, a limit is one for the values of its own kind
     for kind, names in _COUNTS.items():
         for name in names if kind in types else ():
             count = as_count(schema.get(name))

@@ -59,12 +59,25 @@ def table_rows(path: Path) -> Iterator[tuple[JSON, BadRowError | None]]:
         own = _ABSENT_KEY in (schema.metadata or {})
         absent = json.loads((schema.metadata or {}).get(_ABSENT_KEY, b"[]"))
         for batch in file.iter_batches(_BATCH):
-            for row in batch.to_pylist(maps_as_pydicts="strict"):
+            for row, repeated in _rows(batch):
                 try:
-                    made, problem = _decoded(row if own else ColumnRow(row, frozenset(encoded)), encoded, absent), None
+                    made, problem = _decoded(row if own else ColumnRow(row, frozenset(encoded)), encoded, absent), repeated
                 except BadRowError as error:
                     made, problem = row, error
                 yield made, problem
+
+
+def _rows(batch: Any) -> Iterator[tuple[JSON, BadRowError | None]]:
+    """The rows of a batch; one with a map that names a key twice, which Arrow allows and no object can hold, with that as its problem."""
+    try:
+        yield from ((row, None) for row in batch.to_pylist(maps_as_pydicts="strict"))
+    except KeyError:
+        for at in range(len(batch)):
+            one = batch.slice(at, 1)
+            try:
+                yield one.to_pylist(maps_as_pydicts="strict")[0], None
+            except KeyError:
+                yield one.to_pylist()[0], BadRowError("a map names one of its keys twice; keep one of its values")
 
 
 def _holds_json(kind: Any) -> bool:

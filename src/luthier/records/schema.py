@@ -198,7 +198,7 @@ class SchemaReader:
             part, trail = self._part(raw, trail, unions)
             for key, value in part.items():
                 if key not in ("anyOf", "oneOf", "discriminator", "$ref"):
-                    merge_keyword(merged, key, value)
+                    merge_keyword(merged, key, value, self._leave)
         return merged, trail
 
     def _part(self, raw: object, trail: frozenset[str], unions: list[list[Any]]) -> tuple[Mapping[str, Any], frozenset[str]]:
@@ -294,6 +294,8 @@ class SchemaReader:
             prefix, items = items, schema.get("additionalItems")
         if isinstance(prefix, list) and prefix and depth > 0:
             result["prefixItems"] = [self._read(item, depth - 1, trail) for item in prefix]
+        if items is False and isinstance(prefix, list):  # nothing may follow what stands in its place
+            result["maxItems"] = min(len(prefix), result.get("maxItems", len(prefix)))
         if items is None or isinstance(items, bool):
             return
         read = self._read(items, max(depth - 1, 0), trail)
@@ -304,13 +306,20 @@ class SchemaReader:
 
     def _add_properties(self, schema: Mapping[str, Any], result: JSON, depth: int, trail: frozenset[str]) -> None:
         properties, extra = schema.get("properties"), schema.get("additionalProperties")
-        if extra is None and isinstance(schema.get("patternProperties"), Mapping):
+        if isinstance(schema.get("patternProperties"), Mapping) and (extra is None or (extra is False and not properties)):
             patterns = list(schema["patternProperties"].values())
-            extra = patterns[0] if len(patterns) == 1 else True
+            extra = patterns[0] if len(patterns) == 1 else bool(patterns)
+            self._leave("patterns of the keys of a map")
+        elif schema.get("patternProperties"):
+            self._leave("fields by the pattern of their name")
         if depth <= 0:
             return
         if isinstance(properties, Mapping):
-            read = {str(name): self._property(value, depth - 1, trail) for name, value in properties.items() if self._kept(value)}
+            forbidden = [name for name, value in properties.items() if value is False]
+            if forbidden:
+                self._leave("field that may not be there")
+            kept = {name: value for name, value in properties.items() if value is not False and self._kept(value)}
+            read = {str(name): self._property(value, depth - 1, trail) for name, value in kept.items()}
             if read:
                 result["properties"] = read
             left_out = {str(name) for name in properties} - set(read)

@@ -13,6 +13,11 @@ from luthier.records.conversations import JSON
 MOST_BRANCHES = 24  # of the product of several unions
 
 _UNIONS = ("anyOf", "oneOf")
+_LOWER = frozenset(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"))
+_UPPER = frozenset(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"))
+_CONDITIONS = frozenset(
+    ("type", "pattern", "format", "multipleOf", "const", "items", "prefixItems", "additionalProperties", "patternProperties")
+)
 
 
 def unions_of(schema: Mapping[str, Any]) -> list[list[Any]]:
@@ -41,9 +46,10 @@ def with_unions(schema: Mapping[str, Any], unions: Sequence[list[Any]], follow: 
     return result, loosened
 
 
-def merge_keyword(merged: JSON, key: str, value: Any) -> None:
-    """A keyword of one part of an `allOf`, folded into the parts before it, which win."""
-    known = merged.get(key)
+def merge_keyword(merged: JSON, key: str, value: Any, leave: Callable[[str], None]) -> None:
+    """A keyword of one part of an `allOf`, folded into the parts before it: both hold. Of what is only said (descriptions, defaults), the
+    first is kept. leave: is told of a condition that cannot be kept beside the one before it."""
+    known, choices = merged.get(key), merged.get("enum")
     if key == "properties":
         merged[key] = _merged_properties(known, value)
     elif key == "required" and isinstance(value, list) and isinstance(known, list):
@@ -52,14 +58,43 @@ def merge_keyword(merged: JSON, key: str, value: Any) -> None:
         merged[key] = [item for item in known if item in value] or known
     elif key == "enum" and "const" in merged:
         return  # one value is stated already; names that a discriminator makes up are none of it
-    elif key == "const" and isinstance(known := merged.get("enum"), list):
-        if value in known:
+    elif key == "const" and isinstance(choices, list):
+        if value in choices:
             del merged["enum"]
             merged[key] = value
     elif key == "additionalProperties" and value is False:
         return  # a closed part of an allOf would forbid what its siblings add
     elif value is not None:
-        merged.setdefault(key, value)
+        both = value if known is None else known if known == value else _both(key, known, value)
+        if both is not None:
+            merged[key] = both
+        elif key in _CONDITIONS:
+            leave(f"another {key!r} of a schema in several parts")
+
+
+def _both(key: str, first: Any, second: Any) -> Any:
+    """The value of a keyword that holds where both of these do; None where no one value says it."""
+    if key in _LOWER | _UPPER and _is_number(first) and _is_number(second):
+        return (max if key in _LOWER else min)(first, second)
+    if key in ("items", "additionalProperties"):
+        if isinstance(first, Mapping) and isinstance(second, Mapping):
+            return {"allOf": [first, second]}
+        return second if first is True else first if second is True else None
+    if key == "type":
+        common = _common_types(first, second)
+        return common[0] if len(common) == 1 else common or None
+    return first is True or second is True if key == "uniqueItems" else None
+
+
+def _common_types(first: Any, second: Any) -> list[str]:
+    """The types that both name; a whole number is a number."""
+    one, other = ([types] if isinstance(types, str) else types if isinstance(types, list) else [] for types in (first, second))
+    both = [each for each in one if each in other or (each == "integer" and "number" in other)]
+    return both + [each for each in other if each == "integer" and "number" in one and each not in both]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _merged_properties(first: Any, more: Any) -> JSON:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from luthier.errors import BadRowError
 from luthier.records.account import note
 from luthier.records.files import SkippedRows, set_aside
-from luthier.records.lines import parse_text
 from luthier.records.numbers import shown
 from luthier.texts.dates import is_open, shown_order
 from luthier.trace.answers import Item
+from luthier.trace.readers.columns import split_concepts
 from luthier.trace.readers.places import RecordLines, head_of, header_of
 from luthier.trace.readers.values import label_of, times_of
 
@@ -91,14 +91,9 @@ def time_problem(given: Any) -> str:
     return f"timestamp is {shown(given)}; {_OPEN if isinstance(given, str) and is_open(given) else _TIMES}"
 
 
-def concepts_of(given: Any) -> tuple[str, ...]:
-    """Concepts out of a list of them, the JSON text of a list, or one text."""
-    if isinstance(given, str) and given.lstrip().startswith("["):
-        with suppress(BadRowError):
-            given = parse_text(given)
-    if given is None or given in ("", []):
-        return ()
-    return tuple(str(one) for one in given) if isinstance(given, list) else (str(given),)
+def concepts_of(given: Any, several: bool) -> tuple[str, ...]:
+    """Concepts out of a list of them, or a cell as `luthier trace` reads it. several: of a column whose name says that it may hold more than one."""
+    return tuple(str(one) for one in given) if isinstance(given, list) else tuple(split_concepts(given, several))
 
 
 def _read(path: Path, columns: Mapping[str, str]) -> Any:
@@ -171,7 +166,7 @@ def _items(cells: dict[str, Any]) -> list[Item]:
     words = [None if column is None else [str(text) for text in column.dictionary.to_pylist()] for column in (texts, concepts)]
     for at, code in enumerate(codes.tolist()):
         if code not in told:
-            told[code] = (_said(texts, words[0], at), concepts_of(_said(concepts, words[1], at)))
+            told[code] = (_said(texts, words[0], at), concepts_of(_said(concepts, words[1], at), "concepts" in cells))
     return [Item(name, *told.get(code, ("", ()))) for code, name in enumerate(names)]
 
 

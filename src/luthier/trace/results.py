@@ -200,7 +200,15 @@ class _Gathered:
                 set_aside(problem.at(path, line), row, skipped)
                 continue
             note_strange("answers of a table", row, KNOWN, path, line)
-            self._note(Answered(learner, item, correct, str(row.get("text") or ""), concepts_of(row.get("concepts", row.get("concept")))))
+            self._note(
+                Answered(
+                    learner,
+                    item,
+                    correct,
+                    str(row.get("text") or ""),
+                    concepts_of(row.get("concepts", row.get("concept")), "concepts" in row),
+                )
+            )
 
     def _columns(self, path: Path, name: str | None, skipped: SkippedRows | None) -> None:
         """A whole table at once, by columns."""
@@ -329,6 +337,6 @@ def _read_items(path: str | Path) -> dict[str, Item]:
             raise BadRowError("an item needs its name in `item`; beside it may stand `text` and `concepts`", path, line)
     names = whole_names([name_of(row["item"]) for _, row in rows])
     for name, (line, row) in zip(names, rows, strict=True):
-        found[name] = Item(name, str(row.get("text") or ""), concepts_of(row.get("concepts", row.get("concept"))))
+        found[name] = Item(name, str(row.get("text") or ""), concepts_of(row.get("concepts", row.get("concept")), "concepts" in row))
         note_strange("items", row, KNOWN, path, line)
     return found

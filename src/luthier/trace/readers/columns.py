@@ -54,6 +54,8 @@ OWN_CONCEPT = ("exercise", "sequenceid")  # columns of items that are skills the
 SEVERAL = ("concepts", "skills", "kcs", "knowledgecomponents", "skillids", "listskills", "listskillids", "tags", "subjectid")
 _PARTS = re.compile(r"'[^']*+'|\"[^\"]*+\"")
 _ARRAY = re.compile(rf"\[\s*+(?:(?:{_PARTS.pattern})\s*+)++\]")  # numpy's: texts with blanks between
+_NUMBERS = re.compile(r"\[\s*+(?:-?\d++(?:\.\d*+)?\s*+)++\]")  # and numbers
+_BRACKETS = {"[": "]", "(": ")", "{": "}"}  # of Python's lists, tuples and sets
 LONGEST_LIST = 100_000  # characters of a cell that is a list
 COMPONENT = re.compile(r"\s*kc\s*\(", re.IGNORECASE)  # of DataShop: `KC (Default)`, `KC(SubSkills)`
 # What stands for nothing in a column of concepts, letter by letter: "Na" is sodium.
@@ -158,8 +160,8 @@ def is_answers(names: Iterable[str], given: Mapping[str, str]) -> bool:
 
 
 def split_concepts(cell: object, several: bool) -> list[str]:
-    """The concepts that one cell names: with `~~` between, numbers with any sign between, or where `several` texts with `;` or `|`; a list
-    as it stands, but for numbers that fill it up. What stands for nothing in a table (`NOTHING`) is the name of a concept in a list of texts."""
+    """The concepts that one cell names: with `~~` between, numbers with any sign between, or where `several` texts with `;` or `|` and numbers
+    with blanks; a list as it stands, but for numbers that fill it up. What stands for nothing in a table (`NOTHING`) is the name of a concept in a list of texts."""
     if isinstance(cell, list):
         empty, some = frozenset({""}), [each if isinstance(each, str) else "" if str(each) in NOTHING else str(each) for each in cell]
     elif (listed := _list_in(cell)) is not None:
@@ -172,6 +174,8 @@ def split_concepts(cell: object, several: bool) -> list[str]:
             some = [part.strip().strip("'\"") for part in text[1:-1].split(",")]
         elif re.fullmatch(r"\d+(?:[;|,_]\d+)+", text):
             some = re.split(r"[;|,_]", text)
+        elif several and re.fullmatch(r"\d+(?: +\d+)+", text):  # tags of Riiid
+            some = text.split()
         else:
             some = re.split(r"[;|]", text) if several else [text]
     found = (concept_name(part) for part in some)
@@ -179,19 +183,25 @@ def split_concepts(cell: object, several: bool) -> list[str]:
 
 
 def _list_in(cell: object) -> list[object] | None:
-    """The list that a cell's text is, as JSON or Python writes it; None where it is none of texts and numbers."""
+    """The list that a cell's text is, as JSON, numpy or Python writes it, tuples and sets too; None where it is none of texts and numbers."""
     text = cell.strip() if isinstance(cell, str) else ""
-    if not (text.startswith("[") and text.endswith("]") and len(text) <= LONGEST_LIST):
+    if not (text[:1] in _BRACKETS and text.endswith(_BRACKETS[text[:1]]) and len(text) <= LONGEST_LIST):
         return None
     try:
         found = parse_text(text, nan=True)
     except BadRowError:
         if _ARRAY.fullmatch(text) and len(parts := _PARTS.findall(text)) > 1:  # without commas, as numpy shows one
             return [part[1:-1] for part in parts]
+        if _NUMBERS.fullmatch(text):
+            return [part.removesuffix(".") for part in text[1:-1].split()]
         try:
             found = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            if isinstance(found, set):  # in the order in which it is written
+                tree = ast.parse(text, mode="eval").body
+                found = [ast.literal_eval(part) for part in tree.elts] if isinstance(tree, ast.Set) else None
+        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             return None
+    found = list(found) if isinstance(found, tuple) else found
     plain_parts = isinstance(found, list) and all(each is None or isinstance(each, str | int | float) for each in found)
     return found if plain_parts else None
 
