@@ -613,22 +613,34 @@ def test_what_is_given_for_a_path_holds_for_its_operations(read, shared, own, na
 # Names for want of a description
 
 
+ALONE = "operation without a description, told by its name"
+BARE = "operation with a description of one word, told by its name"
+BESIDE = "operation with a description of one word, told with its name"
+
+
 @pytest.mark.parametrize(
-    ("operation", "words"),
+    ("operation", "words", "told"),
     [
-        ({"operationId": "list_guild_members"}, "List guild members."),
-        ({"operationId": "listGuildMembers", "summary": ""}, "List guild members."),
-        ({"operationId": "list", "summary": "List"}, "Get guilds members."),
-        ({}, "Get guilds members."),
-        ({"operationId": "x", "summary": "Lists all members"}, "Lists all members."),
-        ({"operationId": "readMembers", "description": "<p> </p>"}, "Read members."),
+        ({"operationId": "list_guild_members"}, "List guild members.", ALONE),
+        ({"operationId": "listGuildMembers", "summary": ""}, "List guild members.", ALONE),
+        ({"operationId": "list", "summary": "List"}, "List: get guilds members.", BESIDE),
+        ({"summary": "Members"}, "Get guilds members.", BARE),
+        ({"operationId": "join", "summary": "参加"}, "参加: get guilds members.", BESIDE),
+        ({}, "Get guilds members.", ALONE),
+        ({"operationId": "x", "summary": "Lists all members"}, "Lists all members.", ""),
+        ({"operationId": "x", "summary": "Log in"}, "Log in.", ""),
+        ({"operationId": "x", "summary": "Ver todos"}, "Ver todos.", ""),
+        ({"operationId": "x", "summary": "会員一覧"}, "会員一覧。", ""),
+        ({"operationId": "x", "summary": "列出公会的所有成员。仅限管理员使用。"}, "列出公会的所有成员。仅限管理员使用。", ""),
+        ({"operationId": "x", "summary": "列出这个公会的所有在线成员。仅限管理员使用。"}, "列出这个公会的所有在线成员。", ""),
+        ({"operationId": "readMembers", "description": "<p> </p>"}, "Read members.", ALONE),
     ],
 )
-def test_an_operation_without_a_description_gets_one_of_its_name(read, operation, words):
+def test_an_operation_that_says_too_little_of_itself_is_told_by_its_name(read, operation, words, told):
     tools, account = read(api({"/guilds/members": {"get": {"responses": {}, **operation}}}))
     (tool,) = tools.values()
     assert (tool.description, lint(tool)) == (words, [])
-    assert account.get(("understood", "operation without a description, told by its name"), 0) == (not words.startswith("Lists"))
+    assert [reason for fate, reason in account if fate == "understood" and "description" in reason] == ([told] if told else [])
 
 
 # Lists of tools

@@ -11,6 +11,7 @@ import pytest
 
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import SkippedRows
+from luthier.records.account import Account
 from luthier.synthesize.fusion import Columns, KnowledgeBase
 from luthier.synthesize.fusion.documents import LARGEST_TEXT, Reading, Row, Text, flat_rows, read_documents
 
@@ -65,8 +66,36 @@ def test_texts_come_with_their_dates_and_without_their_tables(tmp_path: Path):
 
 def test_nested_rows_inherit_what_is_outside_them():
     row = {"product": "P", "tags": ["a"], "releases": [{"cycle": 1}, {"cycle": 2, "product": "Q"}]}
-    assert list(flat_rows(row)) == [{"product": "P", "cycle": 1}, {"product": "Q", "cycle": 2}]
+    reading = Reading()
+    assert list(flat_rows(row, reading)) == [{"product": "P", "tags": ["a"], "cycle": 1}, {"product": "Q", "tags": ["a"], "cycle": 2}]
+    assert reading.covered == 1  # the outer P, in the row of Q
     assert list(flat_rows({"a": 1, "b": []})) == [{"a": 1, "b": []}]
+
+
+def test_objects_within_rows_are_opened():
+    row = {
+        "name": "Wren",
+        "place": {"city": "Riga", "at": {"lat": 57}, "none": {}},
+        "data": {"rows": [{"n": 1, "by": [{"who": "Ann"}]}, {"n": 2}]},
+    }
+    outer = {"name": "Wren", "place.city": "Riga", "place.at.lat": 57, "place.none": {}}
+    assert list(flat_rows(row)) == [{**outer, "n": 1, "who": "Ann"}, {**outer, "n": 2}]
+
+
+def test_what_stands_in_objects_and_lists_is_a_fact_or_told(tmp_path: Path):
+    row = {
+        "name": "Nova",
+        "base": {"mainCity": "Riga"},
+        "languages": ["French", {"odd": 1}, "Breton"],
+        "parts": [{"id": 7, "by": "Ann"}, {"id": 8}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps([row]))
+    with Account() as account:
+        made = KnowledgeBase.from_paths([tmp_path])
+    assert {(fact.attribute, fact.value) for fact in made.facts} >= {("base main city", "Riga"), ("languages", "French"), ("by", "Ann")}
+    assert next(fact.aliases for fact in made.facts if fact.attribute == "languages") == ("Breton",)
+    assert made.dropped["object or list among the values of a cell"] == 2  # once for each part
+    assert [entry.rows for entry in account.of("understood") if "the others are its aliases, languages" in entry.reason] == [1]
 
 
 def test_empty_documents_are_counted_and_nothing_at_all_is_an_error(tmp_path: Path):

@@ -60,6 +60,7 @@ class Reading:
     files: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     repeated: int = 0  # cells of columns that stand twice in a header, with two values
+    covered: int = 0  # values around a list whose objects use their names
     beyond: int = 0  # cells behind the last column of their table
     struck: int = 0  # texts that are struck out
     notes: int = 0  # raised signs that stand for notes
@@ -107,7 +108,7 @@ def _read(path: Path, skipped: SkippedRows | None, reading: Reading) -> Iterator
         yield from (Row(cells, date, f"{path}:{number}") for number, cells in _separated(path, kind, skipped, reading))
     elif kind in ROWS:
         for number, row in read_rows(path, skipped):
-            yield from (Row(cells, date, f"{path}:{number}") for cells in flat_rows(row))
+            yield from (Row(cells, date, f"{path}:{number}") for cells in flat_rows(row, reading))
     else:
         yield from _text(path, kind, date, reading)
 
@@ -269,16 +270,31 @@ def _undecodable(path: Path) -> int:
     return 1
 
 
-def flat_rows(row: JSON) -> Iterator[JSON]:
-    """The row itself, or a row for each object in its lists, with the outer single values."""
-    lists = [value for value in row.values() if isinstance(value, list) and value and all(isinstance(one, dict) for one in value)]
+def flat_rows(row: JSON, reading: Reading | None = None) -> Iterator[JSON]:
+    """The row itself, or a row for each object in its lists, with what stands around them. Objects within a row are opened, `place.city`.
+
+    reading: counts the outer values whose names the objects of a list have too, and use themselves.
+    """
+    flat = dict(_unfolded(row))
+    lists = {
+        name: value for name, value in flat.items() if isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
+    }
+    outer = {name: value for name, value in flat.items() if name not in lists}
     if not lists:
-        yield row
-        return
-    outer = {name: value for name, value in row.items() if not isinstance(value, list | dict)}
-    for value in lists:
-        for inner in value:
-            yield {**outer, **inner}
+        yield flat
+    for objects in lists.values():
+        for inner in objects:
+            if reading is not None:
+                reading.covered += len(outer.keys() & inner.keys())
+            yield from flat_rows({**outer, **inner}, reading)
+
+
+def _unfolded(row: JSON, within: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in row.items():
+        if isinstance(value, dict) and value:
+            yield from _unfolded(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", value
 
 
 def _headed(table: list[list[str]], reading: Reading) -> Iterator[JSON]:

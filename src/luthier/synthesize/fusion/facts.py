@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from luthier.errors import SettingsError
 from luthier.records import JSON, SkippedRows
-from luthier.records.account import note
+from luthier.records.account import Fate, note
 from luthier.records.fusion import Fact
 from luthier.synthesize.fusion.columns import EMPTY, FLAGS
 from luthier.synthesize.fusion.columns import Columns as SeenColumns
@@ -98,6 +98,7 @@ class KnowledgeBase:
         found = table_facts(rows(), chosen, dropped)
         dropped["empty document"] += len(reading.empty)
         dropped["column told twice with two values"] += reading.repeated
+        dropped["value around a list of objects that use its name"] += reading.covered
         dropped["cell beyond the columns of its table"] += reading.beyond
         dropped["text that is struck out"] += reading.struck
         dropped["raised sign of a note"] += reading.notes
@@ -139,7 +140,9 @@ def table_facts(rows: Iterable[Row], columns: Columns, dropped: Counter[str]) ->
         day = _text(cells.get(date_column)) if date_column else ""
         orders.see(row.place, date_column or "", [day])
         for column, name in columns.attributes or _all_attributes(cells, columns, date_column):
-            values = _values(cells.get(column))
+            values = _values(cell := cells.get(column))
+            if isinstance(cell, list):
+                left_out.of_list(cell, row.place, column)
             problem = _problem(values, subject, bool(values) and seen.is_code(document, column, values[0]))
             if problem:
                 left_out.add(problem, row.place, values[0] if values else "", column)
@@ -170,10 +173,22 @@ class _LeftOut(NamedTuple):
 
     def add(self, reason: str, place: str, said: str = "", column: str = "") -> None:
         self.dropped[reason] += 1
-        where = _PLACE.fullmatch(place)
-        line = int(where[2]) if where and where[2] else None
         said = f": {said[:40]!r}" if said and said.casefold() in EMPTY | FLAGS else ""
-        note("left out", f"{reason}{f', {column}' if column else ''}{said}", where[1] if where and line else place, line)
+        _note("left out", f"{reason}{f', {column}' if column else ''}{said}", place)
+
+    def of_list(self, cell: Sequence[object], place: str, column: str) -> None:
+        """Says what is made of a list in a cell: a value and its aliases, without the objects and lists in it."""
+        nested = sum(isinstance(one, list | dict) for one in cell)
+        for _ in range(nested):
+            self.add("object or list among the values of a cell", place, column=column)
+        if len(cell) - nested > 1:
+            _note("understood", f"list in a cell, of which the first is the value and the others are its aliases, {column}", place)
+
+
+def _note(fate: Fate, what: str, place: str) -> None:
+    where = _PLACE.fullmatch(place)
+    line = int(where[2]) if where and where[2] else None
+    note(fate, what, where[1] if where and line else place, line)
 
 
 class _Told(NamedTuple):
@@ -313,8 +328,8 @@ def _all_attributes(cells: JSON, columns: Columns, date_column: str | None) -> I
 
 
 def _spoken(column: str) -> str:
-    """`releaseDate` and `release_date` as `release date`."""
-    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", column).replace("_", " ").split()
+    """`releaseDate`, `release_date` and `release.date` as `release date`."""
+    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[a-zA-Z])\.(?=[a-zA-Z])", " ", column).replace("_", " ").split()
     return " ".join(part if part.isupper() and len(part) > 1 else part.lower() for part in parts)
 
 

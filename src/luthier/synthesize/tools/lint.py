@@ -6,6 +6,7 @@ A definition made only of well-known keywords is checked by a short walk; anythi
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,10 @@ from luthier.records.patterns import usable_pattern, validator_class
 from luthier.records.schema import lookup
 from luthier.records.unions import fields_of_branches
 
-SHORTEST_DESCRIPTION = 10
+_ENOUGH = 10  # letters of a description, or two words
+_WIDE = 4  # letters of the Latin script that a Chinese, Japanese or Korean one stands for
 
+_PROPER_WORD = re.compile(r"[^\W\d_]{2,}")
 _NAME = re.compile(r"[^\s\x00-\x1f](?:[^\x00-\x1f\n]*[^\s\x00-\x1f])?")
 _TYPED_BY = ("type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref")
 
@@ -33,6 +36,12 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.message}" + (f" ({self.path})" if self.path else "")
+
+
+def says_enough(description: str) -> bool:
+    """Whether a description says what a tool does: two words, or one long one; scripts without blanks say as much in fewer letters."""
+    wide = sum(letter.isalpha() and unicodedata.east_asian_width(letter) in "WF" for letter in description)
+    return len(description) + (_WIDE - 1) * wide >= _ENOUGH or len(_PROPER_WORD.findall(description)) > 1
 
 
 def lint(tool: Tool) -> list[Finding]:
@@ -107,7 +116,7 @@ def _header_findings(tool: Tool) -> Iterator[Finding]:
         yield Finding("A2", "the tool has no usable name", "name")
     if not tool.description.strip():
         yield Finding("A2", "the tool has no description", "description")
-    elif len(tool.description.strip()) < SHORTEST_DESCRIPTION:
+    elif not says_enough(tool.description.strip()):
         yield Finding("A2", "the tool's description is too short", "description")
     if tool.parameters.get("type") != "object" or not isinstance(tool.parameters.get("properties"), dict):
         yield Finding("A2", "the parameters are not an object with properties", "parameters")

@@ -42,6 +42,7 @@ _AFTER_NOUN = re.compile(
     r"(by|per|at|status|history|data|levels?|balances?|details?|info|information|numbers?|names?|types?|cards?|summary|statistics|stats|zones?|rates?"
     r"|prices?|counts?|totals?|ids?|codes?|lists?|logs?|records?|reports?|settings|states?|metrics|values?|overview|catalogue?|index|quotes?|lookup)$"
 )
+_PHRASAL = {"login": "log in", "logout": "log out", "signin": "sign in", "signout": "sign out", "signup": "sign up", "checkin": "check in"}
 _DETERMINER = re.compile(r"(?i)(an?|the|all|one|some|this|these|your|my|new|every|several|any|each)$")
 _DONE = re.compile(r"\b(check|test|search|lookup|calculation|scan|report|export|import|sync|backup|diagnostic)$")
 _CLAUSE = re.compile(r"(?:[,;:(]| using | which | that | when | so that | based on | given | by providing | for use | including | if )")
@@ -98,6 +99,8 @@ def imperative(tool: Tool) -> str:
     first = re.split(r"(?<=[A-Za-z0-9)'\"])[.;](?:\s|$)|\n", tool.description.strip())[0].strip(" .")
     first = "" if "?" in first else re.sub(r"\bpaginated ", "", first)
     words = _shortened(first).split()
+    if words and words[0].endswith(":"):  # "Login: post session." of an importer that had one word: what it is called says more
+        words = [] if name and name[0] in _PHRASAL else words[1:]
     if len(words) >= 2:
         verb = _leading_verb(words[0].lower(), words[1].lower(), name)
         if verb is not None and not (len(words) == 2 and words[1].lower() in ("check", "test")):
@@ -159,7 +162,9 @@ def _of_phrase(phrase: str, name: Sequence[str]) -> str:
 
 
 def _of_name(name: Sequence[str]) -> str:
-    """`create_quote` as "create a quote"; a name without a verb as "use quote"."""
+    """`create_quote` as "create a quote"; a name without a verb as "get the quote"."""
+    if name and name[0] in _PHRASAL:
+        return " ".join([_PHRASAL[name[0]], *name[1:]])
     verb = _leading_verb(name[0], name[1], name) if len(name) > 1 else None
     if verb is None:
         return "get the " + " ".join(name)

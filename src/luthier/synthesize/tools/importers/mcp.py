@@ -83,7 +83,7 @@ def _tool(entry: Any, place: str, path: Path) -> Tool:
         raise ToolSpecError(f"{place}: no `name`; a tool without a name cannot be called")
     words, made = named_words(tool.description or str(tool.extra.get("title") or ""), tool.name)
     if made:
-        note("understood", "tool without a description, told by its name", path)
+        note("understood", f"tool {made}", path)
     answer = next((tool.extra[key] for key in _ANSWERS if isinstance(tool.extra.get(key), Mapping)), tool.returns)
     for name in tool.extra:
         if name not in (*_ANSWERS, "title"):

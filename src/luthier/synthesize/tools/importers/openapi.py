@@ -19,6 +19,7 @@ from luthier.records.schema import MAX_DEPTH, SchemaReader, parameters_schema, w
 from luthier.synthesize.tools.importers.documents import Documents, load_document
 from luthier.synthesize.tools.importers.fields import Fields, side_by_side
 from luthier.synthesize.tools.importers.wording import described, named_words, parameter_words, snake_case
+from luthier.synthesize.tools.lint import says_enough
 
 METHODS = ("get", "put", "post", "delete", "patch", "options", "head", "trace", "query")
 _FILE_FIELDS = ("openapi", "swagger", "info", "paths", "components", "definitions", "parameters", "responses")
@@ -131,10 +132,10 @@ class _Specification:
 
     def _words(self, operation: Mapping[str, Any], name: str, method: str, route: str) -> str:
         summary, text = str(operation.get("summary") or ""), str(operation.get("description") or "")
-        told = summary if len(summary) >= 10 or not text else text
+        told = summary if says_enough(summary) or not text else text
         words, made = named_words(told, name if operation.get("operationId") else "", f"{method} {route}")
         if made:
-            note("understood", "operation without a description, told by its name", self._path)
+            note("understood", f"operation {made}", self._path)
         return words
 
     def _parameters(

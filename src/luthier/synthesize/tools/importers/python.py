@@ -139,7 +139,7 @@ def _tool(function: _Function, license_id: str) -> Tool | None:
     returns = _annotated(signature.return_annotation, names) or annotation_schema(doc.returns, names)
     words, made = named_words(doc.summary, function.name)
     if made:
-        note("understood", "function without a description, told by its name")
+        note("understood", f"function {made}")
     return Tool(
         name=function.name if module in ("", "__main__") else f"{module}.{function.name}",
         description=words,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from functools import lru_cache
 
 from luthier.records import JSON
+from luthier.synthesize.tools.lint import says_enough
 
 TOOL_WORDS = 200
 PARAMETER_WORDS = 160
-_SHORTEST_TOLD = 10  # characters of a description; lint turns away what says less
 
 _WORDS = re.compile(
     r"IPv[46]|OAuth2?|[Cc][Rr][Cc]32[Cc]|A2A|sSL(?=[A-Z])|(?:(?<![A-Za-z])[ei]|E)(?:Tags?|Commerce|Cal)(?![a-z])|"
@@ -27,7 +28,7 @@ _RETIRED = re.compile(
     re.IGNORECASE,
 )
 _CLIPPED = 700  # characters read of a long text; the first sentence lies within
-_SENTENCE_END = re.compile(r"[.!?][\"')\]]?(?=\s)|(?<=[a-z])\.(?=[A-Z][a-z]*\s)")
+_SENTENCE_END = re.compile(r"[.!?][\"')\]]?(?=\s)|(?<=[a-z])\.(?=[A-Z][a-z]*\s)|[。！？]")
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|approx|incl|No|St|Dr|Inc|cf|U\.S|v\d+)|\b[A-Z])\.$")
 _SHORTEST = 12
 
@@ -43,16 +44,22 @@ def spoken(name: str) -> str:
     return words[:1].upper() + words[1:] + "."
 
 
-def named_words(text: str, *names: str) -> tuple[str, bool]:
-    """The description of a tool in one plain sentence, and whether it had to be made of the tool's name, as the text says too little.
+def named_words(text: str, *names: str) -> tuple[str, str]:
+    """The description of a tool in one plain sentence, and how it was made where the text says too little; it then stands before the name.
 
     names: what the tool is called, the best first, `getUser` or `get /users/{id}`.
     """
     words = tool_words(text)
-    if len(words) >= _SHORTEST_TOLD:
-        return words, False
+    if says_enough(words):
+        return words, ""
     told = [spoken(name) for name in names if name]
-    return next((one for one in told if len(one) >= _SHORTEST_TOLD), f"Call {told[0].lower()}"), True
+    named = next((one for one in told if says_enough(one)), f"Call {told[0].lower()}")
+    stem = words.rstrip(".!?…。！？")
+    if not any(letter.isalnum() for letter in stem):
+        return named, "without a description, told by its name"
+    if stem.lower() in named.lower().rstrip(".").split():
+        return named, "with a description of one word, told by its name"
+    return f"{stem}: {named[:1].lower()}{named[1:]}", "with a description of one word, told with its name"
 
 
 def described(parameters: JSON) -> JSON:
@@ -114,7 +121,9 @@ def _sentence(text: str) -> str:
     word = text.split(" ", 1)[0]
     if word.isalpha() and word.islower():
         text = text[0].upper() + text[1:]
-    return text + "." if text and text[-1] not in ".!?…" else text
+    if not text or text[-1] in ".!?…。！？":
+        return text
+    return text + ("。" if unicodedata.east_asian_width(text[-1]) in "WF" else ".")
 
 
 def _clipped(text: str, limit: int) -> str:
