@@ -144,12 +144,17 @@ def test_every_shape_of_a_call_reads_the_same(call):
         ({"name": "weather", "arguments": '{"n": NaN}'}, "NaN is not a JSON number"),
         ({"name": "weather", "arguments": '{"n": 1e999}'}, "too large"),
         ({"name": "weather", "arguments": "[1]"}, "not an object"),
-        ({"name": "weather", "arguments": "{'city': 'Riga'}"}, "not JSON"),
+        ({"name": "weather", "arguments": "{'city': Riga}"}, "not JSON"),
     ],
 )
 def test_calls_that_cannot_be_read_are_refused_by_name(call, problem):
     with pytest.raises(BadRowError, match=problem):
         said(content="", tool_calls=[call])
+
+
+def test_arguments_as_python_prints_them_are_read():
+    (call,) = said(content="", tool_calls=[{"name": "weather", "arguments": "{'city': \"l'Aber\", 'now': True}"}]).tool_calls
+    assert call.arguments == {"city": "l'Aber", "now": True}
 
 
 def test_a_bad_call_is_set_aside_and_the_rows_after_it_are_read(tmp_path):

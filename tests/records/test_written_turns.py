@@ -72,8 +72,7 @@ def test_any_other_text_is_said_as_it_stands(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["[{'role': 'user', 'content': Riga}]", '[{"role": "user", "content": "a" "b"}, ]x]', "[{'content': array([1]), 'role': 'user'}]"],
+    "text", ["[{'role': 'user', 'content': Riga}]", '[{"role": "user", "content": "a" "b"}, ]x]', "[{'content': array(x), 'role': 'user'}]"]
 )
 def test_a_list_of_messages_that_cannot_be_read_is_no_turn(text: str) -> None:
     for row in ({"prompt": text, "completion": "x"}, {"prompt": "x", "chosen": text, "rejected": "y"}):

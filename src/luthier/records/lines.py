@@ -6,7 +6,6 @@ reason where it is not. Knows nothing about files; `luthier.records.files` and `
 
 from __future__ import annotations
 
-import ast
 import base64
 import datetime as dt
 import json
@@ -18,6 +17,7 @@ from uuid import UUID
 from luthier.errors import BadRowError
 from luthier.records.conversations import JSON
 from luthier.records.encodings import not_utf8
+from luthier.records.python_text import literal
 
 MOST_NESTED = 200  # levels of objects and lists in a row
 
@@ -86,24 +86,25 @@ def parse_text(text: str, *, nan: bool = False) -> Any:
 
 
 def python_value(text: str) -> Any:
-    """The value that a text writes as Python does, `[{'role': 'user'}]`, as JSON has it; None where it is none.
-
-    Also an array of numpy's, which has line ends where a list has commas.
-    """
+    """The value that a text writes as Python or NumPy prints it, `[{'role': 'user'}]`, as JSON has it; None where it is none."""
     try:
-        return plain(ast.literal_eval(text.strip().replace("}\n {", "},\n {")))
+        value = plain(literal(text))
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, BadRowError):
         return None
+    return None if _depth(value) > MOST_NESTED else value
 
 
 def decoded(value: Any, what: str) -> Any:
-    """Text as the JSON it holds, anything else as it is. Raises BadRowError."""
+    """Text as the JSON it holds, or as the object or list that Python printed; anything else as it is. Raises BadRowError."""
     if not isinstance(value, str):
         return value
     try:
         return parse_text(value)
     except BadRowError as error:
-        raise BadRowError(f"{what}: {error.problem}") from None
+        printed = python_value(value) if value.lstrip()[:1] in ("{", "[") else None
+        if not isinstance(printed, dict | list):
+            raise BadRowError(f"{what}: {error.problem}") from None
+        return printed
 
 
 def as_row(value: Any) -> JSON:
