@@ -284,6 +284,31 @@ HERMES = (
 TAGGED = '<tool_call>\n{"name": "weather", "arguments": {"city": "Riga"}}\n</tool_call>'
 
 
+LISTED, CALLED = f"<tools>{json.dumps(OPENAI)}</tools>", '<tool_call>{"name": "x", "arguments": {}}</tool_call>'
+
+
+@pytest.mark.parametrize(
+    ("system", "stays"),
+    [
+        (
+            f"You are Ivy. You can call functions within <tools></tools>: {LISTED} To call, write {CALLED}. Be brief.",
+            "You are Ivy.\nBe brief.",
+        ),
+        (f"You are Ivy.\n\nHere are your tools:\n{LISTED}\nBe brief.", "You are Ivy.\nBe brief."),
+        (f"You are Ivy. Tools stand in <tools></tools>. Call with <tool_call></tool_call>. Now:\n{LISTED}", "You are Ivy."),
+        (f"Use these tools: {LISTED}. Write {CALLED} and nothing else!\nBe brief.", "Be brief."),
+        (f"Print no <tool_call> tags. You are Ivy. {LISTED} Be brief.", "Print no <tool_call> tags. You are Ivy.\nBe brief."),
+        (f"{LISTED}\nbe brief", "be brief"),
+        (LISTED, ""),
+    ],
+)
+def test_the_sentences_about_tools_go_with_them_and_are_kept_beside_the_row(system, stays):
+    found = to_conversation({"messages": [{"role": "system", "content": system}, ASKED, {"role": "assistant", "content": "x"}]})
+    assert [turn.content for turn in found.messages if turn.role == "system"] == ([stays] if stays else [])
+    assert found.tools == (WEATHER,)
+    assert LISTED in found.extra["tools_text"]
+
+
 @pytest.mark.parametrize(
     ("system", "tools", "call"),
     [

@@ -18,6 +18,8 @@ from luthier.records.lines import parse_text, python_value, to_text
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _ANSWER, _ANSWERED = "<tool_response>", "</tool_response>"
 _BOILERPLATE = ("You are a function calling AI model", "# Tools\n")  # where the published instructions on calling begin
+_MOST_INTRODUCING = 8  # sentences before the tools that tell of the tags
+_REST_OF_SENTENCE = re.compile(r"[^\S\n]*+(?:(?![A-Z])[^.!?\n]*+[.!?]*+)?")  # nothing where another sentence or line begins
 _SPACES = re.compile(r"\s*+")
 _BETWEEN = re.compile(r"[\s,;]*+")
 
@@ -32,9 +34,31 @@ def split_listed_tools(text: Any) -> tuple[str, list[Any], str]:
     start, end, tools = _listed(text)
     if not tools:
         return text, [], ""
-    begin = next((text.rfind(words, 0, start) for words in _BOILERPLATE if words in text[:start]), start)
+    begin = next((text.rfind(words, 0, start) for words in _BOILERPLATE if words in text[:start]), None)
+    begin = _introduced(text, start) if begin is None else begin
     stop = text.rfind(_CLOSE) + len(_CLOSE) if _CLOSE in text[end:] else end + len("</tools>")
+    rest = _REST_OF_SENTENCE.match(text, stop)
+    stop = rest.end() if rest else stop
     return f"{text[:begin].rstrip()}\n{text[stop:].lstrip()}".strip(), tools, text[begin:stop]
+
+
+def _introduced(text: str, place: int) -> int:
+    """Where what leads to a place begins: the sentence on its line, or on one that ends with a colon, and those before it that tell of the tags."""
+    head = text[:place].rstrip()
+    begin = place
+    if head and not head.endswith((".", "!", "?")) and (head.endswith(":") or "\n" not in text[len(head) : place]):
+        begin = _sentence_start(head)
+    for _ in range(_MOST_INTRODUCING):
+        before = _sentence_start(text[:begin].rstrip())
+        if "<tool" not in text[before:begin]:
+            break
+        begin = before
+    return begin
+
+
+def _sentence_start(text: str) -> int:
+    """Where the last sentence of a text begins."""
+    return max((text.rfind(sign) + len(sign) for sign in (". ", "! ", "? ", "\n") if sign in text), default=0)
 
 
 def _listed(text: str) -> tuple[int, int, list[Any]]:
