@@ -166,6 +166,9 @@ def test_the_tighter_of_two_conditions_holds(parts, merged):
     ("schema", "read", "told"),
     [
         ({"allOf": [{"type": "string", "pattern": "^a"}, {"pattern": "b$"}]}, {"type": "string", "pattern": "^a"}, "another 'pattern'"),
+        ({"type": "string", "format": "binary"}, {"type": "string"}, "format 'binary', which nothing checks"),
+        ({"type": "integer", "format": "int64"}, {"type": "integer"}, ""),
+        ({"anyOf": [{"maxLength": 3}, {"minimum": 2}]}, {"anyOf": [{"maxLength": 3}, {"minimum": 2}]}, ""),
         ({"allOf": [{"type": "string"}, {"type": "integer"}]}, {"type": "string"}, "another 'type'"),
         (
             {"type": "object", "patternProperties": {"^x-": {"type": "string"}}, "additionalProperties": False},

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.records import SkippedRows, write_jsonl
-from luthier.trace.answers import AnswerLog
+from luthier.trace.answers import DAYS, AnswerLog
 from luthier.trace.readers import read_answers
 from luthier.trace.readers.columns import NAMES, plain
 from luthier.trace.readers.reading import guess_layout
@@ -211,7 +211,17 @@ def test_one_answer_stands_once(tmp_path: Path, kind: str):
     rows, answers, merged, repeated = ONCE[kind]
     log = read_answers([written(tmp_path, "t.csv", "learner,item,correct,timestamp,skill\n" + rows)])
     assert (len(log), log.merged, log.repeated) == (answers, merged, repeated)
-    assert (len(log.notes) == 1) is (kind == "days only")
+    assert (DAYS in log.notes) is (kind == "days only")
+    assert ("further attempts of one learner at one item and moment: 1" in log.notes) is kind.startswith("two attempts")
+
+
+@pytest.mark.parametrize("name", [{"id": 1}, [1, 2], {}, []])
+@pytest.mark.parametrize("column", ["learner", "item"])
+def test_an_object_is_no_name(tmp_path: Path, column: str, name: object):
+    row = {"learner": "1", "item": "a", "correct": 1}
+    write_jsonl(tmp_path / "a.jsonl", [row, {**row, column: name}])
+    with pytest.raises(BadRowError, match=r"a\.jsonl:2: "):
+        read_answers([tmp_path / "a.jsonl"])
 
 
 def test_one_answer_with_two_labels_is_still_refused(tmp_path: Path):

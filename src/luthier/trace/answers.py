@@ -298,8 +298,9 @@ class AnswerCollector:
         learner, correct, time = learner[order], correct[order], time[order]
         item, concept, line = (numbers[name][order] for name in ("item", "concept", "line"))
         rows = _Rows(learner, item, time, concept, correct, line)
-        further, repeated = _further_by_time(rows, once) if self._timed and not _is_coarse(time) else (_further_by_place(rows), 0)
+        further, repeated, again = _further_by_time(rows, once) if self._timed and not _is_coarse(time) else (_further_by_place(rows), 0, 0)
         told = (*notes, DAYS) if self._timed and _is_coarse(time) and time.any() else tuple(notes)
+        told += (f"further attempts of one learner at one item and moment: {again:,}",) if again else ()
         keep = ~further
         catalogue, item = self._catalogue(catalogue, item)
         names, counts = tuple(self._learners), (int(further.sum()), moved, repeated)
@@ -371,8 +372,9 @@ def _further_by_place(rows: _Rows) -> NDArray[np.bool_]:
     return further
 
 
-def _further_by_time(rows: _Rows, once: bool) -> tuple[NDArray[np.bool_], int]:
-    """Rows of an answer that was given by an earlier row at the same time, and how many of them say nothing new.
+def _further_by_time(rows: _Rows, once: bool) -> tuple[NDArray[np.bool_], int, int]:
+    """Rows of an answer that was given by an earlier row at the same time, how many of them say nothing new, and how many others of that
+    time are answers of their own.
 
     Another label at the same time is another attempt where every attempt has its concept. Raises BadRowError where it has not: that is one
     answer with two labels.
@@ -388,7 +390,7 @@ def _further_by_time(rows: _Rows, once: bool) -> tuple[NDArray[np.bool_], int]:
         np.concatenate([[True], (learner[1:] != learner[:-1]) | (item[1:] != item[:-1]) | (time[1:] != time[:-1])])[: len(among)]
     )
     ends = np.append(begins[1:], len(among))
-    repeated = 0
+    repeated = again = 0
     for begin, end in zip(begins[ends - begins > 1], ends[ends - begins > 1], strict=True):
         attempts: dict[float, set[int]] = {}
         for row in among[begin:end]:
@@ -403,7 +405,8 @@ def _further_by_time(rows: _Rows, once: bool) -> tuple[NDArray[np.bool_], int]:
                 attempts[label] = {tag}
             else:
                 raise _two_labels(next(iter(attempts)), label, rows.line[row])
-    return further, repeated
+        again += int((~further[among[begin:end]]).sum()) - 1
+    return further, repeated, again
 
 
 def _two_labels(one: float, other: float, line: int) -> BadRowError:

@@ -6,6 +6,9 @@ import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from luthier.errors import BadRowError
+from luthier.records.lines import to_text
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -17,7 +20,10 @@ _UNITS = (1.0, 1e3, 1e6, 1e9)  # in a second
 
 
 def name_of(value: Any) -> str:
-    """A learner's or an item's name without blanks around it; a whole number is written without a point."""
+    """A learner's or an item's name without blanks around it; a whole number is written without a point. Raises BadRowError for an object
+    or a list."""
+    if isinstance(value, dict | list):
+        raise BadRowError(f"a name is {to_text(value)[:60]}; put the part that names it into a field of its own")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()
