@@ -45,7 +45,7 @@ def api(tmp_path: Path) -> Path:
         for verb in ("book", "find", "cancel", "reserve")
     ]
     path = tmp_path / "tools.json"
-    path.write_text(json.dumps({"tools": [*tools, {"name": "odd", "description": "", "inputSchema": schema}]}))
+    path.write_text(json.dumps({"tools": [*tools, {"name": "odd\nname", "description": "Does odd things.", "inputSchema": schema}]}))
     return path
 
 
