@@ -490,6 +490,53 @@ def test_null_is_empty_and_an_answer_that_cannot_be_read_costs_no_more(read, ope
     assert not [reason for fate, reason in account if fate == "refused"]
 
 
+def test_an_operation_may_stand_in_a_file_of_its_own(read, tmp_path):
+    (tmp_path / "ops").mkdir()
+    (tmp_path / "ops" / "add.yml").write_text(
+        "operationId: addPet\nsummary: Add a pet to the list\nparameters: [{$ref: '../shared.yml#/limit'}]\nresponses: {}\n"
+    )
+    (tmp_path / "ops" / "old.yml").write_text("summary: An old one\ndeprecated: true\nresponses: {}\n")
+    (tmp_path / "shared.yml").write_text("limit: {name: limit, in: query, schema: {type: integer}}\n")
+    text = "openapi: 3.0.3\npaths: {/pets: {post: {$ref: ops/add.yml}, get: {$ref: ops/old.yml}, put: {$ref: ops/none.yml}}}\n"
+    tools, account = read(text, "api.yaml")
+    assert {name: list(tool.parameters["properties"]) for name, tool in tools.items()} == {"addPet": ["limit"]}
+    assert account["left out", "deprecated operation"] == 1
+    assert next(reason for fate, reason in account if fate == "refused").startswith("paths./pets.put: ")
+    assert not [reason for fate, reason in account if "$ref' of an operation" in reason]
+
+
+def test_an_example_is_left_out_where_no_description_says_it(read):
+    said = {"name": "q", "in": "query", "schema": {"type": "string"}, "description": "Code of a room", "example": "R-17"}
+    named = {**said, "name": "r", "examples": {"one": {"value": "R-18"}, "two": {"summary": "x"}}}
+    del named["example"]
+    long = {**said, "name": "s", "example": "x" * 200}
+    body = {"type": "object", "properties": {"a": {"type": "string", "example": "left"}, "b": {"type": "string", "example": "x" * 200}}}
+    tools, account = read(posting(body, operation={"parameters": [said, named, long]}))
+    properties = tools["addThing"].parameters["properties"]
+    assert [properties[name]["description"] for name in "qrs"] == [
+        "Code of a room, e.g. R-17.",
+        "Code of a room, e.g. R-18.",
+        "Code of a room.",
+    ]
+    assert properties["a"]["description"] == "E.g. left."
+    assert account["left out", "field 'example' of a parameter"] == 1
+    assert account["left out", "keyword 'example' of a schema"] == 1
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        (api({"/a": {"get": {"deprecated": True}}}), "those there are, are deprecated"),
+        ({"openapi": "3.1.0", "info": {}, "webhooks": {"paid": {"post": {}}}}, "it describes webhooks alone"),
+        (api({}), "give an API with `paths`"),
+        ({"openapi": "3.1.0", "info": {}}, "give an API with `paths`"),
+    ],
+)
+def test_it_is_said_why_there_is_no_operation(read, document, why):
+    with pytest.raises(ToolSpecError, match=why):
+        read(document)
+
+
 def test_a_file_without_an_operation_is_an_error(read):
     for paths in ({}, {"/a": None}, {"/a": {"get": {"deprecated": True}}}):
         with pytest.raises(ToolSpecError, match="no operation to make a tool of"):

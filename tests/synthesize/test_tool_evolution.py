@@ -172,7 +172,10 @@ def test_a_model_writes_and_its_answers_replay_to_the_same_pool(tmp_path: Path) 
 
 
 def test_what_was_given_and_left_out_is_said(tmp_path: Path) -> None:
-    tools = [*(one.to_row()["function"] for one in SAMPLE), {"name": "odd\nname", "description": "Does odd things.", "parameters": {"type": "object"}}]
+    tools = [
+        *(one.to_row()["function"] for one in SAMPLE),
+        {"name": "odd\nname", "description": "Does odd things.", "parameters": {"type": "object"}},
+    ]
     (tmp_path / "tools.json").write_text(json.dumps([*tools, tools[0]]))
     said = luthier("tools", "evolve", tmp_path / "tools.json", "--count", 4, "--out", tmp_path / "made", "--quiet").stdout
     assert "given and left out, A2" in said

@@ -274,7 +274,7 @@ def test_swagger_2_golden(tmp_path):
             r"get\.requestBody: \$ref",
         ),
         ("openapi: 3.0.0\npaths: [1]\n", "paths: expected an object, found list"),
-        ("openapi: 3.0.0\n", "paths: expected an object"),
+        ("openapi: 3.0.0\n", "paths: there are none"),
         ("openapi: 3.0.0\npaths:\n  - [\n", r"spec\.yaml:4: not YAML"),
         ("hello: 1\n", "not an OpenAPI file"),
         ("a: &a [*a]\nopenapi: 3.0.0\n", "aliases"),

@@ -32,6 +32,7 @@ _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLen
 _KNOWN = frozenset({"$ref", "description", "nullable", "deprecated", "readOnly", "writeOnly", "minProperties", "maxProperties"}).union(
     _APPLICATORS, _ASSERTIONS, _BOUNDS, ("patternProperties", "anyOf", "oneOf", "allOf")
 )
+_KNOWN_BY_EXAMPLE = _KNOWN | {"example", "examples"}
 _LONGEST_EXAMPLE = 40  # characters of one that a description says
 _LONGEST_MAP = 100
 _MOST_EXAMPLES = 4  # that a description says
@@ -179,7 +180,7 @@ class SchemaReader:
             result = self._known[key]
         else:
             result = self._read(self._target(reference), depth, trail | {reference}, closed)
-        description = self._description(schema)
+        description, _ = self._description(schema)
         if description:
             result = {**result, "description": description}
         if schema.get("nullable") is True and result.get("type"):
@@ -222,11 +223,11 @@ class SchemaReader:
 
     def _read_plain(self, schema: Mapping[str, Any], depth: int, trail: frozenset[str], closed: bool) -> JSON:
         branches = schema["anyOf"] if isinstance(schema.get("anyOf"), list) else []
-        for keyword in schema.keys() - _KNOWN:
+        description, known = self._description(schema)
+        for keyword in schema.keys() - known:
             self._leave(f"keyword {keyword!r} of a schema")
         result = stated_types(schema)
         implied = result.pop("items", None)  # of `list[int]`: it stands where stated items would, so that reading twice changes nothing
-        description = self._description(schema)
         if description:
             result["description"] = description
         if not _VALUES.isdisjoint(schema):
@@ -264,10 +265,12 @@ class SchemaReader:
         if read:
             result["anyOf"] = read
 
-    def _description(self, schema: Mapping[str, Any]) -> str:
+    def _description(self, schema: Mapping[str, Any]) -> tuple[str, frozenset[str]]:
+        """What is said of a schema, and the keywords that are read of it: an example is where the description says it."""
         text = schema.get("description")
         told = self._describe(text) if isinstance(text, str) else ""
-        return with_example(told, schema) if self._examples else told
+        whole = with_example(told, schema) if self._examples else told
+        return whole, _KNOWN if whole == told else _KNOWN_BY_EXAMPLE
 
     def _add_values(self, schema: Mapping[str, Any], result: JSON) -> None:
         types = type_set(result)

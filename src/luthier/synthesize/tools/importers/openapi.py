@@ -54,6 +54,7 @@ class _Specification:
         self._strange(info, _INFO_FIELDS, "the info")
         terms = info.get("license")
         self._license = str(terms.get("identifier") or terms.get("name") or "") if isinstance(terms, Mapping) else ""
+        self._deprecated = 0
         self._requests, self._answers = self._reader("readOnly"), self._reader("writeOnly")
 
     def tools(self) -> Iterator[Tool]:
@@ -69,16 +70,24 @@ class _Specification:
                 problems.append(problem)
                 note("refused", str(problem).removeprefix(f"{self._path}: "), self._path)
         if not found:
-            raise problems[0] if problems else ToolSpecError(f"{self._path}: no operation to make a tool of; give an API with `paths`")
+            raise problems[0] if problems else ToolSpecError(f"{self._path}: no operation to make a tool of{self._why_none()}")
+
+    def _why_none(self) -> str:
+        if self._deprecated:
+            return ": those there are, are deprecated"
+        webhooks = "webhooks" in self._document and not self._document.get("paths")
+        return ": it describes webhooks alone, which a service calls" if webhooks else "; give an API with `paths`"
 
     def _operations(self) -> Iterator[tuple[str, str, Any]]:
         """Route, method, and the path's and operation's objects; in place of these a function that raises what is wrong with them."""
-        for route, item in self._mapping(self._document.get("paths"), "paths", True).items():
+        if "paths" not in self._document and "webhooks" not in self._document:
+            self._fail("paths", "there are none", "give an API with `paths`")
+        for route, item in self._mapping(self._document.get("paths"), "paths").items():
             if str(route).startswith("x-"):
                 continue
             place = f"paths.{route}"
             try:
-                entry = self._path_item(item, place)
+                entry = self._whole(item, place)
             except ToolSpecError as problem:
                 yield route, "", _raising(problem)
                 continue
@@ -89,19 +98,24 @@ class _Specification:
                 operation = entry.get(method, entry.get(method.upper()))
                 if operation is None:
                     continue
-                if isinstance(operation, Mapping) and operation.get("deprecated"):
+                try:
+                    operation = self._whole(operation, f"{place}.{method}")
+                except ToolSpecError as problem:
+                    yield route, method, _raising(problem)
+                    continue
+                if operation.get("deprecated"):
+                    self._deprecated += 1
                     note("left out", "deprecated operation", self._path)
                     continue
                 yield route, method, (entry, operation)
 
-    def _path_item(self, item: Any, place: str) -> Mapping[str, Any]:
-        """A path with what it refers to; what stands beside the reference wins."""
+    def _whole(self, item: Any, place: str) -> Mapping[str, Any]:
+        """A path or an operation with what it refers to; what stands beside the reference wins."""
         entry = self._mapping(item, place)
         return {**self._mapping(self._resolved(item, place), place), **{key: value for key, value in entry.items() if key != "$ref"}}
 
-    def _tool(self, route: str, method: str, entry: Mapping[str, Any], raw: Any) -> Tool:
+    def _tool(self, route: str, method: str, entry: Mapping[str, Any], operation: Mapping[str, Any]) -> Tool:
         place = f"paths.{route}.{method}"
-        operation = self._mapping(raw, place)
         self._strange(operation, _OPERATION_FIELDS, "an operation")
         parameters = self._parameters(entry, operation, f"paths.{route}", place)
         fields = Fields()
@@ -160,7 +174,8 @@ class _Specification:
 
     def _parameter_schema(self, parameter: Mapping[str, Any], place: str) -> Any:
         if "schema" in parameter or "content" in parameter:
-            self._strange(parameter, _PARAMETER_FIELDS, "a parameter")
+            said = () if _told(parameter) == parameter.get("description") else ("example", "examples")
+            self._strange(parameter, (*_PARAMETER_FIELDS, *said), "a parameter")
         if parameter.get("schema") is not None:
             return parameter["schema"]
         if isinstance(parameter.get("content"), Mapping) and parameter["content"]:
@@ -306,8 +321,9 @@ class _Specification:
 
 def _told(parameter: Mapping[str, Any]) -> Any:
     """What is said of a parameter, with the example that stands beside its schema or in it."""
-    inner = parameter.get("schema")
-    beside = {"example": parameter["example"]} if "example" in parameter else {}
+    inner, named = parameter.get("schema"), parameter.get("examples")
+    listed = [one["value"] for one in named.values() if isinstance(one, Mapping) and "value" in one] if isinstance(named, Mapping) else []
+    beside = {"example": parameter["example"]} if "example" in parameter else {"examples": listed} if listed else {}
     around = {**(inner if isinstance(inner, Mapping) else {}), **beside}
     told = parameter.get("description")
     return with_example(told if isinstance(told, str) else "", around) or told
