@@ -167,6 +167,13 @@ def test_the_tighter_of_two_conditions_holds(parts, merged):
     [
         ({"allOf": [{"type": "string", "pattern": "^a"}, {"pattern": "b$"}]}, {"type": "string", "pattern": "^a"}, "another 'pattern'"),
         ({"type": "string", "format": "binary"}, {"type": "string"}, "format 'binary', which nothing checks"),
+        ({"type": "string", "format": "guid"}, {"type": "string", "format": "uuid"}, ""),
+        ({"type": "integer", "minimum": 1, "default": 0}, {"type": "integer", "minimum": 1}, "default that is no value"),
+        (
+            {"type": "array", "items": {"type": "string"}, "default": ["a", None]},
+            {"type": "array", "items": {"type": "string"}},
+            "default that is no value",
+        ),
         ({"type": "integer", "format": "int64"}, {"type": "integer"}, ""),
         ({"anyOf": [{"maxLength": 3}, {"minimum": 2}]}, {"anyOf": [{"maxLength": 3}, {"minimum": 2}]}, ""),
         ({"allOf": [{"type": "string"}, {"type": "integer"}]}, {"type": "string"}, "another 'type'"),

@@ -215,5 +215,7 @@ def usable_format(name: object) -> str | None:
     """The format of a string if it is one that tools and validators know (`url` is `uri`); numeric formats say nothing new."""
     if not isinstance(name, str):
         return None
-    lowered = {"url": "uri", "datetime": "date-time", "google-datetime": "date-time", "ip": "ipv4"}.get(name.lower(), name.lower())
+    lowered = {"url": "uri", "datetime": "date-time", "google-datetime": "date-time", "ip": "ipv4", "guid": "uuid"}.get(
+        name.lower(), name.lower()
+    )
     return lowered if lowered in _STRING_FORMATS else None

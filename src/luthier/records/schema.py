@@ -15,6 +15,7 @@ from luthier.errors import ToolSpecError
 from luthier.records.conversations import JSON
 from luthier.records.dialects import ANY, coerced, finite, fits_type, type_keywords, type_set, with_null
 from luthier.records.keywords import add_limits, required_names, stated_types
+from luthier.records.patterns import validator_class
 from luthier.records.unions import merge_keyword, told_apart, trimmed, unions_of, with_unions, without_required, without_single_branch
 
 MAX_DEPTH = 4
@@ -249,7 +250,11 @@ class SchemaReader:
         elif result.get("properties") and closed:
             self._close(result)
         nullable = schema.get("nullable") is True or schema.get("x-nullable") is True
-        return without_single_branch(with_null(result) if nullable else result)
+        result = without_single_branch(with_null(result) if nullable else result)
+        if "default" in result and not validator_class()(result).is_valid(result["default"]):
+            self._leave("default that is no value of its schema")
+            del result["default"]
+        return result
 
     def _add_union(self, schema: Mapping[str, Any], read: list[JSON], result: JSON, closed: bool) -> None:
         """The union, beside the fields that all its branches share; branches that only require fields may require none that is left out."""
