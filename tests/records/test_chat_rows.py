@@ -157,6 +157,18 @@ def test_arguments_as_python_prints_them_are_read():
     assert call.arguments == {"city": "l'Aber", "now": True}
 
 
+@pytest.mark.parametrize("name", ["in.jsonl", "in.json"])
+def test_a_row_may_be_a_bare_list_of_turns(tmp_path, name):
+    turns = [ASKED, {"role": "assistant", "content": "Rain."}]
+    rows = [turns, {"messages": turns}, [{"from": "human", "value": "Riga?"}, {"from": "gpt", "value": "Sun."}], [1, 2]]
+    text = json.dumps(rows) if name.endswith(".json") else "\n".join(map(json.dumps, rows))
+    (tmp_path / name).write_text(text)
+    skipped = SkippedRows(str(tmp_path / "bad.jsonl"))
+    found = list(read_conversations(tmp_path / name, skipped=skipped))
+    assert [[turn.content for turn in row.messages][-1] for row in found] == ["Rain.", "Rain.", "Sun."]
+    assert (skipped.count, "a list where an object of fields was expected" in skipped.problems[0]) == (1, True)
+
+
 def test_a_bad_call_is_set_aside_and_the_rows_after_it_are_read(tmp_path):
     bad = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": '{"n": NaN}'}}]}
     write_jsonl(tmp_path / "in.jsonl", [{"messages": [ASKED, bad]}, {"instruction": "a", "output": "b"}])

@@ -31,6 +31,7 @@ def parameters(tool: JSON) -> JSON:
         {"params": [{"name": "city", "type": "string", "required": True}]},
         {"input_parameters": CITY},
         {"properties": CITY["properties"], "required": CITY["required"]},
+        {"parameters": {"type": "dict", "properties": CITY["properties"]}, "required": ["city"]},
         {"inputSchema": {"jsonSchema": CITY}},
         {"inputSchema": {"json": CITY}},
         {"parameters": {"schema": CITY}},
@@ -52,6 +53,12 @@ def test_an_optional_parameter_is_named_so_by_each(name: str) -> None:
 def test_parameters_in_a_field_that_nobody_knows_are_refused(field: str, held: Any) -> None:
     with pytest.raises(BadRowError, match=f"tool 'weather' has no parameters; it has 'name', '{field}'"):
         tools_from([{"name": "weather", field: held}])
+
+
+@pytest.mark.parametrize("stated", [True, ["town"], [], "city"])
+def test_what_names_no_parameter_stays_a_field_of_the_tool(stated: Any) -> None:
+    (tool,) = tools_from([{"name": "f", "parameters": {"type": "object", "properties": CITY["properties"]}, "required": stated}])
+    assert (tool.parameters.get("required"), tool.extra) == (None, {"required": stated})
 
 
 def test_other_fields_of_a_tool_are_none_of_its_parameters() -> None:

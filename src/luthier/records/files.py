@@ -27,7 +27,7 @@ from luthier.records.conversations import JSON
 from luthier.records.delimited import filled, read_delimited
 from luthier.records.dialects import finite
 from luthier.records.hub import column_rows, dataset_named, hub_rows
-from luthier.records.lines import as_row, parse_row, parse_value, to_line
+from luthier.records.lines import parse_row, parse_value, read_row, to_line
 from luthier.records.parquet import ColumnRow, table_rows, to_table
 
 T = TypeVar("T")
@@ -44,6 +44,9 @@ class SkippedRows:
     where: Path | None = None
     count: int = 0
     problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.where = None if self.where is None else Path(self.where)  # a text is a path too
 
     def add(self, error: BadRowError, raw: str) -> None:
         """Set one row aside. Raises SettingsError where `where` is the very file that is being read, or holds something else than rows set aside."""
@@ -344,7 +347,7 @@ def _json_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int,
         return
     for number, item in enumerate(value if isinstance(value, list) else [value], 1):
         try:
-            row = as_row(item)
+            row = read_row(item)
         except BadRowError as error:
             set_aside(error.at(source, number), json.dumps(item), skipped)
         else:

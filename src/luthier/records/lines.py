@@ -58,7 +58,7 @@ def to_line(row: JSON) -> bytes:
 
 def parse_row(line: bytes) -> JSON:
     """The row on a line; raises BadRowError without a place."""
-    return as_row(parse_value(line))
+    return read_row(parse_value(line))
 
 
 def parse_value(data: bytes) -> Any:
@@ -105,6 +105,12 @@ def decoded(value: Any, what: str) -> Any:
         if not isinstance(printed, dict | list):
             raise BadRowError(f"{what}: {error.problem}") from None
         return printed
+
+
+def read_row(value: Any) -> JSON:
+    """The row that a value is; a list of turns is a row that has nothing else."""
+    turns = isinstance(value, list) and value and all(isinstance(each, dict) and ("role" in each or "from" in each) for each in value)
+    return {"messages": value} if turns else as_row(value)
 
 
 def as_row(value: Any) -> JSON:

@@ -69,9 +69,22 @@ def tool_from_row(row: Any) -> Tool:
         extra |= {key: value for key, value in outer.items() if key not in (wrapper, "type") and value is not None}
     elif extra.get("type") == kind:
         extra.pop("type", None)
+    if _names_fields(extra.get("required"), parameters):  # beside the parameters in place of inside them
+        parameters = {**parameters, "required": extra.pop("required")}
     returns = function.get("returns") or function.get("return")
     known = returns if isinstance(returns, dict) else None
     return Tool(name, function.get(described) or "", json_schema_types(parameters), known, extra=extra)
+
+
+def _names_fields(stated: Any, parameters: Any) -> bool:
+    """Whether a list names fields of parameters that do not say which of them are required."""
+    fields = parameters.get("properties") if isinstance(parameters, dict) and "required" not in parameters else None
+    return (
+        isinstance(stated, list)
+        and bool(stated)
+        and isinstance(fields, dict)
+        and all(isinstance(one, str) and one in fields for one in stated)
+    )
 
 
 def json_schema_types(schema: Any) -> Any:
