@@ -28,7 +28,7 @@ from luthier.records.formats import (
     text_field,
     without_written,
 )
-from luthier.records.numbers import shown
+from luthier.records.numbers import finite_number, shown, written_number
 from luthier.records.text_calls import tagged_turns
 from luthier.records.tool_rows import tools_from
 from luthier.records.turn_calls import seems_to_call, with_calls
@@ -47,7 +47,14 @@ SIDES = (
 VERDICTS = (
     (("response_0", "response_1"), "better_response_id", (0,), (1,)),
     (("response_a", "response_b"), "winner", ("a", "A", "response_a", "model_a"), ("b", "B", "response_b", "model_b")),
+    (("conversation_a", "conversation_b"), "winner", ("a", "A", "model_a"), ("b", "B", "model_b")),  # Chatbot Arena
     (("human_ref_A", "human_ref_B"), "labels", (1,), (0,)),  # SHP
+)
+# The same with a number, which means the first below a middle and the second above it.
+GRADES = (
+    (("output_1", "output_2"), "preference", 1.5),  # AlpacaFarm, AlpacaEval
+    (("response_1", "response_2"), "preference_strength", 0),  # HelpSteer2
+    (("response1", "response2"), "overall_preference", 0),  # HelpSteer3
 )
 PROMPTS = ("prompt", "conversations", "messages", "instruction", "question", "query", "input", "problem")
 SPEAKING = tuple(dict.fromkeys([*(name for names in SIDES for name in names), *PROMPTS]))  # the fields of pairs that hold what is said
@@ -81,13 +88,7 @@ def understand_pair(row: JSON) -> ReadPair:
     """The preference pair in a row, and how it was read."""
     sides = _sides(row)
     if sides is None:
-        for (one, two), verdict, first, second in VERDICTS:
-            if row.get(one) is not None and row.get(two) is not None:
-                known = ", ".join(map(repr, (*first, *second)))
-                raise BadRowError(
-                    f"not a preference pair: `{verdict}` is {shown(row.get(verdict))}, and does not say which answer is better; {known} do"
-                )
-        raise BadRowError(f"not a preference pair: prompt, chosen and rejected are expected; {seen(row)}")
+        raise BadRowError(f"not a preference pair: {_undecided(row) or f'prompt, chosen and rejected are expected; {seen(row)}'}")
     (better, worse), used = sides
     cleaned, filled = without_filled_nulls(row, (*used, *PROMPTS))
     prompt, tools, prompt_used = _prompt(cleaned)
@@ -141,14 +142,33 @@ def _sides(row: JSON) -> tuple[tuple[str, str], tuple[str, ...]] | None:
                 return (one, two), (one, two, verdict)
             if told in second and not isinstance(told, bool):
                 return (two, one), (one, two, verdict)
+    for (one, two), grade, middle in GRADES:
+        graded = finite_number(written_number(row.get(grade)))
+        if row.get(one) is not None and row.get(two) is not None and graded is not None and graded != middle:
+            return ((one, two) if graded < middle else (two, one)), (one, two, grade)
     return None
+
+
+def _undecided(row: JSON) -> str:
+    """What is wrong with the field that should say which of two answers is better; empty where there is none."""
+    for (one, two), verdict, first, second in VERDICTS:
+        if row.get(one) is not None and row.get(two) is not None:
+            known = ", ".join(map(repr, (*first, *second)))
+            return f"`{verdict}` is {shown(row.get(verdict))}, and does not say which answer is better; {known} do"
+    for (one, two), grade, middle in GRADES:
+        if row.get(one) is not None and row.get(two) is not None:
+            said = f"`{grade}` is {shown(row.get(grade))}, and does not say which answer is better"
+            return f"{said}; a number below {middle} means the first, one above it the second"
+    return ""
 
 
 def _prompt(row: JSON) -> tuple[tuple[Message, ...], tuple[Tool, ...], tuple[str, ...]]:
     """The messages before the answers, the tools that stand with them, and the fields they were read from; nothing where there is none."""
     name = next((name for name in PROMPTS if row.get(name) not in (None, "", [])), None)
     if name is None:
-        asked = row.get("history")  # of SHP
+        turns, asked = row.get("context"), row.get("history")  # of HelpSteer3, and of SHP
+        if isinstance(turns, list) and turns:
+            return messages_from(turns), (), ("context",)
         return (turns_from(asked, "user"), (), ("history",)) if isinstance(asked, str) and asked else ((), (), PROMPTS[:1])
     value = row[name]
     if name == "input" and isinstance(value, dict) and "messages" in value:  # OpenAI's preference rows
