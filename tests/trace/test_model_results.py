@@ -280,6 +280,43 @@ def test_results_of_evalplus(tmp_path: Path) -> None:
         read_results([tmp_path])
 
 
+def test_annotations_of_alpaca_eval(tmp_path: Path) -> None:
+    def annotated(model: str, preferences: list[object]) -> None:
+        rows = [
+            {
+                "instruction": f"Ask {at}",
+                "output_1": "r",
+                "generator_1": "ref",
+                "output_2": f"{model} {at}",
+                "generator_2": model,
+                "dataset": "koala",
+                "annotator": "judge",
+                "preference": preference,
+                "time_per_example": 1.0,
+            }
+            for at, preference in enumerate(preferences)
+        ]
+        (tmp_path / model).mkdir(exist_ok=True)
+        (tmp_path / model / "annotations.json").write_text(json.dumps(rows))
+
+    annotated("small", [1, 2.0, "1.25", None])
+    annotated("large", [2, 2, 1.5, 2])
+    log = read_results([tmp_path / "small", tmp_path / "large"])
+    assert [(learner, share) for learner, _, share in told(log)] == [
+        *[("small", x) for x in (0, 1, 0.25)],
+        *[("large", x) for x in (1, 1, 0.5, 1)],
+    ]
+    assert {item.text for item in log.catalogue.items} == {f"Ask {at}" for at in range(4)}
+    assert {item.concepts for item in log.catalogue.items} == {("koala",)}
+    for preference, problem in ((2.5, "it lies between 1"), (0, "it lies between 1")):
+        annotated("odd", [preference])
+        with pytest.raises(BadRowError, match=problem):
+            read_results([tmp_path / "odd"])
+    (tmp_path / "odd" / "annotations.json").write_text('[{"instruction": "x", "preference": 1}]')
+    with pytest.raises(BadRowError, match=r"annotations\.json:1: no annotation of AlpacaEval: 'generator_1', 'generator_2' is missing"):
+        read_results([tmp_path / "odd"])
+
+
 # --- Luthier's own ------------------------------------------------------------------------------------------------------------
 
 

@@ -27,7 +27,7 @@ from luthier.records.conversations import JSON
 from luthier.records.delimited import filled, read_delimited
 from luthier.records.dialects import finite
 from luthier.records.hub import column_rows, dataset_named, hub_rows
-from luthier.records.lines import parse_row, parse_value, read_row, to_line
+from luthier.records.lines import as_row, parse_row, parse_value, to_line
 from luthier.records.parquet import ColumnRow, table_rows, to_table
 
 T = TypeVar("T")
@@ -347,7 +347,7 @@ def _json_rows(source: Path, skipped: SkippedRows | None) -> Iterator[tuple[int,
         return
     for number, item in enumerate(value if isinstance(value, list) else [value], 1):
         try:
-            row = read_row(item)
+            row = as_row(item, turns=True)
         except BadRowError as error:
             set_aside(error.at(source, number), json.dumps(item), skipped)
         else:

@@ -58,7 +58,7 @@ def to_line(row: JSON) -> bytes:
 
 def parse_row(line: bytes) -> JSON:
     """The row on a line; raises BadRowError without a place."""
-    return read_row(parse_value(line))
+    return as_row(parse_value(line), turns=True)
 
 
 def parse_value(data: bytes) -> Any:
@@ -107,14 +107,10 @@ def decoded(value: Any, what: str) -> Any:
         return printed
 
 
-def read_row(value: Any) -> JSON:
-    """The row that a value is; a list of turns is a row that has nothing else."""
-    turns = isinstance(value, list) and value and all(isinstance(each, dict) and ("role" in each or "from" in each) for each in value)
-    return {"messages": value} if turns else as_row(value)
-
-
-def as_row(value: Any) -> JSON:
-    """The value itself if it is an object with text keys, as every row is."""
+def as_row(value: Any, *, turns: bool = False) -> JSON:
+    """The value itself if it is an object with text keys, as every row is. turns: a list of turns is a row that has nothing else."""
+    if turns and isinstance(value, list) and value and all(isinstance(each, dict) and ("role" in each or "from" in each) for each in value):
+        return {"messages": value}
     if not isinstance(value, dict):
         raise BadRowError(f"{_KINDS.get(type(value), type(value).__name__)} where an object of fields was expected")
     if any(not isinstance(key, str) for key in value):

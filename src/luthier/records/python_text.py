@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import Any
 
 # A text in quotes as a whole, or an object that another follows without a comma, as in an array.
 _BETWEEN = re.compile(r"'(?:[^'\\]|\\.)*+'?+|\"(?:[^\"\\]|\\.)*+\"?+|\}(?=\s++\{)", re.DOTALL)
 _SCALARS = ("int", "uint", "float", "str_", "bool")  # of NumPy, with their bits: `np.float64(1.5)`
 
 
-def literal(text: str) -> Any:
+def literal(text: str) -> object:
     """The value that a text writes. Raises ValueError, TypeError, SyntaxError, MemoryError or RecursionError where it writes none."""
     stated = text.strip()
     try:

@@ -44,7 +44,7 @@ class CompareSettings:
     """Compare models or checkpoints on the items that both answered; the first of RESULTS is what the others are held against.
 
     RESULTS are run folders, answers of `luthier evaluate tools|choice|code`, BFCL score files, samples of lm-evaluation-harness, logs of Inspect,
-    results of EvalPlus, or tables with the columns learner, item, correct; NAME=PATH names one. One alone is taken apart by its learners.
+    results of EvalPlus, annotations of AlpacaEval, or tables with the columns learner, item, correct; NAME=PATH names one. One alone is taken apart by its learners.
     """
 
     results: tuple[str, ...] = argument("Files or folders of results.", metavar="[NAME=]RESULTS...", required=True)

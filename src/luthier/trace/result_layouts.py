@@ -2,7 +2,7 @@
 
 A reader takes (path, name of the learner or None, where bad rows go) and yields (line, Answered). Which of several scores of an answer counts,
 `luthier.trace.result_rules` says over all files. Checked on files that
-bfcl-eval 2026.3.23, lm-eval 0.4.13 and inspect-ai 0.3.285 wrote, and against the source of evalplus 0.3.1.
+bfcl-eval 2026.3.23, lm-eval 0.4.13 and inspect-ai 0.3.285 wrote, on annotations that AlpacaEval published, and against the source of evalplus 0.3.1.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_lines, read_rows, read_whole, set_aside
 from luthier.records.inspect_logs import inspect_head, inspect_scores, is_inspect_log
 from luthier.records.lines import parse_row, parse_value
+from luthier.records.numbers import finite_number, shown, written_number
 from luthier.trace.result_rules import METRICS, Rule, Value
 
 
@@ -64,6 +65,9 @@ _ASKED = ("question", "problem", "query", "prompt", "input", "text", "goal", "ct
 _LOGGED = ["doc", "doc_id", "doc_hash", "prompt_hash", "target_hash", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"]
 _HARNESS = frozenset((*_LOGGED, *_ASKED, *SKILLS, *METRICS))
 _EVALPLUS = frozenset(["task_id", "solution", "base_status", "plus_status", "base_fail_tests", "plus_fail_tests"])
+_ALPACA = frozenset(
+    ["instruction", "output_1", "output_2", "generator_1", "generator_2", "preference", "annotator", "dataset", "referenced_models"]
+)
 _TOOLS = frozenset(["id", "category", "decoding", "official", "right", "model", "question", "strict", "answer"])
 _VERDICT = frozenset(["task", "program", "public", "private", "outcome", "detail", "shown", "cpu", "wall"])
 _CHOICE = frozenset(["group", "question", "answer", "chosen", "token", "options", "logprobs"])
@@ -85,6 +89,8 @@ def layout_of(path: Path) -> Reader | None:
         return inspect_answers
     if name.endswith("eval_results.json"):
         return evalplus_answers
+    if name == "annotations.json":
+        return alpaca_answers
     if name.endswith(".jsonl"):
         fields = _first_fields(path)
         if {"id", "category", "decoding"} <= fields and fields & {"official", "right"}:
@@ -315,6 +321,29 @@ def _passed(family: str, samples: Sequence[JSON]) -> dict[Rule, Value]:
     plus = [passed and sample.get("plus_status") in (None, "pass") for passed, sample in zip(base, samples, strict=True)]
     kinds = {"base": base, **({"plus": plus} if any(sample.get("plus_status") is not None for sample in samples) else {})}
     return {Rule(family, kind): sum(some) / len(some) for kind, some in kinds.items() if some}
+
+
+def alpaca_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> Iterator[tuple[int, Answered]]:
+    """Annotations of AlpacaEval: how far the model's answer (`output_2`) is preferred to the reference's, from 0 to 1. An annotation without a
+    preference is not scored."""
+    for line, row in read_rows(path, skipped):
+        try:
+            missing = [field for field in ("instruction", "generator_1", "generator_2") if not isinstance(row.get(field), str)]
+            if missing or "preference" not in row:
+                raise BadRowError(f"no annotation of AlpacaEval: {', '.join(map(repr, missing or ['preference']))} is missing")
+            stated = row["preference"]
+            preferred = finite_number(written_number(stated))
+            if preferred is not None and not 1 <= preferred <= 2:
+                raise BadRowError(f"the preference is {shown(stated)}; it lies between 1, for the reference's answer, and 2")
+            note_strange("annotations of AlpacaEval", row, _ALPACA, path, line)
+            asked = hashlib.sha256(row["instruction"].encode("utf-8", "surrogatepass")).hexdigest()[:12]
+            task = f"alpaca_eval against {row['generator_1']}"
+            skills = (str(row.get("dataset") or task),)
+            correct = None if preferred is None else preferred - 1
+            said = str(row.get("output_2") or "")
+            yield line, Answered(name or row["generator_2"], f"{task}/{asked}", correct, row["instruction"], skills, said)
+        except BadRowError as problem:
+            set_aside(problem.at(path, line), row, skipped)
 
 
 def tool_answers(path: Path, name: str | None, skipped: SkippedRows | None) -> Iterator[tuple[int, Answered]]:

@@ -42,7 +42,7 @@ from luthier.trace.result_tables import COLUMNS, KNOWN, LABELS, concepts_of, cor
 from luthier.trace.writings import name_of, whole_names
 
 LAYOUTS = (
-    "BFCL score files, samples_*.jsonl of lm-evaluation-harness, logs of Inspect, *_eval_results.json of EvalPlus, judged answers of `luthier "
+    "BFCL score files, samples_*.jsonl of lm-evaluation-harness, logs of Inspect, *_eval_results.json of EvalPlus, annotations.json of AlpacaEval, judged answers of `luthier "
     "evaluate tools` or `luthier run`, scores.jsonl of `luthier evaluate choice`, or a table with the columns learner, item, correct"
 )
 

@@ -224,7 +224,7 @@ RESULT_FIELDS = ("learner", "item", "correct", "timestamp", "concepts", "text") 
 class ModelsSettings(WithEncoder):
     """What models or checkpoints master, skill by skill, from the RESULTS of evaluations.
 
-    Reads BFCL score files, samples of lm-evaluation-harness, logs of Inspect, results of EvalPlus, Luthier's own evaluations, and tables
+    Reads BFCL score files, samples of lm-evaluation-harness, logs of Inspect, results of EvalPlus, annotations of AlpacaEval, Luthier's own evaluations, and tables
     with the columns learner, item, correct. A stopped run continues with the same command.
     """
 
