@@ -141,6 +141,59 @@ def test_labels_go_before_texts_and_places_before_what_they_look_like(row: dict[
     assert found.options[found.answer] == right
 
 
+def rows_read(tmp_path: Path, rows: list[dict[str, object]]) -> list[int | None]:
+    write_jsonl(tmp_path / "in.jsonl", rows)
+    return [question.answer for question in read_choices(tmp_path / "in.jsonl")]
+
+
+OPTIONS = {"options": ["oak", "elm", "ash", "fir"]}
+COLUMNS = {"opa": "oak", "opb": "elm", "opc": "ash", "opd": "fir"}  # MedMCQA, whose own files count from 1 and the hub's from 0
+
+
+@pytest.mark.parametrize(("field", "options"), [("answer", OPTIONS), ("cop", COLUMNS), ("label", OPTIONS)])
+@pytest.mark.parametrize(("numbers", "places"), [([1, 4, 2], [0, 3, 1]), ([1, 3, 2], [1, 3, 2]), ([0, 3], [0, 3]), ([1.0, 4.0], [0, 3])])
+def test_numbers_of_a_file_count_from_one_where_one_is_that_of_the_last(tmp_path, field, options, numbers, places):
+    assert rows_read(tmp_path, [{"question": f"Which {at}?", **options, field: number} for at, number in enumerate(numbers)]) == places
+
+
+def test_a_file_that_has_a_zero_counts_from_zero(tmp_path):
+    with pytest.raises(BadRowError, match=r"in\.jsonl:2: the answer 4 is not a place among 4 options"):
+        rows_read(tmp_path, [{"question": "Which?", **OPTIONS, "answer": number} for number in (0, 4)])
+
+
+def test_numbers_that_are_labels_or_texts_are_no_places(tmp_path):
+    hub = {"choices": {"text": ["oak", "elm", "ash", "fir"], "label": ["1", "2", "3", "4"]}}
+    assert rows_read(tmp_path, [{"question": "Q", **hub, "answer": "4"}, {"question": "Q", **hub, "answer": 1}]) == [3, 0]
+    assert rows_read(
+        tmp_path,
+        [{"question": "Q", "options": ["4", "2", "1"], "answer": "4"}, {"question": "Q", "options": ["4", "2", "1"], "answer": "1"}],
+    ) == [0, 2]
+
+
+def test_an_answer_that_is_kept_back_is_none(tmp_path):
+    assert rows_read(tmp_path, [{"goal": "How?", "sol1": "so", "sol2": "thus", "label": -1}, {"question": "Q", **COLUMNS, "cop": -1}]) == [
+        None,
+        None,
+    ]
+
+
+def test_a_question_of_yes_or_no_has_these_for_options():
+    found = to_choice({"question": "is riga in latvia", "passage": "Riga is its capital.", "answer": True, "title": "Riga"})
+    assert (found.question, found.options, found.answer) == ("Riga is its capital.\nis riga in latvia", ("no", "yes"), 1)
+    assert found.extra == {"title": "Riga"}
+
+
+def test_a_table_without_a_header_is_read_as_mmlus(tmp_path):
+    (tmp_path / "anatomy_test.csv").write_text('"Which, of these?",oak,elm,ash,fir,B\nAnd now?,a,b,c,d,D\n')
+    found = list(read_choices(tmp_path / "anatomy_test.csv"))
+    assert [(one.question, one.options, one.answer) for one in found] == [
+        ("Which, of these?", ("oak", "elm", "ash", "fir"), 1),
+        ("And now?", ("a", "b", "c", "d"), 3),
+    ]
+    (tmp_path / "headed.csv").write_text("question,A,B\nWhich?,oak,elm\n")  # of a file whose last column is an option
+    assert [one.answer for one in read_choices(tmp_path / "headed.csv")] == [None]
+
+
 def test_an_answer_that_may_mean_two_options_is_refused():
     with pytest.raises(BadRowError, match="the letter of one option and the text of another"):
         to_choice({"question": "Which?", "options": ["B", "A"], "answer": "A"})

@@ -16,7 +16,7 @@ from luthier.texts.answers import same_answer
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 QUESTIONS = ("question", "problem", "question_stem", "stem", "input", "query", "goal", "sentence", "ctx", "premise", "prompt_text")
-CONTEXTS = ("context", "passage", "article", "premise")  # what is read before the question
+CONTEXTS = ("context", "passage", "article", "premise", "paragraph", "text")  # what is read before the question
 OPTIONS = ("options", "choices", "endings", "mc1_targets")
 ANSWERS = ("answer", "answerkey", "gold", "target", "label", "correct", "answer_index", "answer_idx", "correct_answer", "cop", "solution")
 PLACES = ("gold", "label", "answer_index", "answer_idx", "cop")  # fields whose digits are places, not texts
@@ -53,8 +53,61 @@ class Found(NamedTuple):
     used: frozenset[str]
 
 
-def find_choice(row: JSON, targets: Sequence[str] = ()) -> Found:
-    """Question, options and answer of a row. targets: the options of a row that lists none. Raises BadRowError."""
+class _Parts(NamedTuple):
+    """What a row holds before its answer is read. right: the answer where the layout itself tells it; answer_by: the field that else does."""
+
+    question: str
+    options: list[str]
+    labels: list[str]
+    right: int | None
+    answer_by: str | None
+    used: set[str]
+
+
+def find_choice(row: JSON, targets: Sequence[str] = (), *, first: int = 0) -> Found:
+    """Question, options and answer of a row. targets: the options of a row that lists none; first: the number of the first option, 0 or 1, where
+    an answer is a number. Raises BadRowError."""
+    parts = _parts(row, targets)
+    check_options(parts.options)
+    if parts.answer_by is None:
+        return Found(parts.question, parts.options, parts.right, frozenset(parts.used))
+    counted, given = parts.answer_by.casefold() in PLACES, row[parts.answer_by]
+    number = _number_of(given, counted=counted)
+    if counted and number == -1:  # of a test split, whose answers are kept back
+        given = None
+    elif first and number is not None and not _numbered(parts.labels):
+        given = number - first
+    place = place_of(given, parts.options, parts.labels, counted=counted)
+    return Found(parts.question, parts.options, place, frozenset({*parts.used, parts.answer_by}))
+
+
+def numbered_answer(row: JSON) -> tuple[int, int] | None:
+    """The answer of a row that is a number and nothing else, and how many options there are; None where it is anything else."""
+    try:
+        parts = _parts(row, ())
+    except BadRowError:
+        return None
+    if parts.answer_by is None or _numbered(parts.labels):
+        return None
+    number = _number_of(row[parts.answer_by], counted=parts.answer_by.casefold() in PLACES)
+    return None if number is None or str(number) in parts.options else (number, len(parts.options))
+
+
+def _numbered(labels: Sequence[str]) -> bool:
+    """Whether options are called by numbers, which an answer then names."""
+    return any(label.strip("()[]. ").isdigit() for label in labels)
+
+
+def _number_of(given: Any, *, counted: bool) -> int | None:
+    """A whole number, in a field of places also as text."""
+    if isinstance(given, float) and given.is_integer():
+        return int(given)
+    if isinstance(given, int) and not isinstance(given, bool):
+        return given
+    return int(given) if counted and isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 4 else None
+
+
+def _parts(row: JSON, targets: Sequence[str]) -> _Parts:
     names = {name.casefold(): name for name in reversed(row)}
     asked_by = next((names[each] for each in QUESTIONS if each in names and isinstance(row[names[each]], str | dict)), None)
     if asked_by is None:
@@ -77,22 +130,19 @@ def find_choice(row: JSON, targets: Sequence[str] = ()) -> Found:
         stem, labels, options, right, fields = _spread(text, row, names)
         used |= fields
         if right is not None:
-            check_options(options)
-            return Found(stem, options, right, frozenset(used))
+            return _Parts(stem, options, labels, right, None, used)
         options = options or list(targets)
-    check_options(options)
     answer_by = _answer_field(row, names, used, asked_by)
+    if not options and answer_by is not None and isinstance(row[answer_by], bool):
+        return _Parts(stem, ["no", "yes"], [], int(row[answer_by]), None, {*used, answer_by})  # BoolQ
     if (
         answer_by is None
         and given_by is not None
         and isinstance(nested[given_by], dict)
         and isinstance(nested[given_by].get("labels"), list)
     ):
-        return Found(stem, options, _flagged(nested[given_by]["labels"]), frozenset(used))
-    if answer_by is None:
-        return Found(stem, options, None, frozenset(used))
-    place = place_of(row[answer_by], options, labels, counted=answer_by.casefold() in PLACES)
-    return Found(stem, options, place, frozenset({*used, answer_by}))
+        return _Parts(stem, options, labels, _flagged(nested[given_by]["labels"]), None, used)
+    return _Parts(stem, options, labels, None, answer_by, used)
 
 
 def check_options(options: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from luthier.errors import BadRowError
 from luthier.records.account import note, note_row
-from luthier.records.choice_layouts import LETTERS, check_options, find_choice, match_option
+from luthier.records.choice_layouts import LETTERS, check_options, find_choice, match_option, numbered_answer
 from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_rows, renamed, set_aside
 from luthier.records.inspect_logs import inspect_rows, is_inspect_log
@@ -63,10 +63,14 @@ def read_choices(
     """
     given = inspect_rows(path, skipped) if is_inspect_log(path) else read_rows(path, skipped)
     rows = list(renamed(given, columns, path, skipped) if columns else given)
+    rows = _with_header(rows)
     targets = _targets(row for _, row in rows)
+    first = _first_number(row for _, row in rows)
+    if first:
+        note("understood", "answers that are numbers counted from 1, as one is that of the last option and none is 0", path)
     for number, row in rows:
         try:
-            question = to_choice(row, targets.get(str(row.get("task", "")), ()), f"{path}:{number}")
+            question = to_choice(row, targets.get(str(row.get("task", "")), ()), f"{path}:{number}", first=first)
         except BadRowError as problem:
             set_aside(problem.at(path, number), row, skipped)
             continue
@@ -77,10 +81,11 @@ def read_choices(
         yield question
 
 
-def to_choice(row: JSON, targets: Sequence[str] = (), place: str = "") -> ChoiceQuestion:
-    """A question from a row; targets: the options of a row that lists none. Raises BadRowError."""
+def to_choice(row: JSON, targets: Sequence[str] = (), place: str = "", *, first: int = 0) -> ChoiceQuestion:
+    """A question from a row; targets: the options of a row that lists none; first: the number of the first option where an answer is a number.
+    Raises BadRowError."""
     outer, row = row, _inner(row)
-    found = find_choice(row, targets)
+    found = find_choice(row, targets, first=first)
     if not found.question.strip():
         raise BadRowError("the question is empty")
     chain, chain_by = _chain(outer)
@@ -107,6 +112,28 @@ def stated_choice(text: str, options: Sequence[str]) -> int | None:
     """The option that a text states as its final answer, by letter or by its words; None where it states none of them."""
     stated = final_answer(text)
     return None if stated is None else match_option(stated.text, options)
+
+
+def _with_header(rows: list[tuple[int, JSON]]) -> list[tuple[int, JSON]]:
+    """The rows of a table without a header, as MMLU's are: question, options and a letter; what was taken for the header is its first row."""
+    cells = list(rows[0][1]) if rows else []
+    options = len(cells) - 2
+    if options < 2 or cells[-1] not in LETTERS[:options] or any(set(row) != set(cells) for _, row in rows):
+        return rows
+    names = ("question", *LETTERS[:options], "answer")
+    note("understood", "a table without a header: question, options and the letter of the right one")
+    return [(1, dict(zip(names, cells, strict=True))), *((number, dict(zip(names, row.values(), strict=True))) for number, row in rows)]
+
+
+def _first_number(rows: Iterable[JSON]) -> int:
+    """1 where answers are numbers of options counted from 1, else 0: one of them is that of the last option so counted, and none is 0."""
+    last = False
+    for row in rows:
+        found = numbered_answer(_inner(row))
+        if found is None or found[0] < 1 or found[0] > found[1]:
+            return 0
+        last = last or found[0] == found[1]
+    return int(last)
 
 
 def _targets(rows: Iterable[JSON]) -> dict[str, tuple[str, ...]]:
