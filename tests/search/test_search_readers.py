@@ -154,6 +154,14 @@ def test_a_long_chain_of_examples_is_read_at_once() -> None:
         (">>> f(1)  # doctest: -ELLIPSIS\n3", "assert f(1) == 3"),
         (">>> print(f(2))\n  b", "assert ' '.join(map(str, [f(2)])) == '  b'"),
         (">>> for i in [1]: y = i\n>>> f(y)\n4", "for i in [1]:\n    y = i\nassert f(y) == 4"),
+        (">>> f(1) > 2\nTrue", "assert (f(1) > 2) == True"),
+        (">>> not f(1)\nFalse", "assert (not f(1)) == False"),
+        (">>> f(1), f(2)\n(1, 2)", "assert (f(1), f(2)) == (1, 2)"),
+        (">>> f(0) if f(1) else 2\n3", "assert (f(0) if f(1) else 2) == 3"),
+        (">>> f(1)\ninf", "assert repr(f(1)) == 'inf'"),
+        (">>> f(1)\nset()", "assert f(1) == set()"),
+        (">>> f(1)\n[1,\n 2]", "assert f(1) == [1, 2]"),
+        (">>> f('aab')\nCounter({'a': 2, 'b': 1})", "assert f('aab') == dict({'a': 2, 'b': 1})"),
     ],
 )
 def test_an_example_as_an_assertion(doc: str, test: str) -> None:
@@ -163,6 +171,34 @@ def test_an_example_as_an_assertion(doc: str, test: str) -> None:
 def test_examples_that_cannot_be_said_as_assertions_are_none() -> None:
     told = ">>> f(1)\nTraceback (most recent call last):\nValueError: no\n>>> f(2)  # doctest: +SKIP\n2\n>>> print(f(1), end='')\n1\n>>> 1 + 1\n2\n"
     assert list(examples(told, "f")) == []
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "Hello",
+        "1\n2\nFizz",
+        "Decimal('1.50')",
+        "datetime.date(2020, 1, 1)",
+        "<object at 0x1>",
+        "Point(x=0, y=0)",
+        "dict_items([(0, 1)])",
+        "a b",
+    ],
+)
+@pytest.mark.parametrize("flag", ["", "  # doctest: +ELLIPSIS"])
+def test_what_a_function_prints_and_objects_are_no_tests(shown: str, flag: str) -> None:
+    found = list(examples(f">>> f(1){flag}\n{shown}", "f"))
+    assert found == [] or (flag and shown[0].isdigit())  # digits may be a number that the flag loosens
+
+
+@pytest.mark.parametrize("wrong", ["return [x]", "return None", "return x * 3"])
+def test_examples_of_comparisons_tell_right_from_wrong(wrong: str, box: Sandbox) -> None:
+    doc = '>>> f("a") == "aa"\nTrue\n>>> f(1), f(2)\n(2, 4)\n>>> 4 in [f(2)]\nTrue\n>>> not f(0)\nTrue\n'
+    tests = list(examples(doc, "f"))
+    assert len(tests) == 4
+    assert box.judge("def f(x): return x * 2", tests, entry_point="f").passed
+    assert not any(box.judge(f"def f(x): {wrong}", [test], entry_point="f").passed for test in tests[:3])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,10 @@ from typing import NamedTuple
 
 from luthier.texts.programs import parsed
 
+_NUMBERS = ("inf", "-inf", "nan")  # that Python prints and does not read
+_CALLED = ("set", "frozenset", "range", "bytearray")  # plain data that Python prints as calls
+_BEGINNINGS = tuple("[({'\"-.0123456789TFNbr")  # of what plain data may print
+
 
 def examples(text: str, entry_point: str) -> Iterator[str]:
     """The examples of a docstring that call the function, as assertions, each behind the statements that it builds on."""
@@ -68,24 +72,46 @@ def _calls(name: str, nodes: Sequence[ast.stmt]) -> bool:
 
 
 def _asserted(value: ast.expr, example: doctest.Example) -> str:
-    """That an expression is, or prints, what an example says; empty where this cannot be said without running it as a doctest."""
-    said, wanted = ast.get_source_segment(example.source, value) or ast.unparse(value), example.want.removesuffix("\n")
-    loosely = any(example.options.values())
+    """That an expression is, or prints, what an example says; empty where this cannot be said without running it as a doctest: of what the
+    function itself prints, and of objects that are no plain data."""
+    said = ast.get_source_segment(example.source, value) or ast.unparse(value)
+    loosely = sum(flag for flag, on in example.options.items() if on)
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "print":
         if value.keywords:
             return ""
         said = f"' '.join(map(str, [{', '.join(map(ast.unparse, value.args))}]))"
-        literal = False
+        if not loosely:
+            return f"assert {said} == {example.want.removesuffix(chr(10)).replace('<BLANKLINE>', '')!r}"
     else:
-        wanted = wanted.strip()
-        expected = parsed(wanted)
-        literal = expected is not None and len(expected.body) == 1 and isinstance(expected.body[0], ast.Expr) and "\n" not in wanted
-        said = said if literal and not loosely else f"repr({said})"
-    if loosely:
-        flags = sum(flag for flag, on in example.options.items() if on)
-        return f"import doctest\nassert doctest.OutputChecker().check_output({example.want!r}, {said} + '\\n', {flags})"
-    wanted = wanted.replace("<BLANKLINE>", "")
-    return f"assert {said} == {wanted}" if literal else f"assert {said} == {wanted!r}"
+        wanted = example.want.strip()
+        said = said if isinstance(value, ast.Call | ast.Name | ast.Subscript | ast.Attribute) else f"({said})"
+        if not loosely:
+            plain = _plain(wanted)
+            return f"assert repr({said}) == {wanted!r}" if wanted in _NUMBERS else f"assert {said} == {plain}" if plain else ""
+        if wanted[:1] not in _BEGINNINGS:
+            return ""
+        said = f"repr({said})"
+    return f"import doctest\nassert doctest.OutputChecker().check_output({example.want!r}, {said} + '\\n', {loosely})"
+
+
+def _plain(wanted: str) -> str:
+    """The expression of what an example shows, where it is plain data; a Counter or an OrderedDict is the dictionary that it holds. Else empty."""
+    tree = parsed(wanted)
+    value = tree.body[0].value if tree is not None and len(tree.body) == 1 and isinstance(tree.body[0], ast.Expr) else None
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and not value.keywords and all(map(_is_literal, value.args)):
+        if value.func.id in _CALLED:
+            return wanted
+        if value.func.id in ("Counter", "OrderedDict") and len(value.args) <= 1:
+            return f"dict({', '.join(map(ast.unparse, value.args))})"
+    return (ast.unparse(value) if "\n" in wanted else wanted) if value is not None and _is_literal(value) else ""
+
+
+def _is_literal(value: ast.expr) -> bool:
+    try:
+        ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
 
 
 def names_bound(tree: ast.Module | None) -> frozenset[str]:
