@@ -83,6 +83,14 @@ def test_a_column_that_no_row_has_is_refused_with_those_there_are(settings: dict
         select(rows(), budget=3, **settings)
 
 
+def test_a_share_of_sources_needs_sources_and_rows_without_one_are_one_source() -> None:
+    with pytest.raises(SettingsError, match="--max-share of source: no row of the pool has a column 'source'; there are 'text', 'topic'"):
+        select(rows(), budget=3, max_share=("0.5",))
+    absent = [row | ({"source": "a"} if at % 3 == 0 else {"source": None} if at % 3 == 1 else {}) for at, row in enumerate(rows())]
+    made = select(absent, budget=40, method="longest", max_share=("0.5",), **OPEN)
+    assert made.report["taken_by_source"] == {"": 20, "a": 20}
+
+
 def test_a_column_that_is_empty_everywhere_is_one() -> None:
     made = select([row | {"stars": None} for row in rows()], budget=3, quality="stars", **OPEN)
     assert not made.picks

@@ -22,6 +22,10 @@ from luthier.select.budget import Allowance, Budget, Cap, Pick, parse_budget, wi
         ("3%", Budget(6, "rows")),
         ("0.01 %", Budget(1, "rows")),
         ("0", Budget(0, "rows")),
+        ("1,5%", Budget(3, "rows")),
+        ("2,5k bytes", Budget(2500, "bytes")),
+        ("1,500 rows", Budget(1500, "rows")),
+        ("1,234.5k bytes", Budget(1_234_500, "bytes")),
     ],
 )
 def test_budgets_are_read(text: str | int, expected: Budget) -> None:
@@ -29,7 +33,24 @@ def test_budgets_are_read(text: str | int, expected: Budget) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "many", "-5", "5 M rows of it", "0%", "101%", "5k%", "1.5 rows", "1.2.3M tokens", "9" * 400, "9" * 5000 + "%", "10G G"]
+    "text",
+    [
+        "",
+        "many",
+        "-5",
+        "5 M rows of it",
+        "0%",
+        "101%",
+        "5k%",
+        "1.5 rows",
+        "1.2.3M tokens",
+        "1,2,3 rows",
+        "1,5 rows",
+        "12,34,567 rows",
+        "9" * 400,
+        "9" * 5000 + "%",
+        "10G G",
+    ],
 )
 def test_what_is_no_budget_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="budget"):
@@ -56,6 +77,15 @@ def test_a_budget_of_tokens_is_never_overrun_and_nothing_fitting_is_left_out(cos
 def test_a_budget_of_rows_takes_the_first(rows: int, amount: int) -> None:
     picks = [Pick(index, 0.0) for index in range(rows)]
     assert list(within(iter(picks), Allowance(Budget(amount, "rows")))) == picks[:amount]
+
+
+def test_an_order_that_is_known_is_gone_through_to_its_end() -> None:
+    costs = [500] * 150 + [20, 90, 30]
+    allowance = Allowance(Budget(100, "bytes"), costs)
+    picks = [Pick(index, 0.0) for index in range(len(costs))]
+    assert [pick.index for pick in within(iter(picks), allowance, to_the_end=True)] == [150, 152]
+    assert allowance.unfit == {**dict.fromkeys(range(150), 100), 151: 80}
+    assert list(within(iter(picks), Allowance(Budget(100, "bytes"), costs))) == []  # an order that is dear to make ends after a hundred
 
 
 def test_nothing_is_asked_for_beyond_the_budget() -> None:

@@ -158,6 +158,35 @@ def test_repeats_are_those_of_all_runs(seed, tmp_path_factory):
     assert set(repeats_of([row.encode() for row in rows], [path])) == expected
 
 
+SAID = "the harbour master of the old town counts the boats each evening before the lamps are lit"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": SAID, "choices": ["a", "b"], "answer": 1},  # MMLU
+        {"question": {"stem": SAID, "choices": [{"text": "a", "label": "A"}]}, "answerKey": "A"},  # ARC
+        {"ctx": SAID, "endings": ["x", "y"], "label": "1"},  # HellaSwag
+        {"task_id": "T/0", "prompt": SAID, "canonical_solution": "return 1", "test": "assert f()"},  # HumanEval
+        {"input": SAID, "target": "yes"},  # BIG-bench
+        {"question_id": 81, "turns": ["short", SAID]},  # MT-Bench
+    ],
+)
+def test_benchmarks_as_they_are_published_can_be_left_out(tmp_path, row):
+    write_jsonl(tmp_path / "bench.jsonl", [row])
+    rows = [f"well, {SAID} they said".encode(), b"something else of as many words as the other one has here"]
+    assert list(repeats_of(rows, [str(tmp_path / "bench.jsonl")])) == [0]
+
+
+def test_programs_that_differ_by_indentation_are_two():
+    inside, behind = (f"def f(x):\n    if x:\n        return 1\n{gap}return 2\n".encode() for gap in ("        ", "    "))
+    assert exact_duplicates([inside, behind]) == {}
+    assert exact_duplicates([b"One  line\nand another", b"one line\n\n and another".replace(b"\n ", b"\n"), b"ONE LINE and another "]) == {
+        1: 0,
+        2: 0,
+    }
+
+
 def test_bad_files_are_named(tmp_path):
     with pytest.raises(MissingFileError, match="absent"):
         repeats_of([b"x"], [str(tmp_path / "absent.jsonl")])

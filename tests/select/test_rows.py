@@ -29,6 +29,10 @@ CALL = {
         ({"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}, "all", "user: a\nassistant: b\n"),
         ({"prompt": "p", "chosen": "good", "rejected": "bad"}, "all", "user: p\nassistant: good\nassistant: bad\n"),
         ({"text": "plain", "id": 3}, "all", "plain"),
+        ({"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "text": ""}, "all", "user: a\nassistant: b\n"),
+        ({"instruction": "Add", "output": "3", "text": "en"}, "all", "user: Add\nassistant: 3\n"),
+        ({"prompt": "p", "chosen": "good", "rejected": "bad", "text": "x"}, "response", "assistant: good\nassistant: bad\n"),
+        ({"text": "plain", "messages": None}, "all", "plain"),
     ],
 )
 def test_what_the_model_sees_is_measured(row, fields, text) -> None:

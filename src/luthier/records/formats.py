@@ -67,9 +67,17 @@ def to_conversation(row: JSON, format: str = "auto") -> Conversation:  # noqa: A
     return understand(row, format).conversation
 
 
+def has_layout(row: JSON) -> bool:
+    """Whether a row has the fields of a layout of conversations."""
+    return _detect(row) is not None
+
+
 def understand(row: JSON, format: str = "auto") -> Read:  # noqa: A002
     """The conversation in a row, and how it was read."""
     name = _detect(row) if _known(format) == "auto" else format
+    if name is None:
+        known = "; ".join(f"{name} ({', '.join(layout.needs)})" for name, layout in LAYOUTS.items())
+        raise BadRowError(f"no known layout: {seen(row)}; known are {known}")
     layout = LAYOUTS[name]
     missing = [field for field in layout.needs if row.get(field) is None]
     if missing:
@@ -164,14 +172,13 @@ def _known(name: str) -> str:
     return name
 
 
-def _detect(row: JSON) -> str:
+def _detect(row: JSON) -> str | None:
     for name, layout in LAYOUTS.items():
         if name == "messages" and row.get("messages") == [] and row.get("conversations"):
             continue  # of a table that was joined from two
         if all(row.get(field) is not None for field in layout.needs) and (name != "toolace" or split_tools(row["system"])[1]):
             return name
-    known = "; ".join(f"{name} ({', '.join(layout.needs)})" for name, layout in LAYOUTS.items())
-    raise BadRowError(f"no known layout: {seen(row)}; known are {known}")
+    return None
 
 
 def _from_messages(row: JSON) -> Parts:

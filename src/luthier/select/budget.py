@@ -13,6 +13,7 @@ from luthier.errors import SettingsError
 
 Unit = Literal["rows", "tokens", "bytes"]
 _FORM = re.compile(r"(\d++(?:[.,]\d++)*+)\s*+([kKMG]?+)\s*+(%|rows?|tokens?|bytes?)?")
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 MOST = 2**53  # rows, bytes or tokens: whole numbers that a float still tells apart
 _FACTOR = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
@@ -39,10 +40,11 @@ class Budget:
 def parse_budget(text: str | int, rows: int) -> Budget:
     """The budget in `text`: "1000", "10k rows", "5M tokens", "2M bytes", or "3%" of the pool's `rows` (at least one row).
 
-    Raises SettingsError for anything else.
+    A comma parts thousands, or else is that of a decimal: "10,000 rows", "1,5%". Raises SettingsError for anything else.
     """
     found = _FORM.fullmatch(str(text).strip())
-    number = found.group(1).replace(",", "") if found else ""
+    number = found.group(1) if found else ""
+    number = number.replace(",", "" if _THOUSANDS.fullmatch(number) else ".")
     if found is None or number.count(".") > 1:
         raise SettingsError(f"budget {str(text)[:40]!r} is not understood; write '1000 rows', '10k rows', '5M tokens' or '3%'")
     if found.group(3) == "%":
@@ -72,7 +74,8 @@ class Allowance:
 
     budget: None for no end. costs: what a row takes of the budget (tokens, bytes); 1 a row without. caps: shares that no group of a kind
     gets more of. A row that is not admitted once never is: what is left only shrinks.
-    `capped_rows` are the rows that a cap kept out, with the place of that cap in `caps`.
+    `capped_rows` are the rows that a cap kept out, with the place of that cap in `caps`; `unfit` those of a fixed order that take more than
+    what was left, with that.
     """
 
     def __init__(self, budget: Budget | None = None, costs: Sequence[int] | None = None, caps: Sequence[Cap] = ()) -> None:
@@ -87,6 +90,7 @@ class Allowance:
         self._spent: list[Counter[str]] = [Counter() for _ in self.caps]
         self._passed = 0
         self.capped_rows: dict[int, int] = {}
+        self.unfit: dict[int, float] = {}
 
     @property
     def capped(self) -> Counter[str]:
@@ -104,9 +108,13 @@ class Allowance:
         scaled = None if budget is None else Budget(max(1, math.ceil(budget.amount * share)), budget.unit)
         return Allowance(scaled, self._all_costs, self.caps)
 
+    def cost(self, index: int) -> int:
+        """What a row takes of the budget."""
+        return 1 if self._costs is None else self._costs[index]
+
     def admit(self, index: int) -> bool:
         """Whether the row may be picked; if so, it counts as picked."""
-        cost = 1 if self._costs is None else self._costs[index]
+        cost = self.cost(index)
         if cost > self.left:
             self._passed += 1
             return False
@@ -121,14 +129,16 @@ class Allowance:
         return True
 
 
-def within(picks: Iterator[Pick], allowance: Allowance) -> Iterator[Pick]:
-    """The picks of a fixed order that the allowance admits; asks for none beyond them."""
-    while not allowance.exhausted:
+def within(picks: Iterator[Pick], allowance: Allowance, *, to_the_end: bool = False) -> Iterator[Pick]:
+    """The picks of a fixed order that the allowance admits; asks for none beyond them. to_the_end: goes on behind a hundred that do not fit."""
+    while allowance.left > 0 if to_the_end else not allowance.exhausted:
         pick = next(picks, None)
         if pick is None:
             return
         if allowance.admit(pick.index):
             yield pick
+        elif allowance.cost(pick.index) > allowance.left:
+            allowance.unfit[pick.index] = allowance.left
 
 
 _PATIENCE = 100

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luthier.errors import BadRowError, SettingsError
 from luthier.records import read_rows
+from luthier.records.account import note
 from luthier.select.pool import PoolPart
 from luthier.select.replica import Engine, Local
 from luthier.select.rows import row_text
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_SPACE = re.compile(r"\s*\n([^\S\n]+)(?=\S)|\s+")
 SHINGLE = 3  # words
 SHARED_BY = 20  # rows that begin with the same words: an instruction, and no text that is said again
 DIGEST = 16  # bytes
@@ -48,11 +50,16 @@ def exact_duplicates(rows: Sequence[bytes], engine: Engine = LOCAL) -> dict[int,
     return dict(zip(places[repeats].tolist(), places[earliest[repeats]].tolist(), strict=True))
 
 
+def _spaced(text: str) -> str:
+    """A text with its white space as single blanks; where a line is indented, how far: programs differ by that."""
+    return _SPACE.sub(lambda found: f"\n{found[1]}" if found[1] else " ", text.strip())
+
+
 def digests(rows: Sequence[bytes]) -> dict[str, NDArray[Any]]:
     """`digest`, (rows, 16) uint8, equal for equal texts, and `text`, (rows,) bool: whether there is any."""
     import numpy as np
 
-    texts = [" ".join(_text(row).split()).casefold() for row in rows]
+    texts = [_spaced(_text(row)).casefold() for row in rows]
     packed = b"".join(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=DIGEST).digest() for text in texts)
     return {
         "digest": np.frombuffer(packed, dtype=np.uint8).reshape(-1, DIGEST),
@@ -219,11 +226,25 @@ def _texts(path: str) -> Iterator[tuple[int, str]]:
         try:
             text = row_text(row)
         except BadRowError as error:
-            raise error.at(path, line) from None
+            texts = list(_strings(row))
+            if not texts:
+                raise error.at(path, line) from None
+            note("understood", "rows to leave out that are no conversations, each text in them", path, line)
+            yield from ((line, said) for said in texts)
+            continue
         before, *turns = _TURN.split(text)
         for role, said in [("", before), *zip(turns[::2], turns[1::2], strict=True)]:
             if role != "system":
                 yield line, said
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """The texts in a row, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _strings(part)
 
 
 def _first_place(hashes: NDArray[np.uint64], known: Sequence[_Grams], paths: Sequence[str]) -> str | None:

@@ -11,6 +11,7 @@ from luthier.errors import BadRowError
 from luthier.records import JSON, Message, SkippedRows, Tool, read_rows, to_conversation, to_pair
 from luthier.records.account import note
 from luthier.records.files import finite_rows, is_nan, set_aside
+from luthier.records.formats import has_layout
 from luthier.records.lines import to_text
 from luthier.records.pairs import is_pair
 from luthier.records.parquet import ColumnRow
@@ -128,7 +129,8 @@ def weight_of(row: JSON, column: str) -> float | None:
 
 
 def _is_text(row: JSON) -> bool:
-    return isinstance(row.get("text"), str) and "messages" not in row
+    """Whether a row is a text and nothing else that is said; in a conversation or a pair, `text` is a field like others."""
+    return isinstance(row.get("text"), str) and not is_pair(row) and not has_layout(row)
 
 
 def _turn(message: Message) -> str:

@@ -188,11 +188,12 @@ def read_texts(source: str | Path | Iterable[JSON], settings: ChoiceSettings, sk
             mute.add(len(numbers))
         texts.append(row.text)
         numbers.append(row.number)
-        groups.append(str(row.row.get(settings.group, "")))
+        groups.append(_group(row.row.get(settings.group)))
         for name, values in columns.items():
-            values.append(str(row.row.get(name, "")))
+            values.append(_group(row.row.get(name)))
     asked = {
         **{name: f"--max-share {name}=…" for name in columns},
+        **({settings.group: f"--max-share of {settings.group}"} if settings.group in settings.shares() else {}),
         **({settings.quality: f"--quality {settings.quality}"} if settings.quality else {}),
     }
     absent = next((name for name in asked if known and name not in known), None)
@@ -245,7 +246,7 @@ def choose(read: PoolRows, settings: SelectSettings, *, run: Path | None = None,
             if settings.method not in BY_DISTANCE:
                 order = list(ordered)
                 ordered = iter(order)
-            rounds = ([pick] for pick in within(ordered, allowance))
+            rounds = ([pick] for pick in within(ordered, allowance, to_the_end=bool(order)))
         else:
             rounds = kept_rounds(search, run, settings)
         for new in rounds:
@@ -260,6 +261,11 @@ def choose(read: PoolRows, settings: SelectSettings, *, run: Path | None = None,
     made = Selection(settings, budget, picks, dropped, pool, read.numbers, columns.groups, read.source, passed, {}, scores, left)
     made.report = _report(made, allowance, read, languages)
     return made
+
+
+def _group(value: Any) -> str:
+    """The name of a row's group; rows that have none are one group."""
+    return "" if value is None else str(value)
 
 
 def _caps(read: PoolRows, languages: Sequence[str], settings: ChoiceSettings) -> list[Cap]:
@@ -431,6 +437,9 @@ def _passed(allowance: Allowance, columns: _Columns, settings: SelectSettings, s
         for index, cap in allowance.capped_rows.items()
         if index not in settled
     }
+    for index, left in allowance.unfit.items():
+        if index not in settled:
+            passed[index] = Dropped("did not fit", f"it takes {allowance.cost(index):,} of the budget, of which {left:,.0f} were left")
     if settings.method in ("deita", "score"):
         for index, score in enumerate(columns.quality):
             if score is None and index not in settled:

@@ -87,7 +87,7 @@ def ratios(made: Selection, most: int = MEASURED) -> tuple[Mapping[str, float], 
     def drawn(indices: Sequence[int], amount: int, seed: int) -> list[int]:
         order = Random(seed).sample(indices, len(indices))
         allowance = Allowance(Budget(amount, "bytes"), sizes)
-        return [pick.index for pick in within((Pick(index, 0.0) for index in order), allowance)]
+        return [pick.index for pick in within((Pick(index, 0.0) for index in order), allowance, to_the_end=True)]
 
     ratio, amount, measured = made.report["ratio"], made.report["bytes"], None
     if amount > most:
