@@ -79,7 +79,6 @@ def test_samples_that_were_not_scored_are_left_out_and_counted(tmp_path: Path, v
     [
         (sample([1, 0]), "is a list"),
         (sample("maybe"), "neither a number nor one of"),
-        (sample(3), "between 0 and 1"),
         (5, "the sample is no object"),
         (None, "the sample is no object"),
         ("text", "the sample is no object"),
@@ -97,6 +96,13 @@ def test_a_bad_sample_is_named_and_the_others_are_read(tmp_path: Path, bad: Any,
     assert f"{path}:1" in skipped.problems[0]
     with pytest.raises(BadRowError, match=r"log.json:1"):
         read_results([path])
+
+
+@pytest.mark.parametrize("skipped", [None, SkippedRows()])
+def test_scores_of_another_scale_are_none_by_halves(tmp_path: Path, skipped: SkippedRows | None) -> None:
+    path = inspect_log(tmp_path / "log.json", sample(1), sample(7, 2), sample("0", 3), sample(10**400, 4))
+    with pytest.raises(BadRowError, match=r"no scored answer .* reaches .*, and scores must lie between 0 and 1"):
+        read_results([path], skipped=skipped)
 
 
 def archive(path: Path, **members: Any) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from command import luthier
-from luthier.errors import BadRowError
+from luthier.errors import BadRowError, MissingFileError
 from luthier.records import SkippedRows, write_parquet
 from luthier.records.account import Account
 from luthier.trace.results import read_results
@@ -28,6 +28,31 @@ def separated(sign: str, one: str = "{:g}") -> str:
 
 def rows(kind: type = str) -> list[dict[str, Any]]:
     return [{"learner": a, "item": kind(b), "correct": c} for a, b, c in ROWS]
+
+
+@pytest.mark.parametrize("name", ["base.csv", "base.csv.gz", "base.jsonl", "base.json", "base.parquet"])
+def test_a_table_without_learners_is_of_the_one_it_is_named_after(tmp_path: Path, name: str) -> None:
+    bare = [{"item": b, "correct": c} for a, b, c in ROWS if a == "x"]
+    if name.endswith(".parquet"):
+        write_parquet(tmp_path / name, bare)
+    else:
+        lines = [json.dumps(row) for row in bare]
+        text = "item,correct\n" + "".join(f"{row['item']},{row['correct']:g}\n" for row in bare) if "csv" in name else "\n".join(lines)
+        text = f"[{','.join(lines)}]" if name.endswith(".json") else text
+        (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    assert told(tmp_path / name) == [("base", "1", 1.0), ("base", "2", 0.0)]
+    named = read_results([f"tuned={tmp_path / name}"])
+    assert list(named.learners) == ["tuned"]
+    with pytest.raises(MissingFileError, match="no evaluation results there"):  # in a folder it may be a table of anything
+        read_results([tmp_path])
+    with pytest.raises(BadRowError, match="not a layout of evaluation results"):
+        read_results([tmp_path / name], columns={"learner": "model"})
+
+
+def test_a_table_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("item,correct\n1,1\n".encode("utf-16"))
+    with pytest.raises(BadRowError, match="iconv -f utf-16"):
+        read_results([tmp_path / "t.csv"])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from luthier.errors import SettingsError
 from luthier.probe.settings import AskingSettings, ProbeSettings
 from luthier.records import JSON, SkippedRows
+from luthier.records.account import note
 from luthier.records.choices import ChoiceQuestion, read_choices
 from luthier.records.files import evenly
 
@@ -54,10 +55,17 @@ def _grouped(question: ChoiceQuestion, path: str) -> ChoiceQuestion:
 def _stored(questions: list[ChoiceQuestion], path: str, limit: int | None) -> list[Asked]:
     """Questions with all their stored chains; `limit` counts the questions of each group."""
     by_key: dict[tuple[str, str, tuple[str, ...]], Asked] = {}
+    filters: dict[str, str] = {}  # of lm-evaluation-harness, by sample: it writes a row for each filter, with the same chain
     for question in questions:
         if question.chain is None:
             raise SettingsError(f"{question.place}: no chain there; give one in a field `chain`, `completion` or `prediction`")
         grouped = _grouped(question, path)
+        if "filter" in question.extra and "doc_id" in question.extra:
+            by = str(question.extra["filter"])
+            if filters.setdefault(f"{grouped.group}/{question.extra['doc_id']}", by) != by:
+                file, _, line = question.place.rpartition(":")
+                note("understood", "samples of another filter, whose chain is told already", file, int(line))
+                continue
         entry = by_key.setdefault((grouped.group, question.question, question.options), Asked(grouped, [], []))
         assert entry.chains is not None  # noqa: S101
         entry.chains.append(question.chain)

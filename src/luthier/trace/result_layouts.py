@@ -72,6 +72,7 @@ _TOOLS = frozenset(["id", "category", "decoding", "official", "right", "model", 
 _VERDICT = frozenset(["task", "program", "public", "private", "outcome", "detail", "shown", "cpu", "wall"])
 _CHOICE = frozenset(["group", "question", "answer", "chosen", "token", "options", "logprobs"])
 SIDES = ("before", "after")  # folders of a flow that scores a model twice
+_BEYOND = 10**300  # an integer may be beyond all floats
 INSPECT = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 _SCORE = re.compile(r"BFCL_v\d+_(.+)_score\.json")
 _GROUPS = {"non_live", "live", "multi_turn", "agentic", "memory", "kv", "vector", "rec_sum", "format_sensitivity"}
@@ -271,7 +272,7 @@ def _inspect_values(task: str, scorer: str, score: Any) -> Iterator[tuple[Rule, 
 
 
 def _inspect_value(value: Any) -> float | None:
-    """A score between 0 and 1, None where there is none. Raises BadRowError for anything else."""
+    """A score, None where there is none; which lie between 0 and 1 is settled over all of them. Raises BadRowError for anything else."""
     if isinstance(value, dict | list):
         kind = "a list" if isinstance(value, list) else "an object"
         raise BadRowError(f"the score {str(value)[:60]} is {kind}; it says no single thing about an answer")
@@ -279,10 +280,7 @@ def _inspect_value(value: Any) -> float | None:
         return None
     word = str(value).strip()
     if isinstance(value, bool | int | float) or re.fullmatch(r"[+-]?\d{1,20}(?:\.\d{1,40})?", word):
-        number = float(word) if isinstance(value, str) else max(-1, min(value, 2))  # an integer may be beyond all floats
-        if not 0 <= number <= 1:
-            raise BadRowError(f"the score is {word[:60]}; it must lie between 0 and 1")
-        return float(number)
+        return float(word) if isinstance(value, str) else float(max(-_BEYOND, min(value, _BEYOND)))
     if word.upper() in INSPECT:
         return INSPECT[word.upper()]
     if word.lower() in ("yes", "true", "no", "false"):

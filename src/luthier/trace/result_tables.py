@@ -41,8 +41,14 @@ class AnswerTable:
     items: list[Item]
 
 
-def read_answer_table(path: Path, columns: Mapping[str, str], skipped: SkippedRows | None) -> AnswerTable:
-    """The answers of a CSV or TSV file. columns: names of fields, and the columns that hold them.
+def table_name(path: Path) -> str:
+    """What the learner of a table without a column of learners is called."""
+    return path.name.removesuffix(".gz").rpartition(".")[0]
+
+
+def read_answer_table(path: Path, columns: Mapping[str, str], skipped: SkippedRows | None, name: str | None = None) -> AnswerTable:
+    """The answers of a CSV or TSV file. columns: names of fields, and the columns that hold them. name: of the learner where no column names
+    one, the file's own if left out.
 
     Raises BadRowError with file and line where `skipped` does not take the row, and for a file that is no table.
     """
@@ -50,7 +56,9 @@ def read_answer_table(path: Path, columns: Mapping[str, str], skipped: SkippedRo
 
     table = _read(path, columns)
     coded = {name: table[name].combine_chunks() for name in table.column_names}
-    coded |= {name: _named(coded[name]) for name in COLUMNS[:2]}
+    if "learner" not in coded:
+        coded["learner"] = _constant(name or table_name(path), len(coded["item"]))
+    coded |= {column: _named(coded[column]) for column in COLUMNS[:2]}
     texts = [str(text) for text in coded["correct"].dictionary.to_pylist()]
     shares = np.array([correct_of(text) if correct_of(text) is not None else math.nan for text in texts] or [math.nan])
     correct = np.where(_empty(coded["correct"]), math.nan, shares[_codes(coded["correct"])])
@@ -70,11 +78,17 @@ def read_answer_table(path: Path, columns: Mapping[str, str], skipped: SkippedRo
     if problems:  # who stands in refused rows alone has answered nothing
         kept |= {name: kept[name].dictionary_decode().dictionary_encode() for name in COLUMNS[:2]}
     note("understood", "answers of a table", path, 2, rows=len(keep))
-    for name in coded:
-        if name not in KNOWN:
-            note("left out", f"field {name!r} of answers of a table", path, 2, rows=len(keep))
+    for column in coded:
+        if column not in KNOWN:
+            note("left out", f"field {column!r} of answers of a table", path, 2, rows=len(keep))
     cells = {name: kept[name] for name in COLUMNS[:2]}
     return AnswerTable(cells, correct[keep].astype(np.float32), None if time is None else time[keep], _items(kept))
+
+
+def _constant(text: str, count: int) -> Any:
+    import pyarrow as pa
+
+    return pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), pa.array([text]))
 
 
 def correct_of(value: Any) -> float | None:

@@ -38,7 +38,7 @@ from luthier.trace.result_layouts import (
     repeated_runs,
 )
 from luthier.trace.result_rules import NOTHING_WANTED, Choice, Rules, Scored, Wanted, choose
-from luthier.trace.result_tables import COLUMNS, KNOWN, LABELS, concepts_of, correct_of, read_answer_table, time_problem
+from luthier.trace.result_tables import COLUMNS, KNOWN, LABELS, concepts_of, correct_of, read_answer_table, table_name, time_problem
 from luthier.trace.writings import name_of, whole_names
 
 LAYOUTS = (
@@ -90,7 +90,7 @@ def result_files(paths: Sequence[str | Path], columns: Mapping[str, str] | None 
         known = [
             (name, each, reader)
             for each in (_files(path) if path.is_dir() else [path])
-            if (reader := _reader(each, columns or {})) is not None
+            if (reader := _reader(each, columns or {}, given=not path.is_dir())) is not None
         ]
         if not known and path.is_dir():
             raise MissingFileError(f"{path}: no evaluation results there; known are {LAYOUTS}")
@@ -194,7 +194,7 @@ class _Gathered:
         order = cache(lambda: shown_order(_times(path, self.columns)).order)  # looked for once, and only where a date is open
         for line, row in read_rows(path, skipped, self.columns):
             try:
-                learner, item, correct = _cells(row)
+                learner, item, correct = _cells({"learner": name or table_name(path), **row})
                 self.answers.add(name or learner, item, correct, _time(row, order), line=line)
             except BadRowError as problem:
                 set_aside(problem.at(path, line), row, skipped)
@@ -215,7 +215,7 @@ class _Gathered:
         import numpy as np
         import pyarrow as pa
 
-        table = read_answer_table(path, self.columns, skipped)
+        table = read_answer_table(path, self.columns, skipped, name)
         learner, item = (table.cells[column] for column in COLUMNS[:2])
         if name is not None:
             learner = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(table.correct), dtype=np.int32)), pa.array([name]))
@@ -264,16 +264,20 @@ def _natural(text: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text)]
 
 
-def _reader(path: Path, columns: Mapping[str, str]) -> Reader | Literal["table"] | None:
-    """The reader of a file's layout, `table` for a long table, None for anything else."""
+def _reader(path: Path, columns: Mapping[str, str], *, given: bool) -> Reader | Literal["table"] | None:
+    """The reader of a file's layout, `table` for a long table, None for anything else. given: a file that is named itself, not found in a folder,
+    whose name may stand for a column of learners; raises BadRowError where it is a table that cannot be read."""
     found = layout_of(path)
     if found is not None:
         return found
-    needed = {columns.get(name, name) for name in COLUMNS}
+    needed = {columns.get(name, name) for name in COLUMNS if name != "learner" or not given or name in columns}
     if is_table(path):
-        with suppress(BadRowError):
+        try:
             return "table" if needed <= set(header_of(path)) else None
-        return None
+        except BadRowError:
+            if given:
+                raise
+            return None
     first = _first_row(path, needed)
     return "table" if first is not None and needed <= set(first) else None
 
