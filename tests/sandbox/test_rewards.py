@@ -21,6 +21,24 @@ def test_programs_are_rewarded_in_every_form_of_completion(box: Sandbox) -> None
     assert rewards == [1.0, 1.0, 1.0, 0.0, 0.0]
 
 
+def test_what_a_message_says_may_stand_in_parts_and_a_file_may_begin_with_a_mark(box: Sandbox) -> None:
+    parts = [{"role": "assistant", "content": [{"type": "text", "text": GOOD[:20]}, {"type": "text", "text": GOOD[20:]}]}]
+    assert code_reward([parts, "\ufeffdef double(x): return 2 * x"], tests=[TESTS] * 2, entry_point=["double"] * 2) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "completion", [None, 3, [GOOD], [{"role": "assistant", "content": [{"type": "image"}]}], [{"role": "assistant", "content": 5}]]
+)
+def test_what_is_no_completion_is_refused(completion: object) -> None:
+    with pytest.raises(SettingsError, match=r"a completion is a text or messages|the content of a message is"):
+        code_reward([completion], tests=[TESTS], entry_point=["double"])
+
+
+def test_inputs_may_be_lists_of_lines(box: Sandbox) -> None:
+    adds = "print(sum(int(input()) for _ in range(2)))"
+    assert code_reward([adds, adds], tests=[[{"input": ["1", "2"], "output": [3]}], [(["4", "5"], 9)]]) == [1.0, 1.0]
+
+
 def test_a_share_is_paid_where_asked_for(box: Sandbox) -> None:
     reward = make_code_reward(box, share=True)
     assert reward(["def double(x): return 2"], tests=[TESTS], entry_point=["double"]) == [0.5]

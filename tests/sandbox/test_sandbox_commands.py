@@ -136,6 +136,17 @@ def test_a_test_file_that_judges_nothing_is_named(tmp_path: Path) -> None:
     assert "t.py: test 1 never calls the program" in told
 
 
+def test_tests_may_import_the_program_and_a_file_may_begin_with_a_mark(tmp_path: Path) -> None:
+    (tmp_path / "squares.py").write_bytes(b"\xef\xbb\xbf" + SQUARE.encode())
+    tests = written(tmp_path / "tests.py", "from squares import (\n    square,\n)\nimport math\nassert square(3) == math.pow(3, 2)\n")
+    words = ("sandbox", "judge", tmp_path / "squares.py", "--tests", tests, "--entry-point", "square", "--quiet")
+    assert luthier(*words).stdout.splitlines() == ["test 1: passed", "passed"]
+    tests.write_text("import squares\nassert squares.square(3) == 9\n")
+    assert "line 1: `import squares`; the names of the program are there" in luthier(*words, ok=False).stderr
+    tests.write_text("from squares import square as s\nassert s(3) == 9\n")
+    assert "import none of it" in luthier(*words, ok=False).stderr
+
+
 def test_a_program_that_is_called_as_a_decorator_is_judged(tmp_path: Path) -> None:
     program = written(tmp_path / "p.py", "def twice(f):\n    return 2\n")
     tests = written(tmp_path / "t.py", "@twice\ndef made():\n    pass\n\nassert made == 2\n")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from luthier.errors import BadRowError, LuthierError, MissingFileError, SettingsError
+from luthier.records import Account
 from luthier.sandbox import InputOutput, Sandbox
 from luthier.search.doctests import examples
 from luthier.search.readers import read, read_all
@@ -79,6 +80,28 @@ def test_apps_is_split_in_half_and_one_test_cannot_be(tmp_path: Path) -> None:
     single = {"problem_id": 8, "question": "?", "input_output": {"inputs": ["1"], "outputs": ["1"]}}
     with pytest.raises(SettingsError, match="no problems with public tests"):
         read_all([rows(tmp_path / "one.jsonl", single)])
+
+
+def test_rows_that_lack_what_others_have_are_read_or_left_out(tmp_path: Path) -> None:
+    one = {"task_id": 1, "text": "Twice.", "test_list": ["assert twice(1) == 2", "assert twice(2) == 4"]}
+    nulls = {"test_imports": None, "challenge_test_list": None, "test_setup_code": None}
+    (found,) = read_all([rows(tmp_path / "mbpp.jsonl", one | nulls)])
+    assert len(found.private) == 2
+    told = {"inputs": ["1", "2"], "outputs": ["1", "2"]}
+    apps = [{"problem_id": at, "question": "Echo.", "input_output": given} for at, given in enumerate(("", None, told))]
+    with Account() as account:
+        assert [one.task for one in read_all([rows(tmp_path / "apps.jsonl", *apps)])] == ["2"]
+    assert [(entry.reason, entry.rows) for entry in account.of("left out")] == [("problem without tests", 2)]
+    for name in ("0001", "0002"):
+        (tmp_path / "apps" / name).mkdir(parents=True)
+        (tmp_path / "apps" / name / "question.txt").write_text("Echo.")
+    (tmp_path / "apps" / "0002" / "input_output.json").write_text(json.dumps(told))
+    assert [one.task for one in read_all([str(tmp_path / "apps")])] == ["0002"]
+
+
+def test_files_may_begin_with_a_mark(tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_bytes(b"\xef\xbb\xbf" + f"{DOUBLE}    return 2 * x\n".encode())
+    assert [one.task for one in read_all([str(tmp_path / "tools.py")])] == ["tools.py::double"]
 
 
 def test_a_folder_of_ones_own(tmp_path: Path) -> None:

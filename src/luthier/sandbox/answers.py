@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -127,8 +128,9 @@ def _opened(settings: BoxSettings) -> Sandbox:
 def _tasks(settings: JudgeSettings) -> list[tuple[str, Task]]:
     """The tasks, each with the place of its tests."""
     if settings.tests:
-        task = Task(_read(settings.programs), _tests(settings.tests), settings.entry_point, settings.judge)
         try:
+            tests = tuple(_without_import(test, Path(settings.programs).stem) for test in _tests(settings.tests))
+            task = Task(_read(settings.programs), tests, settings.entry_point, settings.judge)
             _refuse_idle(task)
         except SettingsError as problem:
             raise SettingsError(f"{settings.tests}: {problem}") from None
@@ -147,7 +149,9 @@ def _row_task(place: str, row: dict[str, Any], settings: JudgeSettings) -> Task:
     entry, tests = row.get("entry_point") or settings.entry_point, next((row[name] for name in TESTS if row.get(name)), None)
     try:
         if "program" in row:
-            task = Task(str(row["program"]), tests if isinstance(tests, str) else tuple(map(make_test, tests or ())), entry)
+            task = Task(
+                str(row["program"]).removeprefix("\ufeff"), tests if isinstance(tests, str) else tuple(map(make_test, tests or ())), entry
+            )
         elif "completion" in row:
             task = task_of(row["completion"], tests, entry, row.get("prompt") or "")
         else:
@@ -156,6 +160,22 @@ def _row_task(place: str, row: dict[str, Any], settings: JudgeSettings) -> Task:
     except SettingsError as problem:
         raise SettingsError(f"{place}: {problem}") from None
     return Task(task.program, task.tests, task.entry_point, settings.judge)
+
+
+def _without_import(test: str | InputOutput, module: str) -> str | InputOutput:
+    """Tests without `from MODULE import …` of the program that they judge, whose names are there without it. Raises SettingsError for
+    imports of it in another form."""
+    tree = parsed(test) if isinstance(test, str) and module not in sys.stdlib_module_names else None
+    lines = test.splitlines(keepends=True) if isinstance(test, str) else []
+    for node in reversed(tree.body) if tree is not None else ():
+        whole = isinstance(node, ast.Import) and any(alias.name == module for alias in node.names)
+        if whole or (isinstance(node, ast.ImportFrom) and node.module == module and any(alias.asname for alias in node.names)):
+            raise SettingsError(
+                f"line {node.lineno}: `{ast.unparse(node)}`; the names of the program are there as they are, so import none of it"
+            )
+        if isinstance(node, ast.ImportFrom) and node.module == module and not node.level:
+            lines[node.lineno - 1 : node.end_lineno] = ["\n"]
+    return test if tree is None else "".join(lines)
 
 
 def _refuse_idle(task: Task) -> None:
@@ -187,7 +207,7 @@ def _verdict_lines(verdicts: list[Judgement]) -> list[str]:
 
 def _read(path: str) -> str:
     try:
-        return _bytes(path).decode()
+        return _bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise MissingFileError(f"{path}: is not UTF-8 text") from None
 

@@ -16,6 +16,7 @@ from luthier.sandbox.outcome import InputOutput, Task
 from luthier.texts.programs import program_of, whole_program
 
 TESTS = ("tests", "test", "test_list")
+_MARK = "\ufeff"  # before the text of a file, of some editors
 
 
 def code_reward(completions: Sequence[Any], **columns: Any) -> list[float | None]:
@@ -73,19 +74,36 @@ def make_test(test: Any) -> str | InputOutput:
     if isinstance(test, str):
         return test
     if isinstance(test, Mapping) and "input" in test and "output" in test:
-        return InputOutput(str(test["input"]), str(test["output"]))
+        return InputOutput(_lines(test["input"]), _lines(test["output"]))
     if isinstance(test, Sequence) and len(test) == 2:
-        return InputOutput(str(test[0]), str(test[1]))
+        return InputOutput(_lines(test[0]), _lines(test[1]))
     raise SettingsError(f"a test is code, a pair (input, expected output), or an object with input and output, not {test!r:.100}")
 
 
+def _lines(value: Any) -> str:
+    """What a script reads or prints, also as a list of its lines."""
+    return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def said(completion: Any) -> str:
-    """The text of a completion: itself, or what the assistant says in its messages."""
+    """The text of a completion: itself, or what the assistant says in its messages. Raises SettingsError for anything else."""
     if isinstance(completion, str):
-        return completion
-    if isinstance(completion, Mapping):
-        completion = [completion]
-    return "\n".join(str(message.get("content") or "") for message in completion if message.get("role", "assistant") == "assistant")
+        return completion.removeprefix(_MARK)
+    messages = [completion] if isinstance(completion, Mapping) else completion
+    if not isinstance(messages, Sequence) or not all(isinstance(message, Mapping) for message in messages):
+        raise SettingsError(f"a completion is a text or messages, not {completion!r:.60}")
+    return "\n".join(_content(message.get("content")) for message in messages if message.get("role", "assistant") == "assistant")
+
+
+def _content(content: Any) -> str:
+    """What a message says, also in parts."""
+    parts = content if isinstance(content, list) else [content]
+    if any(
+        not isinstance(part, str | Mapping | None) or (isinstance(part, Mapping) and not isinstance(part.get("text"), str))
+        for part in parts
+    ):
+        raise SettingsError(f"the content of a message is a text or parts with a `text`, not {content!r:.60}")
+    return "".join(part["text"] if isinstance(part, Mapping) else part or "" for part in parts)
 
 
 @cache

@@ -17,6 +17,7 @@ from typing import Any
 
 from luthier.errors import BadRowError, MissingFileError, SettingsError
 from luthier.records import JSON
+from luthier.records.account import note
 from luthier.records.files import evenly, read_rows
 from luthier.records.problems import PUBLIC, humaneval_file, to_problem
 from luthier.sandbox import InputOutput
@@ -92,14 +93,17 @@ def _row(row: JSON, place: str, public: dict[str, tuple[str, ...]]) -> Held | No
         return _mbpp(row)
     if "question" in row and "input_output" in row:
         starter = str(row.get("starter_code") or "")
+        if not row["input_output"]:
+            note("left out", "problem without tests", *_placed(place))
+            return None
         return _apps(str(row.get("problem_id", row.get("id", place))), str(row["question"]), row["input_output"], starter)
     raise BadRowError(f"is no problem that is known here; {LAYOUTS}")
 
 
 def _mbpp(row: JSON) -> Held:
     """MBPP (arXiv 2108.07732): the first assertion is public, as its prompts show it; all of them score."""
-    setup = "\n".join([*row.get("test_imports", []), row.get("test_setup_code") or ""]).strip()
-    tests = tuple(f"{setup}\n{test}".strip() for test in (*row["test_list"], *row.get("challenge_test_list", [])) if str(test).strip())
+    setup = "\n".join([*(row.get("test_imports") or ()), row.get("test_setup_code") or ""]).strip()
+    tests = tuple(f"{setup}\n{test}".strip() for test in (*row["test_list"], *(row.get("challenge_test_list") or ())) if str(test).strip())
     asserted = [str(test) for test in row["test_list"]]
     own = names_bound(parsed(setup))  # of the tests themselves, as a function that compares numbers
     entry = next((name for test in asserted if (name := called(test, own))), "")
@@ -151,6 +155,12 @@ def _apps(task: str, question: str, told: Any, starter: str = "") -> Held | None
     return Held(Posed(task, question, entry, tuple(tests[:half]), tail=tail), tuple(tests[half:])) if len(tests) > 1 else None
 
 
+def _placed(place: str) -> tuple[str, int]:
+    """File and line."""
+    file, _, line = place.rpartition(":")
+    return file, int(line)
+
+
 def _lines(value: Any) -> str:
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
 
@@ -161,6 +171,9 @@ def _folder(folder: Path) -> Iterator[Held]:
         yield _own(folder)
     elif (folder / "question.txt").is_file():
         starter = _text(folder / "starter_code.py") if (folder / "starter_code.py").is_file() else ""
+        if not (folder / "input_output.json").is_file():
+            note("left out", "problem without tests", folder)
+            return
         made = _apps(folder.name, _text(folder / "question.txt"), _text(folder / "input_output.json"), starter)
         if made is not None:
             yield made
@@ -272,6 +285,6 @@ def _module(path: Path, name: str) -> Iterator[Held]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as problem:
         raise MissingFileError(f"{path}: cannot be read ({getattr(problem, 'strerror', None) or problem})") from None
