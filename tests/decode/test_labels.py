@@ -67,6 +67,20 @@ def test_rows_in_every_layout_are_read_and_bad_ones_named(tmp_path: Path):
             read_contexts(tmp_path / "bad.jsonl")
 
 
+def test_a_number_is_an_answer_and_null_is_no_group(tmp_path: Path):
+    asked = "How many moons has Venus?"
+    write_jsonl(
+        tmp_path / "rows.jsonl",
+        [
+            {"question": asked, "answer": 0},
+            {"question": asked, "answer": False, "group": 3},
+            {"question": asked, "answer": "", "group": None},
+        ],
+    )
+    found = read_contexts(tmp_path / "rows.jsonl")
+    assert [(one.kind, one.answers, one.group) for one in found] == [("fact", ("0",), ""), ("fact", ("False",), "3"), ("chat", (), "")]
+
+
 def test_matching_has_known_values_and_is_symmetric():
     a, b = torch.eye(3)[:2], torch.eye(3)[1:]
     assert match_f1(a, a) == pytest.approx(1)

@@ -170,6 +170,43 @@ def test_numbers_that_are_labels_or_texts_are_no_places(tmp_path):
     ) == [0, 2]
 
 
+@pytest.mark.parametrize(
+    ("row", "question", "right"),
+    [
+        ({"context": "All are.", "query": "So?", **OPTIONS, "correct_option": 2}, "All are.\nSo?", "ash"),  # LogiQA
+        (
+            {
+                "flores_passage": "Rain.",
+                "question": "So?",
+                "mc_answer1": "oak",
+                "mc_answer2": "elm",
+                "mc_answer3": "ash",
+                "correct_answer_num": "2",
+            },
+            "Rain.\nSo?",
+            "elm",
+        ),  # Belebele
+        (
+            {"context": "Rain.", "question": "So?", "answer0": "oak", "answer1": "elm", "answer2": "ash", "label": 2},
+            "Rain.\nSo?",
+            "ash",
+        ),  # Cosmos QA
+        ({"startphrase": "He", "ending0": "ran", "ending1": "sat", "label": 1}, "He", "sat"),  # SWAG
+        (
+            {"dialogue": ["M: Hi.", "W: Yes?"], "question": "So?", "choice": ["oak", "elm"], "answer": "elm"},
+            "M: Hi.\nW: Yes?\nSo?",
+            "elm",
+        ),  # DREAM
+        ({"context": "Rain.", "question": "So?", "answers": ["oak", "elm", "ash"], "correct_answer_id": 0}, "Rain.\nSo?", "oak"),  # QuAIL
+        ({"Problem": "So?", "options": "a ) 38 , b ) 27,5 , c ) none of these", "correct": "b"}, "So?", "27,5"),  # MathQA
+        ({"question": "So?", "choices": ["no", "yes"], "answer": True}, "So?", "yes"),
+    ],
+)
+def test_still_more_layouts(row, question, right):
+    found = to_choice(row)
+    assert (found.question, found.options[found.answer]) == (question, right)
+
+
 def test_an_answer_that_is_kept_back_is_none(tmp_path):
     assert rows_read(tmp_path, [{"goal": "How?", "sol1": "so", "sol2": "thus", "label": -1}, {"question": "Q", **COLUMNS, "cop": -1}]) == [
         None,

@@ -105,7 +105,7 @@ def to_context(row: JSON) -> Context:
     kind = row.get("kind", "fact" if answers else "chat")
     if kind not in KINDS:
         raise BadRowError(f"kind is {kind!r}; chat or fact is expected")
-    return Context(messages, kind, str(row.get("group", "")), answers, _texts(row, "references"))
+    return Context(messages, kind, "" if row.get("group") is None else str(row["group"]), answers, _texts(row, "references"))
 
 
 def mixture(chat: int, facts: int, seed: int = 0) -> list[Context]:
@@ -182,7 +182,8 @@ def _is_message(value: Any) -> bool:
 
 
 def _texts(row: JSON, name: str) -> tuple[str, ...]:
-    value = row.get(name) or ()
+    value = row.get(name)
+    value = () if value in (None, "") else value  # 0 and false are answers
     values = [value] if isinstance(value, str | int | float) else value
     if not isinstance(values, list | tuple) or any(not isinstance(one, str | int | float) for one in values):
         raise BadRowError(f"`{name}` is neither a text nor a list of texts")

@@ -15,11 +15,56 @@ from luthier.records.lines import decoded
 from luthier.texts.answers import same_answer
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-QUESTIONS = ("question", "problem", "question_stem", "stem", "input", "query", "goal", "sentence", "ctx", "premise", "prompt_text")
-CONTEXTS = ("context", "passage", "article", "premise", "paragraph", "text")  # what is read before the question
-OPTIONS = ("options", "choices", "endings", "mc1_targets")
-ANSWERS = ("answer", "answerkey", "gold", "target", "label", "correct", "answer_index", "answer_idx", "correct_answer", "cop", "solution")
-PLACES = ("gold", "label", "answer_index", "answer_idx", "cop")  # fields whose digits are places, not texts
+QUESTIONS = (
+    "question",
+    "problem",
+    "question_stem",
+    "stem",
+    "input",
+    "query",
+    "goal",
+    "sentence",
+    "ctx",
+    "premise",
+    "prompt_text",
+    "startphrase",
+)
+CONTEXTS = (
+    "context",
+    "passage",
+    "article",
+    "premise",
+    "paragraph",
+    "flores_passage",
+    "dialogue",
+    "text",
+)  # what is read before the question
+OPTIONS = ("options", "choices", "endings", "mc1_targets", "choice", "candidates", "answers")
+ANSWERS = (
+    "answer",
+    "answerkey",
+    "gold",
+    "target",
+    "label",
+    "correct",
+    "answer_index",
+    "answer_idx",
+    "correct_answer",
+    "cop",
+    "correct_option",
+    "correct_answer_id",
+    "correct_answer_num",
+    "solution",
+)
+PLACES = (
+    "gold",
+    "label",
+    "answer_index",
+    "answer_idx",
+    "cop",
+    "correct_option",
+    "correct_answer_id",
+)  # fields whose digits are places, not texts
 # Options in columns of their own: the columns, and the label by which an answer names each.
 _COLUMNS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     *(
@@ -31,6 +76,8 @@ _COLUMNS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (tuple(f"choice{n}" for n in range(1, 10)), tuple(str(n) for n in range(9))),  # COPA counts from 0
     (tuple(f"sol{n}" for n in range(1, 10)), tuple(str(n) for n in range(9))),  # PIQA too
     (tuple(f"ending{n}" for n in range(10)), tuple(str(n) for n in range(10))),
+    (tuple(f"answer{n}" for n in range(10)), tuple(str(n) for n in range(10))),  # Cosmos QA
+    (tuple(f"mc_answer{n}" for n in range(1, 10)), tuple(str(n) for n in range(1, 10))),  # Belebele
 )
 _RIGHT = ("correct answer", "correct_answer", "correct_option")
 _WRONG = (
@@ -41,6 +88,7 @@ _WRONG = (
 _LISTED = re.compile(r"\n[^\S\n]*+(?:answer[^\S\n]++)?(?:options|choices)[^\S\n]*+:?[^\S\n]*+\n", re.IGNORECASE)
 _LETTER_ALONE = re.compile(r"[^\w(]*+(?:option\s++|choice\s++)?\(?([A-Za-z])\)?\W*+", re.IGNORECASE)
 _LETTER_FIRST = re.compile(r"[^\w(]*+(?:option\s++|choice\s++)?(?:\(([A-Za-z])\)|([A-Z])[).:](?=\s))")
+_IN_A_ROW = re.compile(r"(?:^|,)\s*+([a-zA-Z])\s*+\)\s*+")  # "a ) 38 , b ) 27.675", as MathQA has them
 _MARK = re.compile(r"\s*+(?:\(?([A-Za-z])[).:]\s++|[-*•]\s++)")
 
 
@@ -77,6 +125,8 @@ def find_choice(row: JSON, targets: Sequence[str] = (), *, first: int = 0) -> Fo
         given = None
     elif first and number is not None and not _numbered(parts.labels):
         given = number - first
+    elif isinstance(given, bool) and {option.strip().casefold() for option in parts.options} == {"no", "yes"}:
+        given = "yes" if given else "no"
     place = place_of(given, parts.options, parts.labels, counted=counted)
     return Found(parts.question, parts.options, place, frozenset({*parts.used, parts.answer_by}))
 
@@ -182,6 +232,10 @@ def options_from(given: Any) -> tuple[list[str], list[str], bool]:
     rows with both. No labels where none are told. Raises BadRowError."""
     if isinstance(given, str) and given.lstrip().startswith(("[", "{")):
         given = decoded(given, "the options")
+    if isinstance(given, str):
+        _, *marked = _IN_A_ROW.split(given)
+        if len(marked) > 2 and [letter.upper() for letter in marked[::2]] == list(LETTERS[: len(marked) // 2]):
+            return marked[::2], [text.strip() for text in marked[1::2]], True
     if isinstance(given, dict) and isinstance(texts := given.get("text", given.get("choices")), list):
         told = given.get("label") or []
         if not isinstance(told, list):
@@ -249,14 +303,20 @@ def place_of(given: Any, options: Sequence[str], labels: Sequence[str], *, count
 
 def _with_context(text: str, asked_by: str, row: JSON, names: dict[str, str]) -> tuple[str, set[str]]:
     """The question behind what is to be read before it; COPA asks for the `cause` or the `effect` of a premise."""
-    before = next(
-        (names[each] for each in CONTEXTS if each in names and isinstance(row[names[each]], str) and names[each] != asked_by), None
-    )
-    if before is None or not row[before].strip():
+    read = {names[each]: _as_text(row[names[each]]) for each in CONTEXTS if each in names and names[each] != asked_by}
+    before = next((name for name, said in read.items() if said.strip()), None)
+    if before is None:
         return text, set()
     if text in ("cause", "effect"):
         text = "What was the cause?" if text == "cause" else "What happened as a result?"
-    return f"{row[before].strip()}\n{text}", {before}
+    return f"{read[before].strip()}\n{text}", {before}
+
+
+def _as_text(value: Any) -> str:
+    """A text, or a list of turns as lines; empty for anything else."""
+    if isinstance(value, list) and all(isinstance(turn, str) for turn in value):
+        return "\n".join(value)
+    return value if isinstance(value, str) else ""
 
 
 def _spread(text: str, row: JSON, names: dict[str, str]) -> tuple[str, list[str], list[str], int | None, set[str]]:

@@ -147,6 +147,7 @@ def test_grade_columns_under_the_names_in_use(name: str, ids: tuple[str, str], t
         ("qrels/test.csv", '"query-id","corpus-id","score"\n"q0","d0",2\n"q0","d1",0\n"q1","d2",1\n'),
         ("qrels/test.csv", "query-id;corpus-id;score\nq0;d0;2\nq0;d1;0\nq1;d2;1\n"),
         ("qrels/test.txt", "q0 0 d0 2\nq0 Q0 d1 0\nq1 0 d2 1\n"),
+        ("2019qrels-pass.txt", "q0 Q0 d0 2\nq0 Q0 d1 0\nq1 Q0 d2 1\n"),
         ("qrels.txt", "q0\t0\td0\t2\r\nq0\t0\td1\t0\r\nq1\t0\td2\t1\r\n"),
         ("qrels/test.jsonl", "".join(json.dumps({"query_id": q, "doc_id": d, "relevance": float(g)}) + "\n" for q, d, g in JUDGED)),
     ],

@@ -207,4 +207,4 @@ def _subset_of(path: Path, folders: list[Path]) -> str:
 
 
 def _words(name: str) -> list[str]:
-    return re.split(r"[-_.]", name.lower())
+    return re.split(r"[-_.]|(?<=[0-9])(?=[a-z])", name.lower())  # `2019qrels-pass.txt` of TREC
