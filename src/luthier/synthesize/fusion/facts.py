@@ -141,8 +141,8 @@ def table_facts(rows: Iterable[Row], columns: Columns, dropped: Counter[str]) ->
         orders.see(row.place, date_column or "", [day])
         for column, name in columns.attributes or _all_attributes(cells, columns, date_column):
             values = _values(cell := cells.get(column))
-            if isinstance(cell, list):
-                left_out.of_list(cell, row.place, column)
+            if isinstance(cell, list) and not left_out.keeps(cell, row.place, column):
+                continue
             problem = _problem(values, subject, bool(values) and seen.is_code(document, column, values[0]))
             if problem:
                 left_out.add(problem, row.place, values[0] if values else "", column)
@@ -176,13 +176,17 @@ class _LeftOut(NamedTuple):
         said = f": {said[:40]!r}" if said and said.casefold() in EMPTY | FLAGS else ""
         _note("left out", f"{reason}{f', {column}' if column else ''}{said}", place)
 
-    def of_list(self, cell: Sequence[object], place: str, column: str) -> None:
-        """Says what is made of a list in a cell: a value and its aliases, without the objects and lists in it."""
+    def keeps(self, cell: Sequence[object], place: str, column: str) -> bool:
+        """Whether a list in a cell is a value and its aliases, and says so; several numbers are none, and objects and lists in it no part of it."""
+        if sum(isinstance(one, int | float) and not isinstance(one, bool) for one in cell) > 1:
+            self.add("several numbers in a cell", place, column=column)
+            return False
         nested = sum(isinstance(one, list | dict) for one in cell)
         for _ in range(nested):
             self.add("object or list among the values of a cell", place, column=column)
         if len(cell) - nested > 1:
             _note("understood", f"list in a cell, of which the first is the value and the others are its aliases, {column}", place)
+        return True
 
 
 def _note(fate: Fate, what: str, place: str) -> None:
