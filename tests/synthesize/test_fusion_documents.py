@@ -87,6 +87,7 @@ def test_what_stands_in_objects_and_lists_is_a_fact_or_told(tmp_path: Path):
         "name": "Nova",
         "base": {"mainCity": "Riga"},
         "languages": ["French", {"odd": 1}, "Breton"],
+        "at": [12.5, 41.9],
         "parts": [{"id": 7, "by": "Ann"}, {"id": 8}],
     }
     (tmp_path / "a.json").write_text(json.dumps([row]))
@@ -95,6 +96,8 @@ def test_what_stands_in_objects_and_lists_is_a_fact_or_told(tmp_path: Path):
     assert {(fact.attribute, fact.value) for fact in made.facts} >= {("base main city", "Riga"), ("languages", "French"), ("by", "Ann")}
     assert next(fact.aliases for fact in made.facts if fact.attribute == "languages") == ("Breton",)
     assert made.dropped["object or list among the values of a cell"] == 2  # once for each part
+    assert made.dropped["several numbers in a cell"] == 2
+    assert "at" not in {fact.attribute for fact in made.facts}
     assert [entry.rows for entry in account.of("understood") if "the others are its aliases, languages" in entry.reason] == [1]
 
 
