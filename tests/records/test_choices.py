@@ -229,6 +229,8 @@ def test_a_table_without_a_header_is_read_as_mmlus(tmp_path):
     ]
     (tmp_path / "headed.csv").write_text("question,A,B\nWhich?,oak,elm\n")  # of a file whose last column is an option
     assert [one.answer for one in read_choices(tmp_path / "headed.csv")] == [None]
+    (tmp_path / "turned.csv").write_text("question,D,C,B,A\nWhich?,oak,elm,ash,fir\n")
+    assert [one.options for one in read_choices(tmp_path / "turned.csv")] == [("fir", "ash", "elm", "oak")]
 
 
 def test_an_answer_that_may_mean_two_options_is_refused():

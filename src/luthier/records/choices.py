@@ -11,7 +11,7 @@ from pathlib import Path
 
 from luthier.errors import BadRowError
 from luthier.records.account import note, note_row
-from luthier.records.choice_layouts import LETTERS, check_options, find_choice, match_option, numbered_answer
+from luthier.records.choice_layouts import ANSWERS, LETTERS, QUESTIONS, check_options, find_choice, match_option, numbered_answer
 from luthier.records.conversations import JSON
 from luthier.records.files import SkippedRows, read_rows, renamed, set_aside
 from luthier.records.inspect_logs import inspect_rows, is_inspect_log
@@ -63,7 +63,7 @@ def read_choices(
     """
     given = inspect_rows(path, skipped) if is_inspect_log(path) else read_rows(path, skipped)
     rows = list(renamed(given, columns, path, skipped) if columns else given)
-    rows = _with_header(rows)
+    rows = _with_header(rows) if Path(path).name.removesuffix(".gz").endswith((".csv", ".tsv")) else rows
     targets = _targets(row for _, row in rows)
     first = _first_number(row for _, row in rows)
     if first:
@@ -118,7 +118,8 @@ def _with_header(rows: list[tuple[int, JSON]]) -> list[tuple[int, JSON]]:
     """The rows of a table without a header, as MMLU's are: question, options and a letter; what was taken for the header is its first row."""
     cells = list(rows[0][1]) if rows else []
     options = len(cells) - 2
-    if options < 2 or cells[-1] not in LETTERS[:options] or any(set(row) != set(cells) for _, row in rows):
+    named = {name.casefold() for name in cells} & {*QUESTIONS, *ANSWERS}
+    if options < 2 or named or cells[-1] not in LETTERS[:options] or any(set(row) != set(cells) for _, row in rows):
         return rows
     names = ("question", *LETTERS[:options], "answer")
     note("understood", "a table without a header: question, options and the letter of the right one")
