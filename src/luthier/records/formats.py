@@ -21,6 +21,7 @@ from luthier.records.files import SkippedRows, nan_as_null, read_rows, set_aside
 from luthier.records.filled_nulls import FILLED_NULLS, with_meant_nulls, without_filled_nulls
 from luthier.records.lines import decoded
 from luthier.records.numbers import finite_number
+from luthier.records.service_rows import alternating_messages, gemini_messages, is_of_service, trace_messages, tree_messages
 from luthier.records.text_calls import split_listed_tools, tagged_turns
 from luthier.records.tool_rows import tools_from
 from luthier.records.toolace import call_turns, split_tools
@@ -40,6 +41,7 @@ class Parts(NamedTuple):
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
     extra: Mapping[str, Any] = MappingProxyType({})
+    left_out: tuple[str, ...] = ()
 
 
 class Read(NamedTuple):
@@ -94,7 +96,7 @@ def understand(row: JSON, format: str = "auto") -> Read:  # noqa: A002
     names = [tool.name for tool in found.tools]
     unread = any(seems_to_call(message, names) for message in messages)
     carried = (*carried_fields(extra, messages, found.tools), *([PART_CALLS if names else TEXT_CALLS] if unread else []))
-    return Read(conversation, name, (FILLED_NULLS,) if filled else (), carried)
+    return Read(conversation, name, (*((FILLED_NULLS,) if filled else ()), *found.left_out), carried)
 
 
 def refuse_media(extra: JSON, messages: Sequence[Message]) -> None:
@@ -176,7 +178,9 @@ def _detect(row: JSON) -> str | None:
     for name, layout in LAYOUTS.items():
         if name == "messages" and row.get("messages") == [] and row.get("conversations"):
             continue  # of a table that was joined from two
-        if all(row.get(field) is not None for field in layout.needs) and (name != "toolace" or split_tools(row["system"])[1]):
+        if not all(row.get(field) is not None for field in layout.needs) or (name == "toolace" and not split_tools(row["system"])[1]):
+            continue
+        if name not in _SERVICES or is_of_service(name, row):
             return name
     return None
 
@@ -201,11 +205,29 @@ def _from_alpaca(row: JSON) -> Parts:
     return Parts(system_of(row) + turns)
 
 
+def _from_service(messages: list[JSON], row: JSON) -> Parts:
+    return _with_tools((), messages_from(messages), row)
+
+
+def _from_trace(row: JSON, asked: Any, answered: Any) -> Parts:
+    messages, beside = trace_messages(asked, answered)
+    tools = asked.get("tools") if isinstance(asked, dict) else None
+    made = _from_service(messages, row if tools is None else {**row, "tools": tools})
+    return made._replace(left_out=tuple(f"field {name!r} of a traced call" for name in sorted(beside)))
+
+
+def _from_tree(row: JSON) -> Parts:
+    messages, others = tree_messages(row)
+    return _from_service(messages, row)._replace(left_out=("turns of other branches of a tree",) if others else ())
+
+
 def _from_question(asks: str, answers: str) -> Callable[[JSON], Parts]:
     def read(row: JSON) -> Parts:
         listed = next((name for name in ("options", "choices", "endings", "mc1_targets") if row.get(name) is not None), None)
         if listed is not None:
             raise BadRowError(f"a question with {listed!r} is no conversation: its answer says nothing without them; {seen(row)}")
+        if asks == "input" and isinstance(row["input"], list | dict):  # a call that Langfuse traced
+            return _from_trace(row, row["input"], row["output"])
         said = _thought(row, (Message("assistant", _answer(row, answers)),))
         return Parts((*system_of(row), *history_turns(row.get("history")), Message("user", text_field(row, asks)), *said))
 
@@ -309,6 +331,7 @@ def text_field(row: JSON, name: str) -> str:
 
 
 _SYSTEM = ("system", "system_prompt")
+_SERVICES = ("gemini", "chatgpt", "trace", "ultrachat")
 _THOUGHT = ("reasoning_content", "thinking")
 # The order is the order of detection.
 LAYOUTS: dict[str, Layout] = {
@@ -334,4 +357,10 @@ LAYOUTS: dict[str, Layout] = {
             ("input", "output"),
         )
     },
+    "gemini": Layout(
+        ("contents",), ("systemInstruction", "system_instruction", "tools"), lambda row: _from_service(gemini_messages(row), row)
+    ),
+    "chatgpt": Layout(("mapping", "current_node"), (), _from_tree),
+    "trace": Layout(("inputs", "outputs"), ("tools",), lambda row: _from_trace(row, row["inputs"], row["outputs"])),
+    "ultrachat": Layout(("data",), (), lambda row: _from_service(alternating_messages(row["data"]), row)),
 }

@@ -22,7 +22,7 @@ _NO_TEXT = "the content is neither text nor a list of text parts"
 _SPEAKERS: dict[Role, str] = {
     "system": "system developer",
     "user": "user human prompter",
-    "assistant": "assistant gpt model chatgpt bot ai bing bard function_call function-call tool_call tool_calls tool-call",
+    "assistant": "assistant gpt model chatgpt chatbot bot ai bing bard function_call function-call tool_call tool_calls tool-call",
     "tool": "tool observation function function_response function-response tool_response tool-response tool_result tool_results ipython",
 }
 _ROLES: dict[str, Role] = {word: role for role, words in _SPEAKERS.items() for word in words.split()}
@@ -66,6 +66,8 @@ def _by_turns(value: Any) -> Any:
 
 def system_turn(text: Any) -> tuple[Message, ...]:
     """The system message in front of a conversation; none where the text is empty. Raises BadRowError for anything but text."""
+    if isinstance(text, list) and text and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in text):
+        text = "\n".join(part["text"] for part in text)  # of Bedrock and Anthropic
     if text is not None and not isinstance(text, str):
         raise BadRowError(f"the system text is {type(text).__name__}, not text")
     return (Message("system", text),) if text and text.strip() else ()
